@@ -1,0 +1,2 @@
+//! chapada-agent-core
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! chapada-isolation
+

@@ -1,0 +1,2 @@
+//! chapada-agent
+#![forbid(unsafe_code)]

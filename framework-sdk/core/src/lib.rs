@@ -1,0 +1,2 @@
+//! chapada-sdk-core
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! chapada-sdk
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! chapada-services-core
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! chapada-services
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! chapada-allocator
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! chapada-coordination
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! chapada-master-core
+#![forbid(unsafe_code)]

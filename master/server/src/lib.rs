@@ -1,0 +1,2 @@
+//! chapada-master
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! chapada-listener
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! chapada-model
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! chapada-wire
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! chapada-harness
+#![forbid(unsafe_code)]

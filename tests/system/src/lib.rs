@@ -1,0 +1,2 @@
+//! chapada-system-tests
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! chapada-webui
+#![forbid(unsafe_code)]
