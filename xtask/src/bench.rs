@@ -9,15 +9,8 @@ pub(crate) fn bench(name: Option<&str>, args: &[String]) -> Result<()> {
     crate::install::install()?;
     run(
         "build for the benches",
-        cargo(&[
-            "build",
-            "--release",
-            "--package",
-            "chapada",
-            "--package",
-            "chapada-bench",
-        ])
-        .stdout(std::process::Stdio::null()),
+        cargo(&["build", "--release", "--package", "chapada", "--package", "chapada-bench"])
+            .stdout(std::process::Stdio::null()),
     )?;
     let mut bench = std::process::Command::new(root().join("target/release/chapada-bench"));
     bench.args(name).args(args).current_dir(root());

@@ -8,10 +8,7 @@ use crate::run::{cargo, on_path, run};
 pub(crate) fn check() -> Result<()> {
     run("format", &mut cargo(&["fmt", "--all", "--check"]))?;
     lints()?;
-    run(
-        "layering",
-        &mut cargo(&["test", "--quiet", "--package", "xtask", "--", "--quiet"]),
-    )?;
+    run("layering", &mut cargo(&["test", "--quiet", "--package", "xtask", "--", "--quiet"]))?;
     run(
         "documentation",
         cargo(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"),
@@ -23,31 +20,13 @@ pub(crate) fn check() -> Result<()> {
 pub(crate) fn fix() -> Result<()> {
     run(
         "clippy --fix",
-        &mut cargo(&[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--fix",
-            "--allow-dirty",
-            "--allow-staged",
-        ]),
+        &mut cargo(&["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty", "--allow-staged"]),
     )?;
     run("format", &mut cargo(&["fmt", "--all"]))
 }
 
 fn lints() -> Result<()> {
-    run(
-        "clippy",
-        &mut cargo(&[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--quiet",
-            "--",
-            "-D",
-            "warnings",
-        ]),
-    )
+    run("clippy", &mut cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))
 }
 
 fn licences() -> Result<()> {
@@ -56,14 +35,6 @@ fn licences() -> Result<()> {
     }
     run(
         "licences, bans and sources",
-        &mut cargo(&[
-            "deny",
-            "--log-level",
-            "error",
-            "check",
-            "licenses",
-            "bans",
-            "sources",
-        ]),
+        &mut cargo(&["deny", "--log-level", "error", "check", "licenses", "bans", "sources"]),
     )
 }

@@ -35,32 +35,16 @@ pub(crate) fn install() -> Result<()> {
 pub(crate) fn cargo_deny() -> Result<()> {
     run(
         "install cargo-deny",
-        &mut cargo(&[
-            "install",
-            "--quiet",
-            "--locked",
-            "--no-default-features",
-            CARGO_DENY,
-        ]),
+        &mut cargo(&["install", "--quiet", "--locked", "--no-default-features", CARGO_DENY]),
     )
 }
 
 fn packages() -> Result<()> {
-    let missing: Vec<&str> = PACKAGES
-        .iter()
-        .copied()
-        .filter(|package| !installed(package))
-        .collect();
+    let missing: Vec<&str> = PACKAGES.iter().copied().filter(|package| !installed(package)).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    if !on_path("java") {
-        run("install java", &mut apt(&["default-jre-headless"]))?;
-    }
-    run(
-        "refresh the package lists",
-        Command::new("apt-get").args(["update", "-qq"]),
-    )?;
+    run("refresh the package lists", Command::new("apt-get").args(["update", "-qq"]))?;
     run(&format!("install {}", missing.join(" ")), &mut apt(&missing))
 }
 
@@ -89,14 +73,9 @@ fn python() -> Result<()> {
     }
     run(
         "python environment",
-        Command::new("/usr/bin/python3")
-            .args(["-m", "venv", "--system-site-packages"])
-            .arg(&folder),
+        Command::new("/usr/bin/python3").args(["-m", "venv", "--system-site-packages"]).arg(&folder),
     )?;
     let pip = folder.join("bin/pip");
-    run(
-        "install pymesos",
-        Command::new(pip).args(["install", "--quiet", "--no-deps", PYMESOS, "addict"]),
-    )?;
+    run("install pymesos", Command::new(pip).args(["install", "--quiet", "--no-deps", PYMESOS, "addict"]))?;
     std::fs::write(folder.join("installed"), PYMESOS).context("cannot note what was installed")
 }

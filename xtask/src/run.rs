@@ -8,10 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 /// The root of the checkout.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask lives below the root")
-        .to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lives below the root").to_path_buf()
 }
 
 /// A cargo command in the root of the checkout.
@@ -28,9 +25,8 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
 pub(crate) fn run(what: &str, command: &mut Command) -> Result<()> {
     let started = Instant::now();
     eprintln!("xtask: {what}");
-    let status = command
-        .status()
-        .with_context(|| format!("{what}: cannot start {:?}", command.get_program()))?;
+    let status =
+        command.status().with_context(|| format!("{what}: cannot start {:?}", command.get_program()))?;
     ensure!(status.success(), "{what} failed ({status}): {command:?}");
     eprintln!("xtask: {what}: {:.1} s", started.elapsed().as_secs_f64());
     Ok(())

@@ -23,14 +23,8 @@ pub(crate) fn test(args: &TestArgs) -> Result<()> {
     ui::check()?;
     run("build", &mut cargo(&["build", "--workspace", "--bins"]))?;
     if on_path("cargo-nextest") {
-        run(
-            "tests",
-            &mut cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]),
-        )?;
-        run(
-            "documentation tests",
-            &mut cargo(&["test", "--workspace", "--doc", "--quiet"]),
-        )
+        run("tests", &mut cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]))?;
+        run("documentation tests", &mut cargo(&["test", "--workspace", "--doc", "--quiet"]))
     } else {
         run("tests", &mut cargo(&["test", "--workspace", "--no-fail-fast"]))
     }

@@ -32,17 +32,9 @@ fn packages() -> Result<()> {
     if newer(&installed, &folder.join("package-lock.json")) == Some(true) {
         return Ok(());
     }
-    npm(
-        "install the web UI's packages",
-        &["ci", "--silent", "--no-audit", "--no-fund"],
-    )
+    npm("install the web UI's packages", &["ci", "--silent", "--no-audit", "--no-fund"])
 }
 
 fn npm(what: &str, args: &[&str]) -> Result<()> {
-    run(
-        what,
-        Command::new("npm")
-            .args(args)
-            .current_dir(root().join("webui/app")),
-    )
+    run(what, Command::new("npm").args(args).current_dir(root().join("webui/app")))
 }

@@ -44,12 +44,7 @@ const IMPURE: &[&str] = &[
 
 /// What each crate of ours may name among its dependencies, crates of ours only. A crate that is missing here fails.
 fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
-    let shells = [
-        "chapada-model",
-        "chapada-wire",
-        "chapada-listener",
-        "chapada-coordination",
-    ];
+    let shells = ["chapada-model", "chapada-wire", "chapada-listener", "chapada-coordination"];
     let with = |more: &[&'static str]| shells.iter().chain(more).copied().collect::<Vec<_>>();
     BTreeMap::from([
         ("chapada-model", vec![]),
@@ -58,33 +53,17 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("chapada-allocator", vec!["chapada-model"]),
         ("chapada-master-core", vec!["chapada-model", "chapada-allocator"]),
         ("chapada-coordination", vec![]),
-        (
-            "chapada-master",
-            with(&["chapada-master-core", "chapada-allocator", "chapada-webui"]),
-        ),
+        ("chapada-master", with(&["chapada-master-core", "chapada-allocator", "chapada-webui"])),
         ("chapada-agent-core", vec!["chapada-model"]),
         ("chapada-isolation", vec![]),
         ("chapada-shim", vec!["chapada-isolation"]),
         ("chapada-shim-image", vec!["chapada-shim"]),
         (
             "chapada-agent",
-            with(&[
-                "chapada-agent-core",
-                "chapada-isolation",
-                "chapada-shim",
-                "chapada-shim-image",
-            ]),
+            with(&["chapada-agent-core", "chapada-isolation", "chapada-shim", "chapada-shim-image"]),
         ),
         ("chapada-sdk-core", vec!["chapada-model"]),
-        (
-            "chapada-sdk",
-            vec![
-                "chapada-model",
-                "chapada-wire",
-                "chapada-coordination",
-                "chapada-sdk-core",
-            ],
-        ),
+        ("chapada-sdk", vec!["chapada-model", "chapada-wire", "chapada-coordination", "chapada-sdk-core"]),
         ("chapada-services-core", vec!["chapada-model", "chapada-sdk-core"]),
         (
             "chapada-services",
@@ -99,15 +78,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("chapada-example-sweep", vec!["chapada-sdk"]),
         ("chapada-example-keeper", vec!["chapada-sdk"]),
         ("chapada-webui", vec![]),
-        (
-            "chapada",
-            vec![
-                "chapada-master",
-                "chapada-agent",
-                "chapada-services",
-                "chapada-coordination",
-            ],
-        ),
+        ("chapada", vec!["chapada-master", "chapada-agent", "chapada-services", "chapada-coordination"]),
         ("xtask", vec![]),
     ])
 }
@@ -131,10 +102,8 @@ fn dependencies_point_one_way() {
             ));
             continue;
         };
-        for dependency in package
-            .dependencies
-            .iter()
-            .filter(|d| d.path.is_some() && d.kind == DependencyKind::Normal)
+        for dependency in
+            package.dependencies.iter().filter(|d| d.path.is_some() && d.kind == DependencyKind::Normal)
         {
             if !allowed.contains(&dependency.name.as_str()) {
                 wrong.push(format!("{name} must not depend on {}", dependency.name));
@@ -149,10 +118,7 @@ fn pure_crates_reach_nothing_impure() {
     let metadata = metadata();
     let mut wrong = Vec::new();
     for name in PURE {
-        let root = metadata
-            .workspace_packages()
-            .into_iter()
-            .find(|p| p.name.as_str() == *name);
+        let root = metadata.workspace_packages().into_iter().find(|p| p.name.as_str() == *name);
         let root = root.unwrap_or_else(|| panic!("{name} is listed as pure and does not exist"));
         for reached in reached(&metadata, &root.id) {
             let package = &metadata[&reached];
@@ -176,10 +142,7 @@ fn pure_crates_forbid_clocks_by_lint() {
         let folder = package.manifest_path.parent().expect("a manifest has a folder");
         let lints = std::fs::read_to_string(folder.join("clippy.toml")).unwrap_or_default();
         for banned in ["std::time::Instant::now", "std::time::SystemTime::now"] {
-            assert!(
-                lints.contains(banned),
-                "{folder}/clippy.toml must disallow {banned}"
-            );
+            assert!(lints.contains(banned), "{folder}/clippy.toml must disallow {banned}");
         }
     }
 }
@@ -207,10 +170,7 @@ fn every_folder_says_what_it_is_for() {
     let metadata = metadata();
     for package in metadata.workspace_packages() {
         let folder = package.manifest_path.parent().expect("a manifest has a folder");
-        assert!(
-            Path::new(folder.as_str()).join("README.md").is_file(),
-            "{folder} has no README.md"
-        );
+        assert!(Path::new(folder.as_str()).join("README.md").is_file(), "{folder} has no README.md");
     }
 }
 
@@ -223,27 +183,14 @@ fn metadata() -> Metadata {
 
 /// Normal dependencies only: what a build of the crate itself contains.
 fn reached(metadata: &Metadata, from: &PackageId) -> BTreeSet<PackageId> {
-    let resolve = metadata
-        .resolve
-        .as_ref()
-        .expect("metadata was asked for with dependencies");
+    let resolve = metadata.resolve.as_ref().expect("metadata was asked for with dependencies");
     let mut seen = BTreeSet::new();
     let mut open = vec![from.clone()];
     while let Some(id) = open.pop() {
-        let node = resolve
-            .nodes
-            .iter()
-            .find(|node| node.id == id)
-            .expect("every package has a node");
+        let node = resolve.nodes.iter().find(|node| node.id == id).expect("every package has a node");
         for dependency in &node.deps {
-            let normal = dependency
-                .dep_kinds
-                .iter()
-                .any(|k| k.kind == DependencyKind::Normal);
-            let macros = metadata[&dependency.pkg]
-                .targets
-                .iter()
-                .any(|target| target.is_proc_macro());
+            let normal = dependency.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal);
+            let macros = metadata[&dependency.pkg].targets.iter().any(|target| target.is_proc_macro());
             if normal && !macros && seen.insert(dependency.pkg.clone()) {
                 open.push(dependency.pkg.clone());
             }
