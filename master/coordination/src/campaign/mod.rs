@@ -1,0 +1,154 @@
+//! Running for leader: what a candidate learns, and what it holds once it leads.
+
+mod zookeeper;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::address::ZkAddress;
+use crate::coordination::Embedded;
+use crate::leader::LeaderInfo;
+use crate::registry::{OpenRegistryError, OpenedRegistry, Schema, Store};
+use crate::session::ZkOptions;
+
+pub(crate) use zookeeper::Fence;
+
+/// One candidacy. Dropping it resigns without waiting; [`Campaign::resign`] waits.
+///
+/// It tries for ever until it leads; once it has led and lost, it is over and a new one must be begun.
+#[derive(Debug)]
+pub struct Campaign {
+    state: watch::Receiver<Leadership>,
+    stop: CancellationToken,
+    task: Option<JoinHandle<()>>,
+}
+
+/// Where a candidacy stands.
+#[derive(Clone, Debug)]
+pub enum Leadership {
+    /// Not leading yet.
+    Contending,
+    /// Leading. After a suspension the same term goes on.
+    Leading(Term),
+    /// Was leading; cannot tell whether it still is. Promise nothing, write nothing, wait.
+    Suspended,
+    /// No longer, and not again in this candidacy.
+    Lost(LostReason),
+}
+
+/// Why a candidacy ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LostReason {
+    /// It gave the place away itself.
+    #[error("resigned")]
+    Resigned,
+    /// The ensemble gave the place to another.
+    #[error("the ZooKeeper session expired")]
+    SessionExpired,
+    /// Somebody removed the candidate's znode.
+    #[error("the election znode {0} was deleted by somebody else")]
+    Deposed(String),
+}
+
+/// The right to write, from winning an election to losing it.
+#[derive(Clone, Debug)]
+pub struct Term {
+    source: TermSource,
+}
+
+#[derive(Clone, Debug)]
+enum TermSource {
+    ZooKeeper(Fence),
+    Embedded(Embedded),
+}
+
+impl Campaign {
+    pub(crate) fn zookeeper(address: ZkAddress, options: ZkOptions, info: LeaderInfo) -> Self {
+        let stop = CancellationToken::new();
+        let (sender, state) = watch::channel(Leadership::Contending);
+        let candidate = zookeeper::Candidate { address, options, info, state: sender, stop: stop.clone() };
+        Self { state, stop, task: Some(tokio::spawn(candidate.run())) }
+    }
+
+    pub(crate) fn embedded(embedded: &Embedded, info: LeaderInfo) -> Self {
+        let stop = CancellationToken::new();
+        let term = Term { source: TermSource::Embedded(embedded.clone()) };
+        let (sender, state) = watch::channel(Leadership::Leading(term));
+        let (leader, resigned) = (embedded.leader.clone(), stop.clone());
+        leader.send_replace(Some(info));
+        let task = tokio::spawn(async move {
+            resigned.cancelled().await;
+            leader.send_replace(None);
+            sender.send_replace(Leadership::Lost(LostReason::Resigned));
+        });
+        Self { state, stop, task: Some(task) }
+    }
+
+    /// Where it stands now.
+    pub fn state(&self) -> Leadership {
+        self.state.borrow().clone()
+    }
+
+    /// Waits until it changes and tells it. Pends for ever after [`Leadership::Lost`].
+    pub async fn changed(&mut self) -> Leadership {
+        match self.state.changed().await {
+            Ok(()) => self.state.borrow_and_update().clone(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Waits until this candidate leads.
+    ///
+    /// # Errors
+    /// The reason when the candidacy ended instead.
+    pub async fn wait_until_leading(&mut self) -> Result<Term, LostReason> {
+        loop {
+            let state = self.state.borrow_and_update().clone();
+            match state {
+                Leadership::Leading(term) => return Ok(term),
+                Leadership::Lost(reason) => return Err(reason),
+                Leadership::Contending | Leadership::Suspended => self.changed().await,
+            };
+        }
+    }
+
+    /// The channel itself, for use in a `select!` of one's own.
+    pub fn watch(&self) -> watch::Receiver<Leadership> {
+        self.state.clone()
+    }
+
+    /// Gives the place away: the znode is gone, or as good as gone, when this returns.
+    pub async fn resign(mut self) {
+        self.stop.cancel();
+        if let Some(task) = self.task.take()
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the campaign's task failed");
+        }
+    }
+}
+
+impl Drop for Campaign {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Term {
+    fn fenced(fence: Fence) -> Self {
+        Self { source: TermSource::ZooKeeper(fence) }
+    }
+
+    /// Raises the epoch by one, then reads all records. From here on writes of every earlier term are refused.
+    ///
+    /// # Errors
+    /// When the registry is of a newer version or another kind, holds something unreadable, or the term is over.
+    pub async fn open_registry(&self, schema: Schema) -> Result<OpenedRegistry, OpenRegistryError> {
+        let store = match &self.source {
+            TermSource::ZooKeeper(fence) => Store::zookeeper(fence.clone()),
+            TermSource::Embedded(embedded) => Store::Embedded(embedded.store.clone()),
+        };
+        OpenedRegistry::open(store, schema).await
+    }
+}

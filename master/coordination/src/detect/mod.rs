@@ -1,0 +1,145 @@
+//! Who leads, followed for as long as anybody asks.
+
+mod hosts;
+mod zookeeper;
+
+pub(crate) use zookeeper::{CANDIDATE_PREFIX, candidates};
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::address::MasterAddress;
+use crate::leader::{InvalidLeaderInfo, LeaderInfo};
+use crate::session::{SessionError, ZkOptions};
+
+/// Follows the leader by itself, reconnecting with back-off; dropping it ends that.
+#[derive(Clone, Debug)]
+pub struct Detector {
+    leader: watch::Receiver<Option<LeaderInfo>>,
+    problem: watch::Receiver<Option<Arc<DetectError>>>,
+    _stop: Option<Arc<DropGuard>>,
+}
+
+/// Why the leader cannot be told at the moment. Detection goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum DetectError {
+    /// ZooKeeper.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The leader's znode has other content than a leader's.
+    #[error("znode {path} does not say who leads: delete it if nothing of this cluster wrote it")]
+    BadLeader {
+        /// The znode.
+        path: String,
+        /// What is wrong with it.
+        #[source]
+        source: InvalidLeaderInfo,
+    },
+    /// No address could be resolved or asked.
+    #[error("no master at {hosts} says who leads")]
+    NobodyAnswers {
+        /// All that were asked.
+        hosts: String,
+        /// What the last one said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Where a detecting task puts what it learns.
+struct Findings {
+    leader: watch::Sender<Option<LeaderInfo>>,
+    problem: watch::Sender<Option<Arc<DetectError>>>,
+}
+
+impl Detector {
+    /// Begins to follow; must be called within a tokio runtime.
+    pub fn start(address: &MasterAddress, options: ZkOptions) -> Self {
+        let stop = CancellationToken::new();
+        let (leader, leader_seen) = watch::channel(None);
+        let (problem, problem_seen) = watch::channel(None);
+        let findings = Findings { leader, problem };
+        let detecting = stop.clone();
+        match address.clone() {
+            MasterAddress::ZooKeeper(zk) => tokio::spawn(async move {
+                detecting.run_until_cancelled(zookeeper::follow(&zk, &options, &findings)).await;
+            }),
+            MasterAddress::Hosts(hosts) => tokio::spawn(async move {
+                detecting.run_until_cancelled(hosts::follow(&hosts, &findings)).await;
+            }),
+        };
+        Self { leader: leader_seen, problem: problem_seen, _stop: Some(Arc::new(stop.drop_guard())) }
+    }
+
+    pub(crate) fn following(leader: watch::Receiver<Option<LeaderInfo>>) -> Self {
+        let (_, problem) = watch::channel(None);
+        Self { leader, problem, _stop: None }
+    }
+
+    /// Who leads as far as is known now.
+    pub fn leader(&self) -> Option<LeaderInfo> {
+        self.leader.borrow().clone()
+    }
+
+    /// Waits until it changes and tells it. Pends for ever once nothing can change any more.
+    pub async fn changed(&mut self) -> Option<LeaderInfo> {
+        match self.leader.changed().await {
+            Ok(()) => self.leader.borrow_and_update().clone(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Waits until somebody leads.
+    pub async fn wait_for_leader(&mut self) -> LeaderInfo {
+        loop {
+            if let Some(leader) = self.leader.borrow_and_update().clone() {
+                return leader;
+            }
+            self.changed().await;
+        }
+    }
+
+    /// The channel itself, for use in a `select!` of one's own. It ends when every clone of the detector is gone.
+    pub fn watch(&self) -> watch::Receiver<Option<LeaderInfo>> {
+        self.leader.clone()
+    }
+
+    /// Why the leader cannot be told, when it cannot.
+    pub fn problem(&self) -> Option<Arc<DetectError>> {
+        self.problem.borrow().clone()
+    }
+}
+
+impl Findings {
+    fn publish(&self, leader: Option<LeaderInfo>) {
+        self.problem.send_if_modified(|problem| problem.take().is_some());
+        self.leader.send_if_modified(|known| {
+            let news = *known != leader;
+            if news {
+                match &leader {
+                    Some(leader) => {
+                        tracing::info!(id = leader.id, address = %leader.socket_addr(), "leader detected")
+                    }
+                    None => tracing::info!("no leader"),
+                }
+                *known = leader;
+            }
+            news
+        });
+    }
+
+    /// Tells what is wrong, and that nobody is known to lead.
+    fn fail(&self, error: DetectError) {
+        self.publish(None);
+        self.keep_in_spite_of(error);
+    }
+
+    /// Tells what is wrong while the leader known before is still believed to lead.
+    fn keep_in_spite_of(&self, error: DetectError) {
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        tracing::warn!(%error, cause, "cannot detect the leader");
+        self.problem.send_replace(Some(Arc::new(error)));
+    }
+}
