@@ -1,0 +1,164 @@
+//! Typed ids. They become names of directories and cgroups, so one rule for all of them is checked where they are made.
+
+/// The longest id in bytes: a file name may be no longer (NAME_MAX).
+pub const MAX_ID_BYTES: usize = 255;
+
+/// Why a text cannot be an id. The messages are those of Mesos where it has one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidId {
+    /// The text has no characters.
+    #[error("ID must not be empty")]
+    Empty,
+    /// The text is longer than [`MAX_ID_BYTES`].
+    #[error("ID must not be greater than {MAX_ID_BYTES} characters")]
+    TooLong,
+    /// The text is `.` or `..`.
+    #[error("'{0}' is disallowed")]
+    Dots(String),
+    /// The text has a slash, a backslash or a control character.
+    #[error("'{0}' contains invalid characters")]
+    BadCharacter(String),
+}
+
+/// Checks the rule that all ids share.
+pub(crate) fn check_id(text: &str) -> Result<(), InvalidId> {
+    match text {
+        "" => Err(InvalidId::Empty),
+        "." | ".." => Err(InvalidId::Dots(text.to_owned())),
+        _ if text.len() > MAX_ID_BYTES => Err(InvalidId::TooLong),
+        _ if text.chars().any(|c| c == '/' || c == '\\' || c.is_control()) => {
+            Err(InvalidId::BadCharacter(text.to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes a newtype over shared text with validation at the only way in.
+macro_rules! string_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(std::sync::Arc<str>);
+
+        impl $name {
+            /// Checks the text and takes it.
+            ///
+            /// # Errors
+            /// [`InvalidId`] when it is empty, `.`, `..`, over 255 bytes, or has a slash, backslash or control character.
+            pub fn new(text: impl Into<std::sync::Arc<str>>) -> Result<Self, InvalidId> {
+                let text = text.into();
+                check_id(&text)?;
+                Ok(Self(text))
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = InvalidId;
+            fn try_from(text: &str) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0.as_ref().to_owned()
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+string_id!(
+    /// Given by the master at the first subscription; kept over disconnections and master failovers.
+    FrameworkId
+);
+string_id!(
+    /// Given by the master at the first registration; survives agent restarts.
+    AgentId
+);
+string_id!(
+    /// Chosen by the framework and unique only within it; anywhere else use [`TaskKey`](crate::TaskKey).
+    TaskId
+);
+string_id!(
+    /// Chosen by the framework and unique only within it and one agent.
+    ExecutorId
+);
+string_id!(
+    /// Given by the master; an offer is answered at most once.
+    OfferId
+);
+string_id!(
+    /// Chosen by the framework for an operation of which it wants to hear the outcome.
+    OperationId
+);
+string_id!(
+    /// Given by the agent to each container; new for each run of an executor.
+    ContainerId
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_what_cannot_be_a_file_name() {
+        assert_eq!(TaskId::new(""), Err(InvalidId::Empty));
+        assert_eq!(TaskId::new(".."), Err(InvalidId::Dots("..".into())));
+        assert_eq!(TaskId::new("a/b").unwrap_err().to_string(), "'a/b' contains invalid characters");
+        assert!(TaskId::new("a\\b").is_err());
+        assert!(TaskId::new("a\nb").is_err());
+        assert_eq!(TaskId::new("x".repeat(256)), Err(InvalidId::TooLong));
+        assert!(TaskId::new("x".repeat(255)).is_ok());
+    }
+
+    #[test]
+    fn json_goes_through_the_same_check() {
+        let id: TaskId = serde_json::from_str("\"t1\"").unwrap();
+        assert_eq!(serde_json::to_string(&id).unwrap(), "\"t1\"");
+        assert!(serde_json::from_str::<TaskId>("\"..\"").is_err());
+    }
+}

@@ -1,0 +1,281 @@
+//! Resources together, and the arithmetic that all books rest on.
+//!
+//! What is added can be taken away again and leaves what was there before; what is contained can be taken away. The
+//! property tests in `tests/` hold both against every shape of resource.
+
+use std::cmp::Ordering;
+
+use crate::{Milli, Resource, ResourceValue, Role};
+
+/// Resources of any kinds, one entry for each kind, none of them empty. Sorted, so equal resources are equal values.
+///
+/// A shared resource has one entry for each user of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(from = "Vec<Resource>", into = "Vec<Resource>")]
+pub struct Resources(Vec<Resource>);
+
+/// Why resources cannot be added or taken away. Nothing is changed then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResourceError {
+    /// There is not as much of it.
+    #[error("{wanted} is more than what is there")]
+    Short {
+        /// What was to be taken.
+        wanted: String,
+    },
+    /// It would be there twice, or the sum is too large to count, or one is a number and the other is not.
+    #[error("{added} cannot be added to {present}")]
+    Conflict {
+        /// What was there.
+        present: String,
+        /// What was to be added.
+        added: String,
+    },
+}
+
+impl Resources {
+    /// No resources.
+    pub const EMPTY: Self = Self(Vec::new());
+
+    /// Adds up resources of any kinds.
+    ///
+    /// # Errors
+    /// [`ResourceError::Conflict`] when a port or a name is there twice, or a sum is too large.
+    pub fn from_list(list: impl IntoIterator<Item = Resource>) -> Result<Self, ResourceError> {
+        let mut sum = Self::EMPTY;
+        for resource in list {
+            sum.add_one(&resource)?;
+        }
+        Ok(sum)
+    }
+
+    /// The entries in a stable order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Resource> {
+        self.0.iter()
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Both together.
+    ///
+    /// # Errors
+    /// [`ResourceError::Conflict`] when something would be there twice.
+    pub fn checked_add(&self, other: &Self) -> Result<Self, ResourceError> {
+        let mut sum = self.clone();
+        sum.add(other)?;
+        Ok(sum)
+    }
+
+    /// Puts `other` to this.
+    ///
+    /// # Errors
+    /// [`ResourceError::Conflict`] when something would be there twice; this is unchanged then.
+    pub fn add(&mut self, other: &Self) -> Result<(), ResourceError> {
+        let before = self.0.clone();
+        for resource in &other.0 {
+            if let Err(error) = self.add_one(resource) {
+                self.0 = before;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// This without `other`.
+    ///
+    /// # Errors
+    /// [`ResourceError::Short`] when any one resource is short.
+    pub fn checked_sub(&self, other: &Self) -> Result<Self, ResourceError> {
+        let mut left = self.clone();
+        left.sub(other)?;
+        Ok(left)
+    }
+
+    /// Takes `other` out of this.
+    ///
+    /// # Errors
+    /// [`ResourceError::Short`] when any one resource is short; this is unchanged then.
+    pub fn sub(&mut self, other: &Self) -> Result<(), ResourceError> {
+        if !self.contains(other) {
+            return Err(ResourceError::Short { wanted: other.to_string() });
+        }
+        for resource in &other.0 {
+            self.sub_one(resource);
+        }
+        Ok(())
+    }
+
+    /// Whether `other` can be taken out of this.
+    pub fn contains(&self, other: &Self) -> bool {
+        let mut uses = other.0.iter().peekable();
+        while let Some(resource) = uses.next() {
+            // Equal shared entries stand beside each other: count them on both sides.
+            let mut count = 1;
+            while resource.shared && uses.next_if(|next| **next == *resource).is_some() {
+                count += 1;
+            }
+            let found = self.kind(resource);
+            let enough = match resource.is_whole() {
+                true => found.iter().filter(|mine| mine.value == resource.value).count() >= count,
+                false => found.first().is_some_and(|mine| mine.value.contains(&resource.value)),
+            };
+            if !enough {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The same resources, allocated to a role.
+    pub fn allocated_to(&self, role: &Role) -> Self {
+        self.map_allocation(Some(role))
+    }
+
+    /// The same resources, allocated to nobody.
+    ///
+    /// Allocations to several roles of the same kind add up; where they cannot, which only happens to resources that
+    /// were never a valid whole, the larger entry stays.
+    pub fn unallocated(&self) -> Self {
+        self.map_allocation(None)
+    }
+
+    /// The role they are all allocated to; `None` when there is none, or more than one.
+    pub fn allocation_role(&self) -> Option<&Role> {
+        let first = self.0.first()?.allocation_role.as_ref()?;
+        self.0.iter().all(|r| r.allocation_role.as_ref() == Some(first)).then_some(first)
+    }
+
+    /// The entries for which the predicate holds.
+    pub fn filter(&self, keep: impl Fn(&Resource) -> bool) -> Self {
+        Self(self.0.iter().filter(|resource| keep(resource)).cloned().collect())
+    }
+
+    /// The sum of all amounts of one name, whoever they are kept for; zero for ranges and sets.
+    pub fn scalar(&self, name: &str) -> Milli {
+        self.0.iter().filter(|resource| &*resource.name == name).fold(Milli::ZERO, |sum, r| match &r.value {
+            ResourceValue::Scalar(milli) => Milli(sum.0.saturating_add(milli.0)),
+            ResourceValue::Ranges(_) | ResourceValue::Set(_) => sum,
+        })
+    }
+
+    /// CPUs, in thousandths.
+    pub fn cpus(&self) -> Milli {
+        self.scalar("cpus")
+    }
+
+    /// Memory, in thousandths of a MiB.
+    pub fn mem(&self) -> Milli {
+        self.scalar("mem")
+    }
+
+    /// Disk, in thousandths of a MiB.
+    pub fn disk(&self) -> Milli {
+        self.scalar("disk")
+    }
+
+    /// The ports, in ascending order. Take only as many as you need.
+    pub fn ports(&self) -> impl Iterator<Item = u64> + '_ {
+        self.0.iter().filter(|r| &*r.name == "ports").flat_map(|r| match &r.value {
+            ResourceValue::Ranges(ranges) => Some(ranges.numbers()).into_iter().flatten(),
+            ResourceValue::Scalar(_) | ResourceValue::Set(_) => None.into_iter().flatten(),
+        })
+    }
+
+    /// All entries of one kind: at most one unless it is shared.
+    fn kind(&self, resource: &Resource) -> &[Resource] {
+        let begin = self.0.partition_point(|mine| mine.compare_kind(resource) == Ordering::Less);
+        let rest = &self.0[begin..];
+        &rest[..rest.partition_point(|mine| mine.compare_kind(resource) == Ordering::Equal)]
+    }
+
+    fn add_one(&mut self, resource: &Resource) -> Result<(), ResourceError> {
+        if resource.value.is_empty() {
+            return Ok(());
+        }
+        let at = self.0.partition_point(|mine| mine.compare_kind(resource) == Ordering::Less);
+        let present = self.0.get_mut(at).filter(|mine| mine.compare_kind(resource) == Ordering::Equal);
+        match present {
+            None => self.0.insert(at, resource.clone()),
+            Some(mine) if resource.shared && mine.value == resource.value => {
+                self.0.insert(at, resource.clone())
+            }
+            Some(mine) => {
+                let sum = match resource.is_whole() {
+                    true => None,
+                    false => mine.value.checked_add(&resource.value),
+                };
+                mine.value = sum.ok_or_else(|| ResourceError::Conflict {
+                    present: mine.to_string(),
+                    added: resource.to_string(),
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Only called for what is contained.
+    fn sub_one(&mut self, resource: &Resource) {
+        let begin = self.0.partition_point(|mine| mine.compare_kind(resource) == Ordering::Less);
+        let left = self.0.get(begin).and_then(|mine| mine.value.checked_sub(&resource.value));
+        match left {
+            Some(value) if value.is_empty() || resource.is_whole() => {
+                self.0.remove(begin);
+            }
+            Some(value) => self.0[begin].value = value,
+            None => {}
+        }
+    }
+
+    fn map_allocation(&self, role: Option<&Role>) -> Self {
+        let mut changed = Self::EMPTY;
+        for resource in &self.0 {
+            let resource = Resource { allocation_role: role.cloned(), ..resource.clone() };
+            // Only entries that differed by allocation alone can meet here; see the documentation of `unallocated`.
+            drop(changed.add_one(&resource));
+        }
+        changed
+    }
+}
+
+impl From<Resources> for Vec<Resource> {
+    fn from(resources: Resources) -> Self {
+        resources.0
+    }
+}
+
+impl From<Vec<Resource>> for Resources {
+    /// For stored values, which were valid when written; an entry that conflicts is left out.
+    fn from(list: Vec<Resource>) -> Self {
+        let mut sum = Self::EMPTY;
+        for resource in list {
+            drop(sum.add_one(&resource));
+        }
+        sum
+    }
+}
+
+impl<'a> IntoIterator for &'a Resources {
+    type Item = &'a Resource;
+    type IntoIter = std::slice::Iter<'a, Resource>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl std::fmt::Display for Resources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, resource) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{resource}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! No sum loses anything: the laws of resource arithmetic, held against resources of every shape.
+
+use std::collections::BTreeSet;
+
+use chapada_model::{
+    Disk, DiskKind, DiskSource, Milli, Persistence, Range, Ranges, Reservation, Resource, ResourceValue,
+    Resources, Role,
+};
+use proptest::prelude::*;
+
+fn value() -> impl Strategy<Value = ResourceValue> {
+    prop_oneof![
+        (0_u64..5_000).prop_map(|n| ResourceValue::Scalar(Milli(n))),
+        prop::collection::vec((0_u64..60, 0_u64..8), 0..5).prop_map(|pairs| {
+            ResourceValue::Ranges(
+                pairs.into_iter().map(|(begin, len)| Range { begin, end: begin + len }).collect(),
+            )
+        }),
+        prop::collection::btree_set(prop::sample::select(vec!["a", "b", "c", "d"]), 0..3)
+            .prop_map(|names| ResourceValue::Set(names.into_iter().map(Into::into).collect::<BTreeSet<_>>())),
+    ]
+}
+
+fn disk() -> impl Strategy<Value = Option<Disk>> {
+    let source = |kind| DiskSource {
+        kind,
+        root: Some("/mnt".into()),
+        vendor: None,
+        id: None,
+        profile: None,
+        metadata: Vec::new(),
+    };
+    prop::sample::select(vec![
+        None,
+        Some(Disk { source: Some(source(DiskKind::Path)), ..Disk::default() }),
+        Some(Disk { source: Some(source(DiskKind::Mount)), ..Disk::default() }),
+        Some(Disk { source: Some(source(DiskKind::Raw)), ..Disk::default() }),
+        Some(Disk { persistence: Some(Persistence { id: "v1".into(), principal: None }), ..Disk::default() }),
+    ])
+}
+
+prop_compose! {
+    fn resource()(
+        name in prop::sample::select(vec!["cpus", "mem", "ports", "disk"]),
+        value in value(),
+        role in prop::sample::select(vec![None, Some("ops"), Some("ops/db")]),
+        allocated in prop::sample::select(vec![None, Some("*"), Some("ops")]),
+        disk in disk(),
+        revocable in any::<bool>(),
+        shared in any::<bool>(),
+    ) -> Resource {
+        let mut resource = Resource::new(name, value);
+        resource.reservations = role.map(|role| Reservation::fixed(Role::new(role).expect("a valid role"))).into_iter().collect();
+        resource.allocation_role = allocated.map(|role| Role::new(role).expect("a valid role"));
+        resource.disk = disk;
+        resource.revocable = revocable;
+        resource.shared = shared;
+        resource
+    }
+}
+
+/// Resources that are valid together: an entry that conflicts with the ones before is left out.
+fn resources() -> impl Strategy<Value = Resources> {
+    prop::collection::vec(resource(), 0..8).prop_map(|list| {
+        list.into_iter().fold(Resources::EMPTY, |sum, one| {
+            let one = Resources::from_list([one]).expect("one resource alone has no conflict");
+            sum.checked_add(&one).unwrap_or(sum)
+        })
+    })
+}
+
+proptest! {
+    #[test]
+    fn adding_then_taking_leaves_what_was_there(a in resources(), b in resources()) {
+        if let Ok(sum) = a.checked_add(&b) {
+            prop_assert!(sum.contains(&a) && sum.contains(&b));
+            prop_assert_eq!(sum.checked_sub(&b).unwrap(), a.clone());
+            prop_assert_eq!(sum.checked_sub(&a).unwrap(), b.clone());
+            prop_assert_eq!(b.checked_add(&a).unwrap(), sum);
+        }
+    }
+
+    #[test]
+    fn what_is_contained_can_be_taken_and_put_back(a in resources(), b in resources()) {
+        prop_assert_eq!(a.contains(&b), a.checked_sub(&b).is_ok());
+        if let Ok(left) = a.checked_sub(&b) {
+            prop_assert_eq!(left.checked_add(&b).unwrap(), a);
+        }
+    }
+
+    #[test]
+    fn a_failed_change_changes_nothing(a in resources(), b in resources()) {
+        let mut changed = a.clone();
+        if changed.add(&b).is_err() {
+            prop_assert_eq!(&changed, &a);
+        }
+        let mut changed = a.clone();
+        if changed.sub(&b).is_err() {
+            prop_assert_eq!(&changed, &a);
+        }
+    }
+
+    #[test]
+    fn equal_sets_of_numbers_are_equal_values(numbers in prop::collection::btree_set(0_u64..64, 0..40)) {
+        let one = |n: &u64| Range { begin: *n, end: *n };
+        let up: Ranges = numbers.iter().map(one).collect();
+        let down: Ranges = numbers.iter().rev().map(one).collect();
+        prop_assert_eq!(&up, &down);
+        prop_assert_eq!(up.count(), numbers.len() as u64);
+        prop_assert_eq!(up.numbers().collect::<BTreeSet<_>>(), numbers);
+    }
+
+    #[test]
+    fn stored_and_read_again_is_the_same(a in resources()) {
+        let text = serde_json::to_string(&a).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Resources>(&text).unwrap(), a);
+    }
+}
