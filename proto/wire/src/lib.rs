@@ -1,2 +1,27 @@
-//! chapada-wire
+//! The API messages and how they cross a connection: protobuf and JSON bodies, RecordIO streams, gRPC services,
+//! and the conversions between wire messages and the model.
+//!
+//! - [`v1`]: the messages, one Rust module for each package below `chapada.v1`;
+//! - [`link`]: the protocol between agent and master;
+//! - [`Json`], [`decode_binary`]: bodies, with the check of required fields;
+//! - [`recordio`]: records on a byte stream;
+//! - [`DESCRIPTORS`]: what the `.proto` files say.
+
 #![forbid(unsafe_code)]
+
+mod decode;
+mod generated;
+mod json;
+pub mod recordio;
+
+pub use decode::{DecodeError, check_required, decode_binary};
+pub use generated::chapada::v1;
+pub use json::{Json, JsonFields};
+
+/// The link between an agent and the leading master (package `chapada.link.v1`).
+pub mod link {
+    pub use crate::generated::chapada::link::v1::*;
+}
+
+/// The compiled `.proto` files as an encoded `google.protobuf.FileDescriptorSet`, with `required` as written there.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
