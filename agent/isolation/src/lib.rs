@@ -1,2 +1,21 @@
-//! chapada-isolation
+//! One file per kernel feature that confines a container. Knows nothing of tasks, frameworks or the network.
+//!
+//! The shim puts the features together (`agent/shim`); the agent reads statistics and cleans up with them.
+//! Start at [`cgroup`] for resources, [`clone3`] and [`mounts`] for namespaces, [`privileges`] for who a process is.
 
+pub mod beneath;
+pub mod capabilities;
+pub mod cgroup;
+pub mod clone3;
+pub mod descriptors;
+pub mod devices;
+mod error;
+pub mod mountinfo;
+pub mod mounts;
+pub mod privileges;
+pub mod process;
+pub mod rlimits;
+pub mod sealed;
+pub mod user;
+
+pub use error::{Context, IsolationError};

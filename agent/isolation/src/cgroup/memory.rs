@@ -1,0 +1,115 @@
+//! The memory controller: a hard limit on everything charged, without swap, and the kernel's count of its kills.
+
+use std::path::PathBuf;
+
+use crate::IsolationError;
+
+use super::file::{field, read, read_number, write, write_if_present};
+use super::{Controller, Limits, MIN_MEMORY_BYTES, Statistics};
+
+/// v1 says "no limit" with a number near 2^63; no machine has this much.
+const UNLIMITED: u64 = 1 << 60;
+
+/// The v1 form.
+#[derive(Debug, Clone)]
+pub struct MemoryV1 {
+    /// The container's directory in the `memory` hierarchy.
+    pub directory: PathBuf,
+}
+
+impl Controller for MemoryV1 {
+    fn apply(&self, limits: &Limits) -> Result<(), IsolationError> {
+        let value =
+            limits.memory_bytes.map_or("-1".to_owned(), |bytes| bytes.max(MIN_MEMORY_BYTES).to_string());
+        let (memory, with_swap) = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes");
+        // The kernel keeps memory <= memory + swap at every moment, so which goes first depends on the direction.
+        if write(&self.directory, memory, &value).is_err() {
+            write_if_present(&self.directory, with_swap, &value)?;
+            write(&self.directory, memory, &value)?;
+        }
+        write_if_present(&self.directory, with_swap, &value)
+    }
+
+    fn read(&self, into: &mut Statistics) -> Result<(), IsolationError> {
+        into.memory_total_bytes = read_number(&self.directory, "memory.usage_in_bytes")?.unwrap_or(0);
+        into.memory_peak_bytes = read_number(&self.directory, "memory.max_usage_in_bytes")?;
+        into.memory_limit_bytes =
+            read_number(&self.directory, "memory.limit_in_bytes")?.filter(|limit| *limit < UNLIMITED);
+        if let Some(text) = read(&self.directory, "memory.stat")? {
+            into.memory_rss_bytes = field(&text, "total_rss").unwrap_or(0);
+            into.memory_cache_bytes = field(&text, "total_cache").unwrap_or(0);
+        }
+        if let Some(text) = read(&self.directory, "memory.oom_control")? {
+            into.oom_kills = field(&text, "oom_kill").unwrap_or(0);
+        }
+        Ok(())
+    }
+}
+
+/// The v2 form.
+#[derive(Debug, Clone)]
+pub struct MemoryV2 {
+    /// The container's directory in the v2 tree.
+    pub directory: PathBuf,
+}
+
+impl Controller for MemoryV2 {
+    fn apply(&self, limits: &Limits) -> Result<(), IsolationError> {
+        let value =
+            limits.memory_bytes.map_or("max".to_owned(), |bytes| bytes.max(MIN_MEMORY_BYTES).to_string());
+        write(&self.directory, "memory.max", &value)?;
+        let swap = if limits.memory_bytes.is_some() { "0" } else { "max" };
+        write_if_present(&self.directory, "memory.swap.max", swap)?;
+        // A container is one thing: what is left of it after a kill is of no use to anybody.
+        write(&self.directory, "memory.oom.group", "1")
+    }
+
+    fn read(&self, into: &mut Statistics) -> Result<(), IsolationError> {
+        into.memory_total_bytes = read_number(&self.directory, "memory.current")?.unwrap_or(0);
+        into.memory_peak_bytes = read_number(&self.directory, "memory.peak")?;
+        into.memory_limit_bytes = read_number(&self.directory, "memory.max")?;
+        if let Some(text) = read(&self.directory, "memory.stat")? {
+            into.memory_rss_bytes = field(&text, "anon").unwrap_or(0);
+            into.memory_cache_bytes = field(&text, "file").unwrap_or(0);
+        }
+        if let Some(text) = read(&self.directory, "memory.events")? {
+            into.oom_kills = field(&text, "oom_kill").unwrap_or(0);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn v2_turns_swap_off_and_kills_the_group_as_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for name in ["memory.max", "memory.swap.max", "memory.oom.group"] {
+            fs::write(path(name), "").unwrap();
+        }
+        let memory = MemoryV2 { directory: dir.path().to_owned() };
+        memory.apply(&Limits { memory_bytes: Some(64 << 20), ..Limits::default() }).unwrap();
+        assert_eq!(fs::read_to_string(path("memory.max")).unwrap(), "67108864");
+        assert_eq!(fs::read_to_string(path("memory.swap.max")).unwrap(), "0");
+        assert_eq!(fs::read_to_string(path("memory.oom.group")).unwrap(), "1");
+        memory.apply(&Limits { memory_bytes: Some(1), ..Limits::default() }).unwrap();
+        assert_eq!(fs::read_to_string(path("memory.max")).unwrap(), MIN_MEMORY_BYTES.to_string());
+    }
+
+    #[test]
+    fn v2_counts_kills_from_its_events() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("memory.events"), "low 0\nmax 7\noom 2\noom_kill 1\noom_group_kill 1\n")
+            .unwrap();
+        fs::write(dir.path().join("memory.max"), "max\n").unwrap();
+        let mut statistics = Statistics::default();
+        MemoryV2 { directory: dir.path().to_owned() }.read(&mut statistics).unwrap();
+        assert_eq!(statistics.oom_kills, 1);
+        assert_eq!(statistics.memory_limit_bytes, None);
+    }
+}

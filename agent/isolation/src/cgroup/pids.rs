@@ -1,0 +1,27 @@
+//! The pids controller: a bound on processes and threads. v1 and v2 have the same files.
+
+use std::path::PathBuf;
+
+use crate::IsolationError;
+
+use super::file::{read_number, write};
+use super::{Controller, Limits, Statistics};
+
+/// Either form.
+#[derive(Debug, Clone)]
+pub struct Pids {
+    /// The container's directory in the hierarchy that has `pids`.
+    pub directory: PathBuf,
+}
+
+impl Controller for Pids {
+    fn apply(&self, limits: &Limits) -> Result<(), IsolationError> {
+        let value = limits.processes.map_or("max".to_owned(), |count| count.to_string());
+        write(&self.directory, "pids.max", &value)
+    }
+
+    fn read(&self, into: &mut Statistics) -> Result<(), IsolationError> {
+        into.processes = read_number(&self.directory, "pids.current")?.unwrap_or(0);
+        Ok(())
+    }
+}

@@ -1,0 +1,36 @@
+//! What a container has used.
+
+use serde::{Deserialize, Serialize};
+
+/// Read from the container's cgroup. What a machine does not count is zero or `None`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statistics {
+    /// Processor time used, in nanoseconds.
+    pub cpu_usage_ns: u64,
+    /// Of that, in user mode (v1 counts in hundredths of a second).
+    pub cpu_user_ns: u64,
+    /// Of that, in the kernel.
+    pub cpu_system_ns: u64,
+    /// The hard limit, in thousandths of a processor.
+    pub cpu_quota_milli: Option<u64>,
+    /// Enforcement periods so far.
+    pub cpu_periods: u64,
+    /// Of those, periods in which the container was held back.
+    pub cpu_throttled_periods: u64,
+    /// For how long it was held back, in nanoseconds.
+    pub cpu_throttled_ns: u64,
+    /// Memory charged, page cache included, in bytes.
+    pub memory_total_bytes: u64,
+    /// Anonymous memory, in bytes: what Mesos calls rss.
+    pub memory_rss_bytes: u64,
+    /// Page cache, in bytes.
+    pub memory_cache_bytes: u64,
+    /// The highest charge so far, in bytes; `None` before Linux 5.19 on v2.
+    pub memory_peak_bytes: Option<u64>,
+    /// The memory limit, in bytes.
+    pub memory_limit_bytes: Option<u64>,
+    /// How often the kernel killed a process of this container for want of memory.
+    pub oom_kills: u64,
+    /// Processes and threads now.
+    pub processes: u64,
+}

@@ -1,0 +1,28 @@
+//! A shim stands beside each container and outlives the agent that started it. This library is the agent's side:
+//! describe a container ([`ContainerSpec`]), start it ([`Launcher::launch`]), talk to its shim ([`ShimClient`]), find it
+//! again after a restart ([`recover`]), and remove its traces ([`cleanup`]).
+//!
+//! Everything here is synchronous and takes at most a few milliseconds, except [`cleanup`], which may wait seconds for
+//! the kernel; an async caller uses its blocking pool. [`ShimClient`] is non-blocking and offers its descriptor for polling.
+
+mod cleanup;
+mod client;
+mod exit;
+mod launcher;
+mod protocol;
+mod recovery;
+pub mod runtime_dir;
+mod spec;
+mod state;
+
+pub use chapada_isolation::rlimits::Rlimit;
+pub use cleanup::{CleanupError, cleanup};
+pub use client::{ClientError, ShimClient};
+pub use exit::{ExitReport, Outcome};
+pub use launcher::{LaunchError, LaunchedShim, Launcher};
+pub use protocol::{Event, LaunchOrder, PROTOCOL_VERSION, Request, SetupError, SetupFailure};
+pub use recovery::{RecoverError, RecoveredContainer, RecoveredState, recover};
+pub use spec::{Command, ContainerSpec, InvalidSpec, Namespaces, Pid1, TemporaryFiles};
+pub use state::ContainerState;
+
+pub use chapada_isolation::cgroup::{Cgroups, CpuLimits, Limits, OomReport, Statistics};

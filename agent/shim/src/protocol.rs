@@ -1,0 +1,108 @@
+//! What agent and shim say to each other: one JSON object a line, over a Unix socket.
+//!
+//! On every connection the shim first says how the container stands ([`Event::Starting`], [`Event::Started`] or
+//! [`Event::Exited`]), so that a client that comes late has missed nothing.
+
+use chapada_isolation::IsolationError;
+use chapada_isolation::cgroup::Cgroups;
+use serde::{Deserialize, Serialize};
+
+use crate::exit::ExitReport;
+use crate::spec::ContainerSpec;
+
+/// Version of every record and message here. A shim refuses an order of another version by name.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// What the agent puts on the shim's standard input: memory, never a file or an argument, as the environment may hold secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchOrder {
+    /// [`PROTOCOL_VERSION`] of the agent.
+    pub version: u32,
+    /// The container.
+    pub spec: ContainerSpec,
+    /// Where its cgroups go.
+    pub cgroups: Cgroups,
+}
+
+/// From the agent to the shim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Say again how the container stands.
+    Status,
+    /// Send a signal to the command (its process group under our init; process 1 otherwise).
+    Kill {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// SIGKILL everything in the container, now.
+    Destroy,
+}
+
+/// From the shim to the agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The container is being made; the command does not run yet.
+    Starting,
+    /// The command runs: `execve` has succeeded.
+    Started {
+        /// Process 1 of the container, as the host numbers it.
+        pid: i32,
+        /// Its start time in clock ticks since boot (`/proc/<pid>/stat`), which tells it from a later process of that number.
+        start_time: u64,
+    },
+    /// The container has ended, and that is on disk. The last event: the shim is gone after it.
+    Exited {
+        /// How.
+        report: ExitReport,
+    },
+    /// A request was not carried out; the container goes on.
+    Refused {
+        /// The request.
+        request: Request,
+        /// Why.
+        message: String,
+    },
+}
+
+/// Why a container could not be set up. The message is a sentence for the task's status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct SetupError {
+    /// What kind of thing failed.
+    pub failure: SetupFailure,
+    /// What failed, on what, and the kernel's words.
+    pub message: String,
+    /// The kernel's error number, if it was the kernel's refusal.
+    pub errno: Option<i32>,
+}
+
+/// What kind of thing failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SetupFailure {
+    /// The order itself: its version or a field.
+    Order,
+    /// The user is unknown here.
+    User,
+    /// The sandbox, or a file in it.
+    Sandbox,
+    /// A cgroup.
+    Cgroup,
+    /// A namespace or a mount.
+    Namespace,
+    /// Capabilities, user ids, limits.
+    Privileges,
+    /// The command is missing or not executable.
+    Command,
+    /// The shim's own means: a pipe, a socket, a file of its runtime directory.
+    Shim,
+}
+
+impl SetupError {
+    /// A failure of this kind, for this reason.
+    pub fn new(failure: SetupFailure, error: &IsolationError) -> Self {
+        Self { failure, message: format!("{error}: {}", error.source), errno: error.errno() }
+    }
+}

@@ -1,0 +1,115 @@
+//! The files of a container's runtime directory.
+//!
+//! | file | written by | says |
+//! |---|---|---|
+//! | `shim.log` | shim | its complaints; locked (`flock`) for as long as the shim lives |
+//! | `shim.sock` | shim | where it listens |
+//! | `container.json` | shim | [`crate::ContainerState`] |
+//! | `exit` | shim | [`crate::ExitReport`], durable |
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The shim's log, and the lock that tells whether it lives.
+pub const LOG: &str = "shim.log";
+/// The shim's socket.
+pub const SOCKET: &str = "shim.sock";
+/// The [`crate::ContainerState`].
+pub const STATE: &str = "container.json";
+/// The [`crate::ExitReport`].
+pub const EXIT: &str = "exit";
+
+/// Creates the directory for its owner alone; one that exists is kept.
+///
+/// # Errors
+/// The kernel's.
+pub fn ensure(directory: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+/// Opens the log for appending, for its owner alone.
+///
+/// # Errors
+/// The kernel's.
+pub fn open_log(directory: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(directory.join(LOG))
+}
+
+/// Takes the lock on an open log. `false`: somebody holds it, so a shim lives.
+///
+/// # Errors
+/// The kernel's.
+pub fn try_lock(log: &File) -> io::Result<bool> {
+    match log.try_lock() {
+        Ok(()) => Ok(true),
+        Err(fs::TryLockError::WouldBlock) => Ok(false),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Whether a shim lives in this directory. `false` also when there is no such directory.
+///
+/// # Errors
+/// The kernel's.
+pub fn shim_lives(directory: &Path) -> io::Result<bool> {
+    match File::open(directory.join(LOG)) {
+        Ok(log) => Ok(!try_lock(&log)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// A short path to a file of an open directory: a socket address holds 107 bytes, a path many more.
+pub fn through(directory: &File, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))
+}
+
+/// Reads a record. `None` when the file is not there.
+///
+/// # Errors
+/// The kernel's, or `InvalidData` when it is not the record it should be.
+pub fn read_record<T: DeserializeOwned>(directory: &Path, name: &str) -> io::Result<Option<T>> {
+    match fs::read(directory.join(name)) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// How a record is to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Survives the end of any process. Free.
+    Process,
+    /// Survives the machine, once this returns. Takes milliseconds.
+    Machine,
+}
+
+/// Writes a record whole or not at all, for its owner alone.
+///
+/// # Errors
+/// The kernel's; an older record is then unchanged.
+pub fn write_record<T: Serialize>(
+    directory: &Path,
+    name: &str,
+    record: &T,
+    durability: Durability,
+) -> io::Result<()> {
+    let temporary = directory.join(format!("{name}.new"));
+    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(&serde_json::to_vec(record)?)?;
+    if durability == Durability::Machine {
+        file.sync_data()?;
+    }
+    fs::rename(&temporary, directory.join(name))?;
+    if durability == Durability::Machine {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(())
+}

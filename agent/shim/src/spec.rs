@@ -1,0 +1,224 @@
+//! What a container is to be: everything the shim needs to know, and nothing of tasks or frameworks.
+
+use std::path::{Path, PathBuf};
+
+use chapada_isolation::cgroup::{Limits, SHIMS};
+use chapada_isolation::rlimits::Rlimit;
+use serde::{Deserialize, Serialize};
+
+/// A name in a file system holds this many bytes.
+const MAX_ID_BYTES: usize = 255;
+
+/// One container. Start from [`ContainerSpec::new`] and set what differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContainerSpec {
+    /// Becomes the name of its cgroups: no slash, not `.`, `..` or `shims`, at most 255 bytes.
+    pub id: String,
+    /// Where the shim keeps its socket, its log, and the exit code; see [`crate::runtime_dir`]. Created with mode 0700 if
+    /// it is not there. One directory serves one container, once. Its last component must be `id`.
+    pub runtime_dir: PathBuf,
+    /// The working directory. It must exist; the shim gives it, and `stdout` and `stderr` in it, to `user`.
+    pub sandbox: PathBuf,
+    /// What to run.
+    pub command: Command,
+    /// The whole environment; nothing is inherited or added.
+    pub environment: Vec<(String, String)>,
+    /// A name or a number from the host's `/etc/passwd`. `None`: the agent's own user.
+    pub user: Option<String>,
+    /// What it may use.
+    pub resources: Limits,
+    /// What it does not share with the host, beyond what no container shares.
+    pub namespaces: Namespaces,
+    /// Who is process 1.
+    pub pid1: Pid1,
+    /// The name it has for itself. `None`: that of the host.
+    pub hostname: Option<String>,
+    /// Its `/tmp`.
+    pub temporary_files: TemporaryFiles,
+    /// Host directories it must not see, such as the agent's own state: an empty one takes their place. The sandbox may be
+    /// below one of them.
+    pub hidden_paths: Vec<PathBuf>,
+    /// Resource limits per process.
+    pub rlimits: Vec<Rlimit>,
+}
+
+impl ContainerSpec {
+    /// A container with the safe defaults: own user, default limits, our init, private `/tmp`, the host's network.
+    pub fn new(
+        id: impl Into<String>,
+        runtime_root: &Path,
+        sandbox: impl Into<PathBuf>,
+        command: Command,
+    ) -> Self {
+        let id = id.into();
+        Self {
+            runtime_dir: runtime_root.join(&id),
+            id,
+            sandbox: sandbox.into(),
+            command,
+            environment: Vec::new(),
+            user: None,
+            resources: Limits::default(),
+            namespaces: Namespaces::default(),
+            pid1: Pid1::Init,
+            hostname: None,
+            temporary_files: TemporaryFiles::Private,
+            hidden_paths: Vec::new(),
+            rlimits: Vec::new(),
+        }
+    }
+
+    /// Checks what can be checked without the kernel. [`crate::Launcher::launch`] does it too.
+    ///
+    /// # Errors
+    /// Names the field and the rule.
+    pub fn validate(&self) -> Result<(), InvalidSpec> {
+        check_id(&self.id)?;
+        absolute("runtime_dir", &self.runtime_dir)?;
+        absolute("sandbox", &self.sandbox)?;
+        self.hidden_paths.iter().try_for_each(|path| absolute("hidden_paths", path))?;
+        if self.runtime_dir.file_name().is_none_or(|name| name != self.id.as_str()) {
+            return Err(InvalidSpec {
+                field: "runtime_dir",
+                rule: "its last component must be the container id",
+            });
+        }
+        self.command.validate()?;
+        for (name, value) in &self.environment {
+            if name.is_empty() || name.contains('=') || name.contains('\0') || value.contains('\0') {
+                let rule = "a name must not be empty nor hold '=', and neither name nor value a zero byte";
+                return Err(InvalidSpec { field: "environment", rule });
+            }
+        }
+        if self.hostname.as_ref().is_some_and(|name| name.is_empty() || name.len() > 64) {
+            return Err(InvalidSpec { field: "hostname", rule: "it must have 1 to 64 bytes" });
+        }
+        Ok(())
+    }
+}
+
+/// Refuses what is not one plain name below a directory.
+pub(crate) fn check_id(id: &str) -> Result<(), InvalidSpec> {
+    let reserved = id.is_empty() || [".", "..", SHIMS].contains(&id) || id.len() > MAX_ID_BYTES;
+    if reserved || id.contains(|c: char| c == '/' || c.is_control()) {
+        let rule = "it must be a plain file name of at most 255 bytes, not '.', '..' or 'shims'";
+        return Err(InvalidSpec { field: "id", rule });
+    }
+    Ok(())
+}
+
+fn absolute(field: &'static str, path: &Path) -> Result<(), InvalidSpec> {
+    if path.is_absolute() && !path.as_os_str().as_encoded_bytes().contains(&0) {
+        return Ok(());
+    }
+    Err(InvalidSpec { field, rule: "it must be an absolute path without a zero byte" })
+}
+
+/// A field of a [`ContainerSpec`] that cannot be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("container spec: {field}: {rule}")]
+pub struct InvalidSpec {
+    /// The field.
+    pub field: &'static str,
+    /// What it must be.
+    pub rule: &'static str,
+}
+
+/// What a container runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// `/bin/sh -c` with this text.
+    Shell(String),
+    /// A program, looked up in the environment's `PATH` if its name has no slash.
+    Program {
+        /// The file to run.
+        file: String,
+        /// All arguments, the program's own name (`argv[0]`) first; empty: just `file`.
+        argv: Vec<String>,
+    },
+}
+
+impl Command {
+    fn validate(&self) -> Result<(), InvalidSpec> {
+        let (file, argv) = self.file_and_argv();
+        if file.is_empty() || std::iter::once(&file).chain(&argv).any(|text| text.contains('\0')) {
+            let rule = "the program must be named, and nothing may hold a zero byte";
+            return Err(InvalidSpec { field: "command", rule });
+        }
+        Ok(())
+    }
+
+    /// The file to execute, and its arguments from `argv[0]` on.
+    pub fn file_and_argv(&self) -> (String, Vec<String>) {
+        match self {
+            Self::Shell(text) => ("/bin/sh".to_owned(), vec!["sh".to_owned(), "-c".to_owned(), text.clone()]),
+            Self::Program { file, argv } if argv.is_empty() => (file.clone(), vec![file.clone()]),
+            Self::Program { file, argv } => (file.clone(), argv.clone()),
+        }
+    }
+}
+
+/// Namespaces on request. The pid, mount, ipc, uts and cgroup namespaces are always the container's own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Namespaces {
+    /// A network of its own, with nothing but an `lo` that is up. `false`: the host's network.
+    pub network: bool,
+}
+
+/// Who is process 1 of the container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pid1 {
+    /// Our init: runs the command as its child, reaps orphans, forwards signals to the command's process group.
+    #[default]
+    Init,
+    /// The command itself. The kernel then ignores signals it has no handler for, SIGTERM included.
+    Command,
+}
+
+/// What is at `/tmp`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TemporaryFiles {
+    /// Memory of its own, charged to the container.
+    #[default]
+    Private,
+    /// The host's directory, as Mesos has it without an image.
+    Host,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(id: &str) -> ContainerSpec {
+        ContainerSpec::new(id, Path::new("/run/c"), "/sandbox", Command::Shell("true".into()))
+    }
+
+    #[test]
+    fn ids_stay_plain_names() {
+        assert_eq!(spec("0b6c").validate(), Ok(()));
+        for bad in ["", ".", "..", "shims", "a/b", "a\nb", &"x".repeat(256)] {
+            assert_eq!(spec(bad).validate().unwrap_err().field, "id", "{bad}");
+        }
+    }
+
+    #[test]
+    fn each_field_is_named_when_it_is_wrong() {
+        let mut wrong = spec("a");
+        wrong.sandbox = "relative".into();
+        assert_eq!(wrong.validate().unwrap_err().field, "sandbox");
+        let mut wrong = spec("a");
+        wrong.environment = vec![("A=B".into(), "c".into())];
+        assert_eq!(wrong.validate().unwrap_err().field, "environment");
+        let mut wrong = spec("a");
+        wrong.command = Command::Program { file: String::new(), argv: vec![] };
+        assert_eq!(wrong.validate().unwrap_err().field, "command");
+        let mut wrong = spec("a");
+        wrong.runtime_dir = "/run/c/b".into();
+        assert_eq!(wrong.validate().unwrap_err().field, "runtime_dir");
+    }
+}
