@@ -1,2 +1,37 @@
-//! chapada-agent-core
+//! What an agent decides: `(now, Event) -> Vec<Effect>`. It owns the phases of tasks and their containers, the status
+//! updates until they are acknowledged, what is written down and what may be said before it is. It knows nothing of
+//! sockets, processes, files, protobuf, clocks or chance. Start at [`Agent::apply`].
 #![forbid(unsafe_code)]
+
+mod agent;
+mod deliver;
+mod effect;
+mod event;
+mod exit;
+mod ids;
+mod kill;
+mod launch;
+mod link;
+mod outcome;
+mod phase;
+mod record;
+mod recovery;
+mod stream;
+mod task;
+mod timers;
+mod view;
+
+pub use agent::{Agent, MAX_TASKS};
+pub use effect::{Effect, HeldTask, Holding, Signal};
+pub use event::{Command, Event, FromMaster};
+pub use exit::{Exit, ExitCause, MemoryExceeded, signal_name};
+pub use link::MAX_HELD_MESSAGES;
+pub use phase::{Ending, TaskPhase};
+pub use record::{FrameworkRecord, Record, TaskRecord, Update};
+pub use recovery::{FoundContainer, FoundState};
+pub use stream::{FIRST_REPEAT, LAST_REPEAT};
+pub use task::{LaunchRefusal, TaskLaunch};
+pub use view::{TaskView, View};
+
+#[cfg(test)]
+mod tests;

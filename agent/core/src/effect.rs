@@ -1,0 +1,110 @@
+//! Everything the agent can ask its shell to do. The shell makes no choices of its own.
+
+use std::sync::Arc;
+
+use chapada_model::{AgentId, ContainerId, ExecutorId, TaskKey, TaskState};
+
+use crate::record::{FrameworkRecord, Record, TaskRecord, Update};
+
+/// Everything the agent can ask its shell to do, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Append this to the log; answered by [`crate::Event::Logged`] once it is on disk.
+    Log {
+        /// Grows by one with each record of this process.
+        sequence: u64,
+        /// What to write.
+        record: Record,
+    },
+    /// Make the container and start the task in it.
+    Launch(Arc<TaskRecord>),
+    /// Send a signal to the processes of a container. One that is gone already is no error.
+    Signal {
+        /// Which one.
+        container: ContainerId,
+        /// What to send.
+        signal: Signal,
+    },
+    /// The end of this container is written down: remove its cgroups and its runtime directory, keep its sandbox.
+    Remove {
+        /// Which one.
+        container: ContainerId,
+    },
+    /// No record knows this container: kill what runs in it, then remove every trace, the sandbox included.
+    Destroy {
+        /// Which one.
+        container: ContainerId,
+    },
+    /// State on the link all that the agent holds.
+    SendHolding(Holding),
+    /// Send an update to the framework.
+    SendUpdate {
+        /// Of which task.
+        task: TaskKey,
+        /// Whose, when it is not the built-in command executor's.
+        executor: Option<ExecutorId>,
+        /// What to say.
+        update: Arc<Update>,
+        /// The newest state, which is ahead of the update's when acknowledgements are slow.
+        latest: TaskState,
+    },
+    /// Tell the master that a command made no sense here.
+    Refuse {
+        /// The command's number on its link.
+        sequence: u64,
+        /// Why, for the log and the books.
+        reason: String,
+    },
+    /// Close the link and detect the leader afresh.
+    DropLink {
+        /// Why, for the log.
+        reason: String,
+    },
+    /// The master's word is durable here and obeyed: the link is in use under this id.
+    Registered {
+        /// The agent's id.
+        agent: AgentId,
+        /// The epoch of the master.
+        epoch: u64,
+    },
+    /// The task is over and acknowledged, and nothing of it is held any more.
+    Forgotten {
+        /// Which one.
+        task: TaskKey,
+        /// The container it had.
+        container: ContainerId,
+    },
+}
+
+/// A signal of the two that end a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM: please end.
+    Terminate,
+    /// SIGKILL: end.
+    Kill,
+}
+
+/// All that an agent holds, as it states it on every connect.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Holding {
+    /// The id, when it was registered before.
+    pub agent: Option<AgentId>,
+    /// The highest epoch that is written down.
+    pub epoch: u64,
+    /// Tasks, running or with updates to acknowledge.
+    pub tasks: Vec<HeldTask>,
+    /// The frameworks that they belong to.
+    pub frameworks: Vec<Arc<FrameworkRecord>>,
+}
+
+/// One task that an agent holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeldTask {
+    /// What was launched.
+    pub record: Arc<TaskRecord>,
+    /// The newest update that is written down.
+    pub latest: Option<Arc<Update>>,
+    /// The state that was acknowledged last.
+    pub acknowledged: Option<TaskState>,
+}

@@ -1,0 +1,116 @@
+//! Everything that can happen to an agent, already parsed and validated.
+
+use std::time::Duration;
+
+use chapada_model::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskKey, UpdateUuid};
+
+use crate::exit::Exit;
+use crate::record::FrameworkRecord;
+use crate::recovery::FoundContainer;
+use crate::task::TaskLaunch;
+
+/// Everything that can happen to the agent.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// What the machine holds after the records were read back; the first event after a start.
+    Recovered {
+        /// Every container that left a trace, running or not.
+        found: Vec<FoundContainer>,
+        /// The kernel's boot id now.
+        boot_id: String,
+    },
+    /// Everything up to this number of [`crate::Effect::Log`] is on disk.
+    Logged {
+        /// The number of the last record that is durable.
+        through: u64,
+    },
+    /// A connection to a leader stands; nothing was said on it yet.
+    LinkOpened,
+    /// The connection is gone.
+    LinkLost,
+    /// The master said something.
+    FromMaster(FromMaster),
+    /// The container's first instruction is about to run, or has.
+    ContainerStarted {
+        /// Which one.
+        container: ContainerId,
+        /// Its first process, as the host numbers it.
+        pid: u32,
+    },
+    /// The container could not be made; nothing of it is left running.
+    LaunchFailed {
+        /// Which one.
+        container: ContainerId,
+        /// What failed, for the framework's author.
+        message: String,
+    },
+    /// The container's processes are all gone.
+    ContainerExited {
+        /// Which one.
+        container: ContainerId,
+        /// How it ended.
+        exit: Exit,
+    },
+    /// Time has passed; see [`crate::Agent::next_deadline`].
+    Tick,
+}
+
+/// One message of the master.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FromMaster {
+    /// Of the leadership that sent it.
+    pub epoch: u64,
+    /// Number of the command on its link, 0 for what is no command.
+    pub sequence: u64,
+    /// What it wants.
+    pub command: Command,
+}
+
+/// What a master can want of an agent.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// The agent is admitted under this id.
+    Welcome {
+        /// The id to keep.
+        agent: AgentId,
+    },
+    /// The agent's id was marked gone: its tasks end, and it comes back as a new agent.
+    Gone,
+    /// Starts a task.
+    Launch(Box<TaskLaunch>),
+    /// Ends a task.
+    Kill {
+        /// Which one.
+        task: TaskKey,
+        /// Overrides the task's own grace period.
+        grace: Option<Duration>,
+    },
+    /// The framework has seen an update.
+    Acknowledge {
+        /// Of which task.
+        task: TaskKey,
+        /// Which update.
+        uuid: UpdateUuid,
+    },
+    /// Ends an executor and its tasks.
+    ShutdownExecutor {
+        /// Whose.
+        framework: FrameworkId,
+        /// Which one; the executor of a command task has the name of its task.
+        executor: ExecutorId,
+    },
+    /// The framework is gone for good: its tasks end, and nobody waits for their updates.
+    ShutdownFramework {
+        /// Which one.
+        framework: FrameworkId,
+    },
+    /// The framework changed its description.
+    UpdateFramework(FrameworkRecord),
+    /// Data for an executor; best effort.
+    ExecutorMessage {
+        /// Whose.
+        framework: FrameworkId,
+        /// Which one.
+        executor: ExecutorId,
+    },
+}

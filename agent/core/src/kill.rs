@@ -1,0 +1,151 @@
+//! Ending tasks: SIGTERM, then SIGKILL once the grace period is over; and what an exit means.
+
+use std::time::Duration;
+
+use chapada_model::{ContainerId, ExecutorId, FrameworkId, Now, Reason, TaskKey, TaskState};
+
+use crate::agent::Agent;
+use crate::effect::{Effect, Signal};
+use crate::exit::Exit;
+use crate::outcome::Statement;
+use crate::phase::TaskPhase;
+use crate::record::Record;
+use crate::timers::Timer;
+
+/// SIGKILL is repeated this often until the container is gone: a process forked in the moment of the last one may
+/// have escaped it.
+const REPEAT_FORCE: Duration = Duration::from_secs(1);
+
+impl Agent {
+    pub(crate) fn kill(&mut self, now: Now, key: &TaskKey, grace: Option<Duration>) {
+        let Some(task) = self.tasks.get(key) else {
+            let message = "Cannot find executor: the agent holds no such task".to_owned();
+            return self.say_dropped(now, key, Reason::ExecutorTerminated, message);
+        };
+        if !task.phase.is_live() {
+            return;
+        }
+        let grace = grace.unwrap_or(task.record.kill_grace);
+        let first = task.phase.kill().is_none();
+        self.log(Record::Kill { task: key.clone(), grace });
+        if first
+            && self.frameworks.get(&key.framework).is_some_and(|f| f.record.knows_killing && !f.shut_down)
+        {
+            self.say(now, key, Statement::executor(TaskState::Killing));
+        }
+        self.start_kill(now, key, grace);
+    }
+
+    /// Moves a live task towards its end; a second time can only bring SIGKILL forward.
+    pub(crate) fn start_kill(&mut self, now: Now, key: &TaskKey, grace: Duration) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        let container = task.record.container.clone();
+        let asked = now.mono + grace;
+        match &mut task.phase {
+            TaskPhase::Recovering { kill } | TaskPhase::Launching { kill } => *kill = Some(grace),
+            TaskPhase::Running { pid } => {
+                let pid = *pid;
+                task.phase = TaskPhase::Killing { pid, grace, force_at: asked, forced: false };
+                self.timers.set(asked, Timer::Force(key.clone()));
+                self.signal(&container, Signal::Terminate);
+            }
+            TaskPhase::Killing { force_at, forced: false, grace: given, .. } if asked < *force_at => {
+                let earlier = std::mem::replace(force_at, asked);
+                *given = grace;
+                self.timers.clear(earlier, Timer::Force(key.clone()));
+                self.timers.set(asked, Timer::Force(key.clone()));
+            }
+            TaskPhase::Killing { .. } | TaskPhase::Ended(_) => {}
+        }
+    }
+
+    /// Ends a task that never got to its command, without waiting.
+    pub(crate) fn force(&mut self, now: Now, key: &TaskKey) {
+        self.start_kill(now, key, Duration::ZERO);
+        self.on_force_due(now, key);
+    }
+
+    pub(crate) fn on_force_due(&mut self, now: Now, key: &TaskKey) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        let container = task.record.container.clone();
+        match &mut task.phase {
+            TaskPhase::Killing { force_at, forced, .. } if now.mono >= *force_at => {
+                let earlier = std::mem::replace(force_at, now.mono + REPEAT_FORCE);
+                let again = *force_at;
+                *forced = true;
+                self.timers.clear(earlier, Timer::Force(key.clone()));
+                self.timers.set(again, Timer::Force(key.clone()));
+                self.signal(&container, Signal::Kill);
+            }
+            TaskPhase::Recovering { .. }
+            | TaskPhase::Launching { .. }
+            | TaskPhase::Running { .. }
+            | TaskPhase::Killing { .. }
+            | TaskPhase::Ended(_) => {}
+        }
+    }
+
+    pub(crate) fn on_exited(&mut self, now: Now, container: &ContainerId, exit: &Exit) {
+        let Some((key, task)) = self.task_of(container) else {
+            return self.effects.push(Effect::Destroy { container: container.clone() });
+        };
+        if !task.phase.is_live() {
+            return;
+        }
+        let killed = task.phase.kill().is_some();
+        let statement = if killed && !task.has_run() {
+            Statement::killed_during_launch()
+        } else {
+            Statement::of_exit(exit, killed)
+        };
+        self.end(now, &key, statement);
+    }
+
+    pub(crate) fn shutdown_executor(
+        &mut self,
+        now: Now,
+        sequence: u64,
+        framework: &FrameworkId,
+        executor: &ExecutorId,
+    ) {
+        let task = executor.as_str().parse().ok();
+        let key = task.map(|task| TaskKey { framework: framework.clone(), task });
+        match key.filter(|key| self.tasks.contains_key(key)) {
+            Some(key) => self.kill(now, &key, None),
+            None => {
+                let reason = format!("framework {framework} has no executor {executor} here");
+                self.effects.push(Effect::Refuse { sequence, reason });
+            }
+        }
+    }
+
+    pub(crate) fn shutdown_framework(&mut self, now: Now, id: &FrameworkId) {
+        let Some(framework) = self.frameworks.get_mut(id) else { return };
+        if !std::mem::replace(&mut framework.shut_down, true) {
+            self.log(Record::FrameworkShutdown(id.clone()));
+        }
+        let keys: Vec<TaskKey> = self.tasks.keys().filter(|key| key.framework == *id).cloned().collect();
+        self.abandon(now, keys);
+    }
+
+    /// Ends these tasks, and lets go of those that have ended already.
+    pub(crate) fn abandon(&mut self, now: Now, keys: Vec<TaskKey>) {
+        for key in keys {
+            match self.tasks.get(&key).map(|task| task.phase.is_live()) {
+                Some(true) => self.kill(now, &key, None),
+                Some(false) => self.forget(&key),
+                None => {}
+            }
+        }
+    }
+
+    pub(crate) fn clear_timers(&mut self, key: &TaskKey) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        if let TaskPhase::Killing { force_at, .. } = task.phase {
+            self.timers.clear(force_at, Timer::Force(key.clone()));
+        }
+        if let Some(at) = task.stream.unschedule() {
+            self.timers.clear(at, Timer::Repeat(key.clone()));
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! From the way a container ended to what is said about its task. Source: Mesos' command executor and the
+//! recordings of it.
+
+use chapada_model::{Reason, Source, TaskState};
+
+use crate::exit::{Exit, ExitCause, MemoryExceeded, signal_name};
+use crate::task::LaunchRefusal;
+
+const MIB: u64 = 1024 * 1024;
+
+/// What an update says, before it has a time and an id.
+#[derive(Clone, Debug)]
+pub(crate) struct Statement {
+    pub(crate) state: TaskState,
+    pub(crate) source: Source,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) message: String,
+    pub(crate) memory: Option<MemoryExceeded>,
+}
+
+impl Statement {
+    pub(crate) fn executor(state: TaskState) -> Self {
+        Self { state, source: Source::Executor, reason: None, message: String::new(), memory: None }
+    }
+
+    pub(crate) fn agent(state: TaskState, reason: Reason, message: String) -> Self {
+        Self { state, source: Source::Agent, reason: Some(reason), message, memory: None }
+    }
+
+    pub(crate) fn refused(refusal: LaunchRefusal) -> Self {
+        Self::agent(refusal.state, refusal.reason, refusal.message)
+    }
+
+    pub(crate) fn killed_during_launch() -> Self {
+        let message = "killed before its command was started".to_owned();
+        Self::agent(TaskState::Killed, Reason::TaskKilledDuringLaunch, message)
+    }
+
+    /// A success stays one even after a kill; anything else after a kill is TASK_KILLED.
+    pub(crate) fn of_exit(exit: &Exit, killed: bool) -> Self {
+        if let (Some(memory), false) = (exit.memory, exit.cause == ExitCause::Code(0) || killed) {
+            return Self::of_memory(memory);
+        }
+        let failed = if killed { TaskState::Killed } else { TaskState::Failed };
+        match &exit.cause {
+            ExitCause::Code(0) => Self::with(TaskState::Finished, "Command exited with status 0".to_owned()),
+            ExitCause::Code(code) => Self::with(failed, format!("Command exited with status {code}")),
+            ExitCause::Signal(signal) => {
+                Self::with(failed, format!("Command terminated with signal {}", signal_name(*signal)))
+            }
+            ExitCause::Unknown { message } => {
+                Self::agent(failed, Reason::ExecutorTerminated, message.clone())
+            }
+        }
+    }
+
+    fn of_memory(memory: MemoryExceeded) -> Self {
+        let message = format!(
+            "Memory limit exceeded: Requested: {}MB Maximum Used: {}MB",
+            memory.limit_bytes / MIB,
+            memory.peak_bytes.div_ceil(MIB)
+        );
+        let statement = Self::agent(TaskState::Failed, Reason::ContainerLimitationMemory, message);
+        Self { memory: Some(memory), ..statement }
+    }
+
+    fn with(state: TaskState, message: String) -> Self {
+        Self { message, ..Self::executor(state) }
+    }
+}

@@ -1,0 +1,81 @@
+//! What others may read of an agent: its tasks for the API, its records for a fresh log.
+
+use std::sync::Arc;
+
+use chapada_model::{AgentId, TaskState};
+
+use crate::agent::Agent;
+use crate::phase::TaskPhase;
+use crate::record::{FrameworkRecord, Record, TaskRecord, Update};
+
+/// A copy of what an agent holds, cheap to make.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// The id that a master gave.
+    pub agent: Option<AgentId>,
+    /// The highest epoch seen.
+    pub epoch: u64,
+    /// A master has admitted the agent on a link that stands.
+    pub registered: bool,
+    /// Tasks, those that ended and wait for acknowledgements included.
+    pub tasks: Vec<TaskView>,
+    /// The frameworks they belong to.
+    pub frameworks: Vec<Arc<FrameworkRecord>>,
+}
+
+/// One task.
+#[derive(Clone, Debug)]
+pub struct TaskView {
+    /// What was launched.
+    pub record: Arc<TaskRecord>,
+    /// Where it is.
+    pub phase: TaskPhase,
+    /// The newest update, on disk or not.
+    pub newest: Option<Arc<Update>>,
+    /// The state that was acknowledged last.
+    pub acknowledged: Option<TaskState>,
+}
+
+impl Agent {
+    /// A copy of what it holds.
+    pub fn view(&self) -> View {
+        let tasks = self.tasks.values().map(|task| TaskView {
+            record: task.record.clone(),
+            phase: task.phase.clone(),
+            newest: task.stream.newest().cloned(),
+            acknowledged: task.stream.acknowledged_state(),
+        });
+        View {
+            agent: self.id.clone(),
+            epoch: self.epoch,
+            registered: self.link.is_up(),
+            tasks: tasks.collect(),
+            frameworks: self.frameworks.values().map(|framework| framework.record.clone()).collect(),
+        }
+    }
+
+    /// The fewest records that [`Agent::restore`] makes this state of: what a fresh log starts with.
+    pub fn records(&self) -> Vec<Record> {
+        let mut records = Vec::new();
+        records.extend(self.boot_id.iter().map(|boot_id| Record::Boot { boot_id: boot_id.clone() }));
+        records.push(Record::Epoch(self.epoch));
+        records.push(Record::Agent(self.id.clone()));
+        for (id, framework) in &self.frameworks {
+            records.push(Record::Framework(framework.record.clone()));
+            if framework.shut_down {
+                records.push(Record::FrameworkShutdown(id.clone()));
+            }
+        }
+        for (key, task) in &self.tasks {
+            records.push(Record::Task(task.record.clone()));
+            records.extend(task.phase.kill().map(|grace| Record::Kill { task: key.clone(), grace }));
+            for (update, acknowledged) in task.stream.retained() {
+                records.push(Record::Update { task: key.clone(), update: update.clone() });
+                if acknowledged {
+                    records.push(Record::Acknowledged { task: key.clone(), uuid: update.uuid });
+                }
+            }
+        }
+        records
+    }
+}
