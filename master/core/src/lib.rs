@@ -1,2 +1,27 @@
-//! chapada-master-core
+//! The master's books: who is registered, what is offered, what runs where. `(now, event) -> effects`, and nothing else.
+//!
+//! It knows no socket, clock, thread or encoding. Start at [`Event`], [`Effect`] and [`Master::apply`].
 #![forbid(unsafe_code)]
+
+mod call;
+mod effect;
+mod event;
+mod master;
+mod records;
+mod registry;
+mod settings;
+mod snapshot;
+
+pub use call::{Accept, Call, CallRefused, Caller, MalformedTask, Operation, Proposal, StreamId};
+pub use effect::{AgentCommand, Effect, OperatorEvent, RefusedReason, SchedulerEvent, Ticket};
+pub use event::{EVENT_KINDS, Event, EventKind, Held, HeldExecutor, HeldTask, LinkId};
+pub use master::Master;
+pub use records::agent::{Agent, AgentState, Executor};
+pub use records::framework::{Framework, FrameworkState};
+pub use records::offer::Offer;
+pub use records::task::{MAX_STATUSES, MAX_UNACKNOWLEDGED, Task, TaskPhase};
+pub use registry::{
+    AgentRecord, FrameworkRecord, REGISTRY_VERSION, RegistryChange, RegistryState, Removal, Standing,
+};
+pub use settings::{MAX_COMPLETED_FRAMEWORKS, MAX_COMPLETED_TASKS, MAX_UNREACHABLE_TASKS, Settings};
+pub use snapshot::{Counters, RoleView, Snapshot};

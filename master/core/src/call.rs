@@ -1,0 +1,186 @@
+//! What a scheduler can ask for, already parsed, and why it can be refused.
+
+use chapada_model::{
+    AgentId, ExecutorId, Filters, FrameworkDescription, FrameworkId, KillPolicy, OfferId, OperationId,
+    Payload, Role, TaskDescription, TaskId, Text, UpdateUuid,
+};
+
+/// Names one subscription: the value of `Mesos-Stream-Id`. The shell makes a new one for each SUBSCRIBE.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub Text);
+
+/// Who calls, as the shell found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// `framework_id` of the call.
+    pub framework: FrameworkId,
+    /// What the call named as its stream; absent when it named none.
+    pub stream: Option<StreamId>,
+    /// Who the connection is authenticated as; absent when nobody asked.
+    pub principal: Option<Text>,
+}
+
+/// A call of a subscribed framework. SUBSCRIBE is an [`Event`](crate::Event) of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Call {
+    /// Removes the framework now, with all its tasks.
+    Teardown,
+    /// Uses offers.
+    Accept(Accept),
+    /// Gives offers back.
+    Decline {
+        /// The offers; unknown ones are passed over.
+        offers: Vec<OfferId>,
+        /// For how long the same is not to be offered again.
+        filters: Filters,
+    },
+    /// Takes offers again in these roles (all when empty) and forgets all refusals in them.
+    Revive {
+        /// The roles.
+        roles: Vec<Role>,
+    },
+    /// Takes no offers in these roles (all when empty) until it revives them.
+    Suppress {
+        /// The roles.
+        roles: Vec<Role>,
+    },
+    /// Ends a task.
+    Kill {
+        /// The task.
+        task: TaskId,
+        /// Where the framework believes it is.
+        agent: Option<AgentId>,
+        /// How gently.
+        policy: Option<KillPolicy>,
+    },
+    /// Confirms a status update, so that it is not repeated.
+    Acknowledge {
+        /// Who sent it.
+        agent: AgentId,
+        /// The task it was about.
+        task: TaskId,
+        /// Its name.
+        uuid: UpdateUuid,
+    },
+    /// Asks for the state of tasks; of all when empty.
+    Reconcile {
+        /// The tasks, with the agent the framework believes each to be on.
+        tasks: Vec<(TaskId, Option<AgentId>)>,
+    },
+    /// Sends bytes to an executor, best effort.
+    Message {
+        /// Where it runs.
+        agent: AgentId,
+        /// The executor.
+        executor: ExecutorId,
+        /// The bytes.
+        data: Payload,
+    },
+    /// Ends a custom executor.
+    Shutdown {
+        /// Where it runs.
+        agent: AgentId,
+        /// The executor.
+        executor: ExecutorId,
+    },
+    /// Changes what the framework said about itself, at once.
+    UpdateFramework {
+        /// The new description.
+        description: FrameworkDescription,
+        /// The roles in which it wants no offers from now on.
+        suppressed: Vec<Role>,
+    },
+    /// Accepted and without effect: REQUEST, and calls on inverse offers and operations that nobody has made yet.
+    WithoutEffect {
+        /// The call's name, for the log.
+        name: &'static str,
+    },
+}
+
+/// Uses offers of one agent and role for operations, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Accept {
+    /// The offers.
+    pub offers: Vec<OfferId>,
+    /// What to do with them.
+    pub operations: Vec<Operation>,
+    /// For how long what is left over is not to be offered again.
+    pub filters: Filters,
+}
+
+/// One thing done with offered resources.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation {
+    /// Starts tasks, each by itself.
+    Launch {
+        /// The tasks.
+        tasks: Vec<Proposal>,
+    },
+    /// Starts tasks together with one executor. Refused for now; each task is told.
+    LaunchGroup {
+        /// The tasks.
+        tasks: Vec<Proposal>,
+    },
+    /// An operation that is not there yet; dropped with a word in the log.
+    Unsupported {
+        /// The operation's name.
+        name: &'static str,
+        /// Set when the framework wants to hear of the outcome.
+        id: Option<OperationId>,
+    },
+}
+
+/// A task as it came: read, or not readable. Either way the framework is answered by a status of that task.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Proposal {
+    /// Readable; the core decides on it.
+    Valid(Box<TaskDescription>),
+    /// The edge could not read it.
+    Malformed(MalformedTask),
+}
+
+/// A task whose description has a value that cannot be: an id with a slash, a negative amount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MalformedTask {
+    /// `task_id` as it came, possibly no valid id.
+    pub task_id: Text,
+    /// `agent_id` as it came.
+    pub agent_id: Text,
+    /// What is wrong, for the framework's author.
+    pub message: Text,
+}
+
+/// Why a call was refused. Nothing has changed then. The shell maps each to a status of its own.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallRefused {
+    /// 400: no such framework, or it was removed.
+    #[error("Framework cannot be found")]
+    UnknownFramework,
+    /// 400: the caller is not who the framework belongs to.
+    #[error("Authenticated principal '{caller}' does not match principal '{owner}' set in `FrameworkInfo`")]
+    PrincipalDiffers {
+        /// Who called.
+        caller: Text,
+        /// Whose the framework is.
+        owner: Text,
+    },
+    /// 403: the framework has no open subscription.
+    #[error("Framework is not subscribed")]
+    NotSubscribed,
+    /// 400: the call names no stream.
+    #[error("All non-subscribe calls should include the 'Mesos-Stream-Id' header")]
+    StreamIdMissing,
+    /// 400: the call names another stream than the open one.
+    #[error(
+        "The stream ID '{given}' included in this request didn't match the stream ID currently associated with framework ID {framework}"
+    )]
+    StreamIdDiffers {
+        /// What it named.
+        given: Text,
+        /// Who called.
+        framework: FrameworkId,
+    },
+    /// 400: what the call says cannot be.
+    #[error("{0}")]
+    Invalid(String),
+}

@@ -1,0 +1,113 @@
+//! An agent as the books have it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chapada_model::{
+    AgentDescription, AgentId, ExecutorDescription, ExecutorKey, Mono, Resources, Role, Wall,
+};
+
+use crate::LinkId;
+
+/// Whether an agent can be talked to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AgentState {
+    /// Known from the registry, not back since this master leads.
+    Recovered {
+        /// When it is given up.
+        until: Mono,
+    },
+    /// It has connected; the registry does not have it yet.
+    Admitting {
+        /// Its link.
+        link: LinkId,
+    },
+    /// Registered and connected.
+    Active {
+        /// Its link.
+        link: LinkId,
+    },
+    /// Registered, not connected.
+    Disconnected {
+        /// When it is given up.
+        until: Mono,
+    },
+    /// Given up; the registry does not say so yet.
+    Leaving,
+    /// Given up; it may come back.
+    Unreachable {
+        /// Since when.
+        since: Wall,
+    },
+    /// Given up for good by an operator.
+    Gone {
+        /// Since when.
+        since: Wall,
+    },
+}
+
+/// An executor of a framework's own on an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Executor {
+    /// What it is.
+    pub description: Arc<ExecutorDescription>,
+    /// The role its resources count for.
+    pub role: Role,
+    /// What it holds beside its tasks, allocated to nobody's role in form.
+    pub resources: Resources,
+}
+
+/// An agent. For each role and resource: `used + offered + free = total + overcommit`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// Its id.
+    pub id: AgentId,
+    /// What it says about itself.
+    pub description: Arc<AgentDescription>,
+    /// Whether it can be talked to.
+    pub state: AgentState,
+    /// When it was first admitted.
+    pub registered: Wall,
+    /// When it last came back.
+    pub reregistered: Option<Wall>,
+    /// All it has.
+    pub total: Resources,
+    /// What tasks and executors hold, each resource allocated to its role.
+    pub used: Resources,
+    /// What is in outstanding offers, each resource allocated to its role.
+    pub offered: Resources,
+    /// What nobody holds.
+    pub free: Resources,
+    /// What the agent lost below what still runs on it.
+    pub overcommit: Resources,
+    /// Executors of frameworks' own.
+    pub executors: BTreeMap<ExecutorKey, Executor>,
+    /// How many tasks hold resources here.
+    pub tasks: u32,
+}
+
+impl Agent {
+    /// Its link when it is registered and connected.
+    pub fn link(&self) -> Option<LinkId> {
+        match self.state {
+            AgentState::Active { link } => Some(link),
+            AgentState::Recovered { .. }
+            | AgentState::Admitting { .. }
+            | AgentState::Disconnected { .. }
+            | AgentState::Leaving
+            | AgentState::Unreachable { .. }
+            | AgentState::Gone { .. } => None,
+        }
+    }
+
+    /// Whether its resources count: it is registered, connected or not.
+    pub fn is_registered(&self) -> bool {
+        match self.state {
+            AgentState::Active { .. } | AgentState::Disconnected { .. } | AgentState::Leaving => true,
+            AgentState::Recovered { .. }
+            | AgentState::Admitting { .. }
+            | AgentState::Unreachable { .. }
+            | AgentState::Gone { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! An outstanding offer.
+
+use std::sync::Arc;
+
+use chapada_model::{AgentDescription, AgentId, ExecutorId, FrameworkId, Now, OfferId, Resources, Role};
+
+/// Resources of one agent that one framework may use, in one role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Its id.
+    pub id: OfferId,
+    /// Who may use it.
+    pub framework: FrameworkId,
+    /// Whose resources they are.
+    pub agent: AgentId,
+    /// What that agent said about itself when the offer was made.
+    pub host: Arc<AgentDescription>,
+    /// The role they are offered to.
+    pub role: Role,
+    /// The resources, each allocated to the role.
+    pub resources: Resources,
+    /// The framework's own executors that run there.
+    pub executors: Vec<ExecutorId>,
+    /// When it was made.
+    pub since: Now,
+}

@@ -1,0 +1,101 @@
+//! What must survive without agents: the records a leader writes and its successor reads.
+//!
+//! A record is one small value under one key. The shell stores them as it likes (serde), each with the version below.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, Milli, Role, Wall};
+
+/// The version of all records. A store with a newer one is refused by name.
+pub const REGISTRY_VERSION: u32 = 1;
+
+/// What became of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It may register and run tasks.
+    Admitted,
+    /// It did not come back in time; it still may.
+    Unreachable {
+        /// Since when.
+        since: Wall,
+    },
+    /// An operator gave it up; its id is never taken again.
+    Gone {
+        /// Since when.
+        since: Wall,
+    },
+}
+
+/// An agent that was ever admitted.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct AgentRecord {
+    /// What it said about itself last; `id` is set.
+    pub description: Arc<AgentDescription>,
+    /// What became of it.
+    pub standing: Standing,
+    /// When it was first admitted.
+    pub registered: Wall,
+}
+
+/// A framework that may come back, or that agents must still hear the end of.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FrameworkRecord {
+    /// What it said about itself last; `id` is set.
+    pub description: Arc<FrameworkDescription>,
+    /// When it first subscribed.
+    pub registered: Wall,
+    /// Since when it has no subscription.
+    pub disconnected: Option<Wall>,
+    /// Set when it was removed.
+    pub removed: Option<Removal>,
+}
+
+/// The end of a framework.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Removal {
+    /// When.
+    pub at: Wall,
+    /// The agents that ran for it and have not yet confirmed that nothing of it is left. The record goes when none is left.
+    pub unconfirmed: BTreeSet<AgentId>,
+}
+
+/// One change of the registry. Applying the same change twice is the same as once.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RegistryChange {
+    /// The agent's record is this.
+    PutAgent(AgentId, AgentRecord),
+    /// The framework's record is this.
+    PutFramework(FrameworkId, FrameworkRecord),
+    /// The framework has no record.
+    DeleteFramework(FrameworkId),
+    /// The role's weight is this, in thousandths.
+    PutWeight(Role, Milli),
+}
+
+/// Everything in the registry, as a new leader finds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RegistryState {
+    /// The epoch of this leadership, already raised by the shell.
+    pub epoch: u64,
+    /// Agents by id.
+    pub agents: BTreeMap<AgentId, AgentRecord>,
+    /// Frameworks by id.
+    pub frameworks: BTreeMap<FrameworkId, FrameworkRecord>,
+    /// Weights that differ from 1, in thousandths.
+    pub weights: BTreeMap<Role, Milli>,
+}
+
+impl RegistryState {
+    /// Makes a change, as the store does.
+    pub fn apply(&mut self, change: RegistryChange) {
+        match change {
+            RegistryChange::PutAgent(id, record) => drop(self.agents.insert(id, record)),
+            RegistryChange::PutFramework(id, record) => drop(self.frameworks.insert(id, record)),
+            RegistryChange::DeleteFramework(id) => drop(self.frameworks.remove(&id)),
+            RegistryChange::PutWeight(role, weight) => drop(self.weights.insert(role, weight)),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What an operator can set.
+
+use std::time::Duration;
+
+use chapada_model::{Milli, Quantities, Text};
+
+/// How many removed frameworks are remembered. Source: Mesos.
+pub const MAX_COMPLETED_FRAMEWORKS: usize = 50;
+
+/// How many ended tasks of a framework are remembered. Source: Mesos.
+pub const MAX_COMPLETED_TASKS: usize = 1_000;
+
+/// How many unreachable tasks of a framework are remembered. Source: Mesos.
+pub const MAX_UNREACHABLE_TASKS: usize = 1_000;
+
+/// What the core must be told; everything else is fixed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// New at each start; the ids of frameworks, agents and offers begin with it. It must be a valid id of at most 200 bytes.
+    pub master_id: Text,
+    /// How long an agent may be silent before it counts as unreachable. Default: 75 s (15 s × 5).
+    pub agent_timeout: Duration,
+    /// How long agents of the registry have to come back to a new leader. Default: 10 min.
+    pub agent_reregister_timeout: Duration,
+    /// How long an offer may stay unanswered. Default: 2 min.
+    pub offer_timeout: Duration,
+    /// The least that is worth offering: any one of these. Default: 0.01 CPU or 32 MiB of memory.
+    pub min_allocatable: Vec<Quantities>,
+    /// What is freed within this time is offered together. Default: 1 ms.
+    pub coalesce: Duration,
+}
+
+impl Settings {
+    /// The defaults for a master of this id.
+    pub fn new(master_id: impl Into<Text>) -> Self {
+        Self {
+            master_id: master_id.into(),
+            agent_timeout: Duration::from_secs(75),
+            agent_reregister_timeout: Duration::from_secs(600),
+            offer_timeout: Duration::from_secs(120),
+            min_allocatable: vec![
+                [("cpus", Milli(10))].into_iter().collect(),
+                [("mem", Milli::whole(32))].into_iter().collect(),
+            ],
+            coalesce: Duration::from_millis(1),
+        }
+    }
+}

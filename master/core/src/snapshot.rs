@@ -1,0 +1,88 @@
+//! The books at one moment, for everyone who reads: shared, immutable, cheap to take.
+
+use std::sync::Arc;
+
+use chapada_model::{AgentId, FrameworkId, Milli, OfferId, Quantities, Role, TaskKey, TaskState, Text, Wall};
+
+use crate::{Agent, Framework, Offer, Task};
+
+/// The books at one moment. Taking one costs a few reference counts; drop it where it was read, not on the loop.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Grows with every event that changed anything.
+    pub version: u64,
+    /// The master whose books these are.
+    pub master_id: Text,
+    /// The epoch of its leadership.
+    pub epoch: u64,
+    /// When it began to lead.
+    pub elected: Wall,
+    /// Agents in every state, also unreachable ones.
+    pub agents: imbl::OrdMap<AgentId, Arc<Agent>>,
+    /// Frameworks that may still be talked to.
+    pub frameworks: imbl::OrdMap<FrameworkId, Arc<Framework>>,
+    /// Removed frameworks, oldest first; at most [`MAX_COMPLETED_FRAMEWORKS`](crate::MAX_COMPLETED_FRAMEWORKS).
+    pub completed_frameworks: imbl::Vector<Arc<Framework>>,
+    /// Outstanding offers.
+    pub offers: imbl::OrdMap<OfferId, Arc<Offer>>,
+    /// Tasks that are live, unreachable, or ended and not yet acknowledged.
+    pub tasks: imbl::OrdMap<TaskKey, Arc<Task>>,
+    /// Ended tasks by framework, oldest first; at most
+    /// [`MAX_COMPLETED_TASKS`](crate::MAX_COMPLETED_TASKS) each.
+    pub completed_tasks: imbl::OrdMap<FrameworkId, imbl::Vector<Arc<Task>>>,
+    /// Weights that differ from 1, in thousandths.
+    pub weights: imbl::OrdMap<Role, Milli>,
+    /// What has happened since this master leads.
+    pub counters: Counters,
+    /// All that registered agents have.
+    pub total: Quantities,
+}
+
+/// How often things have happened since this master leads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Tasks that ended, by state.
+    pub ended: std::collections::BTreeMap<TaskState, u64>,
+    /// Tasks accepted.
+    pub launched: u64,
+    /// Offers made.
+    pub offers_sent: u64,
+    /// Offers accepted.
+    pub offers_accepted: u64,
+    /// Offers declined.
+    pub offers_declined: u64,
+    /// Offers rescinded, timed out ones included.
+    pub offers_rescinded: u64,
+    /// First registrations of agents.
+    pub agent_registrations: u64,
+    /// Returns of agents.
+    pub agent_reregistrations: u64,
+    /// Agents given up.
+    pub agents_unreachable: u64,
+    /// Status updates from agents that were passed on.
+    pub valid_updates: u64,
+    /// Status updates from agents that were dropped.
+    pub invalid_updates: u64,
+    /// Calls carried out.
+    pub calls: u64,
+    /// Calls refused.
+    pub calls_refused: u64,
+}
+
+/// A role as readers see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoleView {
+    /// Its name.
+    pub name: Role,
+    /// Its weight, in thousandths.
+    pub weight: Milli,
+    /// Its dominant share: the largest part of any one resource of the cluster that it holds, from 0 to 1, not divided
+    /// by the weight.
+    pub share: f64,
+    /// What its tasks hold.
+    pub allocated: Quantities,
+    /// What it is offered.
+    pub offered: Quantities,
+    /// Its frameworks.
+    pub frameworks: Vec<FrameworkId>,
+}
