@@ -49,11 +49,9 @@ impl Task {
         Self { record, phase, stream: UpdateStream::default() }
     }
 
-    /// Whether it was ever reported to run.
+    /// Whether it was ever reported to have a process.
     pub(crate) fn has_run(&self) -> bool {
-        self.stream
-            .newest()
-            .is_some_and(|update| !matches!(update.state, TaskState::Staging | TaskState::Starting))
+        self.stream.newest().is_some_and(|update| update.pid.is_some())
     }
 }
 

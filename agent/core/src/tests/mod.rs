@@ -1,1 +1,9 @@
-//! Tests.
+//! The core against a pretend disk, pretend containers and a scripted master.
+
+mod basics;
+mod deliver;
+mod histories;
+mod kill;
+mod link;
+mod recovery;
+mod world;

@@ -1,0 +1,239 @@
+//! A machine around the core: a log with a durable part, containers, and what was said on the link.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chapada_model::{ContainerId, FrameworkId, Mono, Now, Payload, TaskKey, TaskState, Wall};
+
+use crate::*;
+
+pub(crate) fn framework(name: &str) -> FrameworkId {
+    name.parse().unwrap()
+}
+
+pub(crate) fn key(task: &str) -> TaskKey {
+    TaskKey { framework: framework("f"), task: task.parse().unwrap() }
+}
+
+pub(crate) fn framework_record(name: &str) -> FrameworkRecord {
+    FrameworkRecord {
+        id: framework(name),
+        knows_killing: true,
+        partition_aware: true,
+        info: Payload::default(),
+    }
+}
+
+pub(crate) fn launch_of(key: &TaskKey) -> TaskLaunch {
+    TaskLaunch {
+        framework: framework_record(key.framework.as_str()),
+        key: key.clone(),
+        executor: None,
+        kill_grace: Duration::from_secs(3),
+        info: Payload::default(),
+        refusal: None,
+    }
+}
+
+pub(crate) fn exit(code: u8) -> Exit {
+    Exit { cause: ExitCause::Code(code), memory: None }
+}
+
+/// A pretend machine. Containers start and end only when a test says so.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) agent: Agent,
+    pub(crate) now: Now,
+    pub(crate) disk: Vec<Record>,
+    pub(crate) durable: usize,
+    /// Records of earlier processes: sequence numbers start after them.
+    base: usize,
+    pub(crate) containers: BTreeMap<ContainerId, FoundState>,
+    pub(crate) signals: Vec<(ContainerId, Signal)>,
+    pub(crate) sent: Vec<(TaskKey, Arc<Update>)>,
+    pub(crate) held: Option<Holding>,
+    pub(crate) registered: bool,
+    pub(crate) refused: Vec<String>,
+    pub(crate) dropped: Vec<String>,
+    pub(crate) boot: String,
+    starts: u128,
+    /// Set: every record is durable at once.
+    pub(crate) fast_disk: bool,
+}
+
+impl World {
+    /// Recovered, and registered at epoch 1 as agent `a`.
+    pub(crate) fn registered() -> Self {
+        let mut world = Self::started();
+        world.register(1);
+        world
+    }
+
+    pub(crate) fn started() -> Self {
+        let mut world = Self {
+            agent: Agent::new(1),
+            now: Now { mono: Mono(1_000_000_000), wall: Wall(1_700_000_000_000_000_000) },
+            disk: Vec::new(),
+            durable: 0,
+            base: 0,
+            containers: BTreeMap::new(),
+            signals: Vec::new(),
+            sent: Vec::new(),
+            held: None,
+            registered: false,
+            refused: Vec::new(),
+            dropped: Vec::new(),
+            boot: "boot-1".to_owned(),
+            starts: 1,
+            fast_disk: true,
+        };
+        world.recover();
+        world
+    }
+
+    pub(crate) fn register(&mut self, epoch: u64) {
+        self.apply(Event::LinkOpened);
+        self.master_says(epoch, Command::Welcome { agent: "a".parse().unwrap() });
+    }
+
+    pub(crate) fn master_says(&mut self, epoch: u64, command: Command) {
+        self.apply(Event::FromMaster(FromMaster { epoch, sequence: 1, command }));
+    }
+
+    pub(crate) fn command(&mut self, command: Command) {
+        self.master_says(self.agent.epoch(), command);
+    }
+
+    pub(crate) fn launch(&mut self, task: &str) -> ContainerId {
+        let key = key(task);
+        self.command(Command::Launch(Box::new(launch_of(&key))));
+        self.container(&key)
+    }
+
+    pub(crate) fn run(&mut self, task: &str) -> ContainerId {
+        let container = self.launch(task);
+        self.start(&container);
+        container
+    }
+
+    pub(crate) fn container(&self, key: &TaskKey) -> ContainerId {
+        let view = self.agent.view();
+        view.tasks.iter().find(|task| task.record.key == *key).unwrap().record.container.clone()
+    }
+
+    pub(crate) fn start(&mut self, container: &ContainerId) {
+        self.containers.insert(container.clone(), FoundState::Running { pid: 7 });
+        self.apply(Event::ContainerStarted { container: container.clone(), pid: 7 });
+    }
+
+    pub(crate) fn exit(&mut self, container: &ContainerId, exit: Exit) {
+        self.containers.insert(container.clone(), FoundState::Exited(exit.clone()));
+        self.apply(Event::ContainerExited { container: container.clone(), exit });
+    }
+
+    pub(crate) fn kill(&mut self, task: &str) {
+        self.command(Command::Kill { task: key(task), grace: None });
+    }
+
+    pub(crate) fn acknowledge(&mut self, task: &TaskKey, update: &Update) {
+        self.command(Command::Acknowledge { task: task.clone(), uuid: update.uuid });
+    }
+
+    pub(crate) fn pass(&mut self, time: Duration) {
+        self.now.mono = self.now.mono + time;
+        self.now.wall = self.now.wall + time;
+        self.apply(Event::Tick);
+    }
+
+    pub(crate) fn sync(&mut self) {
+        if self.durable < self.disk.len() {
+            self.durable = self.disk.len();
+            self.apply(Event::Logged { through: (self.durable - self.base) as u64 });
+        }
+    }
+
+    /// The process dies; of what was not durable yet, so many records made it to the disk.
+    pub(crate) fn crash(&mut self, survivors: usize) {
+        self.disk.truncate((self.durable + survivors).min(self.disk.len()));
+        self.durable = self.disk.len();
+        self.base = self.disk.len();
+        self.starts += 1;
+        self.agent = Agent::new(self.starts);
+        self.registered = false;
+        for record in self.disk.clone() {
+            self.agent.restore(record);
+        }
+        self.recover();
+    }
+
+    fn recover(&mut self) {
+        let found = self.containers.iter();
+        let found = found
+            .map(|(container, state)| FoundContainer { container: container.clone(), state: state.clone() });
+        let found = found.collect();
+        self.apply(Event::Recovered { found, boot_id: self.boot.clone() });
+    }
+
+    pub(crate) fn apply(&mut self, event: Event) {
+        if event == Event::LinkLost {
+            self.registered = false;
+        }
+        for effect in self.agent.apply(self.now, event) {
+            self.execute(effect);
+        }
+        if self.fast_disk {
+            self.sync();
+        }
+    }
+
+    fn execute(&mut self, effect: Effect) {
+        match effect {
+            Effect::Log { sequence, record } => {
+                self.disk.push(record);
+                assert_eq!(
+                    sequence as usize,
+                    self.disk.len() - self.base,
+                    "records are numbered without a gap"
+                );
+            }
+            Effect::Launch(record) => {
+                self.containers.insert(record.container.clone(), FoundState::Unstarted);
+            }
+            Effect::Signal { container, signal } => self.signals.push((container, signal)),
+            Effect::Remove { container } | Effect::Destroy { container } => {
+                self.containers.remove(&container);
+            }
+            Effect::SendHolding(holding) => {
+                assert_eq!(self.durable, self.disk.len(), "nothing is stated before it is durable");
+                self.held = Some(holding);
+            }
+            Effect::SendUpdate { task, update, .. } => {
+                self.check_durable(&update);
+                self.sent.push((task, update));
+            }
+            Effect::Refuse { reason, .. } => self.refused.push(reason),
+            Effect::DropLink { reason } => {
+                self.registered = false;
+                self.dropped.push(reason);
+            }
+            Effect::Registered { .. } => self.registered = true,
+            Effect::Forgotten { .. } => {}
+        }
+    }
+
+    fn check_durable(&self, sent: &Arc<Update>) {
+        let stands = |record: &Record| matches!(record, Record::Update { update, .. } if update == sent);
+        let retained = self.disk[..self.durable].iter().any(stands);
+        assert!(retained || sent.state == TaskState::Dropped, "{sent:?} was sent before it was durable");
+    }
+
+    pub(crate) fn states(&self, task: &str) -> Vec<TaskState> {
+        let key = key(task);
+        self.sent.iter().filter(|(sent, _)| *sent == key).map(|(_, update)| update.state).collect()
+    }
+
+    pub(crate) fn last(&self) -> &Update {
+        &self.sent.last().unwrap().1
+    }
+}
