@@ -1,2 +1,20 @@
-//! chapada-harness
+//! Real processes for tests: daemons, ZooKeeper, network namespaces, and waiting for conditions.
+//!
+//! Everything ends with the value that started it, also when a test panics. Start at [`Cluster`].
+
 #![forbid(unsafe_code)]
+
+mod cluster;
+mod daemon;
+mod eventually;
+mod http;
+mod leftovers;
+mod netns;
+pub mod zookeeper;
+
+pub use cluster::{Cluster, ClusterBuilder};
+pub use daemon::{Daemon, binary};
+pub use eventually::eventually;
+pub use http::Http;
+pub use leftovers::{container_cgroups, processes_of};
+pub use netns::{Hub, Namespace};

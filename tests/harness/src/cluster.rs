@@ -1,0 +1,338 @@
+//! A cluster of real processes.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::daemon::free_port;
+use crate::zookeeper::Ensemble;
+use crate::{Daemon, Http, Hub, Namespace, container_cgroups, eventually, processes_of};
+
+/// Processes on one machine are up in a second or two; this bounds a machine under load.
+const UP_WITHIN: Duration = Duration::from_secs(60);
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// What a test wants to run.
+#[derive(Debug, Clone)]
+pub struct ClusterBuilder {
+    masters: usize,
+    agents: usize,
+    services: bool,
+    separate_machines: bool,
+    resources: String,
+    master_flags: Vec<String>,
+}
+
+/// Masters, agents, the services framework and, for more than one master, a three-server ZooKeeper. Ends with this
+/// value, containers included.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The masters, by number.
+    pub masters: Vec<Daemon>,
+    /// The agents, by number.
+    pub agents: Vec<Daemon>,
+    /// The services framework, when asked for.
+    pub services: Option<Daemon>,
+    master_addresses: Vec<String>,
+    agent_addresses: Vec<String>,
+    services_address: String,
+    cgroups: String,
+    ensemble: Option<Ensemble>,
+    _machines: Vec<Namespace>,
+    _hub: Option<Hub>,
+    folder: tempfile::TempDir,
+}
+
+impl Cluster {
+    /// One master on the embedded store and one agent, on loopback.
+    #[must_use]
+    pub fn builder() -> ClusterBuilder {
+        ClusterBuilder {
+            masters: 1,
+            agents: 1,
+            services: false,
+            separate_machines: false,
+            resources: "cpus:8;mem:4096;disk:4096;ports:[31000-32000]".to_owned(),
+            master_flags: Vec::new(),
+        }
+    }
+}
+
+impl ClusterBuilder {
+    /// More than one brings a real three-server ZooKeeper.
+    #[must_use]
+    pub fn masters(mut self, count: usize) -> Self {
+        self.masters = count;
+        self
+    }
+
+    /// How many agents.
+    #[must_use]
+    pub fn agents(mut self, count: usize) -> Self {
+        self.agents = count;
+        self
+    }
+
+    /// With the services framework.
+    #[must_use]
+    pub fn services(mut self) -> Self {
+        self.services = true;
+        self
+    }
+
+    /// Each agent in a network namespace of its own, everything else in that of a hub. The calling thread enters the
+    /// hub and stays there until the cluster is dropped. Needed for more than one agent.
+    #[must_use]
+    pub fn separate_machines(mut self) -> Self {
+        self.separate_machines = true;
+        self
+    }
+
+    /// What each agent has, as `--resources` takes it.
+    #[must_use]
+    pub fn resources(mut self, resources: &str) -> Self {
+        resources.clone_into(&mut self.resources);
+        self
+    }
+
+    /// One more flag for every master.
+    #[must_use]
+    pub fn master_flag(mut self, flag: &str) -> Self {
+        self.master_flags.push(flag.to_owned());
+        self
+    }
+
+    /// Starts everything and waits until the agents are registered and the services framework answers.
+    ///
+    /// # Panics
+    /// When something does not come up, with the logs.
+    #[must_use]
+    pub fn start(self) -> Cluster {
+        let folder = tempfile::Builder::new().prefix("chapada-test-").tempdir().expect("a temporary folder");
+        let mut hub = self.separate_machines.then(Hub::enter);
+        let ip = if self.separate_machines { Hub::IP } else { Ipv4Addr::LOCALHOST };
+        let ensemble = (self.masters > 1).then(|| Ensemble::start_on(ip, 3));
+        let mut cluster = Cluster {
+            masters: Vec::new(),
+            agents: Vec::new(),
+            services: None,
+            master_addresses: (0..self.masters).map(|_| format!("{ip}:{}", free_port(ip))).collect(),
+            agent_addresses: Vec::new(),
+            services_address: format!("{ip}:{}", free_port(ip)),
+            cgroups: format!("chapada-t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)),
+            ensemble,
+            _machines: Vec::new(),
+            _hub: None,
+            folder,
+        };
+        for number in 0..self.masters {
+            cluster.start_master(number, &self);
+        }
+        for number in 0..self.agents {
+            let machine = hub.as_mut().map(Hub::machine);
+            cluster.start_agent(number, machine, &self);
+        }
+        cluster._hub = hub;
+        if self.services {
+            cluster.start_services(ip);
+        }
+        cluster.wait_until_up(self.agents);
+        cluster
+    }
+}
+
+impl Cluster {
+    fn start_master(&mut self, number: usize, wanted: &ClusterBuilder) {
+        let mut flags = flags("master", &self.master_addresses[number]);
+        flags.extend(["--work-dir".to_owned(), self.folder_of(&format!("master{number}"))]);
+        flags.extend(["--cluster".to_owned(), "test".to_owned()]);
+        if let Some(ensemble) = &self.ensemble {
+            flags.extend(["--zk".to_owned(), format!("{}/chapada", ensemble.address())]);
+        }
+        flags.extend(wanted.master_flags.iter().cloned());
+        self.masters.push(Daemon::start(&format!("master{number}"), self.folder.path(), None, &flags));
+    }
+
+    fn start_agent(&mut self, number: usize, machine: Option<Namespace>, wanted: &ClusterBuilder) {
+        let ip = machine.as_ref().map_or(Ipv4Addr::LOCALHOST, |machine| machine.ip);
+        let port = if machine.is_some() { 5051 } else { free_port(ip) };
+        let address = format!("{ip}:{port}");
+        let mut flags = flags("agent", &address);
+        let more = [
+            ("--master", self.master_address()),
+            ("--hostname", ip.to_string()),
+            ("--work-dir", self.folder_of(&format!("agent{number}"))),
+            ("--resources", wanted.resources.clone()),
+            ("--attributes", format!("number:{number}")),
+            ("--cgroups-root", format!("{}-a{number}", self.cgroups)),
+        ];
+        flags.extend(more.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
+        let namespace = machine.as_ref().map(|machine| machine.name.as_str());
+        self.agents.push(Daemon::start(&format!("agent{number}"), self.folder.path(), namespace, &flags));
+        self.agent_addresses.push(address);
+        self._machines.extend(machine);
+    }
+
+    fn start_services(&mut self, ip: Ipv4Addr) {
+        let mut flags = flags("services", &self.services_address);
+        flags.extend(["--master".to_owned(), self.master_address()]);
+        flags.extend(["--hostname".to_owned(), ip.to_string()]);
+        flags.extend(["--work-dir".to_owned(), self.folder_of("services")]);
+        if let Some(ensemble) = &self.ensemble {
+            flags.extend(["--zk".to_owned(), format!("{}/services", ensemble.address())]);
+        }
+        self.services = Some(Daemon::start("services", self.folder.path(), None, &flags));
+    }
+
+    fn wait_until_up(&self, agents: usize) {
+        eventually("all agents are registered", UP_WITHIN, || {
+            let active = self.leader_http()?.get("/query/v1/overview")?["agents"]["active"].as_u64();
+            if active == Some(agents as u64) { Ok(()) } else { Err(format!("{active:?} agents")) }
+        });
+        if self.services.is_some() {
+            eventually("the services framework answers", UP_WITHIN, || {
+                self.services_http().get("/v2/info").and_then(|info| {
+                    info["frameworkId"].as_str().map(|_| ()).ok_or_else(|| "not registered".to_owned())
+                })
+            });
+        }
+    }
+
+    /// How agents, frameworks and clients are told where the masters are.
+    #[must_use]
+    pub fn master_address(&self) -> String {
+        match &self.ensemble {
+            Some(ensemble) => format!("{}/chapada", ensemble.address()),
+            None => self.master_addresses[0].clone(),
+        }
+    }
+
+    /// The number of the master that leads now.
+    ///
+    /// # Errors
+    /// When none does.
+    pub fn leader(&self) -> Result<usize, String> {
+        let mut seen = Vec::new();
+        for (number, address) in self.master_addresses.iter().enumerate() {
+            match Http::new(address).call("GET", "/query/v1/overview", None) {
+                Ok((200, _)) => return Ok(number),
+                other => seen.push(format!("{address}: {other:?}")),
+            }
+        }
+        Err(seen.join("; "))
+    }
+
+    /// The leading master.
+    ///
+    /// # Errors
+    /// When none leads.
+    pub fn leader_http(&self) -> Result<Http, String> {
+        Ok(Http::new(&self.master_addresses[self.leader()?]))
+    }
+
+    /// One master.
+    #[must_use]
+    pub fn master_http(&self, number: usize) -> Http {
+        Http::new(&self.master_addresses[number])
+    }
+
+    /// `host:port` of one master.
+    #[must_use]
+    pub fn master_host_port(&self, number: usize) -> &str {
+        &self.master_addresses[number]
+    }
+
+    /// One agent.
+    #[must_use]
+    pub fn agent_http(&self, number: usize) -> Http {
+        Http::new(&self.agent_addresses[number])
+    }
+
+    /// The services framework.
+    #[must_use]
+    pub fn services_http(&self) -> Http {
+        Http::new(&self.services_address)
+    }
+
+    /// `host:port` of the services framework.
+    #[must_use]
+    pub fn services_host_port(&self) -> &str {
+        &self.services_address
+    }
+
+    /// The folder that holds everything the cluster writes.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// The name that all cgroups of this cluster's containers have in their path.
+    #[must_use]
+    pub fn cgroups(&self) -> &str {
+        &self.cgroups
+    }
+
+    /// Live tasks as the master has them.
+    ///
+    /// # Errors
+    /// When no master answers.
+    pub fn live_tasks(&self) -> Result<Vec<Value>, String> {
+        let answer = self.leader_http()?.get("/query/v1/tasks?limit=500&state=TASK_RUNNING")?;
+        Ok(answer["items"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// Pids of the shells that this cluster's tasks run in, seen from the host.
+    #[must_use]
+    pub fn processes(&self) -> Vec<(u32, String)> {
+        processes_of(&self.folder.path().to_string_lossy())
+    }
+
+    fn folder_of(&self, name: &str) -> String {
+        let folder: PathBuf = self.folder.path().join(name);
+        folder.to_string_lossy().into_owned()
+    }
+
+    /// Ends whatever the daemons left: containers outlive their agents by design.
+    fn end_containers(&self) {
+        for (pid, _) in processes_of(&self.folder.path().to_string_lossy()) {
+            if let Ok(pid) = i32::try_from(pid) {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+        }
+        let mut left = Vec::new();
+        for _ in 0..100 {
+            left = container_cgroups(&self.cgroups);
+            left.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+            left.retain(|path| std::fs::remove_dir(path).is_err() && path.exists());
+            if left.is_empty() {
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        eprintln!("cgroups are left behind: {left:?}");
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let daemons = self.services.iter_mut().chain(&mut self.agents).chain(&mut self.masters);
+        daemons.for_each(Daemon::kill);
+        self.end_containers();
+    }
+}
+
+fn flags(daemon: &str, address: &str) -> Vec<String> {
+    let (ip, port) = address.split_once(':').expect("an address is ip:port");
+    let mut flags: Vec<String> =
+        [daemon, "--ip", ip, "--port", port].into_iter().map(str::to_owned).collect();
+    if ip != "127.0.0.1" {
+        flags.push("--insecure".to_owned());
+    }
+    flags
+}

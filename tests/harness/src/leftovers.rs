@@ -1,0 +1,46 @@
+//! What a passing test must not leave behind.
+
+use std::path::{Path, PathBuf};
+
+/// Cgroups below any mounted hierarchy whose path contains `part`.
+#[must_use]
+pub fn container_cgroups(part: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for hierarchy in folders(Path::new("/sys/fs/cgroup")) {
+        collect(&hierarchy, part, &mut found);
+    }
+    found
+}
+
+fn collect(folder: &Path, part: &str, found: &mut Vec<PathBuf>) {
+    for child in folders(folder) {
+        if child.to_string_lossy().contains(part) {
+            found.push(child.clone());
+        }
+        collect(&child, part, found);
+    }
+}
+
+fn folders(path: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+/// Live processes whose command line or environment contains `part`, as (pid, command line).
+#[must_use]
+pub fn processes_of(part: &str) -> Vec<(u32, String)> {
+    let own = std::process::id();
+    let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids =
+        pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).filter(|pid| *pid != own);
+    let read = |pid: u32, file: &str| {
+        let bytes = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).replace('\0', " ")
+    };
+    let matching =
+        pids.filter(|pid| read(*pid, "cmdline").contains(part) || read(*pid, "environ").contains(part));
+    matching.map(|pid| (pid, read(pid, "cmdline"))).collect()
+}

@@ -1,0 +1,261 @@
+//! A real ZooKeeper for tests: one server or three, on free ports below a temporary folder.
+//!
+//! Needs Debian's `zookeeper` package and its Java; see [`Ensemble::start_on`].
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::eventually::eventually;
+
+/// Where Debian puts the jars.
+const JARS: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar";
+/// Java and a quorum on two busy cores.
+const START_WITHIN: Duration = Duration::from_secs(60);
+/// The servers' tick: sessions from two of them (400 ms) on are granted, and expire within one.
+const TICK_MS: u32 = 200;
+/// Ports are taken from here on,
+const FIRST_PORT: u16 = 12_000;
+/// so many of them, in turn.
+const PORTS: u16 = 18_000;
+
+/// ZooKeeper servers. They are killed, and their files deleted, with this value.
+#[derive(Debug)]
+pub struct Ensemble {
+    servers: Vec<Server>,
+    _folder: TempDir,
+}
+
+/// One server, which may be down.
+#[derive(Debug)]
+pub struct Server {
+    folder: PathBuf,
+    config: String,
+    address: SocketAddr,
+    process: Option<Child>,
+}
+
+impl Ensemble {
+    /// One server on loopback.
+    ///
+    /// # Panics
+    /// As [`Ensemble::start_on`].
+    pub fn single() -> Self {
+        Self::start_on(Ipv4Addr::LOCALHOST, 1)
+    }
+
+    /// Three servers on loopback.
+    ///
+    /// # Panics
+    /// As [`Ensemble::start_on`].
+    pub fn three() -> Self {
+        Self::start_on(Ipv4Addr::LOCALHOST, 3)
+    }
+
+    /// So many servers on an address of this host, once they serve.
+    ///
+    /// # Panics
+    /// When they do not start, with a log.
+    pub fn start_on(ip: impl Into<IpAddr>, servers: usize) -> Self {
+        let ip = ip.into();
+        let folder = tempfile::Builder::new().prefix("chapada-zookeeper-").tempdir();
+        let folder = folder.expect("a temporary folder can be made");
+        let ports = free_ports(ip, 3 * servers);
+        let members: Vec<u16> = ports.chunks(3).map(|of_one| of_one[2]).collect();
+        let config = if servers == 1 {
+            format!("{}clientPort={}\nclientPortAddress={ip}\n", settings(), ports[2])
+        } else {
+            let members: String = ports
+                .chunks(3)
+                .zip(1..)
+                .map(|(of_one, id)| {
+                    format!("server.{id}={ip}:{}:{};{ip}:{}\n", of_one[0], of_one[1], of_one[2])
+                })
+                .collect();
+            format!("{}standaloneEnabled=false\nreconfigEnabled=true\n{members}", settings())
+        };
+        let members = members.into_iter().map(|port| (SocketAddr::new(ip, port), config.clone())).collect();
+        Self::start(folder, members)
+    }
+
+    fn start(folder: TempDir, members: Vec<(SocketAddr, String)>) -> Self {
+        let servers = members
+            .into_iter()
+            .zip(1..)
+            .map(|((address, config), id)| {
+                let folder = folder.path().join(format!("server-{id}"));
+                let data = folder.join("data");
+                fs::create_dir_all(&data).expect("the temporary folder is writable");
+                fs::write(data.join("myid"), format!("{id}\n")).expect("the temporary folder is writable");
+                let config = format!("{config}dataDir={}\n", data.display());
+                Server { folder, config, address, process: None }
+            })
+            .collect();
+        let mut ensemble = Self { servers, _folder: folder };
+        ensemble.servers.iter_mut().for_each(Server::launch);
+        ensemble.servers.iter().for_each(Server::wait_until_serving);
+        ensemble
+    }
+
+    /// `host:port,host:port,…`
+    pub fn connect_string(&self) -> String {
+        self.servers.iter().map(|server| server.address.to_string()).collect::<Vec<_>>().join(",")
+    }
+
+    /// `zk://host:port,…`, without a path.
+    pub fn address(&self) -> String {
+        format!("zk://{}", self.connect_string())
+    }
+
+    /// One server, counted from 0.
+    ///
+    /// # Panics
+    /// When there is none of that number.
+    pub fn server(&mut self, index: usize) -> &mut Server {
+        &mut self.servers[index]
+    }
+
+    /// Number of servers.
+    pub fn len(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// Never: an ensemble has servers.
+    pub fn is_empty(&self) -> bool {
+        self.servers.is_empty()
+    }
+
+    /// Which server leads the ensemble, counted from 0; none while they elect.
+    pub fn leader(&self) -> Option<usize> {
+        self.servers.iter().position(|server| server.role().as_deref() == Some("leader"))
+    }
+}
+
+impl Server {
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Kills it with SIGKILL. Does nothing to one that is down.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().expect("a child of ours may be killed");
+            process.wait().expect("a child of ours can be waited for");
+        }
+    }
+
+    /// Starts it again, on the same port with the same data, and waits until it serves.
+    ///
+    /// # Panics
+    /// When it does not start, with its log.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.launch();
+        self.wait_until_serving();
+    }
+
+    /// Stops it where it stands: connections stay open and nothing answers.
+    pub fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on after [`Server::pause`].
+    pub fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let process = self.process.as_ref().expect("only a running server can be signalled");
+        kill(Pid::from_raw(process.id().cast_signed()), signal).expect("a child of ours may be signalled");
+    }
+
+    fn launch(&mut self) {
+        let file = self.folder.join("zoo.cfg");
+        // The server rewrites its file and refuses one that it rewrote when the ports have changed.
+        for old in fs::read_dir(&self.folder).expect("the folder was made").flatten() {
+            if old.file_name().to_string_lossy().starts_with("zoo.cfg") {
+                fs::remove_file(old.path()).expect("the temporary folder is writable");
+            }
+        }
+        fs::write(&file, &self.config).expect("the temporary folder is writable");
+        let log = fs::File::create(self.log()).expect("the temporary folder is writable");
+        let process = Command::new("java")
+            .args(["-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+            .arg("-Dzookeeper.admin.enableServer=false")
+            .args(["-cp", JARS, "org.apache.zookeeper.server.quorum.QuorumPeerMain"])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file can be opened twice"))
+            .stderr(log)
+            .spawn()
+            .expect("java is needed: apt-get install --no-install-recommends zookeeper default-jre-headless");
+        self.process = Some(process);
+    }
+
+    fn wait_until_serving(&self) {
+        eventually("ZooKeeper serves", START_WITHIN, || match self.role() {
+            Some(_) => Ok(()),
+            None => Err(format!("{}, log: {}", self.address, tail(&self.log()))),
+        });
+    }
+
+    /// `standalone`, `leader` or `follower`; none while it does not serve.
+    fn role(&self) -> Option<String> {
+        let answer = self.ask("srvr")?;
+        answer.lines().find_map(|line| line.strip_prefix("Mode: ")).map(str::to_owned)
+    }
+
+    fn ask(&self, word: &str) -> Option<String> {
+        let patience = Duration::from_secs(1);
+        let mut stream = TcpStream::connect_timeout(&self.address, patience).ok()?;
+        stream.set_read_timeout(Some(patience)).ok()?;
+        stream.write_all(word.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("out.log")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn settings() -> String {
+    format!(
+        "tickTime={TICK_MS}\ninitLimit=50\nsyncLimit=25\nminSessionTimeout={}\nmaxSessionTimeout=60000\n\
+         4lw.commands.whitelist=*\nmaxClientCnxns=0\n",
+        2 * TICK_MS
+    )
+}
+
+/// Different ports, free a moment ago, below those that the kernel hands out by itself (so that no outgoing connection
+/// of another test takes one before its server does).
+fn free_ports(ip: IpAddr, count: usize) -> Vec<u16> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let own_share = std::process::id().wrapping_mul(97);
+    let candidates = std::iter::repeat_with(|| {
+        let number = own_share.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        FIRST_PORT + u16::try_from(number % u32::from(PORTS)).expect("less than a u16")
+    });
+    candidates.filter(|port| TcpListener::bind((ip, *port)).is_ok()).take(count).collect()
+}
+
+fn tail(file: &Path) -> String {
+    let log = fs::read_to_string(file).unwrap_or_default();
+    log.lines().rev().take(5).collect::<Vec<_>>().join(" | ")
+}

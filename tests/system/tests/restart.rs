@@ -1,0 +1,59 @@
+//! An agent that is killed and started again misses nothing.
+
+use std::time::Duration;
+
+use chapada_harness::{Cluster, container_cgroups, eventually};
+use serde_json::{Value, json};
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+#[test]
+fn an_exit_code_while_the_agent_is_dead_is_not_missed() {
+    let mut cluster = Cluster::builder().services().start();
+    let gate = cluster.folder().join("gate");
+    let cmd = format!("until [ -e {} ]; do sleep 0.02; done; exit 42", gate.display());
+    let app =
+        json!({ "id": "/ends", "cmd": cmd, "cpus": 0.1, "mem": 32, "instances": 1, "backoffSeconds": 600 });
+    cluster.services_http().send("POST", "/v2/apps", &app).expect("the app is accepted");
+    eventually("it runs", WITHIN, || task_in(&cluster, "TASK_RUNNING"));
+    cluster.agents[0].kill();
+    std::fs::write(&gate, "").expect("the gate opens");
+    let command = gate.to_string_lossy().into_owned();
+    eventually("the task has ended", WITHIN, || {
+        let left: Vec<_> =
+            cluster.processes().into_iter().filter(|(_, line)| line.contains(&command)).collect();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    });
+    cluster.agents[0].restart();
+    let failed = eventually("its end is reported", WITHIN, || task_in(&cluster, "TASK_FAILED"));
+    assert!(failed["message"].as_str().unwrap_or_default().contains("42"), "{failed}");
+    eventually("its cgroups are gone", WITHIN, || {
+        let id = failed["container_id"].as_str().unwrap_or("no container").to_owned();
+        let left: Vec<_> =
+            container_cgroups(cluster.cgroups()).into_iter().filter(|path| path.ends_with(&id)).collect();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    });
+}
+
+#[test]
+fn a_killed_instance_comes_back() {
+    let cluster = Cluster::builder().services().start();
+    let app = json!({ "id": "/back", "cmd": "exec sleep 4321", "cpus": 0.1, "mem": 32, "instances": 1, "backoffSeconds": 0.1 });
+    cluster.services_http().send("POST", "/v2/apps", &app).expect("the app is accepted");
+    let first = eventually("it runs", WITHIN, || task_in(&cluster, "TASK_RUNNING"));
+    let sleeps: Vec<_> =
+        cluster.processes().into_iter().filter(|(_, line)| line.starts_with("sleep 4321")).collect();
+    assert_eq!(sleeps.len(), 1, "{sleeps:?}");
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(sleeps[0].0).expect("a pid"));
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("it is there to be killed");
+    eventually("another instance runs", WITHIN, || {
+        let now = task_in(&cluster, "TASK_RUNNING")?;
+        if now["id"] == first["id"] { Err(now.to_string()) } else { Ok(()) }
+    });
+}
+
+fn task_in(cluster: &Cluster, state: &str) -> Result<Value, String> {
+    let tasks = cluster.leader_http()?.get("/query/v1/tasks")?;
+    let found = tasks["items"].as_array().into_iter().flatten().find(|task| task["state"] == state);
+    found.cloned().ok_or_else(|| tasks.to_string())
+}
