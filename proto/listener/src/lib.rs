@@ -1,2 +1,33 @@
-//! chapada-listener
+//! One port for HTTP/1.1, HTTP/2 and gRPC, and the one place where a call is allowed or denied.
+//!
+//! A daemon declares [`Routes`] (HTTP) and [`GrpcRoutes`] (gRPC), each entry with the [`Action`] it stands for, binds
+//! a [`Listener`] and calls [`Listener::serve`]. Before a handler sees a call, its `Host`, `Origin` and content type
+//! were checked and [`Policy::authorise`] allowed it. Start reading at [`Listener`], then [`Routes`].
 #![forbid(unsafe_code)]
+
+mod authority;
+mod bind;
+mod body;
+mod call;
+mod config;
+mod connection;
+mod dispatch;
+mod error;
+mod grpc;
+mod guard;
+mod pattern;
+mod query;
+mod reply;
+mod routes;
+
+pub use authority::{Action, Decision, Object, Policy, Principal};
+pub use bind::Listener;
+pub use body::{BodyError, RequestBody};
+pub use call::{Call, Peer};
+pub use config::{DEFAULT_MAX_BODY, ListenConfig};
+pub use error::ListenError;
+pub use grpc::GrpcRoutes;
+pub use guard::{ContentRule, Guard};
+pub use query::Query;
+pub use reply::{HttpResponse, bytes, empty, json, stream, text};
+pub use routes::{RouteEntry, Routes};

@@ -1,0 +1,103 @@
+//! Opens the port and accepts connections.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::authority::Policy;
+use crate::call::Peer;
+use crate::config::ListenConfig;
+use crate::connection;
+use crate::dispatch::Dispatch;
+use crate::error::ListenError;
+use crate::grpc::GrpcRoutes;
+use crate::guard::Guard;
+use crate::routes::Routes;
+
+/// Connections at once: an agent link or a subscription takes one, so this carries a cluster of 50,000 agents. Each
+/// costs a file descriptor; beyond this, new ones wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 65_536;
+/// How long to wait when the kernel cannot give a connection (out of file descriptors) before trying again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// An open port that is not served yet.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    at: SocketAddr,
+    config: ListenConfig,
+}
+
+impl Listener {
+    /// Opens the port of `config`, or `default_port` if it names none; 0 takes a free one.
+    ///
+    /// # Errors
+    /// [`ListenError`] says in a sentence what to do: off loopback without `insecure`, port taken, not permitted.
+    pub async fn bind(config: &ListenConfig, default_port: u16) -> Result<Self, ListenError> {
+        if !config.ip.is_loopback() && !config.insecure {
+            return Err(ListenError::Insecure(config.ip));
+        }
+        let asked = SocketAddr::new(config.ip, config.port.unwrap_or(default_port));
+        let socket =
+            TcpListener::bind(asked).await.map_err(|source| ListenError::from_bind(asked, source))?;
+        let at = socket.local_addr().map_err(|source| ListenError::from_bind(asked, source))?;
+        Ok(Self { socket, at, config: config.clone() })
+    }
+
+    /// The real address, also when port 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.at
+    }
+
+    /// Serves until `stop`; then lets requests in progress end, for a few seconds at most. Endless answers must watch
+    /// [`crate::Call::stop`].
+    pub async fn serve(self, routes: Routes, grpc: GrpcRoutes, policy: Policy, stop: CancellationToken) {
+        let policy = Arc::new(policy);
+        let dispatch = Arc::new(Dispatch {
+            guard: Guard::new(&self.config),
+            http: routes.into_filter(policy.clone(), self.config.max_body_bytes, stop.clone()),
+            policy,
+            grpc,
+        });
+        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let connections = TaskTracker::new();
+        while let Some((stream, peer)) = self.accept(&stop).await {
+            let slot = tokio::select! {
+                slot = slots.clone().acquire_owned() => slot,
+                () = stop.cancelled() => break,
+            };
+            let serving = connection::serve(stream, peer, dispatch.clone(), stop.clone());
+            connections.spawn(async move {
+                serving.await;
+                drop(slot);
+            });
+        }
+        drop(self.socket);
+        connections.close();
+        connections.wait().await;
+    }
+
+    async fn accept(&self, stop: &CancellationToken) -> Option<(TcpStream, Peer)> {
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.socket.accept() => accepted,
+                () = stop.cancelled() => return None,
+            };
+            match accepted {
+                Ok((stream, remote)) => {
+                    let local = stream.local_addr().unwrap_or(self.at);
+                    return Some((stream, Peer { remote, local }));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "failed to accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Request bodies: bounded in size and in time.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use http::StatusCode;
+use tokio::sync::Mutex;
+
+use crate::reply::{HttpResponse, text};
+
+/// How long a sender may pause inside a body before it is given up.
+const PAUSE_LIMIT: Duration = Duration::from_secs(30);
+/// How much of a refused body is read and thrown away so that its sender sees the answer and can go on using the
+/// connection; what sends more is cut off.
+const DRAIN_LIMIT: u64 = 64 * 1024 * 1024;
+/// How long that may take.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>;
+
+/// Why a body could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// It is larger than allowed.
+    #[error("the body is larger than the {limit} bytes that are allowed")]
+    TooLarge {
+        /// What is allowed, in bytes.
+        limit: u64,
+    },
+    /// The sender paused too long.
+    #[error("the body stopped arriving for {} s", PAUSE_LIMIT.as_secs())]
+    TooSlow,
+    /// The connection broke or the framing is wrong.
+    #[error("the body ended early or its framing is wrong")]
+    Broken,
+}
+
+impl BodyError {
+    /// The answer this error deserves: 413, 408 or 400.
+    pub fn into_response(self) -> HttpResponse {
+        let status = match self {
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Broken => StatusCode::BAD_REQUEST,
+        };
+        text(status, self.to_string())
+    }
+}
+
+/// The body of a request, not read yet.
+#[derive(Clone)]
+pub struct RequestBody {
+    chunks: Arc<Mutex<Chunks>>,
+    announced: Option<u64>,
+    limit: u64,
+}
+
+impl std::fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RequestBody").field("announced", &self.announced).finish_non_exhaustive()
+    }
+}
+
+impl RequestBody {
+    pub(crate) fn new(chunks: Chunks, announced: Option<u64>, limit: u64) -> Self {
+        Self { chunks: Arc::new(Mutex::new(chunks)), announced, limit }
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    /// [`BodyError`] if it is larger than the listener allows, too slow or broken.
+    pub async fn read(&self) -> Result<Bytes, BodyError> {
+        if self.announced.is_some_and(|length| length > self.limit) {
+            return Err(BodyError::TooLarge { limit: self.limit });
+        }
+        let mut body = BytesMut::new();
+        while let Some(chunk) = self.chunk().await? {
+            if (body.len() + chunk.len()) as u64 > self.limit {
+                return Err(BodyError::TooLarge { limit: self.limit });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+
+    /// The next piece of a body that is read as it comes, of any total size. `None` at its end.
+    ///
+    /// # Errors
+    /// [`BodyError`] if it is too slow or broken.
+    pub async fn chunk(&self) -> Result<Option<Bytes>, BodyError> {
+        let mut chunks = self.chunks.lock().await;
+        match tokio::time::timeout(PAUSE_LIMIT, chunks.next()).await {
+            Err(_) => Err(BodyError::TooSlow),
+            Ok(None) => Ok(None),
+            Ok(Some(Err(_))) => Err(BodyError::Broken),
+            Ok(Some(Ok(chunk))) => Ok(Some(chunk)),
+        }
+    }
+
+    /// The whole length, if the sender announced it.
+    pub fn announced(&self) -> Option<u64> {
+        self.announced
+    }
+
+    /// Reads the rest away, within bounds, so that the connection stays usable after a refusal.
+    pub(crate) async fn drain(&self) {
+        let drained = async {
+            let mut left = DRAIN_LIMIT;
+            while let Ok(Some(chunk)) = self.chunk().await {
+                left = left.saturating_sub(chunk.len() as u64);
+                if left == 0 {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(DRAIN_TIME, drained).await.is_err() {
+            tracing::debug!("a refused body was not read to its end");
+        }
+    }
+}

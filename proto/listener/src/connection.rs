@@ -1,0 +1,76 @@
+//! One connection: first byte, protocol, requests, end.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::call::Peer;
+use crate::dispatch::Dispatch;
+
+/// How long a new connection may stay silent: nothing else notices one that never says which protocol it speaks.
+const FIRST_BYTE_LIMIT: Duration = Duration::from_secs(30);
+/// How long a connection may idle between requests (and take for a request's head). Clients that keep one connection
+/// and do not expect it to close break when it does (pymesos), so this is long.
+const IDLE_LIMIT: Duration = Duration::from_secs(3600);
+/// HTTP/2 pings, to notice a peer that vanished.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// How long the answer to a ping may take.
+const PING_LIMIT: Duration = Duration::from_secs(20);
+/// Requests at once on one HTTP/2 connection: a subscription, some calls, and relays.
+const MAX_STREAMS: u32 = 256;
+/// How long requests in progress may go on after the daemon was told to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Serves one connection to its end.
+pub(crate) async fn serve(stream: TcpStream, peer: Peer, dispatch: Arc<Dispatch>, stop: CancellationToken) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer.remote, %error, "failed to turn off delays on a connection");
+    }
+    let spoke = tokio::select! {
+        first = tokio::time::timeout(FIRST_BYTE_LIMIT, first_byte(&stream)) => matches!(first, Ok(Ok(true))),
+        () = stop.cancelled() => false,
+    };
+    if !spoke {
+        return;
+    }
+    let builder = builder();
+    let service = service_fn(move |request| {
+        let dispatch = dispatch.clone();
+        async move { Ok::<_, std::convert::Infallible>(dispatch.answer(peer, request).await) }
+    });
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => Some(result),
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(GRACE, connection).await.ok()
+        }
+    };
+    if let Some(Err(error)) = result {
+        tracing::debug!(%peer.remote, error = %error, "a connection ended early");
+    }
+}
+
+async fn first_byte(stream: &TcpStream) -> io::Result<bool> {
+    let mut byte = [0];
+    Ok(stream.peek(&mut byte).await? == 1)
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_LIMIT).half_close(false);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_LIMIT)
+        .max_concurrent_streams(MAX_STREAMS);
+    builder
+}

@@ -1,0 +1,67 @@
+//! Sends each request to the door it knocks at: gRPC by content type, everything else to the HTTP routes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use tower_service::Service;
+use warp::filters::BoxedFilter;
+
+use crate::authority::{Policy, Principal};
+use crate::call::Peer;
+use crate::grpc::GrpcRoutes;
+use crate::guard::Guard;
+use crate::reply::{HttpResponse, text};
+
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// Everything a connection needs to answer requests.
+pub(crate) struct Dispatch {
+    pub(crate) guard: Guard,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) http: BoxedFilter<(HttpResponse,)>,
+    pub(crate) grpc: GrpcRoutes,
+}
+
+impl Dispatch {
+    pub(crate) async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response<ResponseBody> {
+        let (mut parts, body) = request.into_parts();
+        let is_grpc = parts
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.starts_with("application/grpc"));
+        let principal = Principal::Anonymous;
+        if let Err(why) = self.guard.check(&parts) {
+            tracing::debug!(%peer.remote, %why, "refused a request");
+            return match is_grpc {
+                true => tonic::Status::permission_denied(why).into_http::<tonic::body::Body>().map(boxed),
+                false => text(StatusCode::FORBIDDEN, why).map(boxed),
+            };
+        }
+        parts.extensions.insert(peer);
+        parts.extensions.insert(principal.clone());
+        if is_grpc {
+            let request = Request::from_parts(parts, tonic::body::Body::new(body));
+            return self.grpc.answer(request, &principal, &self.policy).await.map(boxed);
+        }
+        let mut service = warp::service(self.http.clone());
+        match service.call(Request::from_parts(parts, body)).await {
+            Ok(response) => response.map(boxed),
+            Err(never) => match never {},
+        }
+    }
+}
+
+fn boxed<B>(body: B) -> ResponseBody
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    body.map_err(Into::into).boxed_unsync()
+}
