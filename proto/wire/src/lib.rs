@@ -4,11 +4,13 @@
 //! - [`v1`]: the messages, one Rust module for each package below `chapada.v1`;
 //! - [`link`]: the protocol between agent and master;
 //! - [`Json`], [`decode_binary`]: bodies, with the check of required fields;
+//! - [`convert`]: wire messages into the model and back;
 //! - [`recordio`]: records on a byte stream;
 //! - [`DESCRIPTORS`]: what the `.proto` files say.
 
 #![forbid(unsafe_code)]
 
+pub mod convert;
 mod decode;
 mod generated;
 mod json;

@@ -1,0 +1,28 @@
+//! Wire messages into the model and back.
+//!
+//! Inward is `TryFrom` on a reference, and the error names the field; outward cannot fail. A description keeps the
+//! whole message it was made from as its `details`, so that nothing is lost that the model does not know.
+
+mod agent;
+mod attribute;
+mod error;
+mod executor;
+mod framework;
+mod ids;
+mod labels;
+mod limits;
+mod master;
+mod offer;
+mod ranges;
+mod reservation;
+mod resource;
+mod status;
+mod task;
+mod time;
+
+pub use error::InvalidField;
+pub use offer::OfferParts;
+pub use reservation::ReservationFormat;
+pub use resource::{resource_to_wire, resources_from_wire, resources_to_wire};
+pub use task::task_record;
+pub use time::{duration_to_wire, wall_to_wire};
