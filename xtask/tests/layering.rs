@@ -15,7 +15,7 @@ const PURE: &[&str] = &[
     "chapada-services-core",
 ];
 
-/// What none of the pure crates may reach, however indirectly.
+/// What none of the pure crates may reach, however indirectly. (`rand_core` is traits only; `imbl` names it.)
 const IMPURE: &[&str] = &[
     "async-io",
     "fastrand",
@@ -28,7 +28,6 @@ const IMPURE: &[&str] = &[
     "nix",
     "prost",
     "rand",
-    "rand_core",
     "redb",
     "rustix",
     "smol",
