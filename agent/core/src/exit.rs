@@ -16,6 +16,11 @@ pub enum ExitCause {
     Code(u8),
     /// A signal of this number.
     Signal(i32),
+    /// It never ran: something of the container could not be made.
+    NotStarted {
+        /// What.
+        message: String,
+    },
     /// The keeper of the exit status died with the container, so that nobody knows.
     Unknown {
         /// What is known instead.

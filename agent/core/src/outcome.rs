@@ -48,6 +48,9 @@ impl Statement {
             ExitCause::Signal(signal) => {
                 Self::with(failed, format!("Command terminated with signal {}", signal_name(*signal)))
             }
+            ExitCause::NotStarted { message } => {
+                Self::agent(failed, Reason::ContainerLaunchFailed, message.clone())
+            }
             ExitCause::Unknown { message } => {
                 Self::agent(failed, Reason::ExecutorTerminated, message.clone())
             }

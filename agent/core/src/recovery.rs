@@ -25,6 +25,8 @@ pub struct FoundContainer {
 /// What became of a container while nobody looked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FoundState {
+    /// Its shim answers and is still making it; what comes of it comes as an event.
+    Starting,
     /// Its shim answers, and its first process runs.
     Running {
         /// That process, as the host numbers it.
@@ -32,8 +34,8 @@ pub enum FoundState {
     },
     /// It has ended, and how is on disk.
     Exited(Exit),
-    /// It was never started; only its preparations are there.
-    Unstarted,
+    /// There is neither a shim nor a record of the end: it was never started, or its shim was killed, and it with it.
+    Dead,
 }
 
 impl Agent {
@@ -130,7 +132,8 @@ impl Agent {
         match found {
             Some(FoundState::Exited(exit)) => self.on_exited(now, &container, &exit),
             Some(FoundState::Running { pid }) if !rebooted => self.adopt(now, key, pid),
-            Some(FoundState::Running { .. } | FoundState::Unstarted) | None => {
+            Some(FoundState::Starting) if !rebooted => task.phase = TaskPhase::Launching { kill },
+            Some(FoundState::Running { .. } | FoundState::Starting | FoundState::Dead) | None => {
                 let statement = self.vanished(key, rebooted, kill.is_some());
                 self.end(now, key, statement);
             }

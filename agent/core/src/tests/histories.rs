@@ -67,10 +67,8 @@ impl History {
                 self.names.insert(n, key.clone());
                 self.world.command(Command::Launch(Box::new(launch_of(&key))));
             }
-            Step::Start(n) => {
-                self.in_state(n, FoundState::Unstarted, |world, container| world.start(&container))
-            }
-            Step::Fail(n) => self.in_state(n, FoundState::Unstarted, |world, container| {
+            Step::Start(n) => self.in_state(n, FoundState::Dead, |world, container| world.start(&container)),
+            Step::Fail(n) => self.in_state(n, FoundState::Dead, |world, container| {
                 world.apply(Event::LaunchFailed { container, message: "no".into() });
             }),
             Step::Exit(n, code) => {
@@ -142,7 +140,7 @@ impl History {
         self.world.apply(Event::LinkLost);
         self.world.register(1);
         for (container, state) in self.world.containers.clone() {
-            if state == FoundState::Unstarted {
+            if state == FoundState::Dead {
                 self.world.start(&container);
             }
         }

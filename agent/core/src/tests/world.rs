@@ -198,7 +198,7 @@ impl World {
                 );
             }
             Effect::Launch(record) => {
-                self.containers.insert(record.container.clone(), FoundState::Unstarted);
+                self.containers.insert(record.container.clone(), FoundState::Dead);
             }
             Effect::Signal { container, signal } => self.signals.push((container, signal)),
             Effect::Remove { container } | Effect::Destroy { container } => {
