@@ -26,8 +26,8 @@ pub enum SessionError {
     /// No server answers.
     #[error("no ZooKeeper server at {address} answers: check that it runs and that the address is right")]
     Unreachable {
-        /// Where.
-        address: ZkAddress,
+        /// Where, without credentials.
+        address: String,
         /// What the client said.
         #[source]
         source: Error,
@@ -72,7 +72,7 @@ pub(crate) async fn connect(address: &ZkAddress, options: &ZkOptions) -> Result<
     let outcome = tokio::time::timeout(options.session_timeout, attempt).await.unwrap_or(Err(Error::Timeout));
     outcome.map_err(|source| match source {
         Error::AuthFailed | Error::NoAuth => SessionError::Denied { path: address.path.clone() },
-        source => SessionError::Unreachable { address: address.clone(), source },
+        source => SessionError::Unreachable { address: address.to_string(), source },
     })
 }
 

@@ -59,7 +59,7 @@ pub struct Term {
 
 #[derive(Clone, Debug)]
 enum TermSource {
-    ZooKeeper(Fence),
+    ZooKeeper(Box<Fence>),
     Embedded(Embedded),
 }
 
@@ -137,7 +137,7 @@ impl Drop for Campaign {
 
 impl Term {
     fn fenced(fence: Fence) -> Self {
-        Self { source: TermSource::ZooKeeper(fence) }
+        Self { source: TermSource::ZooKeeper(Box::new(fence)) }
     }
 
     /// Raises the epoch by one, then reads all records. From here on writes of every earlier term are refused.
@@ -146,7 +146,7 @@ impl Term {
     /// When the registry is of a newer version or another kind, holds something unreadable, or the term is over.
     pub async fn open_registry(&self, schema: Schema) -> Result<OpenedRegistry, OpenRegistryError> {
         let store = match &self.source {
-            TermSource::ZooKeeper(fence) => Store::zookeeper(fence.clone()),
+            TermSource::ZooKeeper(fence) => Store::zookeeper(Fence::clone(fence)),
             TermSource::Embedded(embedded) => Store::Embedded(embedded.store.clone()),
         };
         OpenedRegistry::open(store, schema).await

@@ -17,6 +17,8 @@ use crate::session::{SessionError, outcome_unknown, private_acls, reconnected, s
 pub(super) const EPOCH: &str = "epoch";
 /// Bytes of one transaction, well below the servers' 1 MiB (a larger one would only look like a lost connection).
 const MAX_TRANSACTION_BYTES: usize = 900_000;
+/// Writes are put together up to so many bytes only: a server keeps the last 500 transactions in memory.
+const GATHERED_BYTES: usize = 200_000;
 /// Path, flags and ACL of one operation.
 const ZNODE_OVERHEAD: usize = 256;
 /// Tries of one transaction whose connection broke before it was carried out.
@@ -176,7 +178,7 @@ impl ZkStore {
         let (mut waiting, mut bytes) = (0, 0);
         for write in writes {
             let more = self.bytes_touched(&staged, write);
-            if bytes + more > MAX_TRANSACTION_BYTES {
+            if bytes + more > GATHERED_BYTES {
                 let outcome = self.transact(std::mem::take(&mut staged)).await;
                 outcomes.extend(std::iter::repeat_n(outcome, std::mem::take(&mut waiting)));
                 bytes = 0;

@@ -1,0 +1,221 @@
+//! The registry over a real ZooKeeper.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use chapada_coordination::{
+    Campaign, Change, Coordination, Leadership, OpenRegistryError, Record, RecordKey, Schema, Term,
+    WriteError, ZkOptions,
+};
+use chapada_harness::zookeeper::Ensemble;
+use support::{SCHEMA, SESSION, info, plain_client, soon, until, zk_address};
+use zookeeper_client::{Acls, CreateMode};
+
+async fn lead(ensemble: &Ensemble, id: &str) -> (Campaign, Term) {
+    lead_with(ensemble, id, SESSION).await
+}
+
+async fn lead_with(ensemble: &Ensemble, id: &str, session_timeout: Duration) -> (Campaign, Term) {
+    let here = Coordination::zookeeper(zk_address(ensemble, "/cluster"), ZkOptions { session_timeout });
+    let mut campaign = here.campaign(info(id));
+    let term = soon("leads", campaign.wait_until_leading()).await.expect("a candidate that is alone wins");
+    (campaign, term)
+}
+
+fn record(kind: &str, key: &str, value: &[u8]) -> Record {
+    Record { key: RecordKey::new(kind, key), value: value.into() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_leader_reads_what_the_last_one_wrote_and_has_a_higher_epoch() {
+    let ensemble = Ensemble::single();
+    let (campaign, term) = lead(&ensemble, "first").await;
+    let opened = term.open_registry(SCHEMA).await.unwrap();
+    assert_eq!((opened.epoch, opened.records.len()), (1, 0));
+    let registry = opened.registry;
+    registry.put("agents", "a/1", b"one").await.unwrap();
+    registry.put("agents", "a/2", b"two").await.unwrap();
+    registry.put("agents", "a/2", b"three").await.unwrap();
+    registry.put("frameworks", "f", b"").await.unwrap();
+    registry.write(vec![Change::delete("agents", "a/1"), Change::put("agents", "b", b"x")]).await.unwrap();
+    registry.delete("agents", "never there").await.unwrap();
+    campaign.resign().await;
+
+    let (_campaign, term) = lead(&ensemble, "second").await;
+    let opened = term.open_registry(SCHEMA).await.unwrap();
+    assert_eq!(opened.epoch, 2);
+    let expected =
+        [record("agents", "a/2", b"three"), record("agents", "b", b"x"), record("frameworks", "f", b"")];
+    assert_eq!(opened.records, expected);
+    let client = plain_client(&ensemble).await;
+    let mut children = client.list_children("/cluster").await.unwrap();
+    children.sort();
+    assert!(children[0].starts_with("json.info_") && children[1] == "registry", "{children:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deposed_leader_cannot_write_nor_open() {
+    let ensemble = Ensemble::single();
+    let (_campaign, term) = lead(&ensemble, "first").await;
+    let registry = term.open_registry(SCHEMA).await.unwrap().registry;
+    registry.put("agents", "a", b"kept").await.unwrap();
+    let client = plain_client(&ensemble).await;
+    client.delete("/cluster/json.info_0000000000", None).await.unwrap();
+    // Whether it has noticed by now or not.
+    assert_eq!(registry.put("agents", "a", b"lost").await, Err(WriteError::Deposed));
+    assert!(matches!(term.open_registry(SCHEMA).await, Err(OpenRegistryError::Deposed)));
+
+    let (_campaign, term) = lead(&ensemble, "second").await;
+    let opened = term.open_registry(SCHEMA).await.unwrap();
+    assert_eq!((opened.epoch, opened.records), (2, vec![record("agents", "a", b"kept")]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_survive_the_death_of_the_quorum_s_leader() {
+    let mut ensemble = Ensemble::three();
+    let (campaign, term) = lead_with(&ensemble, "only", SESSION * 20).await;
+    let registry = term.open_registry(SCHEMA).await.unwrap().registry;
+    let writing = tokio::spawn({
+        let registry = registry.clone();
+        async move {
+            for number in 0..400 {
+                let key = format!("agent-{}", number % 40);
+                registry.put("agents", &key, number.to_string().as_bytes()).await.unwrap();
+            }
+        }
+    });
+    let leader = ensemble.leader().expect("three servers serve only with a leader");
+    ensemble.server(leader).kill();
+    soon("all written", writing).await.unwrap();
+    drop(registry);
+    campaign.resign().await;
+    let (_campaign, term) = lead(&ensemble, "next").await;
+    let records = term.open_registry(SCHEMA).await.unwrap().records;
+    let mut values: Vec<u32> =
+        records.iter().map(|record| String::from_utf8_lossy(&record.value).parse().unwrap()).collect();
+    values.sort_unstable();
+    assert_eq!(values, (360..400).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_break_is_waited_out_and_a_long_one_ends_the_term() {
+    let mut ensemble = Ensemble::single();
+    let (mut campaign, term) = lead(&ensemble, "only").await;
+    let registry = term.open_registry(SCHEMA).await.unwrap().registry;
+    ensemble.server(0).kill();
+    let write = registry.put("agents", "a", b"x");
+    let outcome = soon("the outcome", write).await;
+    assert!(matches!(outcome, Err(WriteError::OutcomeUnknown | WriteError::Deposed)), "{outcome:?}");
+    until("lost", &mut campaign, |state| matches!(state, Leadership::Lost(_))).await;
+    assert_eq!(registry.put("agents", "a", b"x").await, Err(WriteError::Deposed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_thousand_records_load_within_a_second_and_no_znode_is_large() {
+    let ensemble = Ensemble::single();
+    let (campaign, term) = lead_with(&ensemble, "first", SESSION * 20).await;
+    let registry = term.open_registry(SCHEMA).await.unwrap().registry;
+    let value = [7_u8; 300];
+    for thousand in 0..50 {
+        let writes: Vec<_> = (0..1000)
+            .map(|number| {
+                let registry = registry.clone();
+                let key = format!("0b5c-S{}", thousand * 1000 + number);
+                tokio::spawn(async move { registry.put("agents", &key, &value).await })
+            })
+            .collect();
+        for write in writes {
+            write.await.unwrap().unwrap();
+        }
+    }
+    campaign.resign().await;
+    let (_campaign, term) = lead_with(&ensemble, "second", SESSION * 20).await;
+    let start = Instant::now();
+    let records = term.open_registry(SCHEMA).await.unwrap().records;
+    let took = start.elapsed();
+    assert_eq!(records.len(), 50_000);
+    // A debug build on a busy machine; a release build takes a small part of this.
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    println!("50,000 records loaded in {took:?}");
+    let client = plain_client(&ensemble).await;
+    let (_, stat) = client.get_data("/cluster/registry/agents/000").await.unwrap();
+    assert!(stat.data_length < 50_000, "{stat:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn newer_foreign_and_damaged_registries_are_refused_by_name() {
+    let ensemble = Ensemble::single();
+    let client = plain_client(&ensemble).await;
+    let anyone = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    let (_campaign, term) = lead(&ensemble, "only").await;
+    let registry = term.open_registry(SCHEMA).await.unwrap().registry;
+    registry.put("agents", "a", b"x").await.unwrap();
+
+    let refusal = async |path: &str, data: &[u8]| {
+        let (before, _) = client.get_data(path).await.unwrap();
+        client.set_data(path, data, None).await.unwrap();
+        let error = term.open_registry(SCHEMA).await.unwrap_err().to_string();
+        let (kept, _) = client.get_data(path).await.unwrap();
+        assert_eq!(kept, data, "a refused registry is left alone");
+        client.set_data(path, &before, None).await.unwrap();
+        error
+    };
+    let error = refusal("/cluster/registry", br#"{"format":"a-test","version":2}"#).await;
+    assert!(error.contains("a-test in version 2") && error.contains("newer chapada"), "{error}");
+    let error = refusal("/cluster/registry", br#"{"format":"other","version":1}"#).await;
+    assert!(error.contains("\"other\", not \"a-test\""), "{error}");
+    let error = refusal("/cluster/registry", b"rubbish").await;
+    assert!(error.contains("znode /cluster/registry is damaged"), "{error}");
+    let error = refusal("/cluster/registry/epoch", b"many").await;
+    assert!(error.contains("/cluster/registry/epoch") && error.contains("many"), "{error}");
+    let page = client.list_children("/cluster/registry/agents").await.unwrap().pop().unwrap();
+    let page = format!("/cluster/registry/agents/{page}");
+    let error = refusal(&page, b"chapada-page 9\n").await;
+    assert!(error.contains(&page) && error.contains("version 9"), "{error}");
+    let error = refusal(&page, b"\0\0").await;
+    assert!(error.contains(&page) && error.contains("damaged"), "{error}");
+    client.create("/cluster/registry/agents/rubbish", b"", &anyone).await.unwrap();
+    let error = term.open_registry(SCHEMA).await.unwrap_err().to_string();
+    assert!(error.contains("/cluster/registry/agents/rubbish"), "{error}");
+    client.delete("/cluster/registry/agents/rubbish", None).await.unwrap();
+    let newer = Schema { version: 3, ..SCHEMA };
+    assert_eq!(
+        term.open_registry(newer).await.unwrap().version,
+        1,
+        "an older one is the caller's to migrate"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_changed_by_hand_is_not_overwritten() {
+    let ensemble = Ensemble::single();
+    let (_campaign, term) = lead(&ensemble, "only").await;
+    let registry = term.open_registry(SCHEMA).await.unwrap().registry;
+    registry.put("agents", "a", b"x").await.unwrap();
+    let client = plain_client(&ensemble).await;
+    let page = client.list_children("/cluster/registry/agents").await.unwrap().pop().unwrap();
+    let page = format!("/cluster/registry/agents/{page}");
+    client.set_data(&page, b"chapada-page 1\n", None).await.unwrap();
+    assert_eq!(registry.put("agents", "a", b"y").await, Err(WriteError::Interfered(format!("znode {page}"))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_that_break_a_limit_are_refused_and_the_others_go_on() {
+    let ensemble = Ensemble::single();
+    let (_campaign, term) = lead(&ensemble, "only").await;
+    let registry = term.open_registry(SCHEMA).await.unwrap().registry;
+    let large = vec![0_u8; chapada_coordination::MAX_RECORD_BYTES + 1];
+    for (kind, key, value) in
+        [("agents", "a", &large[..]), ("agents", "", b""), ("Agents", "a", b""), ("epoch", "a", b"")]
+    {
+        let outcome = registry.put(kind, key, value).await;
+        assert!(matches!(outcome, Err(WriteError::BadRecord { .. })), "{kind} {key}: {outcome:?}");
+    }
+    let fits = &large[..250_000];
+    let many = (0..4).map(|number| Change::put("agents", &number.to_string(), fits)).collect();
+    assert!(matches!(registry.write(many).await, Err(WriteError::TooLarge { .. })));
+    for number in 0..8 {
+        registry.put("agents", &number.to_string(), fits).await.unwrap();
+    }
+}

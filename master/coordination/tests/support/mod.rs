@@ -1,0 +1,66 @@
+//! What the tests of coordination share.
+#![expect(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test file takes what it needs, and tests may unwrap"
+)]
+
+use std::future::Future;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use chapada_coordination::{Coordination, LeaderInfo, Leadership, Schema, ZkAddress, ZkOptions};
+use chapada_harness::zookeeper::Ensemble;
+use zookeeper_client::Client;
+
+pub(crate) const SCHEMA: Schema = Schema { name: "a-test", version: 1 };
+/// Short, so that expiry is soon; the harness' servers grant it.
+pub(crate) const SESSION: Duration = Duration::from_millis(1000);
+
+pub(crate) fn info(id: &str) -> LeaderInfo {
+    LeaderInfo {
+        id: id.to_owned(),
+        hostname: "localhost".to_owned(),
+        ip: Ipv4Addr::LOCALHOST.into(),
+        port: 5050,
+        version: "0.1.0".to_owned(),
+        capabilities: vec!["AGENT_UPDATE".to_owned()],
+    }
+}
+
+pub(crate) fn zk_address(ensemble: &Ensemble, path: &str) -> ZkAddress {
+    format!("{}{path}", ensemble.address()).parse().unwrap()
+}
+
+pub(crate) fn coordination(ensemble: &Ensemble, path: &str) -> Coordination {
+    Coordination::zookeeper(zk_address(ensemble, path), ZkOptions { session_timeout: SESSION })
+}
+
+pub(crate) async fn plain_client(ensemble: &Ensemble) -> Client {
+    Client::connect(&ensemble.connect_string()).await.unwrap()
+}
+
+/// Fails loudly instead of hanging.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(Duration::from_secs(20), future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited 20 s for: {what}"),
+    }
+}
+
+pub(crate) async fn until(
+    what: &str,
+    campaign: &mut chapada_coordination::Campaign,
+    wanted: impl Fn(&Leadership) -> bool,
+) -> Leadership {
+    soon(what, async {
+        loop {
+            let state = campaign.state();
+            if wanted(&state) {
+                return state;
+            }
+            campaign.changed().await;
+        }
+    })
+    .await
+}
