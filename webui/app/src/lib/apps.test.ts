@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest';
+import type { App, QueueEntry } from '../api/services';
+import { appState, health, steps, whyNot } from './apps';
+
+const app = (fields: Partial<App>): App => ({ id: '/a', instances: 2, cpus: 1, mem: 64, ...fields });
+const queued = (fields: Partial<QueueEntry>): QueueEntry => ({ count: 1, delay: { timeLeftSeconds: 0, overdue: true }, ...fields });
+
+describe('the state of an app', () => {
+  it('is what a person would say', () => {
+    expect(appState(app({ tasksRunning: 2 }), undefined)).toBe('running');
+    expect(appState(app({ instances: 0 }), undefined)).toBe('suspended');
+    expect(appState(app({ tasksRunning: 1 }), undefined)).toBe('degraded');
+    expect(appState(app({ tasksRunning: 1, deployments: [{ id: 'd' }] }), undefined)).toBe('deploying');
+  });
+
+  it('names back-off and missing offers even while deploying', () => {
+    const deploying = app({ deployments: [{ id: 'd' }] });
+    expect(appState(deploying, queued({ delay: { timeLeftSeconds: 9, overdue: false } }))).toBe('delayed');
+    expect(appState(deploying, queued({}))).toBe('waiting');
+    expect(appState({ ...deploying, tasksStaged: 1 }, queued({}))).toBe('deploying');
+  });
+});
+
+describe('why an app is not running', () => {
+  it('is the reason most offers were turned down', () => {
+    const summary = {
+      processedOffersCount: 9, unusedOffersCount: 9,
+      rejectSummaryLastOffers: [
+        { reason: 'UnfulfilledRole', declined: 0, processed: 9 },
+        { reason: 'InsufficientCpus', declined: 7, processed: 9 },
+        { reason: 'InsufficientMemory', declined: 2, processed: 2 },
+      ],
+    };
+    expect(whyNot(app({}), queued({ processedOffersSummary: summary }))).toBe('7 of 9 recent offers did not fit: too few CPUs.');
+  });
+
+  it('is back-off before anything else, and nothing when all is well', () => {
+    expect(whyNot(app({}), queued({ delay: { timeLeftSeconds: 11.2, overdue: false } }))).toContain('12 s');
+    expect(whyNot(app({ tasksRunning: 2 }), undefined)).toBeNull();
+    expect(whyNot(app({}), queued({}))).toContain('No offer');
+  });
+});
+
+describe('health', () => {
+  it('adds up to what is asked for or there', () => {
+    for (const fields of [
+      { tasksRunning: 1, tasksHealthy: 1 },
+      { tasksRunning: 2, tasksHealthy: 1, tasksUnhealthy: 1 },
+      { tasksRunning: 5, tasksHealthy: 5 },
+      { tasksRunning: 4 },
+      { tasksStaged: 2 },
+      {},
+    ]) {
+      const buckets = health(app(fields));
+      const sum = Object.values(buckets).reduce((total, bucket) => total + bucket, 0);
+      expect(sum, JSON.stringify(fields)).toBe(Math.max(2, (fields.tasksRunning ?? 0) + (fields.tasksStaged ?? 0)));
+      expect(Math.min(...Object.values(buckets))).toBeGreaterThanOrEqual(0);
+    }
+  });
+});
+
+describe('steps', () => {
+  it('are read in both of their shapes', () => {
+    const action = { action: 'ScaleApplication', app: '/a' };
+    const plan = { id: 'd', version: 'v', affectedApps: ['/a'], currentActions: [], currentStep: 1, totalSteps: 1 };
+    expect(steps({ ...plan, steps: [{ actions: [action] }] })).toEqual([[action]]);
+    expect(steps({ ...plan, steps: [[action]] })).toEqual([[action]]);
+  });
+});

@@ -1,0 +1,80 @@
+/** How an app is doing, in the words people know from Marathon. */
+
+import type { App, Deployment, QueueEntry } from '../api/services';
+
+export type AppState = 'deploying' | 'suspended' | 'delayed' | 'waiting' | 'running' | 'degraded';
+
+/** An app whose queue entry is overdue waits for an offer; one with time left waits out its back-off. */
+export function appState(app: App, queued: QueueEntry | undefined): AppState {
+  const running = app.tasksRunning ?? 0;
+  if (queued && queued.count > 0 && queued.delay && !queued.delay.overdue && queued.delay.timeLeftSeconds > 0) return 'delayed';
+  if (queued && queued.count > 0 && running < app.instances && (app.tasksStaged ?? 0) === 0) return 'waiting';
+  if ((app.deployments ?? []).length > 0) return 'deploying';
+  if (app.instances === 0 && running === 0) return 'suspended';
+  return running < app.instances ? 'degraded' : 'running';
+}
+
+export interface Health {
+  healthy: number;
+  unhealthy: number;
+  /** Running and not checked, or not checked yet. */
+  unknown: number;
+  staged: number;
+  /** Running beyond what is asked for. */
+  over: number;
+  /** Asked for and not started. */
+  missing: number;
+}
+
+/** The instances of an app by how they are; the buckets add up to the larger of what is there and what is asked for. */
+export function health(app: App): Health {
+  const running = app.tasksRunning ?? 0;
+  const staged = app.tasksStaged ?? 0;
+  const over = Math.max(0, running - app.instances);
+  let healthy = app.tasksHealthy ?? 0;
+  const unhealthy = Math.min(app.tasksUnhealthy ?? 0, running);
+  healthy = Math.min(healthy, running - unhealthy);
+  const unknown = Math.max(0, running - healthy - unhealthy);
+  // What is beyond the target is taken from the instances nothing is known of first.
+  const overUnknown = Math.min(over, unknown);
+  return {
+    healthy: Math.max(0, healthy - (over - overUnknown)),
+    unhealthy,
+    unknown: unknown - overUnknown,
+    staged,
+    over,
+    missing: Math.max(0, app.instances - running - staged),
+  };
+}
+
+/** One sentence for an app that is not where it should be; null when it is. */
+export function whyNot(app: App, queued: QueueEntry | undefined): string | null {
+  const state = appState(app, queued);
+  if (state === 'delayed') {
+    return `Waits ${Math.ceil(queued?.delay?.timeLeftSeconds ?? 0)} s before the next start, because instances kept failing.`;
+  }
+  const rows = queued?.processedOffersSummary?.rejectSummaryLastOffers ?? [];
+  const worst = rows.filter((row) => row.declined > 0).sort((a, b) => b.declined - a.declined)[0];
+  if (state === 'waiting' || state === 'degraded') {
+    if (worst) return `${worst.declined} of ${rows[0]?.processed ?? worst.processed} recent offers did not fit: ${REASONS[worst.reason] ?? worst.reason}.`;
+    if (state === 'waiting') return 'No offer has come for it yet.';
+  }
+  return null;
+}
+
+export const REASONS: Record<string, string> = {
+  UnfulfilledRole: 'reserved for another role',
+  UnfulfilledConstraint: 'a constraint of the app is not met',
+  NoCorrespondingReservationFound: 'no matching reservation',
+  AgentMaintenance: 'agent in maintenance',
+  InsufficientCpus: 'too few CPUs',
+  InsufficientMemory: 'too little memory',
+  InsufficientDisk: 'too little disk',
+  InsufficientGpus: 'too few GPUs',
+  InsufficientPorts: 'no suitable ports',
+  DeclinedScarceResources: 'kept for tasks that need scarce resources',
+};
+
+/** The actions of every step, whichever of Marathon's two shapes they come in. */
+export const steps = (deployment: Deployment) =>
+  deployment.steps.map((step) => (Array.isArray(step) ? step : step.actions));
