@@ -1,2 +1,36 @@
-//! chapada-services-core
+//! What the services framework decides, and nothing it does: app definitions, instances, the launch queue, deployments.
+//! Start at [`Services::apply`]. Knows no clock, no randomness, no network and no storage.
 #![forbid(unsafe_code)]
+
+mod app;
+mod constraint;
+mod definition;
+mod delay;
+mod deployment;
+mod environment;
+mod event;
+mod id;
+mod instance;
+mod matching;
+mod records;
+mod services;
+mod timestamp;
+
+pub use app::{App, VersionInfo};
+pub use constraint::{Constraint, InvalidConstraint, Place};
+pub use definition::{
+    AppDefinition, Command as AppCommand, Container, FieldError, InvalidDefinition, KillSelection, Network,
+    PortDefinition, Seconds, UnreachableStrategy, UpgradeStrategy, merged,
+};
+pub use delay::Delay;
+pub use deployment::{Action, ActionKind, Change, Deployment};
+pub use environment::environment;
+pub use event::{Command, Effect, Event, Launch, LaunchPort, Published, Refusal, Reply, Update, Which};
+pub use id::{
+    AppId, DeploymentId, InstanceId, InvalidAppId, InvalidInstanceId, InvalidUuid, MAX_APP_ID, Seed, Uuid,
+};
+pub use instance::{Condition, Goal, Instance, Phase, Task};
+pub use matching::{Offer, Share, WhyNot, fit};
+pub use records::{FORMAT, Key, ReadError, Write};
+pub use services::{AppState, Counts, Failure, Funnel, Services, Waiting};
+pub use timestamp::{InvalidTimestamp, Timestamp};

@@ -1,0 +1,52 @@
+//! An app with its bookkeeping: when it was changed, and all versions it had.
+
+use serde::Serialize;
+
+use crate::definition::AppDefinition;
+use crate::timestamp::Timestamp;
+
+/// An accepted definition.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct App {
+    /// What its owner wrote.
+    #[serde(flatten)]
+    pub definition: AppDefinition,
+    /// When this definition was accepted; unique within the app.
+    pub version: Timestamp,
+    /// What kind of change it was.
+    pub version_info: VersionInfo,
+}
+
+/// When an app last changed, by kind of change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VersionInfo {
+    /// The last change of the number of instances, or of anything.
+    pub last_scaling_at: Timestamp,
+    /// The last change after which running tasks are out of date.
+    pub last_config_change_at: Timestamp,
+}
+
+impl App {
+    /// `definition` as accepted at `version`, in place of `previous`.
+    pub fn accepted(definition: AppDefinition, version: Timestamp, previous: Option<&App>) -> Self {
+        let last_config_change_at = match previous {
+            Some(previous) if !definition.needs_new_tasks(&previous.definition) => {
+                previous.version_info.last_config_change_at
+            }
+            Some(_) | None => version,
+        };
+        Self {
+            definition,
+            version,
+            version_info: VersionInfo { last_scaling_at: version, last_config_change_at },
+        }
+    }
+
+    /// The same definition as a new version that replaces every task.
+    pub fn restarted(&self, version: Timestamp) -> Self {
+        let version_info = VersionInfo { last_scaling_at: version, last_config_change_at: version };
+        Self { definition: self.definition.clone(), version, version_info }
+    }
+}

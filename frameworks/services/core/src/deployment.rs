@@ -1,0 +1,101 @@
+//! A change of one or several apps on its way: what it does in which order, and how far it is.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::App;
+use crate::id::{AppId, DeploymentId};
+use crate::timestamp::Timestamp;
+
+/// A change on its way. The apps in it are locked until it has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deployment {
+    /// Names it.
+    pub id: DeploymentId,
+    /// When it was accepted; the version of the apps it made.
+    pub version: Timestamp,
+    /// Each app it touches, with what was and what shall be; `None` for no app.
+    pub changes: BTreeMap<AppId, Change>,
+    /// What it does. The actions of one step go on together; the next step waits for all of them.
+    pub steps: Vec<Vec<Action>>,
+    /// The step it is at, from 0.
+    pub current: usize,
+}
+
+/// One app before and after.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// As it was.
+    pub from: Option<App>,
+    /// As it shall be.
+    pub to: Option<App>,
+}
+
+/// One thing done to one app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Action {
+    /// What.
+    pub action: ActionKind,
+    /// To which app.
+    pub app: AppId,
+}
+
+/// What is done to an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ActionKind {
+    /// It begins to exist, with no instances.
+    StartApplication,
+    /// Instances are added or taken away.
+    ScaleApplication,
+    /// Every instance is replaced.
+    RestartApplication,
+    /// All its instances are stopped, then it is forgotten.
+    StopApplication,
+}
+
+impl Deployment {
+    /// The plan that brings about `changes`: stop what vanishes, start what is new, then scale or replace.
+    pub fn plan(id: DeploymentId, version: Timestamp, changes: BTreeMap<AppId, Change>) -> Self {
+        let (mut stop, mut start, mut bring) = (Vec::new(), Vec::new(), Vec::new());
+        for (app, change) in &changes {
+            let action = |action| Action { action, app: app.clone() };
+            match (&change.from, &change.to) {
+                (_, None) => stop.push(action(ActionKind::StopApplication)),
+                (None, Some(_)) => {
+                    start.push(action(ActionKind::StartApplication));
+                    bring.push(action(ActionKind::ScaleApplication));
+                }
+                (Some(from), Some(to)) => bring.extend(action_between(from, to).map(action)),
+            }
+        }
+        let steps = [stop, start, bring].into_iter().filter(|step| !step.is_empty()).collect();
+        Self { id, version, changes, steps, current: 0 }
+    }
+
+    /// The apps it touches.
+    pub fn apps(&self) -> impl Iterator<Item = &AppId> {
+        self.changes.keys()
+    }
+
+    /// What goes on now; empty once it has ended.
+    pub fn now(&self) -> &[Action] {
+        self.steps.get(self.current).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether it replaces the tasks of `app`, now or later.
+    pub fn replaces(&self, app: &AppId) -> bool {
+        let replaces =
+            |action: &Action| action.action == ActionKind::RestartApplication && action.app == *app;
+        self.steps.iter().flatten().any(replaces)
+    }
+}
+
+fn action_between(from: &App, to: &App) -> Option<ActionKind> {
+    let replaced = from.version_info.last_config_change_at != to.version_info.last_config_change_at;
+    if replaced && to.definition.instances > 0 {
+        return Some(ActionKind::RestartApplication);
+    }
+    let scaled = replaced || from.definition.instances != to.definition.instances;
+    scaled.then_some(ActionKind::ScaleApplication)
+}

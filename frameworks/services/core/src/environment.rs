@@ -1,0 +1,141 @@
+//! The environment of a task, as Marathon gives it.
+
+use std::collections::BTreeMap;
+
+use crate::definition::AppDefinition;
+use crate::instance::Task;
+
+/// Labels with longer values or names get no variable of their own.
+const MAX_LABEL_VALUE: usize = 512;
+const MAX_LABEL_NAME: usize = 493;
+
+/// Every variable for `task` of `app`; the app's own win.
+pub fn environment(app: &AppDefinition, task: &Task) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::new();
+    let mut set = |name: &str, value: String| env.insert(name.to_owned(), value);
+    set("MESOS_TASK_ID", task.id.to_string());
+    set("MARATHON_APP_ID", app.id.to_string());
+    set("MARATHON_APP_VERSION", task.version.to_string());
+    set("MARATHON_APP_RESOURCE_CPUS", decimal(app.cpus));
+    set("MARATHON_APP_RESOURCE_MEM", decimal(app.mem));
+    set("MARATHON_APP_RESOURCE_DISK", decimal(app.disk));
+    set("MARATHON_APP_RESOURCE_GPUS", app.gpus.to_string());
+    set("MARATHON_APP_ENFORCE_GROUP_ROLE", "FALSE".to_owned());
+    set("HOST", task.hostname.clone());
+    env.extend(label_variables(&app.labels));
+    env.extend(port_variables(app, &task.ports));
+    env.extend(app.env.clone());
+    env
+}
+
+/// At least one digit after the point, as Marathon writes numbers here.
+fn decimal(amount: chapada_model::Milli) -> String {
+    format!("{:?}", amount.to_f64())
+}
+
+fn label_variables(labels: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    let mut variables = Vec::new();
+    let mut names = Vec::new();
+    for (label, value) in labels {
+        let name = variable_name(label);
+        if value.len() < MAX_LABEL_VALUE && name.len() < MAX_LABEL_NAME {
+            variables.push((format!("MARATHON_APP_LABEL_{name}"), value.clone()));
+            names.push(name);
+        }
+    }
+    variables.push(("MARATHON_APP_LABELS".to_owned(), names.join(" ")));
+    variables
+}
+
+fn port_variables(app: &AppDefinition, ports: &[u16]) -> Vec<(String, String)> {
+    let mut variables = Vec::new();
+    let Some(first) = ports.first() else {
+        return variables;
+    };
+    variables.push(("PORT".to_owned(), first.to_string()));
+    let list: Vec<String> = ports.iter().map(u16::to_string).collect();
+    variables.push(("PORTS".to_owned(), list.join(",")));
+    for (index, (port, definition)) in ports.iter().zip(&app.port_definitions).enumerate() {
+        let asked = if definition.port == 0 { *port } else { definition.port };
+        variables.push((format!("PORT{index}"), port.to_string()));
+        variables.push((format!("PORT_{asked}"), port.to_string()));
+        if let Some(name) = &definition.name {
+            variables.push((format!("PORT_{}", variable_name(name)), port.to_string()));
+        }
+    }
+    variables
+}
+
+/// Upper case, and each run of anything but letters and digits becomes one `_`.
+fn variable_name(text: &str) -> String {
+    let mut name = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if c.is_ascii_alphanumeric() => name.push(c.to_ascii_uppercase()),
+            _ if name.ends_with('_') => {}
+            _ => name.push('_'),
+        }
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::instance::Condition;
+    use crate::timestamp::Timestamp;
+
+    #[test]
+    fn is_marathons_and_the_apps_own_wins() {
+        let json = json!({
+            "id": "/prod/web", "cmd": "true", "cpus": 0.5, "mem": 32, "labels": {"a.b-c": "x", "long": "y".repeat(512)},
+            "env": {"HOST": "mine", "A": "1"},
+            "portDefinitions": [{"port": 8080, "name": "web-ui"}, {"port": 0}],
+        });
+        let app = AppDefinition::from_json(json.as_object().unwrap(), "*").unwrap();
+        let task = Task {
+            id: "prod_web.instance-x._app.1".parse().unwrap(),
+            version: Timestamp::from_millis(0),
+            agent: "a".parse().unwrap(),
+            hostname: "host".to_owned(),
+            attributes: BTreeMap::new(),
+            ports: vec![31_000, 31_001],
+            staged_at: Timestamp::from_millis(0),
+            started_at: None,
+            condition: Condition::Provisioned,
+            healthy: None,
+            since: Default::default(),
+            kill_sent: None,
+            unknown_since: None,
+            asked: Default::default(),
+        };
+        let got: Vec<String> =
+            environment(&app, &task).iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(
+            got,
+            [
+                "A=1",
+                "HOST=mine",
+                "MARATHON_APP_ENFORCE_GROUP_ROLE=FALSE",
+                "MARATHON_APP_ID=/prod/web",
+                "MARATHON_APP_LABELS=A_B_C",
+                "MARATHON_APP_LABEL_A_B_C=x",
+                "MARATHON_APP_RESOURCE_CPUS=0.5",
+                "MARATHON_APP_RESOURCE_DISK=0.0",
+                "MARATHON_APP_RESOURCE_GPUS=0",
+                "MARATHON_APP_RESOURCE_MEM=32.0",
+                "MARATHON_APP_VERSION=1970-01-01T00:00:00.000Z",
+                "MESOS_TASK_ID=prod_web.instance-x._app.1",
+                "PORT=31000",
+                "PORT0=31000",
+                "PORT1=31001",
+                "PORTS=31000,31001",
+                "PORT_31001=31001",
+                "PORT_8080=31000",
+                "PORT_WEB_UI=31000",
+            ]
+        );
+    }
+}

@@ -1,0 +1,347 @@
+//! What can happen to the services framework, and what it asks of its shell.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chapada_model::{AgentId, OfferId, Resources, TaskId, TaskState, TaskStatus, UpdateUuid};
+use serde_json::{Map, Value};
+
+use crate::app::App;
+use crate::definition::FieldError;
+use crate::deployment::{Action, Deployment};
+use crate::id::{AppId, DeploymentId, InstanceId};
+use crate::instance::Task;
+use crate::matching::Offer;
+use crate::records::Write;
+use crate::timestamp::Timestamp;
+
+/// Everything that can happen.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A client of the REST API wants something; its answer carries the same number.
+    Command {
+        /// Chosen by the shell.
+        request: u64,
+        /// What it wants.
+        command: Command,
+    },
+    /// The master takes our calls from now on.
+    Subscribed,
+    /// It does not any more. Offers made so far are void.
+    Disconnected,
+    /// The master offers resources.
+    Offers(Vec<Offer>),
+    /// News of a task.
+    Update(TaskStatus),
+    /// The write of this number is durable, as all before it.
+    Stored(u64),
+    /// Time has passed; see `Services::next_deadline`.
+    Tick,
+}
+
+/// What a client can want.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// A new app.
+    Create {
+        /// Its definition.
+        definition: Map<String, Value>,
+        /// Whether deployments in the way are cancelled.
+        force: bool,
+    },
+    /// Changes of several apps in one deployment.
+    Update {
+        /// The changes.
+        updates: Vec<Update>,
+        /// Whether deployments in the way are cancelled.
+        force: bool,
+    },
+    /// An app shall be no more.
+    Delete {
+        /// Which.
+        app: AppId,
+        /// Whether deployments in the way are cancelled.
+        force: bool,
+    },
+    /// Every instance shall be replaced.
+    Restart {
+        /// Of which app.
+        app: AppId,
+        /// Whether deployments in the way are cancelled.
+        force: bool,
+    },
+    /// Tasks shall be killed.
+    Kill {
+        /// Which.
+        which: Which,
+        /// Whether their apps shall have that many fewer instances; else others take their place.
+        scale: bool,
+        /// Whether deployments in the way are cancelled (matters only with `scale`).
+        force: bool,
+    },
+    /// A deployment shall end.
+    Cancel {
+        /// Which.
+        deployment: DeploymentId,
+        /// Whether things stay where they are; else a new deployment undoes it.
+        force: bool,
+    },
+    /// An app that waits after failures shall wait no longer.
+    ResetDelay {
+        /// Which.
+        app: AppId,
+    },
+}
+
+/// The change of one app.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// Which.
+    pub app: AppId,
+    /// The fields to change; `{"version": …}` goes back to that version.
+    pub fields: Map<String, Value>,
+    /// Whether fields that are not named keep their values; else they return to their defaults.
+    pub partial: bool,
+    /// Whether the app is made if there is none.
+    pub create: bool,
+}
+
+/// Which tasks are meant.
+#[derive(Clone, Debug)]
+pub enum Which {
+    /// Those of an app, of all agents or of one host name.
+    Of {
+        /// The app.
+        app: AppId,
+        /// Only on this host.
+        host: Option<String>,
+    },
+    /// One task of an app, by task or instance id.
+    One {
+        /// The app.
+        app: AppId,
+        /// The task.
+        task: String,
+    },
+    /// Any, by task or instance id; those that are not there are passed over.
+    Any(Vec<String>),
+}
+
+/// What a client gets.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// The new app.
+    Created {
+        /// As accepted.
+        app: Box<App>,
+        /// What brings it about.
+        deployment: DeploymentId,
+    },
+    /// A deployment is on its way.
+    Deployed {
+        /// Names it.
+        deployment: DeploymentId,
+        /// The version it makes.
+        version: Timestamp,
+        /// The apps that did not exist before.
+        created: Vec<AppId>,
+    },
+    /// These tasks are being killed.
+    Killed(Vec<(AppId, Task)>),
+    /// Done; there is nothing to say.
+    Done,
+}
+
+/// Why a client gets nothing.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// Fields have the wrong type.
+    #[error("Invalid JSON")]
+    WrongType(Vec<FieldError>),
+    /// Fields break rules or ask for what is not supported.
+    #[error("Object is not valid")]
+    Invalid(Vec<FieldError>),
+    /// The id is taken.
+    #[error("An app with id [{0}] already exists.")]
+    Exists(AppId),
+    /// There is no such app.
+    #[error("App '{0}' does not exist")]
+    NoApp(AppId),
+    /// There is no such version of it.
+    #[error("App '{0}' does not exist in version {1}")]
+    NoVersion(AppId, Timestamp),
+    /// There is no such task.
+    #[error("Task '{0}' does not exist")]
+    NoTask(String),
+    /// There is no such deployment.
+    #[error("DeploymentPlan {0} does not exist")]
+    NoDeployment(DeploymentId),
+    /// It does not wait for anything.
+    #[error("Application {0} not found in tasks queue.")]
+    NotQueued(AppId),
+    /// Deployments are in the way.
+    #[error(
+        "App is locked by one or more deployments. Override with the option '?force=true'. View details at '/v2/deployments/<DEPLOYMENT_ID>'."
+    )]
+    Locked(Vec<DeploymentId>),
+    /// Too much goes on already.
+    #[error("{0}")]
+    TooMany(&'static str),
+}
+
+/// What the shell is to do. It does these in order; the core has held back all that rests on a write until that write
+/// was durable.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Make these changes durable, all or none, and say `Event::Stored` with this number. Repeat until it works.
+    Store {
+        /// Counts up.
+        number: u64,
+        /// The changes.
+        writes: Vec<Write>,
+    },
+    /// Use an offer.
+    Launch {
+        /// Which.
+        offer: OfferId,
+        /// Tasks to launch with it.
+        tasks: Vec<Launch>,
+        /// How long what is left of it need not be offered again.
+        refuse: Duration,
+    },
+    /// Use nothing of an offer.
+    Decline {
+        /// Which.
+        offer: OfferId,
+        /// How long it need not be offered again.
+        refuse: Duration,
+    },
+    /// Kill a task.
+    Kill {
+        /// Which.
+        task: TaskId,
+        /// Where it is, if known.
+        agent: Option<AgentId>,
+    },
+    /// Tell the agent that an update arrived and was recorded.
+    Acknowledge {
+        /// Of which task.
+        task: TaskId,
+        /// From which agent.
+        agent: AgentId,
+        /// Which update.
+        uuid: UpdateUuid,
+    },
+    /// Ask the master for the state of these tasks; none at all means of all it knows.
+    Reconcile(Vec<(TaskId, Option<AgentId>)>),
+    /// Ask for offers again.
+    Revive,
+    /// Ask for no more offers.
+    Suppress,
+    /// Tell the subscribers of the event stream.
+    Publish(Box<Published>),
+    /// Answer a command.
+    Answer {
+        /// Its number.
+        request: u64,
+        /// The answer.
+        answer: Result<Reply, Refusal>,
+    },
+}
+
+/// A task to launch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Launch {
+    /// Its id.
+    pub task: TaskId,
+    /// Its name: the app's path reversed with dots.
+    pub name: String,
+    /// Where.
+    pub agent: AgentId,
+    /// What it takes.
+    pub resources: Resources,
+    /// A line for `sh -c`; when absent, `args` is a program and its arguments.
+    pub shell: Option<String>,
+    /// The program and its arguments.
+    pub args: Vec<String>,
+    /// Who it runs as.
+    pub user: Option<String>,
+    /// Its environment.
+    pub env: BTreeMap<String, String>,
+    /// The app's labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its ports, for those who look services up.
+    pub ports: Vec<LaunchPort>,
+    /// How long it may take to stop.
+    pub kill_grace: Option<Duration>,
+}
+
+/// A port of a task to launch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaunchPort {
+    /// The host port.
+    pub number: u16,
+    /// `tcp` or `udp`.
+    pub protocol: &'static str,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Something that happened, for the event stream.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Published {
+    /// News of a task.
+    Status {
+        /// Of which app.
+        app: AppId,
+        /// The task as it was before.
+        task: Task,
+        /// Its new state.
+        state: TaskState,
+        /// What its executor or the master said.
+        message: String,
+    },
+    /// An instance's condition changed.
+    Instance {
+        /// Which.
+        id: InstanceId,
+        /// Its condition, by Marathon's names.
+        condition: &'static str,
+        /// The task concerned.
+        task: Box<Task>,
+    },
+    /// A task that nobody here knows ended.
+    UnknownTerminated {
+        /// Its instance.
+        id: InstanceId,
+        /// How, by Marathon's names.
+        condition: &'static str,
+    },
+    /// A step of a deployment began.
+    Step {
+        /// The deployment.
+        plan: Deployment,
+        /// What goes on.
+        actions: Vec<Action>,
+    },
+    /// A step of a deployment ended.
+    StepDone {
+        /// The deployment.
+        plan: Deployment,
+        /// What went on.
+        actions: Vec<Action>,
+    },
+    /// A deployment ended well.
+    Deployed(Deployment),
+    /// A deployment was cancelled.
+    Cancelled(Deployment),
+    /// The set of apps changed.
+    Changed {
+        /// The version it has now.
+        version: Timestamp,
+    },
+    /// An app is gone.
+    Terminated(AppId),
+}

@@ -1,0 +1,162 @@
+//! One place of an app and the task that runs in it.
+
+use chapada_model::{AgentId, Mono, TaskId, TaskState};
+use serde::{Deserialize, Serialize};
+
+use crate::id::InstanceId;
+use crate::timestamp::Timestamp;
+
+/// One place of an app. Tasks come and go in it, one at a time; each is an incarnation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    /// Which.
+    pub id: InstanceId,
+    /// Counts the tasks that ran here, from 1; the number of the present or the next one.
+    pub incarnation: u32,
+    /// Whether it should run or go away.
+    pub goal: Goal,
+    /// Whether it has a task.
+    pub phase: Phase,
+}
+
+/// What is wanted of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Goal {
+    /// A task should run in it.
+    Run,
+    /// Its task is to be killed, then it is forgotten.
+    Stop,
+}
+
+/// Whether an instance has a task.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Phase {
+    /// It waits for an offer.
+    Waiting {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// A task was launched in it, or is about to be, and has not ended as far as anyone knows.
+    Placed(Task),
+}
+
+/// A task, from the decision to launch it until it has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its id at the master.
+    pub id: TaskId,
+    /// The app's version it was launched with.
+    pub version: Timestamp,
+    /// Where it is.
+    pub agent: AgentId,
+    /// The agent's host name.
+    pub hostname: String,
+    /// The agent's attributes as texts, for placement rules.
+    pub attributes: std::collections::BTreeMap<String, String>,
+    /// Its host ports, in the order of the definition.
+    pub ports: Vec<u16>,
+    /// When the launch was decided.
+    pub staged_at: Timestamp,
+    /// When it first ran.
+    pub started_at: Option<Timestamp>,
+    /// What was last heard of it.
+    pub condition: Condition,
+    /// What its executor's health check says.
+    pub healthy: Option<bool>,
+    /// When the condition began, on the clock of this process; after a restart, when it was read back.
+    #[serde(skip)]
+    pub since: Mono,
+    /// When a kill was last sent on the present subscription.
+    #[serde(skip)]
+    pub kill_sent: Option<Mono>,
+    /// Since when the master says it knows nothing of it.
+    #[serde(skip)]
+    pub unknown_since: Option<Mono>,
+    /// When its state was last asked for.
+    #[serde(skip)]
+    pub asked: Mono,
+}
+
+/// What was last heard of a task that has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Condition {
+    /// Its agent is out of reach.
+    Unreachable,
+    /// The launch was decided; nothing was heard yet.
+    Provisioned,
+    /// The master has it.
+    Staging,
+    /// The executor has it.
+    Starting,
+    /// It runs.
+    Running,
+    /// It is being stopped.
+    Killing,
+}
+
+impl Condition {
+    /// The name in `instance_changed_event`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unreachable => "Unreachable",
+            Self::Provisioned => "Provisioned",
+            Self::Staging => "Staging",
+            Self::Starting => "Starting",
+            Self::Running => "Running",
+            Self::Killing => "Killing",
+        }
+    }
+
+    /// The state that tasks have in the API.
+    pub fn task_state(self) -> TaskState {
+        match self {
+            Self::Unreachable => TaskState::Unreachable,
+            Self::Provisioned | Self::Staging => TaskState::Staging,
+            Self::Starting => TaskState::Starting,
+            Self::Running => TaskState::Running,
+            Self::Killing => TaskState::Killing,
+        }
+    }
+}
+
+impl Instance {
+    /// A place that waits for its first task.
+    pub fn waiting(id: InstanceId, since: Timestamp) -> Self {
+        Self { id, incarnation: 1, goal: Goal::Run, phase: Phase::Waiting { since } }
+    }
+
+    /// Its task, if it has one.
+    pub fn task(&self) -> Option<&Task> {
+        match &self.phase {
+            Phase::Waiting { .. } => None,
+            Phase::Placed(task) => Some(task),
+        }
+    }
+
+    /// Its task, to be changed.
+    pub(crate) fn task_mut(&mut self) -> Option<&mut Task> {
+        match &mut self.phase {
+            Phase::Waiting { .. } => None,
+            Phase::Placed(task) => Some(task),
+        }
+    }
+
+    /// Whether it does its work: its task runs and no health check says otherwise.
+    pub fn is_good(&self) -> bool {
+        self.task().is_some_and(|task| task.condition == Condition::Running && task.healthy != Some(false))
+    }
+
+    /// Whether its task was launched with the configuration of `since` or a later one. One that waits will be.
+    pub fn is_fresh(&self, since: Timestamp) -> bool {
+        self.task().is_none_or(|task| task.version >= since)
+    }
+}
+
+impl crate::constraint::Place for Task {
+    fn value_of(&self, field: &str) -> Option<String> {
+        match field {
+            "hostname" | "@hostname" => Some(self.hostname.clone()),
+            _ => self.attributes.get(field).cloned(),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What is written to the store: one record per definition, version, instance and deployment, in JSON, each with the
+//! number of its format, so that an older program refuses what a newer one wrote.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::app::{App, VersionInfo};
+use crate::definition::AppDefinition;
+use crate::deployment::{Action, Change, Deployment};
+use crate::id::{AppId, DeploymentId, InstanceId};
+use crate::instance::{Goal, Instance, Phase, Task};
+use crate::timestamp::Timestamp;
+
+/// The format this program writes and the newest it reads.
+pub const FORMAT: u64 = 1;
+
+/// The name of a record.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// The present definition of an app.
+    App(AppId),
+    /// One definition an app had.
+    Version(AppId, Timestamp),
+    /// An instance that has a task.
+    Instance(InstanceId),
+    /// A deployment that goes on.
+    Deployment(DeploymentId),
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::App(id) => write!(f, "app.{}", id.safe()),
+            Self::Version(id, version) => write!(f, "version.{}.{}", id.safe(), version.millis()),
+            Self::Instance(id) => write!(f, "instance.{id}"),
+            Self::Deployment(id) => write!(f, "deployment.{id}"),
+        }
+    }
+}
+
+/// One change of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// The record shall be this.
+    Put {
+        /// Its name, a text without slashes.
+        key: String,
+        /// Its content.
+        value: Vec<u8>,
+    },
+    /// The record shall not be.
+    Delete {
+        /// Its name.
+        key: String,
+    },
+}
+
+/// Why what is in the store cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Written by a newer program.
+    #[error("the record {key} has format {format}, this program knows up to {FORMAT}: start a newer one")]
+    TooNew {
+        /// Which record.
+        key: String,
+        /// Its format.
+        format: u64,
+    },
+    /// Not what any program wrote.
+    #[error("the record {key} cannot be read")]
+    Corrupt {
+        /// Which record.
+        key: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// A record as it was read back.
+#[derive(Debug)]
+pub(crate) enum Record {
+    App { app: App, deleting: bool },
+    Version(App),
+    Instance(Box<Instance>),
+    Deployment(Deployment),
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredApp {
+    definition: Map<String, Value>,
+    version: Timestamp,
+    version_info: VersionInfo,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    deleting: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredInstance {
+    id: InstanceId,
+    incarnation: u32,
+    goal: Goal,
+    task: Task,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredDeployment {
+    id: DeploymentId,
+    version: Timestamp,
+    changes: BTreeMap<AppId, (Option<StoredApp>, Option<StoredApp>)>,
+    steps: Vec<Vec<Action>>,
+    current: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope<T> {
+    format: u64,
+    #[serde(flatten)]
+    body: Body<T>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Body<T> {
+    App(T),
+    Version(T),
+    Instance(T),
+    Deployment(T),
+}
+
+fn encode<T: Serialize>(body: Body<T>) -> Vec<u8> {
+    serde_json::to_vec(&Envelope { format: FORMAT, body })
+        .expect("maps have text keys and numbers are finite")
+}
+
+pub(crate) fn write_app(app: &App, deleting: bool) -> Vec<u8> {
+    encode(Body::App(stored(app, deleting)))
+}
+
+pub(crate) fn write_version(app: &App) -> Vec<u8> {
+    encode(Body::Version(stored(app, false)))
+}
+
+pub(crate) fn write_instance(instance: &Instance, task: &Task) -> Vec<u8> {
+    let (id, incarnation, goal) = (instance.id.clone(), instance.incarnation, instance.goal);
+    encode(Body::Instance(StoredInstance { id, incarnation, goal, task: task.clone() }))
+}
+
+pub(crate) fn write_deployment(deployment: &Deployment) -> Vec<u8> {
+    let side = |app: &Option<App>| app.as_ref().map(|app| stored(app, false));
+    let changes = deployment.changes.iter();
+    encode(Body::Deployment(StoredDeployment {
+        id: deployment.id,
+        version: deployment.version,
+        changes: changes.map(|(id, change)| (id.clone(), (side(&change.from), side(&change.to)))).collect(),
+        steps: deployment.steps.clone(),
+        current: deployment.current,
+    }))
+}
+
+fn stored(app: &App, deleting: bool) -> StoredApp {
+    let definition = match serde_json::to_value(&app.definition) {
+        Ok(Value::Object(object)) => object,
+        Ok(_) | Err(_) => unreachable!("a definition is a struct of plain values"),
+    };
+    StoredApp { definition, version: app.version, version_info: app.version_info, deleting }
+}
+
+/// Reads a record back.
+pub(crate) fn read(key: &str, value: &[u8]) -> Result<Record, ReadError> {
+    let corrupt =
+        |source: Box<dyn std::error::Error + Send + Sync>| ReadError::Corrupt { key: key.to_owned(), source };
+    #[derive(Deserialize)]
+    struct Format {
+        format: u64,
+    }
+    let Format { format } = serde_json::from_slice(value).map_err(|error| corrupt(error.into()))?;
+    if format > FORMAT {
+        return Err(ReadError::TooNew { key: key.to_owned(), format });
+    }
+    let envelope: Envelope<Value> = serde_json::from_slice(value).map_err(|error| corrupt(error.into()))?;
+    restore(envelope.body).map_err(corrupt)
+}
+
+fn restore(body: Body<Value>) -> Result<Record, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(match body {
+        Body::App(value) => {
+            let stored: StoredApp = serde_json::from_value(value)?;
+            let deleting = stored.deleting;
+            Record::App { app: app(stored)?, deleting }
+        }
+        Body::Version(value) => Record::Version(app(serde_json::from_value(value)?)?),
+        Body::Instance(value) => {
+            let StoredInstance { id, incarnation, goal, task } = serde_json::from_value(value)?;
+            Record::Instance(Box::new(Instance { id, incarnation, goal, phase: Phase::Placed(task) }))
+        }
+        Body::Deployment(value) => {
+            let stored: StoredDeployment = serde_json::from_value(value)?;
+            let mut changes = BTreeMap::new();
+            for (id, (from, to)) in stored.changes {
+                changes.insert(id, Change { from: from.map(app).transpose()?, to: to.map(app).transpose()? });
+            }
+            let StoredDeployment { id, version, steps, current, .. } = stored;
+            Record::Deployment(Deployment { id, version, changes, steps, current })
+        }
+    })
+}
+
+fn app(stored: StoredApp) -> Result<App, crate::definition::InvalidDefinition> {
+    let definition = AppDefinition::from_json(&stored.definition, "*")?;
+    Ok(App { definition, version: stored.version, version_info: stored.version_info })
+}

@@ -1,0 +1,291 @@
+//! What clients ask for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use chapada_model::{Now, TaskId};
+use serde_json::{Map, Value};
+
+use super::{AppState, Services};
+use crate::app::App;
+use crate::definition::{AppDefinition, FieldError, InvalidDefinition, merged};
+use crate::deployment::Change;
+use crate::event::{Command, Effect, Refusal, Reply, Update, Which};
+use crate::id::{AppId, DeploymentId, InstanceId};
+use crate::instance::Task;
+use crate::timestamp::Timestamp;
+
+/// The most apps: each costs memory here and in the store for as long as it exists.
+const MAX_APPS: usize = 50_000;
+
+impl From<InvalidDefinition> for Refusal {
+    fn from(invalid: InvalidDefinition) -> Self {
+        match invalid {
+            InvalidDefinition::WrongType(errors) => Self::WrongType(errors),
+            InvalidDefinition::BreaksRule(errors) => Self::Invalid(errors),
+        }
+    }
+}
+
+fn invalid(path: &str, error: impl Into<String>) -> Refusal {
+    Refusal::Invalid(vec![FieldError::new(path, error)])
+}
+
+impl Services {
+    pub(super) fn on_command(&mut self, now: Now, request: u64, command: Command) {
+        let answer = match command {
+            Command::Create { definition, force } => self.create(now, &definition, force),
+            Command::Update { updates, force } => self.update(now, updates, force),
+            Command::Delete { app, force } => self.delete(now, &app, force),
+            Command::Restart { app, force } => self.restart(now, &app, force),
+            Command::Kill { which, scale, force } => self.kill(now, which, scale, force),
+            Command::Cancel { deployment, force } => self.cancel_or_undo(now, deployment, force),
+            Command::ResetDelay { app } => self.reset_delay(app),
+        };
+        self.outbox.push(Effect::Answer { request, answer });
+    }
+
+    fn existing(&self, id: &AppId) -> Result<&AppState, Refusal> {
+        self.app(id).ok_or_else(|| Refusal::NoApp(id.clone()))
+    }
+
+    fn create(&mut self, now: Now, fields: &Map<String, Value>, force: bool) -> Result<Reply, Refusal> {
+        let definition = self.definition(fields)?;
+        let id = definition.id.clone();
+        if self.app(&id).is_some() {
+            return Err(Refusal::Exists(id));
+        }
+        let version = self.next_version(now);
+        let change = self.change(definition, version)?;
+        let app = change.to.clone();
+        let deployment = self.deploy(version, BTreeMap::from([(id, change)]), force)?;
+        match app {
+            Some(app) => Ok(Reply::Created { app: Box::new(app), deployment }),
+            None => Ok(Reply::Done),
+        }
+    }
+
+    fn definition(&self, fields: &Map<String, Value>) -> Result<AppDefinition, Refusal> {
+        let definition = AppDefinition::from_json(fields, self.role.as_str())?;
+        if definition.role != self.role.as_str() {
+            let error = format!("this framework is offered resources in the role {} only", self.role);
+            return Err(invalid("/role", error));
+        }
+        Ok(definition)
+    }
+
+    /// From what is there to `definition`.
+    fn change(&self, mut definition: AppDefinition, version: Timestamp) -> Result<Change, Refusal> {
+        let id = definition.id.clone();
+        let from = self.app(&id).map(|state| state.app.clone());
+        if from.is_none() {
+            self.check_new(&id)?;
+        }
+        let previous = from.as_ref().map(|app| &app.definition);
+        self.assign_service_ports(&mut definition, previous);
+        let to = match &from {
+            Some(app) if app.definition == definition => app.clone(),
+            from => App::accepted(definition, version, from.as_ref()),
+        };
+        Ok(Change { from, to: Some(to) })
+    }
+
+    fn check_new(&self, id: &AppId) -> Result<(), Refusal> {
+        if self.apps.len() >= MAX_APPS {
+            return Err(Refusal::TooMany("there are 50000 apps, which is the most"));
+        }
+        let text = id.as_str();
+        let prefix = format!("{text}/");
+        let mut after = self.apps.range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded));
+        let below = after.next().map(|(other, _)| other).filter(|other| other.is_below(text));
+        let parents = text.match_indices('/').skip(1).filter_map(|(at, _)| text[..at].parse::<AppId>().ok());
+        let parent = parents.into_iter().find(|parent| self.apps.contains_key(parent));
+        match below.cloned().or(parent) {
+            Some(other) => Err(invalid(
+                "/id",
+                format!("an app and a group may not share a path; there is the app {other}"),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn update(&mut self, now: Now, updates: Vec<Update>, force: bool) -> Result<Reply, Refusal> {
+        let version = self.next_version(now);
+        let mut changes = BTreeMap::new();
+        let mut created = Vec::new();
+        for update in updates {
+            let app = update.app.clone();
+            let definition = self.updated(update)?;
+            let change = self.change(definition, version)?;
+            if change.from.is_none() {
+                created.push(app.clone());
+            }
+            changes.insert(app, change);
+        }
+        let deployment = self.deploy(version, changes, force)?;
+        Ok(Reply::Deployed { deployment, version, created })
+    }
+
+    /// The definition that an update makes.
+    fn updated(&self, update: Update) -> Result<AppDefinition, Refusal> {
+        let Update { app, mut fields, partial, create } = update;
+        let existing = self.app(&app);
+        if existing.is_none() && !create {
+            return Err(Refusal::NoApp(app));
+        }
+        if let Some(id) = fields.get("id").filter(|id| !id.is_null()) {
+            let names = id.as_str().and_then(|id| id.parse::<AppId>().ok());
+            if names.as_ref() != Some(&app) {
+                return Err(invalid("/id", format!("must be {app}, as in the path")));
+            }
+        }
+        fields.insert("id".to_owned(), Value::String(app.to_string()));
+        if let Some(version) = fields.get("version").filter(|version| !version.is_null()) {
+            return self.rolled_back(&app, version, &fields);
+        }
+        match existing.filter(|_| partial) {
+            Some(state) => self.definition(&merged(&state.app.definition, &fields)),
+            None => self.definition(&fields),
+        }
+    }
+
+    fn rolled_back(
+        &self,
+        app: &AppId,
+        version: &Value,
+        fields: &Map<String, Value>,
+    ) -> Result<AppDefinition, Refusal> {
+        let others = |name: &str, value: &Value| !matches!(name, "id" | "version") && !value.is_null();
+        if fields.iter().any(|(name, value)| others(name, value)) {
+            return Err(invalid("/version", "The 'version' field may only be combined with the 'id' field."));
+        }
+        let text = version.as_str().unwrap_or_default();
+        let version: Timestamp = text.parse().map_err(|_| {
+            Refusal::WrongType(vec![FieldError::new("/version", "error.expected: a timestamp")])
+        })?;
+        let state = self.existing(app)?;
+        let found = state.versions.get(&version).ok_or_else(|| Refusal::NoVersion(app.clone(), version))?;
+        Ok(found.definition.clone())
+    }
+
+    fn delete(&mut self, now: Now, app: &AppId, force: bool) -> Result<Reply, Refusal> {
+        let from = Some(self.existing(app)?.app.clone());
+        let version = self.next_version(now);
+        let changes = BTreeMap::from([(app.clone(), Change { from, to: None })]);
+        let deployment = self.deploy(version, changes, force)?;
+        Ok(Reply::Deployed { deployment, version, created: Vec::new() })
+    }
+
+    fn restart(&mut self, now: Now, app: &AppId, force: bool) -> Result<Reply, Refusal> {
+        let from = self.existing(app)?.app.clone();
+        let version = self.next_version(now);
+        let to = Some(from.restarted(version));
+        let changes = BTreeMap::from([(app.clone(), Change { from: Some(from), to })]);
+        let deployment = self.deploy(version, changes, force)?;
+        Ok(Reply::Deployed { deployment, version, created: Vec::new() })
+    }
+
+    fn kill(&mut self, now: Now, which: Which, scale: bool, force: bool) -> Result<Reply, Refusal> {
+        let chosen = self.chosen(which)?;
+        let mut killed: Vec<(AppId, Task)> = Vec::new();
+        for id in &chosen {
+            let instance = self.apps.get(id.app()).and_then(|state| state.instances.get(id));
+            if let Some(task) = instance.and_then(|instance| instance.task()) {
+                killed.push((id.app().clone(), task.clone()));
+            }
+        }
+        let reply = match scale && !chosen.is_empty() {
+            true => self.scale_down(now, &chosen, force)?,
+            false => Reply::Killed(killed),
+        };
+        for id in &chosen {
+            self.stop_instance(id.app(), id);
+            self.touched.insert(id.app().clone());
+        }
+        Ok(reply)
+    }
+
+    /// The instances with a task that a client means.
+    fn chosen(&self, which: Which) -> Result<Vec<InstanceId>, Refusal> {
+        let placed = |state: &AppState, suits: &dyn Fn(&Task) -> bool| -> Vec<InstanceId> {
+            let instances = state.instances.values().filter(|instance| instance.task().is_some_and(suits));
+            instances.map(|instance| instance.id.clone()).collect()
+        };
+        match which {
+            Which::Of { app, host } => {
+                let on_host = |task: &Task| host.as_ref().is_none_or(|host| *host == task.hostname);
+                Ok(placed(self.existing(&app)?, &on_host))
+            }
+            Which::One { app, task } => {
+                let state = self.existing(&app)?;
+                let found =
+                    self.find(&task).filter(|id| id.app() == &app && state.instances.contains_key(id));
+                Ok(vec![found.ok_or(Refusal::NoTask(task))?])
+            }
+            Which::Any(ids) => {
+                let mut found = BTreeSet::new();
+                for (index, id) in ids.iter().enumerate() {
+                    if InstanceId::of_task(id).is_none() && id.parse::<InstanceId>().is_err() {
+                        let error = format!("`{id}` is neither a task id nor an instance id");
+                        return Err(invalid(&format!("/ids({index})"), error));
+                    }
+                    found.extend(self.find(id));
+                }
+                Ok(found.into_iter().collect())
+            }
+        }
+    }
+
+    /// The instance of a task or instance id, if it is there with that very task.
+    fn find(&self, text: &str) -> Option<InstanceId> {
+        let id = InstanceId::of_task(text).or_else(|| text.parse().ok())?;
+        let task = self.app(id.app())?.instances.get(&id)?.task()?;
+        let names_other =
+            text.parse::<TaskId>().is_ok_and(|named| named != task.id) && text.contains("._app.");
+        (!names_other).then_some(id)
+    }
+
+    fn scale_down(&mut self, now: Now, chosen: &[InstanceId], force: bool) -> Result<Reply, Refusal> {
+        let version = self.next_version(now);
+        let mut fewer: BTreeMap<AppId, u32> = BTreeMap::new();
+        for id in chosen {
+            *fewer.entry(id.app().clone()).or_default() += 1;
+        }
+        let mut changes = BTreeMap::new();
+        for (app, count) in fewer {
+            let mut definition = self.existing(&app)?.app.definition.clone();
+            definition.instances = definition.instances.saturating_sub(count);
+            changes.insert(app, self.change(definition, version)?);
+        }
+        let deployment = self.deploy(version, changes, force)?;
+        Ok(Reply::Deployed { deployment, version, created: Vec::new() })
+    }
+
+    fn cancel_or_undo(&mut self, now: Now, id: DeploymentId, force: bool) -> Result<Reply, Refusal> {
+        let undone = self.deployments.get(&id).ok_or(Refusal::NoDeployment(id))?.clone();
+        if force {
+            self.cancel(id);
+            return Ok(Reply::Done);
+        }
+        let version = self.next_version(now);
+        let mut changes = BTreeMap::new();
+        for (app, change) in undone.changes {
+            let from = self.app(&app).map(|state| state.app.clone());
+            let to = change.from.map(|app| App::accepted(app.definition, version, from.as_ref()));
+            changes.insert(app, Change { from, to });
+        }
+        let deployment = self.deploy(version, changes, true)?;
+        Ok(Reply::Deployed { deployment, version, created: Vec::new() })
+    }
+
+    fn reset_delay(&mut self, app: AppId) -> Result<Reply, Refusal> {
+        match self.apps.get_mut(&app).filter(|state| !state.deleting && state.waiting().next().is_some()) {
+            None => Err(Refusal::NotQueued(app)),
+            Some(state) => {
+                state.delay = None;
+                self.touched.insert(app);
+                Ok(Reply::Done)
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Begins, advances and ends deployments.
+
+use std::collections::BTreeMap;
+
+use chapada_model::Now;
+
+use super::{AppState, Services};
+use crate::app::App;
+use crate::deployment::{Action, ActionKind, Change, Deployment};
+use crate::event::{Effect, Published, Refusal};
+use crate::id::{AppId, DeploymentId};
+use crate::instance::{Goal, Instance};
+use crate::records::Key;
+use crate::timestamp::Timestamp;
+
+/// The most deployments at once.
+///
+/// Source: Marathon's `max_running_deployments`.
+const MAX_DEPLOYMENTS: usize = 100;
+/// How many versions of an app are kept.
+///
+/// Source: Marathon's `zk_max_versions`.
+const MAX_VERSIONS: usize = 50;
+
+impl Services {
+    /// Begins a deployment of `changes`, which carry `version`.
+    ///
+    /// # Errors
+    /// When deployments are in the way and `force` is not given, or too many are on their way; nothing is changed then.
+    pub(super) fn deploy(
+        &mut self,
+        version: Timestamp,
+        changes: BTreeMap<AppId, Change>,
+        force: bool,
+    ) -> Result<DeploymentId, Refusal> {
+        let conflicts: Vec<DeploymentId> = self
+            .deployments
+            .values()
+            .filter(|deployment| deployment.apps().any(|app| changes.contains_key(app)))
+            .map(|deployment| deployment.id)
+            .collect();
+        if !conflicts.is_empty() && !force {
+            return Err(Refusal::Locked(conflicts));
+        }
+        if self.deployments.len() - conflicts.len() >= MAX_DEPLOYMENTS {
+            return Err(Refusal::TooMany("100 deployments are on their way; wait for one of them to end"));
+        }
+        for conflict in conflicts {
+            self.cancel(conflict);
+        }
+        let id = DeploymentId(self.seed.uuid());
+        for (app, change) in &changes {
+            self.take_over(app, change, id);
+        }
+        let deployment = Deployment::plan(id, version, changes);
+        self.publish(Published::Changed { version });
+        if !deployment.steps.is_empty() {
+            self.publish(Published::Step { plan: deployment.clone(), actions: deployment.now().to_vec() });
+        }
+        self.touched.extend(deployment.apps().cloned());
+        self.deployments.insert(id, deployment);
+        self.save(Key::Deployment(id));
+        Ok(id)
+    }
+
+    fn take_over(&mut self, app: &AppId, change: &Change, deployment: DeploymentId) {
+        match &change.to {
+            Some(to) => {
+                self.accept(to);
+                self.save(Key::App(app.clone()));
+                self.save(Key::Version(app.clone(), to.version));
+            }
+            None => {
+                if let Some(state) = self.apps.get_mut(app) {
+                    state.deleting = true;
+                }
+                self.save(Key::App(app.clone()));
+            }
+        }
+        if let Some(state) = self.apps.get_mut(app) {
+            state.deployment = Some(deployment);
+        }
+    }
+
+    /// Takes a definition as the one that counts.
+    fn accept(&mut self, app: &App) {
+        let id = app.definition.id.clone();
+        let mut dropped = Vec::new();
+        let replaced = match self.apps.get_mut(&id) {
+            None => {
+                self.apps.insert(id.clone(), AppState::new(app.clone()));
+                None
+            }
+            Some(state) => {
+                let replaced = std::mem::replace(&mut state.app, app.clone());
+                state.versions.insert(app.version, app.clone());
+                while state.versions.len() > MAX_VERSIONS {
+                    dropped.extend(state.versions.pop_first().map(|(version, _)| version));
+                }
+                state.deleting = false;
+                state.delay = None;
+                state.funnel = Default::default();
+                Some(replaced)
+            }
+        };
+        if let Some(replaced) = replaced {
+            self.free_service_ports(&replaced.definition);
+        }
+        self.hold_service_ports(&app.definition);
+        for version in dropped {
+            self.save(Key::Version(id.clone(), version));
+        }
+    }
+
+    /// Ends a deployment where it is.
+    pub(super) fn cancel(&mut self, id: DeploymentId) {
+        if let Some(deployment) = self.end(id) {
+            self.publish(Published::Cancelled(deployment));
+        }
+    }
+
+    /// Takes a deployment off the list and unlocks its apps.
+    fn end(&mut self, id: DeploymentId) -> Option<Deployment> {
+        let deployment = self.deployments.remove(&id)?;
+        self.save(Key::Deployment(id));
+        for app in deployment.apps() {
+            if let Some(state) = self.apps.get_mut(app).filter(|state| state.deployment == Some(id)) {
+                state.deployment = None;
+            }
+            self.touched.insert(app.clone());
+        }
+        Some(deployment)
+    }
+
+    /// Takes the deployments that touch `app` as far as they get.
+    pub(super) fn advance_deployments(&mut self, now: Now, app: &AppId) {
+        let concerned = self.deployments.values().filter(|deployment| deployment.changes.contains_key(app));
+        for id in concerned.map(|deployment| deployment.id).collect::<Vec<_>>() {
+            self.advance(now, id);
+        }
+    }
+
+    fn advance(&mut self, now: Now, id: DeploymentId) {
+        loop {
+            let Some(deployment) = self.deployments.get(&id) else { return };
+            let actions = deployment.now().to_vec();
+            if !actions.is_empty() && !actions.iter().all(|action| self.is_done(now, action)) {
+                return;
+            }
+            let Some(deployment) = self.deployments.get_mut(&id) else { return };
+            deployment.current += 1;
+            let ended = deployment.current >= deployment.steps.len();
+            let plan = deployment.clone();
+            self.save(Key::Deployment(id));
+            if !actions.is_empty() {
+                self.publish(Published::StepDone { plan: plan.clone(), actions });
+            }
+            if ended {
+                self.end(id);
+                self.publish(Published::Deployed(plan));
+                return;
+            }
+            self.publish(Published::Step { actions: plan.now().to_vec(), plan });
+        }
+    }
+
+    fn is_done(&self, now: Now, action: &Action) -> bool {
+        let Some(state) = self.apps.get(&action.app) else { return true };
+        match action.action {
+            ActionKind::StartApplication => true,
+            ActionKind::StopApplication => !state.deleting,
+            ActionKind::ScaleApplication => has_target(now, state, |_| true),
+            ActionKind::RestartApplication => {
+                let since = state.app.version_info.last_config_change_at;
+                has_target(now, state, |instance| instance.is_fresh(since))
+            }
+        }
+    }
+
+    pub(super) fn publish(&mut self, event: Published) {
+        self.outbox.push(Effect::Publish(Box::new(event)));
+    }
+}
+
+/// Whether there are as many good instances as wanted, and none on its way out.
+fn has_target(now: Now, state: &AppState, suits: impl Fn(&Instance) -> bool) -> bool {
+    let counted: Vec<&Instance> =
+        state.instances.values().filter(|instance| state.counts(instance, now.mono)).collect();
+    counted.len() == state.target() as usize
+        && counted.iter().all(|instance| instance.is_good() && suits(instance))
+        && !state.instances.values().any(|instance| instance.goal == Goal::Stop)
+}

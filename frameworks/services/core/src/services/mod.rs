@@ -1,0 +1,117 @@
+//! The state machine. Handlers of events only note facts; [`Services::settle`] then derives what follows from them, app
+//! by app, and [`Outbox`](outbox::Outbox) holds back what rests on a write.
+
+mod commands;
+mod converge;
+mod deploy;
+mod kill;
+mod offers;
+mod outbox;
+mod ports;
+mod restore;
+mod settle;
+mod state;
+mod updates;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chapada_model::{Mono, Now, Role};
+
+use crate::deployment::Deployment;
+use crate::event::{Effect, Event};
+use crate::id::{AppId, DeploymentId, Seed};
+use crate::records::{Key, ReadError};
+use crate::timestamp::Timestamp;
+
+pub use state::{AppState, Failure, Funnel};
+pub use view::{Counts, Waiting};
+
+/// Every app, instance and deployment, and what is to be done about them.
+#[derive(Debug)]
+pub struct Services {
+    role: Role,
+    seed: Seed,
+    apps: BTreeMap<AppId, AppState>,
+    deployments: BTreeMap<DeploymentId, Deployment>,
+    /// The last version given out: the next one is later.
+    version: Timestamp,
+    connected: bool,
+    /// Apps of which something changed since they were last settled.
+    touched: BTreeSet<AppId>,
+    /// When to look at an app again. May hold more than is needed, never less.
+    timers: BTreeSet<(Mono, AppId)>,
+    demand: offers::Demand,
+    reconcile_at: Option<Mono>,
+    /// Service ports in use, each with how many definitions name it.
+    service_ports: BTreeMap<u16, u32>,
+    outbox: outbox::Outbox,
+}
+
+impl Services {
+    /// With nothing in it.
+    pub fn new(role: Role, seed: Seed) -> Self {
+        Self {
+            role,
+            seed,
+            apps: BTreeMap::new(),
+            deployments: BTreeMap::new(),
+            version: Timestamp::default(),
+            connected: false,
+            touched: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            demand: offers::Demand::default(),
+            reconcile_at: None,
+            service_ports: BTreeMap::new(),
+            outbox: outbox::Outbox::default(),
+        }
+    }
+
+    /// As it was written to the store: `records` are all of them, in any order.
+    ///
+    /// # Errors
+    /// When a record is of a newer format or damaged. Nothing may be started then: what is unread would be taken for gone.
+    pub fn restore(
+        role: Role,
+        seed: Seed,
+        now: Now,
+        records: impl IntoIterator<Item = (String, Vec<u8>)>,
+    ) -> Result<Self, ReadError> {
+        let mut services = Self::new(role, seed);
+        services.read_records(now, records)?;
+        Ok(services)
+    }
+
+    /// Takes note of an event and says what is to be done, in this order.
+    pub fn apply(&mut self, now: Now, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Command { request, command } => self.on_command(now, request, command),
+            Event::Subscribed => self.on_subscribed(now),
+            Event::Disconnected => self.connected = false,
+            Event::Offers(offers) => self.on_offers(now, offers),
+            Event::Update(status) => self.on_update(now, &status),
+            Event::Stored(number) => self.outbox.on_stored(number),
+            Event::Tick => {}
+        }
+        self.settle(now);
+        let writes = self.outbox.dirty().into_iter().map(|key| self.write_of(key)).collect();
+        self.outbox.flush(writes)
+    }
+
+    /// When `Event::Tick` is wanted next, if nothing happens before.
+    pub fn next_deadline(&self) -> Option<Mono> {
+        let app = self.timers.first().map(|(at, _)| *at);
+        [app, self.reconcile_at, self.demand.deadline()].into_iter().flatten().min()
+    }
+
+    /// A version later than any before, and than `now` if the clock allows.
+    fn next_version(&mut self, now: Now) -> Timestamp {
+        self.version = Timestamp::from(now.wall).max(self.version.next());
+        self.version
+    }
+
+    /// Notes that the record is to be written, or deleted when there is no such thing any more.
+    fn save(&mut self, key: Key) {
+        self.outbox.mark(key);
+    }
+}

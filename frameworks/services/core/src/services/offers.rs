@@ -1,0 +1,255 @@
+//! Uses offers for what waits, and asks the master for as many as are wanted.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chapada_model::{AgentId, Mono, Now, Resources};
+
+use super::{AppState, Services};
+use crate::app::App;
+use crate::constraint::Place;
+use crate::definition::Command;
+use crate::environment::environment;
+use crate::event::{Effect, Launch, LaunchPort};
+use crate::id::{AppId, InstanceId};
+use crate::instance::{Condition, Instance, Phase, Task};
+use crate::matching::{Offer, Share, WhyNot, fit};
+use crate::records::Key;
+use crate::timestamp::Timestamp;
+
+/// How long an offer that is of no use need not come back: whatever makes it useful asks for offers again.
+///
+/// Source: Marathon's `decline_offer_duration`.
+const REFUSE: Duration = Duration::from_secs(120);
+/// The most tasks launched with one offer: they travel in one message of bounded size.
+const MAX_LAUNCHES_PER_OFFER: usize = 50;
+/// The least time between two calls that ask for offers again.
+const REVIVE_EVERY: Duration = Duration::from_millis(100);
+
+/// What the master knows of our wish for offers.
+#[derive(Debug, Default)]
+pub(super) struct Demand {
+    /// How many instances of an app could be launched now.
+    seeking: BTreeMap<AppId, usize>,
+    /// Whether the master makes offers to us.
+    wanted: bool,
+    /// Whether offers that were declined might be of use now.
+    revive: bool,
+    revived: Option<Mono>,
+}
+
+impl Demand {
+    /// A new subscription gets offers until it says otherwise.
+    pub(super) fn on_subscribed(&mut self) {
+        self.wanted = true;
+        self.revive = !self.seeking.is_empty();
+    }
+
+    /// When a call that was put off is due.
+    pub(super) fn deadline(&self) -> Option<Mono> {
+        self.revived.filter(|_| self.revive && !self.seeking.is_empty()).map(|at| at + REVIVE_EVERY)
+    }
+}
+
+/// An offer and what is done with it.
+struct Bid {
+    offer: Offer,
+    left: Resources,
+    launches: Vec<Launch>,
+}
+
+impl Services {
+    pub(super) fn on_offers(&mut self, now: Now, offers: Vec<Offer>) {
+        let bid = |offer: Offer| Bid { left: offer.resources.clone(), offer, launches: Vec::new() };
+        let mut bids: Vec<Bid> = offers.into_iter().map(bid).collect();
+        for app in self.by_waiting_time() {
+            self.place(now, &app, &mut bids);
+        }
+        for Bid { offer, launches, .. } in bids {
+            self.outbox.push(match launches.is_empty() {
+                true => Effect::Decline { offer: offer.id, refuse: REFUSE },
+                false => {
+                    let full = launches.len() >= MAX_LAUNCHES_PER_OFFER;
+                    let refuse = if full { Duration::ZERO } else { REFUSE };
+                    Effect::Launch { offer: offer.id, tasks: launches, refuse }
+                }
+            });
+        }
+    }
+
+    /// The apps that could launch, the one that waits longest first.
+    fn by_waiting_time(&self) -> Vec<AppId> {
+        let mut apps: Vec<(Option<Timestamp>, &AppId)> = Vec::new();
+        for id in self.demand.seeking.keys() {
+            let since = self.apps.get(id).and_then(|state| state.waiting().filter_map(waiting_since).min());
+            apps.push((since, id));
+        }
+        apps.sort();
+        apps.into_iter().map(|(_, id)| id.clone()).collect()
+    }
+
+    /// Places as many instances of `app` as may be and fit, on the agents that have the fewest of them.
+    fn place(&mut self, now: Now, id: &AppId, bids: &mut [Bid]) {
+        let Some(state) = self.apps.get(id) else { return };
+        let count = self.launchable(now, state);
+        let ready: Vec<InstanceId> =
+            state.waiting().map(|instance| instance.id.clone()).take(count).collect();
+        let mut here: BTreeMap<AgentId, usize> = BTreeMap::new();
+        for task in state.tasks() {
+            *here.entry(task.agent.clone()).or_default() += 1;
+        }
+        for instance in ready {
+            let draw = self.seed.number();
+            let Some(state) = self.apps.get_mut(id) else { return };
+            let Some((index, share)) = choose(state, bids, &here, draw, Timestamp::from(now.wall)) else {
+                return;
+            };
+            let bid = &mut bids[index];
+            let Ok(left) = bid.left.checked_sub(&share.resources) else { return };
+            bid.left = left;
+            *here.entry(bid.offer.agent.clone()).or_default() += 1;
+            let app = state.app.clone();
+            if let Some(instance) = state.instances.get_mut(&instance) {
+                bid.launches.push(launch(&app, instance, &bid.offer, share, now));
+            }
+            state.funnel.last_used = Some(Timestamp::from(now.wall));
+            self.save(Key::Instance(instance));
+            self.touched.insert(id.clone());
+        }
+    }
+
+    /// How many instances of an app could be launched now.
+    pub(super) fn launchable(&self, now: Now, state: &AppState) -> usize {
+        if state.delay.is_some_and(|delay| now.mono < delay.until()) {
+            return 0;
+        }
+        let waiting = state.waiting().count();
+        if waiting == 0 {
+            0
+        } else {
+            waiting.min(self.most_at_once(state).saturating_sub(state.alive(now.mono)))
+        }
+    }
+
+    /// Notes whether the app needs offers, and whether more than when it last declined some.
+    pub(super) fn note_demand(&mut self, now: Now, id: &AppId) {
+        let count = self.apps.get(id).map_or(0, |state| self.launchable(now, state));
+        let before = match count {
+            0 => self.demand.seeking.remove(id),
+            _ => self.demand.seeking.insert(id.clone(), count),
+        };
+        self.demand.revive |= count > before.unwrap_or(0);
+    }
+
+    /// Asks for offers when something waits, and for none when nothing does.
+    pub(super) fn seek_offers(&mut self, now: Now) {
+        if !self.connected {
+            return;
+        }
+        if self.demand.seeking.is_empty() {
+            self.demand.revive = false;
+            if std::mem::take(&mut self.demand.wanted) {
+                self.outbox.push(Effect::Suppress);
+            }
+        } else if self.demand.revive && self.demand.revived.is_none_or(|at| now.mono >= at + REVIVE_EVERY) {
+            self.demand.revive = false;
+            self.demand.wanted = true;
+            self.demand.revived = Some(now.mono);
+            self.outbox.push(Effect::Revive);
+        }
+    }
+}
+
+fn waiting_since(instance: &Instance) -> Option<Timestamp> {
+    match &instance.phase {
+        Phase::Waiting { since } => Some(*since),
+        Phase::Placed(_) => None,
+    }
+}
+
+/// The offer for the next instance of an app and what it takes of it; notes why not when none fits.
+fn choose(
+    state: &mut AppState,
+    bids: &[Bid],
+    here: &BTreeMap<AgentId, usize>,
+    draw: u64,
+    at: Timestamp,
+) -> Option<(usize, Share)> {
+    let mut order: Vec<usize> =
+        (0..bids.len()).filter(|index| bids[*index].launches.len() < MAX_LAUNCHES_PER_OFFER).collect();
+    order.sort_by_key(|index| here.get(&bids[*index].offer.agent).copied().unwrap_or(0));
+    let definition = &state.app.definition;
+    let since = state.app.version_info.last_config_change_at;
+    let taken: Vec<&dyn Place> = match definition.constraints.is_empty() {
+        true => Vec::new(),
+        false => state.tasks().filter(|task| task.version >= since).map(|task| task as &dyn Place).collect(),
+    };
+    let mut reasons: Vec<WhyNot> = Vec::new();
+    for index in order {
+        match fit(definition, &bids[index].offer, &bids[index].left, &taken, draw) {
+            Ok(share) => {
+                state.funnel.processed += 1;
+                return Some((index, share));
+            }
+            Err(why) => reasons.push(why),
+        }
+    }
+    state.funnel.processed += reasons.len() as u64;
+    state.funnel.unused += reasons.len() as u64;
+    for why in reasons {
+        *state.funnel.reasons.entry(why).or_default() += 1;
+        state.funnel.last_unused = Some(at);
+    }
+    None
+}
+
+/// Puts a task into a place that waits, and says how to launch it.
+fn launch(app: &App, instance: &mut Instance, offer: &Offer, share: Share, now: Now) -> Launch {
+    let task = Task {
+        id: instance.id.task(instance.incarnation),
+        version: app.version,
+        agent: offer.agent.clone(),
+        hostname: offer.hostname.clone(),
+        attributes: offer.attributes.clone(),
+        ports: share.ports,
+        staged_at: Timestamp::from(now.wall),
+        started_at: None,
+        condition: Condition::Provisioned,
+        healthy: None,
+        since: now.mono,
+        kill_sent: None,
+        unknown_since: None,
+        asked: now.mono,
+    };
+    let (shell, args) = match app.definition.runs() {
+        Command::Shell(line) => (Some(line.to_owned()), Vec::new()),
+        Command::Program(args) => (None, args.to_vec()),
+    };
+    let launch = Launch {
+        task: task.id.clone(),
+        name: app.definition.id.hostname_form(),
+        agent: offer.agent.clone(),
+        resources: share.resources,
+        shell,
+        args,
+        user: app.definition.user.clone(),
+        env: environment(&app.definition, &task),
+        labels: app.definition.labels.clone(),
+        ports: launch_ports(app, &task.ports),
+        kill_grace: app.definition.task_kill_grace_period_seconds.map(|seconds| seconds.duration()),
+    };
+    instance.phase = Phase::Placed(task);
+    launch
+}
+
+/// A port of both protocols is listed once for each.
+fn launch_ports(app: &App, ports: &[u16]) -> Vec<LaunchPort> {
+    let mut listed = Vec::new();
+    for (number, definition) in ports.iter().zip(&app.definition.port_definitions) {
+        for protocol in ["tcp", "udp"].into_iter().filter(|protocol| definition.protocol.contains(protocol)) {
+            let (name, labels) = (definition.name.clone(), definition.labels.clone());
+            listed.push(LaunchPort { number: *number, protocol, name, labels });
+        }
+    }
+    listed
+}

@@ -1,0 +1,53 @@
+//! Service ports: numbers for load balancers, unique among all apps. The cluster knows nothing of them.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use super::Services;
+use crate::definition::AppDefinition;
+
+/// The numbers that are given out. When all are taken, an app keeps 0: nothing that runs depends on it.
+///
+/// Source: Marathon's `local_port_min` and `local_port_max`.
+const SERVICE_PORTS: RangeInclusive<u16> = 10_000..=20_000;
+
+impl Services {
+    /// Gives each port without a number one: that of `previous` at the same place, else a free one. Required ports keep 0,
+    /// which means any host port.
+    pub(super) fn assign_service_ports(&self, app: &mut AppDefinition, previous: Option<&AppDefinition>) {
+        if app.require_ports {
+            return;
+        }
+        let mut own: BTreeSet<u16> = app.port_definitions.iter().map(|port| port.port).collect();
+        for (index, port) in app.port_definitions.iter_mut().enumerate().filter(|(_, port)| port.port == 0) {
+            let kept =
+                previous.and_then(|previous| previous.port_definitions.get(index)).map(|port| port.port);
+            let kept = kept.filter(|kept| *kept != 0 && !own.contains(kept));
+            let free = || SERVICE_PORTS.into_iter().find(|port| !self.is_held(*port) && !own.contains(port));
+            port.port = kept.or_else(free).unwrap_or(0);
+            own.insert(port.port);
+        }
+    }
+
+    fn is_held(&self, port: u16) -> bool {
+        self.service_ports.contains_key(&port)
+    }
+
+    pub(super) fn hold_service_ports(&mut self, app: &AppDefinition) {
+        for port in app.port_definitions.iter().filter(|port| port.port != 0) {
+            *self.service_ports.entry(port.port).or_default() += 1;
+        }
+    }
+
+    pub(super) fn free_service_ports(&mut self, app: &AppDefinition) {
+        for port in app.port_definitions.iter().filter(|port| port.port != 0) {
+            match self.service_ports.get_mut(&port.port) {
+                Some(holders) if *holders > 1 => *holders -= 1,
+                Some(_) => {
+                    self.service_ports.remove(&port.port);
+                }
+                None => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Reads the records back after a restart.
+
+use chapada_model::Now;
+
+use super::{AppState, Services};
+use crate::instance::Instance;
+use crate::records::{self, Key, ReadError, Record};
+
+impl Services {
+    pub(super) fn read_records(
+        &mut self,
+        now: Now,
+        records: impl IntoIterator<Item = (String, Vec<u8>)>,
+    ) -> Result<(), ReadError> {
+        let (mut versions, mut instances, mut deployments) = (Vec::new(), Vec::new(), Vec::new());
+        for (key, value) in records {
+            match records::read(&key, &value)? {
+                Record::App { app, deleting } => {
+                    self.version = self.version.max(app.version);
+                    self.hold_service_ports(&app.definition);
+                    let mut state = AppState::new(app);
+                    state.deleting = deleting;
+                    self.apps.insert(state.app.definition.id.clone(), state);
+                }
+                Record::Version(app) => versions.push(app),
+                Record::Instance(instance) => instances.push(*instance),
+                Record::Deployment(deployment) => deployments.push(deployment),
+            }
+        }
+        for app in versions {
+            if let Some(state) = self.apps.get_mut(&app.definition.id) {
+                state.versions.insert(app.version, app);
+            }
+        }
+        for instance in instances {
+            self.read_instance(now, instance);
+        }
+        for deployment in deployments {
+            for app in deployment.apps() {
+                if let Some(state) = self.apps.get_mut(app) {
+                    state.deployment = Some(deployment.id);
+                }
+            }
+            self.deployments.insert(deployment.id, deployment);
+        }
+        self.touched.extend(self.apps.keys().cloned());
+        let of_deployments = self.deployments.values().flat_map(|deployment| deployment.apps().cloned());
+        self.touched.extend(of_deployments);
+        Ok(())
+    }
+
+    /// Times begin anew: how long this process was away says nothing about the task.
+    fn read_instance(&mut self, now: Now, mut instance: Instance) {
+        let Some(state) = self.apps.get_mut(instance.id.app()) else {
+            self.save(Key::Instance(instance.id));
+            return;
+        };
+        if let Some(task) = instance.task_mut() {
+            task.since = now.mono;
+            task.asked = now.mono;
+        }
+        state.instances.insert(instance.id.clone(), instance);
+    }
+}

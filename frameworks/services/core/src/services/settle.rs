@@ -1,0 +1,199 @@
+//! What follows from the facts, app by app, and when to look again.
+
+use std::time::Duration;
+
+use chapada_model::{Mono, Now};
+
+use super::Services;
+use crate::definition::UnreachableStrategy;
+use crate::event::{Effect, Published};
+use crate::id::AppId;
+use crate::instance::{Condition, Goal, Instance};
+use crate::records::{self, Key, Write};
+
+/// How long until a kill of which nothing was heard is repeated.
+pub(super) const KILL_RETRY: Duration = Duration::from_secs(30);
+/// How long a launch may stay unconfirmed before its task is asked about, and how often.
+pub(super) const CONFIRM: Duration = Duration::from_secs(30);
+/// How long a task may take to start before it is given up.
+///
+/// Source: Marathon's `task_launch_timeout`.
+pub(super) const START_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long the master may say it does not know a task before that is believed: a new master may not have heard of
+/// every agent.
+pub(super) const UNKNOWN_GRACE: Duration = Duration::from_secs(30);
+/// The time from a subscription to the first question about all tasks, and between such questions.
+pub(super) const RECONCILE_FIRST: Duration = Duration::from_secs(15);
+const RECONCILE_EVERY: Duration = Duration::from_secs(600);
+
+impl Services {
+    pub(super) fn settle(&mut self, now: Now) {
+        while let Some((at, app)) = self.timers.pop_first() {
+            if at > now.mono {
+                self.timers.insert((at, app));
+                break;
+            }
+            self.touched.insert(app);
+        }
+        while let Some(app) = self.touched.pop_first() {
+            self.settle_app(now, &app);
+        }
+        self.reconcile_if_due(now);
+        self.seek_offers(now);
+    }
+
+    fn settle_app(&mut self, now: Now, app: &AppId) {
+        self.give_up(now, app);
+        self.converge(now, app);
+        self.send_kills(now, app);
+        self.ask_about(now, app);
+        self.forget_if_gone(app);
+        self.advance_deployments(now, app);
+        self.note_demand(now, app);
+        self.set_timer(now, app);
+    }
+
+    pub(super) fn on_subscribed(&mut self, now: Now) {
+        self.connected = true;
+        let mut tasks = Vec::new();
+        for (id, state) in &mut self.apps {
+            self.touched.insert(id.clone());
+            for task in state.instances.values_mut().filter_map(Instance::task_mut) {
+                task.kill_sent = None;
+                task.asked = now.mono;
+                tasks.push((task.id.clone(), Some(task.agent.clone())));
+            }
+        }
+        if !tasks.is_empty() {
+            self.outbox.push(Effect::Reconcile(tasks));
+        }
+        self.reconcile_at = Some(now.mono + RECONCILE_FIRST);
+        self.demand.on_subscribed();
+    }
+
+    /// Stops what takes too long to start, and forgets what was out of reach for too long.
+    fn give_up(&mut self, now: Now, app: &AppId) {
+        let Some(state) = self.apps.get_mut(app) else { return };
+        let mut expunged = Vec::new();
+        for instance in state.instances.values_mut() {
+            let goal = instance.goal;
+            let Some(task) = instance.task_mut() else { continue };
+            match task.condition {
+                Condition::Unreachable => match state.app.definition.unreachable_strategy {
+                    UnreachableStrategy::After { expunge, .. }
+                        if now.mono >= task.since + expunge.duration() =>
+                    {
+                        expunged.push(instance.id.clone());
+                    }
+                    _ if goal == Goal::Stop => expunged.push(instance.id.clone()),
+                    UnreachableStrategy::After { .. } | UnreachableStrategy::Disabled => {}
+                },
+                Condition::Provisioned | Condition::Staging if now.mono >= task.since + START_TIMEOUT => {
+                    if goal == Goal::Run {
+                        instance.goal = Goal::Stop;
+                        self.outbox.mark(Key::Instance(instance.id.clone()));
+                    }
+                }
+                Condition::Provisioned
+                | Condition::Staging
+                | Condition::Starting
+                | Condition::Running
+                | Condition::Killing => {}
+            }
+        }
+        for instance in expunged {
+            state.instances.remove(&instance);
+            self.outbox.mark(Key::Instance(instance));
+        }
+    }
+
+    /// Asks about tasks that were launched and not heard of, or that the master says it does not know.
+    fn ask_about(&mut self, now: Now, app: &AppId) {
+        let Some(state) = self.apps.get_mut(app).filter(|_| self.connected) else { return };
+        let mut tasks = Vec::new();
+        for task in state.instances.values_mut().filter_map(Instance::task_mut) {
+            let doubtful = task.condition == Condition::Provisioned || task.unknown_since.is_some();
+            if doubtful && now.mono >= task.asked + CONFIRM {
+                task.asked = now.mono;
+                tasks.push((task.id.clone(), Some(task.agent.clone())));
+            }
+        }
+        if !tasks.is_empty() {
+            self.outbox.push(Effect::Reconcile(tasks));
+        }
+    }
+
+    fn forget_if_gone(&mut self, app: &AppId) {
+        let gone = |state: &super::AppState| state.deleting && state.instances.is_empty();
+        if !self.apps.get(app).is_some_and(gone) {
+            return;
+        }
+        if let Some(state) = self.apps.remove(app) {
+            self.free_service_ports(&state.app.definition);
+            for version in state.versions.keys() {
+                self.save(Key::Version(app.clone(), *version));
+            }
+            self.save(Key::App(app.clone()));
+            self.outbox.push(Effect::Publish(Box::new(Published::Terminated(app.clone()))));
+        }
+    }
+
+    fn reconcile_if_due(&mut self, now: Now) {
+        if self.connected && self.reconcile_at.is_some_and(|at| now.mono >= at) {
+            self.reconcile_at = Some(now.mono + RECONCILE_EVERY);
+            self.outbox.push(Effect::Reconcile(Vec::new()));
+        } else if !self.connected {
+            self.reconcile_at = None;
+        }
+    }
+
+    fn set_timer(&mut self, now: Now, app: &AppId) {
+        let Some(state) = self.apps.get(app) else { return };
+        let mut at: Vec<Mono> = Vec::new();
+        if state.waiting().next().is_some() {
+            at.extend(state.delay.map(|delay| delay.until()));
+        }
+        for instance in state.instances.values() {
+            let Some(task) = instance.task() else { continue };
+            match task.condition {
+                Condition::Unreachable => {
+                    if let UnreachableStrategy::After { inactive, expunge } =
+                        state.app.definition.unreachable_strategy
+                    {
+                        at.push(task.since + inactive.duration());
+                        at.push(task.since + expunge.duration());
+                    }
+                }
+                Condition::Provisioned => at.extend([task.asked + CONFIRM, task.since + START_TIMEOUT]),
+                Condition::Staging => at.push(task.since + START_TIMEOUT),
+                Condition::Starting | Condition::Running | Condition::Killing => {}
+            }
+            at.extend(task.unknown_since.map(|_| task.asked + CONFIRM));
+            at.extend(task.kill_sent.map(|sent| sent + KILL_RETRY));
+        }
+        if let Some(at) = at.into_iter().filter(|at| *at > now.mono).min() {
+            self.timers.insert((at, app.clone()));
+        }
+    }
+
+    /// The present content of a record.
+    pub(super) fn write_of(&self, key: Key) -> Write {
+        let value = match &key {
+            Key::App(id) => self.apps.get(id).map(|state| records::write_app(&state.app, state.deleting)),
+            Key::Version(id, version) => {
+                self.apps.get(id).and_then(|state| state.versions.get(version)).map(records::write_version)
+            }
+            Key::Instance(id) => self
+                .apps
+                .get(id.app())
+                .and_then(|state| state.instances.get(id))
+                .and_then(|instance| Some(records::write_instance(instance, instance.task()?))),
+            Key::Deployment(id) => self.deployments.get(id).map(records::write_deployment),
+        };
+        let key = key.to_string();
+        match value {
+            Some(value) => Write::Put { key, value },
+            None => Write::Delete { key },
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! News of tasks.
+
+use chapada_model::{Now, Reason, TaskState, TaskStatus};
+
+use super::settle::UNKNOWN_GRACE;
+use super::{AppState, Failure, Services};
+use crate::delay::Delay;
+use crate::event::{Effect, Published};
+use crate::id::InstanceId;
+use crate::instance::{Condition, Goal, Instance, Phase, Task};
+use crate::records::Key;
+use crate::timestamp::Timestamp;
+
+/// What an update means for the instance.
+enum News {
+    /// The task is there.
+    Alive(Condition),
+    /// It has ended, or never began; the name is Marathon's.
+    Ended(&'static str),
+    /// The master has no record of it.
+    Unknown,
+}
+
+impl Services {
+    pub(super) fn on_update(&mut self, now: Now, status: &TaskStatus) {
+        let instance = InstanceId::of_task(status.task.as_str());
+        let known = instance.as_ref().filter(|id| self.has_task(id, status)).cloned();
+        match known {
+            Some(id) => self.on_known(now, &id, status),
+            None => self.on_unknown(instance, status),
+        }
+        if let (Some(uuid), Some(agent)) = (status.uuid, status.agent.clone()) {
+            self.outbox.push(Effect::Acknowledge { task: status.task.clone(), agent, uuid });
+        }
+    }
+
+    fn has_task(&self, id: &InstanceId, status: &TaskStatus) -> bool {
+        let instance = self.apps.get(id.app()).and_then(|state| state.instances.get(id));
+        instance.and_then(Instance::task).is_some_and(|task| task.id == status.task)
+    }
+
+    /// A task that is in no record was given up before, or replaced: it must not run. The record of an intent is durable
+    /// before its launch is sent, so this is never a launch of ours that we have not read back.
+    fn on_unknown(&mut self, id: Option<InstanceId>, status: &TaskStatus) {
+        match news(status) {
+            News::Alive(Condition::Unreachable) | News::Unknown => {}
+            News::Alive(_) => {
+                self.outbox.push(Effect::Kill { task: status.task.clone(), agent: status.agent.clone() });
+            }
+            News::Ended(condition) => {
+                if let Some(id) = id {
+                    self.publish(Published::UnknownTerminated { id, condition });
+                }
+            }
+        }
+    }
+
+    fn on_known(&mut self, now: Now, id: &InstanceId, status: &TaskStatus) {
+        let Some(state) = self.apps.get_mut(id.app()) else { return };
+        let Some(instance) = state.instances.get_mut(id) else { return };
+        let Some(task) = instance.task_mut() else { return };
+        let before = task.clone();
+        match news(status) {
+            News::Alive(condition) => {
+                note_alive(now, task, condition, status.healthy);
+                if before == *task {
+                    return;
+                }
+                let after = task.clone();
+                self.save(Key::Instance(id.clone()));
+                self.announce(id, after, condition.name(), status);
+            }
+            News::Unknown if before.condition != Condition::Provisioned && !believed(now, task) => {}
+            News::Unknown => self.on_ended(now, id, "Unknown", status, before),
+            News::Ended(condition) => self.on_ended(now, id, condition, status, before),
+        }
+        self.touched.insert(id.app().clone());
+    }
+
+    fn on_ended(
+        &mut self,
+        now: Now,
+        id: &InstanceId,
+        condition: &'static str,
+        status: &TaskStatus,
+        task: Task,
+    ) {
+        let Some(state) = self.apps.get_mut(id.app()) else { return };
+        let Some(instance) = state.instances.get_mut(id) else { return };
+        let wanted = instance.goal == Goal::Run;
+        if wanted {
+            note_failure(now, state, status, &task);
+        }
+        let fresh = task.version >= state.app.version_info.last_config_change_at;
+        match state.instances.get_mut(id) {
+            Some(instance) if wanted && fresh => {
+                instance.incarnation = instance.incarnation.saturating_add(1);
+                instance.phase = Phase::Waiting { since: Timestamp::from(now.wall) };
+            }
+            Some(_) | None => {
+                state.instances.remove(id);
+            }
+        }
+        self.save(Key::Instance(id.clone()));
+        self.announce(id, task, condition, status);
+    }
+
+    fn announce(&mut self, id: &InstanceId, task: Task, condition: &'static str, status: &TaskStatus) {
+        self.publish(Published::Status {
+            app: id.app().clone(),
+            task: task.clone(),
+            state: status.state,
+            message: status.message.as_deref().unwrap_or_default().to_owned(),
+        });
+        self.publish(Published::Instance { id: id.clone(), condition, task: Box::new(task) });
+    }
+}
+
+fn news(status: &TaskStatus) -> News {
+    match status.state {
+        TaskState::Staging => News::Alive(Condition::Staging),
+        TaskState::Starting => News::Alive(Condition::Starting),
+        TaskState::Running => News::Alive(Condition::Running),
+        TaskState::Killing => News::Alive(Condition::Killing),
+        TaskState::Unreachable => News::Alive(Condition::Unreachable),
+        TaskState::Finished => News::Ended("Finished"),
+        TaskState::Failed => News::Ended("Failed"),
+        TaskState::Killed => News::Ended("Killed"),
+        TaskState::Error => News::Ended("Error"),
+        TaskState::Dropped => News::Ended("Dropped"),
+        TaskState::Gone | TaskState::GoneByOperator => News::Ended("Gone"),
+        TaskState::Unknown => News::Unknown,
+        // What masters say to those who do not know of partitions.
+        TaskState::Lost => match status.reason {
+            Some(Reason::Reconciliation | Reason::AgentRemoved | Reason::AgentDisconnected) => {
+                News::Alive(Condition::Unreachable)
+            }
+            Some(Reason::TaskUnknown) => News::Unknown,
+            Some(_) | None => News::Ended("Gone"),
+        },
+    }
+}
+
+fn note_alive(now: Now, task: &mut Task, condition: Condition, healthy: Option<bool>) {
+    task.unknown_since = None;
+    if task.condition != condition {
+        task.condition = condition;
+        task.since = now.mono;
+    }
+    if condition == Condition::Running {
+        task.started_at = task.started_at.or(Some(Timestamp::from(now.wall)));
+        task.healthy = healthy.or(task.healthy);
+    }
+}
+
+/// Whether the master has said for long enough that it does not know the task.
+fn believed(now: Now, task: &mut Task) -> bool {
+    let since = *task.unknown_since.get_or_insert(now.mono);
+    if since == now.mono {
+        task.asked = now.mono;
+    }
+    now.mono >= since + UNKNOWN_GRACE
+}
+
+/// Makes the app wait before its next launch when the task's end says that another would end alike.
+fn note_failure(now: Now, state: &mut AppState, status: &TaskStatus, task: &Task) {
+    state.last_failure = Some(Failure {
+        task: task.clone(),
+        state: status.state,
+        message: status.message.as_deref().unwrap_or_default().to_owned(),
+        at: Timestamp::from(now.wall),
+    });
+    let own_fault = !matches!(status.state, TaskState::Killed | TaskState::Unknown)
+        && !matches!(status.reason, Some(Reason::InvalidOffers | Reason::AgentDraining));
+    if own_fault && task.version >= state.app.version_info.last_config_change_at {
+        state.delay = Some(Delay::after_failure(state.delay, &state.app.definition, now.mono));
+    }
+}

@@ -1,0 +1,116 @@
+//! What others may see.
+
+use std::time::Duration;
+
+use chapada_model::Now;
+
+use super::{AppState, Services};
+use crate::deployment::Deployment;
+use crate::id::{AppId, DeploymentId};
+use crate::instance::{Condition, Phase};
+use crate::timestamp::Timestamp;
+
+/// How many tasks of an app are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Launched and not yet running.
+    pub staged: u32,
+    /// Running.
+    pub running: u32,
+    /// Running, and a health check says it is well.
+    pub healthy: u32,
+    /// Running, and a health check says it is not.
+    pub unhealthy: u32,
+}
+
+/// An app that waits for offers.
+#[derive(Clone, Debug)]
+pub struct Waiting<'a> {
+    /// Which.
+    pub state: &'a AppState,
+    /// How many instances wait.
+    pub count: usize,
+    /// Since when the first of them does.
+    pub since: Timestamp,
+    /// How long it still waits before it takes offers, after failures.
+    pub delay: Duration,
+    /// How many of them wait until others are gone, because there may not be more at once.
+    pub held_back: usize,
+}
+
+impl Services {
+    /// The apps clients see.
+    pub fn apps(&self) -> impl Iterator<Item = &AppState> {
+        self.apps.values().filter(|state| !state.deleting)
+    }
+
+    /// An app clients see.
+    pub fn app(&self, id: &AppId) -> Option<&AppState> {
+        self.apps.get(id).filter(|state| !state.deleting)
+    }
+
+    /// Every app with tasks, those going away included.
+    pub fn all_apps(&self) -> impl Iterator<Item = &AppState> {
+        self.apps.values()
+    }
+
+    /// The deployments on their way.
+    pub fn deployments(&self) -> impl Iterator<Item = &Deployment> {
+        self.deployments.values()
+    }
+
+    /// A deployment on its way.
+    pub fn deployment(&self, id: DeploymentId) -> Option<&Deployment> {
+        self.deployments.get(&id)
+    }
+
+    /// Whether the master takes our calls.
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// The version of the last change of any app.
+    pub fn version(&self) -> Timestamp {
+        self.version
+    }
+
+    /// The apps that wait for offers.
+    pub fn queue(&self, now: Now) -> impl Iterator<Item = Waiting<'_>> {
+        self.apps().filter_map(move |state| self.waiting(now, state))
+    }
+
+    fn waiting<'a>(&self, now: Now, state: &'a AppState) -> Option<Waiting<'a>> {
+        let since = state.waiting().filter_map(|instance| match &instance.phase {
+            Phase::Waiting { since } => Some(*since),
+            Phase::Placed(_) => None,
+        });
+        let count = state.waiting().count();
+        let room = self.most_at_once(state).saturating_sub(state.alive(now.mono));
+        Some(Waiting {
+            state,
+            count,
+            since: since.min()?,
+            delay: state.delay.map_or(Duration::ZERO, |delay| delay.left(now.mono)),
+            held_back: count.saturating_sub(room),
+        })
+    }
+}
+
+impl AppState {
+    /// How many tasks are in which state.
+    pub fn counts_by_state(&self) -> Counts {
+        let mut counts = Counts::default();
+        for task in self.tasks() {
+            match task.condition {
+                Condition::Provisioned | Condition::Staging | Condition::Starting => counts.staged += 1,
+                Condition::Running => {
+                    counts.running += 1;
+                    counts.healthy += u32::from(task.healthy == Some(true));
+                    counts.unhealthy += u32::from(task.healthy == Some(false));
+                }
+                Condition::Killing | Condition::Unreachable => {}
+            }
+        }
+        counts
+    }
+}
