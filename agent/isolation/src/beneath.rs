@@ -1,1 +1,120 @@
-//! x
+//! Opens files that a container can influence, without ever leaving the directory they belong to.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::unistd::{Gid, Uid, fchown};
+
+use crate::user::User;
+use crate::{Context, IsolationError};
+
+/// Opens `path` below `directory`, through no symbolic link at all, neither in the middle nor at the end.
+///
+/// # Errors
+/// The kernel's: `ELOOP` at a symbolic link, `EXDEV` where the path leaves the directory.
+pub fn open(directory: impl AsFd, path: &Path, flags: i32, mode: u32) -> io::Result<File> {
+    let name = CString::new(path.as_os_str().as_encoded_bytes())?;
+    // SAFETY: open_how is plain numbers, for which zero is a value.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = (flags | libc::O_CLOEXEC) as u64;
+    how.mode = u64::from(mode);
+    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
+    // SAFETY: the name is a C string and `how` a struct of the size given; both outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            directory.as_fd().as_raw_fd(),
+            name.as_ptr(),
+            &raw const how,
+            size_of::<libc::open_how>(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given us this descriptor, so nobody else owns it.
+    let file = unsafe { OwnedFd::from_raw_fd(result as i32) };
+    Ok(File::from(file))
+}
+
+/// Opens a container's working directory and gives it to its user.
+///
+/// # Errors
+/// When it is missing or is no directory.
+pub fn sandbox(path: &Path, owner: &User) -> Result<File, IsolationError> {
+    let directory = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
+        .open(path)
+        .context("open the sandbox", path.display())?;
+    give(&directory, owner).context("give away the sandbox", path.display())?;
+    Ok(directory)
+}
+
+/// Opens `name` in a sandbox for appending, making it if need be, for its user.
+///
+/// # Errors
+/// When it is anything but a regular file with one name: a task may have put a link, a FIFO or a device there.
+pub fn log_file(sandbox: &File, name: &str, owner: &User) -> Result<File, IsolationError> {
+    let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = open(sandbox, Path::new(name), flags, 0o644).context("open in the sandbox", name)?;
+    let metadata = file.metadata().context("look at", name)?;
+    if !metadata.is_file() || metadata.nlink() != 1 {
+        let reason = "it is there already and is not a plain file with one name";
+        return Err(IsolationError::invalid("write in the sandbox to", name, reason));
+    }
+    give(&file, owner).context("give away", name)?;
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND)).context("set up", name)?;
+    Ok(file)
+}
+
+fn give(file: &File, owner: &User) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    if metadata.uid() != owner.uid || metadata.gid() != owner.gid {
+        fchown(file, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_and_dots_do_not_lead_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let inside = dir.path().join("inside");
+        fs::create_dir(&inside).unwrap();
+        fs::write(dir.path().join("secret"), "x").unwrap();
+        symlink("../secret", inside.join("stdout")).unwrap();
+        let root = File::open(&inside).unwrap();
+        for path in ["../secret", "/etc/passwd", "stdout", "/proc/self/exe"] {
+            assert!(open(&root, Path::new(path), libc::O_RDONLY, 0).is_err(), "{path}");
+        }
+        let error = log_file(&root, "stdout", &User::current()).unwrap_err();
+        assert_eq!(error.errno(), Some(libc::ELOOP));
+    }
+
+    #[test]
+    fn a_log_is_appended_to_and_is_a_plain_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = File::open(dir.path()).unwrap();
+        let user = User::current();
+        fs::write(dir.path().join("stdout"), "first ").unwrap();
+        log_file(&root, "stdout", &user).unwrap().write_all(b"second").unwrap();
+        assert_eq!(fs::read_to_string(dir.path().join("stdout")).unwrap(), "first second");
+        nix::unistd::mkfifo(&dir.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(log_file(&root, "fifo", &user).is_err());
+        fs::hard_link(dir.path().join("stdout"), dir.path().join("other")).unwrap();
+        assert!(log_file(&root, "other", &user).is_err());
+    }
+}

@@ -1,1 +1,43 @@
-//! x
+//! Which open files a process passes on.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use crate::{Context, IsolationError};
+
+/// Marks everything above standard error to be closed by `execve`, whoever opened it.
+///
+/// # Errors
+/// The kernel's.
+pub fn close_on_exec() -> Result<(), IsolationError> {
+    close_range(libc::CLOSE_RANGE_CLOEXEC)
+}
+
+/// Closes everything above standard error.
+///
+/// # Safety
+/// Nothing in this process may own or use such a descriptor afterwards.
+///
+/// # Errors
+/// The kernel's.
+pub unsafe fn close_inherited() -> Result<(), IsolationError> {
+    close_range(0)
+}
+
+fn close_range(flags: libc::c_uint) -> Result<(), IsolationError> {
+    // SAFETY: with CLOEXEC nothing is closed now; without it, `close_inherited` hands the duty to its caller.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, flags) };
+    let result = if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
+    result.context("close", "the descriptors above standard error")
+}
+
+/// Makes `file` the standard input (0), output (1) or error (2) of this process.
+///
+/// # Errors
+/// The kernel's.
+pub fn install(file: impl AsFd, number: i32) -> Result<(), IsolationError> {
+    // SAFETY: the three standard descriptors are owned by nobody in Rust, so replacing one breaks no ownership.
+    let result = unsafe { libc::dup2(file.as_fd().as_raw_fd(), number) };
+    let result = if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
+    result.context("install the standard descriptor", number)
+}

@@ -30,7 +30,7 @@ pub enum RecoveredState {
         pid: Option<i32>,
     },
     /// It ended, and this is how.
-    Exited(ExitReport),
+    Exited(Box<ExitReport>),
     /// Its shim is gone without a word: the machine went down, or something killed the shim, and so the container with it.
     Dead,
 }
@@ -81,7 +81,7 @@ pub fn recover(runtime_root: &Path) -> Result<Vec<RecoveredContainer>, RecoverEr
 
 fn state_of(runtime_dir: &Path) -> io::Result<RecoveredState> {
     if let Some(report) = runtime_dir::read_record(runtime_dir, EXIT)? {
-        return Ok(RecoveredState::Exited(report));
+        return Ok(RecoveredState::Exited(Box::new(report)));
     }
     if runtime_dir::shim_lives(runtime_dir)? {
         let state: Option<ContainerState> = runtime_dir::read_record(runtime_dir, STATE)?;
@@ -90,5 +90,5 @@ fn state_of(runtime_dir: &Path) -> io::Result<RecoveredState> {
     }
     // The shim may have written its report and gone between the two looks.
     let report = runtime_dir::read_record(runtime_dir, EXIT)?;
-    Ok(report.map_or(RecoveredState::Dead, RecoveredState::Exited))
+    Ok(report.map_or(RecoveredState::Dead, |report| RecoveredState::Exited(Box::new(report))))
 }

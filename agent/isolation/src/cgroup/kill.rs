@@ -27,7 +27,7 @@ pub(super) fn kill_v1(freezer: &Path) -> Result<(), IsolationError> {
     }
     gone_is_fine(write(freezer, "freezer.state", "FROZEN"))?;
     let started = Instant::now();
-    while !read(freezer, "freezer.state")?.is_none_or(|state| state.trim() == "FROZEN") {
+    while read(freezer, "freezer.state")?.is_some_and(|state| state.trim() != "FROZEN") {
         if started.elapsed() > FREEZE_WAIT {
             break;
         }

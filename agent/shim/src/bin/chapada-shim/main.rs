@@ -1,2 +1,51 @@
-//! The shim.
-fn main() {}
+//! The program beside a container: makes it, waits for its end, writes that down, and tells the agent. It has one thread,
+//! reads its order from standard input, and speaks over standard output, a socket, and `shim.sock`.
+
+mod child;
+mod clients;
+mod container;
+mod detach;
+mod init;
+mod serve;
+
+use std::io::{self, Read};
+use std::process::ExitCode;
+
+use chapada_shim::{LaunchOrder, PROTOCOL_VERSION};
+
+fn main() -> ExitCode {
+    match read_order().and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("chapada-shim: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(order: LaunchOrder) -> Result<(), String> {
+    detach::close_inherited()?;
+    detach::into_background(&order.cgroups)?;
+    serve::serve(&order)
+}
+
+fn read_order() -> Result<LaunchOrder, String> {
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes).map_err(|error| format!("cannot read the order: {error}"))?;
+    let order: LaunchOrder = match serde_json::from_slice(&bytes) {
+        Ok(order) => order,
+        Err(error) => {
+            return Err(format!(
+                "cannot understand the order: {error}; agent and shim must be of one version"
+            ));
+        }
+    };
+    if order.version != PROTOCOL_VERSION {
+        return Err(format!(
+            "the order has version {}, this shim speaks version {PROTOCOL_VERSION}",
+            order.version
+        ));
+    }
+    order.spec.validate().map_err(|error| error.to_string())?;
+    Ok(order)
+}

@@ -1,0 +1,161 @@
+//! Process 1 of the container, up to the command's first instruction.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::fs::File;
+use std::io::Write;
+
+use chapada_isolation::{
+    Context, IsolationError, descriptors, devices, loopback, mounts, privileges, rlimits,
+};
+use chapada_shim::{ContainerSpec, Pid1, SetupError, SetupFailure, TemporaryFiles};
+use nix::mount::MsFlags;
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::Signal;
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{ForkResult, execve, fork, setsid};
+
+use crate::container::{Opened, of};
+use crate::{detach, init};
+
+/// What a process ends with that could not become the command; nobody but a debugger sees it.
+const NOT_STARTED: i32 = 127;
+/// Where programs are looked for when the environment has no `PATH`. Source: glibc's default.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Permissions that new files of a command lack: writing by others.
+const UMASK: Mode = Mode::from_bits_truncate(0o022);
+
+/// Does all that is done inside, and becomes the command, or our init. Never returns.
+pub(crate) fn run(spec: &ContainerSpec, mut opened: Opened) -> ! {
+    let tasks = std::mem::take(&mut opened.tasks);
+    let ready = detach::join(tasks)
+        .context("join the cgroups of", &spec.id)
+        .map_err(of(SetupFailure::Cgroup))
+        .and_then(|()| enter(spec, &opened).map_err(of(SetupFailure::Namespace)))
+        .and_then(|()| install(&opened).map_err(of(SetupFailure::Shim)));
+    if let Err(error) = ready {
+        fail(opened.setup, &error);
+    }
+    let command = Executable::of(spec);
+    match spec.pid1 {
+        Pid1::Command => become_command(spec, opened, &command),
+        Pid1::Init => under_init(spec, opened, &command),
+    }
+}
+
+/// Namespaces and mounts.
+fn enter(spec: &ContainerSpec, opened: &Opened) -> Result<(), IsolationError> {
+    unshare(CloneFlags::CLONE_NEWCGROUP).context("unshare", "the cgroup namespace")?;
+    mounts::make_private()?;
+    if let Some(name) = &spec.hostname {
+        nix::unistd::sethostname(name).context("set the host name", name)?;
+    }
+    if spec.namespaces.network {
+        loopback::bring_up()?;
+    }
+    let mut covers = mounts::Covers::new(&spec.sandbox, &opened.sandbox)?;
+    devices::minimal()?;
+    mounts::kernel_files()?;
+    for path in &spec.hidden_paths {
+        covers.hide(path)?;
+    }
+    if spec.temporary_files == TemporaryFiles::Private {
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        mounts::memory("/tmp".as_ref(), flags, "mode=1777")?;
+    }
+    covers.finish()
+}
+
+fn install(opened: &Opened) -> Result<(), IsolationError> {
+    descriptors::install(&opened.stdin, 0)?;
+    descriptors::install(&opened.stdout, 1)?;
+    descriptors::install(&opened.stderr, 2)?;
+    descriptors::close_on_exec()
+}
+
+/// Forks: the child becomes the command, this process its init.
+fn under_init(spec: &ContainerSpec, opened: Opened, command: &Executable) -> ! {
+    let forked = init::block_signals().and_then(|()| {
+        // SAFETY: this program never starts a thread.
+        unsafe { fork() }
+    });
+    match forked.context("fork", "the command").map_err(of(SetupFailure::Shim)) {
+        Ok(ForkResult::Child) => become_command(spec, opened, command),
+        Ok(ForkResult::Parent { child }) => init::run(child, opened),
+        Err(error) => fail(opened.setup, &error),
+    }
+}
+
+fn become_command(spec: &ContainerSpec, opened: Opened, command: &Executable) -> ! {
+    let ready = drop_privileges(spec, &opened).map_err(of(SetupFailure::Privileges));
+    let Err(error) = ready.and_then(|()| command.execute().map_err(of(SetupFailure::Command)));
+    fail(opened.setup, &error)
+}
+
+fn drop_privileges(spec: &ContainerSpec, opened: &Opened) -> Result<(), IsolationError> {
+    detach::restore_signals().context("restore", "signals")?;
+    setsid().context("start", "a session")?;
+    umask(UMASK);
+    rlimits::apply(&spec.rlimits)?;
+    privileges::become_user(&opened.user)?;
+    // After the change of user, which clears it: the container ends with its shim.
+    die_with_parent()
+}
+
+/// Asks the kernel for SIGKILL when the parent ends.
+pub(crate) fn die_with_parent() -> Result<(), IsolationError> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).context("tie the container to", "its shim")
+}
+
+/// Tells the shim why, and ends.
+pub(crate) fn fail(mut setup: File, error: &SetupError) -> ! {
+    // The pipe is empty and takes the line whole. Should the shim be gone, nobody is left to tell.
+    let _nobody_reads = setup.write_all(&serde_json::to_vec(error).unwrap_or_default());
+    // SAFETY: `_exit` is always sound; buffers copied from the shim must not be written twice.
+    unsafe { libc::_exit(NOT_STARTED) }
+}
+
+/// A command in the form the kernel takes. Made before privileges are dropped, executed after.
+struct Executable {
+    file: String,
+    candidates: Vec<CString>,
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+}
+
+impl Executable {
+    fn of(spec: &ContainerSpec) -> Self {
+        let (file, argv) = spec.command.file_and_argv();
+        let c_string = |text: String| CString::new(text).expect("the spec was checked for zero bytes");
+        let path = spec.environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_str());
+        let candidates = if file.contains('/') {
+            vec![c_string(file.clone())]
+        } else {
+            let directories = path.unwrap_or(DEFAULT_PATH).split(':');
+            directories
+                .map(|directory| if directory.is_empty() { "." } else { directory })
+                .map(|directory| c_string(format!("{directory}/{file}")))
+                .collect()
+        };
+        let environment = spec.environment.iter().map(|(name, value)| c_string(format!("{name}={value}")));
+        Self {
+            file,
+            candidates,
+            arguments: argv.into_iter().map(c_string).collect(),
+            environment: environment.collect(),
+        }
+    }
+
+    /// Becomes the command. Of several candidates that fail, one that exists says why.
+    fn execute(&self) -> Result<Infallible, IsolationError> {
+        use nix::errno::Errno;
+        let mut reason = Errno::ENOENT;
+        for candidate in &self.candidates {
+            let Err(errno) = execve(candidate, &self.arguments, &self.environment);
+            if !matches!(errno, Errno::ENOENT | Errno::ENOTDIR) {
+                reason = errno;
+            }
+        }
+        Err(reason).context("execute", &self.file)
+    }
+}

@@ -1,0 +1,77 @@
+//! Makes the container, as far as that is done from outside.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+
+use chapada_isolation::cgroup::{Group, OomWatch};
+use chapada_isolation::clone3::{self, Clone3, Cloned};
+use chapada_isolation::user::User;
+use chapada_isolation::{Context, IsolationError, beneath};
+use chapada_shim::{LaunchOrder, SetupError, SetupFailure};
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
+
+use crate::child;
+
+/// A container whose process 1 exists. It may not have come to its command yet.
+pub(crate) struct Container {
+    pub(crate) pid: i32,
+    pub(crate) pidfd: OwnedFd,
+    /// Ends empty when the command runs, or carries a [`SetupError`].
+    pub(crate) setup: File,
+    /// Our init writes the command's wait status here.
+    pub(crate) status: File,
+    pub(crate) oom: Option<OomWatch>,
+}
+
+/// What the child needs of what was opened outside.
+pub(crate) struct Opened {
+    pub(crate) user: User,
+    pub(crate) sandbox: File,
+    pub(crate) stdin: File,
+    pub(crate) stdout: File,
+    pub(crate) stderr: File,
+    pub(crate) tasks: Vec<File>,
+    pub(crate) setup: File,
+    pub(crate) status: File,
+}
+
+/// Makes groups and files, then process 1. On failure what was made stays, for the agent to clean up.
+pub(crate) fn make(order: &LaunchOrder, group: &Group) -> Result<Container, SetupError> {
+    let spec = &order.spec;
+    let user = spec.user.as_deref().map_or_else(|| Ok(User::current()), User::find);
+    let user = user.map_err(of(SetupFailure::User))?;
+    let sandbox = beneath::sandbox(&spec.sandbox, &user).map_err(of(SetupFailure::Sandbox))?;
+    let log = |name| beneath::log_file(&sandbox, name, &user).map_err(of(SetupFailure::Sandbox));
+    let (stdout, stderr) = (log("stdout")?, log("stderr")?);
+    let stdin = File::open("/dev/null").context("open", "/dev/null").map_err(of(SetupFailure::Shim))?;
+
+    group.create().map_err(of(SetupFailure::Cgroup))?;
+    group.apply(&spec.resources).map_err(of(SetupFailure::Cgroup))?;
+    let oom = if spec.resources.memory_bytes.is_some() { group.watch_oom() } else { Ok(None) };
+    let oom = oom.map_err(of(SetupFailure::Cgroup))?;
+    let tasks = group.open_tasks().map_err(of(SetupFailure::Cgroup))?;
+    let v2 = group.open_v2().map_err(of(SetupFailure::Cgroup))?;
+
+    let (setup, child_setup) = pipe().map_err(of(SetupFailure::Shim))?;
+    let (status, child_status) = pipe().map_err(of(SetupFailure::Shim))?;
+    let opened =
+        Opened { user, sandbox, stdin, stdout, stderr, tasks, setup: child_setup, status: child_status };
+    let network = if spec.namespaces.network { libc::CLONE_NEWNET } else { 0 };
+    let clone = Clone3 { namespaces: clone3::ALWAYS | network, into_cgroup: v2.as_ref().map(AsFd::as_fd) };
+    // SAFETY: this program never starts a thread.
+    match unsafe { clone.run() }.map_err(of(SetupFailure::Namespace))? {
+        Cloned::Child => child::run(spec, opened),
+        Cloned::Parent { pid, pidfd } => Ok(Container { pid, pidfd, setup, status, oom }),
+    }
+}
+
+/// Says of what kind a failure is.
+pub(crate) fn of(failure: SetupFailure) -> impl Fn(IsolationError) -> SetupError {
+    move |error| SetupError::new(failure, &error)
+}
+
+fn pipe() -> Result<(File, File), IsolationError> {
+    let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).context("create", "a pipe")?;
+    Ok((File::from(read), File::from(write)))
+}

@@ -1,0 +1,68 @@
+//! Leaves the agent: its process tree, its session, its cgroup, its signals.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+
+use chapada_isolation::IsolationError;
+use chapada_isolation::cgroup::{Cgroups, SHIMS};
+use chapada_isolation::clone3::{Clone3, Cloned};
+use chapada_isolation::descriptors;
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+use nix::unistd::setsid;
+
+/// What others may send to a whole session or service, and what a closed socket sends. SIGKILL is the way to end a shim.
+const IGNORED: [Signal; 6] =
+    [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGPIPE, Signal::SIGTSTP];
+
+/// Closes whatever an agent's bug may have left open.
+pub(crate) fn close_inherited() -> Result<(), String> {
+    // SAFETY: called first in `main`, when this process has opened nothing.
+    unsafe { descriptors::close_inherited() }.map_err(|error| sentence(&error))
+}
+
+/// Goes on in a child of its own session, born in the shims' cgroup; the process that the agent started ends, which tells
+/// the agent that the order was taken.
+pub(crate) fn into_background(cgroups: &Cgroups) -> Result<(), String> {
+    let group = cgroups.group(SHIMS);
+    let v2 = group.open_v2().map_err(|error| sentence(&error))?;
+    let v1 = group.open_tasks().map_err(|error| sentence(&error))?;
+    let clone = Clone3 { namespaces: 0, into_cgroup: v2.as_ref().map(AsFd::as_fd) };
+    // SAFETY: this program never starts a thread.
+    match unsafe { clone.run() }.map_err(|error| sentence(&error))? {
+        // SAFETY: `_exit` is always sound; it keeps the child's copies of buffers from being written twice.
+        Cloned::Parent { .. } => unsafe { libc::_exit(0) },
+        Cloned::Child => {}
+    }
+    join(v1).map_err(|error| format!("cannot join the shims' cgroup: {error}"))?;
+    setsid().map_err(|error| format!("cannot start a session: {error}"))?;
+    ignore_signals().map_err(|error| format!("cannot ignore signals: {error}"))
+}
+
+/// Joins v1 groups by their `tasks` files.
+pub(crate) fn join(tasks: Vec<File>) -> std::io::Result<()> {
+    tasks.into_iter().try_for_each(|mut file| file.write_all(b"0"))
+}
+
+fn ignore_signals() -> nix::Result<()> {
+    SigSet::empty().thread_set_mask()?;
+    for number in IGNORED {
+        // SAFETY: SigIgn runs no handler.
+        unsafe { signal(number, SigHandler::SigIgn) }?;
+    }
+    Ok(())
+}
+
+/// Gives every signal back its default, as a command expects it.
+pub(crate) fn restore_signals() -> nix::Result<()> {
+    for number in IGNORED {
+        // SAFETY: SigDfl runs no handler.
+        unsafe { signal(number, SigHandler::SigDfl) }?;
+    }
+    SigSet::empty().thread_set_mask()
+}
+
+/// An error and its cause in one line.
+pub(crate) fn sentence(error: &IsolationError) -> String {
+    format!("{error}: {}", error.source)
+}

@@ -1,0 +1,236 @@
+//! Stands by a container until its end.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use chapada_isolation::cgroup::{Group, OomReport};
+use chapada_isolation::{clone3, descriptors, process};
+use chapada_shim::runtime_dir::{self, Durability, EXIT, SOCKET, STATE};
+use chapada_shim::{
+    ContainerState, Event, ExitReport, LaunchOrder, Outcome, PROTOCOL_VERSION, Pid1, Request, SetupError,
+};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::clients::Clients;
+use crate::container::{self, Container};
+
+/// Makes the container and stays until its end is on disk. An error is one of the shim's own; a container that could not
+/// be made is a report, not an error.
+pub(crate) fn serve(order: &LaunchOrder) -> Result<(), String> {
+    let runtime_dir = order.spec.runtime_dir.as_path();
+    let doing = |what: &str| {
+        let what = format!("cannot {what} in {}", runtime_dir.display());
+        move |error: io::Error| format!("{what}: {error}")
+    };
+    let mut clients = listen(runtime_dir).map_err(doing("listen"))?;
+    let group = order.cgroups.group(&order.spec.id);
+    let report = match container::make(order, &group) {
+        Ok(container) => {
+            let mut watch = Watch::new(order, container, group);
+            note_state(runtime_dir, &watch).map_err(doing("note the state"))?;
+            watch.until_the_end(&mut clients)
+        }
+        Err(error) => report(Outcome::NotStarted { error }, false, &group),
+    };
+    runtime_dir::write_record(runtime_dir, EXIT, &report, Durability::Machine)
+        .map_err(doing("write the exit report"))?;
+    clients.tell(&Event::Exited { report });
+    Ok(())
+}
+
+/// Takes over standard output as the first connection, and lets go of the order, which may hold secrets.
+fn listen(runtime_dir: &Path) -> io::Result<Clients> {
+    let directory = File::open(runtime_dir)?;
+    let path = runtime_dir::through(&directory, SOCKET);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    let first = UnixStream::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let nothing = File::open("/dev/null")?;
+    for number in 0..2 {
+        descriptors::install(&nothing, number).map_err(|error| error.source)?;
+    }
+    Clients::new(listener, first)
+}
+
+fn note_state(runtime_dir: &Path, watch: &Watch) -> io::Result<()> {
+    let state = ContainerState {
+        version: PROTOCOL_VERSION,
+        pid: watch.container.pid,
+        start_time: watch.start_time,
+        shim_pid: i32::try_from(std::process::id()).unwrap_or(0),
+        boot_id: process::boot_id()?,
+    };
+    runtime_dir::write_record(runtime_dir, STATE, &state, Durability::Process)
+}
+
+/// A container and what is known of it.
+struct Watch {
+    container: Container,
+    group: Group,
+    pid1: Pid1,
+    start_time: u64,
+    phase: Phase,
+    /// The kernel began to kill for want of memory.
+    out_of_memory: bool,
+}
+
+enum Phase {
+    SettingUp,
+    Running,
+    Failed(SetupError),
+}
+
+impl Watch {
+    fn new(order: &LaunchOrder, container: Container, group: Group) -> Self {
+        // Process 1 is our child: until we wait for it, it has a start time, even when it has ended.
+        let start_time = process::start_time(container.pid).unwrap_or(0);
+        Self {
+            container,
+            group,
+            pid1: order.spec.pid1,
+            start_time,
+            phase: Phase::SettingUp,
+            out_of_memory: false,
+        }
+    }
+
+    fn until_the_end(&mut self, clients: &mut Clients) -> ExitReport {
+        loop {
+            self.wait(clients);
+            self.follow_setup(clients);
+            self.follow_memory();
+            for request in clients.requests(&self.standing()) {
+                self.carry_out(request, clients);
+            }
+            if let Some(status) = self.ended() {
+                return self.conclude(status, clients);
+            }
+        }
+    }
+
+    /// Until something has happened.
+    fn wait(&self, clients: &Clients) {
+        let mut watched: Vec<BorrowedFd<'_>> = vec![self.container.pidfd.as_fd()];
+        if matches!(self.phase, Phase::SettingUp) {
+            watched.push(self.container.setup.as_fd());
+        }
+        if let Some(oom) = self.container.oom.as_ref().filter(|_| !self.out_of_memory) {
+            watched.push(oom.as_fd());
+        }
+        watched.extend(clients.descriptors());
+        let mut watched: Vec<_> =
+            watched.into_iter().map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN)).collect();
+        match poll(&mut watched, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            // Only want of memory is left as a reason; the pause keeps the retry from taking a processor.
+            Err(_) => std::thread::sleep(Duration::from_millis(100)),
+        }
+    }
+
+    fn standing(&self) -> Event {
+        match self.phase {
+            Phase::SettingUp | Phase::Failed(_) => Event::Starting,
+            Phase::Running => Event::Started { pid: self.container.pid, start_time: self.start_time },
+        }
+    }
+
+    /// The pipe ends when the command's `execve` has closed the last copy of it.
+    fn follow_setup(&mut self, clients: &mut Clients) {
+        if !matches!(self.phase, Phase::SettingUp) {
+            return;
+        }
+        let mut told = Vec::new();
+        match (&self.container.setup).take(64 * 1024).read_to_end(&mut told) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && told.is_empty() => {}
+            _ => match serde_json::from_slice(&told) {
+                Ok(error) => self.phase = Phase::Failed(error),
+                Err(_) => {
+                    self.phase = Phase::Running;
+                    clients.tell(&self.standing());
+                }
+            },
+        }
+    }
+
+    /// v1 kills one process and lets the rest limp on; a container is one thing, so all of it goes. v2 does so by itself.
+    fn follow_memory(&mut self) {
+        if !self.out_of_memory && self.container.oom.as_ref().is_some_and(|oom| oom.noticed()) {
+            self.out_of_memory = true;
+            if let Err(error) = self.group.kill() {
+                eprintln!("chapada-shim: {error}: {}", error.source);
+            }
+        }
+    }
+
+    fn carry_out(&self, request: Request, clients: &mut Clients) {
+        let result = match request {
+            Request::Status => {
+                clients.tell(&self.standing());
+                Ok(())
+            }
+            Request::Kill { signal: libc::SIGSTOP } if self.pid1 == Pid1::Init => {
+                Err("SIGSTOP cannot be forwarded; send SIGTSTP".to_owned())
+            }
+            Request::Kill { signal } if signal < 1 => Err("a signal's number is at least 1".to_owned()),
+            Request::Kill { signal } => {
+                clone3::signal(self.container.pidfd.as_fd(), signal).map_err(|error| error.to_string())
+            }
+            Request::Destroy => self.group.kill().map_err(|error| format!("{error}: {}", error.source)),
+        };
+        if let Err(message) = result {
+            clients.tell(&Event::Refused { request, message });
+        }
+    }
+
+    /// The wait status of process 1, once it has ended.
+    fn ended(&self) -> Option<i32> {
+        let mut status = 0;
+        // SAFETY: the status outlives the call, and process 1 is our child.
+        let result = unsafe { libc::waitpid(self.container.pid, &raw mut status, libc::WNOHANG) };
+        (result == self.container.pid).then_some(status)
+    }
+
+    fn conclude(&mut self, status: i32, clients: &mut Clients) -> ExitReport {
+        // The last words may have come between the look at the pipe and the look at the process.
+        self.follow_setup(clients);
+        self.follow_memory();
+        // Nothing outlives the task. Process 1 took its pid namespace with it; this is for what entered from outside.
+        if let Err(error) = self.group.kill() {
+            eprintln!("chapada-shim: {error}: {}", error.source);
+        }
+        let outcome = match std::mem::replace(&mut self.phase, Phase::Running) {
+            Phase::Failed(error) => Outcome::NotStarted { error },
+            Phase::SettingUp | Phase::Running => Outcome::from_wait_status(self.command_status(status)),
+        };
+        report(outcome, self.out_of_memory, &self.group)
+    }
+
+    /// Our init passes on the command's status before it ends; if it was killed itself, its own is the container's.
+    fn command_status(&self, of_process_1: i32) -> i32 {
+        let mut bytes = [0; 4];
+        match (&self.container.status).read_exact(&mut bytes) {
+            Ok(()) => i32::from_ne_bytes(bytes),
+            Err(_) => of_process_1,
+        }
+    }
+}
+
+fn report(outcome: Outcome, out_of_memory: bool, group: &Group) -> ExitReport {
+    let usage = group.statistics().unwrap_or_default();
+    let oom = (out_of_memory || usage.oom_kills > 0).then_some(OomReport {
+        limit_bytes: usage.memory_limit_bytes,
+        peak_bytes: usage.memory_peak_bytes,
+        kills: usage.oom_kills,
+    });
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let ended_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+    ExitReport { version: PROTOCOL_VERSION, outcome, oom, ended_ms, usage }
+}
