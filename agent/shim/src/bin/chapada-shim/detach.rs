@@ -8,12 +8,16 @@ use chapada_isolation::IsolationError;
 use chapada_isolation::cgroup::{Cgroups, SHIMS};
 use chapada_isolation::clone3::{Clone3, Cloned};
 use chapada_isolation::descriptors;
+use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::unistd::setsid;
 
 /// What others may send to a whole session or service, and what a closed socket sends. SIGKILL is the way to end a shim.
 const IGNORED: [Signal; 6] =
     [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGPIPE, Signal::SIGTSTP];
+
+/// Real-time signals included.
+const LAST_SIGNAL: i32 = 64;
 
 /// Closes whatever an agent's bug may have left open.
 pub(crate) fn close_inherited() -> Result<(), String> {
@@ -53,11 +57,17 @@ fn ignore_signals() -> nix::Result<()> {
     Ok(())
 }
 
-/// Gives every signal back its default, as a command expects it.
+/// Gives every signal back its default, as a command expects it; also those that our own parents ignored, and the two
+/// that the C library keeps for itself and would not let us touch.
 pub(crate) fn restore_signals() -> nix::Result<()> {
-    for number in IGNORED {
-        // SAFETY: SigDfl runs no handler.
-        unsafe { signal(number, SigHandler::SigDfl) }?;
+    // The kernel's own sigaction: handler, flags, restorer and mask, all of them zero.
+    let default = [0_u64; 4];
+    for number in (1..=LAST_SIGNAL).filter(|number| ![libc::SIGKILL, libc::SIGSTOP].contains(number)) {
+        let old = std::ptr::null_mut::<u64>();
+        // SAFETY: the kernel reads 32 bytes, which outlive the call, and no handler is installed.
+        let result =
+            unsafe { libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), old, size_of::<u64>()) };
+        Errno::result(result)?;
     }
     SigSet::empty().thread_set_mask()
 }

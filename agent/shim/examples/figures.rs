@@ -1,0 +1,103 @@
+//! Prints how long a container takes to start and what a shim weighs. Run as root, on a quiet machine:
+//! `cargo run -p chapada-shim --example figures`.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use chapada_shim::{
+    Cgroups, Command, ContainerSpec, ContainerState, Event, Launcher, Limits, ShimClient, cleanup,
+    runtime_dir,
+};
+
+const STARTS: u32 = 100;
+const PATIENCE: Duration = Duration::from_secs(10);
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> Outcome<()> {
+    let cgroups = Cgroups::discover(format!("chapada-figures-{}", std::process::id()))?;
+    let launcher = Launcher::new(chapada_shim_image::SHIM_IMAGE, cgroups)?;
+    let dir = tempfile::tempdir()?;
+    for pause in [Duration::ZERO, Duration::from_millis(60)] {
+        let mut times =
+            (0..STARTS).map(|_| one_start(&launcher, dir.path(), pause)).collect::<Outcome<Vec<_>>>()?;
+        times.sort_unstable();
+        let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+        println!(
+            "launch() to execve done, {pause:?} apart: p50 {:?}, p90 {:?}, p99 {:?}",
+            at(50),
+            at(90),
+            at(99)
+        );
+    }
+    weigh(&launcher, dir.path(), 1)?;
+    weigh(&launcher, dir.path(), 50)?;
+    launcher.cgroups().remove()?;
+    Ok(())
+}
+
+fn spec(root: &Path, id: &str, script: &str) -> Outcome<ContainerSpec> {
+    let sandbox = root.join("sandbox").join(id);
+    fs::create_dir_all(&sandbox)?;
+    let mut spec = ContainerSpec::new(id, &root.join("run"), sandbox, Command::Shell(script.into()));
+    spec.environment = vec![("PATH".into(), "/usr/bin:/bin".into())];
+    spec.resources = Limits { memory_bytes: Some(64 << 20), ..Limits::default() };
+    spec.resources.cpu.quota_milli = Some(1000);
+    spec.resources.cpu.share_milli = Some(1000);
+    Ok(spec)
+}
+
+fn started(client: &mut ShimClient) -> Outcome<()> {
+    loop {
+        match client.wait_event(PATIENCE)? {
+            Event::Started { .. } => return Ok(()),
+            Event::Starting => {}
+            other => return Err(format!("it did not start: {other:?}").into()),
+        }
+    }
+}
+
+fn one_start(launcher: &Launcher, root: &Path, pause: Duration) -> Outcome<Duration> {
+    let spec = spec(root, "start", "true")?;
+    let begun = Instant::now();
+    let mut client = launcher.launch(&spec)?.client;
+    started(&mut client)?;
+    let taken = begun.elapsed();
+    while !matches!(client.wait_event(PATIENCE)?, Event::Exited { .. }) {}
+    cleanup(launcher.cgroups(), &root.join("run"), "start")?;
+    std::thread::sleep(pause);
+    Ok(taken)
+}
+
+fn weigh(launcher: &Launcher, root: &Path, count: u32) -> Outcome<()> {
+    let run = root.join("run");
+    let mut clients = Vec::new();
+    let mut pids = Vec::new();
+    for number in 0..count {
+        let spec = spec(root, &number.to_string(), "sleep 1000")?;
+        let mut client = launcher.launch(&spec)?.client;
+        started(&mut client)?;
+        let state: Option<ContainerState> = runtime_dir::read_record(&spec.runtime_dir, runtime_dir::STATE)?;
+        let state = state.ok_or("no state was noted")?;
+        pids.push((state.shim_pid, state.pid));
+        clients.push(client);
+    }
+    let (shim, init) = (kib(pids[0].0, "Pss")?, kib(pids[0].1, "Pss")?);
+    println!(
+        "{count} running: shim Pss {shim} KiB (Rss {} KiB), init Pss {init} KiB",
+        kib(pids[0].0, "Rss")?
+    );
+    for number in 0..count {
+        cleanup(launcher.cgroups(), &run, &number.to_string())?;
+    }
+    Ok(())
+}
+
+fn kib(pid: i32, key: &str) -> Outcome<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line =
+        text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).ok_or("no such line")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
