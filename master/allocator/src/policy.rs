@@ -1,0 +1,64 @@
+//! Who is served first: the part of the allocator that can be exchanged.
+
+use chapada_model::{Milli, Quantities, Role};
+
+use crate::{FrameworkSlot, RoleSlot};
+
+/// A framework in one of its roles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Client {
+    /// The role.
+    pub role: RoleSlot,
+    /// The framework.
+    pub framework: FrameworkSlot,
+}
+
+/// Decides the order in which clients are served. What they may be given, and whether they want it, is decided by the
+/// [`Allocator`](crate::Allocator); a policy never sees an agent or a filter.
+///
+/// Duties:
+/// - it keeps its order up to date as it hears of changes and sorts nothing anew for each plan, except when
+///   [`refresh`](Self::refresh) finds that what all shares are measured against has changed;
+/// - it counts what clients hold also while they want nothing, and forgets a client only by [`forget`](Self::forget);
+/// - its order is a function of what it was told: no clock, no chance that is not given to it;
+/// - it never panics, also when told to leave who has not joined.
+pub trait Policy: std::fmt::Debug + Send {
+    /// The name an operator chooses it by.
+    fn name(&self) -> &'static str;
+
+    /// All that active agents have together is now this.
+    fn set_total(&mut self, total: &Quantities);
+
+    /// The role, used by anyone yet or not, has this weight, in thousandths. Zero, and a role that was never told, means 1.
+    fn set_weight(&mut self, role: &Role, weight: Milli);
+
+    /// A role exists; told before any client of it.
+    fn add_role(&mut self, slot: RoleSlot, role: &Role);
+
+    /// The role has no clients any more.
+    fn remove_role(&mut self, slot: RoleSlot);
+
+    /// The client wants offers. It may have joined already.
+    fn join(&mut self, client: Client);
+
+    /// The client wants no offers for now, but what it holds still counts. It may have left already.
+    fn leave(&mut self, client: Client);
+
+    /// The client holds or is offered this much more. `offers` says how many offers it was made with it.
+    fn charge(&mut self, client: Client, amounts: &Quantities, offers: u64);
+
+    /// The client holds this much less.
+    fn discharge(&mut self, client: Client, amounts: &Quantities);
+
+    /// The client is gone and holds nothing.
+    fn forget(&mut self, client: Client);
+
+    /// Called before a plan, to catch up with changed totals and weights.
+    fn refresh(&mut self);
+
+    /// The clients that want offers, first to be served first.
+    fn order(&self) -> Box<dyn Iterator<Item = Client> + '_>;
+
+    /// The part of the cluster that the role holds, in its scarcest resource: from 0 to 1, weight not counted.
+    fn share(&self, role: RoleSlot) -> f64;
+}

@@ -1,0 +1,220 @@
+//! Who is offered what, and what is said to those who are not.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chapada_allocator::{Allocator, FrameworkInput, Plan, Refusal, Why, WhyKind};
+use chapada_model::{AgentId, FrameworkId, Milli, Mono, Resources, Role};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn role(name: &str) -> Role {
+    Role::new(name).expect("a valid role")
+}
+
+fn framework(name: &str) -> FrameworkId {
+    FrameworkId::new(name).expect("a valid id")
+}
+
+fn agent(name: &str) -> AgentId {
+    AgentId::new(name).expect("a valid id")
+}
+
+fn resources(text: &str) -> Resources {
+    text.parse().expect("valid resources")
+}
+
+fn allocator() -> Allocator {
+    Allocator::new(vec![
+        [("cpus", Milli(10))].into_iter().collect(),
+        [("mem", Milli::whole(32))].into_iter().collect(),
+    ])
+}
+
+fn subscribe(allocator: &mut Allocator, name: &str, roles: &[&str]) {
+    let roles = roles.iter().map(|name| role(name)).collect();
+    allocator.set_framework(&framework(name), FrameworkInput { roles, ..FrameworkInput::default() });
+}
+
+fn add(allocator: &mut Allocator, name: &str, text: &str) {
+    allocator.add_agent(&agent(name), &resources(text), resources(text));
+}
+
+fn who(plan: &Plan) -> Vec<(&str, &str)> {
+    plan.offers.iter().map(|offer| (offer.framework.as_str(), offer.agent.as_str())).collect()
+}
+
+/// Gives a planned offer back, as a decline does.
+fn decline(allocator: &mut Allocator, now: Mono, offer: &chapada_allocator::PlannedOffer, refuse: Duration) {
+    let free = allocator
+        .free(&offer.agent)
+        .expect("a known agent")
+        .checked_add(&offer.resources)
+        .expect("was taken");
+    allocator.discharge(&offer.framework, &offer.role, &offer.resources);
+    allocator.set_free(&offer.agent, free, true);
+    let at = (&offer.framework, &offer.role, &offer.agent);
+    allocator.refuse(now, at, &offer.resources, Refusal::Declined(refuse));
+}
+
+#[test]
+fn the_smaller_share_is_served_first() {
+    let mut allocator = allocator();
+    subscribe(&mut allocator, "big", &["a"]);
+    subscribe(&mut allocator, "small", &["b"]);
+    allocator.charge(&framework("big"), &role("a"), &resources("cpus:3"));
+    allocator.charge(&framework("small"), &role("b"), &resources("cpus:1"));
+    add(&mut allocator, "s1", "cpus:4;mem:100");
+    add(&mut allocator, "s2", "cpus:4;mem:100");
+    assert_eq!(who(&allocator.plan(Mono(0))), [("small", "s1"), ("big", "s2")]);
+    assert!(!allocator.is_dirty());
+    assert_eq!(allocator.plan(Mono(1)).considered, 0, "nothing has changed");
+}
+
+#[test]
+fn weights_and_the_tree_of_roles_count() {
+    let mut allocator = allocator();
+    subscribe(&mut allocator, "db", &["eng/db"]);
+    subscribe(&mut allocator, "web", &["eng/web"]);
+    subscribe(&mut allocator, "ops", &["ops"]);
+    allocator.set_weight(&role("eng"), Milli::whole(4));
+    add(&mut allocator, "s0", "cpus:100");
+    allocator.set_agent_active(&agent("s0"), false);
+    allocator.charge(&framework("ops"), &role("ops"), &resources("cpus:10"));
+    allocator.charge(&framework("db"), &role("eng/db"), &resources("cpus:20"));
+    allocator.charge(&framework("web"), &role("eng/web"), &resources("cpus:10"));
+    for name in ["s1", "s2", "s3"] {
+        add(&mut allocator, name, "cpus:20");
+    }
+    // eng has 30 at weight 4, ops 10 at weight 1: eng first, and in it web, which has less; then all stand level.
+    let plan = allocator.plan(Mono(0));
+    assert_eq!(who(&plan)[0], ("web", "s1"));
+    assert_eq!(who(&plan)[1], ("ops", "s2"));
+    assert_eq!(who(&plan)[2], ("db", "s3"));
+}
+
+#[test]
+fn reservations_go_to_their_role_and_those_below() {
+    let mut allocator = allocator();
+    subscribe(&mut allocator, "other", &["web"]);
+    subscribe(&mut allocator, "ops", &["ops/db"]);
+    allocator.charge(&framework("ops"), &role("ops/db"), &resources("cpus:1"));
+    add(&mut allocator, "s1", "cpus:4;mem:100;cpus(ops):2");
+    let plan = allocator.plan(Mono(0));
+    assert_eq!(who(&plan), [("other", "s1"), ("ops", "s1")]);
+    assert_eq!(plan.offers[0].resources, resources("cpus:4;mem:100"));
+    assert_eq!(plan.offers[1].resources, resources("cpus(ops):2"));
+}
+
+#[test]
+fn a_refusal_holds_until_its_end_and_is_the_reason_given() {
+    let mut allocator = allocator();
+    subscribe(&mut allocator, "f", &["*"]);
+    add(&mut allocator, "s1", "cpus:4");
+    let plan = allocator.plan(Mono(0));
+    decline(&mut allocator, Mono(0), &plan.offers[0], 5 * SECOND);
+    let plan = allocator.plan(Mono(1));
+    assert!(plan.offers.is_empty());
+    assert_eq!(plan.skipped[&framework("f")][&WhyKind::Filtered], 1);
+    let until = Mono(0) + 5 * SECOND;
+    assert_eq!(
+        allocator.explain(Mono(1), &framework("f"), &agent("s1")),
+        [(Role::star(), Some(Why::FilteredUntil(until)))]
+    );
+    assert_eq!(allocator.next_expiry(), Some(until));
+    assert_eq!(allocator.plan(until).offers.len(), 1);
+}
+
+#[test]
+fn revive_forgets_refusals_and_suppress_ends_offers() {
+    let mut allocator = allocator();
+    let all: BTreeSet<Role> = [Role::star()].into();
+    subscribe(&mut allocator, "f", &["*"]);
+    add(&mut allocator, "s1", "cpus:4");
+    let plan = allocator.plan(Mono(0));
+    decline(&mut allocator, Mono(0), &plan.offers[0], 5 * SECOND);
+    allocator.revive(&framework("f"), &all);
+    let plan = allocator.plan(Mono(1));
+    assert_eq!(plan.offers.len(), 1);
+    decline(&mut allocator, Mono(0), &plan.offers[0], Duration::ZERO);
+    allocator.suppress(&framework("f"), &all);
+    let plan = allocator.plan(Mono(0) + 2 * SECOND);
+    assert!(plan.offers.is_empty());
+    assert_eq!(plan.skipped[&framework("f")][&WhyKind::Suppressed], 1);
+}
+
+#[test]
+fn too_little_is_not_offered_unless_the_framework_takes_it() {
+    let mut allocator = allocator();
+    subscribe(&mut allocator, "f", &["*"]);
+    add(&mut allocator, "s1", "cpus:0.009;mem:31");
+    let plan = allocator.plan(Mono(0));
+    assert_eq!(plan.skipped[&framework("f")][&WhyKind::BelowMinimum], 1);
+    let input = FrameworkInput {
+        roles: [Role::star()].into(),
+        minimum: [(Role::star(), Vec::new())].into(),
+        ..FrameworkInput::default()
+    };
+    allocator.set_framework(&framework("f"), input);
+    assert_eq!(allocator.plan(Mono(0)).offers.len(), 1);
+}
+
+#[test]
+fn gpus_are_kept_for_those_who_ask() {
+    let mut allocator = allocator();
+    subscribe(&mut allocator, "f", &["*"]);
+    add(&mut allocator, "s1", "cpus:4;gpus:1");
+    assert_eq!(allocator.plan(Mono(0)).skipped[&framework("f")][&WhyKind::NotCapable], 1);
+}
+
+#[test]
+fn a_hundred_who_decline_for_zero_seconds_starve_nobody_and_spin_nothing() {
+    let mut allocator = allocator();
+    for index in 0..100 {
+        subscribe(&mut allocator, &format!("greedy{index}"), &["*"]);
+    }
+    subscribe(&mut allocator, "patient", &["*"]);
+    add(&mut allocator, "s1", "cpus:4");
+    let (mut now, mut plans) = (Mono(0), 0);
+    loop {
+        plans += 1;
+        let plan = allocator.plan(now);
+        if plan.offers.iter().any(|offer| offer.framework == framework("patient")) {
+            break;
+        }
+        for offer in &plan.offers {
+            decline(&mut allocator, now, offer, Duration::ZERO);
+        }
+        now = now + Duration::from_millis(1);
+    }
+    assert!(now.since(Mono(0)) <= SECOND, "served after {:?}", now.since(Mono(0)));
+    assert!(plans <= 200);
+}
+
+#[test]
+fn nothing_is_left_behind_by_those_who_leave() {
+    let mut allocator = allocator();
+    add(&mut allocator, "s1", "cpus:4");
+    for round in 0..50 {
+        let name = format!("f{round}");
+        subscribe(&mut allocator, &name, &["a/b", "a/c", "x"]);
+        for offer in allocator.plan(Mono(round)).offers {
+            decline(&mut allocator, Mono(round), &offer, 5 * SECOND);
+        }
+        allocator.remove_framework(&framework(&name));
+    }
+    assert_eq!((allocator.frameworks(), allocator.filters()), (0, 0));
+    assert_eq!(allocator.next_expiry(), None);
+}
+
+#[test]
+fn a_removed_framework_still_counts_for_its_role_until_its_tasks_end() {
+    let mut allocator = allocator();
+    subscribe(&mut allocator, "f", &["a"]);
+    add(&mut allocator, "s1", "cpus:4");
+    allocator.charge(&framework("f"), &role("a"), &resources("cpus:1"));
+    allocator.remove_framework(&framework("f"));
+    assert_eq!(allocator.share(&role("a")), 0.25);
+    allocator.discharge(&framework("f"), &role("a"), &resources("cpus:1"));
+    assert_eq!((allocator.frameworks(), allocator.share(&role("a"))), (0, 0.0));
+}
