@@ -89,7 +89,7 @@ fn parse(text: &str) -> Option<Timestamp> {
     let millis = digits.parse::<u64>().ok()? * scale;
     let valid =
         (1970..=9999).contains(&year) && (1..=12).contains(&month) && hour < 24 && minute < 60 && second < 60;
-    if !valid || day < 1 || day > 31 {
+    if !valid || !(1..=31).contains(&day) {
         return None;
     }
     let days = days_from_civil(year, month, day);

@@ -77,7 +77,7 @@ pub(super) fn rules(app: &AppDefinition) -> Errors {
             errors.push(FieldError::new(path, error));
         }
     };
-    let one_command = app.cmd.is_some() != !app.args.is_empty();
+    let one_command = app.cmd.is_some() == app.args.is_empty();
     require(
         one_command,
         "/",

@@ -1,0 +1,348 @@
+//! Everything around the core, pretended: a master, three agents, a store that is slow, and a clock.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use chapada_model::{
+    AgentId, Milli, Mono, Now, OfferId, Range, Ranges, Resource, Resources, Role, TaskId, TaskState,
+    TaskStatus, Wall,
+};
+use chapada_services_core::{
+    AppId, AppState, Command, Effect, Event, Goal, InstanceId, Offer, Refusal, Reply, Seed, Services, Write,
+};
+
+/// Room for every instance that the histories can ask for, twice over.
+const CPUS: u64 = 64;
+pub(crate) const AGENTS: usize = 3;
+
+#[derive(Clone, Debug)]
+struct Running {
+    agent: usize,
+    resources: Resources,
+    state: TaskState,
+    /// The framework was told that its agent is lost: it need not count the task any more.
+    given_up: bool,
+}
+
+pub(crate) struct World {
+    pub(crate) services: Services,
+    now: Now,
+    starts: u64,
+    store: BTreeMap<String, Vec<u8>>,
+    writes: VecDeque<(u64, Vec<Write>)>,
+    tasks: BTreeMap<TaskId, Running>,
+    reachable: [bool; AGENTS],
+    offers: BTreeMap<OfferId, (usize, Resources)>,
+    next_offer: u64,
+    connected: bool,
+    wants_offers: bool,
+    pub(crate) answers: Vec<Result<Reply, Refusal>>,
+    pub(crate) launches: usize,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            services: Services::new(Role::star(), Seed::new(7, 0)),
+            now: Now { mono: Mono(1), wall: Wall(1_000_000_000_000_000_000) },
+            starts: 0,
+            store: BTreeMap::new(),
+            writes: VecDeque::new(),
+            tasks: BTreeMap::new(),
+            reachable: [true; AGENTS],
+            offers: BTreeMap::new(),
+            next_offer: 0,
+            connected: false,
+            wants_offers: false,
+            answers: Vec::new(),
+            launches: 0,
+        }
+    }
+
+    pub(crate) fn command(&mut self, command: Command) {
+        self.apply(Event::Command { request: 0, command });
+    }
+
+    pub(crate) fn apply(&mut self, event: Event) {
+        let before: BTreeMap<AppId, usize> = self.alive();
+        let effects = self.services.apply(self.now, event);
+        self.check(&before);
+        for effect in effects {
+            self.execute(effect);
+        }
+    }
+
+    fn alive(&self) -> BTreeMap<AppId, usize> {
+        let count = |state: &AppState| (state.app.definition.id.clone(), state.alive(self.now.mono));
+        self.services.all_apps().map(count).collect()
+    }
+
+    /// Whoever launched one more had room for it, and no live task is unknown.
+    fn check(&self, before: &BTreeMap<AppId, usize>) {
+        for state in self.services.all_apps() {
+            let definition = &state.app.definition;
+            let replaces = self.services.deployments().any(|deployment| deployment.replaces(&definition.id));
+            let most = match replaces {
+                true => definition.upgrade_strategy.most_at_once(state.target()),
+                false => state.target(),
+            };
+            let alive = state.alive(self.now.mono);
+            let grew = alive > before.get(&definition.id).copied().unwrap_or(0);
+            assert!(!grew || alive <= most as usize, "{} has {alive} of at most {most}", definition.id);
+        }
+        for (task, running) in &self.tasks {
+            if !running.state.is_terminal() && !running.given_up {
+                let id = InstanceId::of_task(task.as_str()).expect("the core named it");
+                let state = self.services.all_apps().find(|state| state.app.definition.id == *id.app());
+                let known =
+                    state.and_then(|state| state.instances.get(&id)).and_then(|instance| instance.task());
+                assert!(known.is_some_and(|known| known.id == *task), "{task} runs and is forgotten");
+            }
+        }
+    }
+
+    fn execute(&mut self, effect: Effect) {
+        match effect {
+            Effect::Store { number, writes } => self.writes.push_back((number, writes)),
+            Effect::Launch { offer, tasks, .. } => {
+                for launch in &tasks {
+                    let id = InstanceId::of_task(launch.task.as_str()).expect("the core named it");
+                    assert!(
+                        self.store.contains_key(&format!("instance.{id}")),
+                        "launched before it was durable"
+                    );
+                }
+                let Some((agent, mut left)) = self.offers.remove(&offer) else { return };
+                for launch in tasks {
+                    left = left.checked_sub(&launch.resources).expect("took what was not offered");
+                    let task = Running {
+                        agent,
+                        resources: launch.resources,
+                        state: TaskState::Staging,
+                        given_up: false,
+                    };
+                    assert!(self.tasks.insert(launch.task, task).is_none(), "one id was used twice");
+                    self.launches += 1;
+                }
+            }
+            Effect::Decline { offer, .. } => {
+                self.offers.remove(&offer);
+            }
+            Effect::Kill { task, .. } => {
+                let agent = self.tasks.get(&task).map(|running| running.agent);
+                if agent.is_none_or(|agent| self.reachable[agent]) {
+                    self.end(&task, TaskState::Killed);
+                }
+            }
+            Effect::Reconcile(asked) => self.reconcile(&asked),
+            Effect::Revive => self.wants_offers = true,
+            Effect::Suppress => self.wants_offers = false,
+            Effect::Answer { answer, .. } => self.answers.push(answer),
+            Effect::Acknowledge { .. } | Effect::Publish(_) => {}
+        }
+    }
+
+    fn reconcile(&mut self, asked: &[(TaskId, Option<AgentId>)]) {
+        let mut statuses = Vec::new();
+        for (task, _) in asked {
+            let state = match self.tasks.get(task) {
+                None => TaskState::Gone,
+                Some(running) if !self.reachable[running.agent] => TaskState::Unreachable,
+                Some(running) => running.state,
+            };
+            statuses.push((task.clone(), state));
+        }
+        if asked.is_empty() {
+            let there =
+                self.tasks.iter().filter(|(_, task)| !task.state.is_terminal() && self.reachable[task.agent]);
+            statuses = there.map(|(task, running)| (task.clone(), running.state)).collect();
+        }
+        for (task, state) in statuses {
+            self.tell(&task, state);
+        }
+    }
+
+    fn tell(&mut self, task: &TaskId, state: TaskState) {
+        if !self.connected {
+            return;
+        }
+        if let Some(running) = self.tasks.get_mut(task).filter(|_| state == TaskState::Unreachable) {
+            running.given_up = true;
+        }
+        self.apply(Event::Update(TaskStatus::new(task.clone(), state)));
+    }
+
+    fn end(&mut self, task: &TaskId, state: TaskState) {
+        match self.tasks.get_mut(task) {
+            Some(running) if running.state.is_terminal() => self.tell_state(task),
+            Some(running) => {
+                running.state = state;
+                self.tell_state(task);
+            }
+            None => self.tell(task, TaskState::Gone),
+        }
+    }
+
+    fn tell_state(&mut self, task: &TaskId) {
+        if let Some(state) = self.tasks.get(task).map(|running| running.state) {
+            self.tell(task, state);
+        }
+    }
+
+    /// Moves a task that is there to its next state.
+    pub(crate) fn task_moves(&mut self, pick: usize, state: TaskState) {
+        let there: Vec<TaskId> = self
+            .tasks
+            .iter()
+            .filter(|(_, task)| !task.state.is_terminal() && self.reachable[task.agent])
+            .map(|(task, _)| task.clone())
+            .collect();
+        let Some(task) = there.get(pick % there.len().max(1)) else { return };
+        if let Some(running) = self.tasks.get_mut(task) {
+            running.state = state;
+        }
+        self.tell_state(task);
+    }
+
+    pub(crate) fn subscribe(&mut self) {
+        if !self.connected {
+            self.connected = true;
+            self.wants_offers = true;
+            self.offers.clear();
+            self.apply(Event::Subscribed);
+        }
+    }
+
+    pub(crate) fn disconnect(&mut self) {
+        if self.connected {
+            self.connected = false;
+            self.offers.clear();
+            self.apply(Event::Disconnected);
+        }
+    }
+
+    pub(crate) fn set_reachable(&mut self, agent: usize, reachable: bool) {
+        if self.reachable[agent] == reachable {
+            return;
+        }
+        self.reachable[agent] = reachable;
+        self.offers.retain(|_, (of, _)| *of != agent);
+        let there = self.tasks.iter().filter(|(_, task)| task.agent == agent && !task.state.is_terminal());
+        let there: Vec<(TaskId, TaskState)> = there.map(|(id, task)| (id.clone(), task.state)).collect();
+        for (task, state) in there {
+            self.tell(&task, if reachable { state } else { TaskState::Unreachable });
+        }
+    }
+
+    pub(crate) fn offer(&mut self, agent: usize) {
+        let taken = self.offers.values().any(|(of, _)| *of == agent);
+        if !self.connected || !self.wants_offers || !self.reachable[agent] || taken {
+            return;
+        }
+        let mut free = whole();
+        for task in self.tasks.values().filter(|task| task.agent == agent && !task.state.is_terminal()) {
+            free = free.checked_sub(&task.resources).expect("more runs than there is room for");
+        }
+        self.next_offer += 1;
+        let id: OfferId = format!("offer-{}", self.next_offer).parse().expect("no slash");
+        self.offers.insert(id.clone(), (agent, free.clone()));
+        let (name, hostname) = (format!("agent-{agent}"), format!("host-{agent}"));
+        let agent = name.parse().expect("no slash");
+        self.apply(Event::Offers(vec![Offer {
+            id,
+            agent,
+            hostname,
+            resources: free,
+            attributes: BTreeMap::new(),
+        }]));
+    }
+
+    /// Makes up to `count` writes durable and says so.
+    pub(crate) fn store(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some((number, writes)) = self.writes.pop_front() else { return };
+            self.keep(writes);
+            self.apply(Event::Stored(number));
+        }
+    }
+
+    fn keep(&mut self, writes: Vec<Write>) {
+        for write in writes {
+            match write {
+                Write::Put { key, value } => self.store.insert(key, value),
+                Write::Delete { key } => self.store.remove(&key),
+            };
+        }
+    }
+
+    /// The process dies, after some of its writes reached the disk, and starts again.
+    pub(crate) fn crash(&mut self, kept: usize) {
+        for _ in 0..kept {
+            if let Some((_, writes)) = self.writes.pop_front() {
+                self.keep(writes);
+            }
+        }
+        self.writes.clear();
+        self.offers.clear();
+        self.connected = false;
+        self.starts += 1;
+        let seed = Seed::new(7, self.starts << 40);
+        let records = self.store.clone();
+        self.services =
+            Services::restore(Role::star(), seed, self.now, records).expect("own records are readable");
+    }
+
+    pub(crate) fn wait(&mut self, time: Duration) {
+        self.now.mono = self.now.mono + time;
+        self.now.wall = self.now.wall + time;
+        self.apply(Event::Tick);
+    }
+
+    /// No more faults: everything works for as long as it takes.
+    pub(crate) fn calm_down(&mut self) {
+        for agent in 0..AGENTS {
+            self.set_reachable(agent, true);
+        }
+        self.subscribe();
+        for _ in 0..100 {
+            self.store(usize::MAX);
+            for agent in 0..AGENTS {
+                self.offer(agent);
+            }
+            self.store(usize::MAX);
+            for pick in 0..self.tasks.len() {
+                self.task_moves(pick, TaskState::Running);
+            }
+            self.wait(Duration::from_secs(10));
+        }
+        self.store(usize::MAX);
+    }
+
+    /// How many tasks of an app run, by the agents.
+    pub(crate) fn running(&self, app: &AppId) -> usize {
+        let of_app = |task: &TaskId| InstanceId::of_task(task.as_str()).is_some_and(|id| id.app() == app);
+        self.tasks.iter().filter(|(id, task)| of_app(id) && !task.state.is_terminal()).count()
+    }
+
+    /// Every task that has not ended.
+    pub(crate) fn live(&self) -> usize {
+        self.tasks.values().filter(|task| !task.state.is_terminal()).count()
+    }
+
+    /// Nothing is left half done.
+    pub(crate) fn is_settled(&self) -> bool {
+        let stopping =
+            |state: &AppState| state.instances.values().any(|instance| instance.goal == Goal::Stop);
+        self.services.deployments().next().is_none() && !self.services.all_apps().any(stopping)
+    }
+}
+
+fn whole() -> Resources {
+    let ports = Ranges::new([Range { begin: 31_000, end: 32_000 }]);
+    Resources::from_list([
+        Resource::scalar("cpus", Milli::whole(CPUS)),
+        Resource::scalar("mem", Milli::whole(CPUS * 64)),
+        Resource::ranges("ports", ports),
+    ])
+    .expect("whole amounts")
+}
