@@ -25,6 +25,13 @@ pub enum Effect {
         /// The event.
         event: SchedulerEvent,
     },
+    /// Answer a subscription with an ERROR event and end the stream: there is no framework to speak of.
+    RefuseStream {
+        /// The stream.
+        stream: StreamId,
+        /// Why.
+        message: Text,
+    },
     /// End a stream after what was sent on it before.
     CloseStream {
         /// The stream.

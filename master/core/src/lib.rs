@@ -13,6 +13,7 @@ mod settings;
 mod snapshot;
 
 pub use call::{Accept, Call, CallRefused, Caller, MalformedTask, Operation, Proposal, StreamId};
+pub use chapada_allocator::{Why, WhyKind};
 pub use effect::{AgentCommand, Effect, OperatorEvent, RefusedReason, SchedulerEvent, Ticket};
 pub use event::{EVENT_KINDS, Event, EventKind, Held, HeldExecutor, HeldTask, LinkId};
 pub use master::Master;

@@ -25,6 +25,7 @@ impl Master {
             tasks: imbl::OrdMap::new(),
             completed_tasks: imbl::OrdMap::new(),
             weights: imbl::OrdMap::new(),
+            why: imbl::OrdMap::new(),
             counters: crate::Counters::default(),
             total: chapada_model::Quantities::default(),
         };

@@ -67,6 +67,8 @@ pub struct Removal {
 pub enum RegistryChange {
     /// The agent's record is this.
     PutAgent(AgentId, AgentRecord),
+    /// The agent has no record: it was unreachable for longest when there were too many.
+    DeleteAgent(AgentId),
     /// The framework's record is this.
     PutFramework(FrameworkId, FrameworkRecord),
     /// The framework has no record.
@@ -93,6 +95,7 @@ impl RegistryState {
     pub fn apply(&mut self, change: RegistryChange) {
         match change {
             RegistryChange::PutAgent(id, record) => drop(self.agents.insert(id, record)),
+            RegistryChange::DeleteAgent(id) => drop(self.agents.remove(&id)),
             RegistryChange::PutFramework(id, record) => drop(self.frameworks.insert(id, record)),
             RegistryChange::DeleteFramework(id) => drop(self.frameworks.remove(&id)),
             RegistryChange::PutWeight(role, weight) => drop(self.weights.insert(role, weight)),

@@ -1,7 +1,9 @@
 //! The books at one moment, for everyone who reads: shared, immutable, cheap to take.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chapada_allocator::WhyKind;
 use chapada_model::{AgentId, FrameworkId, Milli, OfferId, Quantities, Role, TaskKey, TaskState, Text, Wall};
 
 use crate::{Agent, Framework, Offer, Task};
@@ -32,6 +34,8 @@ pub struct Snapshot {
     pub completed_tasks: imbl::OrdMap<FrameworkId, imbl::Vector<Arc<Task>>>,
     /// Weights that differ from 1, in thousandths.
     pub weights: imbl::OrdMap<Role, Milli>,
+    /// For each framework that is subscribed, how many agents of the last plan it was not offered, and why.
+    pub why: imbl::OrdMap<FrameworkId, Arc<BTreeMap<WhyKind, u32>>>,
     /// What has happened since this master leads.
     pub counters: Counters,
     /// All that registered agents have.
@@ -42,7 +46,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Tasks that ended, by state.
-    pub ended: std::collections::BTreeMap<TaskState, u64>,
+    pub ended: BTreeMap<TaskState, u64>,
     /// Tasks accepted.
     pub launched: u64,
     /// Offers made.

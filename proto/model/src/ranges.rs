@@ -66,6 +66,23 @@ impl Ranges {
         })
     }
 
+    /// The numbers that are in both.
+    pub fn intersection(&self, other: &Self) -> Self {
+        let (mut mine, mut theirs) = (self.0.iter().peekable(), other.0.iter().peekable());
+        let mut common = Vec::new();
+        while let (Some(a), Some(b)) = (mine.peek(), theirs.peek()) {
+            let (begin, end) = (a.begin.max(b.begin), a.end.min(b.end));
+            if begin <= end {
+                common.push(Range { begin, end });
+            }
+            match a.end <= b.end {
+                true => mine.next(),
+                false => theirs.next(),
+            };
+        }
+        Self(common)
+    }
+
     /// The numbers of both; `None` when they share one, for then one number would be two.
     pub fn checked_add(&self, other: &Self) -> Option<Self> {
         (!self.overlaps(other)).then(|| Self::new(self.0.iter().chain(&other.0).copied()))

@@ -54,6 +54,18 @@ impl ResourceValue {
         }
     }
 
+    /// What is in both; nothing of this shape when the shapes differ.
+    pub fn intersection(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Scalar(a), Self::Scalar(b)) => Self::Scalar(*a.min(b)),
+            (Self::Ranges(a), Self::Ranges(b)) => Self::Ranges(a.intersection(b)),
+            (Self::Set(a), Self::Set(b)) => Self::Set(a.intersection(b).cloned().collect()),
+            (Self::Scalar(_), _) => Self::Scalar(Milli::ZERO),
+            (Self::Ranges(_), _) => Self::Ranges(Ranges::default()),
+            (Self::Set(_), _) => Self::Set(BTreeSet::new()),
+        }
+    }
+
     /// Whether `other` can be taken out of this.
     pub fn contains(&self, other: &Self) -> bool {
         match (self, other) {

@@ -113,6 +113,25 @@ impl Resources {
         Ok(())
     }
 
+    /// What is in both: the most of `other` that can be taken out of this.
+    pub fn intersection(&self, other: &Self) -> Self {
+        let mut left = self.clone();
+        let mut common = Self::EMPTY;
+        for resource in &other.0 {
+            let Some(mine) = left.kind(resource).first() else { continue };
+            let value = match resource.is_whole() {
+                true if mine.value == resource.value => mine.value.clone(),
+                true => continue,
+                false => mine.value.intersection(&resource.value),
+            };
+            let part = Resource { value, ..resource.clone() };
+            if common.add_one(&part).is_ok() && !part.value.is_empty() {
+                left.sub_one(&part);
+            }
+        }
+        common
+    }
+
     /// Whether `other` can be taken out of this.
     pub fn contains(&self, other: &Self) -> bool {
         let mut uses = other.0.iter().peekable();

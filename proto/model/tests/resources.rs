@@ -89,6 +89,15 @@ proptest! {
     }
 
     #[test]
+    fn what_is_in_both_is_the_most_that_can_be_taken(a in resources(), b in resources()) {
+        let common = a.intersection(&b);
+        prop_assert!(a.contains(&common) && b.contains(&common));
+        prop_assert_eq!(a.contains(&b), common == b);
+        let (rest_a, rest_b) = (a.checked_sub(&common), b.checked_sub(&common));
+        prop_assert!(rest_a.expect("contained").intersection(&rest_b.expect("contained")).is_empty());
+    }
+
+    #[test]
     fn a_failed_change_changes_nothing(a in resources(), b in resources()) {
         let mut changed = a.clone();
         if changed.add(&b).is_err() {
