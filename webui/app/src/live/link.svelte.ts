@@ -3,24 +3,27 @@
 /** Shorter cuts (a master that just changed) are not worth a flash of red. */
 const SHOWN_AFTER_MS = 600;
 
+/** What a master answered instead of a stream. */
+export interface Refusal {
+  status: number;
+  message: string;
+}
+
 class Link {
   /** The master's streams broke and are being opened again. */
   lost = $state(false);
-  /** What the server said, when it said anything. */
-  reason = $state<string | null>(null);
+  /** What the server said, when it said anything; 307 means that another master leads. */
+  refusal = $state.raw<Refusal | null>(null);
   /** Counts up whenever everything came back, so that what was read once can be read again. */
   restored = $state(0);
 
   #broken = new Set<symbol>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  broke(source: symbol, reason: string | null) {
+  broke(source: symbol, refusal: Refusal | null) {
     this.#broken.add(source);
-    if (this.lost) this.reason = reason;
-    this.#timer ??= setTimeout(() => {
-      this.lost = true;
-      this.reason = reason;
-    }, SHOWN_AFTER_MS);
+    this.refusal = refusal;
+    this.#timer ??= setTimeout(() => (this.lost = true), SHOWN_AFTER_MS);
   }
 
   holds(source: symbol) {
@@ -29,7 +32,7 @@ class Link {
     this.#timer = undefined;
     if (this.lost) this.restored += 1;
     this.lost = false;
-    this.reason = null;
+    this.refusal = null;
   }
 }
 

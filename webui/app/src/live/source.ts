@@ -1,7 +1,7 @@
 /** An EventSource that comes back: after an error with growing pauses, and when a hidden tab is looked at again. */
 
 import { untrack } from 'svelte';
-import { link } from './link.svelte';
+import { link, type Refusal } from './link.svelte';
 
 export interface SourceConfig {
   /** Asked for at every attempt, so that a stream can be resumed where it stopped. */
@@ -10,14 +10,14 @@ export interface SourceConfig {
   on: Record<string, (data: string) => void>;
   /** Runs at every successful start, the first included. */
   opened?: () => void;
-  /** A plain GET that tells why a stream does not start; the stream's own address when left out. */
+  /** A plain GET that tells why a stream does not start. */
   probe?: () => string;
   /** A refusal (4xx) is final; retrying would get the same. Returns nothing to be told of otherwise. */
   refused?: (status: number, message: string) => void;
 }
 
 const FIRST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 5_000;
+const LONGEST_PAUSE_MS = 3_000;
 /** A tab in the background gives its connections back: a browser opens only six to one server over HTTP/1.1. */
 const HIDDEN_FOR_MS = 10_000;
 
@@ -60,7 +60,7 @@ export function openSource(config: SourceConfig): () => void {
       config.refused(answer.status, answer.message);
       return;
     }
-    link.broke(id, answer && answer.status >= 500 ? answer.message : null);
+    link.broke(id, answer);
     retry = setTimeout(connect, pause * (0.75 + Math.random() / 2));
     pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
   };
@@ -99,12 +99,15 @@ export function openSource(config: SourceConfig): () => void {
   };
 }
 
-async function probe(url: string | null): Promise<{ status: number; message: string } | null> {
+/** Null when the request went well or nothing answered. */
+async function probe(url: string | null): Promise<Refusal | null> {
   if (!url) return null;
   try {
-    const answer = await fetch(url, { headers: { accept: 'application/json' } });
+    // Following a redirect would leave this origin, which the page may not; that there is one is all there is to know.
+    const answer = await fetch(url, { headers: { accept: 'application/json' }, redirect: 'manual' });
+    if (answer.type === 'opaqueredirect') return { status: 307, message: 'Another master leads now.' };
     if (answer.ok) return null;
-    return { status: answer.status, message: messageOf(await answer.text()) || `the master answered ${answer.status}` };
+    return { status: answer.status, message: messageOf(await answer.text()) || `The master answered ${answer.status}.` };
   } catch {
     return null;
   }
