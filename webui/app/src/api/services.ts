@@ -123,6 +123,9 @@ export class ServicesApi {
   /** Kills one task; the app starts another in its place. */
   kill = (app: string, task: string) => this.send('DELETE', `/v2/apps/${path(app)}/tasks/${encodeURIComponent(task)}`);
 
+  /** Starts a deployment that undoes what this one changed. */
+  rollBack = (deployment: string) => this.send('DELETE', `/v2/deployments/${encodeURIComponent(deployment)}`);
+
   private async get<T>(address: string): Promise<T> {
     const answer = await fetch(this.base + address, { headers: { accept: 'application/json' } });
     if (!answer.ok) throw await refused(answer);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { App, QueueEntry } from '../api/services';
-import { appState, health, steps, whyNot } from './apps';
+import { appOfTask, appState, health, steps, whyNot } from './apps';
 
 const app = (fields: Partial<App>): App => ({ id: '/a', instances: 2, cpus: 1, mem: 64, ...fields });
 const queued = (fields: Partial<QueueEntry>): QueueEntry => ({ count: 1, delay: { timeLeftSeconds: 0, overdue: true }, ...fields });
@@ -65,5 +65,12 @@ describe('steps', () => {
     const plan = { id: 'd', version: 'v', affectedApps: ['/a'], currentActions: [], currentStep: 1, totalSteps: 1 };
     expect(steps({ ...plan, steps: [{ actions: [action] }] })).toEqual([[action]]);
     expect(steps({ ...plan, steps: [[action]] })).toEqual([[action]]);
+  });
+});
+
+describe('the app of a task', () => {
+  it('is in the ids that the services framework makes, and in no others', () => {
+    expect(appOfTask('shop_cart-2.instance-0f3c1a52-51b8-4a0f-9d0e-3c8f1b0a9e77._app.12')).toBe('/shop/cart-2');
+    for (const id of ['shop_cart', 'shop.instance-1._app.1', 'Shop.instance-0f3c1a52-51b8-4a0f-9d0e-3c8f1b0a9e77._app.1']) expect(appOfTask(id)).toBeNull();
   });
 });

@@ -78,3 +78,9 @@ export const REASONS: Record<string, string> = {
 /** The actions of every step, whichever of Marathon's two shapes they come in. */
 export const steps = (deployment: Deployment) =>
   deployment.steps.map((step) => (Array.isArray(step) ? step : step.actions));
+
+/** The app of a task whose id the services framework made, `shop_cart.instance-<uuid>._app.1`; null for any other task. */
+export function appOfTask(id: string): string | null {
+  const made = /^([a-z0-9.\-_]+)\.instance-[0-9a-f-]{36}\._app\.\d+$/.exec(id);
+  return made ? `/${(made[1] as string).replaceAll('_', '/')}` : null;
+}

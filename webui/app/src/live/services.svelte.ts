@@ -6,13 +6,14 @@ import { coalesce } from '../lib/coalesce';
 import { openSource } from './source';
 import { LiveList } from './watch.svelte';
 
-const NAME = 'services';
+/** The name under which the services framework registers. */
+export const SERVICES = 'services';
 /** Events come in bursts (a deployment of 100 instances); a person sees no difference below this. */
 const READ_GAP_MS = 120;
 
 /** Which of the frameworks carries the apps: the live one of that name, the youngest if several claim it. */
 export function pickServices(frameworks: Framework[]): Framework | null {
-  const named = frameworks.filter((framework) => framework.name === NAME && framework.webui_url);
+  const named = frameworks.filter((framework) => framework.name === SERVICES && framework.webui_url);
   const active = named.filter((framework) => framework.state === 'active');
   const pool = active.length > 0 ? active : named.filter((framework) => framework.state !== 'completed');
   return pool.reduce<Framework | null>((best, next) => (best === null || (next.registered ?? 0) > (best.registered ?? 0) ? next : best), null);
@@ -27,7 +28,7 @@ export class Services {
   api = $derived(this.#id === undefined ? null : new ServicesApi(this.#id));
 
   open(): () => void {
-    return this.#frameworks.open({ search: NAME, limit: 50 });
+    return this.#frameworks.open({ search: SERVICES, limit: 50 });
   }
 }
 
