@@ -13,12 +13,16 @@ use crate::names;
 /// Only what is spoken over HTTP needs JSON; the agent link is binary.
 const API_PACKAGE: &str = "chapada.v1";
 
-/// Answers whose lists are written even when they are empty, as clients of these calls have come to expect.
-const LISTS_ALWAYS_WRITTEN: [&str; 4] = [
-    ".chapada.v1.master.Response.GetAgents",
-    ".chapada.v1.master.Response.GetExecutors",
-    ".chapada.v1.master.Response.GetFrameworks",
-    ".chapada.v1.master.Response.GetTasks",
+/// Lists that are written even when they are empty, as clients of these calls have come to expect.
+const LISTS_ALWAYS_WRITTEN: [(&str, &[&str]); 5] = [
+    (".chapada.v1.master.Response.GetAgents", &["agents", "recovered_agents"]),
+    (".chapada.v1.master.Response.GetExecutors", &["executors"]),
+    (".chapada.v1.master.Response.GetFrameworks", &["frameworks", "completed_frameworks"]),
+    (".chapada.v1.master.Response.GetTasks", &["tasks", "unreachable_tasks", "completed_tasks"]),
+    (
+        ".chapada.v1.agent.Response.GetTasks",
+        &["pending_tasks", "queued_tasks", "launched_tasks", "terminated_tasks", "completed_tasks"],
+    ),
 ];
 
 struct Generator {
@@ -126,9 +130,10 @@ impl Generator {
         }
         self.line("_ => value.ignore(), } }");
         self.line(&format!("fn write_fields(&self, {unused}object: &mut Object<'_>) {{"));
-        let lists_always = LISTS_ALWAYS_WRITTEN.contains(&full_name.as_str());
+        let always = LISTS_ALWAYS_WRITTEN.iter().find(|(message, _)| *message == full_name);
+        let always = always.map_or(&[][..], |(_, fields)| fields);
         for field in &fields {
-            let line = self.write(&path, message, field, lists_always);
+            let line = self.write(&path, message, field, always.contains(&field.name));
             self.line(&line);
         }
         self.line("}");
