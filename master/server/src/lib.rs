@@ -1,2 +1,24 @@
-//! chapada-master
+//! The master: the books of `chapada-master-core` behind a port.
+//!
+//! [`run`] is the daemon; [`Master`] is the same in two steps. Inside, `leadership` runs for leader and starts
+//! `core_loop`, the thread that owns the books; `scheduler`, `agent_link` and the read-only APIs translate between it
+//! and the wire; `routes` lists every door.
 #![forbid(unsafe_code)]
+
+mod agent_link;
+mod clock;
+mod config;
+mod core_loop;
+mod error;
+mod leadership;
+mod media;
+mod registry;
+mod routes;
+mod run;
+mod scheduler;
+mod shell;
+mod weights;
+
+pub use config::{DEFAULT_PORT, MasterConfig};
+pub use error::Error;
+pub use run::{Master, run};

@@ -1,0 +1,20 @@
+//! The master's end of the agent link: agents dial in, state what they hold, and are commanded over one stream.
+//!
+//! - [`service`]: the gRPC service and the handshake;
+//! - [`session`]: one link from its welcome to its end;
+//! - [`inbound`], [`outbound`]: messages into events, commands into messages;
+//! - [`relay`]: file reads, each on a connection of its own.
+
+mod inbound;
+mod outbound;
+mod relay;
+mod service;
+mod session;
+
+pub(crate) use relay::{RelayError, RelayReader, Relays};
+pub(crate) use service::LinkService;
+
+/// The version of the link's protocol. A newer one is refused by name.
+pub(crate) const PROTOCOL_VERSION: u32 = 1;
+/// The largest message that is read off the link: twice what agents may send, so that framing never matters.
+pub(crate) const MAX_MESSAGE: usize = 512 * 1024;

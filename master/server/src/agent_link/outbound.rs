@@ -1,0 +1,80 @@
+//! Commands of the books into messages for an agent.
+
+use chapada_master_core::{AgentCommand, RefusedReason};
+use chapada_model::{FrameworkDescription, Role, TaskDescription};
+use chapada_wire::link::{self, to_agent::Message};
+use chapada_wire::v1;
+
+use super::PROTOCOL_VERSION;
+use super::session::Terms;
+
+/// The message of a command.
+pub(super) fn message(command: &AgentCommand, terms: &Terms) -> Message {
+    match command {
+        AgentCommand::Welcome { agent } => Message::Welcome(link::Welcome {
+            protocol_version: PROTOCOL_VERSION,
+            agent_id: agent.to_string(),
+            master_id: terms.master_id.to_string(),
+            heartbeat_interval_ms: millis(terms.heartbeat_interval),
+            heartbeat_timeout_ms: millis(terms.silence_limit),
+        }),
+        AgentCommand::Refused { reason, message } => refused(
+            match reason {
+                RefusedReason::Gone => link::refused::Reason::Gone,
+                RefusedReason::IdInUse => link::refused::Reason::IdInUse,
+                RefusedReason::Invalid => link::refused::Reason::Invalid,
+            },
+            message.to_string(),
+        ),
+        AgentCommand::Launch { framework, task, role } => Message::Launch(launch(framework, task, role)),
+        AgentCommand::Kill { framework, task, policy } => Message::Kill(link::Kill {
+            framework_id: framework.to_string(),
+            task_id: task.to_string(),
+            kill_policy: policy.as_ref().map(Into::into),
+        }),
+        AgentCommand::Acknowledge { framework, task, uuid } => Message::Acknowledge(link::Acknowledge {
+            framework_id: framework.to_string(),
+            task_id: task.to_string(),
+            uuid: uuid.0.to_vec(),
+        }),
+        AgentCommand::ExecutorMessage { framework, executor, data } => {
+            Message::ExecutorMessage(link::ExecutorMessage {
+                framework_id: framework.to_string(),
+                executor_id: executor.to_string(),
+                data: data.as_bytes().to_vec(),
+            })
+        }
+        AgentCommand::ShutdownExecutor { framework, executor } => {
+            Message::ShutdownExecutor(link::ShutdownExecutor {
+                framework_id: framework.to_string(),
+                executor_id: executor.to_string(),
+            })
+        }
+        AgentCommand::ShutdownFramework { framework } => {
+            Message::ShutdownFramework(link::ShutdownFramework { framework_id: framework.to_string() })
+        }
+        AgentCommand::UpdateFramework { framework } => {
+            Message::UpdateFramework(link::UpdateFramework { framework: Some((&**framework).into()) })
+        }
+    }
+}
+
+/// The answer to an agent that is not taken.
+pub(super) fn refused(reason: link::refused::Reason, message: String) -> Message {
+    Message::Refused(link::Refused { reason: reason.into(), message })
+}
+
+/// The role goes into the resources where they say nothing, so that the agent can state later whom they count for.
+fn launch(framework: &FrameworkDescription, task: &TaskDescription, role: &Role) -> link::Launch {
+    let mut info = v1::TaskInfo::from(task);
+    let executor = info.executor.iter_mut().flat_map(|executor| executor.resources.iter_mut());
+    for resource in info.resources.iter_mut().chain(executor) {
+        let allocation = resource.allocation_info.get_or_insert_default();
+        allocation.role.get_or_insert_with(|| role.to_string());
+    }
+    link::Launch { framework: Some(framework.into()), task: Some(info) }
+}
+
+fn millis(duration: std::time::Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,149 @@
+//! What an operator sets. Names are those of Mesos' flags, in kebab case.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chapada_listener::{DEFAULT_MAX_BODY, ListenConfig};
+
+/// The port of a master unless configured otherwise. Source: Mesos.
+pub const DEFAULT_PORT: u16 = 5050;
+
+/// The configuration of a master.
+#[derive(Clone, Debug, PartialEq, clap::Args, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MasterConfig {
+    /// Address to listen on. Anything but loopback needs `--insecure` as long as there are no credentials.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub ip: IpAddr,
+    /// Port to listen on; 0 takes a free one.
+    #[arg(long, default_value_t = DEFAULT_PORT)]
+    pub port: u16,
+    /// Name under which others reach this master. Default: the address.
+    #[arg(long)]
+    pub hostname: Option<String>,
+    /// Address that others are told, when it differs from `--ip`.
+    #[arg(long)]
+    pub advertise_ip: Option<IpAddr>,
+    /// Port that others are told, when it differs from `--port`.
+    #[arg(long)]
+    pub advertise_port: Option<u16>,
+    /// Further names that a request's Host header may carry.
+    #[arg(long, value_delimiter = ',')]
+    pub allowed_hosts: Vec<String>,
+    /// Listen off loopback although anyone who reaches the port may then command the cluster.
+    #[arg(long)]
+    pub insecure: bool,
+    /// Largest request body, in bytes.
+    #[arg(long, default_value_t = DEFAULT_MAX_BODY)]
+    pub max_body_bytes: u64,
+    /// ZooKeeper ensemble and path, `zk://h1:2181,h2:2181/chapada`. Without it this master is the only one and keeps
+    /// its records in `--work-dir`.
+    #[arg(long)]
+    pub zk: Option<String>,
+    /// How long ZooKeeper waits for a silent master before another takes over.
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    #[serde(with = "duration")]
+    pub zk_session_timeout: Duration,
+    /// Folder for records; made if there is none.
+    #[arg(long, default_value = "/var/lib/chapada/master")]
+    pub work_dir: PathBuf,
+    /// Name of the cluster, for people.
+    #[arg(long)]
+    pub cluster: Option<String>,
+    /// How long an agent may be silent before it is asked for a sign of life.
+    #[arg(long, default_value = "15s", value_parser = humantime::parse_duration)]
+    #[serde(with = "duration")]
+    pub agent_ping_timeout: Duration,
+    /// How many such times in a row make an agent unreachable.
+    #[arg(long, default_value_t = 5)]
+    pub max_agent_ping_timeouts: u32,
+    /// How long agents may take to come back to a new leader before they count as unreachable.
+    #[arg(long, default_value = "10m", value_parser = humantime::parse_duration)]
+    #[serde(with = "duration")]
+    pub agent_reregister_timeout: Duration,
+    /// How long an offer may stay unanswered before it is taken back.
+    #[arg(long, default_value = "2m", value_parser = humantime::parse_duration)]
+    #[serde(with = "duration")]
+    pub offer_timeout: Duration,
+    /// Weights of roles, `role=2.5,other=1`; a role that is not named weighs 1.
+    #[arg(long)]
+    pub weights: Option<String>,
+}
+
+impl Default for MasterConfig {
+    fn default() -> Self {
+        Self {
+            ip: IpAddr::from([127, 0, 0, 1]),
+            port: DEFAULT_PORT,
+            hostname: None,
+            advertise_ip: None,
+            advertise_port: None,
+            allowed_hosts: Vec::new(),
+            insecure: false,
+            max_body_bytes: DEFAULT_MAX_BODY,
+            zk: None,
+            zk_session_timeout: Duration::from_secs(10),
+            work_dir: PathBuf::from("/var/lib/chapada/master"),
+            cluster: None,
+            agent_ping_timeout: Duration::from_secs(15),
+            max_agent_ping_timeouts: 5,
+            agent_reregister_timeout: Duration::from_secs(600),
+            offer_timeout: Duration::from_secs(120),
+            weights: None,
+        }
+    }
+}
+
+impl MasterConfig {
+    pub(crate) fn listen(&self) -> ListenConfig {
+        ListenConfig {
+            ip: self.ip,
+            port: Some(self.port),
+            hostname: self.hostname.clone(),
+            allowed_hosts: self
+                .allowed_hosts
+                .iter()
+                .cloned()
+                .chain(self.advertise_ip.map(|ip| ip.to_string()))
+                .collect(),
+            insecure: self.insecure,
+            max_body_bytes: self.max_body_bytes,
+        }
+    }
+
+    /// After this much silence an agent is unreachable.
+    pub(crate) fn agent_timeout(&self) -> Duration {
+        self.agent_ping_timeout.saturating_mul(self.max_agent_ping_timeouts.max(1))
+    }
+
+    /// The flags by name, as `/flags` shows them.
+    pub(crate) fn flags(&self) -> Vec<(String, String)> {
+        let Ok(serde_json::Value::Object(flags)) = serde_json::to_value(self) else { return Vec::new() };
+        let text = |value: serde_json::Value| match value {
+            serde_json::Value::Null => None,
+            serde_json::Value::String(text) => Some(text),
+            serde_json::Value::Array(items) => {
+                Some(items.iter().filter_map(|item| item.as_str()).collect::<Vec<_>>().join(","))
+            }
+            other => Some(other.to_string()),
+        };
+        flags.into_iter().filter_map(|(name, value)| Some((name.replace('-', "_"), text(value)?))).collect()
+    }
+}
+
+/// Durations as people write them: `15s`, `2m`.
+mod duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&humantime::format_duration(*duration))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(from)?;
+        humantime::parse_duration(&text).map_err(serde::de::Error::custom)
+    }
+}

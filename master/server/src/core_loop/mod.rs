@@ -1,0 +1,139 @@
+//! The thread that owns the books, and the handle through which everyone else reaches it.
+//!
+//! Everything slow happens outside: parsing before an input comes in, serialising after an effect went out. The queue
+//! in and every queue out are bounded; one that is full ends the one connection it belongs to, never the loop.
+
+mod outboxes;
+mod thread;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use chapada_master_core::{
+    AgentCommand, Call, CallRefused, Caller, Event, Held, LinkId, OperatorEvent, RegistryChange,
+    SchedulerEvent, Snapshot, StreamId, Ticket,
+};
+use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, Mono, Role, Text};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use thread::{Start, start};
+
+/// Inputs that may wait. A burst of updates from many agents fits; beyond it senders wait, and with them their peers.
+const INPUT_QUEUE: usize = 16_384;
+/// Events that may wait for one scheduler: some seconds of a busy cluster. One that falls further behind is cut off and
+/// reconciles when it comes back.
+pub(crate) const STREAM_QUEUE: usize = 8_192;
+/// Commands that may wait for one agent. One that falls further behind is cut off and states afresh what it holds.
+pub(crate) const LINK_QUEUE: usize = 4_096;
+/// News that may wait for one who follows the cluster; who falls further behind is cut off and subscribes again.
+pub(crate) const OPERATOR_QUEUE: usize = 8_192;
+/// Changes that may wait for the registry, as many as inputs: when it is slower than that, everyone waits for it.
+pub(crate) const RECORD_QUEUE: usize = INPUT_QUEUE;
+
+/// What the loop takes in.
+pub(crate) enum Input {
+    Event(Event),
+    Subscribe {
+        stream: StreamId,
+        outbox: Outbox<ToScheduler>,
+        framework: Box<FrameworkDescription>,
+        suppressed: Vec<Role>,
+    },
+    Call {
+        caller: Caller,
+        call: Box<Call>,
+        reply: oneshot::Sender<Result<(), CallRefused>>,
+    },
+    StreamClosed {
+        stream: StreamId,
+        framework: Option<FrameworkId>,
+    },
+    LinkClosed {
+        link: LinkId,
+        agent: Option<AgentId>,
+        last_heard: Mono,
+    },
+    AgentConnected {
+        link: LinkId,
+        outbox: Outbox<AgentCommand>,
+        agent: Box<AgentDescription>,
+        held: Held,
+    },
+}
+
+/// What goes to a scheduler.
+pub(crate) enum ToScheduler {
+    /// An event of its subscription.
+    Event(FrameworkId, SchedulerEvent),
+    /// Its subscription is refused; the stream ends.
+    Refused(Text),
+}
+
+/// The way to one peer. Dropping it ends the connection after what was sent before.
+pub(crate) struct Outbox<T> {
+    pub(crate) sender: mpsc::Sender<T>,
+    /// Cancelled to end the connection at once, because it is too far behind.
+    pub(crate) cut: CancellationToken,
+}
+
+/// The loop is gone: this master no longer leads.
+#[derive(Debug, thiserror::Error)]
+#[error("this master no longer leads")]
+pub(crate) struct Stopped;
+
+/// Reaches the loop. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Core {
+    inputs: mpsc::Sender<Input>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    versions: watch::Receiver<u64>,
+    operator: broadcast::Sender<Arc<OperatorEvent>>,
+    links: Arc<AtomicU64>,
+}
+
+impl Core {
+    /// Sends an input; waits for room.
+    pub(crate) async fn send(&self, input: Input) -> Result<(), Stopped> {
+        self.inputs.send(input).await.map_err(|_| Stopped)
+    }
+
+    /// Sends an event; waits for room.
+    pub(crate) async fn event(&self, event: Event) -> Result<(), Stopped> {
+        self.send(Input::Event(event)).await
+    }
+
+    /// Makes a call and waits for the verdict.
+    pub(crate) async fn call(&self, caller: Caller, call: Call) -> Result<Result<(), CallRefused>, Stopped> {
+        let (reply, verdict) = oneshot::channel();
+        self.send(Input::Call { caller, call: Box::new(call), reply }).await?;
+        verdict.await.map_err(|_| Stopped)
+    }
+
+    /// The books as of a moment ago; everything a call changed is in it once the call returned.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Tells when there is a newer snapshot.
+    pub(crate) fn versions(&self) -> watch::Receiver<u64> {
+        self.versions.clone()
+    }
+
+    /// News of the cluster from now on.
+    pub(crate) fn follow(&self) -> broadcast::Receiver<Arc<OperatorEvent>> {
+        self.operator.subscribe()
+    }
+
+    /// A new name for an agent's connection.
+    pub(crate) fn next_link(&self) -> LinkId {
+        LinkId(self.links.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// A change for the registry, in order.
+pub(crate) struct Writing {
+    pub(crate) ticket: Ticket,
+    pub(crate) change: RegistryChange,
+}

@@ -1,0 +1,69 @@
+//! Executes effects: each goes to the one queue it names, without ever waiting.
+
+use std::collections::HashMap;
+
+use chapada_master_core::{AgentCommand, Effect, LinkId, StreamId};
+use tokio::sync::{broadcast, mpsc};
+
+use super::{Outbox, ToScheduler, Writing};
+
+/// The ways out of the loop.
+pub(super) struct Outboxes {
+    pub(super) streams: HashMap<StreamId, Outbox<ToScheduler>>,
+    pub(super) links: HashMap<LinkId, Outbox<AgentCommand>>,
+    /// Changes for the registry, sent on after each batch.
+    pub(super) records: Vec<Writing>,
+    pub(super) operator: broadcast::Sender<std::sync::Arc<chapada_master_core::OperatorEvent>>,
+}
+
+impl Outboxes {
+    /// Carries out one effect.
+    pub(super) fn execute(&mut self, effect: Effect) {
+        match effect {
+            Effect::ToFramework { framework, stream, event } => {
+                let sent = deliver(self.streams.get(&stream), ToScheduler::Event(framework.clone(), event));
+                if sent == Delivery::TooSlow {
+                    tracing::warn!(framework_id = %framework, "cut off a scheduler that does not read its events");
+                    self.streams.remove(&stream);
+                }
+            }
+            Effect::RefuseStream { stream, message } => {
+                let refusal = ToScheduler::Refused(message);
+                if deliver(self.streams.get(&stream), refusal) == Delivery::TooSlow {
+                    self.streams.remove(&stream);
+                }
+            }
+            Effect::CloseStream { stream } => drop(self.streams.remove(&stream)),
+            Effect::ToAgent { link, agent, command } => {
+                if deliver(self.links.get(&link), command) == Delivery::TooSlow {
+                    let agent_id = agent.map(|id| id.to_string());
+                    tracing::warn!(agent_id, "cut off an agent that does not read its commands");
+                    self.links.remove(&link);
+                }
+            }
+            Effect::CloseLink { link } => drop(self.links.remove(&link)),
+            Effect::Record { ticket, change } => self.records.push(Writing { ticket, change }),
+            // Nobody following is no error.
+            Effect::Operator(event) => drop(self.operator.send(std::sync::Arc::new(event))),
+            Effect::Dropped { what } => tracing::info!("{what}"),
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Delivery {
+    Done,
+    TooSlow,
+}
+
+/// A peer that is gone counts as served: the end of its connection is on its way in as an event.
+fn deliver<T>(outbox: Option<&Outbox<T>>, message: T) -> Delivery {
+    let Some(outbox) = outbox else { return Delivery::Done };
+    match outbox.sender.try_send(message) {
+        Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Delivery::Done,
+        Err(mpsc::error::TrySendError::Full(_)) => {
+            outbox.cut.cancel();
+            Delivery::TooSlow
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The loop: take what came in, apply, execute, publish.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use arc_swap::ArcSwap;
+use chapada_master_core::{
+    AgentState, Event, FrameworkState, LinkId, Master, RegistryState, Settings, StreamId,
+};
+use chapada_model::{AgentId, FrameworkId};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::outboxes::Outboxes;
+use super::{Core, INPUT_QUEUE, Input, OPERATOR_QUEUE, Writing};
+use crate::clock::Clock;
+use crate::error::Error;
+
+/// Inputs between two snapshots: few enough that readers see what happened within a millisecond or so.
+const BATCH: usize = 256;
+
+/// What a new leadership begins with.
+pub(crate) struct Start {
+    pub(crate) clock: Clock,
+    pub(crate) settings: Settings,
+    pub(crate) registry: RegistryState,
+    /// Changes for the registry; when it is full the loop waits, for without records nothing may go on.
+    pub(crate) writer: mpsc::Sender<Writing>,
+    /// True while nothing may be promised; the loop stands still then.
+    pub(crate) suspended: watch::Receiver<bool>,
+    /// Cancelled when the leadership ends.
+    pub(crate) ended: CancellationToken,
+}
+
+/// Starts the loop on a thread of its own.
+///
+/// # Errors
+/// When the thread or its runtime cannot be made.
+pub(crate) fn start(start: Start) -> Result<Core, Error> {
+    let (inputs, queue) = mpsc::channel(INPUT_QUEUE);
+    let (operator, _) = broadcast::channel(OPERATOR_QUEUE);
+    let master = Master::recover(start.clock.now(), start.settings, start.registry);
+    let snapshot = Arc::new(ArcSwap::from_pointee(master.snapshot()));
+    let (published, versions) = watch::channel(master.snapshot().version);
+    let core = Core {
+        inputs,
+        snapshot: snapshot.clone(),
+        versions,
+        operator: operator.clone(),
+        links: Arc::new(AtomicU64::new(1)),
+    };
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Error::Thread)?;
+    let running = Loop {
+        clock: start.clock,
+        master,
+        queue,
+        snapshot,
+        published,
+        suspended: start.suspended,
+        outboxes: Outboxes { streams: HashMap::new(), links: HashMap::new(), records: Vec::new(), operator },
+        writer: start.writer,
+        verdicts: Vec::new(),
+    };
+    let ended = start.ended;
+    std::thread::Builder::new()
+        .name("master-core".to_owned())
+        .spawn(move || {
+            // Whatever ends the loop ends the leadership, a panic included.
+            let guard = ended.clone().drop_guard();
+            runtime.block_on(running.run(ended));
+            drop(guard);
+        })
+        .map_err(Error::Thread)?;
+    Ok(core)
+}
+
+struct Loop {
+    clock: Clock,
+    master: Master,
+    queue: mpsc::Receiver<Input>,
+    snapshot: Arc<ArcSwap<chapada_master_core::Snapshot>>,
+    published: watch::Sender<u64>,
+    suspended: watch::Receiver<bool>,
+    outboxes: Outboxes,
+    writer: mpsc::Sender<Writing>,
+    verdicts: Vec<Verdict>,
+}
+
+type Verdict = (
+    tokio::sync::oneshot::Sender<Result<(), chapada_master_core::CallRefused>>,
+    Result<(), chapada_master_core::CallRefused>,
+);
+
+impl Loop {
+    async fn run(mut self, ended: CancellationToken) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let wakeup = self.master.next_wakeup().map(|at| self.clock.instant(at));
+            tokio::select! {
+                biased; // the end first: nothing is done for a leadership that is over
+                () = ended.cancelled() => return,
+                resumed = self.suspended.wait_for(|suspended| !suspended), if *self.suspended.borrow() => {
+                    if resumed.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+                taken = self.queue.recv_many(&mut batch, BATCH), if !*self.suspended.borrow() => {
+                    if taken == 0 {
+                        return;
+                    }
+                }
+                () = sleep_until(wakeup), if wakeup.is_some() && !*self.suspended.borrow() => {
+                    batch.push(Input::Event(Event::Tick));
+                }
+            }
+            let due = wakeup.is_some_and(|at| at <= tokio::time::Instant::now());
+            let has_tick = batch.iter().any(|input| matches!(input, Input::Event(Event::Tick)));
+            if due && !has_tick {
+                batch.push(Input::Event(Event::Tick));
+            }
+            for input in batch.drain(..) {
+                self.take(input);
+            }
+            for record in std::mem::take(&mut self.outboxes.records) {
+                if self.writer.send(record).await.is_err() {
+                    return;
+                }
+            }
+            self.publish();
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        let now = self.clock.now();
+        let effects = match input {
+            Input::Event(event) => self.master.apply(now, event),
+            Input::StreamClosed { stream, framework } => {
+                self.outboxes.streams.remove(&stream);
+                match framework.or_else(|| self.subscriber(&stream)) {
+                    Some(framework) => self.master.apply(now, Event::StreamClosed { stream, framework }),
+                    None => Vec::new(),
+                }
+            }
+            Input::LinkClosed { link, agent, last_heard } => {
+                self.outboxes.links.remove(&link);
+                match agent.or_else(|| self.linked(link)) {
+                    Some(agent) => self.master.apply(now, Event::LinkClosed { link, agent, last_heard }),
+                    None => Vec::new(),
+                }
+            }
+            Input::Subscribe { stream, outbox, framework, suppressed } => {
+                self.outboxes.streams.insert(stream.clone(), outbox);
+                self.master.apply(now, Event::Subscribe { stream, framework: *framework, suppressed })
+            }
+            Input::AgentConnected { link, outbox, agent, held } => {
+                self.outboxes.links.insert(link, outbox);
+                self.master.apply(now, Event::AgentConnected { link, agent: *agent, held })
+            }
+            Input::Call { caller, call, reply } => match self.master.apply_call(now, &caller, *call) {
+                Ok(effects) => {
+                    self.verdicts.push((reply, Ok(())));
+                    effects
+                }
+                Err(refused) => {
+                    self.verdicts.push((reply, Err(refused)));
+                    return;
+                }
+            },
+        };
+        for effect in effects {
+            self.outboxes.execute(effect);
+        }
+    }
+
+    /// Whose stream this is, for one that closed before its framework was told its id.
+    fn subscriber(&self, stream: &StreamId) -> Option<FrameworkId> {
+        let books = self.master.snapshot();
+        let mut frameworks = books.frameworks.values();
+        let found = frameworks.find(|framework| match &framework.state {
+            FrameworkState::Subscribing { stream: open } | FrameworkState::Active { stream: open } => {
+                open == stream
+            }
+            FrameworkState::Disconnected { .. } | FrameworkState::Completed { .. } => false,
+        })?;
+        Some(found.id.clone())
+    }
+
+    /// Whose link this is, for one that closed before its agent was told its id.
+    fn linked(&self, link: LinkId) -> Option<AgentId> {
+        let books = self.master.snapshot();
+        let mut agents = books.agents.values();
+        let found = agents.find(|agent| match agent.state {
+            AgentState::Admitting { link: open } | AgentState::Active { link: open } => open == link,
+            AgentState::Recovered { .. }
+            | AgentState::Disconnected { .. }
+            | AgentState::Leaving
+            | AgentState::Unreachable { .. }
+            | AgentState::Gone { .. } => false,
+        })?;
+        Some(found.id.clone())
+    }
+
+    /// Shows the books to readers, then lets the callers go: who has a verdict finds it in the books.
+    fn publish(&mut self) {
+        let snapshot = self.master.snapshot();
+        let version = snapshot.version;
+        if version != *self.published.borrow() {
+            self.snapshot.store(Arc::new(snapshot));
+            self.published.send_replace(version);
+        }
+        for (reply, verdict) in self.verdicts.drain(..) {
+            // A caller that hung up needs no answer.
+            drop(reply.send(verdict));
+        }
+    }
+}
+
+async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

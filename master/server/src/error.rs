@@ -1,0 +1,46 @@
+//! Why a master ends by itself.
+
+use std::path::PathBuf;
+
+use chapada_coordination::{AddressError, OpenRegistryError, WriteError};
+use chapada_listener::ListenError;
+
+/// Why a master cannot go on. Each message says what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The port cannot be opened.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// `--zk` is no ZooKeeper address.
+    #[error("--zk is not usable")]
+    ZooKeeper(#[source] AddressError),
+    /// `--weights` is not understood.
+    #[error("--weights is not usable: {0}; write role=2.5,other=1")]
+    Weights(String),
+    /// The folder for records cannot be made.
+    #[error("failed to make the folder {path}: check its parent's permissions or choose another --work-dir")]
+    WorkDir {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The records cannot be opened.
+    #[error("failed to open the registry")]
+    Registry(#[from] OpenRegistryError),
+    /// A record cannot be read.
+    #[error("the registry's record {key} is damaged: {problem}")]
+    Record {
+        /// Which.
+        key: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A change could not be made durable, and no other master can take over.
+    #[error("failed to write to the registry, so this master cannot lead any longer")]
+    Write(#[source] WriteError),
+    /// The loop's thread could not be started.
+    #[error("failed to start the master's thread")]
+    Thread(#[source] std::io::Error),
+}

@@ -1,0 +1,88 @@
+//! The books' records as values of the registry, and the task that writes them.
+
+use chapada_coordination::{Change, OpenedRegistry, Record, Registry, Schema, WriteError};
+use chapada_master_core::{Event, REGISTRY_VERSION, RegistryChange, RegistryState};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+
+use crate::core_loop::{Core, Writing};
+use crate::error::Error;
+
+/// What a master's registry holds.
+pub(crate) const SCHEMA: Schema = Schema { name: "chapada-master", version: REGISTRY_VERSION };
+
+/// Changes in one write: they commit together, so a burst costs one sync.
+const WRITE_BATCH: usize = 128;
+
+const AGENTS: &str = "agents";
+const FRAMEWORKS: &str = "frameworks";
+const WEIGHTS: &str = "weights";
+
+/// Reads what the registry has.
+///
+/// # Errors
+/// [`Error::Record`] names a record that cannot be read.
+pub(crate) fn read(opened: &OpenedRegistry) -> Result<RegistryState, Error> {
+    let mut state = RegistryState { epoch: opened.epoch, ..RegistryState::default() };
+    for record in &opened.records {
+        match record.key.kind.as_str() {
+            AGENTS => drop(state.agents.insert(key(record)?, value(record)?)),
+            FRAMEWORKS => drop(state.frameworks.insert(key(record)?, value(record)?)),
+            WEIGHTS => drop(state.weights.insert(key(record)?, value(record)?)),
+            other => return Err(damaged(record, format!("nobody knows records of kind {other}"))),
+        }
+    }
+    Ok(state)
+}
+
+fn key<K: std::str::FromStr<Err: std::fmt::Display>>(record: &Record) -> Result<K, Error> {
+    record.key.key.parse().map_err(|problem| damaged(record, format!("{problem}")))
+}
+
+fn value<V: DeserializeOwned>(record: &Record) -> Result<V, Error> {
+    serde_json::from_slice(&record.value).map_err(|problem| damaged(record, problem.to_string()))
+}
+
+fn damaged(record: &Record, problem: String) -> Error {
+    Error::Record { key: format!("{}/{}", record.key.kind, record.key.key), problem }
+}
+
+fn change(change: &RegistryChange) -> Change {
+    match change {
+        RegistryChange::PutAgent(id, record) => put(AGENTS, id.as_str(), record),
+        RegistryChange::DeleteAgent(id) => Change::delete(AGENTS, id.as_str()),
+        RegistryChange::PutFramework(id, record) => put(FRAMEWORKS, id.as_str(), record),
+        RegistryChange::DeleteFramework(id) => Change::delete(FRAMEWORKS, id.as_str()),
+        RegistryChange::PutWeight(role, weight) => put(WEIGHTS, &role.to_string(), weight),
+    }
+}
+
+fn put(kind: &str, key: &str, value: &impl Serialize) -> Change {
+    Change::put(
+        kind,
+        key,
+        &serde_json::to_vec(value).expect("records have no maps with keys that are no strings"),
+    )
+}
+
+/// Writes changes in order and tells the loop of each that is durable. Returns when the leadership has ended.
+///
+/// # Errors
+/// The write that failed: after it this master must not lead any longer.
+pub(crate) async fn write(
+    registry: Registry,
+    mut queue: mpsc::Receiver<Writing>,
+    core: Core,
+) -> Result<(), WriteError> {
+    let mut batch = Vec::with_capacity(WRITE_BATCH);
+    while queue.recv_many(&mut batch, WRITE_BATCH).await > 0 {
+        registry.write(batch.iter().map(|writing| change(&writing.change)).collect()).await?;
+        for writing in batch.drain(..) {
+            if core.event(Event::Recorded { ticket: writing.ticket }).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}

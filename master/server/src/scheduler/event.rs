@@ -1,0 +1,104 @@
+//! What the books say, as events on the wire.
+
+use chapada_master_core::{Offer, SchedulerEvent};
+use chapada_model::{FrameworkId, MasterDescription, Source};
+use chapada_wire::convert::{OfferParts, ReservationFormat};
+use chapada_wire::v1;
+use chapada_wire::v1::scheduler::Event;
+use chapada_wire::v1::scheduler::event::{
+    Error, Failure, Message, Offers, Rescind, Subscribed, Type, Update,
+};
+
+use super::subscription::HEARTBEAT_INTERVAL;
+
+/// What is needed to write events of one subscription.
+pub(super) struct Writer {
+    pub(super) master: MasterDescription,
+    pub(super) format: ReservationFormat,
+}
+
+impl Writer {
+    /// An event of the subscription of `framework`.
+    pub(super) fn event(&self, framework: &FrameworkId, event: SchedulerEvent) -> Event {
+        match event {
+            SchedulerEvent::Subscribed => Event {
+                subscribed: Some(Subscribed {
+                    framework_id: Some(framework.into()),
+                    heartbeat_interval_seconds: Some(HEARTBEAT_INTERVAL.as_secs_f64()),
+                    master_info: Some((&self.master).into()),
+                }),
+                ..bare(Type::Subscribed)
+            },
+            SchedulerEvent::Offers(offers) => Event {
+                offers: Some(Offers { offers: offers.iter().map(|made| offer(made, self.format)).collect() }),
+                ..bare(Type::Offers)
+            },
+            SchedulerEvent::Rescind(id) => {
+                Event { rescind: Some(Rescind { offer_id: Some((&id).into()) }), ..bare(Type::Rescind) }
+            }
+            SchedulerEvent::Update(status) => update((&*status).into()),
+            SchedulerEvent::UpdateMalformed { task_id, agent_id, state, reason, message, timestamp } => {
+                update(v1::TaskStatus {
+                    task_id: Some(v1::TaskId { value: Some(task_id.to_string()) }),
+                    agent_id: Some(v1::AgentId { value: Some(agent_id.to_string()) }),
+                    state: Some(state.number()),
+                    source: Some(Source::Master.number()),
+                    reason: Some(reason.number()),
+                    message: Some(message.to_string()),
+                    timestamp: Some(timestamp.as_secs_f64()),
+                    ..v1::TaskStatus::default()
+                })
+            }
+            SchedulerEvent::Message { agent, executor, data } => Event {
+                message: Some(Message {
+                    agent_id: Some((&agent).into()),
+                    executor_id: Some((&executor).into()),
+                    data: Some(data.as_bytes().to_vec()),
+                }),
+                ..bare(Type::Message)
+            },
+            SchedulerEvent::Failure { agent, executor, status } => Event {
+                failure: Some(Failure {
+                    agent_id: Some((&agent).into()),
+                    executor_id: executor.as_ref().map(Into::into),
+                    status,
+                }),
+                ..bare(Type::Failure)
+            },
+            SchedulerEvent::Error { message } => error(&message),
+        }
+    }
+}
+
+/// A sign of life.
+pub(super) fn heartbeat() -> Event {
+    bare(Type::Heartbeat)
+}
+
+/// The end of a subscription.
+pub(super) fn error(message: &str) -> Event {
+    Event { error: Some(Error { message: Some(message.to_owned()) }), ..bare(Type::Error) }
+}
+
+/// An offer on the wire.
+pub(crate) fn offer(made: &Offer, format: ReservationFormat) -> v1::Offer {
+    OfferParts {
+        id: &made.id,
+        framework: &made.framework,
+        agent_id: &made.agent,
+        agent: &made.host,
+        role: &made.role,
+        resources: &made.resources,
+        executors: &made.executors,
+        format,
+    }
+    .into()
+}
+
+fn update(status: v1::TaskStatus) -> Event {
+    Event { update: Some(Update { status: Some(status) }), ..bare(Type::Update) }
+}
+
+fn bare(kind: Type) -> Event {
+    Event { r#type: Some(kind.into()), ..Event::default() }
+}

@@ -1,0 +1,131 @@
+//! `chapada.v1.scheduler.SchedulerService`: the same calls and events, one stream each way.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use chapada_listener::Principal;
+use chapada_master_core::{CallRefused, Caller, StreamId};
+use chapada_wire::check_required;
+use chapada_wire::v1::scheduler::scheduler_service_server::SchedulerService;
+use chapada_wire::v1::scheduler::{self as wire, CallAccepted};
+use futures_util::{Stream, StreamExt};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::event::error;
+use super::http::principal;
+use super::parse::{Parsed, parse};
+use super::subscription;
+use crate::shell::{Led, Shell};
+
+const STREAM_ID: &str = "mesos-stream-id";
+
+/// Serves schedulers over gRPC.
+pub(crate) struct SchedulerGrpc {
+    pub(crate) shell: Arc<Shell>,
+}
+
+type Events = Pin<Box<dyn Stream<Item = Result<wire::Event, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl SchedulerService for SchedulerGrpc {
+    type ConnectStream = Events;
+
+    async fn connect(&self, request: Request<Streaming<wire::Call>>) -> Result<Response<Events>, Status> {
+        let caller = caller(&request);
+        let led = self.shell.leading().map_err(|elsewhere| elsewhere.status())?;
+        let mut calls = request.into_inner();
+        let first = calls
+            .message()
+            .await?
+            .ok_or_else(|| Status::invalid_argument("the first call must be SUBSCRIBE"))?;
+        let subscribing = match checked(first)? {
+            Parsed::Subscribe(subscribing) => *subscribing,
+            Parsed::Unacceptable(message) => {
+                let events: Events = Box::pin(futures_util::stream::iter([Ok(error(&message))]));
+                return Ok(Response::new(events));
+            }
+            Parsed::Call { .. } | Parsed::UnknownFramework => {
+                return Err(Status::invalid_argument("the first call must be SUBSCRIBE"));
+            }
+        };
+        let opened = subscription::open(&self.shell, led.clone(), subscribing, &caller, |event| event)
+            .await
+            .map_err(|stopped| Status::unavailable(stopped.to_string()))?;
+        tokio::spawn(later_calls(led, calls, opened.stream.clone(), caller));
+        let events: Events = Box::pin(opened.events.map(Ok));
+        let mut response = Response::new(events);
+        let id = opened.stream.0.parse().expect("a UUID is valid metadata");
+        response.metadata_mut().insert(STREAM_ID, id);
+        Ok(response)
+    }
+
+    async fn send(&self, request: Request<wire::Call>) -> Result<Response<CallAccepted>, Status> {
+        let principal = caller(&request);
+        let led = self.shell.leading().map_err(|elsewhere| elsewhere.status())?;
+        let stream =
+            request.metadata().get(STREAM_ID).and_then(|id| id.to_str().ok()).map(|id| StreamId(id.into()));
+        make(&led, request.into_inner(), stream, &principal).await?;
+        Ok(Response::new(CallAccepted {}))
+    }
+}
+
+/// Calls that follow on the stream of a subscription. There is nowhere to answer them, so a refusal goes to the log.
+async fn later_calls(led: Arc<Led>, mut calls: Streaming<wire::Call>, stream: StreamId, caller: Principal) {
+    loop {
+        let call = tokio::select! {
+            call = calls.message() => call,
+            () = led.ended.cancelled() => return,
+        };
+        match call {
+            Ok(Some(call)) => {
+                if let Err(status) = make(&led, call, Some(stream.clone()), &caller).await {
+                    tracing::warn!(stream = %stream.0, why = status.message(), "refused a call");
+                }
+            }
+            Ok(None) | Err(_) => return,
+        }
+    }
+}
+
+async fn make(
+    led: &Led,
+    call: wire::Call,
+    stream: Option<StreamId>,
+    caller: &Principal,
+) -> Result<(), Status> {
+    match checked(call)? {
+        Parsed::Subscribe(_) | Parsed::Unacceptable(_) => {
+            Err(Status::invalid_argument("SUBSCRIBE must be the first call of Connect"))
+        }
+        Parsed::UnknownFramework => Err(refusal(&CallRefused::UnknownFramework)),
+        Parsed::Call { framework, call } => {
+            let caller = Caller { framework, stream, principal: principal(caller) };
+            let verdict = led.core.call(caller, *call).await;
+            verdict
+                .map_err(|stopped| Status::unavailable(stopped.to_string()))?
+                .map_err(|refused| refusal(&refused))
+        }
+    }
+}
+
+fn checked(call: wire::Call) -> Result<Parsed, Status> {
+    check_required(&call).map_err(|error| Status::invalid_argument(error.to_string()))?;
+    parse(call).map_err(|invalid| Status::invalid_argument(invalid.to_string()))
+}
+
+fn refusal(refused: &CallRefused) -> Status {
+    let message = refused.to_string();
+    match refused {
+        CallRefused::NotSubscribed => Status::failed_precondition(message),
+        CallRefused::UnknownFramework => Status::not_found(message),
+        CallRefused::PrincipalDiffers { .. } => Status::permission_denied(message),
+        CallRefused::StreamIdMissing | CallRefused::StreamIdDiffers { .. } => {
+            Status::failed_precondition(message)
+        }
+        CallRefused::Invalid(_) => Status::invalid_argument(message),
+    }
+}
+
+fn caller<T>(request: &Request<T>) -> Principal {
+    request.extensions().get::<Principal>().cloned().unwrap_or(Principal::Anonymous)
+}

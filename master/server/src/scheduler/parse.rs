@@ -1,0 +1,260 @@
+//! A call off the wire into what the books take. The order of checks and the words are those of Mesos.
+
+use chapada_master_core::Call;
+use chapada_model::{FrameworkDescription, FrameworkId, Role, UpdateUuid};
+use chapada_wire::convert::InvalidField;
+use chapada_wire::v1;
+use chapada_wire::v1::scheduler::{self as wire, call::Type};
+
+use super::operations::operation;
+
+/// A call that is well formed.
+#[derive(Debug)]
+pub(super) enum Parsed {
+    /// A subscription.
+    Subscribe(Box<Subscribing>),
+    /// A subscription with a framework description that cannot be; it is answered on its stream.
+    Unacceptable(String),
+    /// Anything else.
+    Call {
+        /// Who calls.
+        framework: FrameworkId,
+        /// What.
+        call: Box<Call>,
+    },
+    /// Anything else of a framework that cannot exist.
+    UnknownFramework,
+}
+
+/// A subscription.
+#[derive(Debug)]
+pub(super) struct Subscribing {
+    pub(super) framework: FrameworkDescription,
+    pub(super) suppressed: Vec<Role>,
+}
+
+/// Why a call is a 400.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Failed to validate scheduler::Call: {0}")]
+pub(super) struct Invalid(String);
+
+impl From<InvalidField> for Invalid {
+    fn from(error: InvalidField) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Reads a call.
+///
+/// # Errors
+/// [`Invalid`] names the field.
+pub(super) fn parse(call: wire::Call) -> Result<Parsed, Invalid> {
+    let kind =
+        call.r#type.and_then(|number| Type::try_from(number).ok()).filter(|kind| *kind != Type::Unknown);
+    let kind = kind.ok_or_else(|| missing("type"))?;
+    if kind == Type::Subscribe {
+        return subscribe(call);
+    }
+    let framework = call.framework_id.as_ref().ok_or_else(|| missing("framework_id"))?;
+    let framework = FrameworkId::try_from(framework);
+    let parsed = body(kind, call)?;
+    match framework {
+        Ok(framework) => Ok(Parsed::Call { framework, call: Box::new(parsed) }),
+        Err(_) => Ok(Parsed::UnknownFramework),
+    }
+}
+
+fn subscribe(call: wire::Call) -> Result<Parsed, Invalid> {
+    let subscribe = call.subscribe.ok_or_else(|| missing("subscribe"))?;
+    let info = subscribe.framework_info.ok_or_else(|| missing("subscribe.framework_info"))?;
+    let id = |id: &v1::FrameworkId| id.value.clone().unwrap_or_default();
+    // An empty id is none: some clients always send one.
+    let named = call.framework_id.as_ref().map(id).filter(|id| !id.is_empty());
+    let own = info.id.as_ref().map(id).filter(|id| !id.is_empty());
+    if named != own {
+        return Err(Invalid("'framework_id' differs from 'subscribe.framework_info.id'".to_owned()));
+    }
+    let info = v1::FrameworkInfo { id: own.map(|id| v1::FrameworkId { value: Some(id) }), ..info };
+    let framework = match FrameworkDescription::try_from(&info) {
+        Ok(framework) => framework,
+        Err(problem) => return Ok(Parsed::Unacceptable(about_framework(&problem))),
+    };
+    match suppressed(&subscribe.suppressed_roles, &framework) {
+        Ok(suppressed) => Ok(Parsed::Subscribe(Box::new(Subscribing { framework, suppressed }))),
+        Err(problem) => Ok(Parsed::Unacceptable(problem)),
+    }
+}
+
+fn about_framework(problem: &InvalidField) -> String {
+    format!("FrameworkInfo is not valid: {problem}")
+}
+
+fn suppressed(names: &[String], framework: &FrameworkDescription) -> Result<Vec<Role>, String> {
+    let role = |name: &String| {
+        let role = Role::new(name.as_str()).map_err(|error| format!("suppressed role '{name}': {error}"))?;
+        match framework.roles.contains(&role) {
+            true => Ok(role),
+            false => Err(format!("suppressed role '{role}' is not one of the framework's roles")),
+        }
+    };
+    names.iter().map(role).collect()
+}
+
+fn body(kind: Type, call: wire::Call) -> Result<Call, Invalid> {
+    Ok(match kind {
+        Type::Unknown | Type::Subscribe => return Err(missing("type")),
+        Type::Teardown => Call::Teardown,
+        Type::Accept => accept(&call.accept.ok_or_else(|| missing("accept"))?)?,
+        Type::Decline => {
+            let decline = call.decline.ok_or_else(|| missing("decline"))?;
+            Call::Decline {
+                offers: ids("decline.offer_ids", &decline.offer_ids)?,
+                filters: filters(decline.filters.as_ref()),
+            }
+        }
+        // Without a body they mean all roles.
+        Type::Revive => {
+            Call::Revive { roles: roles("revive.roles", call.revive.map(|revive| revive.roles))? }
+        }
+        Type::Suppress => {
+            Call::Suppress { roles: roles("suppress.roles", call.suppress.map(|suppress| suppress.roles))? }
+        }
+        Type::Kill => kill(&call.kill.ok_or_else(|| missing("kill"))?)?,
+        Type::Shutdown => {
+            let shutdown = call.shutdown.ok_or_else(|| missing("shutdown"))?;
+            Call::Shutdown {
+                agent: id("shutdown.agent_id", shutdown.agent_id.as_ref())?,
+                executor: id("shutdown.executor_id", shutdown.executor_id.as_ref())?,
+            }
+        }
+        Type::Acknowledge => acknowledge(&call.acknowledge.ok_or_else(|| missing("acknowledge"))?)?,
+        Type::Reconcile => reconcile(&call.reconcile.ok_or_else(|| missing("reconcile"))?)?,
+        Type::Message => message(call.message.ok_or_else(|| missing("message"))?)?,
+        Type::UpdateFramework => update_framework(
+            &call.framework_id,
+            call.update_framework.ok_or_else(|| missing("update_framework"))?,
+        )?,
+        Type::AcknowledgeOperationStatus => {
+            let body =
+                call.acknowledge_operation_status.ok_or_else(|| missing("acknowledge_operation_status"))?;
+            uuid(body.uuid.as_deref())?;
+            without_effect("ACKNOWLEDGE_OPERATION_STATUS")
+        }
+        Type::AcceptInverseOffers => {
+            call.accept_inverse_offers.ok_or_else(|| missing("accept_inverse_offers"))?;
+            without_effect("ACCEPT_INVERSE_OFFERS")
+        }
+        Type::DeclineInverseOffers => {
+            call.decline_inverse_offers.ok_or_else(|| missing("decline_inverse_offers"))?;
+            without_effect("DECLINE_INVERSE_OFFERS")
+        }
+        Type::ReconcileOperations => {
+            call.reconcile_operations.ok_or_else(|| missing("reconcile_operations"))?;
+            without_effect("RECONCILE_OPERATIONS")
+        }
+        Type::Request => {
+            call.request.ok_or_else(|| missing("request"))?;
+            without_effect("REQUEST")
+        }
+    })
+}
+
+fn without_effect(name: &'static str) -> Call {
+    Call::WithoutEffect { name }
+}
+
+fn accept(accept: &wire::call::Accept) -> Result<Call, Invalid> {
+    Ok(Call::Accept(chapada_master_core::Accept {
+        offers: ids("accept.offer_ids", &accept.offer_ids)?,
+        operations: accept.operations.iter().map(operation).collect(),
+        filters: filters(accept.filters.as_ref()),
+    }))
+}
+
+fn kill(kill: &wire::call::Kill) -> Result<Call, Invalid> {
+    Ok(Call::Kill {
+        task: id("kill.task_id", kill.task_id.as_ref())?,
+        agent: optional("kill.agent_id", kill.agent_id.as_ref())?,
+        policy: optional("kill.kill_policy", kill.kill_policy.as_ref())?,
+    })
+}
+
+fn acknowledge(body: &wire::call::Acknowledge) -> Result<Call, Invalid> {
+    Ok(Call::Acknowledge {
+        uuid: uuid(body.uuid.as_deref())?,
+        agent: id("acknowledge.agent_id", body.agent_id.as_ref())?,
+        task: id("acknowledge.task_id", body.task_id.as_ref())?,
+    })
+}
+
+fn reconcile(body: &wire::call::Reconcile) -> Result<Call, Invalid> {
+    let task = |(index, task): (usize, &wire::call::reconcile::Task)| {
+        let agent = optional(&format!("reconcile.tasks[{index}].agent_id"), task.agent_id.as_ref())?;
+        Ok((id(&format!("reconcile.tasks[{index}].task_id"), task.task_id.as_ref())?, agent))
+    };
+    Ok(Call::Reconcile { tasks: body.tasks.iter().enumerate().map(task).collect::<Result<_, Invalid>>()? })
+}
+
+fn message(body: wire::call::Message) -> Result<Call, Invalid> {
+    Ok(Call::Message {
+        agent: id("message.agent_id", body.agent_id.as_ref())?,
+        executor: id("message.executor_id", body.executor_id.as_ref())?,
+        data: body.data.unwrap_or_default().into(),
+    })
+}
+
+fn update_framework(
+    caller: &Option<v1::FrameworkId>,
+    body: wire::call::UpdateFramework,
+) -> Result<Call, Invalid> {
+    let info = body.framework_info.ok_or_else(|| missing("update_framework.framework_info"))?;
+    if info.id.as_ref().and_then(|id| id.value.as_ref()) != caller.as_ref().and_then(|id| id.value.as_ref()) {
+        return Err(Invalid("'framework_id' differs from 'update_framework.framework_info.id'".to_owned()));
+    }
+    let description =
+        FrameworkDescription::try_from(&info).map_err(|problem| Invalid(about_framework(&problem)))?;
+    let suppressed = suppressed(&body.suppressed_roles, &description).map_err(Invalid)?;
+    Ok(Call::UpdateFramework { description, suppressed })
+}
+
+fn uuid(bytes: Option<&[u8]>) -> Result<UpdateUuid, Invalid> {
+    bytes.and_then(UpdateUuid::from_slice).ok_or_else(|| Invalid("Not a valid UUID".to_owned()))
+}
+
+fn filters(filters: Option<&v1::Filters>) -> chapada_model::Filters {
+    filters.map(Into::into).unwrap_or_default()
+}
+
+fn roles(field: &str, names: Option<Vec<String>>) -> Result<Vec<Role>, Invalid> {
+    let role = |(index, name): (usize, String)| {
+        Role::new(name).map_err(|error| Invalid(format!("{field}[{index}]: {error}")))
+    };
+    names.unwrap_or_default().into_iter().enumerate().map(role).collect()
+}
+
+fn id<'a, W, M: TryFrom<&'a W, Error = InvalidField>>(
+    field: &str,
+    wire: Option<&'a W>,
+) -> Result<M, Invalid> {
+    optional(field, wire)?.ok_or_else(|| missing(field))
+}
+
+fn optional<'a, W, M: TryFrom<&'a W, Error = InvalidField>>(
+    field: &str,
+    wire: Option<&'a W>,
+) -> Result<Option<M>, Invalid> {
+    wire.map(|wire| M::try_from(wire).map_err(|error| error.within(field).into())).transpose()
+}
+
+fn ids<'a, W, M: TryFrom<&'a W, Error = InvalidField>>(
+    field: &str,
+    wire: &'a [W],
+) -> Result<Vec<M>, Invalid> {
+    let each =
+        |(index, wire)| M::try_from(wire).map_err(|error| error.within(format!("{field}[{index}]")).into());
+    wire.iter().enumerate().map(each).collect()
+}
+
+fn missing(field: &str) -> Invalid {
+    Invalid(format!("Expecting '{field}' to be present"))
+}

@@ -1,0 +1,147 @@
+//! What every handler holds: who leads, and the way to the books while this master does.
+
+use std::sync::Arc;
+
+use chapada_coordination::LeaderInfo;
+use chapada_listener::{HttpResponse, text};
+use chapada_master_core::Snapshot;
+use chapada_model::{MasterDescription, Wall};
+use http::StatusCode;
+use http::header::{HeaderValue, LOCATION};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent_link::Relays;
+use crate::clock::Clock;
+use crate::config::MasterConfig;
+use crate::core_loop::Core;
+
+/// The version that clients compare, dotted integers only: that of the API served.
+pub(crate) const API_VERSION: &str = "1.12.0";
+
+/// A leadership: from winning the election to losing it.
+pub(crate) struct Led {
+    pub(crate) core: Core,
+    pub(crate) master: MasterDescription,
+    pub(crate) epoch: u64,
+    pub(crate) elected: Wall,
+    pub(crate) relays: Relays,
+    /// Cancelled when the leadership ends; every stream and link ends then.
+    pub(crate) ended: CancellationToken,
+}
+
+impl Led {
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.core.snapshot()
+    }
+}
+
+/// Where this master stands.
+#[derive(Clone)]
+pub(crate) enum Standing {
+    /// It does not lead.
+    Following,
+    /// It was elected and reads the registry.
+    Recovering,
+    /// It leads.
+    Leading(Arc<Led>),
+    /// It led and cannot tell whether it still does: reads are answered, nothing else.
+    Suspended(Arc<Led>),
+}
+
+/// Shared by all handlers.
+pub(crate) struct Shell {
+    pub(crate) config: MasterConfig,
+    pub(crate) clock: Clock,
+    pub(crate) started: Wall,
+    pub(crate) standing: watch::Receiver<Standing>,
+    pub(crate) leader: watch::Receiver<Option<LeaderInfo>>,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Why a call cannot be served here.
+pub(crate) enum Elsewhere {
+    /// That master leads.
+    Leader(LeaderInfo),
+    /// Nobody does, as far as is known.
+    Nobody,
+    /// This one was elected and is not ready.
+    Recovering,
+    /// This one has lost its connection to ZooKeeper.
+    Suspended,
+}
+
+impl Shell {
+    /// The leadership, for anything that changes the books.
+    pub(crate) fn leading(&self) -> Result<Arc<Led>, Elsewhere> {
+        match &*self.standing.borrow() {
+            Standing::Leading(led) => Ok(led.clone()),
+            Standing::Suspended(_) => Err(Elsewhere::Suspended),
+            Standing::Recovering => Err(Elsewhere::Recovering),
+            Standing::Following => Err(self.elsewhere()),
+        }
+    }
+
+    /// The leadership, for reading: also while it is suspended.
+    pub(crate) fn reading(&self) -> Result<Arc<Led>, Elsewhere> {
+        match &*self.standing.borrow() {
+            Standing::Leading(led) | Standing::Suspended(led) => Ok(led.clone()),
+            Standing::Recovering => Err(Elsewhere::Recovering),
+            Standing::Following => Err(self.elsewhere()),
+        }
+    }
+
+    fn elsewhere(&self) -> Elsewhere {
+        match &*self.leader.borrow() {
+            Some(leader) => Elsewhere::Leader(leader.clone()),
+            None => Elsewhere::Nobody,
+        }
+    }
+}
+
+impl Elsewhere {
+    /// The answer to an HTTP request for `path_and_query`.
+    pub(crate) fn response(&self, path_and_query: &str) -> HttpResponse {
+        match self {
+            Self::Leader(leader) => redirect(&format!("//{}{path_and_query}", leader.authority())),
+            Self::Nobody | Self::Recovering | Self::Suspended => {
+                text(StatusCode::SERVICE_UNAVAILABLE, self.sentence())
+            }
+        }
+    }
+
+    /// The answer to a gRPC call.
+    pub(crate) fn status(&self) -> tonic::Status {
+        let mut status = tonic::Status::unavailable(self.sentence());
+        if let Self::Leader(leader) = self
+            && let Ok(address) = leader.authority().parse()
+        {
+            status.metadata_mut().insert("leader", address);
+        }
+        status
+    }
+
+    /// What to tell people.
+    pub(crate) fn sentence(&self) -> String {
+        match self {
+            Self::Leader(leader) => format!("the leading master is {}", leader.authority()),
+            Self::Nobody => "No leader elected".to_owned(),
+            Self::Recovering => "Master has not finished recovery".to_owned(),
+            Self::Suspended => {
+                "Master has lost its connection to ZooKeeper; try again in a moment".to_owned()
+            }
+        }
+    }
+}
+
+/// A 307 to `location`.
+pub(crate) fn redirect(location: &str) -> HttpResponse {
+    let mut response = chapada_listener::empty(StatusCode::TEMPORARY_REDIRECT);
+    match HeaderValue::from_str(location) {
+        Ok(location) => {
+            response.headers_mut().insert(LOCATION, location);
+            response
+        }
+        Err(_) => text(StatusCode::BAD_REQUEST, "the path cannot be put into a Location header"),
+    }
+}
