@@ -17,7 +17,12 @@ pub enum Effect {
         record: Record,
     },
     /// Make the container and start the task in it.
-    Launch(Arc<TaskRecord>),
+    Launch {
+        /// The task.
+        task: Arc<TaskRecord>,
+        /// Whose it is.
+        framework: Arc<FrameworkRecord>,
+    },
     /// Send a signal to the processes of a container. One that is gone already is no error.
     Signal {
         /// Which one.
@@ -30,7 +35,7 @@ pub enum Effect {
         /// Which one.
         container: ContainerId,
     },
-    /// No record knows this container: kill what runs in it, then remove every trace, the sandbox included.
+    /// No record knows this container: kill what runs in it, then remove every trace but the sandbox, which ages.
     Destroy {
         /// Which one.
         container: ContainerId,

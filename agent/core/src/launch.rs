@@ -21,7 +21,7 @@ impl Agent {
                 format!("the agent holds {MAX_TASKS} tasks already; acknowledge the updates of ended ones");
             return self.say_dropped(now, &launch.key, Reason::InvalidOffers, message);
         }
-        self.ensure_framework(launch.framework);
+        let framework = self.ensure_framework(launch.framework);
         let record = Arc::new(TaskRecord {
             key: launch.key.clone(),
             executor: launch.executor,
@@ -36,7 +36,7 @@ impl Agent {
             Some(refusal) => self.end(now, &launch.key, Statement::refused(refusal)),
             None => {
                 self.say(now, &launch.key, Statement::executor(TaskState::Starting));
-                self.effects.push(Effect::Launch(record));
+                self.effects.push(Effect::Launch { task: record, framework });
             }
         }
     }
@@ -54,13 +54,14 @@ impl Agent {
     }
 
     /// Writes the framework down unless it stands there as it is.
-    pub(crate) fn ensure_framework(&mut self, record: FrameworkRecord) {
-        if self.frameworks.get(&record.id).is_some_and(|known| *known.record == record) {
-            return;
+    pub(crate) fn ensure_framework(&mut self, record: FrameworkRecord) -> Arc<FrameworkRecord> {
+        if let Some(known) = self.frameworks.get(&record.id).filter(|known| *known.record == record) {
+            return known.record.clone();
         }
         let record = Arc::new(record);
         self.log(Record::Framework(record.clone()));
-        self.note_framework(record);
+        self.note_framework(record.clone());
+        record
     }
 
     pub(crate) fn note_framework(&mut self, record: Arc<FrameworkRecord>) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chapada_model::{AgentId, TaskState};
+use chapada_model::{AgentId, TaskKey, TaskState};
 
 use crate::agent::Agent;
 use crate::phase::TaskPhase;
@@ -37,6 +37,16 @@ pub struct TaskView {
 }
 
 impl Agent {
+    /// What was launched as this task.
+    pub fn task(&self, key: &TaskKey) -> Option<&Arc<TaskRecord>> {
+        self.tasks.get(key).map(|task| &task.record)
+    }
+
+    /// Whether this task may still have processes.
+    pub fn is_live(&self, key: &TaskKey) -> bool {
+        self.tasks.get(key).is_some_and(|task| task.phase.is_live())
+    }
+
     /// A copy of what it holds.
     pub fn view(&self) -> View {
         let tasks = self.tasks.values().map(|task| TaskView {

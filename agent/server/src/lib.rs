@@ -1,2 +1,20 @@
-//! chapada-agent
+//! The agent's shell: it carries out what `chapada-agent-core` decides. It dials the leading master, keeps the log,
+//! starts containers through shims, and serves the agent's own API. Start at [`run`], then `shell.rs`.
 #![forbid(unsafe_code)]
+
+mod clock;
+mod config;
+mod containers;
+mod error;
+mod layout;
+mod link;
+mod log;
+mod machine;
+mod metrics;
+mod outward;
+mod run;
+mod shell;
+
+pub use config::{AgentConfig, DEFAULT_PORT};
+pub use error::AgentError;
+pub use run::run;

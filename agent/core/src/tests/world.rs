@@ -197,8 +197,8 @@ impl World {
                     "records are numbered without a gap"
                 );
             }
-            Effect::Launch(record) => {
-                self.containers.insert(record.container.clone(), FoundState::Dead);
+            Effect::Launch { task, .. } => {
+                self.containers.insert(task.container.clone(), FoundState::Dead);
             }
             Effect::Signal { container, signal } => self.signals.push((container, signal)),
             Effect::Remove { container } | Effect::Destroy { container } => {

@@ -1,0 +1,129 @@
+//! What an operator can set. Flags carry Mesos' names in kebab case.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chapada_listener::{DEFAULT_MAX_BODY, ListenConfig};
+
+/// The port that Mesos' agents listen on.
+pub const DEFAULT_PORT: u16 = 5051;
+
+/// Configuration of an agent.
+#[derive(Clone, Debug, PartialEq, clap::Args, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AgentConfig {
+    /// Where the masters are: `host:port`, several of them, or `zk://h1,h2,h3/path`.
+    #[arg(long, default_value = "127.0.0.1:5050", env = "CHAPADA_MASTER")]
+    pub master: String,
+    /// Address to listen on. Anything but loopback needs credentials or `--insecure`.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub ip: IpAddr,
+    /// Port to listen on; 0 takes a free one. Default: 5051.
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Name under which this agent is reached. Default: the address.
+    #[arg(long)]
+    pub hostname: Option<String>,
+    /// Further names that a request's Host header may carry.
+    #[arg(long, value_delimiter = ',')]
+    pub allowed_hosts: Vec<String>,
+    /// Listen off loopback although anyone who reaches the port may then command this agent.
+    #[arg(long)]
+    pub insecure: bool,
+    /// The agent's log, sandboxes and, unless set apart, what its shims keep. One agent a directory.
+    #[arg(long, default_value = "/var/lib/chapada/agent")]
+    pub work_dir: PathBuf,
+    /// Sockets and exit codes of containers. Default: `runtime` in the work directory.
+    #[arg(long)]
+    pub runtime_dir: Option<PathBuf>,
+    /// What this agent offers, as `cpus:4;mem:8192;disk:10000;ports:[31000-32000]`. What is not named is detected.
+    #[arg(long)]
+    pub resources: Option<String>,
+    /// What frameworks may select this agent by, as `rack:a1;zone:{a,b}`.
+    #[arg(long)]
+    pub attributes: Option<String>,
+    /// Role to which resources are reserved that `--resources` names without one.
+    #[arg(long, default_value = "*")]
+    pub default_role: String,
+    /// Place of this agent's containers in each cgroup hierarchy; no other agent may have the same.
+    /// Default: `chapada/` and a name made of the work directory.
+    #[arg(long)]
+    pub cgroups_root: Option<PathBuf>,
+    /// Whether a task may use no more cpu than it asked for, even when the machine is idle.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    pub cgroups_enable_cfs: bool,
+    /// Whether tasks run as the user that they, or their framework, name. Otherwise as the agent's own.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    pub switch_user: bool,
+    /// How long sandboxes of ended tasks are kept.
+    #[arg(long, default_value = "7d", value_parser = parse_duration)]
+    #[serde(with = "duration_text")]
+    pub gc_delay: Duration,
+    /// The first wait before dialling a master again; later ones double, each drawn between zero and the full wait.
+    #[arg(long, default_value = "200ms", value_parser = parse_duration)]
+    #[serde(with = "duration_text")]
+    pub registration_backoff_factor: Duration,
+}
+
+impl Default for AgentConfig {
+    fn default() -> Self {
+        Self {
+            master: "127.0.0.1:5050".to_owned(),
+            ip: IpAddr::from([127, 0, 0, 1]),
+            port: None,
+            hostname: None,
+            allowed_hosts: Vec::new(),
+            insecure: false,
+            work_dir: PathBuf::from("/var/lib/chapada/agent"),
+            runtime_dir: None,
+            resources: None,
+            attributes: None,
+            default_role: "*".to_owned(),
+            cgroups_root: None,
+            cgroups_enable_cfs: true,
+            switch_user: true,
+            gc_delay: Duration::from_secs(7 * 24 * 60 * 60),
+            registration_backoff_factor: Duration::from_millis(200),
+        }
+    }
+}
+
+impl AgentConfig {
+    /// Where the listener is to be.
+    pub(crate) fn listen(&self) -> ListenConfig {
+        ListenConfig {
+            ip: self.ip,
+            port: self.port,
+            hostname: self.hostname.clone(),
+            allowed_hosts: self.allowed_hosts.clone(),
+            insecure: self.insecure,
+            max_body_bytes: DEFAULT_MAX_BODY,
+        }
+    }
+
+    pub(crate) fn runtime_dir(&self) -> PathBuf {
+        self.runtime_dir.clone().unwrap_or_else(|| self.work_dir.join("runtime"))
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write for example 30s or 7d"))
+}
+
+mod duration_text {
+    //! Durations in files: `30s`, `7d`.
+
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&humantime::format_duration(*value))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(from)?;
+        super::parse_duration(&text).map_err(serde::de::Error::custom)
+    }
+}

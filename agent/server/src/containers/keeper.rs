@@ -1,0 +1,173 @@
+//! One container: started or adopted, listened to, removed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chapada_agent_core::{Event, Exit, ExitCause, Signal};
+use chapada_model::ContainerId;
+use chapada_shim::{ClientError, Event as ShimEvent, ShimClient};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use super::exit::exit_of;
+use super::start::{self, Order};
+use super::{Means, remove};
+
+const SIGTERM: i32 = 15;
+
+/// Looks after one container until its traces are removed, or the agent lets go of it.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    pub(super) means: Arc<Means>,
+    pub(super) container: ContainerId,
+    pub(super) inbox: mpsc::Receiver<Signal>,
+    pub(super) remove: CancellationToken,
+}
+
+/// How listening ended.
+enum Heard {
+    /// The container has ended, and the core knows.
+    End,
+    /// It is to be removed, whatever it does.
+    Remove,
+    /// The agent stops.
+    LetGo,
+}
+
+impl Keeper {
+    pub(super) async fn launch(self, order: Order) {
+        let means = self.means.clone();
+        let permit = means.launching.acquire().await;
+        let starting = self.means.clone();
+        let started = spawn_blocking(move || start::start(&starting, &order)).await;
+        let client = match started {
+            Ok(Ok(client)) => client,
+            Ok(Err(error)) => return self.fail(error.to_string()).await,
+            Err(panic) => return self.fail(format!("starting it failed: {panic}")).await,
+        };
+        drop(permit);
+        self.keep(client).await;
+    }
+
+    pub(super) async fn adopt(self, runtime_dir: PathBuf) {
+        match ShimClient::connect(&runtime_dir) {
+            Ok(client) => self.keep(client).await,
+            Err(error) => self.lost(&error).await,
+        }
+    }
+
+    async fn keep(mut self, client: ShimClient) {
+        match self.listen(client).await {
+            Ok(Heard::End) => self.await_removal().await,
+            Ok(Heard::Remove) => remove::remove(self.means, self.container).await,
+            Ok(Heard::LetGo) => {}
+            Err(error) => self.lost(&error).await,
+        }
+    }
+
+    async fn listen(&mut self, client: ShimClient) -> Result<Heard, ClientError> {
+        let mut client = AsyncFd::register(client).map_err(|error| ClientError::Broken(error.into()))?;
+        loop {
+            while let Some(event) = client.get_mut().poll_event()? {
+                if self.tell(event).await {
+                    return Ok(Heard::End);
+                }
+            }
+            tokio::select! {
+                () = self.remove.cancelled() => return Ok(Heard::Remove),
+                signal = self.inbox.recv() => match signal {
+                    Some(signal) => self.pass_on(signal, client.get_mut()),
+                    None => return Ok(if self.remove.is_cancelled() { Heard::Remove } else { Heard::LetGo }),
+                },
+                ready = client.readable_mut() => match ready {
+                    Ok(mut guard) => guard.clear_ready(),
+                    Err(error) => return Err(ClientError::Broken(error)),
+                },
+            }
+        }
+    }
+
+    /// Passes an event on; `true` after the last.
+    async fn tell(&self, event: ShimEvent) -> bool {
+        let container = self.container.clone();
+        match event {
+            ShimEvent::Starting => false,
+            ShimEvent::Started { pid, .. } => {
+                let pid = u32::try_from(pid).unwrap_or_default();
+                self.send(Event::ContainerStarted { container, pid }).await;
+                false
+            }
+            ShimEvent::Exited { report } => {
+                let event = Event::ContainerExited { container, exit: exit_of(&report) };
+                self.send(event).await;
+                true
+            }
+            ShimEvent::Refused { message, .. } => {
+                tracing::warn!(container_id = %container, message, "the shim refused a request");
+                false
+            }
+        }
+    }
+
+    fn pass_on(&self, signal: Signal, client: &mut ShimClient) {
+        let sent = match signal {
+            Signal::Terminate => client.kill(SIGTERM),
+            Signal::Kill => client.destroy(),
+        };
+        if let Err(error) = sent {
+            tracing::warn!(container_id = %self.container, %error, "the shim took no signal");
+            if signal == Signal::Kill {
+                self.kill_group();
+            }
+        }
+    }
+
+    /// Kills without the shim's help. What it does not reach now it will at the next repetition.
+    fn kill_group(&self) {
+        let group = self.means.launcher.cgroups().group(self.container.as_str());
+        if let Err(error) = group.kill() {
+            tracing::error!(container_id = %self.container, %error, "cannot kill the container");
+        }
+    }
+
+    async fn fail(self, message: String) {
+        let container = self.container.clone();
+        tracing::warn!(container_id = %container, message, "cannot start the container");
+        self.send(Event::LaunchFailed { container, message }).await;
+        self.await_removal().await;
+    }
+
+    /// The shim does not speak any more: what it wrote down counts, and if there is nothing, nobody knows.
+    async fn lost(self, error: &ClientError) {
+        let (means, container) = (self.means.clone(), self.container.clone());
+        let exit = spawn_blocking(move || remove::settle(&means, &container)).await.ok().flatten();
+        let exit = exit.unwrap_or_else(|| {
+            tracing::error!(container_id = %self.container, %error, "the shim was killed");
+            let message = "the container's shim was killed, and the container with it".to_owned();
+            Exit { cause: ExitCause::Unknown { message }, memory: None }
+        });
+        self.send(Event::ContainerExited { container: self.container.clone(), exit }).await;
+        self.await_removal().await;
+    }
+
+    async fn await_removal(mut self) {
+        loop {
+            tokio::select! {
+                () = self.remove.cancelled() => break,
+                signal = self.inbox.recv() => if signal.is_none() { break },
+            }
+        }
+        if self.remove.is_cancelled() {
+            remove::remove(self.means, self.container).await;
+        }
+    }
+
+    async fn send(&self, event: Event) {
+        // The loop is gone only when the agent stops, and finds all of this again.
+        if self.means.events.send(event).await.is_err() {
+            tracing::debug!(container_id = %self.container, "the agent has stopped");
+        }
+    }
+}

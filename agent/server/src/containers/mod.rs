@@ -1,0 +1,138 @@
+//! The containers of this agent. Each has a keeper: a small task that starts it, hears its shim, passes signals on and
+//! removes its traces when told to.
+
+mod description;
+mod environment;
+mod exit;
+mod keeper;
+mod limits;
+mod remove;
+mod start;
+
+pub(crate) use description::refuse_unsupported;
+pub(crate) use exit::found_of;
+pub(crate) use remove::remove_orphan_groups;
+pub(crate) use start::Order;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chapada_agent_core::{Event, Signal};
+use chapada_model::ContainerId;
+use chapada_shim::{Launcher, RecoveredContainer};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::layout::Layout;
+use keeper::Keeper;
+
+/// Containers in the making at once. Making one is mostly kernel work under locks that all containers share; more at
+/// once only takes the processors from those that run.
+const LAUNCHING: usize = 8;
+/// Containers being removed at once: enough to keep up with launches, few enough to leave blocking threads alone.
+const REMOVING: usize = 4;
+/// What a keeper may be told before it listens; a repeated signal that finds this full is repeated again by the core.
+const REQUESTS: usize = 8;
+
+/// What all keepers share.
+#[derive(Debug)]
+pub(crate) struct Means {
+    pub(crate) launcher: Launcher,
+    pub(crate) runtime_dir: PathBuf,
+    pub(crate) layout: Layout,
+    pub(crate) settings: Settings,
+    pub(crate) events: mpsc::Sender<Event>,
+    launching: Semaphore,
+    removing: Semaphore,
+}
+
+/// What an operator decided about containers.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Quota as well as shares.
+    pub(crate) enforce_cpu: bool,
+    /// Run tasks as the user they name.
+    pub(crate) switch_user: bool,
+    /// `ip:port` of the agent's API.
+    pub(crate) endpoint: String,
+    /// Name of this machine in the cluster.
+    pub(crate) hostname: String,
+}
+
+impl Means {
+    pub(crate) fn new(
+        launcher: Launcher,
+        runtime_dir: PathBuf,
+        layout: Layout,
+        settings: Settings,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        let (launching, removing) = (Semaphore::new(LAUNCHING), Semaphore::new(REMOVING));
+        Self { launcher, runtime_dir, layout, settings, events, launching, removing }
+    }
+}
+
+#[derive(Debug)]
+struct KeeperHandle {
+    requests: mpsc::Sender<Signal>,
+    remove: CancellationToken,
+}
+
+/// Every container that has a keeper.
+#[derive(Debug)]
+pub(crate) struct Containers {
+    means: Arc<Means>,
+    keepers: HashMap<ContainerId, KeeperHandle>,
+    tracker: TaskTracker,
+}
+
+impl Containers {
+    pub(crate) fn new(means: Arc<Means>) -> Self {
+        Self { means, keepers: HashMap::new(), tracker: TaskTracker::new() }
+    }
+
+    /// Makes a container and starts the task in it; what comes of it comes as an event.
+    pub(crate) fn launch(&mut self, order: Order) {
+        let keeper = self.keeper(order.task.container.clone());
+        self.tracker.spawn(keeper.launch(order));
+    }
+
+    /// Listens to a container of an earlier process.
+    pub(crate) fn adopt(&mut self, container: ContainerId, found: &RecoveredContainer) {
+        let keeper = self.keeper(container);
+        self.tracker.spawn(keeper.adopt(found.runtime_dir.clone()));
+    }
+
+    pub(crate) fn signal(&self, container: &ContainerId, signal: Signal) {
+        let Some(keeper) = self.keepers.get(container) else { return };
+        if keeper.requests.try_send(signal).is_err() {
+            tracing::warn!(container_id = %container, ?signal, "the container's keeper does not listen");
+        }
+    }
+
+    /// Removes every trace but the sandbox; what runs in the container is killed.
+    pub(crate) fn remove(&mut self, container: ContainerId) {
+        match self.keepers.remove(&container) {
+            Some(keeper) => keeper.remove.cancel(),
+            None => {
+                self.tracker.spawn(remove::remove(self.means.clone(), container));
+            }
+        }
+    }
+
+    /// Lets go of all containers, which go on without us. Ends when removals in progress have.
+    pub(crate) async fn let_go(self) {
+        drop(self.keepers);
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
+    fn keeper(&mut self, container: ContainerId) -> Keeper {
+        let (requests, inbox) = mpsc::channel(REQUESTS);
+        let remove = CancellationToken::new();
+        self.keepers.insert(container.clone(), KeeperHandle { requests, remove: remove.clone() });
+        Keeper { means: self.means.clone(), container, inbox, remove }
+    }
+}

@@ -1,0 +1,69 @@
+//! Removing what a container leaves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chapada_agent_core::Exit;
+use chapada_model::ContainerId;
+use chapada_shim::{RecoveredState, cleanup};
+use tokio::task::spawn_blocking;
+
+use super::Means;
+use super::exit::exit_of;
+
+/// Removal is tried so often; what still resists is found again at the next start.
+const ATTEMPTS: u32 = 8;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Kills what still runs and removes cgroups and runtime directory.
+pub(super) async fn remove(means: Arc<Means>, container: ContainerId) {
+    let Ok(_permit) = means.removing.acquire().await else { return };
+    let mut pause = FIRST_PAUSE;
+    for attempt in 1..=ATTEMPTS {
+        let (shared, id) = (means.clone(), container.clone());
+        let removed =
+            spawn_blocking(move || cleanup(shared.launcher.cgroups(), &shared.runtime_dir, id.as_str()))
+                .await;
+        match removed {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => {
+                tracing::warn!(container_id = %container, %error, attempt, "cannot remove the container")
+            }
+            Err(error) => tracing::error!(container_id = %container, %error, "removing the container failed"),
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+    tracing::error!(container_id = %container, "the container stays until the agent is restarted");
+}
+
+/// After a shim fell silent: kills what is left of its container, and reads what it may have written. Blocks.
+pub(super) fn settle(means: &Means, container: &ContainerId) -> Option<Exit> {
+    let group = means.launcher.cgroups().group(container.as_str());
+    if let Err(error) = group.kill() {
+        tracing::error!(container_id = %container, %error, "cannot kill the container");
+    }
+    let found = chapada_shim::recover(&means.runtime_dir).ok()?;
+    let found = found.into_iter().find(|found| found.id == container.as_str())?;
+    match found.state {
+        RecoveredState::Exited(report) => Some(exit_of(&report)),
+        RecoveredState::Running { .. } | RecoveredState::Dead => None,
+    }
+}
+
+/// Removes cgroups without a runtime directory: an agent that died in the middle of a removal left them. Blocks.
+pub(crate) fn remove_orphan_groups(means: &Means, known: &[String]) {
+    let cgroups = means.launcher.cgroups();
+    let groups = match cgroups.containers() {
+        Ok(groups) => groups,
+        Err(error) => return tracing::error!(%error, "cannot list the cgroups of before"),
+    };
+    for group in groups.iter().filter(|group| !known.contains(group)) {
+        match cleanup(cgroups, &means.runtime_dir, group) {
+            Ok(()) => tracing::info!(container_id = group, "removed a cgroup that nobody owned"),
+            Err(error) => {
+                tracing::error!(container_id = group, %error, "cannot remove a cgroup that nobody owns")
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! From the master's messages to the core's commands. A message that makes no sense is refused, and the link lives on.
+
+use std::time::Duration;
+
+use chapada_agent_core::{Command, FrameworkRecord, TaskLaunch};
+use chapada_model::{
+    FrameworkCapability, FrameworkDescription, KillPolicy, Payload, TaskDescription, TaskKey, UpdateUuid,
+};
+use chapada_wire::link::{self, to_agent};
+use chapada_wire::v1;
+use prost::Message;
+
+use crate::containers::refuse_unsupported;
+
+/// Source: Mesos' `DEFAULT_EXECUTOR_SHUTDOWN_GRACE_PERIOD` of the command executor.
+const KILL_GRACE: Duration = Duration::from_secs(3);
+
+/// What a message of the master is.
+pub(super) enum Inward {
+    /// For the core.
+    Command(Command),
+    /// A heartbeat, which only shows that the master lives.
+    Nothing,
+    /// The agent is not admitted; the link ends.
+    Refused(link::Refused),
+    /// A file is wanted.
+    OpenRelay(link::OpenRelay),
+}
+
+/// Reads a message.
+///
+/// # Errors
+/// A sentence that names the field.
+pub(super) fn read(message: to_agent::Message) -> Result<Inward, String> {
+    let command = match message {
+        to_agent::Message::Welcome(welcome) => Command::Welcome {
+            agent: welcome.agent_id.parse().map_err(|e| format!("welcome.agent_id: {e}"))?,
+        },
+        to_agent::Message::Refused(refused) if refused.reason() == link::refused::Reason::Gone => {
+            Command::Gone
+        }
+        to_agent::Message::Refused(refused) => return Ok(Inward::Refused(refused)),
+        to_agent::Message::Launch(launch) => Command::Launch(Box::new(read_launch(launch)?)),
+        to_agent::Message::Kill(kill) => Command::Kill {
+            task: key(&kill.framework_id, &kill.task_id)?,
+            grace: grace(kill.kill_policy.as_ref())?,
+        },
+        to_agent::Message::Acknowledge(acknowledge) => Command::Acknowledge {
+            task: key(&acknowledge.framework_id, &acknowledge.task_id)?,
+            uuid: UpdateUuid::from_slice(&acknowledge.uuid).ok_or("acknowledge.uuid must have 16 bytes")?,
+        },
+        to_agent::Message::ExecutorMessage(message) => Command::ExecutorMessage {
+            framework: id("framework_id", &message.framework_id)?,
+            executor: id("executor_id", &message.executor_id)?,
+        },
+        to_agent::Message::ShutdownExecutor(shutdown) => Command::ShutdownExecutor {
+            framework: id("framework_id", &shutdown.framework_id)?,
+            executor: id("executor_id", &shutdown.executor_id)?,
+        },
+        to_agent::Message::ShutdownFramework(shutdown) => {
+            Command::ShutdownFramework { framework: id("framework_id", &shutdown.framework_id)? }
+        }
+        to_agent::Message::UpdateFramework(update) => {
+            let info = update.framework.ok_or("update_framework.framework is missing")?;
+            Command::UpdateFramework(framework(&info)?)
+        }
+        to_agent::Message::OpenRelay(relay) => return Ok(Inward::OpenRelay(relay)),
+        to_agent::Message::Heartbeat(_) => return Ok(Inward::Nothing),
+    };
+    Ok(Inward::Command(command))
+}
+
+fn read_launch(launch: link::Launch) -> Result<TaskLaunch, String> {
+    let framework = framework(&launch.framework.ok_or("launch.framework is missing")?)?;
+    let info = launch.task.ok_or("launch.task is missing")?;
+    let task = TaskDescription::try_from(&info).map_err(|error| format!("launch.task: {error}"))?;
+    Ok(TaskLaunch {
+        key: TaskKey { framework: framework.id.clone(), task: task.id },
+        framework,
+        executor: task.executor.map(|executor| executor.id),
+        kill_grace: grace(info.kill_policy.as_ref())?.unwrap_or(KILL_GRACE),
+        refusal: refuse_unsupported(&info),
+        info: payload(&info),
+    })
+}
+
+fn framework(info: &v1::FrameworkInfo) -> Result<FrameworkRecord, String> {
+    let described = FrameworkDescription::try_from(info).map_err(|error| format!("framework: {error}"))?;
+    Ok(FrameworkRecord {
+        knows_killing: described.can(FrameworkCapability::TaskKillingState),
+        partition_aware: described.is_partition_aware(),
+        id: described.id.ok_or("framework.id is missing")?,
+        info: payload(info),
+    })
+}
+
+fn payload(message: &impl Message) -> Payload {
+    message.encode_to_vec().into()
+}
+
+fn grace(policy: Option<&v1::KillPolicy>) -> Result<Option<Duration>, String> {
+    let Some(policy) = policy else { return Ok(None) };
+    let policy = KillPolicy::try_from(policy).map_err(|error| error.to_string())?;
+    Ok(policy.grace_period)
+}
+
+fn key(framework: &str, task: &str) -> Result<TaskKey, String> {
+    Ok(TaskKey { framework: id("framework_id", framework)?, task: id("task_id", task)? })
+}
+
+fn id<T: std::str::FromStr<Err = chapada_model::InvalidId>>(field: &str, text: &str) -> Result<T, String> {
+    text.parse().map_err(|error| format!("{field}: {error}"))
+}

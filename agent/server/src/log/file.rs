@@ -1,0 +1,143 @@
+//! The log's file: opened, read back, appended to, replaced by a shorter one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use chapada_agent_core::Record;
+
+use super::{LogError, frame, record};
+
+const MAGIC: [u8; 8] = *b"CHPDALOG";
+/// Format of the file. Raise it when a record changes its meaning.
+const VERSION: u32 = 1;
+const HEADER: u64 = 12;
+
+/// An open log, positioned at its end.
+#[derive(Debug)]
+pub(crate) struct LogFile {
+    path: PathBuf,
+    file: File,
+    /// Everything up to here is sound and on disk.
+    length: u64,
+    frames: u32,
+}
+
+impl LogFile {
+    /// Opens or makes the log and reads it back, oldest record first. A torn end, which is what a crash in the middle
+    /// of a write leaves, is cut off.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Vec<Record>), LogError> {
+        let mut options = OpenOptions::new();
+        let opened = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+        let mut file = opened.map_err(LogError::io("open", path))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(LogError::io("read", path))?;
+        let mut log = Self { path: path.to_owned(), file, length: 0, frames: 0 };
+        if (bytes.len() as u64) < HEADER && MAGIC.starts_with(&bytes[..bytes.len().min(MAGIC.len())]) {
+            log.begin()?;
+            return Ok((log, Vec::new()));
+        }
+        log.check_header(&bytes)?;
+        let records = log.read_frames(&bytes)?;
+        Ok((log, records))
+    }
+
+    /// Appends one frame with these encoded records and waits until it is on disk.
+    pub(crate) fn append(&mut self, body: &[u8]) -> Result<(), LogError> {
+        let mut bytes = Vec::with_capacity(body.len() + frame::HEADER);
+        frame::write(&mut bytes, self.frames + 1, body);
+        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
+        if let Err(source) = written {
+            // What a half-written frame left must not stand before the next one.
+            self.file.set_len(self.length).map_err(LogError::io("shorten", &self.path))?;
+            self.seek_end()?;
+            return Err(LogError::Io { operation: "write", path: self.path.clone(), source });
+        }
+        self.length += bytes.len() as u64;
+        self.frames += 1;
+        Ok(())
+    }
+
+    /// Replaces the log by one that holds these records alone, whole or not at all.
+    pub(crate) fn replace(&mut self, bodies: &[Vec<u8>]) -> Result<(), LogError> {
+        let beside = self.path.with_extension("log.new");
+        let mut options = OpenOptions::new();
+        let opened = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&beside);
+        let file = opened.map_err(LogError::io("create", &beside))?;
+        let mut fresh = Self { path: beside.clone(), file, length: 0, frames: 0 };
+        fresh.begin()?;
+        bodies.iter().try_for_each(|body| fresh.append(body))?;
+        fs::rename(&beside, &self.path).map_err(LogError::io("replace", &self.path))?;
+        fresh.path = self.path.clone();
+        fresh.sync_directory()?;
+        *self = fresh;
+        Ok(())
+    }
+
+    /// Bytes on disk.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn begin(&mut self) -> Result<(), LogError> {
+        let mut header = MAGIC.to_vec();
+        header.extend_from_slice(&VERSION.to_le_bytes());
+        self.file.set_len(0).map_err(LogError::io("empty", &self.path))?;
+        self.file.seek(SeekFrom::Start(0)).map_err(LogError::io("seek in", &self.path))?;
+        let written = self.file.write_all(&header).and_then(|()| self.file.sync_data());
+        written.map_err(LogError::io("write", &self.path))?;
+        self.length = HEADER;
+        self.sync_directory()
+    }
+
+    fn sync_directory(&self) -> Result<(), LogError> {
+        let Some(directory) = self.path.parent() else { return Ok(()) };
+        let synced = File::open(directory).and_then(|directory| directory.sync_all());
+        synced.map_err(LogError::io("sync", directory))
+    }
+
+    fn check_header(&self, bytes: &[u8]) -> Result<(), LogError> {
+        let header = bytes.get(..HEADER as usize).filter(|header| header[..8] == MAGIC);
+        let Some(header) = header else { return Err(LogError::NotALog(self.path.clone())) };
+        let version = u32::from_le_bytes(header[8..12].try_into().expect("four bytes"));
+        if version > VERSION {
+            return Err(LogError::Newer { path: self.path.clone(), version, known: VERSION });
+        }
+        Ok(())
+    }
+
+    fn read_frames(&mut self, bytes: &[u8]) -> Result<Vec<Record>, LogError> {
+        let mut records = Vec::new();
+        let mut at = HEADER as usize;
+        while at < bytes.len() {
+            match frame::read(&bytes[at..]) {
+                Some((number, body)) if number == self.frames + 1 => {
+                    let unreadable = || LogError::Unreadable { path: self.path.clone(), offset: at as u64 };
+                    records.extend(record::decode_all(body).ok_or_else(unreadable)?);
+                    at += frame::HEADER + body.len();
+                    self.frames = number;
+                }
+                Some(_) => return Err(self.corrupt(at)),
+                None if frame::any_after(&bytes[at..], self.frames + 1) => return Err(self.corrupt(at)),
+                None => {
+                    tracing::warn!(path = %self.path.display(), offset = at, "cut off a write that a crash interrupted");
+                    break;
+                }
+            }
+        }
+        self.length = at as u64;
+        self.file.set_len(self.length).map_err(LogError::io("shorten", &self.path))?;
+        self.seek_end()?;
+        Ok(records)
+    }
+
+    fn corrupt(&self, at: usize) -> LogError {
+        LogError::Corrupt { path: self.path.clone(), offset: at as u64 }
+    }
+
+    fn seek_end(&mut self) -> Result<(), LogError> {
+        let sought = self.file.seek(SeekFrom::Start(self.length));
+        sought.map(drop).map_err(LogError::io("seek in", &self.path))
+    }
+}

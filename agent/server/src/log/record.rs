@@ -1,0 +1,265 @@
+//! Records as bytes: protobuf messages of our own, so that a field can be added without a new format. What an older
+//! version would have to guess gets a new kind, which it refuses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chapada_agent_core::{FrameworkRecord, MemoryExceeded, Record, TaskRecord, Update};
+use chapada_model::{ExecutorId, Reason, Source, TaskKey, TaskState, UpdateUuid, Wall};
+use prost::Message;
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Frame {
+    #[prost(message, repeated, tag = "1")]
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Entry {
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    kind: Option<Kind>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+enum Kind {
+    #[prost(string, tag = "1")]
+    Boot(String),
+    #[prost(uint64, tag = "2")]
+    Epoch(u64),
+    /// Empty: none.
+    #[prost(string, tag = "3")]
+    Agent(String),
+    #[prost(message, tag = "4")]
+    Framework(FrameworkEntry),
+    #[prost(string, tag = "5")]
+    FrameworkShutdown(String),
+    #[prost(string, tag = "6")]
+    FrameworkForgotten(String),
+    #[prost(message, tag = "7")]
+    Task(TaskEntry),
+    #[prost(message, tag = "8")]
+    Kill(KillEntry),
+    #[prost(message, tag = "9")]
+    Update(UpdateEntry),
+    #[prost(message, tag = "10")]
+    Acknowledged(AcknowledgedEntry),
+    #[prost(message, tag = "11")]
+    TaskForgotten(KeyEntry),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct KeyEntry {
+    #[prost(string, tag = "1")]
+    framework: String,
+    #[prost(string, tag = "2")]
+    task: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct FrameworkEntry {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(bool, tag = "2")]
+    knows_killing: bool,
+    #[prost(bool, tag = "3")]
+    partition_aware: bool,
+    #[prost(bytes = "vec", tag = "4")]
+    info: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct TaskEntry {
+    #[prost(message, optional, tag = "1")]
+    key: Option<KeyEntry>,
+    #[prost(string, optional, tag = "2")]
+    executor: Option<String>,
+    #[prost(string, tag = "3")]
+    container: String,
+    #[prost(uint64, tag = "4")]
+    kill_grace_ns: u64,
+    #[prost(uint64, tag = "5")]
+    launched_ns: u64,
+    #[prost(bytes = "vec", tag = "6")]
+    info: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct KillEntry {
+    #[prost(message, optional, tag = "1")]
+    key: Option<KeyEntry>,
+    #[prost(uint64, tag = "2")]
+    grace_ns: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct UpdateEntry {
+    #[prost(message, optional, tag = "1")]
+    key: Option<KeyEntry>,
+    #[prost(bytes = "vec", tag = "2")]
+    uuid: Vec<u8>,
+    #[prost(int32, tag = "3")]
+    state: i32,
+    #[prost(int32, tag = "4")]
+    source: i32,
+    #[prost(int32, optional, tag = "5")]
+    reason: Option<i32>,
+    #[prost(string, tag = "6")]
+    message: String,
+    #[prost(uint64, tag = "7")]
+    at_ns: u64,
+    #[prost(uint32, optional, tag = "8")]
+    pid: Option<u32>,
+    #[prost(message, optional, tag = "9")]
+    memory: Option<MemoryEntry>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct MemoryEntry {
+    #[prost(uint64, tag = "1")]
+    limit_bytes: u64,
+    #[prost(uint64, tag = "2")]
+    peak_bytes: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct AcknowledgedEntry {
+    #[prost(message, optional, tag = "1")]
+    key: Option<KeyEntry>,
+    #[prost(bytes = "vec", tag = "2")]
+    uuid: Vec<u8>,
+}
+
+/// Appends a record to the body of a frame.
+pub(super) fn encode(record: &Record, body: &mut Vec<u8>) {
+    let frame = Frame { entries: vec![Entry { kind: Some(kind_of(record)) }] };
+    body.reserve(frame.encoded_len());
+    // Frames of one entry each, one after the other, are a frame of all of them.
+    body.extend_from_slice(&frame.encode_to_vec());
+}
+
+/// The records of a frame's body; `None` when one of them is unknown or makes no sense.
+pub(super) fn decode_all(body: &[u8]) -> Option<Vec<Record>> {
+    let frame = Frame::decode(body).ok()?;
+    frame.entries.into_iter().map(|entry| entry.kind.and_then(record_of)).collect()
+}
+
+fn kind_of(record: &Record) -> Kind {
+    match record {
+        Record::Boot { boot_id } => Kind::Boot(boot_id.clone()),
+        Record::Epoch(epoch) => Kind::Epoch(*epoch),
+        Record::Agent(id) => Kind::Agent(id.as_ref().map(ToString::to_string).unwrap_or_default()),
+        Record::Framework(framework) => Kind::Framework(FrameworkEntry {
+            id: framework.id.to_string(),
+            knows_killing: framework.knows_killing,
+            partition_aware: framework.partition_aware,
+            info: framework.info.as_bytes().to_vec(),
+        }),
+        Record::FrameworkShutdown(id) => Kind::FrameworkShutdown(id.to_string()),
+        Record::FrameworkForgotten(id) => Kind::FrameworkForgotten(id.to_string()),
+        Record::Task(task) => Kind::Task(TaskEntry {
+            key: Some(key_entry(&task.key)),
+            executor: task.executor.as_ref().map(ToString::to_string),
+            container: task.container.to_string(),
+            kill_grace_ns: nanos(task.kill_grace),
+            launched_ns: task.launched.0,
+            info: task.info.as_bytes().to_vec(),
+        }),
+        Record::Kill { task, grace } => {
+            Kind::Kill(KillEntry { key: Some(key_entry(task)), grace_ns: nanos(*grace) })
+        }
+        Record::Update { task, update } => Kind::Update(update_entry(task, update)),
+        Record::Acknowledged { task, uuid } => {
+            Kind::Acknowledged(AcknowledgedEntry { key: Some(key_entry(task)), uuid: uuid.0.to_vec() })
+        }
+        Record::TaskForgotten(key) => Kind::TaskForgotten(key_entry(key)),
+    }
+}
+
+fn record_of(kind: Kind) -> Option<Record> {
+    Some(match kind {
+        Kind::Boot(boot_id) => Record::Boot { boot_id },
+        Kind::Epoch(epoch) => Record::Epoch(epoch),
+        Kind::Agent(id) if id.is_empty() => Record::Agent(None),
+        Kind::Agent(id) => Record::Agent(Some(id.parse().ok()?)),
+        Kind::Framework(entry) => Record::Framework(Arc::new(FrameworkRecord {
+            id: entry.id.parse().ok()?,
+            knows_killing: entry.knows_killing,
+            partition_aware: entry.partition_aware,
+            info: entry.info.into(),
+        })),
+        Kind::FrameworkShutdown(id) => Record::FrameworkShutdown(id.parse().ok()?),
+        Kind::FrameworkForgotten(id) => Record::FrameworkForgotten(id.parse().ok()?),
+        Kind::Task(entry) => Record::Task(Arc::new(TaskRecord {
+            key: key_of(entry.key)?,
+            executor: executor_of(entry.executor)?,
+            container: entry.container.parse().ok()?,
+            kill_grace: Duration::from_nanos(entry.kill_grace_ns),
+            launched: Wall(entry.launched_ns),
+            info: entry.info.into(),
+        })),
+        Kind::Kill(entry) => {
+            Record::Kill { task: key_of(entry.key)?, grace: Duration::from_nanos(entry.grace_ns) }
+        }
+        Kind::Update(entry) => update_of(entry)?,
+        Kind::Acknowledged(entry) => {
+            Record::Acknowledged { task: key_of(entry.key)?, uuid: UpdateUuid::from_slice(&entry.uuid)? }
+        }
+        Kind::TaskForgotten(entry) => Record::TaskForgotten(key_of(Some(entry))?),
+    })
+}
+
+fn update_entry(task: &TaskKey, update: &Update) -> UpdateEntry {
+    UpdateEntry {
+        key: Some(key_entry(task)),
+        uuid: update.uuid.0.to_vec(),
+        state: update.state.number(),
+        source: update.source.number(),
+        reason: update.reason.map(Reason::number),
+        message: update.message.clone(),
+        at_ns: update.at.0,
+        pid: update.pid,
+        memory: update
+            .memory
+            .map(|memory| MemoryEntry { limit_bytes: memory.limit_bytes, peak_bytes: memory.peak_bytes }),
+    }
+}
+
+fn update_of(entry: UpdateEntry) -> Option<Record> {
+    let reason = match entry.reason {
+        Some(number) => Some(Reason::try_from(number).ok()?),
+        None => None,
+    };
+    let update = Update {
+        uuid: UpdateUuid::from_slice(&entry.uuid)?,
+        state: TaskState::try_from(entry.state).ok()?,
+        source: Source::try_from(entry.source).ok()?,
+        reason,
+        message: entry.message,
+        at: Wall(entry.at_ns),
+        pid: entry.pid,
+        memory: entry
+            .memory
+            .map(|memory| MemoryExceeded { limit_bytes: memory.limit_bytes, peak_bytes: memory.peak_bytes }),
+    };
+    Some(Record::Update { task: key_of(entry.key)?, update: Arc::new(update) })
+}
+
+fn key_entry(key: &TaskKey) -> KeyEntry {
+    KeyEntry { framework: key.framework.to_string(), task: key.task.to_string() }
+}
+
+fn key_of(entry: Option<KeyEntry>) -> Option<TaskKey> {
+    let entry = entry?;
+    Some(TaskKey { framework: entry.framework.parse().ok()?, task: entry.task.parse().ok()? })
+}
+
+fn executor_of(text: Option<String>) -> Option<Option<ExecutorId>> {
+    match text {
+        None => Some(None),
+        Some(text) => text.parse().ok().map(Some),
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,92 @@
+//! What this machine has, and which boot it is in.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use chapada_model::{Milli, Range, Ranges, Reservation, Resource, ResourceValue, Resources, Role};
+
+use crate::error::AgentError;
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+const KIB_PER_MIB: u64 = 1024;
+const BYTES_PER_MIB: u64 = 1024 * 1024;
+/// What is kept back of memory and disk for the machine itself, as Mesos does: a gigabyte and five of them, or half
+/// when there is less than twice that.
+const MEM_KEPT_MIB: u64 = 1024;
+const DISK_KEPT_MIB: u64 = 5 * 1024;
+/// Source: Mesos' `DEFAULT_PORTS`.
+const PORTS: (u64, u64) = (31_000, 32_000);
+
+/// The kernel's boot id.
+pub(crate) fn boot_id() -> Result<String, AgentError> {
+    let text = fs::read_to_string(BOOT_ID).map_err(machine("the boot id"))?;
+    Ok(text.trim().to_owned())
+}
+
+/// What the operator names, and of the rest what the machine has.
+pub(crate) fn resources(named: Option<&str>, role: &str, work_dir: &Path) -> Result<Resources, AgentError> {
+    let named: Resources =
+        named.unwrap_or_default().parse().map_err(|error| AgentError::flag("resources", chain(&error)))?;
+    let mut all: Vec<Resource> = named.iter().cloned().collect();
+    for (name, detect) in DETECTED {
+        if !named.iter().any(|resource| &*resource.name == *name) {
+            all.push(Resource::new(*name, detect(work_dir)?));
+        }
+    }
+    let role = Role::new(role).map_err(|error| AgentError::flag("default-role", error))?;
+    if !role.is_star() {
+        for resource in all.iter_mut().filter(|resource| resource.reservations.is_empty()) {
+            resource.reservations.push(Reservation::fixed(role.clone()));
+        }
+    }
+    Resources::from_list(all).map_err(|error| AgentError::flag("resources", error))
+}
+
+type Detect = fn(&Path) -> Result<ResourceValue, AgentError>;
+
+const DETECTED: &[(&str, Detect)] = &[("cpus", cpus), ("mem", memory), ("disk", disk), ("ports", ports)];
+
+fn cpus(_: &Path) -> Result<ResourceValue, AgentError> {
+    let count = std::thread::available_parallelism().map_err(machine("the number of processors"))?;
+    Ok(ResourceValue::Scalar(Milli::whole(count.get() as u64)))
+}
+
+fn memory(_: &Path) -> Result<ResourceValue, AgentError> {
+    let text = fs::read_to_string("/proc/meminfo").map_err(machine("the memory"))?;
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let total = total.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    let total = total.ok_or_else(|| machine("the memory")(io::ErrorKind::InvalidData.into()))?;
+    Ok(ResourceValue::Scalar(Milli::whole(kept_back(total / KIB_PER_MIB, MEM_KEPT_MIB))))
+}
+
+fn disk(work_dir: &Path) -> Result<ResourceValue, AgentError> {
+    let of = rustix::fs::statvfs(work_dir).map_err(|error| machine("the disk")(error.into()))?;
+    let total = u128::from(of.f_blocks) * u128::from(of.f_frsize) / u128::from(BYTES_PER_MIB);
+    let total = u64::try_from(total).unwrap_or(u64::MAX);
+    Ok(ResourceValue::Scalar(Milli::whole(kept_back(total, DISK_KEPT_MIB))))
+}
+
+fn ports(_: &Path) -> Result<ResourceValue, AgentError> {
+    Ok(ResourceValue::Ranges(Ranges::new([Range { begin: PORTS.0, end: PORTS.1 }])))
+}
+
+fn kept_back(total: u64, kept: u64) -> u64 {
+    if total >= kept * 2 { total - kept } else { total / 2 }
+}
+
+fn machine(what: &'static str) -> impl FnOnce(io::Error) -> AgentError {
+    move |source| AgentError::Machine { what, source }
+}
+
+/// An error and what it comes from, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

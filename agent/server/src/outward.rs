@@ -1,0 +1,83 @@
+//! From the core's words to the wire's.
+
+use chapada_agent_core::{FrameworkRecord, HeldTask, MemoryExceeded, TaskRecord, Update};
+use chapada_model::{AgentId, Milli, Reason, Resource};
+use chapada_wire::convert::{ReservationFormat, resource_to_wire};
+use chapada_wire::{link, v1};
+use prost::Message;
+
+use crate::layout::executor_of;
+
+const MIB: u64 = 1024 * 1024;
+
+/// What of the agent itself stands in every status.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) agent: AgentId,
+    /// The address that tasks on the host's network have.
+    pub(crate) ip: String,
+}
+
+/// A status, as frameworks get it.
+pub(crate) fn status(task: &TaskRecord, update: &Update, identity: &Identity) -> v1::TaskStatus {
+    v1::TaskStatus {
+        uuid: Some(update.uuid.0.to_vec()),
+        container_status: Some(container_status(task, update, identity)),
+        executor_id: Some(v1::ExecutorId { value: Some(executor_of(task).to_string()) }),
+        ..bare_status(task.key.task.as_str(), update, identity)
+    }
+}
+
+/// A status of a task that is not held.
+pub(crate) fn bare_status(task: &str, update: &Update, identity: &Identity) -> v1::TaskStatus {
+    v1::TaskStatus {
+        task_id: Some(v1::TaskId { value: Some(task.to_owned()) }),
+        state: Some(update.state.number()),
+        message: (!update.message.is_empty()).then(|| update.message.clone()),
+        source: Some(update.source.number()),
+        reason: update.reason.map(Reason::number),
+        agent_id: Some(v1::AgentId { value: Some(identity.agent.to_string()) }),
+        timestamp: Some(update.at.as_secs_f64()),
+        uuid: Some(update.uuid.0.to_vec()),
+        limitation: update.memory.map(limitation),
+        ..v1::TaskStatus::default()
+    }
+}
+
+fn container_status(task: &TaskRecord, update: &Update, identity: &Identity) -> v1::ContainerStatus {
+    let protocol = if identity.ip.contains(':') {
+        v1::network_info::Protocol::IPv6
+    } else {
+        v1::network_info::Protocol::IPv4
+    };
+    let address = v1::network_info::IpAddress {
+        protocol: Some(protocol as i32),
+        ip_address: Some(identity.ip.clone()),
+    };
+    v1::ContainerStatus {
+        container_id: Some((&task.container).into()),
+        network_infos: vec![v1::NetworkInfo { ip_addresses: vec![address], ..v1::NetworkInfo::default() }],
+        cgroup_info: None,
+        executor_pid: update.pid,
+    }
+}
+
+fn limitation(memory: MemoryExceeded) -> v1::TaskResourceLimitation {
+    let used = Resource::scalar("mem", Milli(memory.peak_bytes.saturating_mul(1000) / MIB));
+    v1::TaskResourceLimitation { resources: vec![resource_to_wire(&used, ReservationFormat::Single)] }
+}
+
+pub(crate) fn held(held: &HeldTask, identity: Option<&Identity>) -> link::HeldTask {
+    let latest = held.latest.as_ref().zip(identity);
+    link::HeldTask {
+        framework_id: held.record.key.framework.to_string(),
+        task: v1::TaskInfo::decode(held.record.info.as_bytes()).ok(),
+        latest: latest.map(|(update, identity)| status(&held.record, update, identity)),
+        acknowledged_state: held.acknowledged.map(|state| state.number()),
+        executor_id: held.record.executor.as_ref().map(ToString::to_string).unwrap_or_default(),
+    }
+}
+
+pub(crate) fn framework(record: &FrameworkRecord) -> Option<v1::FrameworkInfo> {
+    v1::FrameworkInfo::decode(record.info.as_bytes()).ok()
+}

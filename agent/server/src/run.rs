@@ -1,0 +1,159 @@
+//! From a configuration to a running agent, and down again.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chapada_agent_core::{Agent, Event};
+use chapada_coordination::{Detector, MasterAddress, ZkOptions};
+use chapada_listener::Listener;
+use chapada_model::Attribute;
+use chapada_shim::{Cgroups, Launcher, RecoveredContainer};
+use chapada_wire::convert::{ReservationFormat, resources_to_wire};
+use chapada_wire::v1;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::{AgentConfig, DEFAULT_PORT};
+use crate::containers::{Containers, Means, Settings, found_of, remove_orphan_groups};
+use crate::error::AgentError;
+use crate::layout::Layout;
+use crate::link::{Dialler, Presentation};
+use crate::log::{LogFile, LogHandle};
+use crate::machine;
+use crate::metrics::Counters;
+use crate::shell::{CONTAINER_EVENTS, INPUTS, Shell};
+
+/// Files that masters may ask for at once; more are turned away.
+const RELAYS: usize = 64;
+
+/// Runs an agent until `stop`. Its tasks go on without it, and it finds them again when it is started the next time.
+///
+/// # Errors
+/// [`AgentError`] in one sentence with its remedy: what keeps it from starting, or why it could not go on.
+pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), AgentError> {
+    let clock = Clock::start();
+    let stop = stop.child_token();
+    let _ends_all = stop.clone().drop_guard();
+    let master: MasterAddress = config.master.parse().map_err(|error| AgentError::flag("master", error))?;
+    let layout = Layout::new(own_directory(&config.work_dir)?);
+    let _lock = lock(&layout)?;
+    let listener = Listener::bind(&config.listen(), DEFAULT_PORT).await?;
+    let address = listener.local_addr();
+    let who = Arc::new(present(&config, &layout, address)?);
+
+    let (event_sender, events) = mpsc::channel(CONTAINER_EVENTS);
+    let settings = Settings {
+        enforce_cpu: config.cgroups_enable_cfs,
+        switch_user: config.switch_user,
+        endpoint: who.address.clone(),
+        hostname: who.info.hostname.clone().unwrap_or_default(),
+    };
+    let runtime_dir = own_directory(&config.runtime_dir())?;
+    let launcher = launcher(&config, &layout)?;
+    let means = Arc::new(Means::new(launcher, runtime_dir, layout.clone(), settings, event_sender));
+    let (file, records) = LogFile::open(&layout.log())?;
+    let mut agent = Agent::new(uuid::Uuid::new_v4().as_u128());
+    records.into_iter().for_each(|record| agent.restore(record));
+    let recovered =
+        chapada_shim::recover(&means.runtime_dir).map_err(|error| AgentError::Recover(Box::new(error)))?;
+
+    let tasks = TaskTracker::new();
+    let (inputs, input_queue) = mpsc::channel(INPUTS);
+    let (relays, relay_queue) = mpsc::channel(RELAYS);
+    let dialler = Dialler { inputs: inputs.clone(), relays, first_wait: config.registration_backoff_factor };
+    tasks.spawn(dialler.run(Detector::start(&master, ZkOptions::default()), stop.clone()));
+    drop(relay_queue);
+    drop(inputs);
+
+    let counters = Arc::new(Counters::default());
+    let mut containers = Containers::new(means.clone());
+    adopt(&mut containers, &recovered);
+    let known: Vec<String> = recovered.iter().map(|found| found.id.clone()).collect();
+    let sweeping = means.clone();
+    tasks.spawn_blocking(move || remove_orphan_groups(&sweeping, &known));
+    let shell = Shell {
+        agent,
+        clock,
+        log: LogHandle::start(file)?,
+        containers,
+        who: who.clone(),
+        ip: address.ip(),
+        inputs: input_queue,
+        events,
+        counters,
+        link: None,
+        unwritten: Vec::new(),
+        appended: 0,
+    };
+    tracing::info!(%address, master = %master, tasks = recovered.len(), "agent started");
+    let found = recovered.iter().filter_map(found_of).collect();
+    let outcome = shell.run(Event::Recovered { found, boot_id: who.boot_id.clone() }, stop.clone()).await;
+    stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+    outcome
+}
+
+fn adopt(containers: &mut Containers, recovered: &[RecoveredContainer]) {
+    for found in recovered {
+        let running = matches!(found.state, chapada_shim::RecoveredState::Running { .. });
+        if let (true, Ok(container)) = (running, found.id.parse()) {
+            containers.adopt(container, found);
+        }
+    }
+}
+
+/// Makes a directory of the agent's, and its absolute path.
+fn own_directory(path: &Path) -> Result<PathBuf, AgentError> {
+    let made = DirBuilder::new().recursive(true).mode(0o755).create(path);
+    made.map_err(AgentError::directory("make", path))?;
+    fs::canonicalize(path).map_err(AgentError::directory("find", path))
+}
+
+/// Two agents in one directory would undo each other's work.
+fn lock(layout: &Layout) -> Result<File, AgentError> {
+    let path = layout.lock();
+    let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = opened.map_err(AgentError::directory("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(AgentError::WorkDirInUse(layout.work_dir().to_owned())),
+        Err(fs::TryLockError::Error(error)) => Err(AgentError::directory("lock", path)(error)),
+    }
+}
+
+fn launcher(config: &AgentConfig, layout: &Layout) -> Result<Launcher, AgentError> {
+    let own = || {
+        let name = crc32fast::hash(layout.work_dir().as_os_str().as_encoded_bytes());
+        PathBuf::from(format!("chapada/agent-{name:08x}"))
+    };
+    let root = config.cgroups_root.clone().unwrap_or_else(own);
+    let cgroups = Cgroups::discover(root).map_err(|error| AgentError::Containers(Box::new(error)))?;
+    Launcher::new(chapada_shim_image::SHIM_IMAGE, cgroups)
+        .map_err(|error| AgentError::Containers(Box::new(error)))
+}
+
+fn present(config: &AgentConfig, layout: &Layout, address: SocketAddr) -> Result<Presentation, AgentError> {
+    let hostname = config.hostname.clone().unwrap_or_else(|| address.ip().to_string());
+    let resources = machine::resources(config.resources.as_deref(), &config.default_role, layout.work_dir())?;
+    let attributes = Attribute::parse_list(config.attributes.as_deref().unwrap_or_default())
+        .map_err(|error| AgentError::flag("attributes", error))?;
+    let info = v1::AgentInfo {
+        hostname: Some(hostname),
+        port: Some(address.port().into()),
+        resources: resources_to_wire(&resources, ReservationFormat::Stacked),
+        attributes: attributes.iter().map(Into::into).collect(),
+        ..v1::AgentInfo::default()
+    };
+    Ok(Presentation {
+        info,
+        address: address.to_string(),
+        boot_id: machine::boot_id()?,
+        capabilities: &["MULTI_ROLE", "HIERARCHICAL_ROLE", "RESERVATION_REFINEMENT", "TASK_RESOURCE_LIMITS"],
+    })
+}

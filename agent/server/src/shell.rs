@@ -1,0 +1,221 @@
+//! The loop around the core: an event in, effects out, in order.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use chapada_agent_core::{Agent, Effect, Event, Holding, Record, Update, View};
+use chapada_model::{ExecutorId, TaskKey, TaskState};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::containers::{Containers, Order};
+use crate::error::AgentError;
+use crate::link::{Outbox, OutboxFull, Presentation, update_message};
+use crate::log::LogHandle;
+use crate::metrics::Counters;
+use crate::outward::Identity;
+
+/// Messages and questions that may wait for the loop; a full queue makes their senders wait, and with them the link.
+pub(crate) const INPUTS: usize = 1024;
+/// Events of containers that may wait for the loop; a full queue makes keepers wait.
+pub(crate) const CONTAINER_EVENTS: usize = 1024;
+/// So many inputs are taken before their records are handed to the log.
+const TURN: usize = 128;
+
+/// What the rest of the agent has for the loop.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// For the core.
+    Event(Event),
+    /// A link stands; this is its sending half.
+    Link(Outbox),
+    /// Somebody wants to read.
+    View(oneshot::Sender<View>),
+    /// Somebody wants to know whether a task may still have processes.
+    IsLive(TaskKey, oneshot::Sender<bool>),
+}
+
+/// The loop.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    pub(crate) agent: Agent,
+    pub(crate) clock: Clock,
+    pub(crate) log: LogHandle,
+    pub(crate) containers: Containers,
+    pub(crate) who: Arc<Presentation>,
+    pub(crate) ip: IpAddr,
+    pub(crate) inputs: mpsc::Receiver<Input>,
+    pub(crate) events: mpsc::Receiver<Event>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) link: Option<Outbox>,
+    pub(crate) unwritten: Vec<(u64, Record)>,
+    pub(crate) appended: u64,
+}
+
+impl Shell {
+    /// Runs until `stop`, or until the log fails.
+    pub(crate) async fn run(mut self, first: Event, stop: CancellationToken) -> Result<(), AgentError> {
+        self.apply(first);
+        self.write().await?;
+        let (mut inputs, mut events) = (Vec::with_capacity(TURN), Vec::with_capacity(TURN));
+        loop {
+            let due = self.agent.next_deadline().map(|at| self.clock.instant(at));
+            let timer = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased; // a stop first; then what lets updates go; then what frees resources; then new work
+                () = stop.cancelled() => break,
+                progress = self.log.progress() => {
+                    let progress = progress.ok_or(AgentError::Ended("log"))?;
+                    self.counters.note_log(&progress);
+                    self.apply(Event::Logged { through: progress.through });
+                }
+                _ = self.events.recv_many(&mut events, TURN) => {
+                    events.drain(..).for_each(|event| self.apply(event));
+                }
+                _ = self.inputs.recv_many(&mut inputs, TURN) => {
+                    inputs.drain(..).for_each(|input| self.take(input));
+                }
+                () = timer => self.apply(Event::Tick),
+            }
+            self.write().await?;
+        }
+        if let Some(link) = &self.link {
+            link.close();
+        }
+        self.containers.let_go().await;
+        Ok(())
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Event(event) => {
+                if event == Event::LinkLost {
+                    self.link = None;
+                }
+                self.apply(event);
+            }
+            Input::Link(outbox) => {
+                self.link = Some(outbox);
+                self.apply(Event::LinkOpened);
+            }
+            Input::View(reply) => drop(reply.send(self.agent.view())),
+            Input::IsLive(key, reply) => drop(reply.send(self.agent.is_live(&key))),
+        }
+    }
+
+    fn apply(&mut self, event: Event) {
+        tracing::trace!(?event, "event");
+        for effect in self.agent.apply(self.clock.now(), event) {
+            self.execute(effect);
+        }
+    }
+
+    /// Hands over what the log is to hold.
+    async fn write(&mut self) -> Result<(), AgentError> {
+        let records = std::mem::take(&mut self.unwritten);
+        let mut alive = self.log.append(records).await;
+        if alive && self.log.is_long() {
+            alive = self.log.rewrite(self.appended, self.agent.records()).await;
+        }
+        if alive { Ok(()) } else { Err(AgentError::Ended("log")) }
+    }
+
+    fn execute(&mut self, effect: Effect) {
+        match effect {
+            Effect::Log { sequence, record } => {
+                self.note(&record);
+                self.appended = sequence;
+                self.unwritten.push((sequence, record));
+            }
+            Effect::Launch { task, framework } => self.launch(task, framework),
+            Effect::Signal { container, signal } => {
+                tracing::info!(container_id = %container, ?signal, "signal");
+                self.containers.signal(&container, signal);
+            }
+            Effect::Remove { container } => self.containers.remove(container),
+            Effect::Destroy { container } => {
+                tracing::warn!(container_id = %container, "destroying a container that no record knows");
+                self.containers.remove(container);
+            }
+            Effect::SendHolding(holding) => self.send_holding(&holding),
+            Effect::SendUpdate { task, executor, update, latest } => {
+                self.send_update(&task, executor.as_ref(), &update, latest);
+            }
+            Effect::Refuse { sequence, reason } => {
+                tracing::warn!(sequence, reason, "refused a command");
+                self.send(|link, epoch| link.refused(epoch, sequence, reason));
+            }
+            Effect::DropLink { reason } => {
+                tracing::warn!(reason, "dropping the link");
+                self.drop_link();
+            }
+            Effect::Registered { agent, epoch } => {
+                tracing::info!(agent_id = %agent, epoch, "registered");
+                self.counters.note_registered();
+            }
+            Effect::Forgotten { task, container } => {
+                tracing::debug!(framework_id = %task.framework, task_id = %task.task, container_id = %container, "forgotten");
+            }
+        }
+    }
+
+    fn launch(
+        &mut self,
+        task: Arc<chapada_agent_core::TaskRecord>,
+        framework: Arc<chapada_agent_core::FrameworkRecord>,
+    ) {
+        // The core obeys nothing before the agent has an id.
+        let Some(agent) = self.agent.id().cloned() else { return };
+        let key = &task.key;
+        tracing::info!(framework_id = %key.framework, task_id = %key.task, container_id = %task.container, "launch");
+        self.containers.launch(Order { task, framework, agent });
+    }
+
+    fn note(&self, record: &Record) {
+        if let Record::Update { task, update } = record {
+            self.counters.note_update(update.state);
+            let reason = update.reason.map(|reason| reason.name());
+            tracing::info!(framework_id = %task.framework, task_id = %task.task, state = %update.state, reason, "update");
+        }
+    }
+
+    fn send_holding(&mut self, holding: &Holding) {
+        let (who, ip) = (self.who.clone(), self.ip.to_string());
+        self.send(|link, _| link.hello(&who, holding, &ip));
+    }
+
+    fn send_update(
+        &mut self,
+        key: &TaskKey,
+        executor: Option<&ExecutorId>,
+        update: &Update,
+        latest: TaskState,
+    ) {
+        let Some(agent) = self.agent.id().cloned() else { return };
+        let identity = Identity { agent, ip: self.ip.to_string() };
+        let record = self.agent.task(key).cloned();
+        let message = update_message(key, record.as_deref(), executor, update, latest, &identity);
+        self.send(|link, epoch| link.update(epoch, message));
+    }
+
+    fn send(&mut self, say: impl FnOnce(&Outbox, u64) -> Result<(), OutboxFull>) {
+        let Some(link) = &self.link else { return };
+        if let Err(error) = say(link, self.agent.epoch()) {
+            tracing::warn!(%error, "dropping the link");
+            self.drop_link();
+        }
+    }
+
+    fn drop_link(&mut self) {
+        if let Some(link) = self.link.take() {
+            link.close();
+        }
+    }
+}
