@@ -17,6 +17,7 @@ pub mod privileges;
 pub mod process;
 pub mod rlimits;
 pub mod sealed;
+pub mod seccomp;
 pub mod user;
 
 pub use error::{Context, IsolationError};

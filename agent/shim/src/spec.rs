@@ -41,6 +41,8 @@ pub struct ContainerSpec {
     pub hidden_paths: Vec<PathBuf>,
     /// Resource limits per process.
     pub rlimits: Vec<Rlimit>,
+    /// Which system calls it may make.
+    pub system_calls: SystemCalls,
 }
 
 impl ContainerSpec {
@@ -66,6 +68,7 @@ impl ContainerSpec {
             temporary_files: TemporaryFiles::Private,
             hidden_paths: Vec::new(),
             rlimits: Vec::new(),
+            system_calls: SystemCalls::Standard,
         }
     }
 
@@ -188,6 +191,17 @@ pub enum TemporaryFiles {
     Private,
     /// The host's directory, as Mesos has it without an image.
     Host,
+}
+
+/// Which system calls a container may make.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SystemCalls {
+    /// Those of [`chapada_isolation::seccomp`].
+    #[default]
+    Standard,
+    /// All. For an operator's exception only: capabilities still bound what they can do.
+    Unconfined,
 }
 
 #[cfg(test)]

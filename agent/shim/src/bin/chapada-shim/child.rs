@@ -5,10 +5,11 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::Write;
 
+use chapada_isolation::seccomp::Filter;
 use chapada_isolation::{
     Context, IsolationError, descriptors, devices, loopback, mounts, privileges, rlimits,
 };
-use chapada_shim::{ContainerSpec, Pid1, SetupError, SetupFailure, TemporaryFiles};
+use chapada_shim::{ContainerSpec, Pid1, SetupError, SetupFailure, SystemCalls, TemporaryFiles};
 use nix::mount::MsFlags;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
@@ -99,7 +100,11 @@ fn drop_privileges(spec: &ContainerSpec, opened: &Opened) -> Result<(), Isolatio
     rlimits::apply(&spec.rlimits)?;
     privileges::become_user(&opened.user)?;
     // After the change of user, which clears it: the container ends with its shim.
-    die_with_parent()
+    die_with_parent()?;
+    match spec.system_calls {
+        SystemCalls::Standard => Filter::standard().install(),
+        SystemCalls::Unconfined => Ok(()),
+    }
 }
 
 /// Asks the kernel for SIGKILL when the parent ends.

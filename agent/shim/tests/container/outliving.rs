@@ -1,14 +1,12 @@
 //! Containers and agents that come and go: the tests start an agent process (this program, run again) and kill it.
 
-mod place;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Stdio};
 
+use crate::place::*;
 use chapada_shim::*;
-use place::*;
 
 const AS_AGENT: &str = "CHAPADA_TEST_AS_AGENT";
 
@@ -27,7 +25,7 @@ fn agent() {
 fn launch_and_lose_the_agent(place: &Place, spec: &ContainerSpec) -> i32 {
     let order = serde_json::to_string(&(place.launcher.cgroups(), spec)).unwrap();
     let mut agent: Child = Process::new(std::env::current_exe().unwrap())
-        .args(["--exact", "agent", "--nocapture"])
+        .args(["--exact", "outliving::agent", "--nocapture"])
         .env(AS_AGENT, order)
         .stdout(Stdio::piped())
         .spawn()
@@ -51,13 +49,14 @@ fn only(place: &Place) -> RecoveredContainer {
 #[test]
 fn a_container_outlives_its_agent_and_is_found_again() {
     let place = Place::new();
-    let spec = place.spec("survivor", "trap 'exit 42' TERM; while :; do sleep 0.01; done");
+    let spec = place.spec("survivor", "trap 'exit 42' TERM; touch ready; while :; do sleep 0.01; done");
     let pid = launch_and_lose_the_agent(&place, &spec);
     assert!(alive(pid));
     let found = only(&place);
     assert_eq!(found.state, RecoveredState::Running { pid: Some(pid) });
     let mut client = ShimClient::connect(&found.runtime_dir).unwrap();
     assert_eq!(started(&mut client), pid);
+    eventually("the trap is set", || spec.sandbox.join("ready").exists());
     client.kill(libc::SIGTERM).unwrap();
     assert_eq!(exit_of(&mut client).outcome, Outcome::Exited { code: 42 });
 }

@@ -1,12 +1,10 @@
 //! How containers begin and end, on the real kernel.
 
-mod place;
-
 use std::fs;
 use std::path::Path;
 
+use crate::place::*;
 use chapada_shim::*;
-use place::*;
 
 #[test]
 fn exit_codes_and_signals_are_reported_and_on_disk() {

@@ -1,7 +1,5 @@
 //! A place for containers on the real kernel: cgroups and directories of its own, gone when the test is.
 
-#![allow(dead_code, unreachable_pub, missing_docs)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,15 +8,15 @@ use std::time::{Duration, Instant};
 use chapada_shim::*;
 
 /// Far longer than anything here takes; only a broken test waits so long.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub struct Place {
-    pub dir: tempfile::TempDir,
-    pub launcher: Launcher,
+pub(crate) struct Place {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) launcher: Launcher,
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         assert!(nix::unistd::geteuid().is_root(), "these tests make containers: run them as root");
         let name = format!("chapada-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -29,12 +27,12 @@ impl Place {
         Self { dir, launcher }
     }
 
-    pub fn runtime_root(&self) -> PathBuf {
+    pub(crate) fn runtime_root(&self) -> PathBuf {
         self.dir.path().join("run")
     }
 
     /// A container with a sandbox, and the path that a shell expects.
-    pub fn spec(&self, id: &str, script: &str) -> ContainerSpec {
+    pub(crate) fn spec(&self, id: &str, script: &str) -> ContainerSpec {
         let sandbox = self.dir.path().join("sandboxes").join(id);
         fs::create_dir_all(&sandbox).unwrap();
         let mut spec = ContainerSpec::new(id, &self.runtime_root(), sandbox, Command::Shell(script.into()));
@@ -43,28 +41,28 @@ impl Place {
     }
 
     /// Launches and waits for the end.
-    pub fn run(&self, spec: &ContainerSpec) -> ExitReport {
+    pub(crate) fn run(&self, spec: &ContainerSpec) -> ExitReport {
         exit_of(&mut self.launcher.launch(spec).unwrap().client)
     }
 
     /// Launches, waits for the end, and gives what the command wrote.
-    pub fn output(&self, script: &str) -> String {
+    pub(crate) fn output(&self, script: &str) -> String {
         self.output_of(&self.spec("only", script))
     }
 
-    pub fn output_of(&self, spec: &ContainerSpec) -> String {
+    pub(crate) fn output_of(&self, spec: &ContainerSpec) -> String {
         let report = self.run(spec);
         let read = |name| fs::read_to_string(spec.sandbox.join(name)).unwrap_or_default();
         assert_eq!(report.outcome, Outcome::Exited { code: 0 }, "stderr: {}", read("stderr"));
         read("stdout")
     }
 
-    pub fn sandbox_file(&self, id: &str, name: &str) -> String {
+    pub(crate) fn sandbox_file(&self, id: &str, name: &str) -> String {
         fs::read_to_string(self.dir.path().join("sandboxes").join(id).join(name)).unwrap_or_default()
     }
 
     /// Every cgroup directory of this place that exists now.
-    pub fn groups(&self) -> Vec<PathBuf> {
+    pub(crate) fn groups(&self) -> Vec<PathBuf> {
         let cgroups = self.launcher.cgroups();
         let hierarchies = cgroups.hierarchies();
         let points = hierarchies.v1.values().chain(hierarchies.v2.as_ref().map(|tree| &tree.mount_point));
@@ -90,7 +88,7 @@ impl Drop for Place {
 }
 
 /// Processes whose working directory is below `path`.
-pub fn processes_naming(path: &Path) -> Vec<String> {
+pub(crate) fn processes_naming(path: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         if fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(path)) {
@@ -100,7 +98,7 @@ pub fn processes_naming(path: &Path) -> Vec<String> {
     found
 }
 
-pub fn started(client: &mut ShimClient) -> i32 {
+pub(crate) fn started(client: &mut ShimClient) -> i32 {
     loop {
         match client.wait_event(PATIENCE).unwrap() {
             Event::Started { pid, .. } => return pid,
@@ -110,7 +108,7 @@ pub fn started(client: &mut ShimClient) -> i32 {
     }
 }
 
-pub fn exit_of(client: &mut ShimClient) -> ExitReport {
+pub(crate) fn exit_of(client: &mut ShimClient) -> ExitReport {
     loop {
         if let Event::Exited { report } = client.wait_event(PATIENCE).unwrap() {
             return report;
@@ -118,7 +116,7 @@ pub fn exit_of(client: &mut ShimClient) -> ExitReport {
     }
 }
 
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
         assert!(started.elapsed() < PATIENCE, "never happened: {what}");
@@ -127,10 +125,10 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// The value of a `Key:\tvalue` line, as in `/proc/self/status`.
-pub fn status_field<'a>(text: &'a str, key: &str) -> &'a str {
+pub(crate) fn status_field<'a>(text: &'a str, key: &str) -> &'a str {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map(str::trim).unwrap_or_default()
 }
 
-pub fn alive(pid: i32) -> bool {
+pub(crate) fn alive(pid: i32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
 }

@@ -1,14 +1,12 @@
 //! What a container sees, may do and may use, as the kernel itself says.
 
-mod place;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
+use crate::place::*;
 use chapada_shim::*;
-use place::*;
 
 const MIB: u64 = 1 << 20;
 
@@ -261,4 +259,21 @@ fn limits_per_process_are_set() {
         Rlimit { name: "core".into(), soft: Some(0), hard: Some(0) },
     ];
     assert_eq!(place.output_of(&spec), "77\n0\n");
+}
+
+#[test]
+fn system_calls_that_reach_the_machine_are_refused() {
+    let place = Place::new();
+    let attempts = ["unshare -U true", "unshare -n true", "unshare -m true", "nsenter -t 1 -p true", "dmesg"];
+    let script: String = attempts.iter().map(|it| format!("{it} >/dev/null 2>&1 && echo '{it}'\n")).collect();
+    let standard =
+        place.output_of(&place.spec("standard", &format!("{script} grep ^Seccomp: /proc/self/status")));
+    assert_eq!(standard, "Seccomp:\t2\n", "these worked");
+    let mut spec = place.spec("unconfined", "unshare -U true && grep ^Seccomp: /proc/self/status");
+    spec.system_calls = SystemCalls::Unconfined;
+    assert_eq!(place.output_of(&spec), "Seccomp:\t0\n");
+    // What languages and shells need is there: threads, pipes, sockets, futexes, timers.
+    let mut spec = place.spec("python", "python3 -c 'import threading, subprocess, socket; t = threading.Thread(target=print, args=(\"t\",)); t.start(); t.join(); subprocess.run([\"true\"], check=True); socket.socket()'");
+    spec.environment = vec![("PATH".into(), "/usr/bin:/bin".into())];
+    assert_eq!(place.output_of(&spec), "t\n");
 }

@@ -1,0 +1,10 @@
+//! Containers on the real kernel. Needs root; leaves nothing behind, and asserts that.
+
+#[cfg(test)]
+mod confinement;
+#[cfg(test)]
+mod life;
+#[cfg(test)]
+mod outliving;
+#[cfg(test)]
+mod place;
