@@ -11,6 +11,7 @@ mod duration;
 mod path;
 mod read;
 mod scalar;
+mod visit;
 mod write;
 
 use serde::de::MapAccess;

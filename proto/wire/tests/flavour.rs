@@ -1,6 +1,7 @@
 //! JSON as clients of Mesos send it, and bodies that are wrong.
 
 use chapada_wire::{DecodeError, Json, decode_binary, v1};
+use proptest::prelude::*;
 use prost::Message as _;
 use v1::scheduler::{Call, Event};
 
@@ -127,20 +128,15 @@ fn a_missing_required_field_is_named_with_its_path() {
         (r#"{"type":"DECLINE","decline":{"offer_ids":[{"value":"o"},{}]}}"#, "decline.offer_ids[1].value"),
     ] {
         assert_eq!(refused::<Call>(body), format!("{path} is required"));
-        // The same through protobuf, of which prost makes an empty field.
-        let missing = DecodeError::Missing { path: path.to_owned() };
-        assert_eq!(Call::from_json(body.as_bytes()), Err(missing));
     }
+    // The same through protobuf, where prost alone would take no bytes at all for a status.
+    let kill = Call { kill: Some(v1::scheduler::call::Kill::default()), ..Call::default() };
+    let missing = DecodeError::Missing { path: "kill.task_id".to_owned() };
+    assert_eq!(decode_binary::<Call>(&kill.encode_to_vec()), Err(missing));
     assert_eq!(
         decode_binary::<v1::TaskStatus>(&[]),
         Err(DecodeError::Missing { path: "task_id".to_owned() })
     );
-    let limits =
-        br#"{"type":"LAUNCH","launch":{"task":{"name":"t","task_id":{"value":"t"},"agent_id":{"value":"a"},
-        "limits":{"mem":{}}}}}"#;
-    let task: &str = std::str::from_utf8(limits).expect("it is text");
-    let task = task.replace(r#""launch""#, r#""x""#);
-    assert!(v1::executor::Event::from_json(task.as_bytes()).is_ok(), "what is unknown is not looked into");
 }
 
 #[test]
@@ -210,4 +206,56 @@ fn depth_is_bounded_in_protobuf_too() {
 fn unknown_groups_are_bounded_too() {
     // Start-group tags of an unknown field, nested without end.
     assert!(Call::decode(&[0xfb, 0x3f].repeat(VERY_DEEP)[..]).is_err());
+}
+
+const CALLS: &str = include_str!("data/recordings/scheduler.Call.jsonl");
+
+/// A good body with a few bytes changed, cut off or added.
+fn spoiled() -> impl Strategy<Value = Vec<u8>> {
+    let bodies: Vec<&str> = CALLS.lines().collect();
+    let change = (any::<prop::sample::Index>(), prop::sample::select(&b"{}[]\",:0e-\\\xff n\0"[..]));
+    (prop::sample::select(bodies), prop::collection::vec(change, 0..4), any::<prop::sample::Index>())
+        .prop_map(|(body, changes, cut)| {
+            let body = body.split_once("\"body\": ").map_or(body, |(_, body)| body);
+            let mut bytes = body.as_bytes()[..body.len() - 1].to_vec();
+            for (place, byte) in changes {
+                let place = place.index(bytes.len());
+                bytes[place] = byte;
+            }
+            if cut.index(3) == 0 {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            bytes
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_body_can_break_it(body in spoiled()) {
+        match Call::from_json(&body) {
+            Ok(call) => {
+                let text = call.to_json();
+                let again = Call::from_json(&text).expect("we read what we write");
+                prop_assert_eq!(again.to_json(), text);
+            }
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+
+    #[test]
+    fn no_bytes_can_break_it(body in spoiled(), flips in prop::collection::vec(any::<(prop::sample::Index, u8)>(), 0..4)) {
+        let mut bytes = Call::from_json(&body).map_or(body, |call| call.encode_to_vec());
+        prop_assume!(!bytes.is_empty());
+        for (place, byte) in flips {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        if let Ok(call) = decode_binary::<Call>(&bytes) {
+            let again = decode_binary::<Call>(&call.encode_to_vec());
+            prop_assert!(again.is_ok());
+            prop_assert!(Call::from_json(&call.to_json()).is_ok());
+        }
+    }
 }
