@@ -61,10 +61,10 @@ impl Pattern {
     }
 
     /// Orders patterns from the most to the least specific: literals before names before the rest, longer first.
-    pub(crate) fn specificity(&self) -> (usize, usize, bool) {
+    pub(crate) fn specificity(&self) -> (usize, bool, usize) {
         let literals = self.segments.iter().filter(|s| matches!(s, Segment::Literal(_))).count();
         let rest = self.segments.iter().any(|s| matches!(s, Segment::Rest(_)));
-        (literals, self.segments.len(), !rest)
+        (literals, !rest, self.segments.len())
     }
 }
 

@@ -1,0 +1,218 @@
+//! One port over real sockets: who is let in, what is refused with which status, and what stays usable afterwards.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chapada_listener::{
+    Action, Call, ContentRule, GrpcRoutes, ListenConfig, ListenError, Listener, Policy, RouteEntry, Routes,
+    json, stream, text,
+};
+use futures_util::StreamExt;
+use http::{Method, StatusCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::IntervalStream;
+use tokio_util::sync::CancellationToken;
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+struct Server {
+    at: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+fn routes() -> Routes {
+    let own_rule = RouteEntry {
+        method: None,
+        pattern: "/own",
+        action: Action::ActAsFramework,
+        content: ContentRule::Handler,
+    };
+    Routes::new()
+        .get("/health", Action::ViewHealth, |_call: Call| async { text(StatusCode::OK, "fine") })
+        .get("/things/{id}", Action::ViewCluster, |call: Call| async move {
+            json(StatusCode::OK, &(call.param("id"), call.query().get("q")))
+        })
+        .get("/things/{*rest}", Action::ViewCluster, |call: Call| async move {
+            text(StatusCode::OK, format!("rest={}", call.param("rest")))
+        })
+        .post("/things", Action::OperateCluster, |call: Call| async move {
+            match call.read_body().await {
+                Ok(body) => text(StatusCode::OK, format!("{} bytes", body.len())),
+                Err(error) => error.into_response(),
+            }
+        })
+        .on(Method::DELETE, "/things/{id}", Action::OperateCluster, |_call: Call| async {
+            text(StatusCode::OK, "deleted")
+        })
+        .get("/endless", Action::ViewEvents, |call: Call| async move {
+            let ticks = IntervalStream::new(tokio::time::interval(Duration::from_millis(5)));
+            let records = ticks.map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b"tick\n")));
+            stream(StatusCode::OK, "text/plain", records.take_until(call.stop.cancelled_owned()))
+        })
+        .add(own_rule, |call: Call| async move { text(StatusCode::OK, call.method.to_string()) })
+}
+
+async fn serve(policy: Policy) -> Server {
+    let config = ListenConfig { port: Some(0), max_body_bytes: 1_000, ..ListenConfig::default() };
+    let listener = Listener::bind(&config, 5050).await.expect("a free port");
+    let (at, stop) = (listener.local_addr(), CancellationToken::new());
+    let task = tokio::spawn(listener.serve(routes(), GrpcRoutes::new(), policy, stop.clone()));
+    Server { at, stop, task }
+}
+
+impl Server {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.at).await.expect("the server listens")
+    }
+
+    async fn ask(&self, head: &str, body: &str) -> (u16, String) {
+        let mut connection = self.connect().await;
+        ask(&mut connection, head, body).await
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        tokio::time::timeout(DEADLINE, self.task).await.expect("ends in time").expect("ends well");
+    }
+}
+
+/// Sends one request (Host is added) and reads one answer with a Content-Length.
+async fn ask(connection: &mut TcpStream, head: &str, body: &str) -> (u16, String) {
+    let (line, headers) = head.split_once('\n').unwrap_or((head, ""));
+    let host = if headers.to_ascii_lowercase().contains("host:") { "" } else { "Host: 127.0.0.1\r\n" };
+    let headers = headers.lines().map(|header| format!("{header}\r\n")).collect::<String>();
+    let length = match body {
+        "" => String::new(),
+        _ if headers.contains("Transfer-Encoding") => String::new(),
+        body => format!("Content-Length: {}\r\n", body.len()),
+    };
+    let request = format!("{line} HTTP/1.1\r\n{host}{headers}{length}\r\n{body}");
+    connection.write_all(request.as_bytes()).await.expect("sent");
+    tokio::time::timeout(DEADLINE, answer(connection)).await.expect("an answer in time")
+}
+
+async fn answer(connection: &mut TcpStream) -> (u16, String) {
+    let mut read = Vec::new();
+    let end = loop {
+        if let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {
+            break end + 4;
+        }
+        let mut byte = [0];
+        assert_eq!(connection.read(&mut byte).await.expect("readable"), 1, "closed: {read:?}");
+        read.push(byte[0]);
+    };
+    let head = String::from_utf8(read[..end].to_vec()).expect("text").to_ascii_lowercase();
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
+    let mut body = vec![0; length.parse().expect("a length")];
+    connection.read_exact(&mut body).await.expect("the body");
+    (status, String::from_utf8(body).expect("text"))
+}
+
+#[tokio::test]
+async fn requests_find_their_routes() {
+    let server = serve(Policy::allow_all()).await;
+    assert_eq!(server.ask("GET /health", "").await, (200, "fine".into()));
+    assert_eq!(server.ask("GET /health/", "").await, (200, "fine".into()));
+    assert_eq!(server.ask("GET /things/a%2Fb?q=x+y", "").await, (200, r#"["a/b","x y"]"#.into()));
+    assert_eq!(server.ask("GET /things/a/b", "").await, (200, "rest=a/b".into()));
+    assert_eq!(server.ask("GET /nothing", "").await.0, 404);
+    let (status, body) = server.ask("PUT /health\nContent-Type: application/json", "{}").await;
+    assert_eq!((status, body.contains("'GET'")), (405, true), "{body}");
+    server.end().await;
+}
+
+#[tokio::test]
+async fn web_pages_are_kept_out() {
+    let server = serve(Policy::allow_all()).await;
+    assert_eq!(server.ask("GET /health\nHost: evil.example", "").await.0, 403);
+    assert_eq!(server.ask("GET /health\nHost: localhost:1234", "").await.0, 200);
+    assert_eq!(server.ask("GET /health\nOrigin: http://evil.example", "").await.0, 403);
+    assert_eq!(server.ask("GET /health\nOrigin: http://127.0.0.1", "").await.0, 200);
+    assert_eq!(server.ask("POST /things", "x").await.0, 400);
+    assert_eq!(server.ask("POST /things\nContent-Type: text/plain", "x").await.0, 415);
+    assert_eq!(
+        server.ask("POST /things\nContent-Type: application/json", "x").await,
+        (200, "1 bytes".into())
+    );
+    assert_eq!(server.ask("DELETE /things/a", "").await.0, 200);
+    assert_eq!(server.ask("DELETE /things/a\nSec-Fetch-Site: cross-site", "").await.0, 400);
+    assert_eq!(server.ask("PATCH /own", "x").await, (200, "PATCH".into()));
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_connection_stays_usable_after_a_refusal() {
+    let server = serve(Policy::allow_all()).await;
+    let mut connection = server.connect().await;
+    let large = "x".repeat(3_000_000);
+    assert_eq!(ask(&mut connection, "POST /things\nContent-Type: application/json", &large).await.0, 413);
+    assert_eq!(ask(&mut connection, "POST /things\nContent-Type: text/plain", &large).await.0, 415);
+    let chunked = format!("{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
+    let head = "POST /things\nContent-Type: application/json\nTransfer-Encoding: chunked";
+    assert_eq!(ask(&mut connection, head, &chunked).await.0, 413);
+    assert_eq!(ask(&mut connection, "GET /health", "").await, (200, "fine".into()));
+    server.end().await;
+}
+
+#[tokio::test]
+async fn every_route_is_denied_in_its_turn() {
+    for entry in routes().table() {
+        for policy in
+            [Policy::allow_all().deny_endpoint(entry.pattern), Policy::allow_all().deny_action(entry.action)]
+        {
+            let server = serve(policy).await;
+            let method = entry.method.clone().unwrap_or(Method::POST);
+            let path = entry.pattern.replace("{*rest}", "a/b").replace("{id}", "a");
+            let (status, body) =
+                server.ask(&format!("{method} {path}\nContent-Type: application/json"), "{}").await;
+            assert_eq!(status, 403, "{entry:?}: {body}");
+            server.end().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_grpc_method_has_a_grpc_status() {
+    let server = serve(Policy::allow_all()).await;
+    let mut connection = server.connect().await;
+    let request = "POST /chapada.v1.Nothing/Here HTTP/1.1\r\nHost: 127.0.0.1\r\n\
+                   Content-Type: application/grpc\r\nContent-Length: 0\r\n\r\n";
+    connection.write_all(request.as_bytes()).await.expect("sent");
+    let mut read = vec![0; 4096];
+    let count =
+        tokio::time::timeout(DEADLINE, connection.read(&mut read)).await.expect("in time").expect("readable");
+    let head = String::from_utf8_lossy(&read[..count]).to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 200") && head.contains("grpc-status: 12"), "{head}");
+    server.end().await;
+}
+
+#[tokio::test]
+async fn an_endless_answer_does_not_hold_up_the_end() {
+    let server = serve(Policy::allow_all()).await;
+    let mut connection = server.connect().await;
+    connection.write_all(b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
+    let mut read = [0; 64];
+    assert!(connection.read(&mut read).await.expect("readable") > 0);
+    let began = std::time::Instant::now();
+    server.end().await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_port_that_cannot_be_had_is_explained() {
+    let server = serve(Policy::allow_all()).await;
+    let taken = ListenConfig { port: Some(server.at.port()), ..ListenConfig::default() };
+    let error = Listener::bind(&taken, 0).await.expect_err("taken");
+    assert!(matches!(error, ListenError::InUse(_)) && error.to_string().contains("--port"), "{error}");
+    let open =
+        ListenConfig { ip: "0.0.0.0".parse().expect("an address"), port: Some(0), ..ListenConfig::default() };
+    let error = Listener::bind(&open, 0).await.expect_err("insecure");
+    assert!(error.to_string().contains("--insecure"), "{error}");
+    assert!(Listener::bind(&ListenConfig { insecure: true, ..open }, 0).await.is_ok());
+    server.end().await;
+}
