@@ -26,6 +26,14 @@ pub(super) struct Keeper {
     pub(super) remove: CancellationToken,
 }
 
+#[expect(
+    deprecated,
+    reason = "the replacement is unsafe; a shim's client has one descriptor for life, which is all it asks"
+)]
+fn watch(client: ShimClient) -> Result<AsyncFd<ShimClient>, ClientError> {
+    AsyncFd::new(client).map_err(ClientError::Broken)
+}
+
 /// How listening ended.
 enum Heard {
     /// The container has ended, and the core knows.
@@ -68,7 +76,7 @@ impl Keeper {
     }
 
     async fn listen(&mut self, client: ShimClient) -> Result<Heard, ClientError> {
-        let mut client = AsyncFd::register(client).map_err(|error| ClientError::Broken(error.into()))?;
+        let mut client = watch(client)?;
         loop {
             while let Some(event) = client.get_mut().poll_event()? {
                 if self.tell(event).await {
