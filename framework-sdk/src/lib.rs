@@ -1,2 +1,46 @@
-//! chapada-sdk
+//! Write a scheduler for Chapada: say what to run, and let the library find the leading master, subscribe, come back after
+//! every failure, acknowledge, reconcile, persist and elect.
+//!
+//! Start at [`Scheduler`] and [`run`]; the tutorial is this crate's README. For a program with a loop of its own,
+//! [`connect`] gives a [`Driver`] and a stream of [`Event`]s instead. [`Store`] keeps what must outlive the process, and
+//! [`run_elected`] runs one scheduler among several processes.
+//!
+//! What decides without doing lives in `chapada-sdk-core` and is re-exported: [`fits`], [`Intents`], [`Backoff`].
 #![forbid(unsafe_code)]
+
+mod config;
+mod connection;
+mod convert;
+mod driver;
+mod elected;
+mod event;
+mod random;
+mod run;
+mod sandbox;
+mod scheduler;
+mod store;
+mod task;
+
+pub use chapada_coordination::{
+    AddressError, Campaign, Change, Coordination, Detector, LeaderInfo, Leadership, LostReason,
+    MAX_RECORD_BYTES, MasterAddress, OpenRegistryError, Record, RecordKey, Schema, Term, WriteError,
+    ZkAddress, ZkOptions,
+};
+pub use chapada_model as model;
+pub use chapada_sdk_core::{
+    Backoff, Constraint, Intent, IntentChange, Intents, Mismatch, NotAnIncarnation, Offer, Phase, Placement,
+    PortWish, Reconciliation, ReconciliationConfig, Request, Round, TaskName, WhyNot, fits,
+};
+/// The API messages, for what the typed builders do not cover.
+pub use chapada_wire::v1 as wire;
+pub use config::{Acknowledge, FrameworkConfig};
+pub use driver::{CallError, Driver};
+pub use elected::{Candidate, run_elected};
+pub use event::{Event, ExecutorMessage, Failure, InverseOffer, Subscribed};
+pub use random::random;
+pub use run::{Events, RunError, connect, drive, run};
+pub use sandbox::SandboxError;
+pub use scheduler::{Scheduler, SchedulerError};
+pub use store::{OpenedStore, Store, StoreAddress};
+pub use task::{InvalidTask, TaskBuilder};
+pub use tokio_util::sync::CancellationToken;

@@ -44,6 +44,16 @@ pub enum Round {
     Tasks(Vec<(TaskId, Option<AgentId>)>),
 }
 
+impl Round {
+    /// The tasks to name in the call; none means everything.
+    pub fn into_tasks(self) -> Vec<(TaskId, Option<AgentId>)> {
+        match self {
+            Self::Everything => Vec::new(),
+            Self::Tasks(tasks) => tasks,
+        }
+    }
+}
+
 impl Reconciliation {
     /// Nothing to ask until [`Reconciliation::begin`].
     pub fn new(config: ReconciliationConfig) -> Self {

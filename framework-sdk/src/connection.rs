@@ -1,0 +1,325 @@
+//! The task that keeps a subscription: finds the leader, subscribes, passes events on, and begins again when it breaks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chapada_coordination::{Detector, LeaderInfo};
+use chapada_model::{Filters, FrameworkId};
+use chapada_wire::v1;
+use chapada_wire::v1::scheduler as api;
+use chapada_wire::v1::scheduler::scheduler_service_client::SchedulerServiceClient;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status, Streaming};
+
+use crate::config::FrameworkConfig;
+use crate::convert;
+use crate::driver::Shared;
+use crate::event::{Event, Subscribed};
+use crate::random::random;
+use crate::run::RunError;
+use crate::store::Store;
+
+/// Calls that may wait for the connection: more than a scheduler makes in one callback.
+const CALL_QUEUE: usize = 256;
+/// From dialling to an open connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// From the subscription to the first event.
+const SUBSCRIBE_WITHIN: Duration = Duration::from_secs(15);
+/// A connection without so many heartbeats is dead. Source: the v1 API asks for several.
+const MISSED_HEARTBEATS: u32 = 5;
+/// When the master does not say how often it sends them.
+const USUAL_HEARTBEAT: Duration = Duration::from_secs(15);
+/// For calls on their way when the scheduler stops.
+const FLUSH_WITHIN: Duration = Duration::from_millis(300);
+/// For the master to end a subscription that was torn down.
+const TEARDOWN_WITHIN: Duration = Duration::from_secs(5);
+/// Largest message: a batch of offers of a large cluster.
+const MAX_EVENT_BYTES: usize = 64 * 1024 * 1024;
+
+pub(crate) struct Connection {
+    pub(crate) config: FrameworkConfig,
+    pub(crate) store: Option<Store>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) detector: Detector,
+    pub(crate) events: mpsc::Sender<Result<Event, RunError>>,
+}
+
+/// How a subscription ended, or the attempt at one.
+enum Ended {
+    /// Nothing more is wanted of it.
+    Over,
+    /// Trying again would not help.
+    Fatal(RunError),
+    /// Try again.
+    Broken {
+        /// Whether there was a subscription.
+        served: bool,
+        why: String,
+    },
+}
+
+/// An accepted subscription.
+struct Subscription {
+    inbound: Streaming<api::Event>,
+    heartbeat: Duration,
+    leader: LeaderInfo,
+}
+
+impl Connection {
+    pub(crate) async fn run(mut self) {
+        let outcome = self.keep_subscribed().await;
+        self.shared.close();
+        let ending = match (outcome, self.shared.aborted()) {
+            (Err(error), _) => error,
+            (Ok(()), Some(why)) => RunError::Aborted(why),
+            (Ok(()), None) => return,
+        };
+        if self.events.send(Err(ending)).await.is_err() {
+            tracing::debug!("nobody waits for the end of this framework's run");
+        }
+    }
+
+    async fn keep_subscribed(&mut self) -> Result<(), RunError> {
+        let stop = self.shared.stop.clone();
+        let mut failures = 0;
+        loop {
+            let Some(leader) = stop.run_until_cancelled(self.detector.wait_for_leader()).await else {
+                return Ok(());
+            };
+            match self.subscription(leader).await {
+                Ended::Over => return Ok(()),
+                Ended::Fatal(error) => return Err(error),
+                Ended::Broken { served, why } => {
+                    failures = if served { 0 } else { failures + 1 };
+                    tracing::warn!(why, failures, "no subscription");
+                }
+            }
+            if self.shared.close() && !self.deliver(Event::Disconnected).await {
+                return Ok(());
+            }
+            let wait = tokio::time::sleep(self.config.resubscribe.wait(failures, random()));
+            if stop.run_until_cancelled(wait).await.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn subscription(&mut self, leader: LeaderInfo) -> Ended {
+        let (calls, outgoing) = mpsc::channel(CALL_QUEUE);
+        let stop = self.shared.stop.clone();
+        let subscribing = self.subscribe(leader, calls.clone(), outgoing);
+        let (mut subscription, first) = match stop.run_until_cancelled(subscribing).await {
+            None => return Ended::Over,
+            Some(Ok(subscribed)) => subscribed,
+            Some(Err(ended)) => return ended,
+        };
+        let ended = match self.begin(&subscription, first, calls).await {
+            Ok(true) => self.serve(&mut subscription).await,
+            Ok(false) => Ended::Over,
+            Err(error) => Ended::Fatal(error),
+        };
+        if matches!(ended, Ended::Over) {
+            // What was called before is still on its way; the last sender is gone, so the master sees the end.
+            self.shared.close();
+            let drained = async { while let Ok(Some(_)) = subscription.inbound.message().await {} };
+            if timeout(FLUSH_WITHIN, drained).await.is_err() {
+                tracing::debug!("left without waiting for the master to end the subscription");
+            }
+        }
+        ended
+    }
+
+    async fn subscribe(
+        &self,
+        leader: LeaderInfo,
+        calls: mpsc::Sender<api::Call>,
+        outgoing: mpsc::Receiver<api::Call>,
+    ) -> Result<(Subscription, api::event::Subscribed), Ended> {
+        let broken = |why: String| Ended::Broken { served: false, why };
+        let address = leader.socket_addr();
+        let channel = open(&leader).await.map_err(|error| broken(format!("{address}: {}", chain(&error))))?;
+        let mut client = SchedulerServiceClient::new(channel).max_decoding_message_size(MAX_EVENT_BYTES);
+        let call = self.subscribe_call();
+        calls.try_send(call).map_err(|error| broken(error.to_string()))?;
+        let first_event = async {
+            let mut inbound = client.connect(ReceiverStream::new(outgoing)).await?.into_inner();
+            let first = inbound.message().await?;
+            Ok::<_, Status>((inbound, first))
+        };
+        let (inbound, first) = match timeout(SUBSCRIBE_WITHIN, first_event).await {
+            Err(_) => return Err(broken(format!("{address}: no answer to the subscription"))),
+            Ok(Err(status)) => return Err(refused(&status, false)),
+            Ok(Ok((inbound, first))) => (inbound, first.unwrap_or_default()),
+        };
+        match first.r#type() {
+            api::event::Type::Subscribed => {
+                let first = first.subscribed.unwrap_or_default();
+                let heartbeat = first.heartbeat_interval_seconds.unwrap_or_default();
+                let heartbeat = Duration::try_from_secs_f64(heartbeat).unwrap_or_default();
+                let heartbeat = if heartbeat.is_zero() { USUAL_HEARTBEAT } else { heartbeat };
+                Ok((Subscription { inbound, heartbeat, leader }, first))
+            }
+            api::event::Type::Error => Err(Ended::Fatal(error_event(first))),
+            other => Err(broken(format!("{address}: {} instead of SUBSCRIBED", other.as_str_name()))),
+        }
+    }
+
+    fn subscribe_call(&self) -> api::Call {
+        let id = self.shared.framework();
+        let info = v1::FrameworkInfo::from(&self.config.description(id.clone()));
+        let mut call = api::Call {
+            framework_id: id.as_ref().map(Into::into),
+            subscribe: Some(api::call::Subscribe { framework_info: Some(info), ..Default::default() }),
+            ..Default::default()
+        };
+        call.set_type(api::call::Type::Subscribe);
+        call
+    }
+
+    /// Stores the id, opens the way for calls and tells the scheduler. False when nobody listens any more.
+    async fn begin(
+        &mut self,
+        subscription: &Subscription,
+        first: api::event::Subscribed,
+        calls: mpsc::Sender<api::Call>,
+    ) -> Result<bool, RunError> {
+        let framework: FrameworkId =
+            convert::id("framework_id", first.framework_id.as_ref()).map_err(|error| RunError::Refused {
+                message: format!("the master's SUBSCRIBED makes no sense: {error}"),
+            })?;
+        let new = self.shared.framework().as_ref() != Some(&framework);
+        if let (true, Some(store)) = (new, &self.store) {
+            store.save_framework_id(&framework).await.map_err(RunError::Store)?;
+        }
+        self.shared.open(&framework, calls, subscription.leader.socket_addr());
+        let now = self.shared.now();
+        let rounds = self.shared.reconciliation().begin(now, []);
+        tracing::info!(framework_id = %framework, master = %subscription.leader.socket_addr(), new, "subscribed");
+        let master = first.master_info.as_ref().and_then(|master| master.try_into().ok());
+        let delivered = self.deliver(Event::Subscribed(Subscribed { framework, master, new })).await;
+        rounds.into_iter().for_each(|round| self.shared.try_reconcile(round));
+        Ok(delivered)
+    }
+
+    async fn serve(&mut self, subscription: &mut Subscription) -> Ended {
+        let silence = subscription.heartbeat * MISSED_HEARTBEATS;
+        let mut dead_at = Instant::now() + silence;
+        let mut torn_down_at = None;
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let next_round = shared.reconciliation().next().map(|next| shared.instant(next));
+            let why = tokio::select! {
+                biased; // leaving first; then what has arrived, which also proves that the master lives; then time
+                () = shared.stop.cancelled() => return Ended::Over,
+                message = subscription.inbound.message() => match message {
+                    Ok(Some(event)) => {
+                        dead_at = Instant::now() + silence;
+                        match self.handle(event).await {
+                            Ok(true) => continue,
+                            Ok(false) => return Ended::Over,
+                            Err(error) => return Ended::Fatal(error),
+                        }
+                    }
+                    Ok(None) | Err(_) if torn_down_at.is_some() => return Ended::Over,
+                    Ok(None) => "the master ended the subscription".to_owned(),
+                    Err(status) => return refused(&status, true),
+                },
+                leader = self.detector.changed() => match leader {
+                    Some(leader) if leader != subscription.leader => "another master leads".to_owned(),
+                    Some(_) | None => continue,
+                },
+                () = shared.rearmed.notified() => continue,
+                () = shared.finish.cancelled(), if torn_down_at.is_none() => {
+                    torn_down_at = Some(Instant::now() + TEARDOWN_WITHIN);
+                    continue;
+                }
+                () = at(torn_down_at) => return Ended::Over,
+                () = at(next_round) => {
+                    let round = shared.reconciliation().on_time(shared.now(), random());
+                    round.into_iter().for_each(|round| shared.try_reconcile(round));
+                    continue;
+                }
+                () = sleep_until(dead_at) => format!("no heartbeat for {silence:?}"),
+            };
+            return Ended::Broken { served: true, why };
+        }
+    }
+
+    /// False when nobody listens any more.
+    async fn handle(&mut self, event: api::Event) -> Result<bool, RunError> {
+        if event.r#type() == api::event::Type::Error {
+            return Err(error_event(event));
+        }
+        let converted = match convert::event(event) {
+            Ok(converted) => converted,
+            Err(error) => {
+                tracing::warn!(%error, "left out an event of the master that makes no sense");
+                return Ok(true);
+            }
+        };
+        for (offer, error) in converted.refused {
+            tracing::warn!(%error, "declined an offer that makes no sense");
+            let offer = offer.as_ref().and_then(|offer| offer.try_into().ok());
+            let driver = crate::Driver { shared: Arc::clone(&self.shared) };
+            if driver.decline(offer, Filters::default()).await.is_err() {
+                tracing::debug!("the offer is void by now");
+            }
+        }
+        let Some(event) = converted.event else { return Ok(true) };
+        if let Event::Update(status) = &event {
+            let now = self.shared.now();
+            self.shared.reconciliation().on_update(now, &status.task);
+            tracing::debug!(task_id = %status.task, state = status.state.name(), "update");
+        }
+        Ok(self.deliver(event).await)
+    }
+
+    /// Waits for the scheduler to have room. False when it is gone, or is to stop.
+    async fn deliver(&self, event: Event) -> bool {
+        let sent = self.shared.stop.run_until_cancelled(self.events.send(Ok(event))).await;
+        matches!(sent, Some(Ok(())))
+    }
+}
+
+async fn open(leader: &LeaderInfo) -> Result<Channel, tonic::transport::Error> {
+    Endpoint::from_shared(format!("http://{}", leader.socket_addr()))?
+        .connect_timeout(CONNECT_WITHIN)
+        .tcp_nodelay(true)
+        .connect()
+        .await
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a gRPC status means for the subscription.
+fn refused(status: &Status, served: bool) -> Ended {
+    match status.code() {
+        Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated => {
+            Ended::Fatal(RunError::Refused { message: status.message().to_owned() })
+        }
+        code => Ended::Broken { served, why: format!("{code}: {}", status.message()) },
+    }
+}
+
+fn error_event(event: api::Event) -> RunError {
+    let message = event.error.and_then(|error| error.message).unwrap_or_default();
+    RunError::Refused { message }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

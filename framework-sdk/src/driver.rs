@@ -1,0 +1,391 @@
+//! The handle by which a scheduler speaks to the master.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chapada_model::{
+    AgentId, ExecutorId, Filters, FrameworkId, KillPolicy, Mono, OfferId, TaskDescription, TaskId, TaskStatus,
+};
+use chapada_sdk_core::{Reconciliation, ReconciliationConfig, Round};
+use chapada_wire::v1;
+use chapada_wire::v1::scheduler as api;
+use chapada_wire::v1::scheduler::call::Type;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::sandbox::{self, SandboxError};
+
+/// Speaks to the leading master. Cheap to clone; usable from any task.
+///
+/// A call that returns `Ok` was handed to the connection. What comes of it arrives as events, or not at all when the
+/// connection breaks: reconcile, as the driver does by itself after each subscription.
+#[derive(Clone, Debug)]
+pub struct Driver {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// Why a call was not made. It has no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// No subscription at the moment; one follows.
+    #[error("not subscribed to a master at the moment")]
+    Disconnected,
+    /// The status has no uuid or no agent, so it wants no acknowledgement.
+    #[error("this update wants no acknowledgement")]
+    NothingToAcknowledge,
+}
+
+/// What the driver's handles and the connection share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    outgoing: watch::Sender<Option<Outgoing>>,
+    framework: watch::Sender<Option<FrameworkId>>,
+    reconciliation: Mutex<Reconciliation>,
+    /// Something about the reconciliation's time has changed.
+    pub(crate) rearmed: Notify,
+    began: Instant,
+    /// Leave the master and end.
+    pub(crate) stop: CancellationToken,
+    /// Wait for the master to end the subscription, then end.
+    pub(crate) finish: CancellationToken,
+    aborted: Mutex<Option<String>>,
+}
+
+/// The current subscription.
+#[derive(Clone, Debug)]
+struct Outgoing {
+    framework: FrameworkId,
+    calls: mpsc::Sender<api::Call>,
+    /// `ip:port` of the master.
+    master: std::net::SocketAddr,
+}
+
+impl Driver {
+    /// Launches tasks on offers of one agent. What they leave over is declined with `filters`.
+    ///
+    /// # Errors
+    /// When not subscribed.
+    pub async fn launch(
+        &self,
+        offers: impl IntoIterator<Item = OfferId>,
+        tasks: Vec<TaskDescription>,
+        filters: Filters,
+    ) -> Result<(), CallError> {
+        let mut operation = v1::offer::Operation {
+            launch: Some(v1::offer::operation::Launch { task_infos: tasks.iter().map(Into::into).collect() }),
+            ..Default::default()
+        };
+        operation.set_type(v1::offer::operation::Type::Launch);
+        self.accept(offers, vec![operation], filters).await
+    }
+
+    /// Accepts offers of one agent with any operations.
+    ///
+    /// # Errors
+    /// When not subscribed.
+    pub async fn accept(
+        &self,
+        offers: impl IntoIterator<Item = OfferId>,
+        operations: Vec<v1::offer::Operation>,
+        filters: Filters,
+    ) -> Result<(), CallError> {
+        let accept =
+            api::call::Accept { offer_ids: ids(offers), operations, filters: Some(wire_filters(filters)) };
+        self.call(Type::Accept, |call| call.accept = Some(accept)).await
+    }
+
+    /// Gives offers back. The same or less of those agents is not offered again before `filters.refuse` has passed.
+    ///
+    /// # Errors
+    /// When not subscribed.
+    pub async fn decline(
+        &self,
+        offers: impl IntoIterator<Item = OfferId>,
+        filters: Filters,
+    ) -> Result<(), CallError> {
+        let decline = api::call::Decline { offer_ids: ids(offers), filters: Some(wire_filters(filters)) };
+        self.call(Type::Decline, |call| call.decline = Some(decline)).await
+    }
+
+    /// Agrees to leave machines.
+    ///
+    /// # Errors
+    /// When not subscribed.
+    pub async fn accept_inverse_offers(
+        &self,
+        offers: impl IntoIterator<Item = OfferId>,
+        filters: Filters,
+    ) -> Result<(), CallError> {
+        let accept = api::call::AcceptInverseOffers {
+            inverse_offer_ids: ids(offers),
+            filters: Some(wire_filters(filters)),
+        };
+        self.call(Type::AcceptInverseOffers, |call| call.accept_inverse_offers = Some(accept)).await
+    }
+
+    /// Ends a task; its last update tells when it has ended. Without a policy the task's own holds.
+    ///
+    /// # Errors
+    /// When not subscribed.
+    pub async fn kill(
+        &self,
+        task: &TaskId,
+        agent: Option<&AgentId>,
+        policy: Option<KillPolicy>,
+    ) -> Result<(), CallError> {
+        let kill = api::call::Kill {
+            task_id: Some(task.into()),
+            agent_id: agent.map(Into::into),
+            kill_policy: policy.as_ref().map(Into::into),
+        };
+        self.call(Type::Kill, |call| call.kill = Some(kill)).await
+    }
+
+    /// Asks once for the latest state of these tasks, or of all of the framework when none is named.
+    ///
+    /// # Errors
+    /// When not subscribed.
+    pub async fn reconcile(
+        &self,
+        tasks: impl IntoIterator<Item = (TaskId, Option<AgentId>)>,
+    ) -> Result<(), CallError> {
+        let call = self.shared.prepare(Type::Reconcile, |call| call.reconcile = Some(reconcile(tasks)))?;
+        self.shared.send(call).await
+    }
+
+    /// Asks for these tasks, again and again with growing pauses, until an update has come for each.
+    ///
+    /// # Errors
+    /// When not subscribed.
+    pub async fn reconcile_until_answered(
+        &self,
+        tasks: impl IntoIterator<Item = (TaskId, Option<AgentId>)>,
+    ) -> Result<(), CallError> {
+        let now = self.shared.now();
+        let round = self.shared.reconciliation().add(now, tasks);
+        self.shared.rearmed.notify_one();
+        match round {
+            Some(round) => self.reconcile(round.into_tasks()).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Wants no offers until [`Driver::revive`]; for all roles of the framework.
+    ///
+    /// # Errors
+    /// When not subscribed.
+    pub async fn suppress(&self) -> Result<(), CallError> {
+        self.call(Type::Suppress, |call| call.suppress = Some(Default::default())).await
+    }
+
+    /// Wants offers again, those that were declined included.
+    ///
+    /// # Errors
+    /// When not subscribed.
+    pub async fn revive(&self) -> Result<(), CallError> {
+        self.call(Type::Revive, |call| call.revive = Some(Default::default())).await
+    }
+
+    /// Sends bytes to an executor of one's own. They may get lost.
+    ///
+    /// # Errors
+    /// When not subscribed.
+    pub async fn message(
+        &self,
+        agent: &AgentId,
+        executor: &ExecutorId,
+        data: &[u8],
+    ) -> Result<(), CallError> {
+        let message = api::call::Message {
+            agent_id: Some(agent.into()),
+            executor_id: Some(executor.into()),
+            data: Some(data.to_vec()),
+        };
+        self.call(Type::Message, |call| call.message = Some(message)).await
+    }
+
+    /// Says that an update was handled, so that it does not come again. Only with
+    /// [`Acknowledge::Explicitly`](crate::Acknowledge); otherwise the driver does it.
+    ///
+    /// # Errors
+    /// When not subscribed, or the update has nothing to acknowledge ([`TaskStatus::uuid`]).
+    pub async fn acknowledge(&self, status: &TaskStatus) -> Result<(), CallError> {
+        let (Some(uuid), Some(agent)) = (&status.uuid, &status.agent) else {
+            return Err(CallError::NothingToAcknowledge);
+        };
+        let acknowledge = api::call::Acknowledge {
+            agent_id: Some(agent.into()),
+            task_id: Some((&status.task).into()),
+            uuid: Some(uuid.0.to_vec()),
+        };
+        self.call(Type::Acknowledge, |call| call.acknowledge = Some(acknowledge)).await
+    }
+
+    /// Any call at all. Its framework id is filled in.
+    ///
+    /// # Errors
+    /// When not subscribed.
+    pub async fn send(&self, mut call: api::Call) -> Result<(), CallError> {
+        let outgoing = self.shared.outgoing.borrow().clone().ok_or(CallError::Disconnected)?;
+        call.framework_id = Some((&outgoing.framework).into());
+        outgoing.calls.send(call).await.map_err(|_| CallError::Disconnected)
+    }
+
+    /// Leaves the master and lets the tasks run on: for a restart or a hand-over. The run ends with `Ok`.
+    pub fn stop(&self) {
+        self.shared.stop.cancel();
+    }
+
+    /// As [`Driver::stop`], but the run ends with an error that says why.
+    pub fn abort(&self, why: impl Into<String>) {
+        *self.shared.aborted.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.into());
+        self.shared.stop.cancel();
+    }
+
+    /// Takes the framework out of the cluster: **ends all of its tasks**. The run ends with `Ok`.
+    ///
+    /// # Errors
+    /// When not subscribed; nothing happens then.
+    pub async fn teardown(&self) -> Result<(), CallError> {
+        self.call(Type::Teardown, |_| {}).await?;
+        self.shared.finish.cancel();
+        Ok(())
+    }
+
+    /// The framework's id, once there is one.
+    pub fn framework_id(&self) -> Option<FrameworkId> {
+        self.shared.framework.borrow().clone()
+    }
+
+    /// Whether there is a subscription at the moment.
+    pub fn is_connected(&self) -> bool {
+        self.shared.outgoing.borrow().is_some()
+    }
+
+    /// How many tasks the master has been asked for without an answer so far.
+    pub fn unreconciled(&self) -> usize {
+        self.shared.reconciliation().unanswered()
+    }
+
+    /// Reads up to `length` bytes of a file in a task's sandbox through the master, from `offset` on.
+    ///
+    /// # Errors
+    /// [`SandboxError`]: not subscribed, no such task or file, or the agent cannot be reached.
+    pub async fn read_file(
+        &self,
+        task: &TaskId,
+        path: &str,
+        offset: u64,
+        length: u64,
+    ) -> Result<String, SandboxError> {
+        let outgoing = self.shared.outgoing.borrow().clone().ok_or(SandboxError::Disconnected)?;
+        let place = format!(
+            "/query/v1/tasks/{}/{}",
+            sandbox::escaped(outgoing.framework.as_str()),
+            sandbox::escaped(task.as_str())
+        );
+        let place =
+            format!("{place}/files/read?path={}&offset={offset}&length={length}", sandbox::escaped(path));
+        sandbox::read(outgoing.master, &place).await
+    }
+
+    async fn call(&self, kind: Type, fill: impl FnOnce(&mut api::Call)) -> Result<(), CallError> {
+        let call = self.shared.prepare(kind, fill)?;
+        self.shared.send(call).await
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(framework: Option<FrameworkId>, config: ReconciliationConfig) -> Self {
+        Self {
+            outgoing: watch::Sender::new(None),
+            framework: watch::Sender::new(framework),
+            reconciliation: Mutex::new(Reconciliation::new(config)),
+            rearmed: Notify::new(),
+            began: Instant::now(),
+            stop: CancellationToken::new(),
+            finish: CancellationToken::new(),
+            aborted: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Mono {
+        Mono(u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn instant(&self, mono: Mono) -> Instant {
+        self.began + Duration::from_nanos(mono.0)
+    }
+
+    /// Nothing panics while it is held, and it is never held across an await.
+    pub(crate) fn reconciliation(&self) -> MutexGuard<'_, Reconciliation> {
+        self.reconciliation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn aborted(&self) -> Option<String> {
+        self.aborted.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn framework(&self) -> Option<FrameworkId> {
+        self.framework.borrow().clone()
+    }
+
+    pub(crate) fn open(
+        &self,
+        framework: &FrameworkId,
+        calls: mpsc::Sender<api::Call>,
+        master: std::net::SocketAddr,
+    ) {
+        self.framework.send_replace(Some(framework.clone()));
+        self.outgoing.send_replace(Some(Outgoing { framework: framework.clone(), calls, master }));
+    }
+
+    /// Whether there was a subscription to close.
+    pub(crate) fn close(&self) -> bool {
+        self.reconciliation().pause();
+        self.outgoing.send_replace(None).is_some()
+    }
+
+    fn prepare(&self, kind: Type, fill: impl FnOnce(&mut api::Call)) -> Result<api::Call, CallError> {
+        let outgoing = self.outgoing.borrow();
+        let framework = &outgoing.as_ref().ok_or(CallError::Disconnected)?.framework;
+        let mut call = api::Call { framework_id: Some(framework.into()), ..Default::default() };
+        call.set_type(kind);
+        fill(&mut call);
+        Ok(call)
+    }
+
+    async fn send(&self, call: api::Call) -> Result<(), CallError> {
+        let outgoing = self.outgoing.borrow().clone().ok_or(CallError::Disconnected)?;
+        outgoing.calls.send(call).await.map_err(|_| CallError::Disconnected)
+    }
+
+    /// Without waiting for room; the next round asks again.
+    pub(crate) fn try_reconcile(&self, round: Round) {
+        let prepared =
+            self.prepare(Type::Reconcile, |call| call.reconcile = Some(reconcile(round.into_tasks())));
+        let outgoing = self.outgoing.borrow().clone();
+        if let (Ok(call), Some(outgoing)) = (prepared, outgoing)
+            && outgoing.calls.try_send(call).is_err()
+        {
+            tracing::debug!("a round of reconciliation was left out: the connection is full");
+        }
+    }
+}
+
+fn reconcile(tasks: impl IntoIterator<Item = (TaskId, Option<AgentId>)>) -> api::call::Reconcile {
+    let task = |(task, agent): (TaskId, Option<AgentId>)| api::call::reconcile::Task {
+        task_id: Some((&task).into()),
+        agent_id: agent.as_ref().map(Into::into),
+    };
+    api::call::Reconcile { tasks: tasks.into_iter().map(task).collect() }
+}
+
+fn ids(offers: impl IntoIterator<Item = OfferId>) -> Vec<v1::OfferId> {
+    offers.into_iter().map(|id| (&id).into()).collect()
+}
+
+fn wire_filters(filters: Filters) -> v1::Filters {
+    v1::Filters { refuse_seconds: Some(filters.refuse.as_secs_f64()) }
+}
