@@ -128,9 +128,10 @@ fn what_a_finished_command_left_running_is_killed() {
 #[test]
 fn orphans_are_reaped() {
     let place = Place::new();
-    let script = "for i in 1 2 3 4 5; do sh -c 'sleep 0.01 &' ; done; \
-                  n=0; while [ $n -lt 200 ] && grep -l sleep /proc/[0-9]*/comm >/dev/null 2>&1; do n=$((n+1)); sleep 0.01; done; \
-                  grep -c zombie /proc/[0-9]*/status | grep -v ':0' ; true";
+    // A zombie keeps its directory in /proc until its parent has waited for it.
+    let script = "for i in 1 2 3 4 5; do pids=\"$pids $(sh -c 'sleep 0.01 >&2 & echo $!')\"; done; \
+                  for pid in $pids; do n=0; \
+                  while [ -e /proc/$pid ]; do n=$((n+1)); [ $n -gt 500 ] && echo $pid stays && break; sleep 0.01; done; done";
     assert_eq!(place.output(script), "");
 }
 

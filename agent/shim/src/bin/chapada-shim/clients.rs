@@ -1,6 +1,6 @@
 //! Those who listen to this shim: the agent that started it, and whoever connects later.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 
@@ -13,7 +13,7 @@ const MAX_LINE_BYTES: usize = 4096;
 
 /// The connections of a shim, and where new ones come from.
 pub(crate) struct Clients {
-    listener: UnixListener,
+    listener: Option<UnixListener>,
     connected: Vec<Client>,
 }
 
@@ -23,24 +23,22 @@ struct Client {
 }
 
 impl Clients {
-    /// Begins with the connection to the agent that started this shim.
-    pub(crate) fn new(listener: UnixListener, first: UnixStream) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        first.set_nonblocking(true)?;
-        Ok(Self { listener, connected: vec![Client { stream: first, received: Vec::new() }] })
+    /// Begins with the connection to the agent that started this shim. All of them must be non-blocking.
+    pub(crate) fn new(listener: Option<UnixListener>, first: UnixStream) -> Self {
+        Self { listener, connected: vec![Client { stream: first, received: Vec::new() }] }
     }
 
     /// What to poll for reading.
     pub(crate) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let streams = self.connected.iter().map(|client| client.stream.as_fd());
-        std::iter::once(self.listener.as_fd()).chain(streams).collect()
+        self.listener.iter().map(AsFd::as_fd).chain(streams).collect()
     }
 
     /// Takes everything that has come without waiting. New connections are told `standing`.
     pub(crate) fn requests(&mut self, standing: &Event) -> Vec<Request> {
         let mut requests = Vec::new();
         self.connected.retain_mut(|client| client.read(&mut requests));
-        while let Ok((stream, _)) = self.listener.accept() {
+        while let Some(Ok((stream, _))) = self.listener.as_ref().map(UnixListener::accept) {
             let mut client = Client { stream, received: Vec::new() };
             let usable = client.stream.set_nonblocking(true).is_ok() && self.connected.len() < MAX_CLIENTS;
             if usable && client.write(&line(standing)) {

@@ -9,6 +9,7 @@ use chapada_isolation::cgroup::{Cgroups, SHIMS};
 use chapada_isolation::clone3::{Clone3, Cloned};
 use chapada_isolation::descriptors;
 use nix::errno::Errno;
+use nix::sys::prctl;
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::unistd::setsid;
 
@@ -40,6 +41,9 @@ pub(crate) fn into_background(cgroups: &Cgroups) -> Result<(), String> {
     }
     join(v1).map_err(|error| format!("cannot join the shims' cgroup: {error}"))?;
     setsid().map_err(|error| format!("cannot start a session: {error}"))?;
+    // Run from a descriptor, it would be called by its number; and its memory holds the task's environment.
+    prctl::set_name(c"chapada-shim").map_err(|error| format!("cannot take its name: {error}"))?;
+    prctl::set_dumpable(false).map_err(|error| format!("cannot protect its memory: {error}"))?;
     ignore_signals().map_err(|error| format!("cannot ignore signals: {error}"))
 }
 

@@ -8,10 +8,11 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use chapada_isolation::cgroup::{Group, OomReport};
-use chapada_isolation::{clone3, descriptors, process};
+use chapada_isolation::{Context, clone3, descriptors, process};
 use chapada_shim::runtime_dir::{self, Durability, EXIT, SOCKET, STATE};
 use chapada_shim::{
     ContainerState, Event, ExitReport, LaunchOrder, Outcome, PROTOCOL_VERSION, Pid1, Request, SetupError,
+    SetupFailure,
 };
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -19,32 +20,64 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::clients::Clients;
 use crate::container::{self, Container};
 
-/// Makes the container and stays until its end is on disk. An error is one of the shim's own; a container that could not
-/// be made is a report, not an error.
+/// How long to wait before the exit report is written again: a full disk is emptied by people.
+const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Makes the container and stays until its end is on disk. What goes wrong on the way is a report, too.
 pub(crate) fn serve(order: &LaunchOrder) -> Result<(), String> {
     let runtime_dir = order.spec.runtime_dir.as_path();
-    let doing = |what: &str| {
-        let what = format!("cannot {what} in {}", runtime_dir.display());
-        move |error: io::Error| format!("{what}: {error}")
-    };
-    let mut clients = listen(runtime_dir).map_err(doing("listen"))?;
+    let first =
+        take_standard_output().map_err(|error| format!("cannot keep the agent's connection: {error}"))?;
     let group = order.cgroups.group(&order.spec.id);
-    let report = match container::make(order, &group) {
+    let listener = listen(runtime_dir).context("listen in", runtime_dir.display());
+    let listener = listener.map_err(container::of(SetupFailure::Shim));
+    let (listener, container) = match listener {
+        Ok(listener) => (Some(listener), container::make(order, &group)),
+        Err(error) => (None, Err(error)),
+    };
+    let mut clients = Clients::new(listener, first);
+    let report = match container {
         Ok(container) => {
             let mut watch = Watch::new(order, container, group);
-            note_state(runtime_dir, &watch).map_err(doing("note the state"))?;
+            if let Err(error) = note_state(runtime_dir, &watch) {
+                eprintln!("chapada-shim: cannot note the state: {error}; the container runs on");
+            }
             watch.until_the_end(&mut clients)
         }
         Err(error) => report(Outcome::NotStarted { error }, false, &group),
     };
-    runtime_dir::write_record(runtime_dir, EXIT, &report, Durability::Machine)
-        .map_err(doing("write the exit report"))?;
+    write_down(runtime_dir, &report);
     clients.tell(&Event::Exited { report });
     Ok(())
 }
 
-/// Takes over standard output as the first connection, and lets go of the order, which may hold secrets.
-fn listen(runtime_dir: &Path) -> io::Result<Clients> {
+/// Returns when the report is on disk, or when there is no directory any more to write it to: then nobody wants it.
+fn write_down(runtime_dir: &Path, report: &ExitReport) {
+    let mut complained = false;
+    while let Err(error) = runtime_dir::write_record(runtime_dir, EXIT, report, Durability::Machine) {
+        if !complained {
+            eprintln!("chapada-shim: cannot write the exit report: {error}");
+            complained = true;
+        }
+        if error.kind() == io::ErrorKind::NotFound {
+            return;
+        }
+        std::thread::sleep(WRITE_AGAIN_AFTER);
+    }
+}
+
+/// Makes standard output the first connection, and lets go of the order, which may hold secrets.
+fn take_standard_output() -> io::Result<UnixStream> {
+    let first = UnixStream::from(io::stdout().as_fd().try_clone_to_owned()?);
+    first.set_nonblocking(true)?;
+    let nothing = File::open("/dev/null")?;
+    for number in 0..2 {
+        descriptors::install(&nothing, number).map_err(|error| error.source)?;
+    }
+    Ok(first)
+}
+
+fn listen(runtime_dir: &Path) -> io::Result<UnixListener> {
     let directory = File::open(runtime_dir)?;
     let path = runtime_dir::through(&directory, SOCKET);
     match fs::remove_file(&path) {
@@ -52,12 +85,8 @@ fn listen(runtime_dir: &Path) -> io::Result<Clients> {
         _ => {}
     }
     let listener = UnixListener::bind(&path)?;
-    let first = UnixStream::from(io::stdout().as_fd().try_clone_to_owned()?);
-    let nothing = File::open("/dev/null")?;
-    for number in 0..2 {
-        descriptors::install(&nothing, number).map_err(|error| error.source)?;
-    }
-    Clients::new(listener, first)
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 fn note_state(runtime_dir: &Path, watch: &Watch) -> io::Result<()> {
