@@ -154,6 +154,8 @@ impl Covers {
     pub fn finish(self) -> Result<(), IsolationError> {
         let there =
             |path: &Path| fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity);
+        // One that lies below another is covered with it. Seen before the way to the sandbox is made, which may lead there.
+        let covers: Vec<&PathBuf> = self.read_only.iter().filter(|path| path.is_dir()).collect();
         if !there(&self.sandbox) {
             fs::create_dir_all(&self.sandbox)
                 .context("create the way to the sandbox", self.sandbox.display())?;
@@ -171,11 +173,8 @@ impl Covers {
             };
             checked(result).context("put back the sandbox", self.sandbox.display())?;
         }
-        for path in &self.read_only {
-            // One that lies below another is covered with it.
-            if path.is_dir() {
-                set_read_only(path, false)?;
-            }
+        for path in covers {
+            set_read_only(path, false)?;
         }
         nix::unistd::chdir(&self.sandbox).context("change to the sandbox", self.sandbox.display())?;
         if !there(Path::new(".")) {

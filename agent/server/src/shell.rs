@@ -182,7 +182,7 @@ impl Shell {
         if let Record::Update { task, update } = record {
             self.counters.note_update(update.state);
             let reason = update.reason.map(|reason| reason.name());
-            tracing::info!(framework_id = %task.framework, task_id = %task.task, state = %update.state, reason, "update");
+            tracing::info!(framework_id = %task.framework, task_id = %task.task, state = %update.state, reason, message = update.message, "update");
         }
     }
 

@@ -1,0 +1,226 @@
+//! The master's end of the link, played by a test.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use chapada_listener::{Action, GrpcRoutes, ListenConfig, Listener, Policy, Routes};
+use chapada_wire::link::agent_link_server::{AgentLink, AgentLinkServer};
+use chapada_wire::link::{self, FromAgent, FromRelay, ToAgent, ToRelay, from_agent, to_agent};
+use chapada_wire::v1;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::PATIENCE;
+
+type Opened = (mpsc::Sender<Result<ToAgent, Status>>, Streaming<FromAgent>);
+type Relayed = (mpsc::Sender<Result<ToRelay, Status>>, Streaming<FromRelay>);
+
+struct Doors {
+    links: mpsc::Sender<Opened>,
+    relays: mpsc::Sender<Relayed>,
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl AgentLink for Doors {
+    type ConnectStream = Answers<ToAgent>;
+    type RelayStream = Answers<ToRelay>;
+
+    async fn connect(
+        &self,
+        request: Request<Streaming<FromAgent>>,
+    ) -> Result<Response<Self::ConnectStream>, Status> {
+        let (send, receive) = mpsc::channel(4096);
+        let _ = self.links.send((send, request.into_inner())).await;
+        Ok(Response::new(Box::pin(ReceiverStream::new(receive))))
+    }
+
+    async fn relay(
+        &self,
+        request: Request<Streaming<FromRelay>>,
+    ) -> Result<Response<Self::RelayStream>, Status> {
+        let (send, receive) = mpsc::channel(64);
+        let _ = self.relays.send((send, request.into_inner())).await;
+        Ok(Response::new(Box::pin(ReceiverStream::new(receive))))
+    }
+}
+
+/// A master that does what the test says.
+pub(crate) struct ScriptedMaster {
+    pub(crate) address: SocketAddr,
+    links: mpsc::Receiver<Opened>,
+    relays: mpsc::Receiver<Relayed>,
+    _stop: DropGuard,
+}
+
+impl ScriptedMaster {
+    pub(crate) async fn start() -> Self {
+        let config = ListenConfig { port: Some(0), ..ListenConfig::default() };
+        let listener = Listener::bind(&config, 0).await.unwrap();
+        let address = listener.local_addr();
+        let ((links_in, links), (relays_in, relays)) = (mpsc::channel(8), mpsc::channel(8));
+        let service = AgentLinkServer::new(Doors { links: links_in, relays: relays_in });
+        let methods = [("Connect", Action::ActAsAgent), ("Relay", Action::ActAsAgent)];
+        let grpc = GrpcRoutes::new().service(service, &methods);
+        let stop = CancellationToken::new();
+        tokio::spawn(listener.serve(Routes::new(), grpc, Policy::allow_all(), stop.clone()));
+        Self { address, links, relays, _stop: stop.drop_guard() }
+    }
+
+    /// Takes the next link and hears the agent out.
+    pub(crate) async fn accept(&mut self, epoch: u64) -> Link {
+        let (send, receive) = timeout(PATIENCE, self.links.recv()).await.expect("no agent dialled").unwrap();
+        let mut link =
+            Link { send, receive, epoch, sequence: 0, hello: link::Hello::default(), held: BTreeMap::new() };
+        let Some(from_agent::Message::Hello(hello)) = link.next().await else {
+            panic!("the first message is Hello")
+        };
+        link.hello = hello;
+        loop {
+            let Some(from_agent::Message::Holding(page)) = link.next().await else {
+                panic!("Holding follows")
+            };
+            for task in page.tasks {
+                let id = task.task.as_ref().unwrap().task_id.as_ref().unwrap().value.clone().unwrap();
+                link.held.insert(id, task);
+            }
+            if page.last {
+                return link;
+            }
+        }
+    }
+
+    /// As [`ScriptedMaster::accept`], and admits the agent.
+    pub(crate) async fn welcome(&mut self, epoch: u64) -> Link {
+        let mut link = self.accept(epoch).await;
+        link.say(to_agent::Message::Welcome(link::Welcome {
+            protocol_version: 1,
+            agent_id: "agent-1".to_owned(),
+            master_id: "master-1".to_owned(),
+            heartbeat_interval_ms: 1000,
+            heartbeat_timeout_ms: 10_000,
+        }))
+        .await;
+        link
+    }
+
+    pub(crate) async fn relay(&mut self) -> (mpsc::Sender<Result<ToRelay, Status>>, Streaming<FromRelay>) {
+        timeout(PATIENCE, self.relays.recv()).await.expect("no relay was dialled").unwrap()
+    }
+}
+
+/// One link.
+pub(crate) struct Link {
+    send: mpsc::Sender<Result<ToAgent, Status>>,
+    receive: Streaming<FromAgent>,
+    epoch: u64,
+    sequence: u64,
+    pub(crate) hello: link::Hello,
+    pub(crate) held: BTreeMap<String, link::HeldTask>,
+}
+
+impl Link {
+    pub(crate) async fn say(&mut self, message: to_agent::Message) {
+        self.sequence += 1;
+        let message = ToAgent { epoch: self.epoch, sequence: self.sequence, message: Some(message) };
+        self.send.send(Ok(message)).await.unwrap();
+    }
+
+    /// The next message that is no heartbeat; `None` when the link has ended.
+    pub(crate) async fn next(&mut self) -> Option<from_agent::Message> {
+        loop {
+            let message = timeout(PATIENCE, self.receive.message()).await.expect("the agent said nothing");
+            match message.ok()??.message {
+                Some(from_agent::Message::Heartbeat(_)) => {}
+                other => return other,
+            }
+        }
+    }
+
+    pub(crate) async fn launch(&mut self, task: v1::TaskInfo) {
+        let framework = v1::FrameworkInfo {
+            user: Some("root".to_owned()),
+            name: Some("test".to_owned()),
+            id: Some(v1::FrameworkId { value: Some("framework-1".to_owned()) }),
+            ..v1::FrameworkInfo::default()
+        };
+        self.say(to_agent::Message::Launch(link::Launch { framework: Some(framework), task: Some(task) }))
+            .await;
+    }
+
+    pub(crate) async fn kill(&mut self, task: &str) {
+        self.say(to_agent::Message::Kill(link::Kill {
+            framework_id: "framework-1".to_owned(),
+            task_id: task.to_owned(),
+            kill_policy: None,
+        }))
+        .await;
+    }
+
+    /// The next update, acknowledged.
+    pub(crate) async fn update(&mut self) -> v1::TaskStatus {
+        let status = self.update_unacknowledged().await;
+        self.acknowledge(&status).await;
+        status
+    }
+
+    pub(crate) async fn update_unacknowledged(&mut self) -> v1::TaskStatus {
+        match self.next().await {
+            Some(from_agent::Message::Update(update)) => update.status.unwrap(),
+            other => panic!("expected an update, not {other:?}"),
+        }
+    }
+
+    pub(crate) async fn acknowledge(&mut self, status: &v1::TaskStatus) {
+        self.say(to_agent::Message::Acknowledge(link::Acknowledge {
+            framework_id: "framework-1".to_owned(),
+            task_id: id_of(status),
+            uuid: status.uuid.clone().unwrap(),
+        }))
+        .await;
+    }
+
+    /// Updates of one task until one in this state, acknowledged.
+    pub(crate) async fn until(&mut self, task: &str, state: v1::TaskState) -> v1::TaskStatus {
+        loop {
+            let status = self.update().await;
+            if id_of(&status) == task && state_of(&status) == state {
+                return status;
+            }
+            let ended = chapada_model::TaskState::try_from(status.state.unwrap()).unwrap().is_terminal();
+            assert!(!(ended && id_of(&status) == task), "{task} ended as {status:?}");
+        }
+    }
+}
+
+pub(crate) fn id_of(status: &v1::TaskStatus) -> String {
+    status.task_id.as_ref().unwrap().value.clone().unwrap()
+}
+
+pub(crate) fn state_of(status: &v1::TaskStatus) -> v1::TaskState {
+    v1::TaskState::try_from(status.state.unwrap()).unwrap()
+}
+
+/// A task of the shell, with a tenth of a processor and 64 MiB.
+pub(crate) fn command_task(id: &str, command: &str) -> v1::TaskInfo {
+    let scalar = |name: &str, value: f64| v1::Resource {
+        name: Some(name.to_owned()),
+        r#type: Some(v1::value::Type::Scalar as i32),
+        scalar: Some(v1::value::Scalar { value: Some(value) }),
+        ..v1::Resource::default()
+    };
+    v1::TaskInfo {
+        name: Some(id.to_owned()),
+        task_id: Some(v1::TaskId { value: Some(id.to_owned()) }),
+        agent_id: Some(v1::AgentId { value: Some("agent-1".to_owned()) }),
+        resources: vec![scalar("cpus", 0.1), scalar("mem", 64.0)],
+        command: Some(v1::CommandInfo { value: Some(command.to_owned()), ..v1::CommandInfo::default() }),
+        ..v1::TaskInfo::default()
+    }
+}
