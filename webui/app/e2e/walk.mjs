@@ -2,7 +2,7 @@
 // its button, kills a task and sees both on screen. Fails on any error in the console and any request to another host.
 //
 //   CHAPADA_MASTER_URL   the leading master, for instance http://127.0.0.1:5050
-//   CHAPADA_APP          id of a deployed app with at least one running instance, for instance /hello
+//   CHAPADA_APP_ID       id of a deployed app with at least one running instance, for instance /hello
 //   CHAPADA_LOG_LINE     text that each of its tasks writes to stdout
 //   CHAPADA_CHROMIUM     the browser; /usr/bin/chromium when unset
 //   CHAPADA_SHOTS        folder for a picture of each page; none are taken when unset
@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
 const master = new URL(needed('CHAPADA_MASTER_URL'));
-const app = needed('CHAPADA_APP');
+const app = needed('CHAPADA_APP_ID');
 const line = needed('CHAPADA_LOG_LINE');
 const shots = process.env.CHAPADA_SHOTS;
 
