@@ -249,6 +249,18 @@ impl Allocator {
         self.frameworks.len()
     }
 
+    /// The amounts that all known agents have together.
+    pub fn total(&self) -> &Quantities {
+        &self.total
+    }
+
+    /// What each framework is charged with, by role.
+    pub fn charges(&self) -> impl Iterator<Item = (&FrameworkId, &Role, &Quantities)> {
+        self.frameworks.iter().flat_map(move |(_, id, framework)| {
+            framework.charged.iter().filter_map(move |(role, held)| Some((id, self.roles.key(*role)?, held)))
+        })
+    }
+
     /// How many agents are known.
     pub fn agents(&self) -> usize {
         self.agents.len()

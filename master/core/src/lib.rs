@@ -3,26 +3,48 @@
 //! It knows no socket, clock, thread or encoding. Start at [`Event`], [`Effect`] and [`Master::apply`].
 #![forbid(unsafe_code)]
 
+mod accept;
+mod agents;
+mod audit;
+mod books;
 mod call;
+mod calls;
 mod effect;
 mod event;
+mod frameworks;
+mod holdings;
+mod index;
 mod master;
+mod offers;
+mod reconcile;
+mod recording;
 mod records;
 mod registry;
 mod settings;
 mod snapshot;
+mod subscribe;
+mod tasks;
+mod timers;
+mod update_framework;
+mod updates;
+mod validate;
+mod view;
 
+pub use audit::{Violation, audit};
 pub use call::{Accept, Call, CallRefused, Caller, MalformedTask, Operation, Proposal, StreamId};
 pub use chapada_allocator::{Why, WhyKind};
 pub use effect::{AgentCommand, Effect, OperatorEvent, RefusedReason, SchedulerEvent, Ticket};
 pub use event::{EVENT_KINDS, Event, EventKind, Held, HeldExecutor, HeldTask, LinkId};
 pub use master::Master;
-pub use records::agent::{Agent, AgentState, Executor};
+pub use records::agent::{Agent, AgentState, Executor, Stray};
 pub use records::framework::{Framework, FrameworkState};
 pub use records::offer::Offer;
 pub use records::task::{MAX_STATUSES, MAX_UNACKNOWLEDGED, Task, TaskPhase};
 pub use registry::{
     AgentRecord, FrameworkRecord, REGISTRY_VERSION, RegistryChange, RegistryState, Removal, Standing,
 };
-pub use settings::{MAX_COMPLETED_FRAMEWORKS, MAX_COMPLETED_TASKS, MAX_UNREACHABLE_TASKS, Settings};
+pub use settings::{
+    MAX_COMPLETED_FRAMEWORKS, MAX_COMPLETED_TASKS, MAX_REMOVED_FRAMEWORKS, MAX_UNREACHABLE_AGENTS,
+    MAX_UNREACHABLE_TASKS, Settings,
+};
 pub use snapshot::{Counters, RoleView, Snapshot};

@@ -1,21 +1,54 @@
 //! The master itself: the one entrance for everything that happens.
 
-use chapada_model::{Mono, Now};
+use std::collections::BTreeMap;
 
-use crate::{Call, CallRefused, Caller, Effect, Event, RegistryState, Settings, Snapshot};
+use chapada_allocator::Allocator;
+use chapada_model::{AgentId, FrameworkId, Mono, Now, Role, Wall};
+
+use crate::index::Index;
+use crate::recording::Pending;
+use crate::timers::{Timer, Timers};
+use crate::{
+    Call, CallRefused, Caller, Counters, Effect, Event, RegistryState, Settings, Snapshot, Ticket, Why,
+};
 
 /// The books and everyone who keeps them.
 #[derive(Debug)]
 pub struct Master {
-    snapshot: Snapshot,
+    pub(crate) settings: Settings,
+    /// What readers see.
+    pub(crate) books: Snapshot,
+    pub(crate) index: Index,
+    pub(crate) allocator: Allocator,
+    pub(crate) timers: Timers,
+    /// The registry as it will be when everything asked for is durable.
+    pub(crate) registry: RegistryState,
+    /// Removed frameworks of the registry, oldest first.
+    pub(crate) removed: std::collections::BTreeSet<(Wall, FrameworkId)>,
+    /// Unreachable agents, longest first.
+    pub(crate) unreachable: std::collections::BTreeSet<(Wall, AgentId)>,
+    /// Agents of the registry that have not yet said what they hold.
+    pub(crate) silent: std::collections::BTreeSet<AgentId>,
+    /// What waits for the registry.
+    pub(crate) pending: BTreeMap<Ticket, Pending>,
+    pub(crate) last_ticket: u64,
+    pub(crate) next_framework: u64,
+    pub(crate) next_agent: u64,
+    pub(crate) next_offer: u64,
+    /// When the next plan is due, if something waits for one.
+    pub(crate) plan_due: Option<Mono>,
+    /// The moment of the event at hand.
+    pub(crate) now: Now,
+    /// What the event at hand asks for so far.
+    pub(crate) effects: Vec<Effect>,
 }
 
 impl Master {
     /// Begins to lead with what the registry has. Every timer restarts in full.
     pub fn recover(now: Now, settings: Settings, registry: RegistryState) -> Self {
-        let snapshot = Snapshot {
+        let books = Snapshot {
             version: 0,
-            master_id: settings.master_id,
+            master_id: settings.master_id.clone(),
             epoch: registry.epoch,
             elected: now.wall,
             agents: imbl::OrdMap::new(),
@@ -26,38 +59,121 @@ impl Master {
             completed_tasks: imbl::OrdMap::new(),
             weights: imbl::OrdMap::new(),
             why: imbl::OrdMap::new(),
-            counters: crate::Counters::default(),
+            counters: Counters::default(),
             total: chapada_model::Quantities::default(),
         };
-        Self { snapshot }
+        let mut master = Self {
+            allocator: Allocator::new(settings.min_allocatable.clone()),
+            settings,
+            books,
+            index: Index::default(),
+            timers: Timers::default(),
+            registry: RegistryState { epoch: registry.epoch, ..RegistryState::default() },
+            removed: std::collections::BTreeSet::new(),
+            unreachable: std::collections::BTreeSet::new(),
+            silent: std::collections::BTreeSet::new(),
+            pending: BTreeMap::new(),
+            last_ticket: 0,
+            next_framework: 0,
+            next_agent: 0,
+            next_offer: 0,
+            plan_due: None,
+            now,
+            effects: Vec::new(),
+        };
+        master.recover_records(registry);
+        master
     }
 
     /// Takes what happened and says what to do about it. Never fails: what makes no sense is noted and passed over.
-    pub fn apply(&mut self, _now: Now, _event: Event) -> Vec<Effect> {
-        self.snapshot.version += 1;
-        Vec::new()
+    pub fn apply(&mut self, now: Now, event: Event) -> Vec<Effect> {
+        self.begin(now);
+        match event {
+            Event::Subscribe { stream, framework, suppressed } => {
+                self.subscribe(stream, framework, suppressed)
+            }
+            Event::StreamClosed { stream, framework } => self.on_stream_closed(&stream, &framework),
+            Event::Call { caller, call } => {
+                if let Err(refused) = self.call(&caller, call) {
+                    self.drop_with(|| format!("a call of framework {}: {refused}", caller.framework));
+                }
+            }
+            Event::AgentConnected { link, agent, held } => self.on_agent_connected(link, agent, held),
+            Event::LinkClosed { link, agent, last_heard } => self.on_link_closed(link, &agent, last_heard),
+            Event::Update { link, agent, framework, status, latest } => {
+                self.on_update(link, agent, framework, status, latest);
+            }
+            Event::ExecutorMessage { agent, executor, data } => {
+                self.on_executor_message(agent, executor, data)
+            }
+            Event::ExecutorGone { agent, executor, status } => {
+                self.on_executor_gone(&agent, executor, status)
+            }
+            Event::Recorded { ticket } => self.on_recorded(ticket),
+            Event::Tick => {}
+            Event::TeardownFramework { framework } => self.teardown(&framework),
+            Event::SetWeight { role, weight } => self.set_weight(role, weight),
+        }
+        self.finish()
     }
 
     /// Takes a call and gives the verdict that the caller waits for.
     ///
     /// # Errors
-    /// [`CallRefused`] says why; nothing has changed then.
-    pub fn apply_call(
-        &mut self,
-        _now: Now,
-        _caller: &Caller,
-        _call: Call,
-    ) -> Result<Vec<Effect>, CallRefused> {
-        Err(CallRefused::UnknownFramework)
+    /// [`CallRefused`] says why; nothing has changed then, apart from what time alone has changed.
+    pub fn apply_call(&mut self, now: Now, caller: &Caller, call: Call) -> Result<Vec<Effect>, CallRefused> {
+        self.begin(now);
+        self.call(caller, call)?;
+        Ok(self.finish())
     }
 
     /// When [`Event::Tick`] is due at the latest; `None` while nothing waits for time. Ask again after each event.
     pub fn next_wakeup(&self) -> Option<Mono> {
-        None
+        [self.timers.next(), self.allocator.next_expiry(), self.plan_due].into_iter().flatten().min()
     }
 
     /// The books as they are now, for readers.
     pub fn snapshot(&self) -> Snapshot {
-        self.snapshot.clone()
+        self.books.clone()
+    }
+
+    /// For each role of the framework: nothing when it would be offered what the agent has free, else why not. Empty when
+    /// either is unknown.
+    pub fn explain(&self, now: Now, framework: &FrameworkId, agent: &AgentId) -> Vec<(Role, Option<Why>)> {
+        self.allocator.explain(now.mono, framework, agent)
+    }
+
+    /// What waits for the registry; zero when everything asked for is durable.
+    pub fn unrecorded(&self) -> usize {
+        self.pending.len()
+    }
+
+    fn begin(&mut self, now: Now) {
+        self.now = Now { mono: now.mono.max(self.now.mono), wall: now.wall };
+        self.books.version += 1;
+    }
+
+    /// Does what time has made due, and hands out the effects.
+    fn finish(&mut self) -> Vec<Effect> {
+        while let Some(timer) = self.timers.pop_due(self.now.mono) {
+            match timer {
+                Timer::Offer(offer) => self.on_offer_timeout(&offer),
+                Timer::Agent(agent) => self.on_agent_timeout(&agent),
+                Timer::Framework(framework) => self.remove_framework(&framework),
+            }
+        }
+        let is_due = |at: Option<Mono>| at.is_some_and(|at| at <= self.now.mono);
+        if is_due(self.plan_due) || is_due(self.allocator.next_expiry()) {
+            self.make_offers();
+        }
+        if self.plan_due.is_none() && self.allocator.is_dirty() {
+            self.plan_due = Some(self.now.mono + self.settings.coalesce);
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Notes what was passed over.
+    pub(crate) fn drop_with(&mut self, what: impl FnOnce() -> String) {
+        self.effects.push(Effect::Dropped { what: what() });
     }
 }

@@ -13,6 +13,12 @@ pub const MAX_COMPLETED_TASKS: usize = 1_000;
 /// How many unreachable tasks of a framework are remembered. Source: Mesos.
 pub const MAX_UNREACHABLE_TASKS: usize = 1_000;
 
+/// How many removed frameworks the registry keeps until their agents confirm; a failover may bring tasks of older ones back.
+pub const MAX_REMOVED_FRAMEWORKS: usize = 10_000;
+
+/// How many unreachable agents are remembered; older ones count as unknown. Source: Mesos.
+pub const MAX_UNREACHABLE_AGENTS: usize = 100_000;
+
 /// What the core must be told; everything else is fixed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {

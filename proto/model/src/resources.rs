@@ -177,6 +177,20 @@ impl Resources {
         Self(self.0.iter().filter(|resource| keep(resource)).cloned().collect())
     }
 
+    /// Puts one resource to this for people to look at: amounts add up, and what is there already stays once, as a port that
+    /// several agents have. Never use it for books.
+    pub fn add_for_show(&mut self, resource: &Resource) {
+        if self.add_one(resource).is_ok() {
+            return;
+        }
+        let present = self.kind(resource).first().map(|mine| mine.value.intersection(&resource.value));
+        if let Some(rest) = present.and_then(|common| resource.value.checked_sub(&common)) {
+            let rest = Resource { value: rest, ..resource.clone() };
+            // What is left has nothing in common with what is there; a whole thing that differs is not shown twice.
+            drop(self.add_one(&rest));
+        }
+    }
+
     /// The sum of all amounts of one name, whoever they are kept for; zero for ranges and sets.
     pub fn scalar(&self, name: &str) -> Milli {
         self.0.iter().filter(|resource| &*resource.name == name).fold(Milli::ZERO, |sum, r| match &r.value {

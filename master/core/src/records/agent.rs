@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chapada_model::{
-    AgentDescription, AgentId, ExecutorDescription, ExecutorKey, Mono, Resources, Role, Wall,
+    AgentDescription, AgentId, ExecutorDescription, ExecutorKey, Mono, Resources, Role, TaskKey, Wall,
 };
 
 use crate::LinkId;
@@ -57,6 +57,15 @@ pub struct Executor {
     pub resources: Resources,
 }
 
+/// A task that must not be: another agent runs one of the same name, which came first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// The role its resources count for.
+    pub role: Role,
+    /// What it holds, allocated to nobody's role in form.
+    pub resources: Resources,
+}
+
 /// An agent. For each role and resource: `used + offered + free = total + overcommit`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
@@ -82,11 +91,40 @@ pub struct Agent {
     pub overcommit: Resources,
     /// Executors of frameworks' own.
     pub executors: BTreeMap<ExecutorKey, Executor>,
-    /// How many tasks hold resources here.
+    /// Tasks of a name that is taken by a live task elsewhere. They are killed, and hold resources until they have ended.
+    pub strays: BTreeMap<TaskKey, Stray>,
+    /// How many tasks hold resources here, strays apart.
     pub tasks: u32,
+    /// Whether it has never been registered.
+    pub(crate) is_new: bool,
 }
 
 impl Agent {
+    /// One of which nobody knows yet what it holds.
+    pub(crate) fn empty(
+        id: AgentId,
+        description: Arc<AgentDescription>,
+        state: AgentState,
+        registered: Wall,
+    ) -> Self {
+        Self {
+            id,
+            description,
+            state,
+            registered,
+            reregistered: None,
+            total: Resources::EMPTY,
+            used: Resources::EMPTY,
+            offered: Resources::EMPTY,
+            free: Resources::EMPTY,
+            overcommit: Resources::EMPTY,
+            executors: BTreeMap::new(),
+            strays: BTreeMap::new(),
+            tasks: 0,
+            is_new: false,
+        }
+    }
+
     /// Its link when it is registered and connected.
     pub fn link(&self) -> Option<LinkId> {
         match self.state {

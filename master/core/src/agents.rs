@@ -1,0 +1,211 @@
+//! How an agent comes, leaves and is given up.
+
+use std::sync::Arc;
+
+use chapada_model::{AgentDescription, AgentId, FrameworkId, Mono, Wall};
+
+use crate::recording::Pending;
+use crate::timers::Timer;
+use crate::{
+    Agent, AgentCommand, AgentState, Effect, Held, LinkId, MAX_UNREACHABLE_AGENTS, Master, OperatorEvent,
+    RefusedReason, RegistryChange, SchedulerEvent, Standing,
+};
+
+impl Master {
+    pub(crate) fn on_agent_connected(&mut self, link: LinkId, description: AgentDescription, held: Held) {
+        let id = match &description.id {
+            Some(id) => id.clone(),
+            None => match self.new_agent_id() {
+                Some(id) => id,
+                None => return,
+            },
+        };
+        if let Err((reason, message)) = self.check_agent(&id, &description, &held) {
+            return self.refuse_agent(link, description.id, reason, message);
+        }
+        let description = Arc::new(AgentDescription { id: Some(id.clone()), ..description });
+        self.drop_former_link(&id);
+        let record = self.registry.agents.get(&id);
+        let is_recorded = record
+            .is_some_and(|record| record.standing == Standing::Admitted && record.description == description);
+        if !self.books.agents.contains_key(&id) {
+            let state = AgentState::Admitting { link };
+            let agent =
+                Agent { is_new: true, ..Agent::empty(id.clone(), description.clone(), state, self.now.wall) };
+            self.books.agents.insert(id.clone(), Arc::new(agent));
+        }
+        self.set_agent_state(&id, AgentState::Admitting { link });
+        if is_recorded && !self.is_admission_pending(&id) {
+            return self.register(&id, link, description, held);
+        }
+        let change = self.agent_record(&id, description.clone(), Standing::Admitted);
+        self.record_then(change, Pending::Admit { agent: id, link, description, held: Box::new(held) });
+    }
+
+    fn check_agent(
+        &self,
+        id: &AgentId,
+        description: &AgentDescription,
+        held: &Held,
+    ) -> Result<(), (RefusedReason, String)> {
+        if let Some(agent) = self.books.agents.get(id) {
+            let is_elsewhere = agent.description.hostname != description.hostname;
+            match agent.state {
+                AgentState::Gone { .. } => {
+                    return Err((RefusedReason::Gone, format!("agent {id} was given up by an operator")));
+                }
+                AgentState::Active { .. } | AgentState::Admitting { .. } if is_elsewhere => {
+                    let message = format!("agent {id} is connected from {}", agent.description.hostname);
+                    return Err((RefusedReason::IdInUse, message));
+                }
+                AgentState::Active { .. }
+                | AgentState::Admitting { .. }
+                | AgentState::Recovered { .. }
+                | AgentState::Disconnected { .. }
+                | AgentState::Leaving
+                | AgentState::Unreachable { .. } => {}
+            }
+        }
+        self.check_held(description, held).map_err(|message| (RefusedReason::Invalid, message))
+    }
+
+    fn refuse_agent(&mut self, link: LinkId, agent: Option<AgentId>, reason: RefusedReason, message: String) {
+        let command = AgentCommand::Refused { reason, message: message.into() };
+        self.effects.push(Effect::ToAgent { link, agent, command });
+        self.effects.push(Effect::CloseLink { link });
+    }
+
+    /// Ends the link that an agent has, if it has one, because another takes its place.
+    fn drop_former_link(&mut self, id: &AgentId) {
+        let Some(agent) = self.books.agents.get(id) else { return };
+        match agent.state {
+            AgentState::Active { link } => {
+                self.effects.push(Effect::CloseLink { link });
+                self.rescind_offers_of(id);
+                self.allocator.set_agent_active(id, false);
+            }
+            AgentState::Admitting { link } => self.effects.push(Effect::CloseLink { link }),
+            // Its being given up is on its way into the registry: it counts, and the agent returns from there.
+            AgentState::Leaving => self.give_up(id, self.now.wall),
+            AgentState::Recovered { .. }
+            | AgentState::Disconnected { .. }
+            | AgentState::Unreachable { .. }
+            | AgentState::Gone { .. } => {}
+        }
+    }
+
+    fn is_admission_pending(&self, id: &AgentId) -> bool {
+        self.pending.values().any(|pending| match pending {
+            Pending::Admit { agent, .. } | Pending::GiveUp { agent, .. } => agent == id,
+            Pending::Subscribe { .. } => false,
+        })
+    }
+
+    pub(crate) fn on_link_closed(&mut self, link: LinkId, id: &AgentId, last_heard: Mono) {
+        let Some(agent) = self.books.agents.get(id) else { return };
+        match agent.state {
+            AgentState::Active { link: open } if open == link => {
+                self.rescind_offers_of(id);
+                self.allocator.set_agent_active(id, false);
+            }
+            AgentState::Admitting { link: open } if open == link => {}
+            AgentState::Active { .. }
+            | AgentState::Admitting { .. }
+            | AgentState::Recovered { .. }
+            | AgentState::Disconnected { .. }
+            | AgentState::Leaving
+            | AgentState::Unreachable { .. }
+            | AgentState::Gone { .. } => return,
+        }
+        let until = last_heard.min(self.now.mono) + self.settings.agent_timeout;
+        self.set_agent_state(id, AgentState::Disconnected { until });
+    }
+
+    fn rescind_offers_of(&mut self, id: &AgentId) {
+        for offer in self.index.offers_by_agent.of(id) {
+            self.rescind(&offer);
+        }
+    }
+
+    /// The agent did not come back in time: it is given up once the registry says so.
+    pub(crate) fn on_agent_timeout(&mut self, id: &AgentId) {
+        let Some(agent) = self.books.agents.get(id) else { return };
+        let (since, description) = (self.now.wall, agent.description.clone());
+        self.set_agent_state(id, AgentState::Leaving);
+        let change = self.agent_record(id, description, Standing::Unreachable { since });
+        self.record_then(change, Pending::GiveUp { agent: id.clone(), since });
+    }
+
+    pub(crate) fn on_given_up(&mut self, id: &AgentId, since: Wall) {
+        if self.books.agents.get(id).is_some_and(|agent| agent.state == AgentState::Leaving) {
+            self.give_up(id, since);
+            self.forget_oldest_unreachable();
+        }
+    }
+
+    /// The agent is unreachable: its tasks are, its resources no longer count.
+    fn give_up(&mut self, id: &AgentId, since: Wall) {
+        self.unload(id);
+        self.lose_tasks_of(id, since);
+        self.set_agent_state(id, AgentState::Unreachable { since });
+        self.books.counters.agents_unreachable += 1;
+        let connected: Vec<FrameworkId> = self.books.frameworks.keys().cloned().collect();
+        for framework in connected {
+            let event = SchedulerEvent::Failure { agent: id.clone(), executor: None, status: None };
+            self.tell_framework(&framework, event);
+        }
+        self.tell_operators(OperatorEvent::AgentRemoved(id.clone()));
+    }
+
+    fn forget_oldest_unreachable(&mut self) {
+        if self.unreachable.len() > MAX_UNREACHABLE_AGENTS
+            && let Some((_, oldest)) = self.unreachable.pop_first()
+        {
+            for key in self.index.tasks_by_agent.of(&oldest) {
+                self.complete_task(&key);
+            }
+            self.books.agents.remove(&oldest);
+            self.record(RegistryChange::DeleteAgent(oldest));
+        }
+    }
+
+    /// Changes an agent's state, and with it the timer and the sets it stands in.
+    pub(crate) fn set_agent_state(&mut self, id: &AgentId, state: AgentState) {
+        let Some(agent) = self.agent_mut(id) else { return };
+        let before = std::mem::replace(&mut agent.state, state.clone());
+        match before {
+            AgentState::Recovered { until } => {
+                self.timers.clear(until, Timer::Agent(id.clone()));
+                self.silent.remove(id);
+            }
+            AgentState::Disconnected { until } => self.timers.clear(until, Timer::Agent(id.clone())),
+            AgentState::Unreachable { since } => drop(self.unreachable.remove(&(since, id.clone()))),
+            AgentState::Admitting { .. }
+            | AgentState::Active { .. }
+            | AgentState::Leaving
+            | AgentState::Gone { .. } => {}
+        }
+        match state {
+            AgentState::Disconnected { until } => self.timers.set(until, Timer::Agent(id.clone())),
+            AgentState::Unreachable { since } => drop(self.unreachable.insert((since, id.clone()))),
+            AgentState::Recovered { .. }
+            | AgentState::Admitting { .. }
+            | AgentState::Active { .. }
+            | AgentState::Leaving
+            | AgentState::Gone { .. } => {}
+        }
+    }
+
+    /// Sends a command over an agent's link; nothing when it has none.
+    pub(crate) fn tell_agent(&mut self, id: &AgentId, command: AgentCommand) -> bool {
+        let Some(link) = self.books.agents.get(id).and_then(|agent| agent.link()) else { return false };
+        self.effects.push(Effect::ToAgent { link, agent: Some(id.clone()), command });
+        true
+    }
+
+    fn new_agent_id(&mut self) -> Option<AgentId> {
+        let id = format!("{}-S{}", self.settings.master_id, self.next_agent);
+        self.next_agent += 1;
+        AgentId::new(id).ok()
+    }
+}

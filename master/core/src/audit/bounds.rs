@@ -1,0 +1,32 @@
+//! I8: nothing grows without a limit.
+
+use crate::{
+    MAX_COMPLETED_FRAMEWORKS, MAX_COMPLETED_TASKS, MAX_REMOVED_FRAMEWORKS, MAX_STATUSES, MAX_UNACKNOWLEDGED,
+    MAX_UNREACHABLE_AGENTS, Master, Violation,
+};
+
+pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
+    let books = &master.books;
+    let mut bound = |what, size: usize, bound: usize| {
+        if size > bound {
+            found.push(Violation::Bound { what, size, bound });
+        }
+    };
+    bound("completed frameworks", books.completed_frameworks.len(), MAX_COMPLETED_FRAMEWORKS);
+    let histories = books.frameworks.len() + MAX_COMPLETED_FRAMEWORKS;
+    bound("histories of tasks", books.completed_tasks.len(), histories);
+    for history in books.completed_tasks.values() {
+        bound("completed tasks of a framework", history.len(), MAX_COMPLETED_TASKS);
+    }
+    for task in books.tasks.values() {
+        bound("statuses of a task", task.statuses.len(), MAX_STATUSES);
+        bound("unacknowledged updates of a task", task.unacknowledged.len(), MAX_UNACKNOWLEDGED);
+    }
+    bound("removed frameworks", master.removed.len(), MAX_REMOVED_FRAMEWORKS);
+    bound("unreachable agents", master.unreachable.len(), MAX_UNREACHABLE_AGENTS + 1);
+    bound("timers", master.timers.len(), books.offers.len() + books.agents.len() + books.frameworks.len());
+    bound("reasons", books.why.len(), books.frameworks.len());
+    let clients: usize = books.frameworks.values().map(|framework| framework.description.roles.len()).sum();
+    bound("refusals", master.allocator.filters(), books.agents.len() * clients);
+    bound("agents of the allocator", master.allocator.agents(), books.agents.len());
+}

@@ -1,0 +1,113 @@
+//! Changes of the records that keep the sums: what is free, offered and used at each agent, and who is charged for it.
+
+use std::sync::Arc;
+
+use chapada_allocator::Refusal;
+use chapada_model::{AgentId, FrameworkId, OfferId, Resources, Role, TaskKey};
+
+use crate::timers::Timer;
+use crate::{Agent, Effect, Framework, Master, Offer, OperatorEvent, SchedulerEvent, Task};
+
+impl Master {
+    pub(crate) fn agent_mut(&mut self, id: &AgentId) -> Option<&mut Agent> {
+        self.books.agents.get_mut(id).map(Arc::make_mut)
+    }
+
+    pub(crate) fn framework_mut(&mut self, id: &FrameworkId) -> Option<&mut Framework> {
+        self.books.frameworks.get_mut(id).map(Arc::make_mut)
+    }
+
+    pub(crate) fn task_mut(&mut self, key: &TaskKey) -> Option<&mut Task> {
+        self.books.tasks.get_mut(key).map(Arc::make_mut)
+    }
+
+    pub(crate) fn insert_task(&mut self, task: Task) {
+        let key = task.key();
+        self.index.tasks_by_agent.insert(&task.agent, key.clone());
+        self.index.tasks_by_framework.insert(&task.framework, key.clone());
+        self.books.tasks.insert(key, Arc::new(task));
+    }
+
+    /// Sends an event on a framework's stream; nothing when it has none.
+    pub(crate) fn tell_framework(&mut self, id: &FrameworkId, event: SchedulerEvent) {
+        let stream = self.books.frameworks.get(id).and_then(|framework| framework.stream()).cloned();
+        if let Some(stream) = stream {
+            self.effects.push(Effect::ToFramework { framework: id.clone(), stream, event });
+        }
+    }
+
+    pub(crate) fn tell_operators(&mut self, event: OperatorEvent) {
+        self.effects.push(Effect::Operator(event));
+    }
+
+    /// Takes an offer out of the books. Its resources are not free yet: the caller says what becomes of them.
+    pub(crate) fn take_offer(&mut self, id: &OfferId) -> Option<Arc<Offer>> {
+        let offer = self.books.offers.remove(id)?;
+        self.index.offers_by_agent.remove(&offer.agent, id);
+        self.index.offers_by_framework.remove(&offer.framework, id);
+        self.timers.clear(offer.since.mono + self.settings.offer_timeout, Timer::Offer(id.clone()));
+        if let Some(agent) = self.agent_mut(&offer.agent) {
+            subtract(&mut agent.offered, &offer.resources);
+        }
+        Some(offer)
+    }
+
+    /// What an offer had is free again, perhaps refused for some time.
+    pub(crate) fn give_back(&mut self, offer: &Offer, resources: &Resources, refusal: Option<Refusal>) {
+        if resources.is_empty() {
+            return;
+        }
+        self.allocator.discharge(&offer.framework, &offer.role, resources);
+        self.set_free(&offer.agent, resources);
+        if let Some(refusal) = refusal {
+            let at = (&offer.framework, &offer.role, &offer.agent);
+            self.allocator.refuse(self.now.mono, at, resources, refusal);
+        }
+    }
+
+    /// What a task or executor held is free again.
+    pub(crate) fn release(
+        &mut self,
+        agent: &AgentId,
+        framework: &FrameworkId,
+        role: &Role,
+        resources: &Resources,
+    ) {
+        self.allocator.discharge(framework, role, resources);
+        if let Some(record) = self.agent_mut(agent) {
+            subtract(&mut record.used, &resources.allocated_to(role));
+        }
+        self.set_free(agent, resources);
+    }
+
+    /// Adds to what is free at an agent; what it has lost below what still ran is made up for first.
+    fn set_free(&mut self, id: &AgentId, freed: &Resources) {
+        let Some(agent) = self.agent_mut(id) else { return };
+        let missing = agent.overcommit.intersection(freed);
+        subtract(&mut agent.overcommit, &missing);
+        let mut freed = freed.clone();
+        subtract(&mut freed, &missing);
+        add(&mut agent.free, &freed);
+        let free = agent.free.clone();
+        self.allocator.set_free(id, free, true);
+    }
+
+    /// The resources of an offer that are used now go from offered to used.
+    pub(crate) fn use_offered(&mut self, agent: &AgentId, role: &Role, resources: &Resources) {
+        if let Some(record) = self.agent_mut(agent) {
+            add(&mut record.used, &resources.allocated_to(role));
+        }
+    }
+}
+
+/// Adds what the books prove to be addable. Should they be wrong, nothing is added, and the audit says so.
+pub(crate) fn add(sum: &mut Resources, more: &Resources) {
+    let added = sum.add(more);
+    debug_assert!(added.is_ok(), "{added:?}");
+}
+
+/// Takes away what the books prove to be there. Should they be wrong, nothing is taken, and the audit says so.
+pub(crate) fn subtract(sum: &mut Resources, less: &Resources) {
+    let taken = sum.sub(less);
+    debug_assert!(taken.is_ok(), "{taken:?}");
+}

@@ -1,0 +1,160 @@
+//! How a framework leaves: for a while, or for good.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chapada_model::{AgentId, FrameworkId};
+
+use crate::timers::Timer;
+use crate::{
+    AgentCommand, Effect, FrameworkRecord, FrameworkState, MAX_COMPLETED_FRAMEWORKS, MAX_REMOVED_FRAMEWORKS,
+    Master, OperatorEvent, RegistryChange, Removal, SchedulerEvent, StreamId, TaskPhase,
+};
+
+impl Master {
+    pub(crate) fn on_stream_closed(&mut self, stream: &StreamId, id: &FrameworkId) {
+        let Some(framework) = self.books.frameworks.get(id) else { return };
+        match &framework.state {
+            FrameworkState::Active { stream: open } | FrameworkState::Subscribing { stream: open }
+                if open == stream =>
+            {
+                self.disconnect_framework(id);
+            }
+            FrameworkState::Active { .. }
+            | FrameworkState::Subscribing { .. }
+            | FrameworkState::Disconnected { .. }
+            | FrameworkState::Completed { .. } => {}
+        }
+    }
+
+    fn disconnect_framework(&mut self, id: &FrameworkId) {
+        self.discard_offers(id);
+        self.allocator.deactivate_framework(id);
+        self.books.why.remove(id);
+        let now = self.now;
+        let Some(framework) = self.framework_mut(id) else { return };
+        let until = now.mono + framework.description.failover_timeout;
+        framework.state = FrameworkState::Disconnected { until };
+        framework.disconnected = Some(now.wall);
+        let record = Self::framework_record(framework);
+        let shared = Arc::new(framework.clone());
+        self.timers.set(until, Timer::Framework(id.clone()));
+        self.record(RegistryChange::PutFramework(id.clone(), record));
+        self.tell_operators(OperatorEvent::FrameworkUpdated(shared));
+    }
+
+    /// Takes all offers of a framework back without a word.
+    pub(crate) fn discard_offers(&mut self, id: &FrameworkId) {
+        for offer in self.index.offers_by_framework.of(id) {
+            self.discard(&offer);
+        }
+    }
+
+    /// An operator removes a framework.
+    pub(crate) fn teardown(&mut self, id: &FrameworkId) {
+        match self.books.frameworks.contains_key(id) {
+            true => self.remove_framework(id),
+            false => self.drop_with(|| format!("a teardown of framework {id}, which is unknown")),
+        }
+    }
+
+    /// Removes a framework. Its tasks are told to end, and hold their resources until their agents say that they have.
+    pub(crate) fn remove_framework(&mut self, id: &FrameworkId) {
+        self.discard_offers(id);
+        let Some(framework) = self.books.frameworks.remove(id) else { return };
+        if let FrameworkState::Disconnected { until } = framework.state {
+            self.timers.clear(until, Timer::Framework(id.clone()));
+        }
+        if let FrameworkState::Active { stream } | FrameworkState::Subscribing { stream } = &framework.state {
+            let event = SchedulerEvent::Error { message: "Framework has been removed".into() };
+            self.effects.push(Effect::ToFramework { framework: id.clone(), stream: stream.clone(), event });
+            self.effects.push(Effect::CloseStream { stream: stream.clone() });
+        }
+        self.allocator.remove_framework(id);
+        self.books.why.remove(id);
+        let unconfirmed = self.shut_down_framework(id);
+        self.record_removal(id, Self::framework_record(&framework), unconfirmed);
+        let mut removed = (*framework).clone();
+        removed.state = FrameworkState::Completed { at: self.now.wall };
+        let removed = Arc::new(removed);
+        self.books.completed_frameworks.push_back(removed.clone());
+        if self.books.completed_frameworks.len() > MAX_COMPLETED_FRAMEWORKS
+            && let Some(oldest) = self.books.completed_frameworks.pop_front()
+        {
+            self.books.completed_tasks.remove(&oldest.id);
+        }
+        self.tell_operators(OperatorEvent::FrameworkRemoved(removed));
+    }
+
+    /// Tells all agents that run something for a framework to end it, and gives those that must confirm.
+    fn shut_down_framework(&mut self, id: &FrameworkId) -> BTreeSet<AgentId> {
+        self.tell_agents_of(id, &AgentCommand::ShutdownFramework { framework: id.clone() });
+        let mut unconfirmed = self.agents_of(id);
+        for key in self.index.tasks_by_framework.of(id) {
+            match self.books.tasks.get(&key).map(|task| task.phase) {
+                Some(TaskPhase::Live) | None => {}
+                Some(TaskPhase::Unreachable | TaskPhase::Ended | TaskPhase::Completed) => {
+                    self.complete_task(&key)
+                }
+            }
+        }
+        // Whoever has not said what it holds may hold something of this framework.
+        unconfirmed.extend(self.silent.iter().cloned());
+        unconfirmed
+    }
+
+    fn record_removal(&mut self, id: &FrameworkId, record: FrameworkRecord, unconfirmed: BTreeSet<AgentId>) {
+        if unconfirmed.is_empty() {
+            self.record(RegistryChange::DeleteFramework(id.clone()));
+            return;
+        }
+        let at = self.now.wall;
+        let record = FrameworkRecord { removed: Some(Removal { at, unconfirmed }), ..record };
+        self.record(RegistryChange::PutFramework(id.clone(), record));
+        self.removed.insert((at, id.clone()));
+        if self.removed.len() > MAX_REMOVED_FRAMEWORKS
+            && let Some((_, oldest)) = self.removed.pop_first()
+        {
+            self.record(RegistryChange::DeleteFramework(oldest));
+        }
+    }
+
+    /// The agent has nothing of a removed framework any more.
+    pub(crate) fn confirm_removal(&mut self, id: &FrameworkId, agent: &AgentId) {
+        let Some(record) = self.registry.frameworks.get(id) else { return };
+        let Some(removal) = record.removed.as_ref().filter(|removal| removal.unconfirmed.contains(agent))
+        else {
+            return;
+        };
+        let mut removal = removal.clone();
+        removal.unconfirmed.remove(agent);
+        match removal.unconfirmed.is_empty() {
+            true => {
+                self.removed.remove(&(removal.at, id.clone()));
+                self.record(RegistryChange::DeleteFramework(id.clone()));
+            }
+            false => {
+                let record = FrameworkRecord { removed: Some(removal), ..record.clone() };
+                self.record(RegistryChange::PutFramework(id.clone(), record));
+            }
+        }
+    }
+
+    /// The agents that run, or may still run, something for a framework.
+    pub(crate) fn agents_of(&self, id: &FrameworkId) -> BTreeSet<AgentId> {
+        let tasks = self.index.tasks_by_framework.iter(id).filter_map(|key| self.books.tasks.get(key));
+        let unfinished = tasks.filter(|task| matches!(task.phase, TaskPhase::Live | TaskPhase::Unreachable));
+        let executors = self.index.executors_by_framework.iter(id).cloned();
+        unfinished.map(|task| task.agent.clone()).chain(executors).collect()
+    }
+
+    /// Sends a command to all connected agents that have a task of a framework, ended but unacknowledged ones included.
+    pub(crate) fn tell_agents_of(&mut self, id: &FrameworkId, command: &AgentCommand) {
+        let tasks = self.index.tasks_by_framework.iter(id).filter_map(|key| self.books.tasks.get(key));
+        let executors = self.index.executors_by_framework.iter(id).cloned();
+        let agents: BTreeSet<AgentId> = tasks.map(|task| task.agent.clone()).chain(executors).collect();
+        for agent in agents {
+            self.tell_agent(&agent, command.clone());
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Answers to RECONCILE: statuses without uuid, and silence where an agent may still return.
+
+use chapada_model::{AgentId, FrameworkId, Reason, Source, TaskId, TaskKey, TaskState, TaskStatus, Wall};
+
+use crate::{AgentState, Master, SchedulerEvent};
+
+impl Master {
+    pub(crate) fn reconcile(&mut self, framework: &FrameworkId, tasks: Vec<(TaskId, Option<AgentId>)>) {
+        let answers: Vec<TaskStatus> = match tasks.is_empty() {
+            true => {
+                let known = self.index.tasks_by_framework.iter(framework);
+                known.filter_map(|key| self.latest_of(key)).collect()
+            }
+            false => {
+                tasks.into_iter().filter_map(|(task, agent)| self.answer(framework, task, agent)).collect()
+            }
+        };
+        for status in answers {
+            self.tell_framework(framework, SchedulerEvent::Update(status.into()));
+        }
+    }
+
+    /// The state of a task that is in the books.
+    fn latest_of(&self, key: &TaskKey) -> Option<TaskStatus> {
+        let task = self.books.tasks.get(key)?;
+        let said = task.latest().map(|status| (**status).clone());
+        let said = said.unwrap_or_else(|| TaskStatus::new(key.task.clone(), task.state));
+        Some(TaskStatus {
+            state: task.state,
+            source: Some(Source::Master),
+            reason: Some(Reason::Reconciliation),
+            message: Some("Reconciliation: Latest task state".into()),
+            agent: Some(task.agent.clone()),
+            uuid: None,
+            timestamp: Some(self.now.wall),
+            ..said
+        })
+    }
+
+    /// The answer for one task; none while an agent that may have it has not said so. Source: Mesos' `reconcile`.
+    fn answer(&self, framework: &FrameworkId, task: TaskId, agent: Option<AgentId>) -> Option<TaskStatus> {
+        let key = TaskKey { framework: framework.clone(), task };
+        if let Some(status) = self.latest_of(&key) {
+            return Some(status);
+        }
+        let (state, message, since) = match self.standing_of(agent.as_ref()) {
+            Standing::MayReturn => return None,
+            Standing::Registered => (TaskState::Gone, "Reconciliation: Task is unknown to the agent", None),
+            Standing::Unreachable(since) => {
+                (TaskState::Unreachable, "Reconciliation: Agent is unreachable", Some(since))
+            }
+            Standing::Gone => {
+                (TaskState::GoneByOperator, "Reconciliation: Agent was removed by operator", None)
+            }
+            Standing::Unknown => (TaskState::Unknown, "Reconciliation: Task is unknown", None),
+        };
+        Some(TaskStatus {
+            source: Some(Source::Master),
+            reason: Some(Reason::Reconciliation),
+            message: Some(message.into()),
+            agent,
+            timestamp: Some(self.now.wall),
+            unreachable_since: since,
+            ..TaskStatus::new(key.task, self.or_lost(framework, state))
+        })
+    }
+
+    fn standing_of(&self, agent: Option<&AgentId>) -> Standing {
+        let Some(agent) = agent else {
+            return if self.silent.is_empty() { Standing::Unknown } else { Standing::MayReturn };
+        };
+        match self.books.agents.get(agent).map(|agent| &agent.state) {
+            Some(AgentState::Recovered { .. } | AgentState::Admitting { .. }) => Standing::MayReturn,
+            Some(AgentState::Active { .. } | AgentState::Disconnected { .. } | AgentState::Leaving) => {
+                Standing::Registered
+            }
+            Some(AgentState::Unreachable { since }) => Standing::Unreachable(*since),
+            Some(AgentState::Gone { .. }) => Standing::Gone,
+            None => Standing::Unknown,
+        }
+    }
+}
+
+/// What is known of the agent that a task is said to be on.
+enum Standing {
+    MayReturn,
+    Registered,
+    Unreachable(Wall),
+    Gone,
+    Unknown,
+}

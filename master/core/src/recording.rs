@@ -1,0 +1,138 @@
+//! What goes into the registry, and what waits until it is durable.
+
+use std::sync::Arc;
+
+use chapada_model::{AgentDescription, AgentId, FrameworkId, Milli, Role, Wall};
+
+use crate::timers::Timer;
+use crate::{
+    Agent, AgentRecord, AgentState, Effect, Framework, FrameworkRecord, FrameworkState, Held, LinkId,
+    RegistryChange, RegistryState, Standing, StreamId, Ticket,
+};
+
+/// What happens once a change is durable.
+#[derive(Clone, Debug)]
+pub(crate) enum Pending {
+    /// An agent is told that it is registered.
+    Admit { agent: AgentId, link: LinkId, description: Arc<AgentDescription>, held: Box<Held> },
+    /// A framework is told that it is subscribed.
+    Subscribe { framework: FrameworkId, stream: StreamId, is_new: bool },
+    /// An agent's tasks are said to be unreachable.
+    GiveUp { agent: AgentId, since: Wall },
+}
+
+impl crate::Master {
+    /// Asks for a change to be made durable, with nothing waiting for it.
+    pub(crate) fn record(&mut self, change: RegistryChange) -> Ticket {
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        self.registry.apply(change.clone());
+        self.effects.push(Effect::Record { ticket, change });
+        ticket
+    }
+
+    /// Asks for a change to be made durable, and says what waits for it.
+    pub(crate) fn record_then(&mut self, change: RegistryChange, then: Pending) {
+        let ticket = self.record(change);
+        self.pending.insert(ticket, then);
+    }
+
+    pub(crate) fn on_recorded(&mut self, ticket: Ticket) {
+        match self.pending.remove(&ticket) {
+            Some(Pending::Admit { agent, link, description, held }) => {
+                let is_waiting =
+                    self.books.agents.get(&agent).is_some_and(|a| a.state == AgentState::Admitting { link });
+                if is_waiting {
+                    self.register(&agent, link, description, *held);
+                }
+            }
+            Some(Pending::Subscribe { framework, stream, is_new }) => {
+                self.welcome(&framework, &stream, is_new)
+            }
+            Some(Pending::GiveUp { agent, since }) => self.on_given_up(&agent, since),
+            None => {}
+        }
+    }
+
+    /// Puts the registry's record of an agent.
+    pub(crate) fn agent_record(
+        &self,
+        agent: &AgentId,
+        description: Arc<AgentDescription>,
+        standing: Standing,
+    ) -> RegistryChange {
+        let registered = self.registry.agents.get(agent).map_or(self.now.wall, |record| record.registered);
+        RegistryChange::PutAgent(agent.clone(), AgentRecord { description, standing, registered })
+    }
+
+    /// The registry's record of a framework as the books have it.
+    pub(crate) fn framework_record(framework: &Framework) -> FrameworkRecord {
+        FrameworkRecord {
+            description: framework.description.clone(),
+            registered: framework.registered,
+            disconnected: framework.disconnected,
+            removed: None,
+        }
+    }
+
+    pub(crate) fn set_weight(&mut self, role: Role, weight: Milli) {
+        if weight.is_zero() {
+            return self.drop_with(|| format!("a weight of zero for role {role}"));
+        }
+        self.allocator.set_weight(&role, weight);
+        self.books.weights.insert(role.clone(), weight);
+        self.record(RegistryChange::PutWeight(role, weight));
+    }
+
+    /// Fills the books of a new leader.
+    pub(crate) fn recover_records(&mut self, registry: RegistryState) {
+        for (role, weight) in &registry.weights {
+            self.allocator.set_weight(role, *weight);
+            self.books.weights.insert(role.clone(), *weight);
+        }
+        for (id, record) in &registry.agents {
+            self.recover_agent(id, record);
+        }
+        for (id, record) in &registry.frameworks {
+            match &record.removed {
+                Some(removal) => drop(self.removed.insert((removal.at, id.clone()))),
+                None => self.recover_framework(id, record),
+            }
+        }
+        self.registry = registry;
+    }
+
+    fn recover_agent(&mut self, id: &AgentId, record: &AgentRecord) {
+        let state = match record.standing {
+            Standing::Admitted => {
+                let until = self.now.mono + self.settings.agent_reregister_timeout;
+                self.timers.set(until, Timer::Agent(id.clone()));
+                self.silent.insert(id.clone());
+                AgentState::Recovered { until }
+            }
+            Standing::Unreachable { since } => {
+                self.unreachable.insert((since, id.clone()));
+                AgentState::Unreachable { since }
+            }
+            Standing::Gone { since } => AgentState::Gone { since },
+        };
+        let agent = Agent::empty(id.clone(), record.description.clone(), state, record.registered);
+        self.books.agents.insert(id.clone(), Arc::new(agent));
+    }
+
+    fn recover_framework(&mut self, id: &FrameworkId, record: &FrameworkRecord) {
+        let until = self.now.mono + record.description.failover_timeout;
+        self.timers.set(until, Timer::Framework(id.clone()));
+        let framework = Framework {
+            id: id.clone(),
+            description: record.description.clone(),
+            state: FrameworkState::Disconnected { until },
+            registered: record.registered,
+            reregistered: None,
+            disconnected: record.disconnected,
+            recovered: true,
+            suppressed: std::collections::BTreeSet::new(),
+        };
+        self.books.frameworks.insert(id.clone(), Arc::new(framework));
+    }
+}

@@ -1,0 +1,198 @@
+//! How a framework comes: new, again, or in place of its former self.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chapada_allocator::FrameworkInput;
+use chapada_model::{FrameworkDescription, FrameworkId, Role};
+
+use crate::recording::Pending;
+use crate::timers::Timer;
+use crate::{
+    AgentCommand, Effect, Framework, FrameworkState, Master, OperatorEvent, RegistryChange, SchedulerEvent,
+    StreamId,
+};
+
+impl Master {
+    pub(crate) fn subscribe(
+        &mut self,
+        stream: StreamId,
+        description: FrameworkDescription,
+        suppressed: Vec<Role>,
+    ) {
+        let suppressed: BTreeSet<Role> = suppressed.into_iter().collect();
+        let refusal =
+            check_roles(&description, &suppressed).err().or_else(|| self.why_not_again(&description));
+        if let Some(message) = refusal {
+            return self.effects.push(Effect::RefuseStream { stream, message: message.into() });
+        }
+        match description.id.clone().filter(|id| self.books.frameworks.contains_key(id)) {
+            Some(id) => self.subscribe_again(&id, stream, description, suppressed),
+            None => self.subscribe_new(stream, description, suppressed),
+        }
+    }
+
+    /// Why a framework with this id may not come back; nothing when it may, or has none.
+    fn why_not_again(&self, description: &FrameworkDescription) -> Option<String> {
+        let id = description.id.as_ref()?;
+        if self.is_removed(id) {
+            return Some("Framework has been removed".to_owned());
+        }
+        let known = self.books.frameworks.get(id)?;
+        (known.description.principal != description.principal).then(|| {
+            let name = |d: &FrameworkDescription| d.principal.as_deref().unwrap_or("").to_owned();
+            format!(
+                "Changing framework's principal is not supported; attempted to change it from '{}' to '{}'",
+                name(&known.description),
+                name(description)
+            )
+        })
+    }
+
+    /// Whether a framework was removed, as far as anyone remembers.
+    pub(crate) fn is_removed(&self, id: &FrameworkId) -> bool {
+        self.registry.frameworks.get(id).is_some_and(|record| record.removed.is_some())
+            || self.books.completed_frameworks.iter().any(|framework| framework.id == *id)
+    }
+
+    fn subscribe_new(
+        &mut self,
+        stream: StreamId,
+        mut description: FrameworkDescription,
+        suppressed: BTreeSet<Role>,
+    ) {
+        // An id that this master never gave is taken: it may be from before a registry was lost.
+        let Some(id) = description.id.clone().or_else(|| self.new_framework_id()) else { return };
+        description.id = Some(id.clone());
+        let framework = Framework {
+            id: id.clone(),
+            description: Arc::new(description),
+            state: FrameworkState::Subscribing { stream: stream.clone() },
+            registered: self.now.wall,
+            reregistered: None,
+            disconnected: None,
+            recovered: false,
+            suppressed,
+        };
+        let change = RegistryChange::PutFramework(id.clone(), Self::framework_record(&framework));
+        self.books.frameworks.insert(id.clone(), Arc::new(framework));
+        self.record_then(change, Pending::Subscribe { framework: id, stream, is_new: true });
+    }
+
+    fn subscribe_again(
+        &mut self,
+        id: &FrameworkId,
+        stream: StreamId,
+        description: FrameworkDescription,
+        suppressed: BTreeSet<Role>,
+    ) {
+        self.cut_stream(id);
+        let now = self.now.wall;
+        let Some(framework) = self.framework_mut(id) else { return };
+        let mut description = FrameworkDescription { id: Some(id.clone()), ..description };
+        // Source: Mesos keeps these two as they were, without a word (MESOS-703).
+        description.user = framework.description.user.clone();
+        description.checkpoint = framework.description.checkpoint;
+        if *framework.description != description {
+            framework.description = Arc::new(description);
+        }
+        let until = match framework.state {
+            FrameworkState::Disconnected { until } => Some(until),
+            FrameworkState::Subscribing { .. }
+            | FrameworkState::Active { .. }
+            | FrameworkState::Completed { .. } => None,
+        };
+        framework.state = FrameworkState::Subscribing { stream: stream.clone() };
+        framework.suppressed = suppressed;
+        framework.reregistered = Some(now);
+        framework.disconnected = None;
+        let is_new = std::mem::take(&mut framework.recovered);
+        let record = Self::framework_record(framework);
+        if let Some(until) = until {
+            self.timers.clear(until, Timer::Framework(id.clone()));
+        }
+        let is_recorded = self.registry.frameworks.get(id) == Some(&record);
+        let waits = self
+            .pending
+            .values()
+            .any(|p| matches!(p, Pending::Subscribe { framework, .. } if framework == id));
+        match is_recorded && !waits {
+            true => self.welcome(id, &stream, is_new),
+            false => {
+                let then = Pending::Subscribe { framework: id.clone(), stream, is_new };
+                self.record_then(RegistryChange::PutFramework(id.clone(), record), then);
+            }
+        }
+    }
+
+    /// Ends the stream that a framework has, if it has one, because another takes its place.
+    fn cut_stream(&mut self, id: &FrameworkId) {
+        let Some(framework) = self.books.frameworks.get(id) else { return };
+        let stream = match &framework.state {
+            FrameworkState::Active { stream } | FrameworkState::Subscribing { stream } => stream.clone(),
+            FrameworkState::Disconnected { .. } | FrameworkState::Completed { .. } => return,
+        };
+        let event = SchedulerEvent::Error { message: "Framework failed over".into() };
+        self.effects.push(Effect::ToFramework { framework: id.clone(), stream: stream.clone(), event });
+        self.effects.push(Effect::CloseStream { stream });
+        self.discard_offers(id);
+        self.allocator.deactivate_framework(id);
+    }
+
+    /// The framework is in the registry: it is subscribed from now on.
+    pub(crate) fn welcome(&mut self, id: &FrameworkId, stream: &StreamId, is_new: bool) {
+        let Some(framework) = self.framework_mut(id) else { return };
+        if framework.state != (FrameworkState::Subscribing { stream: stream.clone() }) {
+            return;
+        }
+        framework.state = FrameworkState::Active { stream: stream.clone() };
+        let input = FrameworkInput::new(&framework.description, &framework.suppressed);
+        let description = framework.description.clone();
+        let shared = Arc::new(framework.clone());
+        self.tell_framework(id, SchedulerEvent::Subscribed);
+        self.repeat_unacknowledged(id);
+        self.tell_agents_of(id, &AgentCommand::UpdateFramework { framework: description });
+        self.allocator.set_framework(id, input);
+        self.tell_operators(match is_new {
+            true => OperatorEvent::FrameworkAdded(shared),
+            false => OperatorEvent::FrameworkUpdated(shared),
+        });
+    }
+
+    /// Sends what its former self may not have seen, in order. The agents repeat the same, only later.
+    fn repeat_unacknowledged(&mut self, id: &FrameworkId) {
+        for key in self.index.tasks_by_framework.of(id) {
+            let Some(task) = self.books.tasks.get(&key) else { continue };
+            let open = |uuid| task.unacknowledged.contains(&uuid);
+            let statuses: Vec<_> =
+                task.statuses.iter().filter(|s| s.uuid.is_some_and(open)).cloned().collect();
+            for status in statuses {
+                self.tell_framework(id, SchedulerEvent::Update(status));
+            }
+        }
+    }
+
+    fn new_framework_id(&mut self) -> Option<FrameworkId> {
+        let id = format!("{}-{:04}", self.settings.master_id, self.next_framework);
+        self.next_framework += 1;
+        FrameworkId::new(id).ok()
+    }
+}
+
+/// Checks what a framework says about its roles. Source: Mesos' messages.
+pub(crate) fn check_roles(
+    description: &FrameworkDescription,
+    suppressed: &BTreeSet<Role>,
+) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    let twice: BTreeSet<&str> =
+        description.roles.iter().filter(|role| !seen.insert(*role)).map(Role::as_str).collect();
+    if !twice.is_empty() {
+        let twice: Vec<&str> = twice.into_iter().collect();
+        return Err(format!("'FrameworkInfo.roles' contains duplicate items: {{ {} }}", twice.join(", ")));
+    }
+    match suppressed.iter().find(|role| !seen.contains(role)) {
+        Some(role) => Err(format!("Suppressed role '{role}' is not in the framework's roles")),
+        None => Ok(()),
+    }
+}

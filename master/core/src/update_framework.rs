@@ -1,0 +1,67 @@
+//! UPDATE_FRAMEWORK: all of it or nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chapada_allocator::FrameworkInput;
+use chapada_model::{FrameworkDescription, FrameworkId, OfferId, Role};
+
+use crate::subscribe::check_roles;
+use crate::{AgentCommand, CallRefused, Master, OperatorEvent, RegistryChange};
+
+impl Master {
+    pub(crate) fn update_framework(
+        &mut self,
+        id: &FrameworkId,
+        description: FrameworkDescription,
+        suppressed: Vec<Role>,
+    ) -> Result<(), CallRefused> {
+        let invalid = |why: String| CallRefused::Invalid(format!("FrameworkInfo update is not valid: {why}"));
+        let suppressed: BTreeSet<Role> = suppressed.into_iter().collect();
+        let known = self.books.frameworks.get(id).ok_or(CallRefused::UnknownFramework)?;
+        check_roles(&description, &suppressed).map_err(invalid)?;
+        check_unchanged(&known.description, &description).map_err(invalid)?;
+        let description = Arc::new(FrameworkDescription { id: Some(id.clone()), ..description });
+        let is_changed = known.description != description;
+        let Some(framework) = self.framework_mut(id) else { return Err(CallRefused::UnknownFramework) };
+        framework.description = description.clone();
+        framework.suppressed = suppressed;
+        let input = FrameworkInput::new(&framework.description, &framework.suppressed);
+        let (record, shared) = (Self::framework_record(framework), Arc::new(framework.clone()));
+        self.rescind_outside(id, &input.roles);
+        self.allocator.set_framework(id, input);
+        if is_changed {
+            self.record(RegistryChange::PutFramework(id.clone(), record));
+            self.tell_agents_of(id, &AgentCommand::UpdateFramework { framework: description });
+            self.tell_operators(OperatorEvent::FrameworkUpdated(shared));
+        }
+        Ok(())
+    }
+
+    /// Takes back what was offered in roles that the framework no longer has.
+    fn rescind_outside(&mut self, id: &FrameworkId, roles: &BTreeSet<Role>) {
+        let offers = self.index.offers_by_framework.of(id).into_iter();
+        let is_outside =
+            |offer: &OfferId| self.books.offers.get(offer).is_some_and(|o| !roles.contains(&o.role));
+        let outside: Vec<OfferId> = offers.filter(is_outside).collect();
+        for offer in outside {
+            self.rescind(&offer);
+        }
+    }
+}
+
+/// Three things stay as they are. Source: Mesos' messages.
+fn check_unchanged(before: &FrameworkDescription, after: &FrameworkDescription) -> Result<(), String> {
+    let text = |text: &Option<chapada_model::Text>| text.as_deref().unwrap_or("").to_owned();
+    let fields = [
+        ("user", before.user.to_string(), after.user.to_string()),
+        ("checkpoint", before.checkpoint.to_string(), after.checkpoint.to_string()),
+        ("principal", text(&before.principal), text(&after.principal)),
+    ];
+    match fields.into_iter().find(|(_, before, after)| before != after) {
+        Some((name, before, after)) => Err(format!(
+            "Updating 'FrameworkInfo.{name}' is unsupported; attempted to update from '{before}' to '{after}'"
+        )),
+        None => Ok(()),
+    }
+}
