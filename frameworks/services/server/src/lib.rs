@@ -1,2 +1,24 @@
-//! chapada-services
+//! The services framework: Marathon's REST API and its scheduler, on the SDK and nothing below it.
+//!
+//! Start at [`run`]. What is decided is decided in `chapada-services-core`; this crate carries events to it and its
+//! effects to the master, the store and the clients.
 #![forbid(unsafe_code)]
+
+mod actor;
+mod carry;
+mod clock;
+mod config;
+mod error;
+mod handle;
+mod http;
+mod hub;
+mod identity;
+mod listen_in;
+mod render;
+mod run;
+mod store;
+
+pub use actor::StoreLost;
+pub use config::{DEFAULT_PORT, ServicesConfig};
+pub use error::Error;
+pub use run::run;

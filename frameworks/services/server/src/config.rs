@@ -1,0 +1,111 @@
+//! What an operator can set. Flags carry Marathon's and Mesos' names in kebab case.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chapada_listener::{DEFAULT_MAX_BODY, ListenConfig};
+
+/// The port that Marathon listens on.
+pub const DEFAULT_PORT: u16 = 8080;
+
+/// Configuration of the services framework.
+#[derive(Clone, Debug, PartialEq, clap::Args, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ServicesConfig {
+    /// Where the masters are: `host:port`, several of them, or `zk://h1,h2,h3/path`.
+    #[arg(long, default_value = "127.0.0.1:5050", env = "CHAPADA_MASTER")]
+    pub master: String,
+    /// ZooKeeper ensemble and path for its own records, `zk://h1:2181,h2:2181/chapada-services`; several processes elect
+    /// one then. Without it there is one process and its records are in `--work-dir`.
+    #[arg(long)]
+    pub zk: Option<String>,
+    /// How long ZooKeeper waits for a silent process before another takes over.
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    #[serde(with = "duration")]
+    pub zk_session_timeout: Duration,
+    /// Folder for records; made if there is none.
+    #[arg(long, default_value = "/var/lib/chapada/services")]
+    pub work_dir: PathBuf,
+    /// Address to listen on. Anything but loopback needs credentials or `--insecure`.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub ip: IpAddr,
+    /// Port to listen on; 0 takes a free one.
+    #[arg(long, default_value_t = DEFAULT_PORT)]
+    pub port: u16,
+    /// Name under which others, the master's web UI among them, reach this process. Default: the address.
+    #[arg(long)]
+    pub hostname: Option<String>,
+    /// Further names that a request's Host header may carry.
+    #[arg(long, value_delimiter = ',')]
+    pub allowed_hosts: Vec<String>,
+    /// Listen off loopback although anyone who reaches the port may then run anything on the cluster.
+    #[arg(long)]
+    pub insecure: bool,
+    /// Largest request body, in bytes.
+    #[arg(long, default_value_t = DEFAULT_MAX_BODY)]
+    pub max_body_bytes: u64,
+    /// Name of the framework at the master.
+    #[arg(long, default_value = "services")]
+    pub framework_name: String,
+    /// The role in which it is offered resources.
+    #[arg(long, default_value = "*")]
+    pub role: String,
+    /// Whom tasks run as that name no user. Default: the agent's own user.
+    #[arg(long, default_value = "")]
+    pub user: String,
+    /// For how long tasks run on while this process is away; after that the master ends them.
+    #[arg(long, default_value = "1w", value_parser = humantime::parse_duration)]
+    #[serde(with = "duration")]
+    pub failover_timeout: Duration,
+}
+
+impl Default for ServicesConfig {
+    fn default() -> Self {
+        Self {
+            master: "127.0.0.1:5050".to_owned(),
+            zk: None,
+            zk_session_timeout: Duration::from_secs(10),
+            work_dir: PathBuf::from("/var/lib/chapada/services"),
+            ip: IpAddr::from([127, 0, 0, 1]),
+            port: DEFAULT_PORT,
+            hostname: None,
+            allowed_hosts: Vec::new(),
+            insecure: false,
+            max_body_bytes: DEFAULT_MAX_BODY,
+            framework_name: "services".to_owned(),
+            role: "*".to_owned(),
+            user: String::new(),
+            failover_timeout: Duration::from_secs(7 * 24 * 60 * 60),
+        }
+    }
+}
+
+impl ServicesConfig {
+    pub(crate) fn listen(&self) -> ListenConfig {
+        ListenConfig {
+            ip: self.ip,
+            port: Some(self.port),
+            hostname: self.hostname.clone(),
+            allowed_hosts: self.allowed_hosts.clone(),
+            insecure: self.insecure,
+            max_body_bytes: self.max_body_bytes,
+        }
+    }
+}
+
+/// Durations as people write them: `15s`, `1w`.
+mod duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&humantime::format_duration(*duration))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(from)?;
+        humantime::parse_duration(&text).map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,124 @@
+//! Marathon's error bodies, and what is common to all answers.
+
+use chapada_listener::{Call, HttpResponse, json};
+use chapada_services_core::{DeploymentId, FieldError, Refusal, Reply};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use http::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::handle::Unavailable;
+use crate::render;
+
+/// What a handler gives: the second is an answer too, one that ends it early.
+pub(crate) type Answer = Result<HttpResponse, HttpResponse>;
+
+/// 200 with a body.
+pub(crate) fn ok(body: &Value) -> Answer {
+    Ok(json(StatusCode::OK, body))
+}
+
+/// An error with a sentence.
+pub(crate) fn error(status: StatusCode, message: impl std::fmt::Display) -> HttpResponse {
+    json(status, &json!({"message": message.to_string()}))
+}
+
+fn detailed(status: StatusCode, message: &str, details: &[FieldError]) -> HttpResponse {
+    json(status, &json!({"message": message, "details": details}))
+}
+
+/// One wrong field.
+pub(crate) fn invalid(path: &str, why: &str) -> HttpResponse {
+    refusal(&Refusal::Invalid(vec![FieldError::new(path, why)]))
+}
+
+/// The status and body of each refusal.
+pub(crate) fn refusal(refusal: &Refusal) -> HttpResponse {
+    let message = refusal.to_string();
+    match refusal {
+        Refusal::WrongType(details) | Refusal::Invalid(details) => {
+            detailed(StatusCode::UNPROCESSABLE_ENTITY, &message, details)
+        }
+        Refusal::Exists(_) => error(StatusCode::CONFLICT, message),
+        Refusal::Locked(deployments) => {
+            let deployments: Vec<Value> = deployments.iter().map(|id| json!({"id": id})).collect();
+            json(StatusCode::CONFLICT, &json!({"message": message, "deployments": deployments}))
+        }
+        Refusal::NoApp(_)
+        | Refusal::NoVersion(..)
+        | Refusal::NoTask(_)
+        | Refusal::NoDeployment(_)
+        | Refusal::NotQueued(_) => error(StatusCode::NOT_FOUND, message),
+        Refusal::TooMany(_) => error(StatusCode::FORBIDDEN, message),
+    }
+}
+
+/// 503 with the reason.
+pub(crate) fn unavailable(why: Unavailable) -> HttpResponse {
+    error(StatusCode::SERVICE_UNAVAILABLE, why)
+}
+
+/// The answer to a command that was taken.
+pub(crate) fn reply(reply: Reply) -> HttpResponse {
+    match reply {
+        Reply::Created { app, deployment } => {
+            let mut response = json(StatusCode::CREATED, &render::apps::created(&app, deployment));
+            set_location(&mut response, &format!("/v2/apps{}", app.definition.id));
+            with_deployment(response, deployment)
+        }
+        Reply::Deployed { deployment, version, created } => {
+            let status = if created.is_empty() { StatusCode::OK } else { StatusCode::CREATED };
+            let mut response = json(status, &json!({"version": version, "deploymentId": deployment}));
+            if let [app] = created.as_slice() {
+                set_location(&mut response, &format!("/v2/apps{app}"));
+            }
+            with_deployment(response, deployment)
+        }
+        Reply::Killed(_) | Reply::Done => json(StatusCode::OK, &json!({})),
+    }
+}
+
+fn set_location(response: &mut HttpResponse, path: &str) {
+    if let Ok(value) = HeaderValue::from_str(path) {
+        response.headers_mut().insert(LOCATION, value);
+    }
+}
+
+fn with_deployment(mut response: HttpResponse, deployment: DeploymentId) -> HttpResponse {
+    if let Ok(value) = HeaderValue::from_str(&deployment.to_string()) {
+        response.headers_mut().insert(HeaderName::from_static("marathon-deployment-id"), value);
+    }
+    response
+}
+
+/// A change of state needs a content type that no web form can send. A DELETE without a body may go without one when no
+/// browser sent it.
+#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
+pub(crate) fn check_content_type(call: &Call) -> Result<(), HttpResponse> {
+    if !matches!(call.method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE) {
+        return Ok(());
+    }
+    let given = call.header(CONTENT_TYPE.as_str()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    let from_browser = call.header("origin").is_some() || call.header("sec-fetch-site").is_some();
+    let has_body = call.body.announced().is_some_and(|length| length > 0);
+    let bare_delete = call.method == Method::DELETE && given.is_empty() && !has_body && !from_browser;
+    if bare_delete || essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the Content-Type must be application/json"))
+}
+
+/// The body as JSON.
+pub(crate) async fn body<T: DeserializeOwned>(call: &Call) -> Result<T, HttpResponse> {
+    let bytes = call.read_body().await.map_err(|why| {
+        let message = why.to_string();
+        error(why.into_response().status(), message)
+    })?;
+    let value: Value = serde_json::from_slice(&bytes).map_err(|why| {
+        let body = json!({"message": "Invalid JSON", "details": why.to_string()});
+        json(StatusCode::BAD_REQUEST, &body)
+    })?;
+    serde_json::from_value(value)
+        .map_err(|why| refusal(&Refusal::WrongType(vec![FieldError::new("/", why.to_string())])))
+}

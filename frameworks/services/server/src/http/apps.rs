@@ -1,0 +1,230 @@
+//! `/v2/apps` and everything below.
+
+use std::sync::Arc;
+
+use chapada_listener::{Call, HttpResponse};
+use chapada_services_core::{AppId, AppState, Command, Reply, Services, Timestamp, Update, Which};
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::answer::{self, Answer, error, ok, refusal, unavailable};
+use super::path::{Target, target};
+use super::selector::Selector;
+use super::{Api, params, tasks};
+use crate::render;
+use crate::render::apps::Embed;
+
+fn no_app(id: &str) -> HttpResponse {
+    error(StatusCode::NOT_FOUND, format!("App '{id}' does not exist"))
+}
+
+#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
+fn known(id: Result<AppId, String>) -> Result<AppId, HttpResponse> {
+    id.map_err(|path| no_app(&path))
+}
+
+fn wrong_method() -> HttpResponse {
+    error(StatusCode::METHOD_NOT_ALLOWED, "this method is not allowed here")
+}
+
+pub(crate) async fn get(api: Arc<Api>, call: Call) -> Answer {
+    let embed = params::embed(&call.query(), Embed::default());
+    match target(call.param("path")) {
+        Target::Apps => list(&api, &call, embed).await,
+        Target::App(id) => {
+            let embed = params::embed(&call.query(), Embed::SINGLE);
+            let app = of_app(&api, known(id)?, move |state| render::apps::app(state, embed)).await?;
+            ok(&json!({"app": app}))
+        }
+        Target::Below(group) => {
+            let render = move |state: &AppState| render::apps::app(state, embed);
+            let apps = collect(&api, move |state| state.app.definition.id.is_below(&group), render).await?;
+            ok(&json!({"*": apps}))
+        }
+        Target::Tasks(id) => {
+            let tasks = of_app(&api, known(id)?, render::tasks::of_app).await?;
+            ok(&json!({"tasks": tasks}))
+        }
+        Target::TasksBelow(group) => {
+            let below = move |state: &AppState| state.app.definition.id.is_below(&group);
+            let tasks = collect(&api, below, render::tasks::of_app).await?;
+            ok(&json!({"tasks": tasks.concat()}))
+        }
+        Target::Versions(id) => {
+            let newest_first =
+                |state: &AppState| state.versions.keys().rev().copied().collect::<Vec<Timestamp>>();
+            let versions = of_app(&api, known(id)?, newest_first).await?;
+            ok(&json!({"versions": versions}))
+        }
+        Target::Version(id, version) => one_version(&api, known(id)?, &version).await,
+        Target::Task(..) | Target::Restart(_) => Err(wrong_method()),
+    }
+}
+
+async fn list(api: &Api, call: &Call, embed: Embed) -> Answer {
+    let query = call.query();
+    let lower = |name: &str| query.get(name).map(str::to_lowercase);
+    let (cmd, id) = (lower("cmd"), lower("id"));
+    let selector = match query.get("label") {
+        None => None,
+        Some(text) => Some(Selector::parse(text).map_err(|why| answer::invalid("/label", &why.to_string()))?),
+    };
+    let wanted = move |state: &AppState| {
+        let app = &state.app.definition;
+        let has = |text: &str, part: &Option<String>| {
+            part.as_ref().is_none_or(|part| text.to_lowercase().contains(part))
+        };
+        has(app.cmd.as_deref().unwrap_or_default(), &cmd)
+            && has(app.id.as_str(), &id)
+            && selector.as_ref().is_none_or(|selector| selector.matches(&app.labels))
+    };
+    let apps = collect(api, wanted, move |state| render::apps::app(state, embed)).await?;
+    ok(&json!({"apps": apps}))
+}
+
+async fn one_version(api: &Api, id: AppId, version: &str) -> Answer {
+    let missing = format!("App '{id}' does not exist in version {version}");
+    let missing = move || error(StatusCode::NOT_FOUND, missing);
+    let Ok(version) = version.parse::<Timestamp>() else { return Err(missing()) };
+    let found =
+        of_app(api, id, move |state| state.versions.get(&version).map(render::apps::definition)).await?;
+    ok(&found.ok_or_else(missing)?)
+}
+
+async fn collect<T: Send + 'static>(
+    api: &Api,
+    wanted: impl Fn(&AppState) -> bool + Send + 'static,
+    render: impl Fn(&AppState) -> T + Send + 'static,
+) -> Result<Vec<T>, HttpResponse> {
+    let read = move |services: &Services, _| {
+        services.apps().filter(|state| wanted(state)).map(&render).collect::<Vec<T>>()
+    };
+    api.services.read(read).await.map_err(unavailable)
+}
+
+async fn of_app<T: Send + 'static>(
+    api: &Api,
+    id: AppId,
+    render: impl FnOnce(&AppState) -> T + Send + 'static,
+) -> Result<T, HttpResponse> {
+    let missing = no_app(id.as_str());
+    let found = api.services.read(move |services, _| services.app(&id).map(render)).await;
+    found.map_err(unavailable)?.ok_or(missing)
+}
+
+pub(crate) async fn post(api: Arc<Api>, call: Call) -> Answer {
+    let force = params::flag(&call.query(), "force", false);
+    match target(call.param("path")) {
+        Target::Apps => {
+            let definition: Map<String, Value> = answer::body(&call).await?;
+            let given = Value::Object(definition.clone());
+            let reply = run(&api, Command::Create { definition, force }).await?;
+            let shown = match &reply {
+                Reply::Created { app, .. } => render::apps::definition(app),
+                Reply::Deployed { .. } | Reply::Killed(_) | Reply::Done => given,
+            };
+            announce(&api, &call, shown);
+            Ok(answer::reply(reply))
+        }
+        Target::Restart(id) => {
+            let reply = run(&api, Command::Restart { app: known(id)?, force }).await?;
+            Ok(answer::reply(reply))
+        }
+        Target::App(id) => {
+            known(id)?;
+            Err(wrong_method())
+        }
+        _ => Err(wrong_method()),
+    }
+}
+
+pub(crate) async fn put(api: Arc<Api>, call: Call) -> Answer {
+    let partial = params::flag(&call.query(), "partialUpdate", true);
+    change(&api, &call, Mode { partial, create: true }).await
+}
+
+pub(crate) async fn patch(api: Arc<Api>, call: Call) -> Answer {
+    change(&api, &call, Mode { partial: true, create: false }).await
+}
+
+/// How a change is meant.
+#[derive(Clone, Copy)]
+struct Mode {
+    partial: bool,
+    create: bool,
+}
+
+async fn change(api: &Api, call: &Call, mode: Mode) -> Answer {
+    let force = params::flag(&call.query(), "force", false);
+    let (updates, bulk) = match target(call.param("path")) {
+        Target::Apps => (bulk(answer::body(call).await?, mode)?, true),
+        Target::App(id) => {
+            let fields: Map<String, Value> = answer::body(call).await?;
+            let app = match (id, mode.create) {
+                (Ok(id), _) => id,
+                (Err(path), false) => return Err(no_app(&path)),
+                (Err(path), true) => return Err(answer::invalid("/id", &invalid_id(&path))),
+            };
+            (vec![Update { app, fields, partial: mode.partial, create: mode.create }], false)
+        }
+        _ => return Err(wrong_method()),
+    };
+    let shown: Vec<Value> = updates.iter().map(|update| Value::Object(update.fields.clone())).collect();
+    let reply = run(api, Command::Update { updates, force }).await?;
+    for fields in shown {
+        announce(api, call, fields);
+    }
+    let mut response = answer::reply(reply);
+    if bulk {
+        *response.status_mut() = StatusCode::OK;
+    }
+    Ok(response)
+}
+
+fn invalid_id(path: &str) -> String {
+    path.parse::<AppId>().err().map(|error| error.to_string()).unwrap_or_default()
+}
+
+#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
+fn bulk(list: Vec<Map<String, Value>>, mode: Mode) -> Result<Vec<Update>, HttpResponse> {
+    let mut updates = Vec::new();
+    for (index, fields) in list.into_iter().enumerate() {
+        let id = fields.get("id").and_then(Value::as_str).unwrap_or_default();
+        let app = id.parse().map_err(|error: chapada_services_core::InvalidAppId| {
+            answer::invalid(&format!("({index})/id"), &error.to_string())
+        })?;
+        updates.push(Update { app, fields, partial: mode.partial, create: mode.create });
+    }
+    Ok(updates)
+}
+
+pub(crate) async fn delete(api: Arc<Api>, call: Call) -> Answer {
+    let query = call.query();
+    match target(call.param("path")) {
+        Target::App(id) => {
+            let force = params::flag(&query, "force", true);
+            Ok(answer::reply(run(&api, Command::Delete { app: known(id)?, force }).await?))
+        }
+        Target::Tasks(id) => {
+            let host = query.get("host").filter(|host| *host != "*").map(str::to_owned);
+            tasks::kill(&api, &query, Which::Of { app: known(id)?, host }, "tasks").await
+        }
+        Target::Task(id, task) => {
+            tasks::kill(&api, &query, Which::One { app: known(id)?, task }, "task").await
+        }
+        _ => Err(wrong_method()),
+    }
+}
+
+/// Carries out a command.
+pub(crate) async fn run(api: &Api, command: Command) -> Result<Reply, HttpResponse> {
+    api.services.command(command).await.map_err(unavailable)?.map_err(|why| refusal(&why))
+}
+
+fn announce(api: &Api, call: &Call, definition: Value) {
+    let client = call.peer.remote.ip().to_string();
+    api.hub.announce(
+        "api_post_event",
+        json!({"clientIp": client, "uri": call.path, "appDefinition": definition}),
+    );
+}

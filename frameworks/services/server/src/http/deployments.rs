@@ -1,0 +1,48 @@
+//! `/v2/deployments` and `/v2/queue`.
+
+use std::sync::Arc;
+
+use chapada_listener::{Call, empty};
+use chapada_services_core::{AppId, Command, DeploymentId, Services};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::answer::{self, Answer, error, ok, unavailable};
+use super::{Api, apps, params};
+use crate::render;
+
+pub(crate) async fn list(api: Arc<Api>, _call: Call) -> Answer {
+    let read = |services: &Services, _| {
+        services.deployments().map(render::deployments::deployment).collect::<Vec<Value>>()
+    };
+    ok(&json!(api.services.read(read).await.map_err(unavailable)?))
+}
+
+/// Stops a deployment where it is with `force`, else undoes it.
+pub(crate) async fn delete(api: Arc<Api>, call: Call) -> Answer {
+    let text = call.param("id");
+    let missing = || error(StatusCode::NOT_FOUND, format!("DeploymentPlan {text} does not exist"));
+    let deployment: DeploymentId = text.parse().map_err(|_| missing())?;
+    let force = params::flag(&call.query(), "force", false);
+    let reply = apps::run(&api, Command::Cancel { deployment, force }).await?;
+    match force {
+        true => Ok(empty(StatusCode::ACCEPTED)),
+        false => Ok(answer::reply(reply)),
+    }
+}
+
+pub(crate) async fn queue(api: Arc<Api>, _call: Call) -> Answer {
+    let read = |services: &Services, now| {
+        services.queue(now).map(|waiting| render::queue::waiting(&waiting)).collect::<Vec<Value>>()
+    };
+    ok(&json!({"queue": api.services.read(read).await.map_err(unavailable)?}))
+}
+
+/// `/v2/queue/{app}/delay`: the app waits no longer.
+pub(crate) async fn reset_delay(api: Arc<Api>, call: Call) -> Answer {
+    let path = call.param("path").trim_end_matches('/');
+    let missing = || error(StatusCode::NOT_FOUND, format!("Application {path} not found in tasks queue."));
+    let app: AppId = path.strip_suffix("/delay").and_then(|id| id.parse().ok()).ok_or_else(missing)?;
+    apps::run(&api, Command::ResetDelay { app }).await?;
+    Ok(empty(StatusCode::NO_CONTENT))
+}

@@ -1,0 +1,121 @@
+//! Marathon's REST API: the table of routes, and the headers that every answer carries.
+
+mod answer;
+mod apps;
+mod deployments;
+mod events;
+mod groups;
+mod info;
+mod metrics;
+mod params;
+mod path;
+mod selector;
+mod tasks;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use chapada_listener::{Action, Call, ContentRule, HttpResponse, RouteEntry, Routes};
+use http::Method;
+use http::header::{CACHE_CONTROL, EXPIRES, HeaderName, HeaderValue, PRAGMA, X_FRAME_OPTIONS};
+
+use crate::handle::ServicesHandle;
+use crate::hub::Hub;
+use crate::identity::Identity;
+
+pub(crate) use answer::Answer;
+
+/// What every handler can reach.
+pub(crate) struct Api {
+    pub(crate) services: ServicesHandle,
+    pub(crate) hub: Hub,
+    pub(crate) identity: Identity,
+}
+
+/// Every route of the API.
+pub(crate) fn routes(api: Arc<Api>) -> Routes {
+    use Action::{ChangeApps, ViewApps, ViewEvents, ViewHealth, ViewMetrics};
+    let (get, post, put, patch, delete) =
+        (Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE);
+    let table = Table { api, routes: Routes::new() };
+    table
+        .on(&get, "/v2/apps/{*path}", ViewApps, apps::get)
+        .on(&post, "/v2/apps/{*path}", ChangeApps, apps::post)
+        .on(&put, "/v2/apps/{*path}", ChangeApps, apps::put)
+        .on(&patch, "/v2/apps/{*path}", ChangeApps, apps::patch)
+        .on(&delete, "/v2/apps/{*path}", ChangeApps, apps::delete)
+        .on(&get, "/v2/tasks", ViewApps, tasks::list)
+        .on(&post, "/v2/tasks/delete", ChangeApps, tasks::delete)
+        .on(&get, "/v2/deployments", ViewApps, deployments::list)
+        .on(&delete, "/v2/deployments/{id}", ChangeApps, deployments::delete)
+        .on(&get, "/v2/queue", ViewApps, deployments::queue)
+        .on(&delete, "/v2/queue/{*path}", ChangeApps, deployments::reset_delay)
+        .on(&get, "/v2/groups/{*path}", ViewApps, groups::get)
+        .on(&post, "/v2/groups/{*path}", ChangeApps, groups::refuse)
+        .on(&put, "/v2/groups/{*path}", ChangeApps, groups::refuse)
+        .on(&patch, "/v2/groups/{*path}", ChangeApps, groups::refuse)
+        .on(&delete, "/v2/groups/{*path}", ChangeApps, groups::refuse)
+        .on(&get, "/v2/pods/{*path}", ViewApps, groups::pods)
+        .on(&post, "/v2/pods/{*path}", ChangeApps, groups::refuse_pods)
+        .on(&get, "/v2/events", ViewEvents, events::stream)
+        .on(&get, "/v2/info", ViewHealth, info::info)
+        .on(&get, "/v2/leader", ViewHealth, info::leader)
+        .on(&delete, "/v2/leader", ChangeApps, info::abdicate)
+        .on(&get, "/v2/plugins", ViewHealth, info::plugins)
+        .on(&get, "/ping", ViewHealth, info::ping)
+        .on(&get, "/status", ViewHealth, info::status)
+        .on(&get, "/metrics", ViewMetrics, metrics::json_or_text)
+        .on(&get, "/metrics/prometheus", ViewMetrics, metrics::text)
+        .on(&get, "/{*path}", ViewHealth, info::unknown)
+        .on(&post, "/{*path}", ViewHealth, info::unknown)
+        .on(&put, "/{*path}", ViewHealth, info::unknown)
+        .on(&delete, "/{*path}", ViewHealth, info::unknown)
+        .routes
+}
+
+struct Table {
+    api: Arc<Api>,
+    routes: Routes,
+}
+
+impl Table {
+    fn on<H, F>(mut self, method: &Method, pattern: &'static str, action: Action, handler: H) -> Self
+    where
+        H: Fn(Arc<Api>, Call) -> F + Send + Sync + Copy + 'static,
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let api = self.api.clone();
+        let method = Some(method.clone());
+        let entry = RouteEntry { method, pattern, action, content: ContentRule::Handler };
+        self.routes = self.routes.add(entry, move |call: Call| {
+            let api = api.clone();
+            async move {
+                let response = match answer::check_content_type(&call) {
+                    Ok(()) => handler(api.clone(), call).await.unwrap_or_else(|refusal| refusal),
+                    Err(refusal) => refusal,
+                };
+                with_headers(response, &api.identity)
+            }
+        });
+        self
+    }
+}
+
+/// The headers of every answer of Marathon's.
+fn with_headers(mut response: HttpResponse, identity: &Identity) -> HttpResponse {
+    let headers = response.headers_mut();
+    let fixed = [
+        (CACHE_CONTROL, "no-cache, no-store, must-revalidate"),
+        (PRAGMA, "no-cache"),
+        (EXPIRES, "0"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (HeaderName::from_static("x-xss-protection"), "1; mode=block"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if let Ok(leader) = HeaderValue::from_str(&identity.url()) {
+        headers.insert(HeaderName::from_static("x-marathon-leader"), leader);
+    }
+    response
+}

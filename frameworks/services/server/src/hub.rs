@@ -1,0 +1,89 @@
+//! The event stream: each event is written once and handed to every subscriber that wants it.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use chapada_services_core::Published;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::render::events::{self, Rendered};
+
+/// How many events a subscriber may be behind before it is cut.
+///
+/// Source: Marathon's `event_stream_max_outstanding_messages`.
+const OUTSTANDING: usize = 1_024;
+/// The most subscribers at once: each has a queue of its own.
+const MAX_SUBSCRIBERS: usize = 200;
+
+/// Hands events to subscribers. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Hub {
+    subscribers: Arc<Mutex<Vec<Subscriber>>>,
+}
+
+struct Subscriber {
+    wants: Wants,
+    queue: mpsc::Sender<Bytes>,
+}
+
+/// What a subscriber wants to hear.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wants {
+    /// Only these types; none means all.
+    pub(crate) types: BTreeSet<String>,
+    /// Whether deployment plans come without the definitions before and after.
+    pub(crate) light: bool,
+}
+
+/// There are as many subscribers as there may be.
+#[derive(Debug, thiserror::Error)]
+#[error("there are {MAX_SUBSCRIBERS} subscribers already")]
+pub(crate) struct TooManySubscribers;
+
+impl Hub {
+    /// A queue of events, each framed for the stream. It ends when its reader is too slow.
+    pub(crate) fn subscribe(&self, wants: Wants) -> Result<mpsc::Receiver<Bytes>, TooManySubscribers> {
+        let (queue, events) = mpsc::channel(OUTSTANDING);
+        let mut subscribers = self.lock();
+        subscribers.retain(|subscriber| !subscriber.queue.is_closed());
+        if subscribers.len() >= MAX_SUBSCRIBERS {
+            return Err(TooManySubscribers);
+        }
+        subscribers.push(Subscriber { wants, queue });
+        Ok(events)
+    }
+
+    /// Tells everyone who wants to know.
+    pub(crate) fn publish(&self, event: &Published) {
+        if self.lock().is_empty() {
+            return;
+        }
+        self.send(&events::render(event));
+    }
+
+    /// As [`Hub::publish`], for events that the core knows nothing of.
+    pub(crate) fn announce(&self, kind: &'static str, body: Value) {
+        self.send(&Rendered::plain(kind, body));
+    }
+
+    fn send(&self, event: &Rendered) {
+        self.lock().retain(|subscriber| {
+            if !subscriber.wants.types.is_empty() && !subscriber.wants.types.contains(event.kind) {
+                return !subscriber.queue.is_closed();
+            }
+            let frame = if subscriber.wants.light { &event.light } else { &event.heavy };
+            let kept = subscriber.queue.try_send(frame.clone()).is_ok();
+            if !kept {
+                tracing::debug!("cut a subscriber of the event stream that left or was too slow");
+            }
+            kept
+        });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Subscriber>> {
+        // The list is whole after every statement that changes it.
+        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,107 @@
+//! Apps.
+
+use chapada_services_core::{App, AppState, Counts, DeploymentId, Failure};
+use serde_json::{Value, json};
+
+use super::{state_name, tasks};
+
+/// What is added to an app's definition on request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Embed {
+    /// Its tasks.
+    pub(crate) tasks: bool,
+    /// The last task that failed.
+    pub(crate) last_task_failure: bool,
+    /// How many tasks of which kind.
+    pub(crate) task_stats: bool,
+    /// What readiness checks say.
+    pub(crate) readiness: bool,
+}
+
+impl Embed {
+    /// What a single app always comes with.
+    pub(crate) const SINGLE: Self =
+        Self { tasks: true, last_task_failure: true, task_stats: false, readiness: false };
+
+    /// Adds what a value of `embed` names; unknown values are passed over, as Marathon does.
+    pub(crate) fn add(&mut self, value: &str) {
+        let name = ["group.apps.", "apps.", "app."].iter().find_map(|prefix| value.strip_prefix(prefix));
+        match name.unwrap_or(value) {
+            "tasks" => self.tasks = true,
+            "lastTaskFailure" => self.last_task_failure = true,
+            "failures" => {
+                self.last_task_failure = true;
+                self.tasks = true;
+            }
+            "taskStats" => self.task_stats = true,
+            "readiness" => self.readiness = true,
+            other => tracing::debug!(embed = other, "nothing to embed"),
+        }
+    }
+}
+
+/// An app with its counts and deployments, and what is asked for besides.
+pub(crate) fn app(state: &AppState, embed: Embed) -> Value {
+    let mut json = definition(&state.app);
+    add_counts(&mut json, state.counts_by_state());
+    json["deployments"] = deployments(state.deployment);
+    if embed.tasks {
+        json["tasks"] = json!(tasks::of_app(state));
+    }
+    if let Some(failure) = state.last_failure.as_ref().filter(|_| embed.last_task_failure) {
+        json["lastTaskFailure"] = last_task_failure(&state.app, failure);
+    }
+    if embed.task_stats {
+        json["taskStats"] = task_stats(state.counts_by_state());
+    }
+    if embed.readiness {
+        json["readinessCheckResults"] = json!([]);
+    }
+    json
+}
+
+/// An app that was just made.
+pub(crate) fn created(app: &App, deployment: DeploymentId) -> Value {
+    let mut json = definition(app);
+    add_counts(&mut json, Counts::default());
+    json["deployments"] = deployments(Some(deployment));
+    json["tasks"] = json!([]);
+    json
+}
+
+/// A definition and nothing else.
+pub(crate) fn definition(app: &App) -> Value {
+    serde_json::to_value(app).unwrap_or_default()
+}
+
+fn deployments(id: Option<DeploymentId>) -> Value {
+    let list: Vec<Value> = id.iter().map(|id| json!({"id": id})).collect();
+    json!(list)
+}
+
+fn add_counts(json: &mut Value, counts: Counts) {
+    json["tasksStaged"] = json!(counts.staged);
+    json["tasksRunning"] = json!(counts.running);
+    json["tasksHealthy"] = json!(counts.healthy);
+    json["tasksUnhealthy"] = json!(counts.unhealthy);
+}
+
+fn task_stats(counts: Counts) -> Value {
+    json!({"totalSummary": {"stats": {"counts": {
+        "staged": counts.staged, "running": counts.running,
+        "healthy": counts.healthy, "unhealthy": counts.unhealthy,
+    }}}})
+}
+
+fn last_task_failure(app: &App, failure: &Failure) -> Value {
+    json!({
+        "appId": app.definition.id,
+        "host": failure.task.hostname,
+        "message": failure.message,
+        "state": state_name(failure.state),
+        "taskId": failure.task.id,
+        "timestamp": failure.at,
+        "version": failure.task.version,
+        "slaveId": failure.task.agent,
+    })
+}

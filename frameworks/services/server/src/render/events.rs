@@ -1,0 +1,83 @@
+//! Events, framed for the stream.
+
+use bytes::Bytes;
+use chapada_services_core::{Action, Deployment, Published};
+use serde_json::{Value, json};
+
+use super::{deployments, state_name, timestamp};
+use crate::clock::Clock;
+
+/// An event in both forms.
+pub(crate) struct Rendered {
+    /// Its type.
+    pub(crate) kind: &'static str,
+    /// With whole plans.
+    pub(crate) heavy: Bytes,
+    /// With plans that are steps only.
+    pub(crate) light: Bytes,
+}
+
+impl Rendered {
+    /// An event that carries no plan.
+    pub(crate) fn plain(kind: &'static str, body: Value) -> Self {
+        let frame = frame(kind, body);
+        Self { kind, heavy: frame.clone(), light: frame }
+    }
+
+    fn with_plan(kind: &'static str, plan: &Deployment, body: impl Fn(Value) -> Value) -> Self {
+        let heavy = frame(kind, body(deployments::plan(plan, false)));
+        Self { kind, heavy, light: frame(kind, body(deployments::plan(plan, true))) }
+    }
+}
+
+/// The lines of one event: its type, its content on one line, and an empty line.
+pub(crate) fn frame(kind: &'static str, mut body: Value) -> Bytes {
+    body["eventType"] = json!(kind);
+    body["timestamp"] = json!(timestamp(Clock::new().now()));
+    format!("event: {kind}\r\ndata: {body}\r\n\r\n").into()
+}
+
+fn step(actions: &[Action]) -> impl Fn(Value) -> Value {
+    let step = deployments::step(actions);
+    move |plan| json!({"plan": plan, "currentStep": step})
+}
+
+/// The event in Marathon's words.
+pub(crate) fn render(event: &Published) -> Rendered {
+    match event {
+        Published::Status { app, task, state, message } => Rendered::plain(
+            "status_update_event",
+            json!({
+                "slaveId": task.agent, "taskId": task.id, "taskStatus": state_name(*state), "message": message,
+                "appId": app, "host": task.hostname, "ipAddresses": [], "ports": task.ports, "version": task.version,
+            }),
+        ),
+        Published::Instance { id, condition, task } => Rendered::plain(
+            "instance_changed_event",
+            json!({
+                "instanceId": id, "condition": condition, "runSpecId": id.app(), "agentId": task.agent,
+                "host": task.hostname, "runSpecVersion": task.version,
+            }),
+        ),
+        Published::UnknownTerminated { id, condition } => Rendered::plain(
+            "unknown_instance_terminated_event",
+            json!({"instanceId": id, "runSpecId": id.app(), "condition": condition}),
+        ),
+        Published::Step { plan, actions } => Rendered::with_plan("deployment_info", plan, step(actions)),
+        Published::StepDone { plan, actions } => {
+            Rendered::with_plan("deployment_step_success", plan, step(actions))
+        }
+        Published::Deployed(plan) => {
+            Rendered::with_plan("deployment_success", plan, |json| json!({"id": plan.id, "plan": json}))
+        }
+        Published::Cancelled(plan) => Rendered::with_plan(
+            "deployment_failed",
+            plan,
+            |json| json!({"id": plan.id, "plan": json, "reason": "cancelled"}),
+        ),
+        Published::Changed { version } => {
+            Rendered::plain("group_change_success", json!({"groupId": "/", "version": version}))
+        }
+        Published::Terminated(app) => Rendered::plain("app_terminated_event", json!({"appId": app})),
+    }
+}

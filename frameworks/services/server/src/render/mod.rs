@@ -1,0 +1,20 @@
+//! What is there, in Marathon's JSON. Each key here is one that Marathon's clients know; some refuse any other.
+
+pub(crate) mod apps;
+pub(crate) mod deployments;
+pub(crate) mod events;
+pub(crate) mod groups;
+pub(crate) mod queue;
+pub(crate) mod tasks;
+
+use chapada_model::{Now, TaskState};
+
+/// The present moment, as an event's `timestamp`.
+pub(crate) fn timestamp(now: Now) -> String {
+    chapada_services_core::Timestamp::from(now.wall).to_string()
+}
+
+/// The API's name of a state.
+pub(crate) fn state_name(state: TaskState) -> &'static str {
+    state.name()
+}

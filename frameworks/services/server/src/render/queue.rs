@@ -1,0 +1,46 @@
+//! The launch queue: what waits, and why.
+
+use chapada_services_core::{Funnel, Waiting, WhyNot};
+use serde_json::{Value, json};
+
+/// An app that waits.
+pub(crate) fn waiting(waiting: &Waiting<'_>) -> Value {
+    json!({
+        "count": waiting.count,
+        "since": waiting.since,
+        "delay": {
+            "timeLeftSeconds": waiting.delay.as_secs_f64().ceil() as u64,
+            "overdue": waiting.delay.is_zero(),
+        },
+        "processedOffersSummary": summary(&waiting.state.funnel),
+        "app": super::apps::definition(&waiting.state.app),
+    })
+}
+
+fn summary(funnel: &Funnel) -> Value {
+    let mut json = json!({
+        "processedOffersCount": funnel.processed,
+        "unusedOffersCount": funnel.unused,
+        "rejectSummaryLastOffers": reasons(funnel),
+        "rejectSummaryLaunchAttempt": reasons(funnel),
+    });
+    if let Some(at) = funnel.last_unused {
+        json["lastUnusedOfferAt"] = json!(at);
+    }
+    if let Some(at) = funnel.last_used {
+        json["lastUsedOfferAt"] = json!(at);
+    }
+    json
+}
+
+/// A funnel: each row has looked at what the rows before let through.
+fn reasons(funnel: &Funnel) -> Vec<Value> {
+    let mut left = funnel.processed;
+    let mut rows = Vec::new();
+    for why in WhyNot::ALL {
+        let declined = funnel.reasons.get(&why).copied().unwrap_or(0);
+        rows.push(json!({"reason": why, "declined": declined, "processed": left}));
+        left = left.saturating_sub(declined);
+    }
+    rows
+}

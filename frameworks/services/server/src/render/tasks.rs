@@ -1,0 +1,63 @@
+//! Tasks.
+
+use chapada_services_core::{App, AppState, Condition, Task};
+use serde_json::{Value, json};
+
+use super::state_name;
+
+/// A task as the API lists it.
+pub(crate) fn task(app: &App, task: &Task) -> Value {
+    let mut json = json!({
+        "appId": app.definition.id,
+        "id": task.id,
+        "host": task.hostname,
+        "slaveId": task.agent,
+        "state": state_name(task.condition.task_state()),
+        "stagedAt": task.staged_at,
+        "version": task.version,
+        "ipAddresses": [],
+        "servicePorts": service_ports(app),
+        "role": app.definition.role,
+    });
+    if task.condition != Condition::Unreachable {
+        json["ports"] = json!(task.ports);
+    }
+    if let Some(started) = task.started_at {
+        json["startedAt"] = json!(started);
+    }
+    if let Some(alive) = task.healthy {
+        json["healthCheckResults"] = json!([{"alive": alive, "consecutiveFailures": 0}]);
+    }
+    json
+}
+
+/// Every task of an app.
+pub(crate) fn of_app(state: &AppState) -> Vec<Value> {
+    state.tasks().map(|one| task(&state.app, one)).collect()
+}
+
+fn service_ports(app: &App) -> Vec<u16> {
+    app.definition.port_definitions.iter().map(|port| port.port).collect()
+}
+
+/// The old text form that load balancer scripts read: app, service port, then where it is reached.
+pub(crate) fn as_text(state: &AppState) -> String {
+    let id = state.app.definition.id.safe();
+    let running: Vec<&Task> = state.tasks().filter(|task| task.condition == Condition::Running).collect();
+    let ports = service_ports(&state.app);
+    if ports.is_empty() {
+        let hosts: Vec<&str> = running.iter().map(|task| task.hostname.as_str()).collect();
+        return format!("{id}\t \t{}\t\n", hosts.join("\t"));
+    }
+    let mut text = String::new();
+    for (index, port) in ports.iter().enumerate() {
+        text.push_str(&format!("{id}\t{port}\t"));
+        for task in &running {
+            if let Some(port) = task.ports.get(index) {
+                text.push_str(&format!("{}:{port}\t", task.hostname));
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
