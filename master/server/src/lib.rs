@@ -6,12 +6,16 @@
 #![forbid(unsafe_code)]
 
 mod agent_link;
+mod books;
 mod clock;
 mod config;
 mod core_loop;
 mod error;
 mod leadership;
 mod media;
+mod metrics;
+mod operator;
+mod plain;
 mod registry;
 mod routes;
 mod run;

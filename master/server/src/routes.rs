@@ -7,6 +7,8 @@ use chapada_wire::link::agent_link_server::AgentLinkServer;
 use chapada_wire::v1::scheduler::scheduler_service_server::SchedulerServiceServer;
 
 use crate::agent_link::{LinkService, MAX_MESSAGE};
+use crate::operator;
+use crate::plain;
 use crate::scheduler::{self, SchedulerGrpc};
 use crate::shell::Shell;
 
@@ -15,16 +17,36 @@ const MAX_CALL: usize = 8 * 1024 * 1024;
 
 /// Everything over HTTP.
 pub(crate) fn http(shell: &Arc<Shell>) -> Routes {
-    let mut routes = Routes::new();
-    for pattern in ["/api/v1/scheduler", "/master/api/v1/scheduler"] {
+    let routes = apis(Routes::new(), shell);
+    plain(routes, shell)
+}
+
+/// The v1 APIs, whose order of checks is Mesos' own. What lies below a path is the nearest route above it.
+fn apis(mut routes: Routes, shell: &Arc<Shell>) -> Routes {
+    let entry = |pattern, action| RouteEntry { method: None, pattern, action, content: ContentRule::Handler };
+    for pattern in ["/api/v1/scheduler/{*rest}", "/master/api/v1/scheduler/{*rest}"] {
         let shell = shell.clone();
-        let entry = RouteEntry {
-            method: None,
-            pattern,
-            action: Action::ActAsFramework,
-            content: ContentRule::Handler,
-        };
-        routes = routes.add(entry, move |call| scheduler::handle(shell.clone(), call));
+        let handler = move |call| scheduler::handle(shell.clone(), call);
+        routes = routes.add(entry(pattern, Action::ActAsFramework), handler);
+    }
+    for pattern in ["/api/v1/{*rest}", "/master/api/v1/{*rest}"] {
+        let shell = shell.clone();
+        let handler = move |call| operator::handle(shell.clone(), call);
+        routes = routes.add(entry(pattern, Action::ViewCluster), handler);
+    }
+    routes
+}
+
+fn plain(mut routes: Routes, shell: &Arc<Shell>) -> Routes {
+    for (pattern, endpoint, action) in plain::ENDPOINTS {
+        let shell = shell.clone();
+        routes = routes.get(pattern, *action, move |call| plain::answer(shell.clone(), *endpoint, call));
+    }
+    for pattern in ["/redirect/{*rest}", "/master/redirect/{*rest}"] {
+        let shell = shell.clone();
+        routes = routes.get(pattern, Action::ViewHealth, move |call| {
+            plain::answer(shell.clone(), plain::Endpoint::Redirect, call)
+        });
     }
     routes
 }

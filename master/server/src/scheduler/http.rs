@@ -136,7 +136,8 @@ pub(super) fn principal(principal: &Principal) -> Option<chapada_model::Text> {
     }
 }
 
-fn wrong_method(method: &Method) -> HttpResponse {
+/// The 405 of a door that only takes POST.
+pub(crate) fn wrong_method(method: &Method) -> HttpResponse {
     let message = format!("405 Method Not Allowed. Expecting one of {{ 'POST' }}, but received '{method}'.");
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, message);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));

@@ -13,5 +13,6 @@ mod operations;
 mod parse;
 mod subscription;
 
+pub(crate) use self::event::offer;
 pub(crate) use self::grpc::SchedulerGrpc;
-pub(crate) use self::http::handle;
+pub(crate) use self::http::{handle, wrong_method};

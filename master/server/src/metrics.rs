@@ -1,0 +1,150 @@
+//! Metrics: those of Mesos' names that can be told truthfully, and the same for Prometheus.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use chapada_listener::{HttpResponse, bytes};
+use chapada_master_core::{AgentState, FrameworkState, Snapshot};
+use chapada_model::{Milli, TaskState};
+use http::StatusCode;
+
+use crate::shell::{Shell, Standing};
+
+const STATES: [(&str, TaskState); 13] = [
+    ("staging", TaskState::Staging),
+    ("starting", TaskState::Starting),
+    ("running", TaskState::Running),
+    ("killing", TaskState::Killing),
+    ("finished", TaskState::Finished),
+    ("failed", TaskState::Failed),
+    ("killed", TaskState::Killed),
+    ("lost", TaskState::Lost),
+    ("error", TaskState::Error),
+    ("dropped", TaskState::Dropped),
+    ("gone", TaskState::Gone),
+    ("gone_by_operator", TaskState::GoneByOperator),
+    ("unreachable", TaskState::Unreachable),
+];
+
+/// All metrics by Mesos' names.
+pub(crate) fn snapshot(shell: &Shell) -> BTreeMap<String, f64> {
+    let mut metrics = BTreeMap::new();
+    let standing = shell.standing.borrow().clone();
+    let elected = matches!(standing, Standing::Leading(_) | Standing::Suspended(_));
+    put(&mut metrics, "master/elected", f64::from(u8::from(elected)));
+    put(&mut metrics, "master/uptime_secs", shell.clock.wall().since(shell.started).as_secs_f64());
+    if let Standing::Leading(led) | Standing::Suspended(led) = standing {
+        books(&mut metrics, &led.snapshot());
+        put(&mut metrics, "master/epoch", led.epoch as f64);
+    }
+    metrics
+}
+
+fn put(metrics: &mut BTreeMap<String, f64>, name: &str, value: f64) {
+    metrics.insert(name.to_owned(), value);
+}
+
+fn books(metrics: &mut BTreeMap<String, f64>, books: &Snapshot) {
+    resources(metrics, books);
+    agents(metrics, books);
+    frameworks(metrics, books);
+    tasks(metrics, books);
+    let counters = &books.counters;
+    for (name, value) in [
+        ("master/outstanding_offers", books.offers.len() as u64),
+        ("master/slave_registrations", counters.agent_registrations),
+        ("master/slave_reregistrations", counters.agent_reregistrations),
+        ("master/slave_unreachable_completed", counters.agents_unreachable),
+        ("master/valid_status_updates", counters.valid_updates),
+        ("master/invalid_status_updates", counters.invalid_updates),
+        ("master/offers_sent", counters.offers_sent),
+        ("master/offers_accepted", counters.offers_accepted),
+        ("master/offers_declined", counters.offers_declined),
+        ("master/offers_rescinded", counters.offers_rescinded),
+        ("master/tasks_launched", counters.launched),
+        ("master/calls", counters.calls),
+        ("master/calls_refused", counters.calls_refused),
+    ] {
+        put(metrics, name, value as f64);
+    }
+}
+
+fn resources(metrics: &mut BTreeMap<String, f64>, books: &Snapshot) {
+    for name in ["cpus", "gpus", "mem", "disk"] {
+        let sum = |of: fn(&chapada_master_core::Agent) -> &chapada_model::Resources| {
+            let agents = books.agents.values().filter(|agent| agent.is_registered());
+            agents.map(|agent| of(agent).scalar(name).0).fold(0, u64::saturating_add)
+        };
+        let (total, used) =
+            (Milli(sum(|agent| &agent.total)).to_f64(), Milli(sum(|agent| &agent.used)).to_f64());
+        put(metrics, &format!("master/{name}_total"), total);
+        put(metrics, &format!("master/{name}_used"), used);
+        put(metrics, &format!("master/{name}_percent"), if total > 0.0 { used / total } else { 0.0 });
+    }
+}
+
+fn agents(metrics: &mut BTreeMap<String, f64>, books: &Snapshot) {
+    let count =
+        |which: fn(&AgentState) -> bool| books.agents.values().filter(|agent| which(&agent.state)).count();
+    let active = count(|state| matches!(state, AgentState::Active { .. }));
+    let disconnected = count(|state| matches!(state, AgentState::Disconnected { .. }));
+    let unreachable = count(|state| matches!(state, AgentState::Unreachable { .. }));
+    for (name, value) in [
+        ("active", active),
+        ("connected", active),
+        ("inactive", disconnected),
+        ("disconnected", disconnected),
+        ("unreachable", unreachable),
+    ] {
+        put(metrics, &format!("master/slaves_{name}"), value as f64);
+    }
+}
+
+fn frameworks(metrics: &mut BTreeMap<String, f64>, books: &Snapshot) {
+    let count = |which: fn(&FrameworkState) -> bool| {
+        books.frameworks.values().filter(|one| which(&one.state)).count()
+    };
+    let active = count(|state| matches!(state, FrameworkState::Active { .. }));
+    let disconnected = count(|state| matches!(state, FrameworkState::Disconnected { .. }));
+    for (name, value) in [
+        ("active", active),
+        ("connected", active),
+        ("inactive", disconnected),
+        ("disconnected", disconnected),
+    ] {
+        put(metrics, &format!("master/frameworks_{name}"), value as f64);
+    }
+}
+
+/// Tasks that are there by state; ended ones as counted since this master leads.
+fn tasks(metrics: &mut BTreeMap<String, f64>, books: &Snapshot) {
+    let mut now: BTreeMap<TaskState, u64> = BTreeMap::new();
+    for task in books.tasks.values() {
+        *now.entry(task.state).or_default() += 1;
+    }
+    for (name, state) in STATES {
+        let count = match state.is_terminal() {
+            true => books.counters.ended.get(&state),
+            false => now.get(&state),
+        };
+        put(metrics, &format!("master/tasks_{name}"), count.copied().unwrap_or_default() as f64);
+    }
+}
+
+/// The same for Prometheus: `master/cpus_total` is `chapada_master_cpus_total`.
+pub(crate) fn prometheus(shell: &Shell) -> HttpResponse {
+    let mut page = String::new();
+    for (name, value) in snapshot(shell) {
+        let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let kind = if is_counter(&name) { "counter" } else { "gauge" };
+        // Writing to a string cannot fail.
+        let _ = writeln!(page, "# TYPE chapada_{name} {kind}\nchapada_{name} {value}");
+    }
+    bytes(StatusCode::OK, "text/plain; version=0.0.4", page)
+}
+
+fn is_counter(name: &str) -> bool {
+    ["registrations", "unreachable_completed", "updates", "offers_", "launched", "calls"]
+        .iter()
+        .any(|part| name.contains(part) && !name.contains("outstanding"))
+}

@@ -1,0 +1,148 @@
+//! `POST /api/v1`: the order of checks, and who answers which call.
+
+use std::sync::Arc;
+
+use chapada_listener::{Action, BodyError, Call as HttpCall, HttpResponse, Object, empty, text};
+use chapada_master_core::Event;
+use chapada_model::{FrameworkId, Milli, Role};
+use chapada_wire::v1::master::call::Type;
+use chapada_wire::v1::master::response::{self, Type as Answer};
+use chapada_wire::v1::master::{Call, Response};
+use chapada_wire::v1::{self};
+use http::{Method, StatusCode};
+
+use super::{subscribe, view};
+use crate::media::{self, Media};
+use crate::shell::{API_VERSION, Led, Shell};
+
+/// Answers a call of an operator.
+pub(crate) async fn handle(shell: Arc<Shell>, call: HttpCall) -> HttpResponse {
+    match answer(&shell, call).await {
+        Ok(response) | Err(response) => response,
+    }
+}
+
+async fn answer(shell: &Arc<Shell>, call: HttpCall) -> Result<HttpResponse, HttpResponse> {
+    let led = shell.reading().map_err(|elsewhere| elsewhere.response(&call.path))?;
+    if call.method != Method::POST {
+        return Err(crate::scheduler::wrong_method(&call.method));
+    }
+    let media = media::of_body(&call)?;
+    let body = call.read_body().await.map_err(BodyError::into_response)?;
+    let asked: Call = media.decode(&body, "Call")?;
+    let kind =
+        asked.r#type.and_then(|number| Type::try_from(number).ok()).filter(|kind| *kind != Type::Unknown);
+    let kind = kind.ok_or_else(|| invalid("Expecting 'type' to be present"))?;
+    let accepted = media::accepted(&call)?;
+    if is_change(kind) {
+        call.authorise(Action::OperateCluster, &Object::Named { kind: "call", id: kind.as_str_name() })?;
+        let led = shell.leading().map_err(|elsewhere| elsewhere.response(&call.path))?;
+        return change(&led, kind, asked).await;
+    }
+    if kind == Type::Subscribe {
+        call.authorise(Action::ViewEvents, &Object::Named { kind: "call", id: kind.as_str_name() })?;
+        return Ok(subscribe::open(shell.clone(), led, accepted));
+    }
+    read(shell, &led, kind, accepted)
+}
+
+fn invalid(message: &str) -> HttpResponse {
+    text(StatusCode::BAD_REQUEST, format!("Failed to validate master::Call: {message}"))
+}
+
+fn is_change(kind: Type) -> bool {
+    matches!(kind, Type::Teardown | Type::UpdateWeights)
+}
+
+#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
+fn read(shell: &Shell, led: &Led, kind: Type, media: Media) -> Result<HttpResponse, HttpResponse> {
+    let books = led.snapshot();
+    let response = match kind {
+        Type::GetHealth => Response {
+            get_health: Some(response::GetHealth { healthy: Some(true) }),
+            ..bare(Answer::GetHealth)
+        },
+        Type::GetVersion => {
+            let version =
+                v1::VersionInfo { version: Some(API_VERSION.to_owned()), ..v1::VersionInfo::default() };
+            let version_info = Some(version);
+            Response { get_version: Some(response::GetVersion { version_info }), ..bare(Answer::GetVersion) }
+        }
+        Type::GetFlags => {
+            let flag = |(name, value)| v1::Flag { name: Some(name), value: Some(value) };
+            let flags = shell.config.flags().into_iter().map(flag).collect();
+            Response { get_flags: Some(response::GetFlags { flags }), ..bare(Answer::GetFlags) }
+        }
+        Type::GetMetrics => {
+            let metric = |(name, value)| v1::Metric { name: Some(name), value: Some(value) };
+            let metrics = crate::metrics::snapshot(shell).into_iter().map(metric).collect();
+            Response { get_metrics: Some(response::GetMetrics { metrics }), ..bare(Answer::GetMetrics) }
+        }
+        Type::GetState => Response { get_state: Some(view::state(&books)), ..bare(Answer::GetState) },
+        Type::GetAgents => Response { get_agents: Some(view::agents(&books)), ..bare(Answer::GetAgents) },
+        Type::GetFrameworks => {
+            Response { get_frameworks: Some(view::frameworks(&books)), ..bare(Answer::GetFrameworks) }
+        }
+        Type::GetExecutors => {
+            Response { get_executors: Some(view::executors(&books)), ..bare(Answer::GetExecutors) }
+        }
+        Type::GetTasks => Response { get_tasks: Some(view::tasks(&books)), ..bare(Answer::GetTasks) },
+        Type::GetRoles => Response { get_roles: Some(view::roles(&books)), ..bare(Answer::GetRoles) },
+        Type::GetWeights => Response { get_weights: Some(view::weights(&books)), ..bare(Answer::GetWeights) },
+        Type::GetMaster => {
+            Response { get_master: Some(view::master(led, shell.started)), ..bare(Answer::GetMaster) }
+        }
+        Type::GetOperations => Response {
+            get_operations: Some(response::GetOperations::default()),
+            ..bare(Answer::GetOperations)
+        },
+        other => {
+            let message = format!("{} is not there yet", other.as_str_name());
+            return Err(text(StatusCode::NOT_IMPLEMENTED, message));
+        }
+    };
+    Ok(media.answer(&response))
+}
+
+fn bare(kind: Answer) -> Response {
+    Response { r#type: Some(kind.into()), ..Response::default() }
+}
+
+async fn change(led: &Led, kind: Type, asked: Call) -> Result<HttpResponse, HttpResponse> {
+    let events = match kind {
+        Type::Teardown => {
+            let teardown = asked.teardown.ok_or_else(|| invalid("Expecting 'teardown' to be present"))?;
+            vec![teardown_event(led, &teardown)?]
+        }
+        _ => {
+            let update =
+                asked.update_weights.ok_or_else(|| invalid("Expecting 'update_weights' to be present"))?;
+            update.weight_infos.iter().map(weight_event).collect::<Result<_, _>>()?
+        }
+    };
+    for event in events {
+        let sent = led.core.event(event).await;
+        sent.map_err(|stopped| text(StatusCode::SERVICE_UNAVAILABLE, stopped.to_string()))?;
+    }
+    Ok(empty(StatusCode::OK))
+}
+
+#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
+fn teardown_event(led: &Led, teardown: &v1::master::call::Teardown) -> Result<Event, HttpResponse> {
+    let id = teardown.framework_id.as_ref().ok_or_else(|| invalid("Expecting 'teardown.framework_id'"))?;
+    let framework = FrameworkId::try_from(id).map_err(|error| invalid(&error.to_string()))?;
+    match led.snapshot().frameworks.contains_key(&framework) {
+        true => Ok(Event::TeardownFramework { framework }),
+        false => Err(text(StatusCode::BAD_REQUEST, format!("No framework found with ID {framework}"))),
+    }
+}
+
+#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
+fn weight_event(info: &v1::WeightInfo) -> Result<Event, HttpResponse> {
+    let role =
+        Role::new(info.role.clone().unwrap_or_default()).map_err(|error| invalid(&error.to_string()))?;
+    let weight = info.weight.and_then(Milli::from_f64).filter(|weight| !weight.is_zero());
+    let weight =
+        weight.ok_or_else(|| invalid(&format!("the weight of '{role}' must be a number above 0")))?;
+    Ok(Event::SetWeight { role, weight })
+}

@@ -1,0 +1,182 @@
+//! The books as messages of the operator API.
+
+use chapada_master_core::{Agent, AgentState, Framework, FrameworkState, Snapshot, Task, TaskPhase};
+use chapada_model::{MasterDescription, Resources};
+use chapada_wire::convert::{ReservationFormat, resources_to_wire, task_record, wall_to_wire};
+use chapada_wire::v1;
+use chapada_wire::v1::master::response::{self, get_agents, get_executors, get_frameworks};
+
+use crate::books::{self, all_tasks};
+use crate::shell::Led;
+
+pub(super) fn state(books: &Snapshot) -> response::GetState {
+    response::GetState {
+        get_tasks: Some(tasks(books)),
+        get_executors: Some(executors(books)),
+        get_frameworks: Some(frameworks(books)),
+        get_agents: Some(agents(books)),
+    }
+}
+
+pub(super) fn tasks(books: &Snapshot) -> response::GetTasks {
+    let mut shown = response::GetTasks::default();
+    for one in all_tasks(books) {
+        let list = match one.phase {
+            TaskPhase::Live => &mut shown.tasks,
+            TaskPhase::Unreachable => &mut shown.unreachable_tasks,
+            TaskPhase::Ended | TaskPhase::Completed => &mut shown.completed_tasks,
+        };
+        list.push(task(one));
+    }
+    shown
+}
+
+pub(super) fn task(task: &Task) -> v1::Task {
+    let last = task.statuses.iter().rev().find(|status| status.uuid.is_some());
+    v1::Task {
+        statuses: task.statuses.iter().map(|status| (&**status).into()).collect(),
+        status_update_state: last.map(|status| status.state.number()),
+        status_update_uuid: last.and_then(|status| status.uuid).map(|uuid| uuid.0.to_vec()),
+        ..task_record(&task.description, &task.framework, task.state)
+    }
+}
+
+pub(super) fn agents(books: &Snapshot) -> response::GetAgents {
+    let recovered = books.agents.values().filter(|agent| matches!(agent.state, AgentState::Recovered { .. }));
+    response::GetAgents {
+        agents: books.agents.values().filter(|agent| agent.is_registered()).map(|one| agent(one)).collect(),
+        recovered_agents: recovered.map(|agent| (&*agent.description).into()).collect(),
+    }
+}
+
+pub(super) fn agent(agent: &Agent) -> get_agents::Agent {
+    let info = v1::AgentInfo { id: Some((&agent.id).into()), ..(&*agent.description).into() };
+    get_agents::Agent {
+        agent_info: Some(info),
+        active: Some(matches!(agent.state, AgentState::Active { .. })),
+        deactivated: Some(false),
+        version: Some(agent.description.version.to_string()),
+        pid: Some(format!("slave(1)@{}", agent.description.address)),
+        registered_time: Some(wall_to_wire(agent.registered)),
+        reregistered_time: agent.reregistered.map(wall_to_wire),
+        total_resources: resources(&agent.total),
+        allocated_resources: resources(&agent.used),
+        offered_resources: resources(&agent.offered),
+        capabilities: agent
+            .description
+            .capabilities
+            .iter()
+            .map(|capability| v1::agent_info::Capability { r#type: Some(capability.number()) })
+            .collect(),
+        ..get_agents::Agent::default()
+    }
+}
+
+pub(super) fn frameworks(books: &Snapshot) -> response::GetFrameworks {
+    let current = books.frameworks.values().filter(|framework| !framework.is_completed());
+    response::GetFrameworks {
+        frameworks: current.map(|one| framework(one, books)).collect(),
+        completed_frameworks: books.completed_frameworks.iter().map(|one| framework(one, books)).collect(),
+        ..response::GetFrameworks::default()
+    }
+}
+
+pub(super) fn framework(framework: &Framework, books: &Snapshot) -> get_frameworks::Framework {
+    let subscribed = matches!(framework.state, FrameworkState::Active { .. });
+    let offers: Vec<_> = books.offers.values().filter(|offer| offer.framework == framework.id).collect();
+    let format = ReservationFormat::of(&framework.description);
+    let live = books::tasks_of(books, &framework.id).filter(|task| task.is_live());
+    let info = v1::FrameworkInfo { id: Some((&framework.id).into()), ..(&*framework.description).into() };
+    get_frameworks::Framework {
+        framework_info: Some(info),
+        active: Some(subscribed),
+        connected: Some(subscribed),
+        recovered: Some(framework.recovered),
+        registered_time: Some(wall_to_wire(framework.registered)),
+        reregistered_time: framework.reregistered.map(wall_to_wire),
+        unregistered_time: match framework.state {
+            FrameworkState::Completed { at } => Some(wall_to_wire(at)),
+            _ => None,
+        },
+        offers: offers.iter().map(|made| crate::scheduler::offer(made, format)).collect(),
+        allocated_resources: resources(&sum(live.map(|task| task.resources.allocated_to(&task.role)))),
+        offered_resources: resources(&sum(offers.iter().map(|offer| offer.resources.clone()))),
+        ..get_frameworks::Framework::default()
+    }
+}
+
+pub(super) fn executors(books: &Snapshot) -> response::GetExecutors {
+    let of_agent = |agent: &Agent| -> Vec<get_executors::Executor> {
+        let executor = |executor: &chapada_master_core::Executor| get_executors::Executor {
+            executor_info: Some((&*executor.description).into()),
+            agent_id: Some((&agent.id).into()),
+        };
+        agent.executors.values().map(executor).collect()
+    };
+    response::GetExecutors {
+        executors: books.agents.values().flat_map(|agent| of_agent(agent)).collect(),
+        ..response::GetExecutors::default()
+    }
+}
+
+pub(super) fn roles(books: &Snapshot) -> response::GetRoles {
+    let role = |role: &chapada_master_core::RoleView| {
+        let mut held = role.allocated.clone();
+        for (name, amount) in role.offered.iter() {
+            held.add(name, amount);
+        }
+        v1::Role {
+            name: Some(role.name.to_string()),
+            weight: Some(role.weight.to_f64()),
+            frameworks: role.frameworks.iter().map(Into::into).collect(),
+            resources: held.iter().map(|(name, amount)| scalar(name, amount)).collect(),
+        }
+    };
+    response::GetRoles { roles: books::roles(books).iter().map(role).collect() }
+}
+
+fn scalar(name: &str, amount: chapada_model::Milli) -> v1::Resource {
+    v1::Resource {
+        name: Some(name.to_owned()),
+        r#type: Some(v1::value::Type::Scalar.into()),
+        scalar: Some(v1::value::Scalar { value: Some(amount.to_f64()) }),
+        ..v1::Resource::default()
+    }
+}
+
+pub(super) fn weights(books: &Snapshot) -> response::GetWeights {
+    let weight = |(role, weight): (&chapada_model::Role, &chapada_model::Milli)| v1::WeightInfo {
+        role: Some(role.to_string()),
+        weight: Some(weight.to_f64()),
+    };
+    response::GetWeights { weight_infos: books.weights.iter().map(weight).collect() }
+}
+
+pub(super) fn master(led: &Led, started: chapada_model::Wall) -> response::GetMaster {
+    response::GetMaster {
+        master_info: Some(master_info(&led.master)),
+        start_time: Some(started.as_secs_f64()),
+        elected_time: Some(led.elected.as_secs_f64()),
+    }
+}
+
+fn master_info(master: &MasterDescription) -> v1::MasterInfo {
+    master.into()
+}
+
+fn resources(resources: &Resources) -> Vec<v1::Resource> {
+    resources_to_wire(resources, ReservationFormat::Both)
+}
+
+/// The sum. What the same port on several agents would make impossible is listed, not added.
+fn sum(parts: impl Iterator<Item = Resources>) -> Resources {
+    let mut scalars = Resources::default();
+    for part in parts {
+        let addable =
+            part.filter(|resource| matches!(resource.value, chapada_model::ResourceValue::Scalar(_)));
+        if let Ok(more) = scalars.checked_add(&addable) {
+            scalars = more;
+        }
+    }
+    scalars
+}

@@ -1,0 +1,99 @@
+//! Agents.
+
+use std::collections::BTreeMap;
+
+use chapada_master_core::{Agent, AgentState};
+use chapada_model::{Resource, Resources};
+use chapada_wire::Json;
+use chapada_wire::convert::{ReservationFormat, resources_to_wire};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::resources::{Plain, attributes, reserved, resources, unreserved};
+
+/// An agent as `/state` and `/state-summary` show it.
+#[derive(Serialize)]
+pub(super) struct AgentView {
+    id: String,
+    hostname: String,
+    port: u16,
+    attributes: BTreeMap<String, Plain>,
+    pid: String,
+    registered_time: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reregistered_time: Option<f64>,
+    resources: BTreeMap<String, Plain>,
+    used_resources: BTreeMap<String, Plain>,
+    offered_resources: BTreeMap<String, Plain>,
+    reserved_resources: BTreeMap<String, BTreeMap<String, Plain>>,
+    unreserved_resources: BTreeMap<String, Plain>,
+    active: bool,
+    deactivated: bool,
+    version: String,
+    capabilities: Vec<&'static str>,
+}
+
+/// An agent as `/slaves` shows it.
+#[derive(Serialize)]
+pub(super) struct AgentInFull {
+    #[serde(flatten)]
+    view: AgentView,
+    reserved_resources_full: BTreeMap<String, Vec<Value>>,
+    unreserved_resources_full: Vec<Value>,
+    used_resources_full: Vec<Value>,
+    offered_resources_full: Vec<Value>,
+}
+
+impl From<&Agent> for AgentView {
+    fn from(agent: &Agent) -> Self {
+        let described = &agent.description;
+        Self {
+            id: agent.id.to_string(),
+            hostname: described.hostname.to_string(),
+            port: described.port,
+            attributes: attributes(&described.attributes),
+            pid: format!("slave(1)@{}", described.address),
+            registered_time: agent.registered.as_secs_f64(),
+            reregistered_time: agent.reregistered.map(chapada_model::Wall::as_secs_f64),
+            resources: resources(&agent.total),
+            used_resources: resources(&agent.used),
+            offered_resources: resources(&agent.offered),
+            reserved_resources: reserved(&agent.total),
+            unreserved_resources: unreserved(&agent.total),
+            active: is_active(agent),
+            deactivated: false,
+            version: described.version.to_string(),
+            capabilities: described.capabilities.iter().map(|capability| capability.name()).collect(),
+        }
+    }
+}
+
+impl From<&Agent> for AgentInFull {
+    fn from(agent: &Agent) -> Self {
+        let kept_for: std::collections::BTreeSet<_> =
+            agent.total.iter().filter_map(Resource::reserved_role).cloned().collect();
+        let of = |role: &_| agent.total.filter(|resource| resource.reserved_role() == Some(role));
+        Self {
+            view: agent.into(),
+            reserved_resources_full: kept_for
+                .iter()
+                .map(|role| (role.to_string(), full(&of(role))))
+                .collect(),
+            unreserved_resources_full: full(
+                &agent.total.filter(|resource| resource.reserved_role().is_none()),
+            ),
+            used_resources_full: full(&agent.used),
+            offered_resources_full: full(&agent.offered),
+        }
+    }
+}
+
+/// Whether the agent can be talked to.
+fn is_active(agent: &Agent) -> bool {
+    matches!(agent.state, AgentState::Active { .. })
+}
+
+fn full(resources: &Resources) -> Vec<Value> {
+    let wire = resources_to_wire(resources, ReservationFormat::Both);
+    wire.iter().map(|resource| serde_json::from_slice(&resource.to_json()).unwrap_or(Value::Null)).collect()
+}

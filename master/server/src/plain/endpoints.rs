@@ -1,0 +1,245 @@
+//! Which path shows what.
+
+use std::sync::Arc;
+
+use chapada_listener::{Action, Call, HttpResponse, empty, json, text};
+use chapada_master_core::Snapshot;
+use http::StatusCode;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use super::agents::{AgentInFull, AgentView};
+use super::body::stream_json;
+use super::frameworks::FrameworkView;
+use super::roles::PlainRole;
+use super::state::{Each, State, Summary, completed, current, recovered, registered};
+use super::tasks::TaskView;
+use crate::books;
+use crate::shell::{API_VERSION, Shell, redirect};
+
+/// A page that a plain GET shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    Health,
+    Version,
+    State,
+    StateSummary,
+    Agents,
+    Frameworks,
+    Tasks,
+    Roles,
+    Flags,
+    MetricsSnapshot,
+    Metrics,
+    Redirect,
+}
+
+macro_rules! endpoints {
+    ($($name:literal $endpoint:ident $action:ident,)*) => {
+        /// Each page under its name, below `/master` too, and with `.json` where old tools ask so.
+        pub(crate) const ENDPOINTS: &[(&str, Endpoint, Action)] = &[$(
+            (concat!("/", $name), Endpoint::$endpoint, Action::$action),
+            (concat!("/", $name, ".json"), Endpoint::$endpoint, Action::$action),
+            (concat!("/master/", $name), Endpoint::$endpoint, Action::$action),
+            (concat!("/master/", $name, ".json"), Endpoint::$endpoint, Action::$action),
+        )*];
+    };
+}
+
+endpoints! {
+    "health" Health ViewHealth,
+    "version" Version ViewHealth,
+    "redirect" Redirect ViewHealth,
+    "state" State ViewCluster,
+    "state-summary" StateSummary ViewCluster,
+    "slaves" Agents ViewCluster,
+    "frameworks" Frameworks ViewCluster,
+    "tasks" Tasks ViewCluster,
+    "roles" Roles ViewCluster,
+    "flags" Flags ViewFlags,
+    "metrics/snapshot" MetricsSnapshot ViewMetrics,
+    "metrics" Metrics ViewMetrics,
+}
+
+/// Answers a GET.
+pub(crate) async fn answer(shell: Arc<Shell>, endpoint: Endpoint, call: Call) -> HttpResponse {
+    match endpoint {
+        Endpoint::Health => return empty(StatusCode::OK),
+        Endpoint::Version => return json(StatusCode::OK, &Version::ours()),
+        Endpoint::Flags => return json(StatusCode::OK, &Flags::of(&shell)),
+        Endpoint::Redirect => return to_leader(&shell, &call),
+        Endpoint::MetricsSnapshot => return json(StatusCode::OK, &crate::metrics::snapshot(&shell)),
+        Endpoint::Metrics => return crate::metrics::prometheus(&shell),
+        _ => {}
+    }
+    let led = match shell.reading() {
+        Ok(led) => led,
+        Err(elsewhere) => return elsewhere.response(&path_and_query(&call)),
+    };
+    let books = led.snapshot();
+    match endpoint {
+        Endpoint::State => stream_json(State { shell, led, books }).await,
+        Endpoint::StateSummary => {
+            let hostname = led.master.hostname.to_string();
+            stream_json(Summary { hostname, cluster: shell.config.cluster.clone(), books }).await
+        }
+        Endpoint::Agents => {
+            stream_json(Agents { books, only: call.query().get("slave_id").map(str::to_owned) }).await
+        }
+        Endpoint::Frameworks => {
+            stream_json(Frameworks { books, only: call.query().get("framework_id").map(str::to_owned) }).await
+        }
+        Endpoint::Tasks => match Tasks::asked(&call, books) {
+            Ok(tasks) => stream_json(tasks).await,
+            Err(message) => text(StatusCode::BAD_REQUEST, message),
+        },
+        _ => roles(&books).await,
+    }
+}
+
+/// The path and query that were asked for.
+pub(crate) fn path_and_query(call: &Call) -> String {
+    match call.raw_query.as_str() {
+        "" => call.path.clone(),
+        query => format!("{}?{query}", call.path),
+    }
+}
+
+/// `/redirect` leads to the leader; `/redirect/state` to its state.
+fn to_leader(shell: &Shell, call: &Call) -> HttpResponse {
+    let rest = call.path.split_once("/redirect").map_or("", |(_, rest)| rest).trim_end_matches('/');
+    match (shell.reading(), shell.leader.borrow().as_ref()) {
+        (Ok(led), _) => redirect(&format!("//{}:{}{rest}", led.master.hostname, led.master.port)),
+        (Err(_), Some(leader)) => redirect(&format!("//{}{rest}", leader.authority())),
+        (Err(_), None) => text(StatusCode::SERVICE_UNAVAILABLE, "No leader elected"),
+    }
+}
+
+#[derive(Serialize)]
+struct Version {
+    version: &'static str,
+    build_date: &'static str,
+    build_time: f64,
+    build_user: &'static str,
+    chapada_version: &'static str,
+}
+
+impl Version {
+    fn ours() -> Self {
+        Self {
+            version: API_VERSION,
+            build_date: "",
+            build_time: 0.0,
+            build_user: "",
+            chapada_version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Flags {
+    flags: std::collections::BTreeMap<String, String>,
+}
+
+impl Flags {
+    fn of(shell: &Shell) -> Self {
+        Self { flags: shell.config.flags().into_iter().collect() }
+    }
+}
+
+struct Agents {
+    books: Arc<Snapshot>,
+    only: Option<String>,
+}
+
+impl Serialize for Agents {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let wanted = |id: &str| self.only.as_deref().is_none_or(|only| only == id);
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry(
+            "slaves",
+            &Each(|| {
+                registered(&self.books).filter(|a| wanted(a.id.as_str())).map(|a| AgentInFull::from(&**a))
+            }),
+        )?;
+        map.serialize_entry(
+            "recovered_slaves",
+            &Each(|| recovered(&self.books).filter(|a| wanted(a.id.as_str())).map(|a| AgentView::from(&**a))),
+        )?;
+        map.end()
+    }
+}
+
+struct Frameworks {
+    books: Arc<Snapshot>,
+    only: Option<String>,
+}
+
+impl Serialize for Frameworks {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let books = &*self.books;
+        let wanted = |id: &str| self.only.as_deref().is_none_or(|only| only == id);
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry(
+            "frameworks",
+            &Each(|| current(books).filter(|f| wanted(f.id.as_str())).map(|f| FrameworkView::new(f, books))),
+        )?;
+        map.serialize_entry(
+            "completed_frameworks",
+            &Each(|| {
+                completed(books).filter(|f| wanted(f.id.as_str())).map(|f| FrameworkView::new(f, books))
+            }),
+        )?;
+        map.serialize_entry("unregistered_frameworks", &[(); 0])?;
+        map.end()
+    }
+}
+
+/// How many tasks `/tasks` shows when nobody says. Source: Mesos.
+const DEFAULT_LIMIT: i64 = 100;
+
+struct Tasks {
+    tasks: Vec<Arc<chapada_master_core::Task>>,
+}
+
+impl Tasks {
+    /// The tasks that `limit`, `offset`, `order`, `framework_id` and `task_id` select; the newest first.
+    fn asked(call: &Call, books: Arc<Snapshot>) -> Result<Self, String> {
+        let query = call.query();
+        let number = |name: &str, default: i64| match query.get(name) {
+            Some(text) => text.parse().map_err(|_| format!("'{name}' must be a whole number, not '{text}'")),
+            None => Ok(default),
+        };
+        let (limit, offset) = (number("limit", DEFAULT_LIMIT)?, number("offset", 0)?);
+        let (framework, task) = (query.get("framework_id"), query.get("task_id"));
+        let mut tasks: Vec<_> = books::all_tasks(&books)
+            .filter(|one| framework.is_none_or(|id| id == one.framework.as_str()))
+            .filter(|one| task.is_none_or(|id| id == one.description.id.as_str()))
+            .cloned()
+            .collect();
+        tasks.sort_by_key(|task| task.launched);
+        if query.get("order") != Some("asc") {
+            tasks.reverse();
+        }
+        // A negative limit means all.
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let offset = usize::try_from(offset).unwrap_or(0);
+        Ok(Self { tasks: tasks.into_iter().skip(offset).take(limit).collect() })
+    }
+}
+
+impl Serialize for Tasks {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry("tasks", &Each(|| self.tasks.iter().map(|task| TaskView::from(&**task))))?;
+        map.end()
+    }
+}
+
+async fn roles(books: &Snapshot) -> HttpResponse {
+    #[derive(Serialize)]
+    struct Roles {
+        roles: Vec<PlainRole>,
+    }
+    stream_json(Roles { roles: books::roles(books).iter().map(Into::into).collect() }).await
+}

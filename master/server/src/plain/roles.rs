@@ -1,0 +1,56 @@
+//! Roles.
+
+use std::collections::BTreeMap;
+
+use chapada_master_core::RoleView;
+use chapada_model::Quantities;
+use serde::Serialize;
+
+/// A role as `/roles` shows it.
+#[derive(Serialize)]
+pub(super) struct PlainRole {
+    name: String,
+    weight: f64,
+    quota: PlainQuota,
+    resources: BTreeMap<String, f64>,
+    allocated: BTreeMap<String, f64>,
+    offered: BTreeMap<String, f64>,
+    reserved: BTreeMap<String, f64>,
+    frameworks: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct PlainQuota {
+    role: String,
+    guarantee: BTreeMap<String, f64>,
+    limit: BTreeMap<String, f64>,
+    consumed: BTreeMap<String, f64>,
+}
+
+impl From<&RoleView> for PlainRole {
+    fn from(role: &RoleView) -> Self {
+        let mut held = role.allocated.clone();
+        for (name, amount) in role.offered.iter() {
+            held.add(name, amount);
+        }
+        Self {
+            name: role.name.to_string(),
+            weight: role.weight.to_f64(),
+            quota: PlainQuota {
+                role: role.name.to_string(),
+                guarantee: BTreeMap::new(),
+                limit: BTreeMap::new(),
+                consumed: amounts(&role.allocated),
+            },
+            resources: amounts(&held),
+            allocated: amounts(&role.allocated),
+            offered: amounts(&role.offered),
+            reserved: BTreeMap::new(),
+            frameworks: role.frameworks.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+fn amounts(quantities: &Quantities) -> BTreeMap<String, f64> {
+    quantities.iter().map(|(name, amount)| (name.to_string(), amount.to_f64())).collect()
+}
