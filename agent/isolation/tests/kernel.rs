@@ -97,3 +97,33 @@ fn a_place_with_a_process_in_it_is_not_removed() {
     shell.wait().expect("our child");
     group.remove().expect("nothing is left in it");
 }
+
+#[test]
+fn on_v2_processes_in_the_way_move_to_a_leaf() {
+    let hierarchies = Hierarchies::discover().expect("cgroups are mounted");
+    let Some(tree) = hierarchies.v2.clone().filter(|tree| tree.has("memory")) else {
+        return; // v1 has no such rule
+    };
+    let service = format!("chapada-test-service-{}", std::process::id());
+    let directory = tree.mount_point.join(&service);
+    std::fs::create_dir(&directory).expect("root, and writable cgroups");
+    let mut agent = Command::new("sleep").arg("1000").spawn().expect("sleep is there");
+    std::fs::write(directory.join("cgroup.procs"), agent.id().to_string()).expect("it lives");
+
+    let cgroups = Cgroups::below(hierarchies, format!("{service}/containers")).expect("a plain name");
+    cgroups.ensure().expect("the agent moves away");
+    let group = cgroups.group("one");
+    group.create().expect("the place exists");
+    let limits = Limits { memory_bytes: Some(64 << 20), ..Limits::default() };
+    group.apply(&limits).expect("the controllers are there");
+    let leaf = directory.join("chapada-host");
+    let moved = std::fs::read_to_string(leaf.join("cgroup.procs")).expect("the leaf exists");
+    assert_eq!(moved, format!("{}\n", agent.id()));
+
+    agent.kill().expect("it lives");
+    agent.wait().expect("our child");
+    group.remove().expect("it is empty");
+    std::fs::remove_dir(leaf).expect("it is empty");
+    cgroups.remove().expect("all groups are empty");
+    assert!(!directory.exists());
+}

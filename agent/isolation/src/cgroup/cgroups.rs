@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Context, IsolationError};
 
 use super::file::{is_gone, read, write};
+use super::kill::processes;
 use super::remove::remove;
 use super::{Group, Hierarchies};
 
@@ -17,6 +18,12 @@ pub const SHIMS: &str = "shims";
 
 /// The v2 controllers that containers want, as far as the machine has them.
 const V2_WANTED: [&str; 3] = ["cpu", "memory", "pids"];
+
+/// Where the processes go that were in a v2 group which is to have controllers below it.
+const LEAF: &str = "chapada-host";
+
+/// Processes may start while others are moved, so it takes more than one round; who still has not finished never will.
+const MOVES: u32 = 5;
 
 /// The place of one agent's containers in the cgroup hierarchies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,10 +83,10 @@ impl Cgroups {
             return Ok(());
         }
         let mut directory = tree.mount_point.clone();
-        write(&directory, "cgroup.subtree_control", &enable.join(" "))?;
+        hand_down(&directory, &enable.join(" "))?;
         for part in self.parent.components() {
             directory.push(part);
-            write(&directory, "cgroup.subtree_control", &enable.join(" "))?;
+            hand_down(&directory, &enable.join(" "))?;
         }
         Ok(())
     }
@@ -141,6 +148,30 @@ impl Cgroups {
     fn roots(&self) -> Vec<PathBuf> {
         self.mount_points().into_iter().map(|point| point.join(&self.parent)).collect()
     }
+}
+
+/// Lets the groups below a v2 group have controllers. The kernel allows that only to a group without processes (unless it is
+/// the root of the machine), so those it has, such as this agent in its service's or container's group, move to a leaf.
+fn hand_down(directory: &Path, controllers: &str) -> Result<(), IsolationError> {
+    for _ in 0..MOVES {
+        match write(directory, "cgroup.subtree_control", controllers) {
+            Err(error) if error.errno() == Some(libc::EBUSY) => move_to_leaf(directory)?,
+            result => return result,
+        }
+    }
+    write(directory, "cgroup.subtree_control", controllers)
+}
+
+fn move_to_leaf(directory: &Path) -> Result<(), IsolationError> {
+    let leaf = directory.join(LEAF);
+    fs::create_dir_all(&leaf).context("create the cgroup", leaf.display())?;
+    for pid in processes(directory)? {
+        match write(&leaf, "cgroup.procs", &pid.to_string()) {
+            Err(error) if error.errno() == Some(libc::ESRCH) => {} // it has ended meanwhile
+            result => result?,
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
