@@ -15,7 +15,8 @@ fn main() {
         println!("cargo::rerun-if-changed={path}");
     }
     println!("cargo::rerun-if-changed=build.rs");
-    let variable = |name: &str| env::var(name).unwrap_or_else(|_| panic!("cargo sets {name} for build scripts"));
+    let variable =
+        |name: &str| env::var(name).unwrap_or_else(|_| panic!("cargo sets {name} for build scripts"));
     let target = variable("TARGET");
     let target_dir = PathBuf::from(variable("OUT_DIR")).join("shim");
     let manifest = Path::new(&variable("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
