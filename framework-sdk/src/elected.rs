@@ -1,6 +1,8 @@
 //! One scheduler among several processes: the elected one runs, the others wait.
 
-use chapada_coordination::{Coordination, LeaderInfo, Leadership, LostReason, Schema, WriteError};
+use chapada_coordination::{
+    Coordination, LeaderInfo, Leadership, LostReason, OpenRegistryError, Schema, WriteError,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::FrameworkConfig;
@@ -36,17 +38,24 @@ pub async fn run_elected<S: Scheduler>(
             }
             Some(Ok(term)) => term,
         };
-        let opened = Store::open(&term, candidate.schema).await.map_err(RunError::Open)?;
+        let opened = match Store::open(&term, candidate.schema).await {
+            Ok(opened) => opened,
+            Err(OpenRegistryError::Deposed) => continue,
+            Err(error) => return Err(RunError::Open(error)),
+        };
         let scheduler =
             make(&opened).map_err(|source| RunError::Scheduler { event: "its start".to_owned(), source })?;
         let stop_scheduler = stop.child_token();
         let mut leadership = campaign.watch();
-        let lost = leadership.wait_for(|state| matches!(state, Leadership::Lost(_)));
+        let lost = async move {
+            // An error means that the campaign's task is gone, and the place with it.
+            drop(leadership.wait_for(|state| matches!(state, Leadership::Lost(_))).await);
+        };
         let running = run(config.clone(), Some(&opened), scheduler, stop_scheduler.clone());
         tokio::pin!(running);
         let outcome = tokio::select! {
             outcome = &mut running => outcome,
-            _ = lost => {
+            () = lost => {
                 stop_scheduler.cancel();
                 running.await
             }

@@ -44,3 +44,8 @@ pub use scheduler::{Scheduler, SchedulerError};
 pub use store::{OpenedStore, Store, StoreAddress};
 pub use task::{InvalidTask, TaskBuilder};
 pub use tokio_util::sync::CancellationToken;
+
+/// The tutorial's code is compiled, and run where it can be, as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Tutorial;
