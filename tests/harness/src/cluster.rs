@@ -26,6 +26,7 @@ pub struct ClusterBuilder {
     services: bool,
     separate_machines: bool,
     resources: String,
+    attributes: Option<String>,
     master_flags: Vec<String>,
 }
 
@@ -59,6 +60,7 @@ impl Cluster {
             services: false,
             separate_machines: false,
             resources: "cpus:8;mem:4096;disk:4096;ports:[31000-32000]".to_owned(),
+            attributes: None,
             master_flags: Vec::new(),
         }
     }
@@ -98,6 +100,13 @@ impl ClusterBuilder {
     #[must_use]
     pub fn resources(mut self, resources: &str) -> Self {
         resources.clone_into(&mut self.resources);
+        self
+    }
+
+    /// What each agent is like, as `--attributes` takes it; otherwise an agent has its `number`.
+    #[must_use]
+    pub fn attributes(mut self, attributes: &str) -> Self {
+        self.attributes = Some(attributes.to_owned());
         self
     }
 
@@ -169,7 +178,7 @@ impl Cluster {
             ("--hostname", ip.to_string()),
             ("--work-dir", self.folder_of(&format!("agent{number}"))),
             ("--resources", wanted.resources.clone()),
-            ("--attributes", format!("number:{number}")),
+            ("--attributes", wanted.attributes.clone().unwrap_or_else(|| format!("number:{number}"))),
             ("--cgroups-root", format!("{}-a{number}", self.cgroups)),
         ];
         flags.extend(more.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
