@@ -86,7 +86,7 @@ pub(crate) enum Record {
     App { app: App, deleting: bool },
     Version(App),
     Instance(Box<Instance>),
-    Deployment(Deployment),
+    Deployment(StoredDeployment),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -106,13 +106,25 @@ struct StoredInstance {
     task: Task,
 }
 
-#[derive(Serialize, Deserialize)]
-struct StoredDeployment {
+/// A deployment with the versions of its apps in place of the apps, which have records of their own.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct StoredDeployment {
     id: DeploymentId,
     version: Timestamp,
-    changes: BTreeMap<AppId, (Option<StoredApp>, Option<StoredApp>)>,
+    changes: BTreeMap<AppId, (Option<Timestamp>, Option<Timestamp>)>,
     steps: Vec<Vec<Action>>,
     current: usize,
+}
+
+impl StoredDeployment {
+    /// The deployment; `find` gives an app in one of its versions.
+    pub(crate) fn resolve(self, find: impl Fn(&AppId, Timestamp) -> Option<App>) -> Deployment {
+        let Self { id, version, changes, steps, current } = self;
+        let side = |app: &AppId, version: Option<Timestamp>| version.and_then(|version| find(app, version));
+        let change = |app: &AppId, (from, to)| Change { from: side(app, from), to: side(app, to) };
+        let changes = changes.into_iter().map(|(app, sides)| (app.clone(), change(&app, sides))).collect();
+        Deployment { id, version, changes, steps, current }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -150,7 +162,7 @@ pub(crate) fn write_instance(instance: &Instance, task: &Task) -> Vec<u8> {
 }
 
 pub(crate) fn write_deployment(deployment: &Deployment) -> Vec<u8> {
-    let side = |app: &Option<App>| app.as_ref().map(|app| stored(app, false));
+    let side = |app: &Option<App>| app.as_ref().map(|app| app.version);
     let changes = deployment.changes.iter();
     encode(Body::Deployment(StoredDeployment {
         id: deployment.id,
@@ -197,15 +209,7 @@ fn restore(body: Body<Value>) -> Result<Record, Box<dyn std::error::Error + Send
             let StoredInstance { id, incarnation, goal, task } = serde_json::from_value(value)?;
             Record::Instance(Box::new(Instance { id, incarnation, goal, phase: Phase::Placed(task) }))
         }
-        Body::Deployment(value) => {
-            let stored: StoredDeployment = serde_json::from_value(value)?;
-            let mut changes = BTreeMap::new();
-            for (id, (from, to)) in stored.changes {
-                changes.insert(id, Change { from: from.map(app).transpose()?, to: to.map(app).transpose()? });
-            }
-            let StoredDeployment { id, version, steps, current, .. } = stored;
-            Record::Deployment(Deployment { id, version, changes, steps, current })
-        }
+        Body::Deployment(value) => Record::Deployment(serde_json::from_value(value)?),
     })
 }
 

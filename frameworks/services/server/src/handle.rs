@@ -43,6 +43,9 @@ pub(crate) enum Unavailable {
     /// The process ends.
     #[error("the services framework is stopping")]
     Stopped,
+    /// The loop has not begun: it is another process' turn.
+    #[error("this process does not lead yet; ask the one that does")]
+    NotLeading,
     /// The store does not answer. The change may or may not happen.
     #[error("the store did not answer within 10 s; whether the change was made is unknown")]
     TimedOut,
@@ -75,7 +78,10 @@ impl ServicesHandle {
                 tracing::debug!("the client did not wait for its answer");
             }
         })))?;
-        answer.await.map_err(|_| Unavailable::Stopped)
+        match tokio::time::timeout(ANSWER_WITHIN, answer).await {
+            Err(_) => Err(Unavailable::NotLeading),
+            Ok(answer) => answer.map_err(|_| Unavailable::Stopped),
+        }
     }
 
     /// Passes on news from the master, waiting for room.

@@ -17,6 +17,8 @@ mod listen_in;
 mod render;
 mod run;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use actor::StoreLost;
 pub use config::{DEFAULT_PORT, ServicesConfig};

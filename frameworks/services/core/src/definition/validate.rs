@@ -11,8 +11,8 @@ use super::{AppDefinition, UnreachableStrategy};
 
 /// The most instances one app may ask for.
 const MAX_INSTANCES: u32 = 100_000;
-/// The longest command, environment value or label: it must reach the agent in one message with the rest of the task.
-const MAX_TEXT: usize = 64 * 1024;
+/// The largest definition, as JSON: a task made of it must reach the agent in one message of 256 KiB, labels twice.
+const MAX_DEFINITION: usize = 64 * 1024;
 /// The most ports of one instance; each takes a line of environment and of the offer.
 const MAX_PORTS: usize = 100;
 
@@ -144,9 +144,7 @@ fn port_rules(app: &AppDefinition) -> Errors {
 fn text_rules(app: &AppDefinition) -> Errors {
     let mut errors = Errors::new();
     let mut check = |path: String, text: &str| {
-        if text.len() > MAX_TEXT {
-            errors.push(FieldError::new(path, format!("must not be longer than {MAX_TEXT} bytes")));
-        } else if text.contains('\0') {
+        if text.contains('\0') {
             errors.push(FieldError::new(path, "must not contain a NUL character"));
         }
     };
@@ -162,6 +160,12 @@ fn text_rules(app: &AppDefinition) -> Errors {
     }
     for name in app.env.keys().filter(|name| name.is_empty() || name.contains(['=', '\0'])) {
         errors.push(FieldError::new(format!("/env({name})"), "must not be empty nor contain `=` or NUL"));
+    }
+    if serde_json::to_vec(app).is_ok_and(|json| json.len() > MAX_DEFINITION) {
+        errors.push(FieldError::new(
+            "/",
+            format!("the definition must not be longer than {MAX_DEFINITION} bytes"),
+        ));
     }
     errors
 }

@@ -15,6 +15,8 @@ use crate::id::{AppId, DeploymentId, InstanceId};
 use crate::instance::Task;
 use crate::timestamp::Timestamp;
 
+/// The most apps in one deployment: it is one record in the store.
+const MAX_UPDATES: usize = 500;
 /// The most apps: each costs memory here and in the store for as long as it exists.
 const MAX_APPS: usize = 50_000;
 
@@ -110,6 +112,9 @@ impl Services {
     }
 
     fn update(&mut self, now: Now, updates: Vec<Update>, force: bool) -> Result<Reply, Refusal> {
+        if updates.len() > MAX_UPDATES {
+            return Err(invalid("/", format!("at most {MAX_UPDATES} apps can be changed at once")));
+        }
         let version = self.next_version(now);
         let mut changes = BTreeMap::new();
         let mut created = Vec::new();

@@ -36,6 +36,11 @@ impl Services {
             self.read_instance(now, instance);
         }
         for deployment in deployments {
+            // A deployment locks its apps, so the versions it names are still there, or the app is gone.
+            let deployment = deployment.resolve(|app, version| {
+                let state = self.apps.get(app)?;
+                Some(state.versions.get(&version).unwrap_or(&state.app).clone())
+            });
             for app in deployment.apps() {
                 if let Some(state) = self.apps.get_mut(app) {
                     state.deployment = Some(deployment.id);

@@ -66,11 +66,11 @@ fn step() -> impl Strategy<Value = Step> {
 const STRATEGIES: [(f64, f64); 4] = [(1.0, 1.0), (0.5, 0.0), (0.0, 0.0), (1.0, 0.0)];
 
 fn id(app: usize) -> AppId {
-    APPS[app].parse().unwrap()
+    APPS[app].parse().expect("a path")
 }
 
 fn fields(json: Value) -> serde_json::Map<String, Value> {
-    json.as_object().unwrap().clone()
+    json.as_object().expect("an object").clone()
 }
 
 fn update(app: usize, json: Value, create: bool, force: bool) -> Command {

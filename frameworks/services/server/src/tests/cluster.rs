@@ -1,0 +1,144 @@
+//! Starts the loop and its API, and asks it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chapada_listener::{GrpcRoutes, ListenConfig, Listener, Policy};
+use chapada_model::Role;
+use chapada_services_core::{Event, Seed, Services};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::pretended::{self, Calls, Memory};
+use crate::actor::Actor;
+use crate::clock::Clock;
+use crate::config::ServicesConfig;
+use crate::handle::ServicesHandle;
+use crate::http::{Api, routes};
+use crate::hub::Hub;
+use crate::identity::Identity;
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running services framework. It ends with the test.
+pub(crate) struct Cluster {
+    pub(crate) address: SocketAddr,
+    pub(crate) services: ServicesHandle,
+    _stop: DropGuard,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
+    }
+}
+
+impl Cluster {
+    /// A cluster on which everything starts.
+    pub(crate) async fn start() -> Self {
+        Self::with(Memory::default(), true).await
+    }
+
+    /// A cluster that offers nothing.
+    pub(crate) async fn without_offers() -> Self {
+        Self::with(Memory::default(), false).await
+    }
+
+    pub(crate) async fn with(store: Memory, works: bool) -> Self {
+        let stop = CancellationToken::new();
+        let clock = Clock::new();
+        let records = store.0.lock().expect("unbroken").clone();
+        let seed = Seed::new(chapada_sdk::random(), chapada_sdk::random());
+        let core = Services::restore(Role::star(), seed, clock.now(), records).expect("own records");
+        let (services, inputs) = ServicesHandle::new();
+        let (calls, queue) = mpsc::unbounded_channel();
+        tokio::spawn(pretended::master(queue, services.clone(), works));
+        let hub = Hub::default();
+        let actor = Actor { services: core, clock, store, master: Calls(calls), hub: hub.clone(), inputs };
+        tokio::spawn(actor.run(stop.clone()));
+        services.event(Event::Subscribed).await;
+        let config = ListenConfig { port: Some(0), ..ListenConfig::default() };
+        let listener = Listener::bind(&config, 0).await.expect("loopback");
+        let address = listener.local_addr();
+        let identity = Identity::new(address.to_string(), ServicesConfig::default());
+        let routes = routes(Arc::new(Api { services: services.clone(), hub, identity }));
+        tokio::spawn(listener.serve(routes, GrpcRoutes::default(), Policy::allow_all(), stop.clone()));
+        Self { address, services, _stop: stop.drop_guard() }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask(Method::GET, path, &[], "").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::POST, path, &body.to_string()).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::PUT, path, &body.to_string()).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.ask(Method::DELETE, path, &[], "").await
+    }
+
+    pub(crate) async fn send(&self, method: Method, path: &str, body: &str) -> Answer {
+        self.ask(method, path, &[("content-type", "application/json")], body).await
+    }
+
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).expect("a request");
+        let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+        let response = client.request(request).await.expect("an answer");
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("a body").to_bytes();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            text: String::from_utf8(bytes.to_vec()).expect("text"),
+        }
+    }
+
+    /// Asks until the answer is as it should be.
+    pub(crate) async fn eventually(&self, path: &str, good: impl Fn(&Value) -> bool) -> Value {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let last = self.get(path).await.json();
+            if good(&last) {
+                return last;
+            }
+            assert!(tokio::time::Instant::now() < end, "{path} stayed at {last:#}");
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The event stream.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::cluster::Cluster;
+
+/// Reads a stream until an event of `last` type, as raw text.
+async fn read_until(cluster: &Cluster, query: &str, last: &str) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(cluster.address).await.expect("a connection");
+    let head =
+        format!("GET /v2/events{query} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let text = more(&mut stream, last).await;
+    (stream, text)
+}
+
+async fn more(stream: &mut TcpStream, last: &str) -> String {
+    let mut text = String::new();
+    let mut buffer = vec![0; 65_536];
+    let end = format!("event: {last}\r\n");
+    let reading = async {
+        while !(text.contains(&end) && text.ends_with("\r\n\r\n\r\n")) {
+            let count = stream.read(&mut buffer).await.expect("readable");
+            assert!(count > 0, "the stream ended at {text}");
+            text.push_str(std::str::from_utf8(&buffer[..count]).expect("text"));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), reading).await.expect("in time");
+    text
+}
+
+fn of_type<'a>(text: &'a str, kind: &str) -> Vec<Value> {
+    let frames = text.split("event: ").filter(|frame| frame.starts_with(&format!("{kind}\r\n")));
+    let data = frames.filter_map(|frame: &'a str| frame.split("data: ").nth(1)?.lines().next());
+    data.map(|line| serde_json::from_str(line).expect("one line of JSON")).collect()
+}
+
+#[tokio::test]
+async fn tells_what_happens_in_marathons_words() {
+    let cluster = Cluster::start().await;
+    let (mut stream, head) = read_until(&cluster, "", "event_stream_attached").await;
+    assert!(head.contains("content-type: text/event-stream"), "{head}");
+    cluster.post("/v2/apps", &json!({"id": "/a", "cmd": "sleep 1", "mem": 32})).await;
+    let text = more(&mut stream, "deployment_success").await;
+    for kind in [
+        "api_post_event",
+        "group_change_success",
+        "deployment_info",
+        "deployment_step_success",
+        "status_update_event",
+        "instance_changed_event",
+    ] {
+        let events = of_type(&text, kind);
+        assert!(!events.is_empty(), "no {kind} in {text}");
+        assert!(events.iter().all(|event| event["eventType"] == kind && event["timestamp"].is_string()));
+    }
+    let update = &of_type(&text, "status_update_event")[0];
+    assert_eq!(
+        (&update["appId"], &update["taskStatus"], &update["host"]),
+        (&json!("/a"), &json!("TASK_RUNNING"), &json!("host-1"))
+    );
+    let info = &of_type(&text, "deployment_info")[0];
+    assert_eq!(info["plan"]["target"]["apps"][0]["id"], "/a");
+    assert_eq!(info["plan"]["original"]["apps"], json!([]));
+}
+
+#[tokio::test]
+async fn subscribers_choose_types_and_form() {
+    let cluster = Cluster::start().await;
+    let query = "?event_type=deployment_info&event_type=event_stream_attached&plan-format=light";
+    let (mut stream, _) = read_until(&cluster, query, "event_stream_attached").await;
+    cluster.post("/v2/apps", &json!({"id": "/a", "cmd": "sleep 1", "mem": 32})).await;
+    let text = more(&mut stream, "deployment_info").await;
+    assert!(of_type(&text, "status_update_event").is_empty());
+    let plan = &of_type(&text, "deployment_info")[0]["plan"];
+    assert!(plan["steps"].is_array() && plan.get("target").is_none(), "{plan}");
+}

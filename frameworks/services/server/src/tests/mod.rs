@@ -1,0 +1,6 @@
+//! The API over a real socket and the real loop, with a pretended master and a store in memory.
+
+mod api;
+mod cluster;
+mod events;
+mod pretended;

@@ -1,0 +1,85 @@
+//! A master and a store that behave.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use chapada_model::{AgentId, Milli, Range, Ranges, Resource, Resources, TaskId, TaskState, TaskStatus};
+use chapada_services_core::{Effect, Event, Offer, Write};
+use tokio::sync::mpsc;
+
+use crate::actor::{Master, Store, StoreLost};
+use crate::handle::ServicesHandle;
+
+/// Records that outlive the loop.
+#[derive(Clone, Default)]
+pub(crate) struct Memory(pub(crate) Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
+
+impl Store for Memory {
+    async fn write(&mut self, writes: Vec<Write>) -> Result<(), StoreLost> {
+        let mut records = self.0.lock().expect("no test panics in here");
+        for write in writes {
+            match write {
+                Write::Put { key, value } => records.insert(key, value),
+                Write::Delete { key } => records.remove(&key),
+            };
+        }
+        Ok(())
+    }
+}
+
+/// Every call the loop made, in order.
+pub(crate) struct Calls(pub(crate) mpsc::UnboundedSender<Effect>);
+
+impl Master for Calls {
+    fn call(&mut self, call: Effect) {
+        self.0.send(call).expect("the pretended master outlives the loop");
+    }
+}
+
+/// Answers calls as a cluster with one large agent does. With `works` false it makes no offers.
+pub(crate) async fn master(
+    mut calls: mpsc::UnboundedReceiver<Effect>,
+    services: ServicesHandle,
+    works: bool,
+) {
+    let mut offers = 0;
+    while let Some(call) = calls.recv().await {
+        match call {
+            Effect::Revive if works => {
+                offers += 1;
+                services.event(Event::Offers(vec![offer(offers)])).await;
+            }
+            Effect::Launch { tasks, .. } => {
+                for task in tasks {
+                    services.event(update(task.task, TaskState::Running)).await;
+                }
+            }
+            Effect::Kill { task, .. } => services.event(update(task, TaskState::Killed)).await,
+            _ => {}
+        }
+    }
+}
+
+pub(crate) fn update(task: TaskId, state: TaskState) -> Event {
+    let agent: Option<AgentId> = Some("agent-1".parse().expect("an id"));
+    Event::Update(TaskStatus { agent, message: Some("so it is".into()), ..TaskStatus::new(task, state) })
+}
+
+fn offer(number: u32) -> Offer {
+    let ports = Ranges::new([Range {
+        begin: 31_000 + u64::from(number) * 100,
+        end: 31_099 + u64::from(number) * 100,
+    }]);
+    let resources = Resources::from_list([
+        Resource::scalar("cpus", Milli::whole(64)),
+        Resource::scalar("mem", Milli::whole(65_536)),
+        Resource::ranges("ports", ports),
+    ]);
+    Offer {
+        id: format!("offer-{number}").parse().expect("an id"),
+        agent: "agent-1".parse().expect("an id"),
+        hostname: "host-1".to_owned(),
+        resources: resources.expect("whole amounts"),
+        attributes: BTreeMap::new(),
+    }
+}
