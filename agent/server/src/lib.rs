@@ -6,6 +6,8 @@ mod clock;
 mod config;
 mod containers;
 mod error;
+mod files;
+mod http;
 mod layout;
 mod link;
 mod log;

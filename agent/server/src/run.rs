@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use chapada_agent_core::{Agent, Event};
 use chapada_coordination::{Detector, MasterAddress, ZkOptions};
-use chapada_listener::Listener;
-use chapada_model::Attribute;
+use chapada_listener::{GrpcRoutes, Listener, Policy};
+use chapada_model::{Attribute, Resources};
 use chapada_shim::{Cgroups, Launcher, RecoveredContainer};
 use chapada_wire::convert::{ReservationFormat, resources_to_wire};
 use chapada_wire::v1;
@@ -21,6 +21,8 @@ use crate::clock::Clock;
 use crate::config::{AgentConfig, DEFAULT_PORT};
 use crate::containers::{Containers, Means, Settings, found_of, remove_orphan_groups};
 use crate::error::AgentError;
+use crate::files::{self, Files};
+use crate::http::{self, Api};
 use crate::layout::Layout;
 use crate::link::{Dialler, Presentation};
 use crate::log::{LogFile, LogHandle};
@@ -44,7 +46,8 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     let _lock = lock(&layout)?;
     let listener = Listener::bind(&config.listen(), DEFAULT_PORT).await?;
     let address = listener.local_addr();
-    let who = Arc::new(present(&config, &layout, address)?);
+    let resources = machine::resources(config.resources.as_deref(), &config.default_role, layout.work_dir())?;
+    let who = Arc::new(present(&config, &resources, address)?);
 
     let (event_sender, events) = mpsc::channel(CONTAINER_EVENTS);
     let settings = Settings {
@@ -67,10 +70,22 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     let (relays, relay_queue) = mpsc::channel(RELAYS);
     let dialler = Dialler { inputs: inputs.clone(), relays, first_wait: config.registration_backoff_factor };
     tasks.spawn(dialler.run(Detector::start(&master, ZkOptions::default()), stop.clone()));
-    drop(relay_queue);
-    drop(inputs);
-
+    let files = Files::new(layout.clone());
+    tasks.spawn(files::relay::serve(files.clone(), inputs.clone(), relay_queue, stop.clone()));
     let counters = Arc::new(Counters::default());
+    let api = Api {
+        inputs,
+        files,
+        means: means.clone(),
+        counters: counters.clone(),
+        who: who.clone(),
+        resources,
+        config,
+        clock,
+        started: clock.now().wall,
+    };
+    let routes = http::routes(Arc::new(api));
+    tasks.spawn(listener.serve(routes, GrpcRoutes::new(), Policy::allow_all(), stop.clone()));
     let mut containers = Containers::new(means.clone());
     adopt(&mut containers, &recovered);
     let known: Vec<String> = recovered.iter().map(|found| found.id.clone()).collect();
@@ -138,15 +153,18 @@ fn launcher(config: &AgentConfig, layout: &Layout) -> Result<Launcher, AgentErro
         .map_err(|error| AgentError::Containers(Box::new(error)))
 }
 
-fn present(config: &AgentConfig, layout: &Layout, address: SocketAddr) -> Result<Presentation, AgentError> {
+fn present(
+    config: &AgentConfig,
+    resources: &Resources,
+    address: SocketAddr,
+) -> Result<Presentation, AgentError> {
     let hostname = config.hostname.clone().unwrap_or_else(|| address.ip().to_string());
-    let resources = machine::resources(config.resources.as_deref(), &config.default_role, layout.work_dir())?;
     let attributes = Attribute::parse_list(config.attributes.as_deref().unwrap_or_default())
         .map_err(|error| AgentError::flag("attributes", error))?;
     let info = v1::AgentInfo {
         hostname: Some(hostname),
         port: Some(address.port().into()),
-        resources: resources_to_wire(&resources, ReservationFormat::Stacked),
+        resources: resources_to_wire(resources, ReservationFormat::Stacked),
         attributes: attributes.iter().map(Into::into).collect(),
         ..v1::AgentInfo::default()
     };

@@ -5,7 +5,7 @@ mod outbox;
 mod session;
 
 pub(crate) use outbox::{Outbox, OutboxFull, update_message};
-pub(crate) use session::{Dialler, Presentation};
+pub(crate) use session::{Dialler, Presentation, dial};
 
 /// Version of the protocol in `link.proto` that this agent speaks.
 pub(crate) const PROTOCOL_VERSION: u32 = 1;

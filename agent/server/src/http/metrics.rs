@@ -1,0 +1,104 @@
+//! `/metrics/snapshot` with Mesos' names, and the same for Prometheus. Amounts are in the unit their name ends with.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use chapada_agent_core::View;
+use chapada_listener::{Call, HttpResponse, bytes, json};
+use chapada_model::{Resources, TaskDescription, TaskState};
+use chapada_wire::v1;
+use http::StatusCode;
+use prost::Message;
+use serde_json::{Map, Value};
+
+use super::Api;
+
+/// Metrics of ended tasks: what Mesos calls them, and the state.
+const ENDED: [(&str, TaskState); 6] = [
+    ("slave/tasks_finished", TaskState::Finished),
+    ("slave/tasks_failed", TaskState::Failed),
+    ("slave/tasks_killed", TaskState::Killed),
+    ("slave/tasks_lost", TaskState::Lost),
+    ("slave/tasks_gone", TaskState::Gone),
+    ("slave/tasks_error", TaskState::Error),
+];
+/// Metrics of tasks that are held, by the state that was reported last.
+const LIVE: [(&str, TaskState); 4] = [
+    ("slave/tasks_staging", TaskState::Staging),
+    ("slave/tasks_starting", TaskState::Starting),
+    ("slave/tasks_running", TaskState::Running),
+    ("slave/tasks_killing", TaskState::Killing),
+];
+
+pub(super) async fn snapshot(api: Arc<Api>, _: Call) -> HttpResponse {
+    match api.view().await {
+        Ok(view) => {
+            let all: Map<String, Value> =
+                measure(&api, &view).into_iter().map(|(name, value)| (name, Value::from(value))).collect();
+            json(StatusCode::OK, &all)
+        }
+        Err(refusal) => refusal,
+    }
+}
+
+pub(super) async fn prometheus(api: Arc<Api>, _: Call) -> HttpResponse {
+    let view = match api.view().await {
+        Ok(view) => view,
+        Err(refusal) => return refusal,
+    };
+    let mut page = String::new();
+    for (name, value) in measure(&api, &view) {
+        let name = format!("chapada_{}", name.replace("slave/", "agent/").replace('/', "_"));
+        let counted = ENDED.iter().any(|(ended, _)| name.ends_with(&ended["slave/".len()..]));
+        let kind = if counted || name.contains("_log_") { "counter" } else { "gauge" };
+        // Writing to a string cannot fail.
+        let _ = writeln!(page, "# TYPE {name} {kind}\n{name} {value}");
+    }
+    bytes(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page)
+}
+
+fn measure(api: &Api, view: &View) -> Vec<(String, f64)> {
+    let mut all = Vec::new();
+    let mut put = |name: &str, value: f64| all.push((name.to_owned(), value));
+    for (name, state) in ENDED {
+        put(name, api.counters.updates(state) as f64);
+    }
+    for (name, state) in LIVE {
+        let held = view.tasks.iter().filter(|task| task.phase.is_live());
+        let of = |task: &&chapada_agent_core::TaskView| {
+            task.newest.as_ref().map_or(TaskState::Staging, |update| update.state) == state
+        };
+        put(name, held.filter(of).count() as f64);
+    }
+    let used = used(view);
+    for name in ["cpus", "mem", "disk", "gpus"] {
+        let (total, used) = (api.resources.scalar(name).to_f64(), used.scalar(name).to_f64());
+        put(&format!("slave/{name}_total"), total);
+        put(&format!("slave/{name}_used"), used);
+        put(&format!("slave/{name}_percent"), if total > 0.0 { used / total } else { 0.0 });
+    }
+    let (log_bytes, log_syncs, log_records) = api.counters.log();
+    put("slave/uptime_secs", api.clock.uptime().as_secs_f64());
+    put("slave/registered", f64::from(u8::from(view.registered)));
+    put("slave/registrations", api.counters.registrations() as f64);
+    put("slave/frameworks_active", view.frameworks.len() as f64);
+    put("slave/executors_running", view.tasks.iter().filter(|task| task.phase.is_live()).count() as f64);
+    put("slave/log_bytes", log_bytes as f64);
+    put("slave/log_syncs", log_syncs as f64);
+    put("slave/log_records", log_records as f64);
+    all
+}
+
+/// What live tasks asked for.
+fn used(view: &View) -> Resources {
+    let mut used = Resources::default();
+    for task in view.tasks.iter().filter(|task| task.phase.is_live()) {
+        let info = v1::TaskInfo::decode(task.record.info.as_bytes()).unwrap_or_default();
+        let described = TaskDescription::try_from(&info).ok();
+        // Two tasks with the same port cannot be added up; the first counts.
+        if let Some(sum) = described.and_then(|task| used.checked_add(&task.resources).ok()) {
+            used = sum;
+        }
+    }
+    used
+}

@@ -1,0 +1,107 @@
+//! The agent's own HTTP API: read-only, with Mesos' paths, their `/slave(1)` prefix and `.json` ends.
+
+mod containers;
+mod files;
+mod metrics;
+mod state;
+
+use std::sync::Arc;
+
+use chapada_agent_core::View;
+use chapada_listener::{Action, Call, HttpResponse, Routes, empty, json, text};
+use chapada_model::{Resources, Wall};
+use http::StatusCode;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::config::AgentConfig;
+use crate::containers::Means;
+use crate::files::Files;
+use crate::link::Presentation;
+use crate::metrics::Counters;
+use crate::shell::Input;
+
+/// What the handlers share.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) inputs: mpsc::Sender<Input>,
+    pub(crate) files: Files,
+    pub(crate) means: Arc<Means>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) who: Arc<Presentation>,
+    pub(crate) resources: Resources,
+    pub(crate) config: AgentConfig,
+    pub(crate) clock: Clock,
+    pub(crate) started: Wall,
+}
+
+/// Declares a GET under each of the paths it is known by.
+macro_rules! aliases {
+    ($routes:expr, $api:expr, $path:literal, $action:expr, $handler:path) => {{
+        let mut routes = $routes;
+        for pattern in [
+            $path,
+            concat!($path, ".json"),
+            concat!("/slave(1)", $path),
+            concat!("/slave(1)", $path, ".json"),
+        ] {
+            let api = $api.clone();
+            routes = routes.get(pattern, $action, move |call: Call| $handler(api.clone(), call));
+        }
+        routes
+    }};
+}
+
+/// Every route of the agent.
+pub(crate) fn routes(api: Arc<Api>) -> Routes {
+    let routes = Routes::new();
+    let routes = aliases!(routes, api, "/health", Action::ViewHealth, health);
+    let routes = aliases!(routes, api, "/version", Action::ViewHealth, version);
+    let routes = aliases!(routes, api, "/flags", Action::ViewFlags, flags);
+    let routes = aliases!(routes, api, "/state", Action::ViewCluster, state::state);
+    let routes = aliases!(routes, api, "/containers", Action::ViewCluster, containers::containers);
+    let routes = aliases!(routes, api, "/monitor/statistics", Action::ViewCluster, containers::statistics);
+    let routes = aliases!(routes, api, "/metrics/snapshot", Action::ViewMetrics, metrics::snapshot);
+    let routes = aliases!(routes, api, "/files/browse", Action::AccessSandbox, files::browse);
+    let routes = aliases!(routes, api, "/files/read", Action::AccessSandbox, files::read);
+    let routes = aliases!(routes, api, "/files/download", Action::AccessSandbox, files::download);
+    routes.get("/metrics", Action::ViewMetrics, move |call| metrics::prometheus(api.clone(), call))
+}
+
+impl Api {
+    /// What the agent holds now; a 503 when it is stopping.
+    #[expect(clippy::result_large_err, reason = "the error is the answer, made only when the agent stops")]
+    async fn view(&self) -> Result<View, HttpResponse> {
+        let (reply, answer) = oneshot::channel();
+        let stopping = || text(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping");
+        self.inputs.send(Input::View(reply)).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())
+    }
+}
+
+async fn health(_: Arc<Api>, _: Call) -> HttpResponse {
+    empty(StatusCode::OK)
+}
+
+async fn version(_: Arc<Api>, _: Call) -> HttpResponse {
+    json(StatusCode::OK, &json!({ "version": env!("CARGO_PKG_VERSION") }))
+}
+
+async fn flags(api: Arc<Api>, _: Call) -> HttpResponse {
+    json(StatusCode::OK, &json!({ "flags": flags_of(&api.config) }))
+}
+
+/// Flags as Mesos shows them: names with underscores, values as text.
+fn flags_of(config: &AgentConfig) -> Value {
+    let Ok(Value::Object(flags)) = serde_json::to_value(config) else { return Value::Null };
+    let shown = flags.into_iter().filter(|(_, value)| !value.is_null());
+    let shown = shown.map(|(name, value)| {
+        let text = match value {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        (name.replace('-', "_"), Value::String(text))
+    });
+    Value::Object(shown.collect())
+}

@@ -1,0 +1,156 @@
+//! `/state`: the agent, its frameworks, their executors and tasks, in Mesos' shape.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chapada_agent_core::{FrameworkRecord, TaskView, View};
+use chapada_listener::{Call, HttpResponse, json};
+use chapada_model::{AgentId, Milli, ResourceValue, Resources, TaskDescription, TaskState};
+use chapada_wire::v1;
+use http::StatusCode;
+use prost::Message;
+use serde_json::{Value, json};
+
+use super::{Api, flags_of};
+use crate::layout::executor_of;
+
+const SCALARS: [&str; 4] = ["cpus", "gpus", "mem", "disk"];
+
+pub(super) async fn state(api: Arc<Api>, _: Call) -> HttpResponse {
+    let view = match api.view().await {
+        Ok(view) => view,
+        Err(refusal) => return refusal,
+    };
+    let frameworks: Vec<Value> =
+        view.frameworks.iter().map(|framework| framework_json(&api, &view, framework)).collect();
+    let shown = resources_json(&api.resources);
+    let body = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "start_time": api.started.as_secs_f64(),
+        "id": view.agent.as_ref().map(ToString::to_string).unwrap_or_default(),
+        "pid": format!("slave(1)@{}", api.who.address),
+        "hostname": api.who.info.hostname,
+        "capabilities": api.who.capabilities,
+        "resources": shown,
+        "unreserved_resources": shown,
+        "reserved_resources": {},
+        "attributes": attributes_json(&api.who.info.attributes),
+        "flags": flags_of(&api.config),
+        "epoch": view.epoch,
+        "registered": view.registered,
+        "frameworks": frameworks,
+        "completed_frameworks": [],
+    });
+    json(StatusCode::OK, &body)
+}
+
+fn framework_json(api: &Api, view: &View, framework: &FrameworkRecord) -> Value {
+    let info = v1::FrameworkInfo::decode(framework.info.as_bytes()).unwrap_or_default();
+    let tasks = view.tasks.iter().filter(|task| task.record.key.framework == framework.id);
+    let (live, ended): (Vec<_>, Vec<_>) = tasks.partition(|task| task.phase.is_live());
+    let executors = |tasks: Vec<&TaskView>| -> Vec<Value> {
+        tasks.into_iter().map(|task| executor_json(api, view.agent.as_ref(), task)).collect()
+    };
+    json!({
+        "id": framework.id.as_str(),
+        "name": info.name,
+        "user": info.user,
+        "failover_timeout": info.failover_timeout.unwrap_or_default(),
+        "checkpoint": info.checkpoint.unwrap_or_default(),
+        "hostname": info.hostname.unwrap_or_default(),
+        "roles": info.roles,
+        "executors": executors(live),
+        "completed_executors": executors(ended),
+    })
+}
+
+/// A command task with the executor that runs it, which has its name.
+fn executor_json(api: &Api, agent: Option<&AgentId>, task: &TaskView) -> Value {
+    let info = v1::TaskInfo::decode(task.record.info.as_bytes()).unwrap_or_default();
+    let described = TaskDescription::try_from(&info).ok();
+    let resources = described.map(|task| resources_json(&task.resources)).unwrap_or_default();
+    let directory = agent.map(|agent| api.means.layout.sandbox(agent, &task.record).display().to_string());
+    let executor = executor_of(&task.record);
+    let (live, task_json) = (task.phase.is_live(), task_json(task, &info, agent, &resources));
+    json!({
+        "id": executor.as_str(),
+        "name": executor_name(&info),
+        "source": executor.as_str(),
+        "container": task.record.container.as_str(),
+        "directory": directory,
+        "resources": resources,
+        "tasks": if live { vec![task_json.clone()] } else { Vec::new() },
+        "queued_tasks": [],
+        "completed_tasks": if live { Vec::new() } else { vec![task_json] },
+    })
+}
+
+fn task_json(task: &TaskView, info: &v1::TaskInfo, agent: Option<&AgentId>, resources: &Value) -> Value {
+    let state = task.newest.as_ref().map_or(TaskState::Staging, |update| update.state);
+    let statuses: Vec<Value> = task.newest.iter().map(|update| {
+        json!({
+            "state": update.state.name(),
+            "timestamp": update.at.as_secs_f64(),
+            "container_status": { "container_id": { "value": task.record.container.as_str() }, "executor_pid": update.pid },
+        })
+    }).collect();
+    json!({
+        "id": task.record.key.task.as_str(),
+        "name": info.name,
+        "framework_id": task.record.key.framework.as_str(),
+        "executor_id": task.record.executor.as_ref().map(ToString::to_string).unwrap_or_default(),
+        "slave_id": agent.map(ToString::to_string),
+        "state": state.name(),
+        "resources": resources,
+        "statuses": statuses,
+    })
+}
+
+/// As Mesos names the executor of a command task.
+pub(super) fn executor_name(info: &v1::TaskInfo) -> String {
+    let task = info.task_id.as_ref().and_then(|id| id.value.as_deref()).unwrap_or_default();
+    let command = info.command.as_ref().and_then(|command| command.value.as_deref()).unwrap_or_default();
+    let short: String = if command.chars().count() > 15 {
+        command.chars().take(12).chain("...".chars()).collect()
+    } else {
+        command.to_owned()
+    };
+    format!("Command Executor (Task: {task}) (Command: sh -c '{short}')")
+}
+
+/// Amounts by name, all roles together.
+pub(super) fn resources_json(resources: &Resources) -> Value {
+    let mut amounts: BTreeMap<&str, Milli> = SCALARS.iter().map(|name| (*name, Milli::ZERO)).collect();
+    let mut others = serde_json::Map::new();
+    for resource in resources.iter() {
+        match &resource.value {
+            ResourceValue::Scalar(amount) => {
+                let sum = amounts.entry(&resource.name).or_insert(Milli::ZERO);
+                *sum = sum.checked_add(*amount).unwrap_or(*sum);
+            }
+            ResourceValue::Ranges(ranges) => {
+                let text: Vec<String> =
+                    ranges.iter().map(|range| format!("{}-{}", range.begin, range.end)).collect();
+                others.insert(resource.name.to_string(), Value::String(format!("[{}]", text.join(", "))));
+            }
+            ResourceValue::Set(set) => {
+                let text: Vec<&str> = set.iter().map(|item| &**item).collect();
+                others.insert(resource.name.to_string(), Value::String(format!("{{{}}}", text.join(", "))));
+            }
+        }
+    }
+    others.extend(amounts.into_iter().map(|(name, amount)| (name.to_owned(), json!(amount.to_f64()))));
+    Value::Object(others)
+}
+
+fn attributes_json(attributes: &[v1::Attribute]) -> Value {
+    let shown = attributes.iter().filter_map(|attribute| {
+        let value = match (&attribute.text, &attribute.scalar) {
+            (Some(text), _) => json!(text.value),
+            (None, Some(scalar)) => json!(scalar.value),
+            (None, None) => json!(attribute.set.as_ref().map(|set| set.item.clone())),
+        };
+        Some((attribute.name.clone()?, value))
+    });
+    Value::Object(shown.collect())
+}
