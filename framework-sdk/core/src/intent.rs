@@ -148,6 +148,19 @@ impl Intents {
         Some(intent.clone())
     }
 
+    /// Counts a launch as ended that no update ends, such as one on an agent that has been unreachable for too long. Should it
+    /// come back, it is a stray. `None` unless it was under way.
+    pub fn give_up(&mut self, name: &str) -> Option<Intent> {
+        let intent = self.by_name.get_mut(name)?;
+        let state = match intent.phase {
+            Phase::Launching => TaskState::Unknown,
+            Phase::Alive(state) => state,
+            Phase::Waiting | Phase::Ended(_) => return None,
+        };
+        intent.phase = Phase::Ended(state);
+        Some(intent.clone())
+    }
+
     /// It is to be launched again. Store the result first. `None` unless it has ended.
     pub fn again(&mut self, name: &str) -> Option<Intent> {
         let intent = self.by_name.get_mut(name)?;
@@ -226,6 +239,18 @@ mod tests {
         assert_eq!(intents.on_update(&running), IntentChange::Stray, "back from the dead");
         intents.again("web.v2-0").unwrap();
         assert_eq!(intents.launch("web.v2-0", agent()).unwrap().task.incarnation, 2);
+    }
+
+    #[test]
+    fn one_given_up_is_replaced_and_a_stray_when_it_comes_back() {
+        let mut intents = Intents::default();
+        intents.want("a");
+        assert_eq!(intents.give_up("a"), None);
+        intents.launch("a", agent());
+        intents.on_update(&update("a.1", TaskState::Unreachable));
+        assert!(intents.give_up("a").is_some());
+        intents.again("a");
+        assert_eq!(intents.on_update(&update("a.1", TaskState::Running)), IntentChange::Stray);
     }
 
     #[test]
