@@ -20,20 +20,19 @@ fn main() -> Outcome<()> {
     let cgroups = Cgroups::discover(format!("chapada-figures-{}", std::process::id()))?;
     let launcher = Launcher::new(chapada_shim_image::SHIM_IMAGE, cgroups)?;
     let dir = tempfile::tempdir()?;
-    for pause in [Duration::ZERO, Duration::from_millis(60)] {
-        let mut times =
+    for pause in [Duration::ZERO, Duration::from_millis(200)] {
+        let starts =
             (0..STARTS).map(|_| one_start(&launcher, dir.path(), pause)).collect::<Outcome<Vec<_>>>()?;
-        times.sort_unstable();
-        let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+        let (launched, started) = starts.into_iter().unzip();
         println!(
-            "launch() to execve done, {pause:?} apart: p50 {:?}, p90 {:?}, p99 {:?}",
-            at(50),
-            at(90),
-            at(99)
+            "{pause:?} apart: launch() returns {}; execve is done {}",
+            spread(launched),
+            spread(started)
         );
     }
     weigh(&launcher, dir.path(), 1)?;
     weigh(&launcher, dir.path(), 50)?;
+    crowd(&launcher, dir.path(), 1000)?;
     launcher.cgroups().remove()?;
     Ok(())
 }
@@ -59,16 +58,24 @@ fn started(client: &mut ShimClient) -> Outcome<()> {
     }
 }
 
-fn one_start(launcher: &Launcher, root: &Path, pause: Duration) -> Outcome<Duration> {
+fn spread(mut times: Vec<Duration>) -> String {
+    times.sort_unstable();
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+    format!("p50 {:?}, p90 {:?}, p99 {:?}", at(50), at(90), at(99))
+}
+
+/// When `launch` returned, and when the command ran.
+fn one_start(launcher: &Launcher, root: &Path, pause: Duration) -> Outcome<(Duration, Duration)> {
     let spec = spec(root, "start", "true")?;
     let begun = Instant::now();
     let mut client = launcher.launch(&spec)?.client;
+    let launched = begun.elapsed();
     started(&mut client)?;
     let taken = begun.elapsed();
     while !matches!(client.wait_event(PATIENCE)?, Event::Exited { .. }) {}
     cleanup(launcher.cgroups(), &root.join("run"), "start")?;
     std::thread::sleep(pause);
-    Ok(taken)
+    Ok((launched, taken))
 }
 
 fn weigh(launcher: &Launcher, root: &Path, count: u32) -> Outcome<()> {
@@ -92,6 +99,29 @@ fn weigh(launcher: &Launcher, root: &Path, count: u32) -> Outcome<()> {
     for number in 0..count {
         cleanup(launcher.cgroups(), &run, &number.to_string())?;
     }
+    Ok(())
+}
+
+/// As many as an agent may have, one after the other from one thread.
+fn crowd(launcher: &Launcher, root: &Path, count: u32) -> Outcome<()> {
+    let begun = Instant::now();
+    let mut clients = Vec::new();
+    for number in 0..count {
+        let spec = spec(root, &number.to_string(), "exec sleep 1000")?;
+        clients.push(launcher.launch(&spec)?.client);
+    }
+    clients.iter_mut().try_for_each(started)?;
+    println!("{count} started in {:?}", begun.elapsed());
+    let begun = Instant::now();
+    clients.iter_mut().try_for_each(ShimClient::destroy)?;
+    for client in &mut clients {
+        while !matches!(client.wait_event(PATIENCE)?, Event::Exited { .. }) {}
+    }
+    println!("{count} ended in {:?}", begun.elapsed());
+    for number in 0..count {
+        cleanup(launcher.cgroups(), &root.join("run"), &number.to_string())?;
+    }
+    println!("{count} ended and cleaned up in {:?}", begun.elapsed());
     Ok(())
 }
 
