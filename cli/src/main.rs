@@ -1,1 +1,42 @@
-fn main() {}
+//! `chapada`: every daemon and every client command in one binary.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod client;
+mod config;
+mod daemon;
+mod dev;
+mod exit;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::args::{Args, Command};
+
+fn main() -> ExitCode {
+    let matches = match config::matches(Args::command(), std::env::args_os()) {
+        Ok(matches) => matches,
+        Err(error) => return exit::usage(&error),
+    };
+    let args = match Args::from_arg_matches(&matches) {
+        Ok(args) => args,
+        Err(error) => error.exit(),
+    };
+    exit::of(run(args, &matches))
+}
+
+fn run(args: Args, matches: &clap::ArgMatches) -> anyhow::Result<()> {
+    match args.command {
+        Command::Master(daemon) => daemon::run("master", daemon, matches, chapada_master::run),
+        Command::Agent(daemon) => daemon::run("agent", daemon, matches, chapada_agent::run),
+        Command::Services(daemon) => daemon::run("services", daemon, matches, chapada_services::run),
+        Command::Dev(dev) => dev::run(dev),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Args::command(), "chapada", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Client(command) => client::run(command),
+    }
+}

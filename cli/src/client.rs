@@ -1,0 +1,94 @@
+//! The commands that ask or change a running cluster. Data goes to stdout, everything else to stderr.
+
+mod api;
+mod apps;
+mod leader;
+mod listing;
+mod logs;
+mod output;
+mod status;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+pub(crate) use api::{Api, ApiError, Body};
+pub(crate) use output::Output;
+
+/// Where the cluster is and how to print.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Cluster {
+    /// The master: `host:port` or `zk://host1,host2/path`.
+    #[arg(
+        long,
+        env = "CHAPADA_MASTER",
+        default_value = "127.0.0.1:5050",
+        value_name = "ADDRESS",
+        global = true
+    )]
+    pub(crate) master: String,
+    /// Tables for people, JSON for programs.
+    #[arg(long, short, value_enum, default_value_t = Output::Table, global = true)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClientCommand {
+    /// One look at the cluster: leader, machines, tasks, resources.
+    Status {
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Lists the agents.
+    Agents {
+        #[command(flatten)]
+        cluster: Cluster,
+        #[command(flatten)]
+        page: listing::Page,
+    },
+    /// Lists the frameworks.
+    Frameworks {
+        #[command(flatten)]
+        cluster: Cluster,
+        #[command(flatten)]
+        page: listing::Page,
+    },
+    /// Lists the tasks.
+    Tasks {
+        #[command(flatten)]
+        cluster: Cluster,
+        #[command(flatten)]
+        page: listing::Page,
+        /// Only tasks of this framework, by id.
+        #[arg(long)]
+        framework: Option<String>,
+        /// Only tasks on this agent, by id.
+        #[arg(long)]
+        agent: Option<String>,
+        /// Only tasks in this state, such as TASK_RUNNING.
+        #[arg(long)]
+        state: Option<String>,
+    },
+    /// Prints what a task wrote.
+    Logs(logs::LogsArgs),
+    /// Long-running apps of the services framework.
+    #[command(subcommand)]
+    Apps(apps::AppsCommand),
+}
+
+/// Runs one client command to its end.
+pub(crate) fn run(command: ClientCommand) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            ClientCommand::Status { cluster } => status::status(&cluster).await,
+            ClientCommand::Agents { cluster, page } => listing::agents(&cluster, &page).await,
+            ClientCommand::Frameworks { cluster, page } => listing::frameworks(&cluster, &page).await,
+            ClientCommand::Tasks { cluster, page, framework, agent, state } => {
+                let filters = listing::TaskFilters { framework, agent, state };
+                listing::tasks(&cluster, &page, &filters).await
+            }
+            ClientCommand::Logs(args) => logs::logs(&args).await,
+            ClientCommand::Apps(command) => apps::run(command).await,
+        }
+    })
+}

@@ -1,0 +1,225 @@
+//! HTTP to the leading master, which also relays to agents and to the services framework.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+/// A listing page is far below this; more means that something else answers.
+const BODY_LIMIT: usize = 64 << 20;
+/// A leader answers a page in milliseconds; this bounds a hung one.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// A standby names the leader, and the leader may have just changed once more.
+const REDIRECTS: usize = 3;
+
+/// Why a request came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error("{0}")]
+    NotFound(String),
+    #[error("nobody answers at {address}: {why}; name the master with --master or CHAPADA_MASTER")]
+    Unreachable { address: String, why: String },
+    #[error("{status}: {message}")]
+    Refused { status: StatusCode, message: String },
+    #[error("{path} answered what is no JSON: {source}")]
+    Garbled { path: String, source: serde_json::Error },
+}
+
+/// A body that is still arriving.
+pub(crate) type Body = Incoming;
+
+/// A connection to one cluster.
+#[derive(Debug)]
+pub(crate) struct Api {
+    client: Client<HttpConnector, Full<Bytes>>,
+    address: String,
+}
+
+impl Api {
+    /// Finds the leader when the address is a `zk://` one; otherwise only notes the address.
+    pub(crate) async fn find(master: &str) -> Result<Self, ApiError> {
+        let unreachable = |why: String| ApiError::Unreachable { address: master.to_owned(), why };
+        let address = super::leader::find(master, ANSWER_WITHIN).await.map_err(unreachable)?;
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(Duration::from_secs(5)));
+        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), address })
+    }
+
+    /// A GET whose answer is JSON.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, ApiError> {
+        self.json(Method::GET, path, None).await
+    }
+
+    /// Any call with JSON in and JSON out; an empty answer is null.
+    pub(crate) async fn json(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, ApiError> {
+        let response = self.open(method, path, body).await?;
+        let bytes = self.collect(response).await?;
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&bytes).map_err(|source| ApiError::Garbled { path: path.to_owned(), source })
+    }
+
+    /// The answer's body as it arrives, without an end to wait for.
+    pub(crate) async fn stream(&self, path: &str) -> Result<Body, ApiError> {
+        Ok(self.open(Method::GET, path, None).await?.into_body())
+    }
+
+    async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Response<Incoming>, ApiError> {
+        let mut address = self.address.clone();
+        for _ in 0..=REDIRECTS {
+            let response = self.send(&address, &method, path, body).await?;
+            if response.status() != StatusCode::TEMPORARY_REDIRECT {
+                return self.checked(path, response).await;
+            }
+            let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+            let Some(leader) = location.and_then(authority) else {
+                return Err(self.unreachable("it redirects to nowhere"));
+            };
+            address = leader.to_owned();
+        }
+        Err(self.unreachable("the masters redirect to each other; a new leader may be coming up"))
+    }
+
+    async fn send(
+        &self,
+        address: &str,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Response<Incoming>, ApiError> {
+        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{address}{path}"))
+            .header(header::ACCEPT, "application/json, text/event-stream")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(bytes))
+            .map_err(|error| self.unreachable(&format!("{address}{path} is no address: {error}")))?;
+        match tokio::time::timeout(ANSWER_WITHIN, self.client.request(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(self.unreachable(&chain(&error))),
+            Err(_) => Err(self.unreachable("no answer within 30 s")),
+        }
+    }
+
+    /// Success as it is; anything else as an error with the server's own words.
+    async fn checked(
+        &self,
+        path: &str,
+        response: Response<Incoming>,
+    ) -> Result<Response<Incoming>, ApiError> {
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let bytes = self.collect(response).await?;
+        let message = message_in(&bytes);
+        Err(match status {
+            StatusCode::NOT_FOUND if message.is_empty() => ApiError::NotFound(format!("there is no {path}")),
+            StatusCode::NOT_FOUND => ApiError::NotFound(message),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY => self.unreachable(&message),
+            status => ApiError::Refused { status, message },
+        })
+    }
+
+    async fn collect(&self, response: Response<Incoming>) -> Result<Bytes, ApiError> {
+        let body = Limited::new(response.into_body(), BODY_LIMIT).collect();
+        match tokio::time::timeout(ANSWER_WITHIN, body).await {
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+            Ok(Err(error)) => Err(self.unreachable(&format!("the answer broke off: {error}"))),
+            Err(_) => Err(self.unreachable("the answer did not end within 30 s")),
+        }
+    }
+
+    fn unreachable(&self, why: &str) -> ApiError {
+        ApiError::Unreachable { address: self.address.clone(), why: why.to_owned() }
+    }
+}
+
+/// `host:port` out of `//host:port/path` or `http://host:port/path`.
+fn authority(location: &str) -> Option<&str> {
+    let rest = location.split_once("//")?.1;
+    let authority = rest.split('/').next()?;
+    (!authority.is_empty()).then_some(authority)
+}
+
+/// The `message` of a JSON error body with its details, or the body itself.
+fn message_in(bytes: &[u8]) -> String {
+    let Ok(body) = serde_json::from_slice::<Value>(bytes) else {
+        return String::from_utf8_lossy(bytes).trim().to_owned();
+    };
+    let mut text = body["message"].as_str().map_or_else(|| body.to_string(), str::to_owned);
+    for detail in body["details"].as_array().into_iter().flatten() {
+        let errors: Vec<_> =
+            detail["errors"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let _ = write!(text, "; {}: {}", detail["path"].as_str().unwrap_or("/"), errors.join(", "));
+    }
+    text
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// A path component with everything escaped that has a meaning in a URL.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            other => {
+                let _ = write!(out, "%{other:02X}");
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_names_the_leader_with_and_without_a_scheme() {
+        assert_eq!(authority("//10.0.0.1:5050/query/v1/overview"), Some("10.0.0.1:5050"));
+        assert_eq!(authority("http://m2:5050"), Some("m2:5050"));
+        assert_eq!(authority("/elsewhere"), None);
+    }
+
+    #[test]
+    fn error_bodies_keep_their_details() {
+        let body =
+            br#"{"message":"Object is not valid","details":[{"path":"/cpus","errors":["error.min"]}]}"#;
+        assert_eq!(message_in(body), "Object is not valid; /cpus: error.min");
+        assert_eq!(message_in(b"plain words\n"), "plain words");
+    }
+
+    #[test]
+    fn ids_cannot_leave_their_component() {
+        assert_eq!(escaped("a/../b?c"), "a%2F..%2Fb%3Fc");
+    }
+}

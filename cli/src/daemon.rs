@@ -1,0 +1,100 @@
+//! Runs one daemon until it is told to stop.
+
+use std::error::Error;
+use std::future::Future;
+use std::io::IsTerminal;
+
+use anyhow::{Context, Result};
+use clap::parser::ValueSource;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::DaemonArgs;
+
+/// The core has a thread of its own in every daemon; what is left is I/O, and two threads carry that.
+const WORKER_THREADS: usize = 2;
+
+/// Starts logging and the runtime, runs the daemon, and stops it at SIGTERM or SIGINT; a second signal exits at once.
+pub(crate) fn run<C, F, E>(
+    name: &'static str,
+    args: Box<DaemonArgs<C>>,
+    matches: &clap::ArgMatches,
+    daemon: impl FnOnce(C, CancellationToken) -> F,
+) -> Result<()>
+where
+    C: clap::Args,
+    F: Future<Output = Result<(), E>>,
+    E: Error + Send + Sync + 'static,
+{
+    if args.print_config {
+        print_config(matches.subcommand_matches(name).expect("this subcommand was parsed"));
+        return Ok(());
+    }
+    start_logging(&args.logging_level, args.log_json)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let outcome = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let signals = tokio::spawn(stop_at_signal(stop.clone()));
+        let outcome = daemon(args.component, stop).await;
+        signals.abort();
+        outcome
+    });
+    runtime.shutdown_background();
+    outcome.with_context(|| format!("{name} stopped"))
+}
+
+fn start_logging(filter: &str, json: bool) -> Result<()> {
+    let filter = EnvFilter::try_new(filter)
+        .with_context(|| format!("--logging-level {filter:?} is no filter; try info or debug"))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        lines.json().init()
+    } else {
+        lines.with_ansi(std::io::stderr().is_terminal()).init()
+    }
+    Ok(())
+}
+
+async fn stop_at_signal(stop: CancellationToken) {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("cannot listen for signals; only SIGKILL will end this process");
+        return;
+    };
+    for first in [true, false] {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if first {
+            tracing::info!("stopping; a second signal exits at once");
+            stop.cancel();
+        } else {
+            std::process::exit(1);
+        }
+    }
+}
+
+/// One line a value, with where it comes from. Values that may be secret are not printed.
+fn print_config(matches: &clap::ArgMatches) {
+    for id in matches.ids() {
+        let Some(values) = matches.try_get_raw(id.as_str()).ok().flatten() else { continue };
+        let name = id.as_str().replace('_', "-");
+        let source = match matches.value_source(id.as_str()) {
+            Some(ValueSource::CommandLine) => "flag",
+            Some(ValueSource::EnvVariable) => "environment",
+            Some(ValueSource::DefaultValue) | None => "file or default",
+            Some(_) => "other",
+        };
+        let secret = ["credential", "secret", "password", "token"].iter().any(|word| name.contains(word));
+        let text: Vec<_> = values.map(|value| value.to_string_lossy().into_owned()).collect();
+        let text = if secret { "(not shown)".to_owned() } else { text.join(",") };
+        println!("{name} = {text:?}  # {source}");
+    }
+}
