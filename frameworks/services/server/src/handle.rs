@@ -13,12 +13,15 @@ pub(crate) const INPUTS: usize = 1_024;
 /// Source: Marathon's `zk_timeout`.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
+/// Looks at what is there.
+pub(crate) type Read = Box<dyn FnOnce(&Services, Now) + Send>;
+
 /// What the loop takes in.
 pub(crate) enum Input {
     /// News from the master.
     Event(Event),
     /// A question about what is there.
-    Read(Box<dyn FnOnce(&Services, Now) + Send>),
+    Read(Read),
     /// A client's wish.
     Command {
         /// What it wants.

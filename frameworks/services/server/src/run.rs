@@ -77,7 +77,7 @@ impl Prepared {
     fn new(config: &ServicesConfig) -> Result<Self, Error> {
         let master: MasterAddress = config.master.parse().map_err(Error::Master)?;
         let role = Role::new(config.role.as_str()).map_err(Error::Role)?;
-        let zookeeper = ZkOptions { session_timeout: config.zk_session_timeout, ..ZkOptions::default() };
+        let zookeeper = ZkOptions { session_timeout: config.zk_session_timeout };
         let store = match &config.zk {
             Some(zk) => StoreAddress::ZooKeeper(zk.parse().map_err(Error::ZooKeeper)?),
             None => {

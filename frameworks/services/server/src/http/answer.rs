@@ -93,7 +93,6 @@ fn with_deployment(mut response: HttpResponse, deployment: DeploymentId) -> Http
 
 /// A change of state needs a content type that no web form can send. A DELETE without a body may go without one when no
 /// browser sent it.
-#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
 pub(crate) fn check_content_type(call: &Call) -> Result<(), HttpResponse> {
     if !matches!(call.method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE) {
         return Ok(());

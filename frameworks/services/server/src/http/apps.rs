@@ -18,7 +18,6 @@ fn no_app(id: &str) -> HttpResponse {
     error(StatusCode::NOT_FOUND, format!("App '{id}' does not exist"))
 }
 
-#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
 fn known(id: Result<AppId, String>) -> Result<AppId, HttpResponse> {
     id.map_err(|path| no_app(&path))
 }
@@ -185,7 +184,6 @@ fn invalid_id(path: &str) -> String {
     path.parse::<AppId>().err().map(|error| error.to_string()).unwrap_or_default()
 }
 
-#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
 fn bulk(list: Vec<Map<String, Value>>, mode: Mode) -> Result<Vec<Update>, HttpResponse> {
     let mut updates = Vec::new();
     for (index, fields) in list.into_iter().enumerate() {

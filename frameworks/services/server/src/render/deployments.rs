@@ -38,7 +38,7 @@ pub(crate) fn step(actions: &[Action]) -> Value {
 pub(crate) fn plan(deployment: &Deployment, light: bool) -> Value {
     let mut json = json!({"id": deployment.id, "version": deployment.version, "steps": steps(deployment)});
     if !light {
-        let side = |app: Option<&App>| app.map(|app| super::apps::definition(app));
+        let side = |app: Option<&App>| app.map(super::apps::definition);
         let from = deployment.changes.values().filter_map(|change| side(change.from.as_ref()));
         let to = deployment.changes.values().filter_map(|change| side(change.to.as_ref()));
         json["original"] = groups::root(from.collect(), deployment.version);
