@@ -3,11 +3,12 @@
 
 use std::error::Error;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chapada_shim::{
-    Cgroups, Command, ContainerSpec, ContainerState, Event, Launcher, Limits, ShimClient, cleanup,
+    Cgroups, Command, ContainerSpec, ContainerState, Event, Launcher, Limits, ShimClient, cleanup, recover,
     runtime_dir,
 };
 
@@ -20,20 +21,27 @@ fn main() -> Outcome<()> {
     let cgroups = Cgroups::discover(format!("chapada-figures-{}", std::process::id()))?;
     let launcher = Launcher::new(chapada_shim_image::SHIM_IMAGE, cgroups)?;
     let dir = tempfile::tempdir()?;
-    for pause in [Duration::ZERO, Duration::from_millis(200)] {
-        let starts =
-            (0..STARTS).map(|_| one_start(&launcher, dir.path(), pause)).collect::<Outcome<Vec<_>>>()?;
-        let (launched, started) = starts.into_iter().unzip();
-        println!(
-            "{pause:?} apart: launch() returns {}; execve is done {}",
-            spread(launched),
-            spread(started)
-        );
+    let measured = measure(&launcher, dir.path());
+    let run = dir.path().join("run");
+    for left in recover(&run)? {
+        cleanup(launcher.cgroups(), &run, &left.id)?;
     }
-    weigh(&launcher, dir.path(), 1)?;
-    weigh(&launcher, dir.path(), 50)?;
-    crowd(&launcher, dir.path(), 1000)?;
     launcher.cgroups().remove()?;
+    measured
+}
+
+fn measure(launcher: &Launcher, root: &Path) -> Outcome<()> {
+    let mut out = std::io::stdout();
+    for pause in [Duration::ZERO, Duration::from_millis(200)] {
+        let starts = (0..STARTS).map(|_| one_start(launcher, root, pause)).collect::<Outcome<Vec<_>>>()?;
+        let (launched, started) = starts.into_iter().unzip();
+        let (launched, started) = (spread(launched), spread(started));
+        writeln!(out, "{pause:?} apart: launch() returns {launched}; execve is done {started}")?;
+    }
+    for count in [1, 50] {
+        writeln!(out, "{count} running: {}", weigh(launcher, root, count)?)?;
+    }
+    writeln!(out, "1000 containers: {}", crowd(launcher, root, 1000)?)?;
     Ok(())
 }
 
@@ -78,7 +86,7 @@ fn one_start(launcher: &Launcher, root: &Path, pause: Duration) -> Outcome<(Dura
     Ok((launched, taken))
 }
 
-fn weigh(launcher: &Launcher, root: &Path, count: u32) -> Outcome<()> {
+fn weigh(launcher: &Launcher, root: &Path, count: u32) -> Outcome<String> {
     let run = root.join("run");
     let mut clients = Vec::new();
     let mut pids = Vec::new();
@@ -92,18 +100,15 @@ fn weigh(launcher: &Launcher, root: &Path, count: u32) -> Outcome<()> {
         clients.push(client);
     }
     let (shim, init) = (kib(pids[0].0, "Pss")?, kib(pids[0].1, "Pss")?);
-    println!(
-        "{count} running: shim Pss {shim} KiB (Rss {} KiB), init Pss {init} KiB",
-        kib(pids[0].0, "Rss")?
-    );
+    let rss = kib(pids[0].0, "Rss")?;
     for number in 0..count {
         cleanup(launcher.cgroups(), &run, &number.to_string())?;
     }
-    Ok(())
+    Ok(format!("shim Pss {shim} KiB (Rss {rss} KiB), init Pss {init} KiB"))
 }
 
 /// As many as an agent may have, one after the other from one thread.
-fn crowd(launcher: &Launcher, root: &Path, count: u32) -> Outcome<()> {
+fn crowd(launcher: &Launcher, root: &Path, count: u32) -> Outcome<String> {
     let begun = Instant::now();
     let mut clients = Vec::new();
     for number in 0..count {
@@ -111,18 +116,18 @@ fn crowd(launcher: &Launcher, root: &Path, count: u32) -> Outcome<()> {
         clients.push(launcher.launch(&spec)?.client);
     }
     clients.iter_mut().try_for_each(started)?;
-    println!("{count} started in {:?}", begun.elapsed());
+    let starting = begun.elapsed();
     let begun = Instant::now();
     clients.iter_mut().try_for_each(ShimClient::destroy)?;
     for client in &mut clients {
         while !matches!(client.wait_event(PATIENCE)?, Event::Exited { .. }) {}
     }
-    println!("{count} ended in {:?}", begun.elapsed());
+    let ending = begun.elapsed();
     for number in 0..count {
         cleanup(launcher.cgroups(), &root.join("run"), &number.to_string())?;
     }
-    println!("{count} ended and cleaned up in {:?}", begun.elapsed());
-    Ok(())
+    let cleaning = begun.elapsed();
+    Ok(format!("started in {starting:?}, ended in {ending:?}, ended and cleaned up in {cleaning:?}"))
 }
 
 fn kib(pid: i32, key: &str) -> Outcome<u64> {
