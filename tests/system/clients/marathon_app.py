@@ -25,7 +25,7 @@ def running(client):
 
 def main():
     client = MarathonClient("http://" + sys.argv[1])
-    assert client.ping() in ("pong", b"pong"), "ping"
+    assert b"pong" in client.ping(), "ping"
     info = client.get_info()
     assert info.framework_id, "info has the framework's id"
 

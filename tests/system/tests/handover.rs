@@ -119,7 +119,7 @@ fn agent_containers(cluster: &Cluster) -> Result<BTreeSet<String>, String> {
 /// Launches and kills that agents were sent, over all masters of the test, from their logs.
 fn launches_and_kills(cluster: &Cluster) -> usize {
     let logs = cluster.agents.iter().map(|agent| agent.log());
-    logs.map(|log| log.lines().filter(|line| line.contains("launching") || line.contains("killing")).count())
+    logs.map(|log| log.lines().filter(|line| line.contains(": launch ") || line.contains(": signal ")).count())
         .sum()
 }
 
