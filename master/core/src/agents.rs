@@ -108,6 +108,9 @@ impl Master {
                 self.rescind_offers_of(id);
                 self.allocator.set_agent_active(id, false);
             }
+            AgentState::Admitting { link: open } if open == link && agent.is_new => {
+                return self.forget_new_agent(id);
+            }
             AgentState::Admitting { link: open } if open == link => {}
             AgentState::Active { .. }
             | AgentState::Admitting { .. }
@@ -119,6 +122,12 @@ impl Master {
         }
         let until = last_heard.min(self.now.mono) + self.settings.agent_timeout;
         self.set_agent_state(id, AgentState::Disconnected { until });
+    }
+
+    /// An agent went before it heard its id: it will come back without one, so this one is nobody's.
+    fn forget_new_agent(&mut self, id: &AgentId) {
+        self.books.agents.remove(id);
+        self.record(RegistryChange::DeleteAgent(id.clone()));
     }
 
     fn rescind_offers_of(&mut self, id: &AgentId) {

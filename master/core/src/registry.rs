@@ -67,7 +67,7 @@ pub struct Removal {
 pub enum RegistryChange {
     /// The agent's record is this.
     PutAgent(AgentId, AgentRecord),
-    /// The agent has no record: it was unreachable for longest when there were too many.
+    /// The agent has no record: it was unreachable for longest when there were too many, or never heard its id.
     DeleteAgent(AgentId),
     /// The framework's record is this.
     PutFramework(FrameworkId, FrameworkRecord),

@@ -1,0 +1,477 @@
+//! No history of events breaks the books: random histories, with ids of living things four times in five.
+
+mod world;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chapada_master_core::{
+    Accept, Call, Caller, EVENT_KINDS, Event, EventKind, MalformedTask, Operation, Proposal, StreamId,
+};
+use chapada_model::{
+    AgentId, ExecutorId, ExecutorKey, Filters, FrameworkId, Milli, OfferId, Payload, Role, TaskId, TaskKey,
+    TaskState, UpdateUuid,
+};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestError, TestRunner};
+use world::{World, command_task, executor, framework};
+
+const ROLES: [&str; 4] = ["*", "ops", "ops/db", "web"];
+const MAX_AGENTS: usize = 5;
+const MAX_FRAMEWORKS: usize = 6;
+
+/// One step: what kind of thing happens, and numbers from which its particulars are drawn.
+#[derive(Clone, Debug)]
+struct Step {
+    kind: u32,
+    draws: [u32; 6],
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    (0_u32..100, prop::array::uniform6(any::<u32>())).prop_map(|(kind, draws)| Step { kind, draws })
+}
+
+/// How often things happened over all histories.
+#[derive(Default)]
+struct Tally {
+    events: BTreeMap<EventKind, u32>,
+    calls: BTreeMap<&'static str, (u32, u32)>,
+    operations: BTreeMap<&'static str, u32>,
+    failovers: u32,
+}
+
+struct Run<'a> {
+    world: World,
+    draws: [u32; 6],
+    at: usize,
+    tally: &'a RefCell<Tally>,
+}
+
+impl Run<'_> {
+    fn draw(&mut self) -> usize {
+        let draw =
+            self.draws[self.at % self.draws.len()].rotate_left((self.at / self.draws.len()) as u32 * 7);
+        self.at += 1;
+        draw as usize
+    }
+
+    /// One of the living things four times in five, else something made up.
+    fn pick<T: Clone>(&mut self, living: &[T], made_up: T) -> T {
+        match self.draw() % 5 {
+            0 => made_up,
+            _ if living.is_empty() => made_up,
+            _ => living[self.draw() % living.len()].clone(),
+        }
+    }
+
+    fn agent_id(&mut self) -> AgentId {
+        let living: Vec<AgentId> = self.world.books().agents.keys().cloned().collect();
+        self.pick(&living, AgentId::new("nobody").expect("valid"))
+    }
+
+    fn framework_id(&mut self) -> FrameworkId {
+        let books = self.world.books();
+        let living: Vec<FrameworkId> =
+            books.frameworks.values().filter(|f| f.stream().is_some()).map(|f| f.id.clone()).collect();
+        self.pick(&living, FrameworkId::new("nobody").expect("valid"))
+    }
+
+    fn task(&mut self, framework: &FrameworkId) -> (TaskId, AgentId) {
+        let living: Vec<(TaskId, AgentId)> = self
+            .world
+            .books()
+            .tasks_of(framework)
+            .map(|task| (task.description.id.clone(), task.agent.clone()))
+            .collect();
+        let other = self.agent_id();
+        self.pick(&living, (TaskId::new("no-task").expect("valid"), other))
+    }
+
+    fn roles(&mut self) -> Vec<Role> {
+        let count = self.draw() % 3;
+        (0..count).map(|_| Role::new(ROLES[self.draw() % ROLES.len()]).expect("valid")).collect()
+    }
+
+    fn filters(&mut self) -> Filters {
+        Filters { refuse: Duration::from_millis([0, 0, 10, 1_000, 5_000][self.draw() % 5]) }
+    }
+
+    fn apply(&mut self, event: Event) {
+        *self.tally.borrow_mut().events.entry(event.kind()).or_default() += 1;
+        self.world.apply(event);
+    }
+
+    fn step(&mut self, kind: u32) {
+        match kind {
+            0..6 => self.subscribe(),
+            6..8 => self.close_stream(),
+            8..13 => self.agent_appears_or_returns(),
+            13..15 => self.link_breaks(),
+            15..32 => self.agent_says(),
+            32..36 => self.records(),
+            36..38 => self.executor_events(),
+            38..39 => self.operator(),
+            39..52 => self.time_passes(),
+            52..53 if self.draw() % 4 == 0 => {
+                self.tally.borrow_mut().failovers += 1;
+                self.world.fail_over();
+            }
+            _ => self.call(),
+        }
+    }
+
+    fn subscribe(&mut self) {
+        let known: Vec<_> =
+            self.world.books().frameworks.values().map(|f| (*f.description).clone()).collect();
+        let removed = self.world.books().completed_frameworks.iter().map(|f| (*f.description).clone()).next();
+        let mut description = match (self.draw() % 6, removed) {
+            (0, Some(removed)) => removed,
+            (1..4, _) if !known.is_empty() => known[self.draw() % known.len()].clone(),
+            _ if known.len() >= MAX_FRAMEWORKS => known[0].clone(),
+            _ => framework("f", &[]),
+        };
+        if description.id.is_none() || self.draw() % 8 == 0 {
+            description.roles = self.roles();
+            if description.roles.is_empty() {
+                description.roles.push(Role::star());
+            }
+            description.failover_timeout = Duration::from_secs([0, 30, 600][self.draw() % 3]);
+            if self.draw() % 3 == 0 {
+                description.capabilities.clear();
+            }
+        }
+        *self.tally.borrow_mut().events.entry(EventKind::Subscribe).or_default() += 1;
+        self.world.subscribe(description);
+    }
+
+    fn close_stream(&mut self) {
+        let open: Vec<StreamId> = self
+            .world
+            .streams
+            .iter()
+            .filter(|(_, f)| f.is_some())
+            .map(|(stream, _)| stream.clone())
+            .collect();
+        let stream = self.pick(&open, StreamId("no-stream".into()));
+        *self.tally.borrow_mut().events.entry(EventKind::StreamClosed).or_default() += 1;
+        if self.world.streams.contains_key(&stream) {
+            self.world.close(&stream);
+        } else {
+            let framework = self.framework_id();
+            self.world.apply(Event::StreamClosed { stream, framework });
+        }
+    }
+
+    fn agent_appears_or_returns(&mut self) {
+        *self.tally.borrow_mut().events.entry(EventKind::AgentConnected).or_default() += 1;
+        let count = self.world.agents.len();
+        if count < MAX_AGENTS && (count == 0 || self.draw() % 3 == 0) {
+            let resources = [
+                "cpus:4;mem:1024;ports:[31000-31009]",
+                "cpus:2;mem:512;disk:100;cpus(ops):1",
+                "cpus:1;mem:256;gpus:1",
+            ];
+            let some = resources[self.draw() % resources.len()];
+            self.world.add_agent(some);
+            return;
+        }
+        let away: Vec<usize> = (0..count).filter(|index| self.world.agents[*index].link.is_none()).collect();
+        let index = self.pick(&away, 0);
+        if self.draw() % 6 == 0 {
+            // It comes back with less, or more, than it had.
+            let resources = ["cpus:1;mem:128", "cpus:8;mem:4096;ports:[31000-31005]"][self.draw() % 2];
+            self.world.agents[index].description.resources = resources.parse().expect("valid");
+        }
+        self.world.connect(index);
+    }
+
+    fn link_breaks(&mut self) {
+        *self.tally.borrow_mut().events.entry(EventKind::LinkClosed).or_default() += 1;
+        let linked: Vec<usize> =
+            (0..self.world.agents.len()).filter(|index| self.world.agents[*index].is_welcome).collect();
+        match self.draw() % 5 {
+            0 => {
+                let (agent, link) = (self.agent_id(), chapada_master_core::LinkId(u64::MAX));
+                self.world.apply(Event::LinkClosed { link, agent, last_heard: chapada_model::Mono(0) });
+            }
+            _ if linked.is_empty() => {}
+            _ => {
+                let index = linked[self.draw() % linked.len()];
+                self.world.break_link(index);
+            }
+        }
+    }
+
+    fn agent_says(&mut self) {
+        *self.tally.borrow_mut().events.entry(EventKind::Update).or_default() += 1;
+        let held: Vec<(usize, TaskKey)> = (0..self.world.agents.len())
+            .flat_map(|index| self.world.agents[index].tasks.keys().map(move |key| (index, key.clone())))
+            .collect();
+        let state = TaskState::ALL[self.draw() % TaskState::ALL.len()];
+        if self.draw() % 5 == 0 || held.is_empty() {
+            let (framework, agent) = (self.framework_id(), self.agent_id());
+            let (task, _) = self.task(&framework);
+            let link = self.world.books().agents.get(&agent).and_then(|agent| agent.link());
+            let link = link.unwrap_or(chapada_master_core::LinkId(0));
+            let is_held = self.world.agents.iter().any(|agent| {
+                agent.tasks.contains_key(&TaskKey { framework: framework.clone(), task: task.clone() })
+            });
+            if !is_held {
+                let status = chapada_model::TaskStatus::new(task, state);
+                self.world.apply(Event::Update { link, agent, framework, status, latest: state });
+            }
+            return;
+        }
+        let (index, key) = held[self.draw() % held.len()].clone();
+        let state = match state {
+            TaskState::Staging | TaskState::Unreachable | TaskState::Unknown => TaskState::Running,
+            state => state,
+        };
+        self.world.update(index, &key, state);
+    }
+
+    fn records(&mut self) {
+        *self.tally.borrow_mut().events.entry(EventKind::Recorded).or_default() += 1;
+        match self.draw() % 5 {
+            0 => self.world.apply(Event::Recorded { ticket: chapada_master_core::Ticket(u64::MAX) }),
+            1 => drop(self.world.record_one()),
+            _ => self.world.record_all(),
+        }
+    }
+
+    fn executor_events(&mut self) {
+        let running: Vec<(AgentId, ExecutorKey)> = self
+            .world
+            .books()
+            .agents
+            .values()
+            .flat_map(|agent| {
+                agent.executors.keys().map(|key| (agent.id.clone(), key.clone())).collect::<Vec<_>>()
+            })
+            .collect();
+        let made_up =
+            ExecutorKey { framework: self.framework_id(), executor: ExecutorId::new("e").expect("valid") };
+        let other = self.agent_id();
+        let (agent, executor) = self.pick(&running, (other, made_up));
+        if self.draw() % 2 == 0 {
+            return self.apply(Event::ExecutorMessage { agent, executor, data: Payload::from(vec![1]) });
+        }
+        for sim in &mut self.world.agents {
+            if sim.description.id.as_ref() == Some(&agent) {
+                sim.executors.remove(&executor);
+            }
+        }
+        self.apply(Event::ExecutorGone { agent, executor, status: 9 });
+    }
+
+    fn operator(&mut self) {
+        let framework = self.framework_id();
+        match self.draw() % 3 {
+            0 => self.apply(Event::TeardownFramework { framework }),
+            _ => {
+                let role = Role::new(ROLES[self.draw() % ROLES.len()]).expect("valid");
+                let weight = Milli((self.draw() % 4_000) as u64);
+                self.apply(Event::SetWeight { role, weight });
+            }
+        }
+    }
+
+    fn time_passes(&mut self) {
+        *self.tally.borrow_mut().events.entry(EventKind::Tick).or_default() += 1;
+        let millis = [1, 1, 2, 2, 5, 200, 1_000, 5_000, 90_000, 700_000][self.draw() % 10];
+        self.world.pass(Duration::from_millis(millis));
+    }
+
+    fn call(&mut self) {
+        if self.draw() % 4 != 0 {
+            self.world.record_all();
+        }
+        if self.world.books().frameworks.values().all(|framework| framework.stream().is_none()) {
+            return self.subscribe();
+        }
+        self.world.settle();
+        let framework = self.framework_id();
+        let (name, call) = self.any_call(&framework);
+        let stream = self.world.books().frameworks.get(&framework).and_then(|f| f.stream().cloned());
+        let stream = match self.draw() % 20 {
+            0 => None,
+            1 => Some(StreamId("stale".into())),
+            _ => stream,
+        };
+        let caller = Caller { framework, stream, principal: None };
+        if self.draw() % 16 == 0 {
+            return self.apply(Event::Call { caller, call });
+        }
+        let is_accepted = self.world.call_as(&caller, call).is_ok();
+        let mut tally = self.tally.borrow_mut();
+        let (accepted, refused) = tally.calls.entry(name).or_default();
+        *if is_accepted { accepted } else { refused } += 1;
+    }
+
+    fn any_call(&mut self, framework: &FrameworkId) -> (&'static str, Call) {
+        let (task, agent) = self.task(framework);
+        let executor = ExecutorId::new("e0").expect("valid");
+        match self.draw() % 40 {
+            0 => match self.draw() % 4 {
+                0 => ("TEARDOWN", Call::Teardown),
+                _ => ("WITHOUT_EFFECT", Call::WithoutEffect { name: "REQUEST" }),
+            },
+            1..20 => ("ACCEPT", Call::Accept(self.accept(framework))),
+            20..24 => {
+                let offers = (0..1 + self.draw() % 2).map(|_| self.offer(framework)).collect();
+                ("DECLINE", Call::Decline { offers, filters: self.filters() })
+            }
+            24..27 => ("REVIVE", Call::Revive { roles: self.roles() }),
+            27 => ("SUPPRESS", Call::Suppress { roles: self.roles() }),
+            28..30 => {
+                let agent = (self.draw() % 2 == 0).then_some(agent);
+                ("KILL", Call::Kill { task, agent, policy: None })
+            }
+            30..35 => {
+                let open = self
+                    .world
+                    .books()
+                    .tasks
+                    .get(&TaskKey { framework: framework.clone(), task: task.clone() })
+                    .and_then(|t| t.unacknowledged.front().copied());
+                let uuid = open.unwrap_or(UpdateUuid([7; 16]));
+                ("ACKNOWLEDGE", Call::Acknowledge { agent, task, uuid })
+            }
+            35..37 => {
+                let tasks = match self.draw() % 2 {
+                    0 => Vec::new(),
+                    _ => vec![(task, Some(agent)), (TaskId::new("none").expect("valid"), None)],
+                };
+                ("RECONCILE", Call::Reconcile { tasks })
+            }
+            37 => ("MESSAGE", Call::Message { agent, executor, data: Payload::default() }),
+            38 => ("SHUTDOWN", Call::Shutdown { agent, executor }),
+            _ => {
+                let known = self.world.books().frameworks.get(framework).map(|f| (*f.description).clone());
+                let mut description = known.unwrap_or_else(|| world::framework("f", &["*"]));
+                description.roles = self.roles();
+                if self.draw() % 4 == 0 {
+                    description.user = "other".into();
+                }
+                ("UPDATE_FRAMEWORK", Call::UpdateFramework { description, suppressed: Vec::new() })
+            }
+        }
+    }
+
+    fn offer(&mut self, framework: &FrameworkId) -> OfferId {
+        let own = self.world.offers(framework);
+        self.pick(&own, OfferId::new("no-offer").expect("valid"))
+    }
+
+    fn accept(&mut self, framework: &FrameworkId) -> Accept {
+        let offer = self.offer(framework);
+        let mut offers = vec![offer.clone()];
+        if self.draw() % 8 == 0 {
+            offers.push(self.offer(framework));
+        }
+        let known = self.world.books().offers.get(&offer).map(|offer| offer.agent.clone());
+        let agent = known.unwrap_or_else(|| self.agent_id());
+        let operations = (0..1 + self.draw() % 2).map(|_| self.operation(&agent)).collect();
+        Accept { offers, operations, filters: self.filters() }
+    }
+
+    fn operation(&mut self, agent: &AgentId) -> Operation {
+        let (name, operation) = match self.draw() % 12 {
+            0 => ("LAUNCH_GROUP", Operation::LaunchGroup { tasks: vec![self.proposal(agent)] }),
+            1 => ("UNSUPPORTED", Operation::Unsupported { name: "RESERVE", id: None }),
+            _ => {
+                let tasks = (0..1 + self.draw() % 3).map(|_| self.proposal(agent)).collect();
+                ("LAUNCH", Operation::Launch { tasks })
+            }
+        };
+        *self.tally.borrow_mut().operations.entry(name).or_default() += 1;
+        operation
+    }
+
+    fn proposal(&mut self, agent: &AgentId) -> Proposal {
+        let id = format!("t{}", self.draw() % 40);
+        if self.draw() % 16 == 0 {
+            let message = "'a/b' contains invalid characters".into();
+            return Proposal::Malformed(MalformedTask {
+                task_id: "a/b".into(),
+                agent_id: "x".into(),
+                message,
+            });
+        }
+        let resources = [
+            "cpus:0.1;mem:16",
+            "cpus:0.5;mem:32",
+            "cpus:0.1;ports:[31000-31001]",
+            "cpus:0.2;ports:[31005-31005]",
+            "cpus(ops):0.3",
+            "cpus:100",
+            "",
+        ];
+        let mut task = command_task(&id, agent, resources[self.draw() % resources.len()]);
+        if self.draw() % 6 == 0 {
+            task.has_command = self.draw() % 4 == 0;
+            task.executor = Some(executor(&format!("e{}", self.draw() % 2), "cpus:0.1"));
+        }
+        if self.draw() % 20 == 0 {
+            task.agent = self.agent_id();
+        }
+        Proposal::Valid(Box::new(task))
+    }
+}
+
+#[test]
+fn no_history_breaks_the_books() {
+    let tally = RefCell::new(Tally::default());
+    let config = Config { cases: 48, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
+    let histories = prop::collection::vec(step(), 100..350);
+    let outcome = TestRunner::new(config).run(&histories, |history| {
+        let mut world = World::new();
+        world.records_at_once = false;
+        let mut run = Run { world, draws: [0; 6], at: 0, tally: &tally };
+        for step in history {
+            run.draws = step.draws;
+            run.at = 0;
+            run.step(step.kind);
+        }
+        Ok(())
+    });
+    if let Err(TestError::Fail(reason, history)) = outcome {
+        panic!("{reason}\nhistory: {history:?}");
+    }
+    check_tally(&tally.into_inner());
+}
+
+/// A run that did nothing proves nothing.
+fn check_tally(tally: &Tally) {
+    for kind in EVENT_KINDS {
+        assert!(tally.events.contains_key(&kind), "{kind:?} never happened");
+    }
+    for name in ["LAUNCH", "LAUNCH_GROUP", "UNSUPPORTED"] {
+        assert!(tally.operations.contains_key(name), "{name} never happened");
+    }
+    let names = [
+        "TEARDOWN",
+        "WITHOUT_EFFECT",
+        "ACCEPT",
+        "DECLINE",
+        "REVIVE",
+        "SUPPRESS",
+        "KILL",
+        "ACKNOWLEDGE",
+        "RECONCILE",
+        "MESSAGE",
+        "SHUTDOWN",
+        "UPDATE_FRAMEWORK",
+    ];
+    for name in names {
+        assert!(
+            tally.calls.get(name).is_some_and(|(accepted, _)| *accepted > 0),
+            "{name} was never accepted"
+        );
+    }
+    let (accepted, refused) =
+        tally.calls.values().fold((0, 0), |(accepted, refused), (a, r)| (accepted + a, refused + r));
+    assert!(accepted >= refused, "{accepted} calls accepted, {refused} refused: {:?}", tally.calls);
+    assert!(refused > 0 && tally.failovers > 0);
+}

@@ -1,0 +1,140 @@
+//! An agent that holds what it was told to launch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chapada_master_core::{AgentCommand, HeldExecutor, HeldTask, LinkId};
+use chapada_model::{
+    AgentDescription, ExecutorDescription, ExecutorKey, FrameworkDescription, FrameworkId, Role, Source,
+    TaskDescription, TaskKey, TaskState, TaskStatus, UpdateUuid, Wall,
+};
+
+/// A task as its agent has it.
+#[derive(Clone)]
+pub struct SimTask {
+    pub description: Arc<TaskDescription>,
+    pub latest: Option<TaskStatus>,
+    pub kills: u32,
+}
+
+pub struct SimAgent {
+    pub description: AgentDescription,
+    pub link: Option<LinkId>,
+    pub is_welcome: bool,
+    pub tasks: BTreeMap<TaskKey, SimTask>,
+    pub executors: BTreeMap<ExecutorKey, ExecutorDescription>,
+    pub frameworks: BTreeMap<FrameworkId, FrameworkDescription>,
+    pub commands: Vec<AgentCommand>,
+    uuids: u64,
+}
+
+impl SimAgent {
+    pub fn new(description: AgentDescription) -> Self {
+        Self {
+            description,
+            link: None,
+            is_welcome: false,
+            tasks: BTreeMap::new(),
+            executors: BTreeMap::new(),
+            frameworks: BTreeMap::new(),
+            commands: Vec::new(),
+            uuids: 0,
+        }
+    }
+
+    pub fn obey(&mut self, command: AgentCommand) {
+        self.commands.push(command.clone());
+        match command {
+            AgentCommand::Welcome { agent } => {
+                self.description.id = Some(agent);
+                self.is_welcome = true;
+            }
+            AgentCommand::Refused { .. } => {}
+            AgentCommand::Launch { framework, task, role } => self.launch(&framework, &task, &role),
+            AgentCommand::Kill { framework, task, .. } => {
+                if let Some(task) = self.tasks.get_mut(&TaskKey { framework, task }) {
+                    task.kills += 1;
+                }
+            }
+            AgentCommand::Acknowledge { framework, task, uuid } => {
+                let key = TaskKey { framework, task };
+                let is_last = self
+                    .tasks
+                    .get(&key)
+                    .and_then(|task| task.latest.as_ref())
+                    .is_some_and(|latest| latest.state.is_terminal() && latest.uuid == Some(uuid));
+                if is_last {
+                    self.tasks.remove(&key);
+                }
+            }
+            AgentCommand::ShutdownFramework { .. }
+            | AgentCommand::ExecutorMessage { .. }
+            | AgentCommand::ShutdownExecutor { .. } => {}
+            AgentCommand::UpdateFramework { framework } => {
+                if let Some(id) = framework.id.clone() {
+                    self.frameworks.insert(id, (*framework).clone());
+                }
+            }
+        }
+    }
+
+    fn launch(&mut self, framework: &FrameworkDescription, task: &TaskDescription, role: &Role) {
+        assert!(self.is_welcome, "a launch comes after the welcome");
+        let id = framework.id.clone().expect("a launched task's framework has an id");
+        self.frameworks.insert(id.clone(), framework.clone());
+        let mut task = task.clone();
+        task.resources = task.resources.allocated_to(role);
+        if let Some(executor) = &task.executor {
+            let key = ExecutorKey { framework: id.clone(), executor: executor.id.clone() };
+            let mut stated = executor.clone();
+            stated.resources = stated.resources.allocated_to(role);
+            self.executors.entry(key).or_insert(stated);
+        }
+        let key = TaskKey { framework: id, task: task.id.clone() };
+        let task = SimTask { description: Arc::new(task), latest: None, kills: 0 };
+        assert!(self.tasks.insert(key.clone(), task).is_none(), "{key} was launched twice");
+    }
+
+    pub fn held(&self) -> Vec<HeldTask> {
+        let held = |(key, task): (&TaskKey, &SimTask)| HeldTask {
+            framework: key.framework.clone(),
+            task: task.description.clone(),
+            latest: task.latest.clone(),
+            acknowledged: None,
+        };
+        self.tasks.iter().map(held).collect()
+    }
+
+    pub fn held_executors(&self) -> Vec<HeldExecutor> {
+        let known = self.executors.iter().filter(|(key, _)| self.frameworks.contains_key(&key.framework));
+        known
+            .filter(|(key, _)| self.tasks.keys().any(|task| task.framework == key.framework))
+            .map(|(key, executor)| HeldExecutor {
+                framework: key.framework.clone(),
+                executor: executor.clone(),
+            })
+            .collect()
+    }
+
+    /// A new status of a task that has not ended.
+    pub fn say(&mut self, key: &TaskKey, state: TaskState, now: Wall) -> Option<TaskStatus> {
+        let task = self.tasks.get_mut(key)?;
+        if task.latest.as_ref().is_some_and(|latest| latest.state.is_terminal()) {
+            return task.latest.clone();
+        }
+        self.uuids += 1;
+        let mut uuid = [0; 16];
+        uuid[..8].copy_from_slice(&self.uuids.to_le_bytes());
+        let name = self.description.hostname.as_bytes();
+        uuid[8..][..name.len().min(8)].copy_from_slice(&name[..name.len().min(8)]);
+        let status = TaskStatus {
+            source: Some(Source::Executor),
+            agent: self.description.id.clone(),
+            timestamp: Some(now),
+            uuid: Some(UpdateUuid(uuid)),
+            ..TaskStatus::new(key.task.clone(), state)
+        };
+        task.latest = Some(status.clone());
+        Some(status)
+    }
+}
