@@ -51,8 +51,7 @@ pub async fn run_elected<S: Scheduler>(
             // An error means that the campaign's task is gone, and the place with it.
             drop(leadership.wait_for(|state| matches!(state, Leadership::Lost(_))).await);
         };
-        let running = run(config.clone(), Some(&opened), scheduler, stop_scheduler.clone());
-        tokio::pin!(running);
+        let mut running = Box::pin(run(config.clone(), Some(&opened), scheduler, stop_scheduler.clone()));
         let outcome = tokio::select! {
             outcome = &mut running => outcome,
             () = lost => {
