@@ -10,7 +10,7 @@ use chapada_model::{FrameworkId, Milli, Quantities, Role, TaskId, TaskKey};
 pub(crate) fn tasks_of<'a>(
     books: &'a Snapshot,
     framework: &FrameworkId,
-) -> impl Iterator<Item = &'a Arc<Task>> {
+) -> impl Iterator<Item = &'a Arc<Task>> + use<'a> {
     // No id sorts before this one: it is the smallest that can be.
     let first: TaskId =
         "\u{20}".parse().unwrap_or_else(|_| "!".parse().expect("a printable character is an id"));

@@ -16,11 +16,14 @@ mod media;
 mod metrics;
 mod operator;
 mod plain;
+mod proxy;
+mod query;
 mod registry;
 mod routes;
 mod run;
 mod scheduler;
 mod shell;
+mod ui;
 mod weights;
 
 pub use config::{DEFAULT_PORT, MasterConfig};

@@ -9,8 +9,11 @@ use chapada_wire::v1::scheduler::scheduler_service_server::SchedulerServiceServe
 use crate::agent_link::{LinkService, MAX_MESSAGE};
 use crate::operator;
 use crate::plain;
+use crate::proxy::Proxy;
+use crate::query;
 use crate::scheduler::{self, SchedulerGrpc};
 use crate::shell::Shell;
+use crate::ui;
 
 /// The largest scheduler call over gRPC, in bytes: what a body over HTTP may be by default.
 const MAX_CALL: usize = 8 * 1024 * 1024;
@@ -18,7 +21,25 @@ const MAX_CALL: usize = 8 * 1024 * 1024;
 /// Everything over HTTP.
 pub(crate) fn http(shell: &Arc<Shell>) -> Routes {
     let routes = apis(Routes::new(), shell);
-    plain(routes, shell)
+    let routes = plain(routes, shell);
+    let routes = query::routes(routes, shell);
+    pages(routes, shell)
+}
+
+/// Frameworks' own pages, and the web UI for everything else.
+fn pages(routes: Routes, shell: &Arc<Shell>) -> Routes {
+    let (shell, proxy) = (shell.clone(), Arc::new(Proxy::new()));
+    let entry = RouteEntry {
+        method: None,
+        pattern: "/proxy/{framework}/{*rest}",
+        action: Action::UseProxy,
+        content: ContentRule::Listener,
+    };
+    let proxied = move |call| {
+        let (shell, proxy) = (shell.clone(), proxy.clone());
+        async move { proxy.handle(shell, call).await }
+    };
+    routes.add(entry, proxied).get("/{*rest}", Action::ViewUi, ui::handle)
 }
 
 /// The v1 APIs, whose order of checks is Mesos' own. What lies below a path is the nearest route above it.

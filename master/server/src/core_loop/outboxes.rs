@@ -28,10 +28,9 @@ impl Outboxes {
                 }
             }
             Effect::RefuseStream { stream, message } => {
-                let refusal = ToScheduler::Refused(message);
-                if deliver(self.streams.get(&stream), refusal) == Delivery::TooSlow {
-                    self.streams.remove(&stream);
-                }
+                // Its queue is empty: nothing was said on it before. Without this end of it, the stream ends too.
+                let outbox = self.streams.remove(&stream);
+                deliver(outbox.as_ref(), ToScheduler::Refused(message));
             }
             Effect::CloseStream { stream } => drop(self.streams.remove(&stream)),
             Effect::ToAgent { link, agent, command } => {

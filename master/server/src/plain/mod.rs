@@ -9,6 +9,5 @@ mod roles;
 mod state;
 mod tasks;
 
-pub(crate) use body::stream_json;
-pub(crate) use endpoints::{ENDPOINTS, Endpoint, answer};
+pub(crate) use endpoints::{ENDPOINTS, Endpoint, answer, path_and_query};
 pub(crate) use resources::attributes;

@@ -1,0 +1,191 @@
+//! `/proxy/<framework>/…`: a framework's own pages and API through the master, at the one address it registered.
+//!
+//! It keeps the web UI on one origin. Nothing else can be reached: no other host, no redirect is followed, and what
+//! identifies the caller to the master is not passed on.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chapada_listener::{Call, HttpResponse, stream, text};
+use chapada_master_core::Snapshot;
+use chapada_model::FrameworkId;
+use futures_util::StreamExt;
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, LOCATION, ORIGIN,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFERER, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{Request, StatusCode, Uri};
+use http_body_util::{BodyExt, BodyStream, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+use crate::plain::path_and_query;
+use crate::shell::Shell;
+
+/// How long a framework may take to begin its answer.
+const ANSWER_LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
+/// How long it may take to take a connection.
+const CONNECT_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// What belongs to one connection and is not passed on. Source: RFC 9110, section 7.6.1.
+const HOP_BY_HOP: [HeaderName; 7] =
+    [CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+/// What names the caller to the master, and what the framework would take for another site's.
+const PRIVATE: [HeaderName; 6] = [COOKIE, AUTHORIZATION, HOST, ORIGIN, REFERER, CONTENT_LENGTH];
+
+/// Passes requests on.
+pub(crate) struct Proxy {
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl Proxy {
+    pub(crate) fn new() -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT_LIMIT));
+        connector.set_nodelay(true);
+        Self { client: Client::builder(TokioExecutor::new()).build(connector) }
+    }
+
+    /// Answers with what the framework answers.
+    pub(crate) async fn handle(&self, shell: Arc<Shell>, call: Call) -> HttpResponse {
+        match self.answer(&shell, call).await {
+            Ok(response) | Err(response) => response,
+        }
+    }
+
+    async fn answer(&self, shell: &Shell, call: Call) -> Result<HttpResponse, HttpResponse> {
+        let led = shell.reading().map_err(|elsewhere| elsewhere.response(&path_and_query(&call)))?;
+        let named = call.param("framework").to_owned();
+        let base = address(&led.snapshot(), &named)?;
+        let uri = target(&base, &call, &named)?;
+        let stop = call.stop.clone();
+        let body = call.read_body().await.map_err(chapada_listener::BodyError::into_response)?;
+        let mut request = Request::builder().method(call.method.clone()).uri(uri);
+        if let Some(headers) = request.headers_mut() {
+            *headers = passed_on(&call.headers, &PRIVATE);
+        }
+        let request = request.body(Full::new(body)).map_err(|error| bad(error.to_string()))?;
+        let answer = tokio::time::timeout(ANSWER_LIMIT, self.client.request(request)).await;
+        let answer = match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                let message = format!("framework {named} does not answer at {base}: {error}");
+                return Err(text(StatusCode::BAD_GATEWAY, message));
+            }
+            Err(_) => {
+                return Err(text(StatusCode::GATEWAY_TIMEOUT, format!("framework {named} does not answer")));
+            }
+        };
+        Ok(relay(answer, &base, &named, stop))
+    }
+}
+
+/// The address that the framework of this id or name registered.
+#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
+fn address(books: &Snapshot, named: &str) -> Result<Uri, HttpResponse> {
+    let by_id = named.parse::<FrameworkId>().ok().and_then(|id| books.frameworks.get(&id));
+    let by_name = || {
+        let found = || books.frameworks.values().filter(|framework| *framework.description.name == *named);
+        found().find(|framework| framework.stream().is_some()).or_else(|| found().next())
+    };
+    let framework = by_id
+        .or_else(by_name)
+        .ok_or_else(|| text(StatusCode::NOT_FOUND, format!("there is no framework {named}")))?;
+    let url = framework.description.webui_url.as_deref().unwrap_or_default();
+    let missing = || text(StatusCode::NOT_FOUND, format!("framework {named} has registered no http address"));
+    let uri: Uri = url.parse().map_err(|_| missing())?;
+    match (uri.scheme_str(), uri.authority()) {
+        (Some("http"), Some(authority)) if !authority.as_str().contains('@') => Ok(uri),
+        _ => Err(missing()),
+    }
+}
+
+/// Where the request goes: what follows the framework's name, below the address it registered.
+#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
+fn target(base: &Uri, call: &Call, named: &str) -> Result<Uri, HttpResponse> {
+    // As it came, still encoded: an encoded slash in an app's id must stay one.
+    let rest = call.path.trim_start_matches('/').splitn(3, '/').nth(2).unwrap_or("");
+    let authority = base.authority().map(|authority| authority.as_str()).unwrap_or_default();
+    let path = format!("{}/{rest}", base.path().trim_end_matches('/'));
+    let query = if call.raw_query.is_empty() { String::new() } else { format!("?{}", call.raw_query) };
+    let uri = format!("http://{authority}{path}{query}");
+    uri.parse().map_err(|error| bad(format!("no address of framework {named}: {error}")))
+}
+
+fn bad(message: String) -> HttpResponse {
+    text(StatusCode::BAD_REQUEST, message)
+}
+
+/// The headers that go on: none that belongs to the connection, or that the connection names as its own.
+fn passed_on(headers: &HeaderMap, private: &[HeaderName]) -> HeaderMap {
+    let own: Vec<String> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .collect();
+    let keep = |name: &HeaderName| {
+        !HOP_BY_HOP.contains(name)
+            && !private.contains(name)
+            && name.as_str() != "keep-alive"
+            && !own.iter().any(|own| own == name.as_str())
+    };
+    headers.iter().filter(|(name, _)| keep(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// The answer, piece by piece as it comes, so that an event stream is one.
+fn relay(
+    answer: http::Response<hyper::body::Incoming>,
+    base: &Uri,
+    named: &str,
+    stop: tokio_util::sync::CancellationToken,
+) -> HttpResponse {
+    let (parts, body) = answer.into_parts();
+    let pieces = BodyStream::new(body.map_err(std::io::Error::other))
+        .filter_map(|frame| async move { frame.map(|frame| frame.into_data().ok()).transpose() });
+    let mut response = stream(
+        parts.status,
+        "application/octet-stream",
+        Synced::new(pieces.take_until(stop.cancelled_owned())),
+    );
+    let mut headers = passed_on(&parts.headers, &[SET_COOKIE]);
+    rebase(&mut headers, base, named);
+    *response.headers_mut() = headers;
+    response
+}
+
+/// A redirect within the framework stays below the proxy.
+fn rebase(headers: &mut HeaderMap, base: &Uri, named: &str) {
+    let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else { return };
+    let own = format!("http://{}", base.authority().map(|a| a.as_str()).unwrap_or_default());
+    let path = location.strip_prefix(&own).unwrap_or(location);
+    if path.starts_with('/')
+        && !path.starts_with("//")
+        && let Ok(value) = format!("/proxy/{named}{path}").parse()
+    {
+        headers.insert(LOCATION, value);
+    }
+}
+
+/// A stream that may be shared between threads although nobody does: only its owner polls it.
+struct Synced<S>(std::sync::Mutex<std::pin::Pin<Box<S>>>);
+
+impl<S> Synced<S> {
+    fn new(stream: S) -> Self {
+        Self(std::sync::Mutex::new(Box::pin(stream)))
+    }
+}
+
+impl<S: futures_util::Stream> futures_util::Stream for Synced<S> {
+    type Item = S::Item;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<S::Item>> {
+        let stream = self.0.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        stream.as_mut().poll_next(cx)
+    }
+}

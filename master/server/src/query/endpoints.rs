@@ -1,0 +1,114 @@
+//! Which path answers what.
+
+use std::sync::Arc;
+
+use chapada_listener::{Action, Call, HttpResponse, Query, Routes, json, text};
+use http::StatusCode;
+use serde_json::Value;
+
+use super::ask::{Kind, List};
+use super::files::{self, FileAccess};
+use super::overview::overview;
+use super::page::{item, page};
+use super::watch::{self, Watched};
+use crate::plain::path_and_query;
+use crate::shell::{Led, Shell};
+
+const TASK_FILES: [(&str, FileAccess); 4] = [
+    ("/query/v1/tasks/{framework}/{task}/files/browse", FileAccess::Browse),
+    ("/query/v1/tasks/{framework}/{task}/files/read", FileAccess::Read),
+    ("/query/v1/tasks/{framework}/{task}/files/download", FileAccess::Download),
+    ("/query/v1/tasks/{framework}/{task}/files/follow", FileAccess::Follow),
+];
+
+/// Adds the routes of this API.
+pub(crate) fn routes(mut routes: Routes, shell: &Arc<Shell>) -> Routes {
+    let read = |answer: fn(&Arc<Shell>, Arc<Led>, &Call) -> HttpResponse| {
+        let shell = shell.clone();
+        move |call: Call| {
+            let shell = shell.clone();
+            async move {
+                match shell.reading() {
+                    Ok(led) => answer(&shell, led, &call),
+                    Err(elsewhere) => elsewhere.response(&path_and_query(&call)),
+                }
+            }
+        }
+    };
+    routes = routes
+        .get("/query/v1/overview", Action::ViewCluster, read(|shell, led, _| ok(&overview(shell, &led))))
+        .get("/query/v1/watch", Action::ViewEvents, read(|shell, led, call| watched(shell, led, call)))
+        .get("/query/v1/{list}", Action::ViewCluster, read(|_, led, call| listed(&led, call)))
+        .get(
+            "/query/v1/agents/{id}",
+            Action::ViewCluster,
+            read(|_, led, call| single(&led, call, Kind::Agents)),
+        )
+        .get(
+            "/query/v1/frameworks/{id}",
+            Action::ViewCluster,
+            read(|_, led, call| single(&led, call, Kind::Frameworks)),
+        )
+        .get(
+            "/query/v1/tasks/{framework}/{id}",
+            Action::ViewCluster,
+            read(|_, led, call| single(&led, call, Kind::Tasks)),
+        );
+    for (pattern, access) in TASK_FILES {
+        let shell = shell.clone();
+        routes = routes
+            .get(pattern, Action::AccessSandbox, move |call| files::handle(shell.clone(), access, call));
+    }
+    routes
+}
+
+fn ok(value: &Value) -> HttpResponse {
+    json(StatusCode::OK, value)
+}
+
+fn bad(message: String) -> HttpResponse {
+    text(StatusCode::BAD_REQUEST, message)
+}
+
+fn listed(led: &Led, call: &Call) -> HttpResponse {
+    let Some(kind) = Kind::from_name(call.param("list")) else {
+        return text(StatusCode::NOT_FOUND, format!("there is no list '{}'", call.param("list")));
+    };
+    match List::from_query(&call.query()) {
+        Ok(list) => ok(&page(&led.snapshot(), kind, &list).json()),
+        Err(message) => bad(message),
+    }
+}
+
+fn single(led: &Led, call: &Call, kind: Kind) -> HttpResponse {
+    match item(&led.snapshot(), kind, call.param("framework"), call.param("id")) {
+        Some(found) => ok(&found),
+        None => text(StatusCode::NOT_FOUND, format!("there is no '{}'", call.param("id"))),
+    }
+}
+
+fn watched(shell: &Arc<Shell>, led: Arc<Led>, call: &Call) -> HttpResponse {
+    match what(&call.query()) {
+        Ok(what) => watch::open(shell.clone(), led, what),
+        Err(message) => bad(message),
+    }
+}
+
+fn what(query: &Query) -> Result<Watched, String> {
+    let of = query.get("of").unwrap_or_default();
+    if of == "overview" {
+        return Ok(Watched::Overview);
+    }
+    if let Some(kind) = Kind::from_name(of) {
+        return Ok(Watched::List(kind, List::from_query(query)?));
+    }
+    let kind = match of {
+        "task" => Kind::Tasks,
+        "agent" => Kind::Agents,
+        "framework" => Kind::Frameworks,
+        "" => return Err("'of' must say what to watch".to_owned()),
+        other => return Err(format!("there is nothing to watch of '{other}'")),
+    };
+    let text = |name: &str| query.get(name).unwrap_or_default().to_owned();
+    Ok(Watched::One { kind, framework: text("framework"), id: text("id") })
+}

@@ -1,0 +1,191 @@
+//! A page of a list, from the books.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use chapada_master_core::{Snapshot, Task};
+use chapada_model::{AgentId, FrameworkId, OfferId, TaskKey, Wall};
+use serde_json::{Value, json};
+
+use super::ask::{Kind, List};
+use super::{items, task_item};
+use crate::books;
+
+/// A page.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Page {
+    /// Key and JSON of each item.
+    pub(super) items: Vec<(String, Value)>,
+    /// How many there are on all pages.
+    pub(super) total: usize,
+    /// Where the next page begins.
+    pub(super) next: Option<String>,
+}
+
+impl Page {
+    pub(super) fn json(&self) -> Value {
+        let items: Vec<&Value> = self.items.iter().map(|(_, item)| item).collect();
+        json!({ "items": items, "total": self.total, "next": self.next })
+    }
+}
+
+/// The page that is asked for.
+pub(super) fn page(books: &Snapshot, kind: Kind, list: &List) -> Page {
+    match kind {
+        Kind::Agents => {
+            let found = books.agents.values().filter(|agent| {
+                list.finds(&[agent.id.as_str(), &agent.description.hostname, &agent.description.address])
+            });
+            in_order(found, list, |agent| agent.id.to_string(), |agent| items::agent(agent))
+        }
+        Kind::Frameworks => {
+            let all = books.frameworks.values().chain(books.completed_frameworks.iter().rev());
+            let found =
+                all.filter(|framework| list.finds(&[framework.id.as_str(), &framework.description.name]));
+            in_order(found, list, |framework| framework.id.to_string(), |one| items::framework(one, books))
+        }
+        Kind::Offers => {
+            let found = books.offers.values().filter(|offer| {
+                is(&list.framework, offer.framework.as_str())
+                    && is(&list.agent, offer.agent.as_str())
+                    && list.finds(&[offer.id.as_str(), &offer.host.hostname])
+            });
+            in_order(found, list, |offer| offer.id.to_string(), |offer| items::offer(offer))
+        }
+        Kind::Roles => {
+            let roles = books::roles(books);
+            let found = roles.iter().filter(|role| list.finds(&[&role.name.to_string()]));
+            in_order(found, list, |role| role.name.to_string(), |role| items::role(role))
+        }
+        Kind::Tasks => tasks(books, list),
+    }
+}
+
+/// One thing, `None` when there is no such thing.
+pub(super) fn item(books: &Snapshot, kind: Kind, framework: &str, id: &str) -> Option<Value> {
+    match kind {
+        Kind::Agents => books.agents.get(&id.parse::<AgentId>().ok()?).map(|agent| items::agent(agent)),
+        Kind::Frameworks => {
+            let id: FrameworkId = id.parse().ok()?;
+            let completed = || books.completed_frameworks.iter().find(|framework| framework.id == id);
+            books.frameworks.get(&id).or_else(completed).map(|framework| items::framework(framework, books))
+        }
+        Kind::Tasks => books::task(books, &key(framework, id)?).map(|task| task_item::task(task, books)),
+        Kind::Offers => books.offers.get(&id.parse::<OfferId>().ok()?).map(|offer| items::offer(offer)),
+        Kind::Roles => books::roles(books).iter().find(|role| role.name.to_string() == id).map(items::role),
+    }
+}
+
+/// The task of this name.
+pub(super) fn key(framework: &str, task: &str) -> Option<TaskKey> {
+    Some(TaskKey { framework: framework.parse().ok()?, task: task.parse().ok()? })
+}
+
+fn is(wanted: &Option<String>, id: &str) -> bool {
+    wanted.as_deref().is_none_or(|wanted| wanted == id)
+}
+
+/// A page of things that come in the order they are shown in.
+fn in_order<T>(
+    found: impl Iterator<Item = T>,
+    list: &List,
+    key: impl Fn(&T) -> String,
+    json: impl Fn(&T) -> Value,
+) -> Page {
+    let mut page = Page::default();
+    let mut begun = list.after.is_none();
+    for one in found {
+        page.total += 1;
+        if !begun {
+            begun = list.after.as_deref() == Some(&key(&one));
+        } else if page.items.len() < list.limit {
+            page.items.push((key(&one), json(&one)));
+        } else if page.next.is_none() {
+            page.next = page.items.last().map(|(key, _)| key.clone());
+        }
+    }
+    page
+}
+
+/// Orders tasks on pages: the newest first, then by name.
+type Rank = (Reverse<Wall>, TaskKey);
+
+/// Only as many as the page shows are kept while all are looked through.
+fn tasks(books: &Snapshot, list: &List) -> Page {
+    let after = list.after.as_deref().and_then(rank_from);
+    let mut total = 0;
+    let mut first: BinaryHeap<(Rank, ByRank<'_>)> = BinaryHeap::new();
+    for task in candidates(books, list) {
+        if !wanted(task, list) {
+            continue;
+        }
+        total += 1;
+        let rank = (Reverse(task.launched), task.key());
+        if after.as_ref().is_some_and(|after| rank <= *after) {
+            continue;
+        }
+        first.push((rank, ByRank(task)));
+        if first.len() > list.limit + 1 {
+            first.pop();
+        }
+    }
+    let mut shown = first.into_sorted_vec();
+    let more = shown.len() > list.limit;
+    shown.truncate(list.limit);
+    let next = shown.last().filter(|_| more).map(|(rank, _)| cursor(rank));
+    let items = shown.iter().map(|((_, key), ByRank(task))| (key.to_string(), task_item::task(task, books)));
+    Page { items: items.collect(), total, next }
+}
+
+fn candidates<'a>(books: &'a Snapshot, list: &List) -> Box<dyn Iterator<Item = &'a Arc<Task>> + 'a> {
+    let only = list.framework.as_ref().map(|id| id.parse::<FrameworkId>());
+    match only {
+        None => Box::new(books::all_tasks(books)),
+        Some(Ok(id)) => {
+            let completed = books.completed_tasks.get(&id);
+            Box::new(books::tasks_of(books, &id).chain(completed.into_iter().flatten()))
+        }
+        Some(Err(_)) => Box::new(std::iter::empty()),
+    }
+}
+
+fn wanted(task: &Task, list: &List) -> bool {
+    is(&list.agent, task.agent.as_str())
+        && list.state.is_none_or(|state| state == task.state)
+        && list.finds(&[task.description.id.as_str(), &task.description.name])
+}
+
+/// A task in the heap; only its rank orders it.
+struct ByRank<'a>(&'a Arc<Task>);
+
+impl PartialEq for ByRank<'_> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for ByRank<'_> {}
+
+impl PartialOrd for ByRank<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ByRank<'_> {
+    fn cmp(&self, _: &Self) -> std::cmp::Ordering {
+        std::cmp::Ordering::Equal
+    }
+}
+
+fn cursor((launched, key): &Rank) -> String {
+    format!("{}/{key}", launched.0.0)
+}
+
+fn rank_from(cursor: &str) -> Option<Rank> {
+    let (launched, key) = cursor.split_once('/')?;
+    let (framework, task) = key.split_once('/')?;
+    let launched = Reverse(Wall(launched.parse().ok()?));
+    Some((launched, self::key(framework, task)?))
+}
