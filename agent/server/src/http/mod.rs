@@ -71,7 +71,6 @@ pub(crate) fn routes(api: Arc<Api>) -> Routes {
 
 impl Api {
     /// What the agent holds now; a 503 when it is stopping.
-    #[expect(clippy::result_large_err, reason = "the error is the answer, made only when the agent stops")]
     async fn view(&self) -> Result<View, HttpResponse> {
         let (reply, answer) = oneshot::channel();
         let stopping = || text(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping");

@@ -88,7 +88,7 @@ impl Dialler {
                 () = stop.cancelled() => return,
                 leader = detector.wait_for_leader() => leader,
             };
-            let (outcome, welcomed) = self.session(&leader, &mut detector, &stop).await;
+            let (outcome, welcomed) = Box::pin(self.session(&leader, &mut detector, &stop)).await;
             tracing::warn!(address = %leader.socket_addr(), error = %crate::machine::chain(&outcome), "link ended");
             if welcomed {
                 wait = self.first_wait;

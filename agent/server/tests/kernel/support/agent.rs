@@ -22,7 +22,7 @@ impl TestAgent {
     pub(crate) fn new(master: SocketAddr) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         // Shown when the test fails. The second test of this process finds it set.
-        let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::DEBUG).try_init();
+        let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::INFO).try_init();
         let directory = tempfile::tempdir().unwrap();
         let name = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let config = AgentConfig {
@@ -35,6 +35,12 @@ impl TestAgent {
             ..AgentConfig::default()
         };
         Self { directory: Some(directory), config }
+    }
+
+    /// What agents in processes of their own complain of; kept with the rest when the test fails.
+    fn log(&self) -> std::fs::File {
+        let path = self.config.work_dir.parent().unwrap().join("agents.stderr");
+        std::fs::File::options().create(true).append(true).open(path).unwrap()
     }
 
     pub(crate) fn runtime_dir(&self) -> PathBuf {
@@ -102,9 +108,10 @@ impl AgentProcess {
     /// Starts this very test program again; its test `agent_process` then is the agent.
     pub(crate) fn start(agent: &TestAgent) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "agent_process", "--nocapture"])
+            .args(["--ignored", "--exact", "restart::agent_process", "--nocapture"])
             .env(CONFIG, serde_json::to_string(&agent.config).unwrap())
             .stdout(Stdio::null())
+            .stderr(agent.log())
             .spawn();
         Self(child.unwrap())
     }
@@ -126,6 +133,7 @@ impl Drop for AgentProcess {
 /// The body of the test `agent_process`: nothing, unless this process was started as an agent.
 pub(crate) fn run_if_asked() {
     let Ok(config) = std::env::var(CONFIG) else { return };
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::INFO).init();
     let config = serde_json::from_str(&config).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(run(config, CancellationToken::new())).unwrap();

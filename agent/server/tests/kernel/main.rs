@@ -1,0 +1,8 @@
+//! The agent on a real kernel, with real containers, told by a scripted master. Needs root and cgroups.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which may fail only by failing their test")]
+
+mod files;
+mod restart;
+mod support;
+mod tasks;
