@@ -111,7 +111,8 @@ impl Plan {
     fn failed(&mut self, name: &str, state: TaskState, why: &str) -> Next {
         let Some(point) = self.points.get_mut(name) else { return Next::Nothing };
         let exhausted = match state {
-            TaskState::Failed => {
+            // Killed: it took too long.
+            TaskState::Failed | TaskState::Killed => {
                 point.failed += 1;
                 point.failed >= self.attempts
             }

@@ -1,9 +1,12 @@
 //! Carries a plan out on the cluster.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chapada_sdk::model::{AgentId, Filters, TaskId, TaskStatus};
+use chapada_sdk::model::{AgentId, Filters, TaskId, TaskState, TaskStatus};
 use chapada_sdk::{Backoff, Driver, Offer, Request, Scheduler, SchedulerError, TaskBuilder, fits, random};
+
+use tokio::time::Instant;
 
 use crate::flags::Flags;
 use crate::plan::{Next, Outcome, Plan};
@@ -19,12 +22,14 @@ const READ_PAUSE: Backoff = Backoff { first: Duration::from_millis(200), most: D
 pub(crate) struct Sweep {
     plan: Plan,
     flags: Flags,
+    /// When each living task has had its time.
+    deadlines: BTreeMap<TaskId, Instant>,
     torn_down: bool,
 }
 
 impl Sweep {
     pub(crate) fn new(plan: Plan, flags: Flags) -> Self {
-        Self { plan, flags, torn_down: false }
+        Self { plan, flags, deadlines: BTreeMap::new(), torn_down: false }
     }
 
     pub(crate) fn into_outcomes(self) -> Vec<Outcome> {
@@ -45,9 +50,7 @@ impl Sweep {
                 Err(_) => break,
             };
             let Some(intent) = self.plan.launch(&name, offer.agent.clone()) else { break };
-            let mut task = TaskBuilder::shell(&intent.task.task_id()?, &self.flags.command)
-                .name(&name)
-                .max_completion_time(self.flags.timeout);
+            let mut task = TaskBuilder::shell(&intent.task.task_id()?, &self.flags.command).name(&name);
             for (name, value) in self.plan.point(&name) {
                 task = task.env(name, value);
             }
@@ -74,6 +77,24 @@ impl Sweep {
         self.plan.collected(name, output)
     }
 
+    fn watch_the_clock(&mut self, status: &TaskStatus) {
+        if status.state == TaskState::Running {
+            self.deadlines.entry(status.task.clone()).or_insert_with(|| Instant::now() + self.flags.timeout);
+        } else if status.state.is_terminal() {
+            self.deadlines.remove(&status.task);
+        }
+    }
+
+    /// Ends the tasks that take too long; asked again at each tick until they have ended.
+    async fn end_overdue(&self, driver: &Driver) -> Result<(), SchedulerError> {
+        let now = Instant::now();
+        for (task, _) in self.deadlines.iter().filter(|(_, deadline)| **deadline <= now) {
+            tracing::info!(task_id = %task, "took too long");
+            driver.kill(task, None, None).await?;
+        }
+        Ok(())
+    }
+
     async fn end_if_done(&mut self, driver: &Driver) -> Result<(), SchedulerError> {
         if self.plan.is_done() && !self.torn_down {
             driver.teardown().await?;
@@ -96,6 +117,7 @@ impl Scheduler for Sweep {
     }
 
     async fn update(&mut self, driver: &Driver, status: TaskStatus) -> Result<(), SchedulerError> {
+        self.watch_the_clock(&status);
         let before = self.plan.next().is_some();
         let mut next = self.plan.on_update(&status);
         if let Next::Collect(name) = &next {
@@ -115,6 +137,7 @@ impl Scheduler for Sweep {
     }
 
     async fn tick(&mut self, driver: &Driver) -> Result<(), SchedulerError> {
+        self.end_overdue(driver).await?;
         self.end_if_done(driver).await
     }
 }

@@ -46,9 +46,9 @@ pub(crate) enum Unavailable {
     /// The process ends.
     #[error("the services framework is stopping")]
     Stopped,
-    /// The loop has not begun: it is another process' turn.
-    #[error("this process does not lead yet; ask the one that does")]
-    NotLeading,
+    /// The loop is kept busy for too long.
+    #[error("no answer within 10 s; try again later")]
+    Slow,
     /// The store does not answer. The change may or may not happen.
     #[error("the store did not answer within 10 s; whether the change was made is unknown")]
     TimedOut,
@@ -82,7 +82,7 @@ impl ServicesHandle {
             }
         })))?;
         match tokio::time::timeout(ANSWER_WITHIN, answer).await {
-            Err(_) => Err(Unavailable::NotLeading),
+            Err(_) => Err(Unavailable::Slow),
             Ok(answer) => answer.map_err(|_| Unavailable::Stopped),
         }
     }

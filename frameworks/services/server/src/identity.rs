@@ -6,6 +6,7 @@ use std::time::Instant;
 use chapada_model::FrameworkId;
 
 use crate::config::ServicesConfig;
+use crate::standing::Turn;
 
 /// Cheap to clone; all clones know the same.
 #[derive(Clone)]
@@ -14,6 +15,8 @@ pub(crate) struct Identity {
     pub(crate) host_port: Arc<str>,
     /// As it was started.
     pub(crate) config: Arc<ServicesConfig>,
+    /// Whose turn it is.
+    pub(crate) turn: Turn,
     /// When it was started.
     pub(crate) started: Instant,
     master: Arc<Mutex<Registration>>,
@@ -33,6 +36,7 @@ impl Identity {
         Self {
             host_port: host_port.into(),
             config: Arc::new(config),
+            turn: Turn::new(),
             started: Instant::now(),
             master: Arc::default(),
         }

@@ -16,6 +16,7 @@ mod identity;
 mod listen_in;
 mod render;
 mod run;
+mod standing;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chapada_listener::{GrpcRoutes, Listener, Policy};
 use chapada_model::Role;
 use chapada_sdk::{
-    Acknowledge, Campaign, FrameworkConfig, LeaderInfo, Leadership, MasterAddress, OpenedStore, Schema,
-    Store, StoreAddress, ZkOptions, connect, random,
+    Acknowledge, Campaign, Detector, FrameworkConfig, LeaderInfo, Leadership, MasterAddress, OpenedStore,
+    Schema, Store, StoreAddress, ZkOptions, connect, random,
 };
 use chapada_services_core::{Seed, Services};
 use tokio::sync::mpsc;
@@ -23,6 +23,7 @@ use crate::http::{self, Api};
 use crate::hub::Hub;
 use crate::identity::Identity;
 use crate::listen_in::Ears;
+use crate::standing::Standing;
 use crate::store;
 
 /// What the store is called, and the newest version of it that this program knows.
@@ -106,8 +107,14 @@ impl Prepared {
         stop: CancellationToken,
     ) -> Result<(), Error> {
         let coordination = self.store.coordination(self.zookeeper.clone())?;
+        let own = info.id.clone();
         let mut campaign = coordination.campaign(info);
-        let outcome = match stop.run_until_cancelled(campaign.wait_until_leading()).await {
+        let elected = tokio::select! {
+            term = campaign.wait_until_leading() => Some(term),
+            () = follow(coordination.detect(), own, &ears.identity) => None,
+            () = stop.cancelled() => None,
+        };
+        let outcome = match elected {
             None => Ok(()),
             Some(Err(reason)) => Err(Error::Lost(reason)),
             Some(Ok(term)) => {
@@ -135,19 +142,36 @@ impl Prepared {
         self.framework.webui_url = Some(ears.identity.url().into());
         let (driver, mut events) = connect(self.framework, Some(&opened));
         let (master, calls) = carry::queue();
+        let standing = ears.identity.turn.clone();
         let actor = Actor { services, clock, store: opened.store, master, hub: ears.hub.clone(), inputs };
         let working = turn.stop.child_token();
         let carrying = carry::carry(driver.clone(), calls, ears.services.clone());
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(carrying);
+        standing.set(Standing::Leading);
         let outcome = tokio::select! {
             outcome = actor.run(working) => outcome.map_err(Error::from),
             outcome = ears.listen(&driver, &mut events) => outcome.map_err(Error::from),
             reason = turn.is_over() => Err(Error::Lost(reason)),
         };
+        standing.set(Standing::Unknown);
         driver.stop();
         tasks.shutdown().await;
         outcome
+    }
+}
+
+/// Keeps in mind who else leads, for as long as it is polled.
+async fn follow(mut detector: Detector, own: String, identity: &Identity) {
+    let mut leader = detector.leader();
+    loop {
+        identity.turn.set(match leader {
+            Some(leader) if leader.id != own => {
+                Standing::Following(format!("http://{}:{}", leader.hostname, leader.port))
+            }
+            Some(_) | None => Standing::Unknown,
+        });
+        leader = detector.changed().await;
     }
 }
 

@@ -58,6 +58,15 @@ pub(crate) fn unavailable(why: Unavailable) -> HttpResponse {
     error(StatusCode::SERVICE_UNAVAILABLE, why)
 }
 
+/// Where else to ask the same.
+pub(crate) fn elsewhere(leader: &str, call: &Call) -> HttpResponse {
+    let query = if call.raw_query.is_empty() { "" } else { "?" };
+    let place = format!("{leader}{}{query}{}", call.path, call.raw_query);
+    let mut response = error(StatusCode::TEMPORARY_REDIRECT, format!("the leading process is at {leader}"));
+    set_location(&mut response, &place);
+    response
+}
+
 /// The answer to a command that was taken.
 pub(crate) fn reply(reply: Reply) -> HttpResponse {
     match reply {

@@ -86,9 +86,16 @@ pub(crate) async fn ping(_api: Arc<Api>, call: Call) -> Answer {
 
 /// Whether this process can do its work, for people and monitors.
 pub(crate) async fn status(api: Arc<Api>, _call: Call) -> Answer {
-    let read = api.services.read(|services, _| (services.is_connected(), services.apps().count()));
-    let (connected, apps) = read.await.map_err(unavailable)?;
+    let (connected, apps) = match api.identity.turn.is_leading() {
+        false => (false, None),
+        true => {
+            let read =
+                api.services.read(|services, _| (services.is_connected(), Some(services.apps().count())));
+            read.await.map_err(unavailable)?
+        }
+    };
     ok(&json!({
+        "leading": api.identity.turn.is_leading(),
         "connected": connected,
         "frameworkId": api.identity.registration().framework,
         "apps": apps,

@@ -17,14 +17,18 @@ use std::future::Future;
 use std::sync::Arc;
 
 use chapada_listener::{Action, Call, ContentRule, HttpResponse, RouteEntry, Routes};
-use http::Method;
 use http::header::{CACHE_CONTROL, EXPIRES, HeaderName, HeaderValue, PRAGMA, X_FRAME_OPTIONS};
+use http::{Method, StatusCode};
 
 use crate::handle::ServicesHandle;
 use crate::hub::Hub;
 use crate::identity::Identity;
+use crate::standing::Standing;
 
 pub(crate) use answer::Answer;
+
+/// What each process answers for itself, leading or not.
+const ANSWERED_BY_ALL: [&str; 2] = ["/ping", "/status"];
 
 /// What every handler can reach.
 pub(crate) struct Api {
@@ -91,11 +95,23 @@ impl Table {
         self.routes = self.routes.add(entry, move |call: Call| {
             let api = api.clone();
             async move {
-                let response = match answer::check_content_type(&call) {
-                    Ok(()) => handler(api.clone(), call).await.unwrap_or_else(|refusal| refusal),
-                    Err(refusal) => refusal,
+                let standing = match ANSWERED_BY_ALL.contains(&pattern) {
+                    true => Standing::Leading,
+                    false => api.identity.turn.known().await,
                 };
-                with_headers(response, &api.identity)
+                let checked = answer::check_content_type(&call);
+                let response = match (checked, &standing) {
+                    (Err(refusal), _) => refusal,
+                    (Ok(()), Standing::Leading) => {
+                        handler(api.clone(), call).await.unwrap_or_else(|refusal| refusal)
+                    }
+                    (Ok(()), Standing::Following(leader)) => answer::elsewhere(leader, &call),
+                    (Ok(()), Standing::Unknown) => answer::error(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "no services process leads at the moment",
+                    ),
+                };
+                with_headers(response, &api.identity, &standing)
             }
         });
         self
@@ -103,7 +119,7 @@ impl Table {
 }
 
 /// The headers of every answer of Marathon's.
-fn with_headers(mut response: HttpResponse, identity: &Identity) -> HttpResponse {
+fn with_headers(mut response: HttpResponse, identity: &Identity, standing: &Standing) -> HttpResponse {
     let headers = response.headers_mut();
     let fixed = [
         (CACHE_CONTROL, "no-cache, no-store, must-revalidate"),
@@ -115,7 +131,11 @@ fn with_headers(mut response: HttpResponse, identity: &Identity) -> HttpResponse
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    if let Ok(leader) = HeaderValue::from_str(&identity.url()) {
+    let leader = match standing {
+        Standing::Following(leader) => leader.clone(),
+        Standing::Leading | Standing::Unknown => identity.url(),
+    };
+    if let Ok(leader) = HeaderValue::from_str(&leader) {
         headers.insert(HeaderName::from_static("x-marathon-leader"), leader);
     }
     response

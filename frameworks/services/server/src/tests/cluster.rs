@@ -24,6 +24,7 @@ use crate::handle::ServicesHandle;
 use crate::http::{Api, routes};
 use crate::hub::Hub;
 use crate::identity::Identity;
+use crate::standing::{Standing, Turn};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,6 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Cluster {
     pub(crate) address: SocketAddr,
     pub(crate) services: ServicesHandle,
+    pub(crate) turn: Turn,
     _stop: DropGuard,
 }
 
@@ -81,9 +83,11 @@ impl Cluster {
         let listener = Listener::bind(&config, 0).await.expect("loopback");
         let address = listener.local_addr();
         let identity = Identity::new(address.to_string(), ServicesConfig::default());
+        identity.turn.set(Standing::Leading);
+        let turn = identity.turn.clone();
         let routes = routes(Arc::new(Api { services: services.clone(), hub, identity }));
         tokio::spawn(listener.serve(routes, GrpcRoutes::default(), Policy::allow_all(), stop.clone()));
-        Self { address, services, _stop: stop.drop_guard() }
+        Self { address, services, turn, _stop: stop.drop_guard() }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
