@@ -4,6 +4,8 @@ mod agents;
 mod bounds;
 mod charges;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 use chapada_model::{AgentId, OfferId, TaskKey};
 

@@ -11,25 +11,25 @@ use chapada_model::{
 
 /// A task as its agent has it.
 #[derive(Clone)]
-pub struct SimTask {
-    pub description: Arc<TaskDescription>,
-    pub latest: Option<TaskStatus>,
-    pub kills: u32,
+pub(crate) struct SimTask {
+    pub(crate) description: Arc<TaskDescription>,
+    pub(crate) latest: Option<TaskStatus>,
+    pub(crate) kills: u32,
 }
 
-pub struct SimAgent {
-    pub description: AgentDescription,
-    pub link: Option<LinkId>,
-    pub is_welcome: bool,
-    pub tasks: BTreeMap<TaskKey, SimTask>,
-    pub executors: BTreeMap<ExecutorKey, ExecutorDescription>,
-    pub frameworks: BTreeMap<FrameworkId, FrameworkDescription>,
-    pub commands: Vec<AgentCommand>,
+pub(crate) struct SimAgent {
+    pub(crate) description: AgentDescription,
+    pub(crate) link: Option<LinkId>,
+    pub(crate) is_welcome: bool,
+    pub(crate) tasks: BTreeMap<TaskKey, SimTask>,
+    pub(crate) executors: BTreeMap<ExecutorKey, ExecutorDescription>,
+    pub(crate) frameworks: BTreeMap<FrameworkId, FrameworkDescription>,
+    pub(crate) commands: Vec<AgentCommand>,
     uuids: u64,
 }
 
 impl SimAgent {
-    pub fn new(description: AgentDescription) -> Self {
+    pub(crate) fn new(description: AgentDescription) -> Self {
         Self {
             description,
             link: None,
@@ -42,7 +42,7 @@ impl SimAgent {
         }
     }
 
-    pub fn obey(&mut self, command: AgentCommand) {
+    pub(crate) fn obey(&mut self, command: AgentCommand) {
         self.commands.push(command.clone());
         match command {
             AgentCommand::Welcome { agent } => {
@@ -95,7 +95,7 @@ impl SimAgent {
         assert!(self.tasks.insert(key.clone(), task).is_none(), "{key} was launched twice");
     }
 
-    pub fn held(&self) -> Vec<HeldTask> {
+    pub(crate) fn held(&self) -> Vec<HeldTask> {
         let held = |(key, task): (&TaskKey, &SimTask)| HeldTask {
             framework: key.framework.clone(),
             task: task.description.clone(),
@@ -105,7 +105,7 @@ impl SimAgent {
         self.tasks.iter().map(held).collect()
     }
 
-    pub fn held_executors(&self) -> Vec<HeldExecutor> {
+    pub(crate) fn held_executors(&self) -> Vec<HeldExecutor> {
         let known = self.executors.iter().filter(|(key, _)| self.frameworks.contains_key(&key.framework));
         known
             .filter(|(key, _)| self.tasks.keys().any(|task| task.framework == key.framework))
@@ -117,7 +117,7 @@ impl SimAgent {
     }
 
     /// A new status of a task that has not ended.
-    pub fn say(&mut self, key: &TaskKey, state: TaskState, now: Wall) -> Option<TaskStatus> {
+    pub(crate) fn say(&mut self, key: &TaskKey, state: TaskState, now: Wall) -> Option<TaskStatus> {
         let task = self.tasks.get_mut(key)?;
         if task.latest.as_ref().is_some_and(|latest| latest.state.is_terminal()) {
             return task.latest.clone();

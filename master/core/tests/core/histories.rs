@@ -1,11 +1,10 @@
 //! No history of events breaks the books: random histories, with ids of living things four times in five.
 
-mod world;
-
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::world::{World, command_task, executor, framework};
 use chapada_master_core::{
     Accept, Call, Caller, EVENT_KINDS, Event, EventKind, MalformedTask, Operation, Proposal, StreamId,
 };
@@ -15,7 +14,6 @@ use chapada_model::{
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
-use world::{World, command_task, executor, framework};
 
 const ROLES: [&str; 4] = ["*", "ops", "ops/db", "web"];
 const MAX_AGENTS: usize = 5;
@@ -349,7 +347,7 @@ impl Run<'_> {
             38 => ("SHUTDOWN", Call::Shutdown { agent, executor }),
             _ => {
                 let known = self.world.books().frameworks.get(framework).map(|f| (*f.description).clone());
-                let mut description = known.unwrap_or_else(|| world::framework("f", &["*"]));
+                let mut description = known.unwrap_or_else(|| crate::world::framework("f", &["*"]));
                 description.roles = self.roles();
                 if self.draw() % 4 == 0 {
                     description.user = "other".into();

@@ -8,7 +8,7 @@ use chapada_model::{
     FrameworkDescription, Payload, Resources, Role, TaskDescription, TaskId,
 };
 
-pub fn description(hostname: &str, resources: Resources) -> AgentDescription {
+pub(crate) fn description(hostname: &str, resources: Resources) -> AgentDescription {
     AgentDescription {
         id: None,
         hostname: hostname.into(),
@@ -24,7 +24,7 @@ pub fn description(hostname: &str, resources: Resources) -> AgentDescription {
 }
 
 /// A partition-aware framework that may be away for a minute.
-pub fn framework(name: &str, roles: &[&str]) -> FrameworkDescription {
+pub(crate) fn framework(name: &str, roles: &[&str]) -> FrameworkDescription {
     FrameworkDescription {
         id: None,
         user: "root".into(),
@@ -42,7 +42,7 @@ pub fn framework(name: &str, roles: &[&str]) -> FrameworkDescription {
     }
 }
 
-pub fn command_task(id: &str, agent: &AgentId, resources: &str) -> TaskDescription {
+pub(crate) fn command_task(id: &str, agent: &AgentId, resources: &str) -> TaskDescription {
     TaskDescription {
         id: TaskId::new(id).expect("a valid id"),
         name: id.into(),
@@ -58,7 +58,7 @@ pub fn command_task(id: &str, agent: &AgentId, resources: &str) -> TaskDescripti
     }
 }
 
-pub fn executor(id: &str, resources: &str) -> ExecutorDescription {
+pub(crate) fn executor(id: &str, resources: &str) -> ExecutorDescription {
     ExecutorDescription {
         id: ExecutorId::new(id).expect("a valid id"),
         framework: None,

@@ -7,8 +7,8 @@ mod build;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-pub use agent::SimAgent;
-pub use build::{command_task, description, executor, framework};
+pub(crate) use agent::SimAgent;
+pub(crate) use build::{command_task, description, executor, framework};
 use chapada_master_core::{
     AgentCommand, AgentState, Call, CallRefused, Caller, Effect, Event, FrameworkState, Held, LinkId, Master,
     RegistryChange, RegistryState, SchedulerEvent, Settings, Snapshot, StreamId, TaskPhase, Ticket, audit,
@@ -16,29 +16,29 @@ use chapada_master_core::{
 use chapada_model::{AgentId, FrameworkId, Mono, Now, OfferId, Resources, TaskKey, TaskStatus, Wall};
 
 /// Everything around one master.
-pub struct World {
-    pub now: Now,
-    pub master: Master,
+pub(crate) struct World {
+    pub(crate) now: Now,
+    pub(crate) master: Master,
     /// What is durable.
-    pub registry: RegistryState,
+    pub(crate) registry: RegistryState,
     /// What is asked to be durable and is not yet, oldest first.
-    pub tickets: VecDeque<(Ticket, RegistryChange)>,
+    pub(crate) tickets: VecDeque<(Ticket, RegistryChange)>,
     /// Whether records become durable at once.
-    pub records_at_once: bool,
-    pub agents: Vec<SimAgent>,
+    pub(crate) records_at_once: bool,
+    pub(crate) agents: Vec<SimAgent>,
     /// Open streams.
-    pub streams: BTreeMap<StreamId, Option<FrameworkId>>,
+    pub(crate) streams: BTreeMap<StreamId, Option<FrameworkId>>,
     /// What each stream has received, closed ones included.
-    pub received: BTreeMap<StreamId, Vec<SchedulerEvent>>,
-    pub refused_streams: Vec<String>,
-    pub dropped: Vec<String>,
+    pub(crate) received: BTreeMap<StreamId, Vec<SchedulerEvent>>,
+    pub(crate) refused_streams: Vec<String>,
+    pub(crate) dropped: Vec<String>,
     next_link: u64,
     next_stream: u64,
     masters: u64,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let now = Now { mono: Mono(1), wall: Wall(1_700_000_000_000_000_000) };
         let registry = RegistryState { epoch: 1, ..RegistryState::default() };
         Self {
@@ -59,12 +59,12 @@ impl World {
     }
 
     /// The books.
-    pub fn books(&self) -> Snapshot {
+    pub(crate) fn books(&self) -> Snapshot {
         self.master.snapshot()
     }
 
     /// Lets time pass; what is due on the way happens when it is due.
-    pub fn pass(&mut self, time: Duration) {
+    pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now.mono + time;
         let wall = self.now.wall;
         let begin = self.now.mono;
@@ -77,23 +77,23 @@ impl World {
     }
 
     /// Lets what waits for a plan be planned.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.pass(Duration::from_millis(2));
     }
 
-    pub fn apply(&mut self, event: Event) {
+    pub(crate) fn apply(&mut self, event: Event) {
         let before = self.books();
         let effects = self.master.apply(self.now, event.clone());
         self.after(&before, effects, &format!("{event:?}"));
     }
 
     /// Makes a call as the open stream of a framework.
-    pub fn call(&mut self, framework: &FrameworkId, call: Call) -> Result<(), CallRefused> {
+    pub(crate) fn call(&mut self, framework: &FrameworkId, call: Call) -> Result<(), CallRefused> {
         let stream = self.books().frameworks.get(framework).and_then(|f| f.stream().cloned());
         self.call_as(&Caller { framework: framework.clone(), stream, principal: None }, call)
     }
 
-    pub fn call_as(&mut self, caller: &Caller, call: Call) -> Result<(), CallRefused> {
+    pub(crate) fn call_as(&mut self, caller: &Caller, call: Call) -> Result<(), CallRefused> {
         let before = self.books();
         let text = format!("{call:?}");
         let verdict = self.master.apply_call(self.now, caller, call);
@@ -172,19 +172,19 @@ impl World {
     }
 
     /// Makes the oldest change durable and says so.
-    pub fn record_one(&mut self) -> bool {
+    pub(crate) fn record_one(&mut self) -> bool {
         let Some((ticket, change)) = self.tickets.pop_front() else { return false };
         self.registry.apply(change);
         self.apply(Event::Recorded { ticket });
         true
     }
 
-    pub fn record_all(&mut self) {
+    pub(crate) fn record_all(&mut self) {
         while self.record_one() {}
     }
 
     /// An agent of so much appears and connects.
-    pub fn add_agent(&mut self, resources: &str) -> usize {
+    pub(crate) fn add_agent(&mut self, resources: &str) -> usize {
         let resources: Resources = resources.parse().expect("valid resources");
         let index = self.agents.len();
         self.agents.push(SimAgent::new(description(&format!("host{index}"), resources)));
@@ -193,7 +193,7 @@ impl World {
     }
 
     /// The agent connects, a new link in place of an old one.
-    pub fn connect(&mut self, index: usize) {
+    pub(crate) fn connect(&mut self, index: usize) {
         if self.agents[index].description.id.is_none() {
             self.break_link(index);
         }
@@ -210,7 +210,7 @@ impl World {
     }
 
     /// The agent's link breaks.
-    pub fn break_link(&mut self, index: usize) {
+    pub(crate) fn break_link(&mut self, index: usize) {
         let agent = &mut self.agents[index];
         agent.is_welcome = false;
         let Some(link) = agent.link.take() else { return };
@@ -228,12 +228,12 @@ impl World {
         }
     }
 
-    pub fn agent_id(&self, index: usize) -> AgentId {
+    pub(crate) fn agent_id(&self, index: usize) -> AgentId {
         self.agents[index].description.id.clone().expect("the agent was welcomed")
     }
 
     /// A framework subscribes; its stream.
-    pub fn subscribe(&mut self, framework: chapada_model::FrameworkDescription) -> StreamId {
+    pub(crate) fn subscribe(&mut self, framework: chapada_model::FrameworkDescription) -> StreamId {
         self.next_stream += 1;
         let stream = StreamId(format!("stream-{}", self.next_stream).into());
         self.streams.insert(stream.clone(), None);
@@ -242,13 +242,16 @@ impl World {
     }
 
     /// A framework of this description that is subscribed.
-    pub fn framework(&mut self, framework: chapada_model::FrameworkDescription) -> (FrameworkId, StreamId) {
+    pub(crate) fn framework(
+        &mut self,
+        framework: chapada_model::FrameworkDescription,
+    ) -> (FrameworkId, StreamId) {
         let stream = self.subscribe(framework);
         let id = self.streams.get(&stream).cloned().flatten().expect("subscribed");
         (id, stream)
     }
 
-    pub fn close(&mut self, stream: &StreamId) {
+    pub(crate) fn close(&mut self, stream: &StreamId) {
         let Some(known) = self.streams.remove(stream) else { return };
         let waits = |framework: &std::sync::Arc<chapada_master_core::Framework>| match &framework.state {
             FrameworkState::Subscribing { stream: waiting } => waiting == stream,
@@ -261,12 +264,12 @@ impl World {
     }
 
     /// The events a stream has received since the last time.
-    pub fn take(&mut self, stream: &StreamId) -> Vec<SchedulerEvent> {
+    pub(crate) fn take(&mut self, stream: &StreamId) -> Vec<SchedulerEvent> {
         self.received.remove(stream).unwrap_or_default()
     }
 
     /// The statuses among them.
-    pub fn take_updates(&mut self, stream: &StreamId) -> Vec<std::sync::Arc<TaskStatus>> {
+    pub(crate) fn take_updates(&mut self, stream: &StreamId) -> Vec<std::sync::Arc<TaskStatus>> {
         let events = self.take(stream).into_iter();
         events
             .filter_map(|event| if let SchedulerEvent::Update(s) = event { Some(s) } else { None })
@@ -274,12 +277,12 @@ impl World {
     }
 
     /// The outstanding offers of a framework.
-    pub fn offers(&self, framework: &FrameworkId) -> Vec<OfferId> {
+    pub(crate) fn offers(&self, framework: &FrameworkId) -> Vec<OfferId> {
         self.books().offers_of(framework).map(|offer| offer.id.clone()).collect()
     }
 
     /// The agent says something new of a task.
-    pub fn update(&mut self, index: usize, key: &TaskKey, state: chapada_model::TaskState) {
+    pub(crate) fn update(&mut self, index: usize, key: &TaskKey, state: chapada_model::TaskState) {
         let agent = &mut self.agents[index];
         let (Some(link), Some(id)) = (agent.link, agent.description.id.clone()) else { return };
         let Some(status) = agent.say(key, state, self.now.wall) else { return };
@@ -290,7 +293,7 @@ impl World {
     }
 
     /// Another master leads, with what is durable; everyone has lost the old one.
-    pub fn fail_over(&mut self) {
+    pub(crate) fn fail_over(&mut self) {
         self.masters += 1;
         self.tickets.clear();
         self.streams.clear();

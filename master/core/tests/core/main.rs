@@ -1,0 +1,8 @@
+//! Tests of the core from outside, each in a small cluster that audits the books after every event.
+
+mod accept;
+mod agents;
+mod frameworks;
+mod histories;
+mod tasks;
+mod world;

@@ -1,0 +1,143 @@
+//! Updates, acknowledgements, kills, reconciliation.
+
+use std::time::Duration;
+
+use chapada_master_core::{Accept, AgentCommand, Call, Operation, Proposal, StreamId, TaskPhase};
+use chapada_model::{AgentId, Filters, FrameworkId, Milli, Reason, TaskId, TaskKey, TaskState};
+
+use crate::world::{World, command_task, framework};
+
+/// One agent with one running task of one framework.
+pub(crate) fn running() -> (World, FrameworkId, StreamId, TaskKey) {
+    let mut world = World::new();
+    world.add_agent("cpus:2;mem:1024");
+    let (framework, stream) = world.framework(framework("f", &["*"]));
+    world.settle();
+    let key = launch(&mut world, &framework, "t", "cpus:0.5;mem:100");
+    world.update(0, &key, TaskState::Running);
+    (world, framework, stream, key)
+}
+
+/// Launches a task on the agent of the framework's first offer.
+pub(crate) fn launch(world: &mut World, framework: &FrameworkId, id: &str, resources: &str) -> TaskKey {
+    let offer = world.offers(framework)[0].clone();
+    let agent = world.books().offers[&offer].agent.clone();
+    let task = command_task(id, &agent, resources);
+    let key = TaskKey { framework: framework.clone(), task: task.id.clone() };
+    let operations = vec![Operation::Launch { tasks: vec![Proposal::Valid(Box::new(task))] }];
+    let accept = Accept { offers: vec![offer], operations, filters: Filters { refuse: Duration::ZERO } };
+    world.call(framework, Call::Accept(accept)).expect("accepted");
+    key
+}
+
+fn acknowledge(world: &mut World, key: &TaskKey) {
+    let task = world.books().tasks[key].clone();
+    let uuid = *task.unacknowledged.front().expect("an update is open");
+    let call = Call::Acknowledge { agent: task.agent.clone(), task: key.task.clone(), uuid };
+    world.call(&key.framework, call).expect("accepted");
+}
+
+#[test]
+fn resources_are_free_at_the_end_and_the_record_stays_until_acknowledged() {
+    let (mut world, id, stream, key) = running();
+    acknowledge(&mut world, &key);
+    world.update(0, &key, TaskState::Finished);
+    let task = world.books().tasks[&key].clone();
+    assert_eq!(
+        (task.phase, task.state, task.unacknowledged.len()),
+        (TaskPhase::Ended, TaskState::Finished, 1)
+    );
+    assert_eq!(world.books().agents[&world.agent_id(0)].used.cpus(), Milli(0));
+    let states: Vec<TaskState> = world.take_updates(&stream).iter().map(|status| status.state).collect();
+    assert_eq!(states, [TaskState::Running, TaskState::Finished]);
+    acknowledge(&mut world, &key);
+    assert!(!world.books().tasks.contains_key(&key));
+    assert!(world.agents[0].tasks.is_empty());
+    assert_eq!(world.books().completed_tasks[&id].len(), 1);
+}
+
+#[test]
+fn a_kill_reaches_the_agent_also_when_it_was_away() {
+    let (mut world, id, _, key) = running();
+    let kill = || Call::Kill { task: TaskId::new("t").expect("valid"), agent: None, policy: None };
+    world.call(&id, kill()).expect("accepted");
+    assert_eq!(world.agents[0].tasks[&key].kills, 1);
+    world.break_link(0);
+    world.call(&id, kill()).expect("accepted");
+    world.connect(0);
+    assert_eq!(world.agents[0].tasks[&key].kills, 2);
+}
+
+#[test]
+fn reconciliation_answers_what_it_knows() {
+    let (mut world, id, stream, key) = running();
+    world.take(&stream);
+    let task = |name: &str| TaskId::new(name).expect("valid");
+    let tasks = vec![
+        (key.task.clone(), None),
+        (task("gone"), Some(world.agent_id(0))),
+        (task("unknown"), None),
+        (task("elsewhere"), Some(AgentId::new("x").expect("valid"))),
+    ];
+    world.call(&id, Call::Reconcile { tasks }).expect("accepted");
+    let answers = world.take_updates(&stream);
+    let states: Vec<TaskState> = answers.iter().map(|status| status.state).collect();
+    assert_eq!(states, [TaskState::Running, TaskState::Gone, TaskState::Unknown, TaskState::Unknown]);
+    assert!(
+        answers.iter().all(|status| status.uuid.is_none() && status.reason == Some(Reason::Reconciliation))
+    );
+    world.call(&id, Call::Reconcile { tasks: vec![] }).expect("accepted");
+    assert_eq!(world.take_updates(&stream).len(), 1);
+    let kill = Call::Kill { task: task("nope"), agent: None, policy: None };
+    world.call(&id, kill).expect("accepted");
+    assert_eq!(
+        world.take_updates(&stream)[0].state,
+        TaskState::Unknown,
+        "killing the unknown is asking for it"
+    );
+}
+
+#[test]
+fn reconciliation_is_silent_while_an_agent_may_still_return() {
+    let (mut world, id, _, key) = running();
+    let description = (*world.books().frameworks[&id].description).clone();
+    world.fail_over();
+    let stream = world.subscribe(description);
+    world.take(&stream);
+    let ask = |key: &TaskKey| Call::Reconcile { tasks: vec![(key.task.clone(), None)] };
+    world.call(&id, ask(&key)).expect("accepted");
+    assert!(world.take(&stream).is_empty());
+    world.connect(0);
+    world.call(&id, ask(&key)).expect("accepted");
+    assert_eq!(world.take_updates(&stream).last().expect("an answer").state, TaskState::Running);
+}
+
+#[test]
+fn an_update_that_was_made_while_nobody_listened_comes_first_on_return() {
+    let (mut world, id, stream, key) = running();
+    acknowledge(&mut world, &key);
+    let description = (*world.books().frameworks[&id].description).clone();
+    world.close(&stream);
+    world.update(0, &key, TaskState::Failed);
+    let stream = world.subscribe(description);
+    let updates = world.take_updates(&stream);
+    assert_eq!(updates.iter().map(|status| status.state).collect::<Vec<_>>(), [TaskState::Failed]);
+    acknowledge(&mut world, &key);
+    assert!(world.agents[0].tasks.is_empty());
+}
+
+#[test]
+fn a_message_goes_to_the_agent_or_nowhere() {
+    let (mut world, id, _, _) = running();
+    let executor = chapada_model::ExecutorId::new("e").expect("valid");
+    let data = chapada_model::Payload::from(vec![1, 2]);
+    let message =
+        || Call::Message { agent: world.agent_id(0), executor: executor.clone(), data: data.clone() };
+    let (first, second) = (message(), message());
+    world.call(&id, first).expect("accepted");
+    assert!(matches!(world.agents[0].commands.last(), Some(AgentCommand::ExecutorMessage { .. })));
+    world.break_link(0);
+    let dropped = world.dropped.len();
+    world.call(&id, second).expect("accepted, best effort");
+    assert_eq!(world.dropped.len(), dropped + 1);
+}
