@@ -48,12 +48,14 @@ async fn answer(shell: Arc<Shell>, access: FileAccess, call: &Call) -> Result<Ht
     let (agent, of) = locate(&led, call)?;
     let query = call.query();
     let number = |name: &str| match query.get(name).filter(|text| !text.is_empty()) {
-        Some(number) => number.parse::<i64>().map(Some).map_err(|_| {
-            text(StatusCode::BAD_REQUEST, format!("'{name}' must be a whole number, not '{number}'"))
-        }),
+        Some(number) => match number.parse::<i64>() {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(format!("'{name}' must be a whole number, not '{number}'")),
+        },
         None => Ok(None),
     };
-    let offset = number("offset")?.unwrap_or(0);
+    let bad = |message: String| text(StatusCode::BAD_REQUEST, message);
+    let offset = number("offset").map_err(bad)?.unwrap_or(0);
     let read =
         |length, follow| open_relay::Request::Read(ReadFile { of: Some(of.clone()), offset, length, follow });
     match access {
@@ -62,7 +64,7 @@ async fn answer(shell: Arc<Shell>, access: FileAccess, call: &Call) -> Result<Ht
             browse(open(&led, &agent, request).await?).await
         }
         FileAccess::Read => {
-            let length = number("length")?.and_then(|length| u64::try_from(length).ok());
+            let length = number("length").map_err(bad)?.and_then(|length| u64::try_from(length).ok());
             let length = length.unwrap_or(MAX_READ).min(MAX_READ);
             read_once(open(&led, &agent, read(Some(length), false)).await?, offset).await
         }
@@ -218,15 +220,16 @@ fn follow(shell: Arc<Shell>, led: Arc<Led>, mut reader: RelayReader) -> HttpResp
                 () = led.ended.cancelled() => return,
                 () = shell.stop.cancelled() => return,
             };
-            let event = match message {
-                Ok(Some(from_relay::Message::Chunk(chunk))) => piece(&mut rest, &chunk),
+            let (event, is_last) = match message {
+                Ok(Some(from_relay::Message::Chunk(chunk))) => (piece(&mut rest, &chunk), false),
                 Ok(Some(_)) => continue,
-                Ok(None) => Event::default().event("end").data("{}"),
+                Ok(None) => (Event::default().event("end").data("{}"), true),
                 Err(error) => {
-                    Event::default().event("failed").data(value!({"message": error.to_string()}).to_string())
+                    let why = value!({"message": error.to_string()}).to_string();
+                    (Event::default().event("failed").data(why), true)
                 }
             };
-            if sender.send(Ok(event)).await.is_err() {
+            if sender.send(Ok(event)).await.is_err() || is_last {
                 return;
             }
         }
