@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chapada_agent_core::{Agent, Event};
 use chapada_coordination::{Detector, MasterAddress, ZkOptions};
@@ -14,6 +15,7 @@ use chapada_shim::{Cgroups, Launcher, RecoveredContainer};
 use chapada_wire::convert::{ReservationFormat, resources_to_wire};
 use chapada_wire::v1;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -32,6 +34,9 @@ use crate::shell::{CONTAINER_EVENTS, INPUTS, Shell};
 
 /// Files that masters may ask for at once; more are turned away.
 const RELAYS: usize = 64;
+/// How long the lock of an agent that was killed may outlive it.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Runs an agent until `stop`. Its tasks go on without it, and it finds them again when it is started the next time.
 ///
@@ -43,7 +48,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     let _ends_all = stop.clone().drop_guard();
     let master: MasterAddress = config.master.parse().map_err(|error| AgentError::flag("master", error))?;
     let layout = Layout::new(own_directory(&config.work_dir)?);
-    let _lock = lock(&layout)?;
+    let _lock = lock(&layout).await?;
     let listener = Listener::bind(&config.listen(), DEFAULT_PORT).await?;
     let address = listener.local_addr();
     let resources = machine::resources(config.resources.as_deref(), &config.default_role, layout.work_dir())?;
@@ -130,15 +135,22 @@ fn own_directory(path: &Path) -> Result<PathBuf, AgentError> {
     fs::canonicalize(path).map_err(AgentError::directory("find", path))
 }
 
-/// Two agents in one directory would undo each other's work.
-fn lock(layout: &Layout) -> Result<File, AgentError> {
+/// Two agents in one directory would undo each other's work. An agent that was killed while it started a shim holds the
+/// lock until that shim has left its inherited descriptors behind, so this waits a moment.
+async fn lock(layout: &Layout) -> Result<File, AgentError> {
     let path = layout.lock();
     let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
     let file = opened.map_err(AgentError::directory("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(AgentError::WorkDirInUse(layout.work_dir().to_owned())),
-        Err(fs::TryLockError::Error(error)) => Err(AgentError::directory("lock", path)(error)),
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => sleep(LOCK_PAUSE).await,
+            Err(fs::TryLockError::WouldBlock) => {
+                return Err(AgentError::WorkDirInUse(layout.work_dir().to_owned()));
+            }
+            Err(fs::TryLockError::Error(error)) => return Err(AgentError::directory("lock", path)(error)),
+        }
     }
 }
 
