@@ -206,8 +206,8 @@ fn what_grows_without_a_limit_is_seen() {
         }
         let key = only_task(master);
         let status = chapada_model::TaskStatus::new(key.task.clone(), TaskState::Running);
-        let statuses = vec![Arc::new(status); crate::MAX_STATUSES + 1];
-        master.task_mut(&key).unwrap().statuses = statuses.into();
+        let statuses = std::iter::repeat_n(Arc::new(status), crate::MAX_STATUSES + 1);
+        master.task_mut(&key).unwrap().statuses = statuses.collect();
         for at in 0..10 {
             master.timers.set(Mono(at), crate::timers::Timer::Framework(framework.id.clone()));
         }

@@ -37,6 +37,9 @@ struct Tally {
     calls: BTreeMap<&'static str, (u32, u32)>,
     operations: BTreeMap<&'static str, u32>,
     failovers: u32,
+    launched: u64,
+    lost_agents: u64,
+    overcommits: u32,
 }
 
 struct Run<'a> {
@@ -52,6 +55,10 @@ impl Run<'_> {
             self.draws[self.at % self.draws.len()].rotate_left((self.at / self.draws.len()) as u32 * 7);
         self.at += 1;
         draw as usize
+    }
+
+    fn once_in(&mut self, times: usize) -> bool {
+        self.draw().is_multiple_of(times)
     }
 
     /// One of the living things four times in five, else something made up.
@@ -111,7 +118,7 @@ impl Run<'_> {
             36..38 => self.executor_events(),
             38..39 => self.operator(),
             39..52 => self.time_passes(),
-            52..53 if self.draw() % 4 == 0 => {
+            52..53 if self.once_in(4) => {
                 self.tally.borrow_mut().failovers += 1;
                 self.world.fail_over();
             }
@@ -129,13 +136,13 @@ impl Run<'_> {
             _ if known.len() >= MAX_FRAMEWORKS => known[0].clone(),
             _ => framework("f", &[]),
         };
-        if description.id.is_none() || self.draw() % 8 == 0 {
+        if description.id.is_none() || self.once_in(8) {
             description.roles = self.roles();
             if description.roles.is_empty() {
                 description.roles.push(Role::star());
             }
             description.failover_timeout = Duration::from_secs([0, 30, 600][self.draw() % 3]);
-            if self.draw() % 3 == 0 {
+            if self.once_in(3) {
                 description.capabilities.clear();
             }
         }
@@ -164,7 +171,7 @@ impl Run<'_> {
     fn agent_appears_or_returns(&mut self) {
         *self.tally.borrow_mut().events.entry(EventKind::AgentConnected).or_default() += 1;
         let count = self.world.agents.len();
-        if count < MAX_AGENTS && (count == 0 || self.draw() % 3 == 0) {
+        if count < MAX_AGENTS && (count == 0 || self.once_in(3)) {
             let resources = [
                 "cpus:4;mem:1024;ports:[31000-31009]",
                 "cpus:2;mem:512;disk:100;cpus(ops):1",
@@ -176,7 +183,7 @@ impl Run<'_> {
         }
         let away: Vec<usize> = (0..count).filter(|index| self.world.agents[*index].link.is_none()).collect();
         let index = self.pick(&away, 0);
-        if self.draw() % 6 == 0 {
+        if self.once_in(6) {
             // It comes back with less, or more, than it had.
             let resources = ["cpus:1;mem:128", "cpus:8;mem:4096;ports:[31000-31005]"][self.draw() % 2];
             self.world.agents[index].description.resources = resources.parse().expect("valid");
@@ -207,7 +214,7 @@ impl Run<'_> {
             .flat_map(|index| self.world.agents[index].tasks.keys().map(move |key| (index, key.clone())))
             .collect();
         let state = TaskState::ALL[self.draw() % TaskState::ALL.len()];
-        if self.draw() % 5 == 0 || held.is_empty() {
+        if self.once_in(5) || held.is_empty() {
             let (framework, agent) = (self.framework_id(), self.agent_id());
             let (task, _) = self.task(&framework);
             let link = self.world.books().agents.get(&agent).and_then(|agent| agent.link());
@@ -252,7 +259,7 @@ impl Run<'_> {
             ExecutorKey { framework: self.framework_id(), executor: ExecutorId::new("e").expect("valid") };
         let other = self.agent_id();
         let (agent, executor) = self.pick(&running, (other, made_up));
-        if self.draw() % 2 == 0 {
+        if self.once_in(2) {
             return self.apply(Event::ExecutorMessage { agent, executor, data: Payload::from(vec![1]) });
         }
         for sim in &mut self.world.agents {
@@ -282,7 +289,7 @@ impl Run<'_> {
     }
 
     fn call(&mut self) {
-        if self.draw() % 4 != 0 {
+        if !self.once_in(4) {
             self.world.record_all();
         }
         if self.world.books().frameworks.values().all(|framework| framework.stream().is_none()) {
@@ -298,7 +305,7 @@ impl Run<'_> {
             _ => stream,
         };
         let caller = Caller { framework, stream, principal: None };
-        if self.draw() % 16 == 0 {
+        if self.once_in(16) {
             return self.apply(Event::Call { caller, call });
         }
         let is_accepted = self.world.call_as(&caller, call).is_ok();
@@ -323,7 +330,7 @@ impl Run<'_> {
             24..27 => ("REVIVE", Call::Revive { roles: self.roles() }),
             27 => ("SUPPRESS", Call::Suppress { roles: self.roles() }),
             28..30 => {
-                let agent = (self.draw() % 2 == 0).then_some(agent);
+                let agent = (self.once_in(2)).then_some(agent);
                 ("KILL", Call::Kill { task, agent, policy: None })
             }
             30..35 => {
@@ -349,7 +356,7 @@ impl Run<'_> {
                 let known = self.world.books().frameworks.get(framework).map(|f| (*f.description).clone());
                 let mut description = known.unwrap_or_else(|| crate::world::framework("f", &["*"]));
                 description.roles = self.roles();
-                if self.draw() % 4 == 0 {
+                if self.once_in(4) {
                     description.user = "other".into();
                 }
                 ("UPDATE_FRAMEWORK", Call::UpdateFramework { description, suppressed: Vec::new() })
@@ -365,7 +372,7 @@ impl Run<'_> {
     fn accept(&mut self, framework: &FrameworkId) -> Accept {
         let offer = self.offer(framework);
         let mut offers = vec![offer.clone()];
-        if self.draw() % 8 == 0 {
+        if self.once_in(8) {
             offers.push(self.offer(framework));
         }
         let known = self.world.books().offers.get(&offer).map(|offer| offer.agent.clone());
@@ -389,7 +396,7 @@ impl Run<'_> {
 
     fn proposal(&mut self, agent: &AgentId) -> Proposal {
         let id = format!("t{}", self.draw() % 40);
-        if self.draw() % 16 == 0 {
+        if self.once_in(16) {
             let message = "'a/b' contains invalid characters".into();
             return Proposal::Malformed(MalformedTask {
                 task_id: "a/b".into(),
@@ -407,11 +414,11 @@ impl Run<'_> {
             "",
         ];
         let mut task = command_task(&id, agent, resources[self.draw() % resources.len()]);
-        if self.draw() % 6 == 0 {
-            task.has_command = self.draw() % 4 == 0;
+        if self.once_in(6) {
+            task.has_command = self.once_in(4);
             task.executor = Some(executor(&format!("e{}", self.draw() % 2), "cpus:0.1"));
         }
-        if self.draw() % 20 == 0 {
+        if self.once_in(20) {
             task.agent = self.agent_id();
         }
         Proposal::Valid(Box::new(task))
@@ -431,7 +438,13 @@ fn no_history_breaks_the_books() {
             run.draws = step.draws;
             run.at = 0;
             run.step(step.kind);
+            let books = run.world.books();
+            let overcommits = books.agents.values().filter(|agent| !agent.overcommit.is_empty()).count();
+            tally.borrow_mut().overcommits += overcommits as u32;
         }
+        let counters = run.world.books().counters;
+        tally.borrow_mut().launched += counters.launched;
+        tally.borrow_mut().lost_agents += counters.agents_unreachable;
         Ok(())
     });
     if let Err(TestError::Fail(reason, history)) = outcome {
@@ -471,5 +484,6 @@ fn check_tally(tally: &Tally) {
     let (accepted, refused) =
         tally.calls.values().fold((0, 0), |(accepted, refused), (a, r)| (accepted + a, refused + r));
     assert!(accepted >= refused, "{accepted} calls accepted, {refused} refused: {:?}", tally.calls);
-    assert!(refused > 0 && tally.failovers > 0);
+    assert!(refused > 0 && tally.failovers > 0 && tally.overcommits > 0 && tally.lost_agents > 0);
+    assert!(tally.launched > 200, "only {} tasks were launched", tally.launched);
 }
