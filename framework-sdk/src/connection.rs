@@ -223,7 +223,7 @@ impl Connection {
                             Err(error) => return Ended::Fatal(error),
                         }
                     }
-                    Ok(None) | Err(_) if torn_down_at.is_some() => return Ended::Over,
+                    Ok(None) | Err(_) if shared.is_tearing_down() => return Ended::Over,
                     Ok(None) => "the master ended the subscription".to_owned(),
                     Err(status) => return refused(&status, true),
                 },
@@ -251,7 +251,8 @@ impl Connection {
     /// False when nobody listens any more.
     async fn handle(&mut self, event: api::Event) -> Result<bool, RunError> {
         if event.r#type() == api::event::Type::Error {
-            return Err(error_event(event));
+            // The master's last word on a framework that was torn down is that it was removed.
+            return if self.shared.is_tearing_down() { Ok(false) } else { Err(error_event(event)) };
         }
         let converted = match convert::event(event) {
             Ok(converted) => converted,

@@ -1,5 +1,6 @@
 //! The handle by which a scheduler speaks to the master.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) stop: CancellationToken,
     /// Wait for the master to end the subscription, then end.
     pub(crate) finish: CancellationToken,
+    tearing_down: AtomicBool,
     aborted: Mutex<Option<String>>,
 }
 
@@ -248,9 +250,14 @@ impl Driver {
     /// # Errors
     /// When not subscribed; nothing happens then.
     pub async fn teardown(&self) -> Result<(), CallError> {
-        self.call(Type::Teardown, |_| {}).await?;
-        self.shared.finish.cancel();
-        Ok(())
+        // Before the call: the master's answer, that the framework was removed, may come before the call returns.
+        self.shared.tearing_down.store(true, Ordering::SeqCst);
+        let sent = self.call(Type::Teardown, |_| {}).await;
+        match sent {
+            Ok(()) => self.shared.finish.cancel(),
+            Err(_) => self.shared.tearing_down.store(false, Ordering::SeqCst),
+        }
+        sent
     }
 
     /// The framework's id, once there is one.
@@ -306,6 +313,7 @@ impl Shared {
             began: Instant::now(),
             stop: CancellationToken::new(),
             finish: CancellationToken::new(),
+            tearing_down: AtomicBool::new(false),
             aborted: Mutex::new(None),
         }
     }
@@ -325,6 +333,10 @@ impl Shared {
 
     pub(crate) fn aborted(&self) -> Option<String> {
         self.aborted.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn is_tearing_down(&self) -> bool {
+        self.tearing_down.load(Ordering::SeqCst)
     }
 
     pub(crate) fn framework(&self) -> Option<FrameworkId> {

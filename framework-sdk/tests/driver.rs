@@ -133,7 +133,7 @@ async fn teardown_waits_for_the_master_and_stop_and_abort_do_not_tear_down() {
     soon("subscribed", events.next()).await;
     driver.teardown().await.unwrap();
     subscription.expect(Type::Teardown).await;
-    drop(subscription);
+    subscription.error("Framework has been removed").await;
     assert!(soon("the end", events.next()).await.is_none());
 
     let (driver, mut events) = connect(config(&master), None);

@@ -103,7 +103,7 @@ impl Plan {
                 Next::Nothing
             }
             Err(error) => {
-                self.failed(name, TaskState::Lost, &format!("its output could not be read: {error}"))
+                self.failed(name, TaskState::Failed, &format!("its output could not be read: {error}"))
             }
         }
     }
