@@ -1,5 +1,6 @@
 //! Puts the parts together and stops them in order.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use chapada_listener::{GrpcRoutes, Listener, Policy};
@@ -37,10 +38,7 @@ pub async fn run(config: ServicesConfig, stop: CancellationToken) -> Result<(), 
     let prepared = Prepared::new(&config)?;
     let listener = Listener::bind(&config.listen(), DEFAULT_PORT).await?;
     let at = listener.local_addr();
-    let host = config.hostname.clone().unwrap_or_else(|| match at.ip() {
-        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
-        ip => ip.to_string(),
-    });
+    let host = config.hostname.clone().unwrap_or_else(|| reached_as(at.ip()));
     let identity = Identity::new(format!("{host}:{}", at.port()), config);
     let hub = Hub::default();
     let (services, inputs) = ServicesHandle::new();
@@ -64,6 +62,16 @@ pub async fn run(config: ServicesConfig, stop: CancellationToken) -> Result<(), 
     tasks.close();
     tasks.wait().await;
     outcome
+}
+
+/// The name by which others reach a process that listens on `ip`, when none was configured.
+fn reached_as(ip: IpAddr) -> String {
+    let own = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+    match ip {
+        ip if ip.is_unspecified() && !own().is_empty() => own(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+        IpAddr::V4(ip) => ip.to_string(),
+    }
 }
 
 /// What the configuration means.
@@ -107,7 +115,7 @@ impl Prepared {
         stop: CancellationToken,
     ) -> Result<(), Error> {
         let coordination = self.store.coordination(self.zookeeper.clone())?;
-        let own = info.id.clone();
+        let own = info.clone();
         let mut campaign = coordination.campaign(info);
         let elected = tokio::select! {
             term = campaign.wait_until_leading() => Some(term),
@@ -162,11 +170,13 @@ impl Prepared {
 }
 
 /// Keeps in mind who else leads, for as long as it is polled.
-async fn follow(mut detector: Detector, own: String, identity: &Identity) {
+async fn follow(mut detector: Detector, own: LeaderInfo, identity: &Identity) {
+    // An entry with our address and another id is that of our former life, which ZooKeeper has not missed yet.
+    let is_own = |leader: &LeaderInfo| (leader.port, &leader.hostname) == (own.port, &own.hostname);
     let mut leader = detector.leader();
     loop {
         identity.turn.set(match leader {
-            Some(leader) if leader.id != own => {
+            Some(leader) if !is_own(&leader) => {
                 Standing::Following(format!("http://{}:{}", leader.hostname, leader.port))
             }
             Some(_) | None => Standing::Unknown,
