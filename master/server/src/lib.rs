@@ -28,4 +28,5 @@ mod weights;
 
 pub use config::{DEFAULT_PORT, MasterConfig};
 pub use error::Error;
+pub use routes::doors;
 pub use run::{Master, run};

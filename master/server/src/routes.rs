@@ -86,3 +86,9 @@ pub(crate) fn grpc(shell: &Arc<Shell>) -> GrpcRoutes {
             &[("Connect", Action::ActAsAgent), ("Relay", Action::ActAsAgent)],
         )
 }
+
+/// Every HTTP route and every gRPC method of a master with what it does, for those who check them all.
+pub fn doors() -> (Vec<RouteEntry>, Vec<(String, Action)>) {
+    let shell = Arc::new(Shell::closed());
+    (http(&shell).table(), grpc(&shell).table())
+}

@@ -72,6 +72,19 @@ pub(crate) enum Elsewhere {
 }
 
 impl Shell {
+    /// One that never leads, for looking at the table of routes.
+    pub(crate) fn closed() -> Self {
+        let clock = Clock::new();
+        Self {
+            config: MasterConfig::default(),
+            clock,
+            started: clock.wall(),
+            standing: watch::channel(Standing::Following).1,
+            leader: watch::channel(None).1,
+            stop: CancellationToken::new(),
+        }
+    }
+
     /// The leadership, for anything that changes the books.
     pub(crate) fn leading(&self) -> Result<Arc<Led>, Elsewhere> {
         match &*self.standing.borrow() {

@@ -1,9 +1,9 @@
 //! The master's end of the agent link: agents dial in, state what they hold, and are commanded over one stream.
 //!
-//! - [`service`]: the gRPC service and the handshake;
-//! - [`session`]: one link from its welcome to its end;
-//! - [`inbound`], [`outbound`]: messages into events, commands into messages;
-//! - [`relay`]: file reads, each on a connection of its own.
+//! - `service`: the gRPC service and the handshake;
+//! - `session`: one link from its welcome to its end;
+//! - `inbound`, `outbound`: messages into events, commands into messages;
+//! - `relay`: file reads, each on a connection of its own.
 
 mod inbound;
 mod outbound;

@@ -1,8 +1,8 @@
 //! The operator API: `POST /api/v1`, in JSON and protobuf.
 //!
-//! - [`calls`]: the order of checks and who answers which call;
-//! - [`view`]: the books as messages;
-//! - [`subscribe`]: the stream of what changes.
+//! - `calls`: the order of checks and who answers which call;
+//! - `view`: the books as messages;
+//! - `subscribe`: the stream of what changes.
 
 mod calls;
 mod subscribe;

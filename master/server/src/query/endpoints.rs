@@ -37,7 +37,7 @@ pub(crate) fn routes(mut routes: Routes, shell: &Arc<Shell>) -> Routes {
     };
     routes = routes
         .get("/query/v1/overview", Action::ViewCluster, read(|shell, led, _| ok(&overview(shell, &led))))
-        .get("/query/v1/watch", Action::ViewEvents, read(|shell, led, call| watched(shell, led, call)))
+        .get("/query/v1/watch", Action::ViewEvents, read(watched))
         .get("/query/v1/{list}", Action::ViewCluster, read(|_, led, call| listed(&led, call)))
         .get(
             "/query/v1/agents/{id}",

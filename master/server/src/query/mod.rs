@@ -1,11 +1,11 @@
 //! `/query/v1`: what the web UI and the command line ask. Paged and filtered reads, streams of changes to what is on a
 //! screen, and the files of tasks. Read-only; never the whole state.
 //!
-//! - [`ask`]: what a request asks for;
-//! - [`page`]: a page of it, from the books;
-//! - [`items`]: single things as JSON;
-//! - [`watch`]: a page that keeps itself up to date;
-//! - [`files`]: sandboxes, relayed from the agents.
+//! - `ask`: what a request asks for;
+//! - `page`: a page of it, from the books;
+//! - `items`: single things as JSON;
+//! - `watch`: a page that keeps itself up to date;
+//! - `files`: sandboxes, relayed from the agents.
 
 mod ask;
 mod endpoints;

@@ -1,10 +1,10 @@
 //! The scheduler API: the same calls and events over HTTP and gRPC.
 //!
-//! - [`http`]: `POST /api/v1/scheduler` with its order of checks;
-//! - [`grpc`]: `chapada.v1.scheduler.SchedulerService`;
-//! - [`parse`]: a call off the wire into what the books take;
-//! - [`event`]: what the books say into events on the wire;
-//! - [`subscription`]: a stream of events, with heartbeats, from SUBSCRIBE to its end.
+//! - `http`: `POST /api/v1/scheduler` with its order of checks;
+//! - `grpc`: `chapada.v1.scheduler.SchedulerService`;
+//! - `parse`: a call off the wire into what the books take;
+//! - `event`: what the books say into events on the wire;
+//! - `subscription`: a stream of events, with heartbeats, from SUBSCRIBE to its end.
 
 mod event;
 mod grpc;

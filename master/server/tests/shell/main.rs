@@ -1,0 +1,8 @@
+//! The master's shell over real sockets: a raw HTTP client on one side, a scripted agent on the real agent link on the
+//! other.
+
+mod doors;
+mod life;
+mod link;
+mod query;
+mod support;
