@@ -75,6 +75,8 @@ export interface QueueEntry {
     rejectSummaryLastOffers?: { reason: string; declined: number; processed: number }[];
   };
   app?: { id: string };
+  /** When the back-off ends by the reader's clock, in milliseconds since 1970. */
+  readyAt?: number;
 }
 
 /** Kinds of event after which an app, a deployment or the queue may read differently. */
@@ -114,7 +116,10 @@ export class ServicesApi {
 
   deployments = () => this.get<Deployment[]>('/v2/deployments');
 
-  queue = async () => (await this.get<{ queue: QueueEntry[] }>('/v2/queue')).queue;
+  queue = async () => {
+    const { queue } = await this.get<{ queue: QueueEntry[] }>('/v2/queue');
+    return queue.map((entry) => ({ ...entry, readyAt: Date.now() + (entry.delay?.timeLeftSeconds ?? 0) * 1000 }));
+  };
 
   /** Sets how many instances an app should have. With `force`, a deployment under way for it is replaced. */
   scale = (id: string, instances: number, force: boolean) =>

@@ -3,21 +3,22 @@ import type { App, QueueEntry } from '../api/services';
 import { appOfTask, appState, health, steps, whyNot } from './apps';
 
 const app = (fields: Partial<App>): App => ({ id: '/a', instances: 2, cpus: 1, mem: 64, ...fields });
+const NOW = 1_000_000;
 const queued = (fields: Partial<QueueEntry>): QueueEntry => ({ count: 1, delay: { timeLeftSeconds: 0, overdue: true }, ...fields });
 
 describe('the state of an app', () => {
   it('is what a person would say', () => {
-    expect(appState(app({ tasksRunning: 2 }), undefined)).toBe('running');
-    expect(appState(app({ instances: 0 }), undefined)).toBe('suspended');
-    expect(appState(app({ tasksRunning: 1 }), undefined)).toBe('degraded');
-    expect(appState(app({ tasksRunning: 1, deployments: [{ id: 'd' }] }), undefined)).toBe('deploying');
+    expect(appState(app({ tasksRunning: 2 }), undefined, NOW)).toBe('running');
+    expect(appState(app({ instances: 0 }), undefined, NOW)).toBe('suspended');
+    expect(appState(app({ tasksRunning: 1 }), undefined, NOW)).toBe('degraded');
+    expect(appState(app({ tasksRunning: 1, deployments: [{ id: 'd' }] }), undefined, NOW)).toBe('deploying');
   });
 
   it('names back-off and missing offers even while deploying', () => {
     const deploying = app({ deployments: [{ id: 'd' }] });
-    expect(appState(deploying, queued({ delay: { timeLeftSeconds: 9, overdue: false } }))).toBe('delayed');
-    expect(appState(deploying, queued({}))).toBe('waiting');
-    expect(appState({ ...deploying, tasksStaged: 1 }, queued({}))).toBe('deploying');
+    expect(appState(deploying, queued({ delay: { timeLeftSeconds: 9, overdue: false }, readyAt: NOW + 9_000 }), NOW)).toBe('delayed');
+    expect(appState(deploying, queued({}), NOW)).toBe('waiting');
+    expect(appState({ ...deploying, tasksStaged: 1 }, queued({}), NOW)).toBe('deploying');
   });
 });
 
@@ -31,13 +32,19 @@ describe('why an app is not running', () => {
         { reason: 'InsufficientMemory', declined: 2, processed: 2 },
       ],
     };
-    expect(whyNot(app({}), queued({ processedOffersSummary: summary }))).toBe('7 of 9 recent offers did not fit: too few CPUs.');
+    expect(whyNot(app({}), queued({ processedOffersSummary: summary }), NOW)).toBe('7 of 9 recent offers did not fit: too few CPUs.');
+  });
+
+  it('counts the back-off down and ends it', () => {
+    const entry = queued({ delay: { timeLeftSeconds: 12, overdue: false }, readyAt: NOW + 12_000 });
+    expect(whyNot(app({}), entry, NOW + 5_000)).toContain('7 s');
+    expect(appState(app({}), entry, NOW + 12_000)).toBe('waiting');
   });
 
   it('is back-off before anything else, and nothing when all is well', () => {
-    expect(whyNot(app({}), queued({ delay: { timeLeftSeconds: 11.2, overdue: false } }))).toContain('12 s');
-    expect(whyNot(app({ tasksRunning: 2 }), undefined)).toBeNull();
-    expect(whyNot(app({}), queued({}))).toContain('No offer');
+    expect(whyNot(app({}), queued({ delay: { timeLeftSeconds: 12, overdue: false }, readyAt: NOW + 11_200 }), NOW)).toContain('12 s');
+    expect(whyNot(app({ tasksRunning: 2 }), undefined, NOW)).toBeNull();
+    expect(whyNot(app({}), queued({}), NOW)).toContain('next offer');
   });
 });
 

@@ -4,10 +4,14 @@ import type { App, Deployment, QueueEntry } from '../api/services';
 
 export type AppState = 'deploying' | 'suspended' | 'delayed' | 'waiting' | 'running' | 'degraded';
 
-/** An app whose queue entry is overdue waits for an offer; one with time left waits out its back-off. */
-export function appState(app: App, queued: QueueEntry | undefined): AppState {
+/** How long the back-off of an app still lasts, in whole seconds; 0 when it is over. */
+export const delayLeft = (queued: QueueEntry | undefined, now: number) =>
+  queued && queued.count > 0 && queued.delay && !queued.delay.overdue ? Math.max(0, Math.ceil(((queued.readyAt ?? 0) - now) / 1000)) : 0;
+
+/** An app in the queue waits for an offer, or, while it has time left, waits out its back-off. */
+export function appState(app: App, queued: QueueEntry | undefined, now: number): AppState {
   const running = app.tasksRunning ?? 0;
-  if (queued && queued.count > 0 && queued.delay && !queued.delay.overdue && queued.delay.timeLeftSeconds > 0) return 'delayed';
+  if (delayLeft(queued, now) > 0) return 'delayed';
   if (queued && queued.count > 0 && running < app.instances && (app.tasksStaged ?? 0) === 0) return 'waiting';
   if ((app.deployments ?? []).length > 0) return 'deploying';
   if (app.instances === 0 && running === 0) return 'suspended';
@@ -48,16 +52,14 @@ export function health(app: App): Health {
 }
 
 /** One sentence for an app that is not where it should be; null when it is. */
-export function whyNot(app: App, queued: QueueEntry | undefined): string | null {
-  const state = appState(app, queued);
-  if (state === 'delayed') {
-    return `Waits ${Math.ceil(queued?.delay?.timeLeftSeconds ?? 0)} s before the next start, because instances kept failing.`;
-  }
+export function whyNot(app: App, queued: QueueEntry | undefined, now: number): string | null {
+  const state = appState(app, queued, now);
+  if (state === 'delayed') return `Waits ${delayLeft(queued, now)} s before the next start, because instances kept failing.`;
   const rows = queued?.processedOffersSummary?.rejectSummaryLastOffers ?? [];
   const worst = rows.filter((row) => row.declined > 0).sort((a, b) => b.declined - a.declined)[0];
   if (state === 'waiting' || state === 'degraded') {
     if (worst) return `${worst.declined} of ${rows[0]?.processed ?? worst.processed} recent offers did not fit: ${REASONS[worst.reason] ?? worst.reason}.`;
-    if (state === 'waiting') return 'No offer has come for it yet.';
+    if (state === 'waiting') return 'Waits for the next offer.';
   }
   return null;
 }
@@ -84,3 +86,6 @@ export function appOfTask(id: string): string | null {
   const made = /^([a-z0-9.\-_]+)\.instance-[0-9a-f-]{36}\._app\.\d+$/.exec(id);
   return made ? `/${(made[1] as string).replaceAll('_', '/')}` : null;
 }
+
+/** The app's id as its task ids begin. */
+export const idInTasks = (app: string) => app.replace(/^\//, '').replaceAll('/', '_');

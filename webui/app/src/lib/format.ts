@@ -69,6 +69,9 @@ export function absolute(moment: number | null | undefined): string {
 /** TASK_RUNNING as "running", TASK_GONE_BY_OPERATOR as "gone by operator". */
 export const stateName = (state: string) => state.replace(/^TASK_/, '').replaceAll('_', ' ').toLowerCase();
 
+/** A framework that is connected and asks for no offers is inactive to the API; a person would take that for broken. */
+export const frameworkState = (state: string) => (state === 'inactive' ? 'suppressed' : stateName(state));
+
 /** REASON_CONTAINER_LIMITATION_MEMORY as "container limitation memory". */
 export const reasonName = (reason: string) => reason.replace(/^REASON_/, '').replaceAll('_', ' ').toLowerCase();
 
@@ -86,7 +89,7 @@ export const plural = (value: number, one: string, many = `${one}s`) => `${count
 export type Tone = 'good' | 'busy' | 'warn' | 'bad' | 'idle';
 
 const TONES: Record<string, Tone> = {
-  running: 'good', active: 'good', healthy: 'good', finished: 'idle', completed: 'idle', inactive: 'idle', suspended: 'idle',
+  running: 'good', active: 'good', healthy: 'good', finished: 'idle', completed: 'idle', inactive: 'idle', suspended: 'idle', suppressed: 'good',
   staging: 'busy', starting: 'busy', deploying: 'busy', killing: 'warn', disconnected: 'warn', delayed: 'warn', waiting: 'warn',
   unreachable: 'bad', killed: 'idle', draining: 'warn', drained: 'idle', unknown: 'warn', failed: 'bad', lost: 'bad', error: 'bad',
   dropped: 'bad', gone: 'bad', 'gone by operator': 'bad', unhealthy: 'bad',
