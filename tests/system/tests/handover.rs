@@ -119,8 +119,10 @@ fn agent_containers(cluster: &Cluster) -> Result<BTreeSet<String>, String> {
 /// Launches and kills that agents were sent, over all masters of the test, from their logs.
 fn launches_and_kills(cluster: &Cluster) -> usize {
     let logs = cluster.agents.iter().map(|agent| agent.log());
-    logs.map(|log| log.lines().filter(|line| line.contains(": launch ") || line.contains(": signal ")).count())
-        .sum()
+    logs.map(|log| {
+        log.lines().filter(|line| line.contains(": launch ") || line.contains(": signal ")).count()
+    })
+    .sum()
 }
 
 fn standby_redirects(cluster: &Cluster, standby: usize) {

@@ -1,5 +1,6 @@
 //! An agent that is killed and started again misses nothing.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chapada_harness::{Cluster, container_cgroups, eventually};
@@ -10,18 +11,17 @@ const WITHIN: Duration = Duration::from_secs(60);
 #[test]
 fn an_exit_code_while_the_agent_is_dead_is_not_missed() {
     let mut cluster = Cluster::builder().services().start();
-    let gate = cluster.folder().join("gate");
-    let cmd = format!("until [ -e {} ]; do sleep 0.02; done; exit 42", gate.display());
+    let cmd = "until [ -e $MESOS_SANDBOX/gate ]; do sleep 0.02; done; exit 42";
     let app =
         json!({ "id": "/ends", "cmd": cmd, "cpus": 0.1, "mem": 32, "instances": 1, "backoffSeconds": 600 });
     cluster.services_http().send("POST", "/v2/apps", &app).expect("the app is accepted");
     eventually("it runs", WITHIN, || task_in(&cluster, "TASK_RUNNING"));
+    let sandbox = eventually("its shell loops", WITHIN, || sandbox_of(&cluster, "/gate ]"));
     cluster.agents[0].kill();
-    std::fs::write(&gate, "").expect("the gate opens");
-    let command = gate.to_string_lossy().into_owned();
+    std::fs::write(sandbox.join("gate"), "").expect("the gate opens");
     eventually("the task has ended", WITHIN, || {
         let left: Vec<_> =
-            cluster.processes().into_iter().filter(|(_, line)| line.contains(&command)).collect();
+            cluster.processes().into_iter().filter(|(_, line)| line.contains("/gate ]")).collect();
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
     });
     cluster.agents[0].restart();
@@ -50,6 +50,17 @@ fn a_killed_instance_comes_back() {
         let now = task_in(&cluster, "TASK_RUNNING")?;
         if now["id"] == first["id"] { Err(now.to_string()) } else { Ok(()) }
     });
+}
+
+/// The sandbox of the task whose command line has this in it, by its own environment.
+fn sandbox_of(cluster: &Cluster, command: &str) -> Result<PathBuf, String> {
+    let processes = cluster.processes();
+    let found = processes.iter().find(|(_, line)| line.contains(command)).ok_or(format!("{processes:?}"))?;
+    let environment =
+        std::fs::read(format!("/proc/{}/environ", found.0)).map_err(|error| error.to_string())?;
+    let environment = String::from_utf8_lossy(&environment).into_owned();
+    let sandbox = environment.split('\0').find_map(|variable| variable.strip_prefix("MESOS_SANDBOX="));
+    sandbox.map(PathBuf::from).ok_or(environment.clone())
 }
 
 fn task_in(cluster: &Cluster, state: &str) -> Result<Value, String> {
