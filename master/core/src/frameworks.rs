@@ -50,12 +50,13 @@ impl Master {
         }
     }
 
-    /// An operator removes a framework.
+    /// An operator removes a framework, which is told.
     pub(crate) fn teardown(&mut self, id: &FrameworkId) {
-        match self.books.frameworks.contains_key(id) {
-            true => self.remove_framework(id),
-            false => self.drop_with(|| format!("a teardown of framework {id}, which is unknown")),
+        if !self.books.frameworks.contains_key(id) {
+            return self.drop_with(|| format!("a teardown of framework {id}, which is unknown"));
         }
+        self.tell_framework(id, SchedulerEvent::Error { message: "Framework has been removed".into() });
+        self.remove_framework(id);
     }
 
     /// Removes a framework. Its tasks are told to end, and hold their resources until their agents say that they have.
@@ -65,10 +66,15 @@ impl Master {
         if let FrameworkState::Disconnected { until } = framework.state {
             self.timers.clear(until, Timer::Framework(id.clone()));
         }
-        if let FrameworkState::Active { stream } | FrameworkState::Subscribing { stream } = &framework.state {
-            let event = SchedulerEvent::Error { message: "Framework has been removed".into() };
-            self.effects.push(Effect::ToFramework { framework: id.clone(), stream: stream.clone(), event });
-            self.effects.push(Effect::CloseStream { stream: stream.clone() });
+        match &framework.state {
+            FrameworkState::Active { stream } => {
+                self.effects.push(Effect::CloseStream { stream: stream.clone() });
+            }
+            FrameworkState::Subscribing { stream } => {
+                let message = "Framework has been removed".into();
+                self.effects.push(Effect::RefuseStream { stream: stream.clone(), message });
+            }
+            FrameworkState::Disconnected { .. } | FrameworkState::Completed { .. } => {}
         }
         self.allocator.remove_framework(id);
         self.books.why.remove(id);

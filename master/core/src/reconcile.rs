@@ -31,6 +31,8 @@ impl Master {
             reason: Some(Reason::Reconciliation),
             message: Some("Reconciliation: Latest task state".into()),
             agent: Some(task.agent.clone()),
+            // Of a command task the agent says one; Mesos does not when asked.
+            executor: task.executor.clone(),
             uuid: None,
             timestamp: Some(self.now.wall),
             ..said

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chapada_master_core::{
-    AgentCommand, Call, CallRefused, Caller, FrameworkState, SchedulerEvent, StreamId,
+    AgentCommand, Call, CallRefused, Caller, Event, FrameworkState, SchedulerEvent, StreamId,
 };
 use chapada_model::{FrameworkId, Role, TaskState};
 
@@ -98,11 +98,23 @@ fn one_that_stays_away_too_long_is_removed_and_its_tasks_are_ended() {
 #[test]
 fn a_removed_framework_cannot_come_back() {
     let (mut world, id, stream, _) = running();
+    world.take(&stream);
     let description = (*world.books().frameworks[&id].description).clone();
     world.call(&id, Call::Teardown).expect("accepted");
     assert!(!world.streams.contains_key(&stream));
+    assert_eq!(world.take(&stream), [], "who asked for it is not told");
     world.subscribe(description);
     assert_eq!(world.refused_streams, ["Framework has been removed"]);
+}
+
+#[test]
+fn a_framework_that_an_operator_removes_is_told() {
+    let (mut world, id, stream, _) = running();
+    world.take(&stream);
+    world.apply(Event::TeardownFramework { framework: id });
+    assert!(!world.streams.contains_key(&stream));
+    let error = SchedulerEvent::Error { message: "Framework has been removed".into() };
+    assert_eq!(world.take(&stream), [error]);
 }
 
 #[test]
