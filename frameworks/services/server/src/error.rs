@@ -44,6 +44,9 @@ pub enum Error {
     /// Changes cannot be made durable any more.
     #[error("failed to store a change")]
     Store(#[from] StoreLost),
+    /// The master has removed the framework, and its tasks with it.
+    #[error("the master has removed this framework: start again, and its apps run under a new framework id")]
+    Removed(#[source] RunError),
     /// The master will not have the framework.
     #[error("the subscription to the master has ended")]
     Run(#[from] RunError),

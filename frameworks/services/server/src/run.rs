@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::actor::Actor;
+use crate::actor::{Actor, StoreLost};
 use crate::carry;
 use crate::clock::Clock;
 use crate::config::{DEFAULT_PORT, ServicesConfig};
@@ -151,6 +151,7 @@ impl Prepared {
         let (driver, mut events) = connect(self.framework, Some(&opened));
         let (master, calls) = carry::queue();
         let standing = ears.identity.turn.clone();
+        let store = opened.store.clone();
         let actor = Actor { services, clock, store: opened.store, master, hub: ears.hub.clone(), inputs };
         let working = turn.stop.child_token();
         let carrying = carry::carry(driver.clone(), calls, ears.services.clone());
@@ -165,7 +166,14 @@ impl Prepared {
         standing.set(Standing::Unknown);
         driver.stop();
         tasks.shutdown().await;
-        outcome
+        match outcome {
+            Err(Error::Run(removed)) if removed.is_removed() => {
+                // Its tasks are ended by the master. Under a new id they are asked about, not found, and started anew.
+                store.forget_framework_id().await.map_err(|error| StoreLost(error.to_string()))?;
+                Err(Error::Removed(removed))
+            }
+            outcome => outcome,
+        }
     }
 }
 
