@@ -11,8 +11,9 @@ use chapada_master_core::Snapshot;
 use chapada_model::FrameworkId;
 use futures_util::StreamExt;
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, LOCATION, ORIGIN,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFERER, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, COOKIE, HOST, HeaderMap, HeaderName,
+    HeaderValue, LOCATION, ORIGIN, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFERER, SET_COOKIE, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt, BodyStream, Full};
@@ -152,6 +153,12 @@ fn relay(
     );
     let mut headers = passed_on(&parts.headers, &[SET_COOKIE]);
     rebase(&mut headers, base, named);
+    // A framework's page must not act as the master's own: it gets an origin of its own, and no guess at its type.
+    headers.append(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("sandbox allow-scripts allow-forms allow-popups"),
+    );
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     *response.headers_mut() = headers;
     response
 }

@@ -77,16 +77,11 @@ pub(super) fn agent(agent: &Agent) -> Value {
 
 pub(super) fn framework_state(framework: &Framework) -> &'static str {
     match framework.state {
-        FrameworkState::Active { .. } if is_suppressed(framework) => "inactive",
         FrameworkState::Active { .. } => "active",
-        FrameworkState::Subscribing { .. } | FrameworkState::Disconnected { .. } => "disconnected",
+        FrameworkState::Subscribing { .. } => "inactive",
+        FrameworkState::Disconnected { .. } => "disconnected",
         FrameworkState::Completed { .. } => "completed",
     }
-}
-
-/// Whether it takes offers in none of its roles.
-fn is_suppressed(framework: &Framework) -> bool {
-    framework.description.roles.iter().all(|role| framework.suppressed.contains(role))
 }
 
 pub(super) fn framework(framework: &Framework, books: &Snapshot) -> Value {

@@ -157,7 +157,7 @@ async fn every_route_is_denied_in_its_turn() {
     let policy = all.clone().fold(Policy::allow_all(), Policy::deny_endpoint);
     let master = TestMaster::start_unready(policy).await;
     for entry in &http_routes {
-        let path = entry.pattern.replace("{*rest}", "a").replace('{', "").replace('}', "");
+        let path = entry.pattern.replace("{*rest}", "a").replace(['{', '}'], "");
         let method = entry.method.as_ref().map_or("POST", |method| method.as_str());
         let answer =
             http::ask(master.at, &format!("{method} {path} HTTP/1.1\nContent-Type: application/json"), b"{}")
