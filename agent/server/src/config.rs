@@ -127,3 +127,33 @@ mod duration_text {
         super::parse_duration(&text).map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        config: AgentConfig,
+    }
+
+    #[test]
+    fn flags_files_and_defaults_agree() {
+        let line = Line::try_parse_from(["agent"]).unwrap();
+        assert_eq!(line.config, AgentConfig::default());
+        let line =
+            Line::try_parse_from(["agent", "--gc-delay", "2h", "--work-dir", "/w", "--port", "0"]).unwrap();
+        let file: AgentConfig =
+            serde_json::from_str(r#"{"gc-delay": "2h", "work-dir": "/w", "port": 0}"#).unwrap();
+        assert_eq!(line.config, file);
+        assert_eq!(line.config.runtime_dir(), PathBuf::from("/w/runtime"));
+    }
+
+    #[test]
+    fn unknown_keys_are_errors() {
+        assert!(serde_json::from_str::<AgentConfig>(r#"{"work_dir": "/w"}"#).is_err());
+    }
+}

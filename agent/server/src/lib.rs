@@ -16,6 +16,7 @@ mod metrics;
 mod outward;
 mod run;
 mod shell;
+mod sweep;
 
 pub use config::{AgentConfig, DEFAULT_PORT};
 pub use error::AgentError;

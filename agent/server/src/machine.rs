@@ -90,3 +90,34 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_named_is_detected() {
+        let resources = resources(Some("cpus:1.5;mem:64"), "*", Path::new("/")).unwrap();
+        assert_eq!((resources.cpus(), resources.mem()), (Milli(1_500), Milli::whole(64)));
+        assert!(!resources.disk().is_zero());
+        assert_eq!((resources.ports().min(), resources.ports().max()), (Some(31_000), Some(32_000)));
+    }
+
+    #[test]
+    fn a_default_role_takes_what_has_none() {
+        let resources = resources(Some("cpus:1;mem(ops):64"), "web", Path::new("/")).unwrap();
+        let role = |name: &str| {
+            let found = resources.iter().find(|resource| &*resource.name == name).unwrap();
+            found.reserved_role().unwrap().to_string()
+        };
+        assert_eq!((role("cpus"), role("mem")), ("web".to_owned(), "ops".to_owned()));
+    }
+
+    #[test]
+    fn nonsense_is_refused_by_its_flag() {
+        let error = resources(Some("cpus:many"), "*", Path::new("/")).unwrap_err();
+        assert!(error.to_string().starts_with("--resources: "), "{error}");
+        let error = resources(None, "a//b", Path::new("/")).unwrap_err();
+        assert!(error.to_string().starts_with("--default-role: "), "{error}");
+    }
+}

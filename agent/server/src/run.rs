@@ -31,6 +31,7 @@ use crate::log::{LogFile, LogHandle};
 use crate::machine;
 use crate::metrics::Counters;
 use crate::shell::{CONTAINER_EVENTS, INPUTS, Shell};
+use crate::sweep;
 
 /// Files that masters may ask for at once; more are turned away.
 const RELAYS: usize = 64;
@@ -77,6 +78,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     tasks.spawn(dialler.run(Detector::start(&master, ZkOptions::default()), stop.clone()));
     let files = Files::new(layout.clone());
     tasks.spawn(files::relay::serve(files.clone(), inputs.clone(), relay_queue, stop.clone()));
+    tasks.spawn(sweep::run(layout, config.gc_delay, inputs.clone(), stop.clone()));
     let counters = Arc::new(Counters::default());
     let api = Api {
         inputs,

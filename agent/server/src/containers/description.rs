@@ -145,3 +145,79 @@ fn unsupported(field: &str, remedy: &str) -> LaunchRefusal {
 fn refusal(message: String) -> LaunchRefusal {
     LaunchRefusal { state: TaskState::Error, reason: Reason::TaskInvalid, message }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(container: v1::ContainerInfo) -> v1::TaskInfo {
+        let command = v1::CommandInfo { value: Some("true".to_owned()), ..v1::CommandInfo::default() };
+        v1::TaskInfo { command: Some(command), container: Some(container), ..v1::TaskInfo::default() }
+    }
+
+    fn message(info: &v1::TaskInfo) -> String {
+        refuse_unsupported(info).map(|refusal| refusal.message).unwrap_or_default()
+    }
+
+    #[test]
+    fn each_unsupported_field_is_named() {
+        let volume = v1::Volume::default();
+        let network =
+            |name: &str| v1::NetworkInfo { name: Some(name.to_owned()), ..v1::NetworkInfo::default() };
+        let cases = [
+            (v1::ContainerInfo { volumes: vec![volume], ..Default::default() }, "container.volumes is"),
+            (
+                v1::ContainerInfo { tty_info: Some(v1::TtyInfo::default()), ..Default::default() },
+                "container.tty_info",
+            ),
+            (
+                v1::ContainerInfo { network_infos: vec![network("overlay")], ..Default::default() },
+                "container.network_infos[0].name is",
+            ),
+            (
+                v1::ContainerInfo {
+                    network_infos: vec![network("none"), network("host")],
+                    ..Default::default()
+                },
+                "container.network_infos is",
+            ),
+            (
+                v1::ContainerInfo {
+                    rlimit_info: Some(v1::RLimitInfo {
+                        rlimits: vec![v1::r_limit_info::RLimit { r#type: Some(99), soft: None, hard: None }],
+                    }),
+                    ..Default::default()
+                },
+                "container.rlimit_info.rlimits[0].type",
+            ),
+        ];
+        for (container, field) in cases {
+            let said = message(&task(container));
+            assert!(said.starts_with(field), "{said}");
+        }
+        let mut info = task(v1::ContainerInfo::default());
+        assert_eq!(refuse_unsupported(&info), None);
+        info.health_check = Some(v1::HealthCheck::default());
+        assert!(message(&info).starts_with("health_check is"));
+    }
+
+    #[test]
+    fn what_is_supported_is_done() {
+        let limit = v1::r_limit_info::RLimit {
+            r#type: Some(v1::r_limit_info::r_limit::Type::RlmtNofile as i32),
+            soft: Some(64),
+            hard: Some(128),
+        };
+        let network = v1::NetworkInfo { name: Some("none".to_owned()), ..v1::NetworkInfo::default() };
+        let wishes = container_wishes(&task(v1::ContainerInfo {
+            hostname: Some("h".to_owned()),
+            network_infos: vec![network],
+            rlimit_info: Some(v1::RLimitInfo { rlimits: vec![limit] }),
+            ..Default::default()
+        }))
+        .unwrap();
+        assert!(wishes.namespaces.network);
+        assert_eq!(wishes.hostname.as_deref(), Some("h"));
+        assert_eq!(wishes.rlimits, [Rlimit { name: "nofile".to_owned(), soft: Some(64), hard: Some(128) }]);
+    }
+}

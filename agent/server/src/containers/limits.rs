@@ -35,3 +35,48 @@ fn nonzero(amount: Milli) -> Option<u64> {
 fn mebibytes_to_bytes(milli: u64) -> u64 {
     u64::try_from(u128::from(milli) * u128::from(MIB) / 1000).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use chapada_wire::v1;
+
+    use super::*;
+
+    fn task(cpus: f64, mem: f64) -> v1::TaskInfo {
+        let scalar = |name: &str, value: f64| v1::Resource {
+            name: Some(name.to_owned()),
+            r#type: Some(v1::value::Type::Scalar as i32),
+            scalar: Some(v1::value::Scalar { value: Some(value) }),
+            ..v1::Resource::default()
+        };
+        v1::TaskInfo {
+            name: Some("t".to_owned()),
+            task_id: Some(v1::TaskId { value: Some("t".to_owned()) }),
+            agent_id: Some(v1::AgentId { value: Some("a".to_owned()) }),
+            resources: vec![scalar(CPUS, cpus), scalar(MEM, mem)],
+            ..v1::TaskInfo::default()
+        }
+    }
+
+    fn limits(info: &v1::TaskInfo, enforce_cpu: bool) -> Limits {
+        of(&TaskDescription::try_from(info).unwrap(), enforce_cpu)
+    }
+
+    #[test]
+    fn a_task_gets_what_it_asked_for() {
+        let limits = limits(&task(0.2, 64.5), true);
+        assert_eq!((limits.cpu.share_milli, limits.cpu.quota_milli), (Some(200), Some(200)));
+        assert_eq!(limits.memory_bytes, Some(64 * MIB + MIB / 2));
+    }
+
+    #[test]
+    fn named_limits_and_flags_change_the_bounds_alone() {
+        let mut info = task(0.2, 64.0);
+        assert_eq!(limits(&info, false).cpu, CpuLimits { share_milli: Some(200), quota_milli: None });
+        info.limits.insert(CPUS.to_owned(), v1::value::Scalar { value: Some(f64::INFINITY) });
+        info.limits.insert(MEM.to_owned(), v1::value::Scalar { value: Some(128.0) });
+        let limits = limits(&info, true);
+        assert_eq!(limits.cpu, CpuLimits { share_milli: Some(200), quota_milli: None });
+        assert_eq!(limits.memory_bytes, Some(128 * MIB));
+    }
+}

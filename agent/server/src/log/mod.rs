@@ -6,6 +6,9 @@ mod frame;
 mod record;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use file::LogFile;
 pub(crate) use writer::{LogHandle, Progress};
 

@@ -1,0 +1,180 @@
+//! The log against torn ends, damage, and disks that lie.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chapada_agent_core::{FrameworkRecord, MemoryExceeded, Record, TaskRecord, Update};
+use chapada_model::{Reason, Source, TaskKey, TaskState, UpdateUuid, Wall};
+use proptest::prelude::*;
+
+use super::{LogError, LogFile, LogHandle, record};
+
+fn key() -> TaskKey {
+    TaskKey { framework: "f".parse().unwrap(), task: "t".parse().unwrap() }
+}
+
+/// One of each kind.
+fn all_kinds() -> Vec<Record> {
+    let update = Update {
+        uuid: UpdateUuid([7; 16]),
+        state: TaskState::Failed,
+        source: Source::Agent,
+        reason: Some(Reason::ContainerLimitationMemory),
+        message: "m".into(),
+        at: Wall(5),
+        pid: Some(9),
+        memory: Some(MemoryExceeded { limit_bytes: 1, peak_bytes: 2 }),
+    };
+    let framework = FrameworkRecord {
+        id: "f".parse().unwrap(),
+        knows_killing: true,
+        partition_aware: true,
+        info: vec![1, 2].into(),
+    };
+    let task = TaskRecord {
+        key: key(),
+        executor: Some("e".parse().unwrap()),
+        container: "c".parse().unwrap(),
+        kill_grace: Duration::from_millis(1500),
+        launched: Wall(3),
+        info: vec![3].into(),
+    };
+    vec![
+        Record::Boot { boot_id: "b".into() },
+        Record::Epoch(4),
+        Record::Agent(Some("a".parse().unwrap())),
+        Record::Agent(None),
+        Record::Framework(Arc::new(framework)),
+        Record::Task(Arc::new(task)),
+        Record::Kill { task: key(), grace: Duration::from_secs(1) },
+        Record::Update { task: key(), update: Arc::new(update) },
+        Record::Acknowledged { task: key(), uuid: UpdateUuid([7; 16]) },
+        Record::TaskForgotten(key()),
+        Record::FrameworkShutdown("f".parse().unwrap()),
+        Record::FrameworkForgotten("f".parse().unwrap()),
+    ]
+}
+
+struct Place {
+    _directory: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn place() -> Place {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("agent.log");
+    Place { _directory: directory, path }
+}
+
+fn append(log: &mut LogFile, records: &[Record]) {
+    let mut body = Vec::new();
+    records.iter().for_each(|record| record::encode(record, &mut body));
+    log.append(&body).unwrap();
+}
+
+fn epochs(count: u64) -> (Place, Vec<u64>) {
+    let place = place();
+    let (mut log, _) = LogFile::open(&place.path).unwrap();
+    let ends = (1..=count)
+        .map(|epoch| {
+            append(&mut log, &[Record::Epoch(epoch)]);
+            log.length()
+        })
+        .collect();
+    (place, ends)
+}
+
+#[test]
+fn every_kind_of_record_comes_back() {
+    let place = place();
+    let (mut log, records) = LogFile::open(&place.path).unwrap();
+    assert_eq!(records, []);
+    append(&mut log, &all_kinds());
+    drop(log);
+    let (mut log, records) = LogFile::open(&place.path).unwrap();
+    assert_eq!(records, all_kinds());
+    append(&mut log, &[Record::Epoch(9)]);
+    drop(log);
+    assert_eq!(LogFile::open(&place.path).unwrap().1.last(), Some(&Record::Epoch(9)));
+}
+
+#[test]
+fn a_replaced_log_holds_what_it_was_given() {
+    let (place, _) = epochs(5);
+    let (mut log, _) = LogFile::open(&place.path).unwrap();
+    let mut body = Vec::new();
+    record::encode(&Record::Epoch(5), &mut body);
+    log.replace(&[body]).unwrap();
+    append(&mut log, &[Record::Epoch(6)]);
+    drop(log);
+    assert_eq!(LogFile::open(&place.path).unwrap().1, [Record::Epoch(5), Record::Epoch(6)]);
+    assert!(!place.path.with_extension("log.new").exists());
+}
+
+#[test]
+fn what_is_no_log_or_newer_is_refused_by_name() {
+    let place = place();
+    fs::write(&place.path, "something else entirely").unwrap();
+    assert!(matches!(LogFile::open(&place.path), Err(LogError::NotALog(_))));
+    fs::write(&place.path, b"CHPDALOG\x09\0\0\0").unwrap();
+    let error = LogFile::open(&place.path).unwrap_err();
+    assert!(matches!(error, LogError::Newer { version: 9, .. }), "{error}");
+    let mut unknown = b"CHPDALOG\x01\0\0\0".to_vec();
+    super::frame::write(&mut unknown, 1, &[0x0a, 0x03, 0xfa, 0x01, 0x00]);
+    fs::write(&place.path, unknown).unwrap();
+    assert!(matches!(LogFile::open(&place.path), Err(LogError::Unreadable { offset: 12, .. })));
+}
+
+#[test]
+fn damage_before_the_end_is_refused_with_path_and_place() {
+    let (place, ends) = epochs(5);
+    let file = OpenOptions::new().write(true).open(&place.path).unwrap();
+    file.write_all_at(&[0xff], ends[1] + 3).unwrap();
+    let error = LogFile::open(&place.path).unwrap_err();
+    assert!(matches!(error, LogError::Corrupt { offset, .. } if offset == ends[1]), "{error}");
+    assert!(error.to_string().contains(place.path.to_str().unwrap()));
+}
+
+proptest! {
+    #[test]
+    fn a_torn_end_loses_only_what_was_not_acknowledged(cut in 0u64..400, rubbish in prop::collection::vec(any::<u8>(), 0..40)) {
+        let (place, ends) = epochs(8);
+        let length = cut.min(*ends.last().unwrap());
+        let file = OpenOptions::new().write(true).open(&place.path).unwrap();
+        file.set_len(length).unwrap();
+        file.write_all_at(&rubbish, length).unwrap();
+        let whole = ends.iter().filter(|end| **end <= length).count() as u64;
+        match LogFile::open(&place.path) {
+            Ok((mut log, records)) => {
+                prop_assert_eq!(records, (1..=whole).map(Record::Epoch).collect::<Vec<_>>());
+                append(&mut log, &[Record::Epoch(99)]);
+                drop(log);
+                let (_, records) = LogFile::open(&place.path).unwrap();
+                prop_assert_eq!(records.last(), Some(&Record::Epoch(99)));
+            }
+            // Cut inside the header, with rubbish where the magic should be.
+            Err(error) => prop_assert!(length < 12, "{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_thread_gathers_and_rewrites() {
+    let place = place();
+    let (file, _) = LogFile::open(&place.path).unwrap();
+    let mut log = LogHandle::start(file).unwrap();
+    while !log.is_long() {
+        let batch = (0..500).map(|n| (n, Record::Boot { boot_id: "x".repeat(1000) }));
+        assert!(log.append(batch.collect()).await);
+        log.progress().await.unwrap();
+    }
+    assert!(log.rewrite(1_000_000, vec![Record::Epoch(3)]).await);
+    while log.progress().await.unwrap().through < 1_000_000 {}
+    assert!(!log.is_long());
+    drop(log);
+    // The thread lets go of the file a moment later; nothing locks it.
+    assert_eq!(LogFile::open(&place.path).unwrap().1, [Record::Epoch(3)]);
+}
