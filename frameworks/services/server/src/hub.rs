@@ -87,3 +87,36 @@ impl Hub {
         self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subscriber_that_does_not_read_is_cut_and_others_go_on() {
+        let hub = Hub::default();
+        let mut slow = hub.subscribe(Wants::default()).unwrap();
+        let mut quick = hub.subscribe(Wants::default()).unwrap();
+        for _ in 0..=OUTSTANDING {
+            hub.announce("api_post_event", Value::Object(Default::default()));
+            assert!(quick.try_recv().is_ok());
+        }
+        hub.announce("api_post_event", Value::Object(Default::default()));
+        assert!(quick.try_recv().is_ok());
+        let mut got = 0;
+        while slow.try_recv().is_ok() {
+            got += 1;
+        }
+        assert_eq!(got, OUTSTANDING, "what it had is still delivered");
+        assert!(slow.is_closed(), "then its stream ends");
+    }
+
+    #[test]
+    fn there_are_only_so_many_subscribers() {
+        let hub = Hub::default();
+        let queues: Vec<_> = (0..MAX_SUBSCRIBERS).map(|_| hub.subscribe(Wants::default()).unwrap()).collect();
+        assert!(hub.subscribe(Wants::default()).is_err());
+        drop(queues);
+        assert!(hub.subscribe(Wants::default()).is_ok());
+    }
+}

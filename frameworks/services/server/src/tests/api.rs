@@ -1,5 +1,6 @@
 //! Codes, headers and bodies.
 
+use chapada_listener::Policy;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -327,4 +328,20 @@ async fn who_does_not_lead_sends_clients_to_who_does() {
     assert_eq!(sent.header("x-marathon-leader"), "http://other:8080");
     assert_eq!(cluster.get("/ping").await.status, 200);
     assert_eq!(cluster.get("/status").await.json()["leading"], false);
+}
+
+#[tokio::test]
+async fn each_route_can_be_denied_and_only_it_is() {
+    let table = Cluster::start().await.table;
+    assert!(table.len() > 25, "{} routes", table.len());
+    for route in table {
+        let policy = Policy::allow_all().deny_endpoint(route.pattern);
+        let cluster = Cluster::with_policy(Memory::default(), true, policy).await;
+        let path = route.pattern.replace("{*path}", "x").replace("{id}", "x");
+        let method = route.method.clone().expect("every route names its method");
+        let denied = cluster.send(method.clone(), &path, "{}").await;
+        assert_eq!(denied.status, 403, "{method} {path}");
+        let other = if route.pattern == "/ping" { "/v2/leader" } else { "/ping" };
+        assert_eq!(cluster.get(other).await.status, 200);
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chapada_listener::{GrpcRoutes, ListenConfig, Listener, Policy};
+use chapada_listener::{GrpcRoutes, ListenConfig, Listener, Policy, RouteEntry};
 use chapada_model::Role;
 use chapada_services_core::{Event, Seed, Services};
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -34,6 +34,7 @@ pub(crate) struct Cluster {
     pub(crate) address: SocketAddr,
     pub(crate) services: ServicesHandle,
     pub(crate) turn: Turn,
+    pub(crate) table: Vec<RouteEntry>,
     _stop: DropGuard,
 }
 
@@ -67,6 +68,10 @@ impl Cluster {
     }
 
     pub(crate) async fn with(store: Memory, works: bool) -> Self {
+        Self::with_policy(store, works, Policy::allow_all()).await
+    }
+
+    pub(crate) async fn with_policy(store: Memory, works: bool, policy: Policy) -> Self {
         let stop = CancellationToken::new();
         let clock = Clock::new();
         let records = store.0.lock().expect("unbroken").clone();
@@ -86,8 +91,9 @@ impl Cluster {
         identity.turn.set(Standing::Leading);
         let turn = identity.turn.clone();
         let routes = routes(Arc::new(Api { services: services.clone(), hub, identity }));
-        tokio::spawn(listener.serve(routes, GrpcRoutes::default(), Policy::allow_all(), stop.clone()));
-        Self { address, services, turn, _stop: stop.drop_guard() }
+        let table = routes.table();
+        tokio::spawn(listener.serve(routes, GrpcRoutes::default(), policy, stop.clone()));
+        Self { address, services, turn, table, _stop: stop.drop_guard() }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
