@@ -360,6 +360,9 @@ impl Shared {
     }
 
     fn prepare(&self, kind: Type, fill: impl FnOnce(&mut api::Call)) -> Result<api::Call, CallError> {
+        if self.is_tearing_down() && kind != Type::Teardown {
+            return Err(CallError::Disconnected);
+        }
         let outgoing = self.outgoing.borrow();
         let framework = &outgoing.as_ref().ok_or(CallError::Disconnected)?.framework;
         let mut call = api::Call { framework_id: Some(framework.into()), ..Default::default() };

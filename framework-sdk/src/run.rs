@@ -75,7 +75,7 @@ impl Events {
     /// # Errors
     /// Why the run is over, when unasked; none follows.
     pub async fn next(&mut self) -> Option<Result<Event, RunError>> {
-        if let Some(status) = self.unacknowledged.as_ref().filter(|_| !self.driver.shared.is_tearing_down()) {
+        if let Some(status) = &self.unacknowledged {
             match self.driver.acknowledge(status).await {
                 Ok(()) | Err(CallError::NothingToAcknowledge) => {}
                 // It comes again with the next subscription, and is acknowledged then.
