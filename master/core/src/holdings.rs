@@ -241,7 +241,7 @@ impl Master {
         if self.books.frameworks.contains_key(&id) || self.is_removed(&id) {
             return;
         }
-        let until = self.now.mono + description.failover_timeout;
+        let until = self.return_until(description, true);
         self.timers.set(until, Timer::Framework(id.clone()));
         let framework = Framework {
             id: id.clone(),

@@ -1,8 +1,9 @@
 //! What goes into the registry, and what waits until it is durable.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use chapada_model::{AgentDescription, AgentId, FrameworkId, Milli, Role, Wall};
+use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, Milli, Mono, Role, Wall};
 
 use crate::timers::Timer;
 use crate::{
@@ -120,8 +121,16 @@ impl crate::Master {
         self.books.agents.insert(id.clone(), Arc::new(agent));
     }
 
+    /// Until when a framework may come back to this leader. One that was subscribed when the old leader fell has done
+    /// nothing wrong: even with a failover timeout of zero it gets as long as an agent may be silent.
+    pub(crate) fn return_until(&self, description: &FrameworkDescription, was_subscribed: bool) -> Mono {
+        let grace = if was_subscribed { self.settings.agent_timeout } else { Duration::ZERO };
+        self.now.mono + description.failover_timeout.max(grace)
+    }
+
     fn recover_framework(&mut self, id: &FrameworkId, record: &FrameworkRecord) {
-        let until = self.now.mono + record.description.failover_timeout;
+        let was_subscribed = record.disconnected.is_none();
+        let until = self.return_until(&record.description, was_subscribed);
         self.timers.set(until, Timer::Framework(id.clone()));
         let framework = Framework {
             id: id.clone(),

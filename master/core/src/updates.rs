@@ -31,15 +31,21 @@ impl Master {
         let status = Arc::new(TaskStatus { agent: Some(agent.clone()), ..status });
         self.note_update(&agent, &key, &status, latest);
         let is_removed = !self.books.frameworks.contains_key(&key.framework);
+        let is_its_own = self.books.tasks.get(&key).is_some_and(|task| task.agent == agent);
         if is_removed {
             // Nobody is left to acknowledge.
             self.acknowledge_to(&agent, &key, status.uuid);
-            if latest.is_terminal() {
+            if latest.is_terminal() && is_its_own {
                 self.complete_task(&key);
                 self.confirm_if_done(&key.framework, &agent);
             }
         } else {
+            let is_last = status.uuid.is_none() && status.state.is_terminal() && is_its_own;
             self.tell_framework(&key.framework, SchedulerEvent::Update(status));
+            if is_last {
+                // Nobody will acknowledge what has no name.
+                self.complete_task(&key);
+            }
         }
     }
 

@@ -118,6 +118,24 @@ fn a_framework_that_an_operator_removes_is_told() {
 }
 
 #[test]
+fn a_new_leader_gives_everyone_time_to_come_back() {
+    let mut world = World::new();
+    let mut description = framework("f", &["*"]);
+    description.failover_timeout = Duration::ZERO;
+    let (subscribed, _) = world.framework(description);
+    let (away, stream) = world.framework(framework("g", &["*"]));
+    world.close(&stream);
+    world.fail_over();
+    world.pass(Duration::from_secs(59));
+    assert_eq!(world.books().frameworks.len(), 2);
+    world.pass(Duration::from_secs(1));
+    assert!(!world.books().frameworks.contains_key(&away), "its minute is over, counted anew");
+    assert!(world.books().frameworks.contains_key(&subscribed));
+    world.pass(Duration::from_secs(15));
+    assert!(world.books().frameworks.is_empty());
+}
+
+#[test]
 fn roles_and_principal_are_checked_before_anything_is_kept() {
     let mut world = World::new();
     world.subscribe(framework("f", &["a", "a"]));

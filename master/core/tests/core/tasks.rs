@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chapada_master_core::{Accept, AgentCommand, Call, Operation, Proposal, StreamId, TaskPhase};
+use chapada_master_core::{Accept, AgentCommand, Call, Event, Operation, Proposal, StreamId, TaskPhase};
 use chapada_model::{AgentId, Filters, FrameworkId, Milli, Reason, TaskId, TaskKey, TaskState};
 
 use crate::world::{World, command_task, framework};
@@ -53,6 +53,33 @@ fn resources_are_free_at_the_end_and_the_record_stays_until_acknowledged() {
     acknowledge(&mut world, &key);
     assert!(!world.books().tasks.contains_key(&key));
     assert!(world.agents[0].tasks.is_empty());
+    assert_eq!(world.books().completed_tasks[&id].len(), 1);
+}
+
+#[test]
+fn what_another_agent_says_of_a_task_changes_nothing() {
+    let (mut world, id, stream, key) = running();
+    world.add_agent("cpus:1;mem:64");
+    world.take(&stream);
+    let say = |world: &mut World| {
+        let (link, agent) = (world.agents[1].link.expect("linked"), world.agent_id(1));
+        let status = chapada_model::TaskStatus::new(key.task.clone(), TaskState::Failed);
+        let (framework, latest) = (id.clone(), TaskState::Failed);
+        world.apply(Event::Update { link, agent, framework, status, latest });
+        assert!(world.books().tasks[&key].is_live());
+    };
+    say(&mut world);
+    world.call(&id, Call::Teardown).expect("accepted");
+    say(&mut world);
+}
+
+#[test]
+fn an_end_that_has_no_name_needs_no_acknowledgement() {
+    let (mut world, id, _, key) = running();
+    let (link, agent) = (world.agents[0].link.expect("linked"), world.agent_id(0));
+    let status = chapada_model::TaskStatus::new(key.task.clone(), TaskState::Dropped);
+    world.apply(Event::Update { link, agent, framework: id.clone(), status, latest: TaskState::Dropped });
+    assert!(world.books().tasks.is_empty());
     assert_eq!(world.books().completed_tasks[&id].len(), 1);
 }
 
