@@ -77,12 +77,20 @@ impl Findings {
     }
 
     /// Fails unless all that was found is deliberate, and all that is listed as deliberate was found.
-    pub(crate) fn conclude(self) {
+    pub(crate) fn conclude(&self) {
+        assert!(self.wrong.is_empty(), "our answers differ from the recorded ones");
         let unneeded: Vec<_> =
             self.deliberate.iter().filter(|(beginning, _)| !self.needed.contains(beginning)).collect();
-        let wrong: Vec<_> = self.wrong.into_iter().collect();
-        assert!(wrong.is_empty(), "not as recorded:\n{}", wrong.join("\n"));
         assert!(unneeded.is_empty(), "listed as differences, but there are none: {unneeded:?}");
+    }
+}
+
+impl Drop for Findings {
+    /// Says what was found before something failed.
+    fn drop(&mut self) {
+        for wrong in &self.wrong {
+            eprintln!("not as recorded: {wrong}");
+        }
     }
 }
 

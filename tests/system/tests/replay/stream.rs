@@ -11,14 +11,14 @@ use serde_json::Value;
 use crate::connection::Answer;
 use crate::findings::Findings;
 use crate::message::Message;
+use crate::shape::shape;
 
 /// The two streams, and how far they have been read.
 #[derive(Debug)]
 pub(crate) struct Stream {
     name: String,
     answer: Answer,
-    offered: Option<Value>,
-    recorded_offers: Vec<String>,
+    recorded_offers: Vec<Value>,
     expected: VecDeque<Value>,
     ends: bool,
     received: usize,
@@ -33,13 +33,12 @@ impl Stream {
     /// error is read to its end.
     pub(crate) fn open(name: &str, recorded: &Message, answer: Answer, findings: &mut Findings) -> Self {
         let (events, ends) = recorded.events();
-        let (offers, expected): (Vec<Value>, _) =
+        let (recorded_offers, expected): (Vec<Value>, _) =
             events.into_iter().partition(|event| kind(event) == "OFFERS");
         let mut stream = Self {
             name: name.to_owned(),
             answer,
-            recorded_offers: offers.iter().flat_map(offer_ids).collect(),
-            offered: offers.into_iter().next(),
+            recorded_offers,
             expected: expected.into(),
             ends,
             received: 0,
@@ -52,7 +51,7 @@ impl Stream {
         }
         stream.read(findings);
         stream.read(findings);
-        while stream.offered.is_some() && stream.offers.is_empty() {
+        while !stream.recorded_offers.is_empty() && stream.offers.is_empty() {
             stream.read(findings);
         }
         stream
@@ -70,7 +69,7 @@ impl Stream {
 
     /// Whether a recorded request uses an offer of this stream.
     pub(crate) fn offered(&self, request: &str) -> bool {
-        self.recorded_offers.iter().any(|offer| request.contains(&format!("\"{offer}\"")))
+        self.recorded_offers.iter().flat_map(offer_ids).any(|offer| request.contains(&format!("\"{offer}\"")))
     }
 
     /// Reads until there is an offer, and takes all that there are.
@@ -105,14 +104,14 @@ impl Stream {
         true
     }
 
+    /// What is offered after a task ends may be only what that task had, so an offer need be like one recorded.
     fn offers(&mut self, event: &Value, findings: &mut Findings) {
-        let Some(recorded) = self.offered.take() else {
-            findings.wrong(format!("{}: event too many: {event}", self.name));
-            return;
-        };
+        let alike = self.recorded_offers.iter().find(|recorded| shape(recorded) == shape(event));
+        match alike.or(self.recorded_offers.first()).cloned() {
+            Some(recorded) => self.compare(&recorded, event, findings),
+            None => findings.wrong(format!("{}: event too many: {event}", self.name)),
+        }
         self.offers.extend(offer_ids(event));
-        self.compare(&recorded, event, findings);
-        self.offered = Some(recorded);
     }
 
     fn next(&mut self, event: &Value, findings: &mut Findings) {
@@ -130,7 +129,8 @@ impl Stream {
 
     fn compare(&mut self, recorded: &Value, ours: &Value, findings: &mut Findings) {
         pair(recorded, ours, &mut self.pairs);
-        findings.shapes(kind(ours), recorded, ours);
+        let state = ours["update"]["status"]["state"].as_str().map(|state| format!(" {state}"));
+        findings.shapes(&format!("{}{}", kind(ours), state.unwrap_or_default()), recorded, ours);
     }
 }
 
