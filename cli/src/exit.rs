@@ -1,5 +1,6 @@
 //! Exit codes and the one place where errors are printed.
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use crate::client::ApiError;
@@ -15,7 +16,7 @@ pub(crate) fn of(outcome: anyhow::Result<()>) -> ExitCode {
     if closed_pipe(&error) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("chapada: {error:#}");
+    eprintln!("chapada: {error:#}{}", remedy(&error));
     ExitCode::from(match error.downcast_ref::<ApiError>() {
         Some(ApiError::NotFound(_)) => NOT_FOUND,
         Some(ApiError::Unreachable { .. }) => UNREACHABLE,
@@ -24,16 +25,28 @@ pub(crate) fn of(outcome: anyhow::Result<()>) -> ExitCode {
 }
 
 /// An error in the command line or in a configuration file.
-pub(crate) fn usage(error: &config_error::Error) -> ExitCode {
+pub(crate) fn usage(error: &crate::config::Error) -> ExitCode {
     eprintln!("chapada: {error}");
     ExitCode::from(USAGE)
 }
 
 /// `chapada tasks | head` is no failure.
 fn closed_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
-    })
+    has_kind(error, ErrorKind::BrokenPipe)
 }
 
-use crate::config as config_error;
+/// What to do about a cause that says only what is wrong, because it came from the kernel.
+fn remedy(error: &anyhow::Error) -> &'static str {
+    if has_kind(error, ErrorKind::StorageFull) || format!("{error:#}").contains(NO_SPACE) {
+        "; free some space there, or choose another folder with --work-dir"
+    } else {
+        ""
+    }
+}
+
+/// The kernel's words, for libraries that hide the error number.
+const NO_SPACE: &str = "No space left on device";
+
+fn has_kind(error: &anyhow::Error, kind: ErrorKind) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == kind))
+}

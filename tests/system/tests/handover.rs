@@ -22,6 +22,7 @@ fn killing_leader_agent_and_services_disturbs_no_task() {
     let before = eventually("all instances run and everyone agrees", WITHIN, || agreed(&cluster));
     assert_eq!(before.len() as u64, INSTANCES);
     let sent_before = launches_and_kills(&cluster);
+    assert_eq!(sent_before as u64, INSTANCES, "one launch an instance, and no kill");
 
     let leader = cluster.leader().expect("a master leads");
     cluster.masters[leader].kill();

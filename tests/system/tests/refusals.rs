@@ -2,8 +2,9 @@
 
 use std::net::TcpListener;
 use std::process::{Command, Output};
+use std::time::Duration;
 
-use chapada_harness::binary;
+use chapada_harness::{Daemon, binary, eventually};
 
 fn chapada(arguments: &[&str]) -> Output {
     Command::new(binary("chapada"))
@@ -73,6 +74,62 @@ fn a_client_that_reaches_nobody_says_so() {
 #[test]
 fn a_folder_that_cannot_be_written_is_named() {
     refused(&["master", "--port", "0", "--work-dir", "/proc/chapada"], 1, &["/proc/chapada"]);
+}
+
+#[test]
+fn a_full_disk_is_named_with_the_remedy() {
+    let disk = FullDisk::mount();
+    for daemon in ["agent", "services", "master"] {
+        let work = disk.0.path().join(daemon).to_string_lossy().into_owned();
+        let mut arguments = vec![daemon, "--port", "0", "--work-dir", &work];
+        if daemon != "master" {
+            arguments.extend(["--master", "127.0.0.1:1"]);
+        }
+        refused(&arguments, 1, &["No space left", disk.0.path().to_str().expect("text"), "--work-dir"]);
+    }
+}
+
+/// A file system without a free byte; gone with the value.
+struct FullDisk(tempfile::TempDir);
+
+impl FullDisk {
+    fn mount() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let flags = nix::mount::MsFlags::empty();
+        nix::mount::mount(Some("full"), folder.path(), Some("tmpfs"), flags, Some("size=64k"))
+            .expect("root mounts");
+        let disk = Self(folder);
+        for daemon in ["agent", "services", "master"] {
+            std::fs::create_dir(disk.0.path().join(daemon)).expect("room for a folder");
+        }
+        let full = std::fs::write(disk.0.path().join("filler"), vec![0; 128 << 10]).expect_err("it is full");
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+        disk
+    }
+}
+
+impl Drop for FullDisk {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(self.0.path(), nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+#[test]
+fn without_zookeeper_a_daemon_says_so_and_keeps_trying() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let master = ["master", "--port", "0", "--zk", "zk://127.0.0.1:1/chapada"].map(str::to_owned).to_vec();
+    let agent = ["agent", "--port", "0", "--master", "zk://127.0.0.1:1/chapada"].map(str::to_owned).to_vec();
+    for (name, mut arguments) in [("master", master), ("agent", agent)] {
+        arguments.extend(["--work-dir".to_owned(), folder.path().join(name).to_string_lossy().into_owned()]);
+        let mut daemon = Daemon::start(name, folder.path(), None, &arguments);
+        eventually(&format!("the {name} names ZooKeeper"), Duration::from_secs(20), || {
+            let log = daemon.log();
+            let said =
+                log.contains("no ZooKeeper server at zk://127.0.0.1:1/chapada answers: check that it runs");
+            if said { Ok(()) } else { Err(log) }
+        });
+        assert!(daemon.stop().success(), "it was still there and stops as asked");
+    }
 }
 
 #[test]
