@@ -97,24 +97,31 @@ impl Loop {
     async fn run(mut self, ended: CancellationToken) {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
+            if *self.suspended.borrow_and_update() {
+                tokio::select! {
+                    () = ended.cancelled() => return,
+                    changed = self.suspended.changed() => if changed.is_err() {
+                        return;
+                    },
+                }
+                continue;
+            }
             let wakeup = self.master.next_wakeup().map(|at| self.clock.instant(at));
             tokio::select! {
-                biased; // the end first: nothing is done for a leadership that is over
+                biased; // the end first, then a suspension: nothing is promised that may not be kept
                 () = ended.cancelled() => return,
-                resumed = self.suspended.wait_for(|suspended| !suspended), if *self.suspended.borrow() => {
-                    if resumed.is_err() {
+                changed = self.suspended.changed() => {
+                    if changed.is_err() {
                         return;
                     }
                     continue;
                 }
-                taken = self.queue.recv_many(&mut batch, BATCH), if !*self.suspended.borrow() => {
+                taken = self.queue.recv_many(&mut batch, BATCH) => {
                     if taken == 0 {
                         return;
                     }
                 }
-                () = sleep_until(wakeup), if wakeup.is_some() && !*self.suspended.borrow() => {
-                    batch.push(Input::Event(Event::Tick));
-                }
+                () = sleep_until(wakeup) => batch.push(Input::Event(Event::Tick)),
             }
             let due = wakeup.is_some_and(|at| at <= tokio::time::Instant::now());
             let has_tick = batch.iter().any(|input| matches!(input, Input::Event(Event::Tick)));
