@@ -6,6 +6,8 @@
 mod node;
 mod order;
 mod share;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 

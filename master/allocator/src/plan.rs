@@ -6,6 +6,10 @@ use chapada_model::{AgentId, FrameworkId, Mono, Resources, Role};
 
 use crate::{AgentSlot, Allocator, Client, FrameworkSlot, WhyKind};
 
+/// With more frameworks than this, those that were not looked at are not counted: a plan for one agent must not cost a walk
+/// over all frameworks. For them [`Allocator::explain`] answers.
+const MAX_COUNTED_FRAMEWORKS: usize = 256;
+
 /// One offer to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedOffer {
@@ -26,8 +30,9 @@ pub struct Plan {
     pub offers: Vec<PlannedOffer>,
     /// How many agents were looked at.
     pub considered: u32,
-    /// For each framework that wants offers, how many of those agents it was not offered, and why. A framework with several roles is counted
-    /// once for each. What earlier ones took counts as [`WhyKind::NothingFree`].
+    /// For each subscribed framework, how many of those agents it was not offered, and why. A framework with several roles
+    /// is counted once for each. What earlier ones took counts as [`WhyKind::NothingFree`]. Of very many frameworks only
+    /// those are counted that were looked at.
     pub skipped: BTreeMap<FrameworkId, BTreeMap<WhyKind, u32>>,
 }
 
@@ -112,7 +117,18 @@ impl Allocator {
         skipped: BTreeMap<FrameworkSlot, BTreeMap<WhyKind, u32>>,
         looks: &BTreeMap<FrameworkSlot, u32>,
     ) {
-        for (slot, id, framework) in self.frameworks.iter().filter(|(_, _, framework)| framework.active) {
+        let all = self.frameworks.len() <= MAX_COUNTED_FRAMEWORKS;
+        let slots: Vec<FrameworkSlot> = match all {
+            true => self.frameworks.slots().collect(),
+            false => looks.keys().copied().collect(),
+        };
+        for slot in slots {
+            let (Some(id), Some(framework)) = (self.frameworks.key(slot), self.frameworks.get(slot)) else {
+                continue;
+            };
+            if !framework.active {
+                continue;
+            }
             let mut counts = skipped.get(&slot).cloned().unwrap_or_default();
             let open = framework.roles.values().filter(|state| !state.suppressed).count();
             let suppressed = framework.roles.len() - open;
