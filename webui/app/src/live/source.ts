@@ -56,7 +56,7 @@ export function openSource(config: SourceConfig): () => void {
     const answer = await probe(config.probe?.() ?? null);
     if (closed || stream) return;
     if (answer && answer.status >= 400 && answer.status < 500 && config.refused) {
-      link.holds(id);
+      link.leaves(id);
       config.refused(answer.status, answer.message);
       return;
     }
@@ -74,7 +74,7 @@ export function openSource(config: SourceConfig): () => void {
         clearTimeout(retry);
         stream?.close();
         stream = null;
-        link.holds(id);
+        link.leaves(id);
       }, HIDDEN_FOR_MS);
     }
   };
@@ -95,7 +95,7 @@ export function openSource(config: SourceConfig): () => void {
     stream?.close();
     document.removeEventListener('visibilitychange', looked);
     window.removeEventListener('online', online);
-    link.holds(id);
+    link.leaves(id);
   };
 }
 
