@@ -11,7 +11,7 @@ mod status;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-pub(crate) use api::{Api, ApiError, Body};
+pub(crate) use api::{Api, ApiError};
 pub(crate) use output::Output;
 
 /// Where the cluster is and how to print.

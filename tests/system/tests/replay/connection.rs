@@ -43,20 +43,34 @@ pub(crate) fn send(address: &str, request: &Message) -> Answer {
 impl Answer {
     /// The rest of an answer that is no stream.
     pub(crate) fn body(mut self) -> Vec<u8> {
-        let length = self.head.header("Content-Length").and_then(|length| length.parse().ok());
-        let mut body = vec![0; length.expect("an answer that is no stream has a length")];
-        self.socket.read_exact(&mut body).expect("the body comes");
+        let mut body = Vec::new();
+        match self.head.header("Content-Length").and_then(|length| length.parse().ok()) {
+            Some(length) => {
+                body.resize(length, 0);
+                self.socket.read_exact(&mut body).expect("the body comes");
+            }
+            None => {
+                while let Some(chunk) = self.chunk() {
+                    body.extend(chunk);
+                }
+            }
+        }
         body
     }
 
     /// The next event of a stream; none at its end.
     pub(crate) fn event(&mut self) -> Option<Value> {
+        self.chunk().map(|chunk| record(&chunk))
+    }
+
+    fn chunk(&mut self) -> Option<Vec<u8>> {
         let mut line = String::new();
         self.socket.read_line(&mut line).expect("a chunk comes");
         let size = usize::from_str_radix(line.trim_end(), 16).expect("a chunk begins with its size");
         let mut chunk = vec![0; size + 2];
         self.socket.read_exact(&mut chunk).expect("a chunk is whole");
         assert!(chunk.ends_with(b"\r\n"), "a chunk has its mark at the end");
-        (size > 0).then(|| record(&chunk[..size]))
+        chunk.truncate(size);
+        (size > 0).then_some(chunk)
     }
 }

@@ -1,0 +1,104 @@
+//! One run of recorded requests against one cluster.
+
+use chapada_harness::Cluster;
+use serde_json::Value;
+
+use crate::connection::{Answer, send};
+use crate::findings::Findings;
+use crate::message::{Exchange, Message};
+use crate::stream::Stream;
+
+/// A cluster like the recorded one, and what has been said so far.
+pub(crate) struct Replay {
+    cluster: Cluster,
+    /// Ids as recorded, and ours.
+    ids: Vec<(String, String)>,
+    /// Of the framework whose life this is.
+    stream: Option<Stream>,
+    findings: Findings,
+}
+
+impl Replay {
+    /// Starts the cluster.
+    pub(crate) fn start(findings: Findings) -> Self {
+        let cluster = Cluster::builder()
+            .resources("cpus:2;mem:23081;disk:252899;ports:[31000-32000]")
+            .attributes("")
+            .start();
+        let ids = vec![("127.0.0.1:5050".to_owned(), cluster.master_host_port(0).to_owned())];
+        Self { cluster, ids, stream: None, findings }
+    }
+
+    /// Fails when an answer differed.
+    pub(crate) fn conclude(&self) {
+        self.findings.conclude();
+    }
+
+    /// Sends a request again and compares the answer.
+    pub(crate) fn exchange(&mut self, recorded: &Exchange) {
+        let request = self.request(&recorded.request);
+        let answer = send(self.cluster.master_host_port(0), &request);
+        let name = format!("{}/{}", recorded.folder, recorded.name);
+        self.findings.heads(&name, &self.with_ids(&recorded.response), &answer.head);
+        match (recorded.response.is_stream(), answer.head.is_stream()) {
+            (true, true) => self.subscribed(recorded, answer),
+            (false, false) => self.documents(recorded, &answer.body()),
+            (recorded, ours) => self.findings.wrong(format!("{name}: stream is {ours}, not {recorded}")),
+        }
+        if recorded.folder == "life" && recorded.name.ends_with("teardown") {
+            self.stream.as_mut().expect("the framework is subscribed").finish(&mut self.findings);
+        }
+    }
+
+    fn documents(&mut self, recorded: &Exchange, body: &[u8]) {
+        if let Ok(expected) = serde_json::from_slice::<Value>(&recorded.response.body) {
+            let ours = serde_json::from_slice(body).unwrap_or_default();
+            self.findings.lacks(&recorded.name, &expected, &ours);
+        }
+    }
+
+    fn subscribed(&mut self, recorded: &Exchange, answer: Answer) {
+        let names = |message: &Message| message.header("Mesos-Stream-Id").map(str::to_owned);
+        let stream_ids = names(&recorded.response).zip(names(&answer.head));
+        let stream = Stream::open(&recorded.name, &recorded.response, answer, &mut self.findings);
+        if recorded.folder != "life" {
+            return;
+        }
+        self.ids.extend(stream_ids);
+        if let Some(mut failed_over) = self.stream.replace(stream) {
+            failed_over.finish(&mut self.findings);
+        }
+    }
+
+    /// The recorded request with the ids of this run, once the events that it answers to have come.
+    fn request(&mut self, recorded: &Message) -> Message {
+        let Ok(mut body) = String::from_utf8(recorded.body.clone()) else {
+            return recorded.clone();
+        };
+        if let Some(stream) = &mut self.stream {
+            stream.until_updated(&body, &mut self.findings);
+            if stream.offered(&body) {
+                body = with_offers(&body, &stream.take_offers(&mut self.findings));
+            }
+            self.ids.append(&mut stream.pairs);
+        }
+        let headers = recorded.headers.iter().map(|(name, value)| (name.clone(), self.renamed(value)));
+        Message {
+            start: recorded.start.clone(),
+            headers: headers.collect(),
+            body: self.renamed(&body).into(),
+        }
+    }
+
+    fn renamed(&self, text: &str) -> String {
+        self.ids.iter().fold(text.to_owned(), |text, (recorded, ours)| text.replace(recorded, ours))
+    }
+}
+
+/// Mesos had one offer at a time; here freed resources are offered at once, in an offer of their own.
+fn with_offers(body: &str, offers: &[String]) -> String {
+    let (before, rest) = body.split_once("\"offer_ids\": [").expect("the call names offers");
+    let (_, after) = rest.split_once(']').expect("a list ends");
+    let offers: Vec<String> = offers.iter().map(|offer| format!("{{\"value\": \"{offer}\"}}")).collect();
+    format!("{before}\"offer_ids\": [{}]{after}", offers.join(", "))
+}
