@@ -43,7 +43,7 @@ impl Services {
     /// before its launch is sent, so this is never a launch of ours that we have not read back.
     fn on_unknown(&mut self, id: Option<InstanceId>, status: &TaskStatus) {
         match news(status) {
-            News::Alive(Condition::Unreachable) | News::Unknown => {}
+            News::Alive(Condition::Unreachable | Condition::Killing) | News::Unknown => {}
             News::Alive(_) => {
                 self.outbox.push(Effect::Kill { task: status.task.clone(), agent: status.agent.clone() });
             }
