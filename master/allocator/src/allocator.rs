@@ -6,9 +6,9 @@ use chapada_model::{AgentId, FrameworkId, Milli, Mono, Quantities, Resources, Ro
 
 use crate::agent::Agent;
 use crate::filter::Filters;
-use crate::framework::{Framework, RoleState};
+use crate::framework::Framework;
 use crate::slots::Slots;
-use crate::{AgentSlot, Client, Drf, FrameworkInput, FrameworkSlot, Policy, Refusal, RoleSlot};
+use crate::{AgentSlot, Drf, FrameworkSlot, Policy, RoleSlot};
 
 /// Knows who wants offers, what is free and what was refused.
 #[derive(Debug)]
@@ -43,8 +43,6 @@ impl Allocator {
             total: Quantities::default(),
         }
     }
-
-    // ---- agents ----
 
     /// An agent is registered and connected, for the first time or again. Its refusals are forgotten.
     pub fn add_agent(&mut self, id: &AgentId, total: &Resources, free: Resources) {
@@ -90,133 +88,6 @@ impl Allocator {
         self.agents.slot(id).and_then(|slot| self.agents.get(slot)).map(|agent| &agent.free)
     }
 
-    // ---- frameworks ----
-
-    /// A framework is subscribed, for the first time or again, or has changed what it said.
-    pub fn set_framework(&mut self, id: &FrameworkId, input: FrameworkInput) {
-        let slot = self.frameworks.ensure(id, Framework::default);
-        let before: BTreeSet<RoleSlot> = self
-            .frameworks
-            .get(slot)
-            .map(|framework| framework.roles.keys().copied().collect())
-            .unwrap_or_default();
-        let mut roles = std::collections::BTreeMap::new();
-        for role in &input.roles {
-            let state = RoleState {
-                suppressed: input.suppressed.contains(role),
-                minimum: input.minimum.get(role).cloned(),
-            };
-            let role = self.use_role(role);
-            roles.insert(role, state);
-        }
-        if let Some(framework) = self.frameworks.get_mut(slot) {
-            framework.input = Some(input);
-            framework.active = true;
-            framework.roles = roles;
-        }
-        for role in before {
-            let client = Client { role, framework: slot };
-            if self.frameworks.get(slot).is_none_or(|framework| !framework.roles.contains_key(&role)) {
-                self.policy.leave(client);
-                self.filters.clear_clients(|other| other == client);
-                self.forget_client_if_idle(client);
-            }
-            self.release_role(role);
-        }
-        self.rejoin(slot);
-        self.mark_all();
-    }
-
-    /// A framework has lost its subscription: it is offered nothing, and what it refused is forgotten.
-    pub fn deactivate_framework(&mut self, id: &FrameworkId) {
-        let Some(slot) = self.frameworks.slot(id) else { return };
-        if let Some(framework) = self.frameworks.get_mut(slot) {
-            framework.active = false;
-        }
-        self.filters.clear_clients(|client| client.framework == slot);
-        self.rejoin(slot);
-    }
-
-    /// A framework is removed. What its tasks hold counts for its roles until they end.
-    pub fn remove_framework(&mut self, id: &FrameworkId) {
-        let Some(slot) = self.frameworks.slot(id) else { return };
-        self.deactivate_framework(id);
-        let Some(framework) = self.frameworks.get_mut(slot) else { return };
-        framework.input = None;
-        for role in std::mem::take(&mut framework.roles).into_keys() {
-            self.forget_client_if_idle(Client { role, framework: slot });
-            self.release_role(role);
-        }
-        self.forget_framework_if_idle(slot);
-    }
-
-    /// The framework wants no offers in these roles.
-    pub fn suppress(&mut self, id: &FrameworkId, roles: &BTreeSet<Role>) {
-        self.set_suppressed(id, roles, true);
-    }
-
-    /// The framework wants offers in these roles again, and all it refused in them is forgotten.
-    pub fn revive(&mut self, id: &FrameworkId, roles: &BTreeSet<Role>) {
-        let Some(framework) = self.frameworks.slot(id) else { return };
-        self.set_suppressed(id, roles, false);
-        let slots: BTreeSet<RoleSlot> = roles.iter().filter_map(|role| self.roles.slot(role)).collect();
-        self.filters.clear_clients(|client| client.framework == framework && slots.contains(&client.role));
-        self.mark_all();
-    }
-
-    /// The framework has given resources of an agent back.
-    pub fn refuse(
-        &mut self,
-        now: Mono,
-        at: (&FrameworkId, &Role, &AgentId),
-        refused: &Resources,
-        refusal: Refusal,
-    ) {
-        let (framework, role, agent) = at;
-        let slots = (self.frameworks.slot(framework), self.roles.slot(role), self.agents.slot(agent));
-        if let (Some(framework), Some(role), Some(agent)) = slots {
-            self.filters.refuse(now, agent, Client { role, framework }, refused, refusal);
-        }
-    }
-
-    /// The framework holds this much more, in this role.
-    pub fn charge(&mut self, framework: &FrameworkId, role: &Role, resources: &Resources) {
-        let framework = self.frameworks.ensure(framework, Framework::default);
-        let role = self.use_role(role);
-        let client = Client { role, framework };
-        self.charge_slots(client, resources, 0);
-        // `use_role` counted this call; what is charged keeps role, client and framework by itself.
-        self.forget_client_if_idle(client);
-        self.release_role(role);
-        self.forget_framework_if_idle(framework);
-    }
-
-    /// The framework holds this much less, in this role.
-    pub fn discharge(&mut self, framework: &FrameworkId, role: &Role, resources: &Resources) {
-        let (Some(framework), Some(role)) = (self.frameworks.slot(framework), self.roles.slot(role)) else {
-            return;
-        };
-        let amounts = Quantities::from(resources);
-        let client = Client { role, framework };
-        self.policy.discharge(client, &amounts);
-        if let Some(record) = self.frameworks.get_mut(framework)
-            && let Some(charged) = record.charged.get_mut(&role)
-        {
-            for (name, amount) in amounts.iter() {
-                let left = charged.get(name).checked_sub(amount).unwrap_or_default();
-                charged.0.insert(name.clone(), left);
-            }
-            if charged.is_empty() {
-                record.charged.remove(&role);
-            }
-        }
-        self.forget_client_if_idle(client);
-        self.release_role_if_idle(role);
-        self.forget_framework_if_idle(framework);
-    }
-
-    // ---- roles ----
-
     /// The role has this weight, in thousandths.
     pub fn set_weight(&mut self, role: &Role, weight: Milli) {
         self.policy.set_weight(role, weight);
@@ -226,8 +97,6 @@ impl Allocator {
     pub fn share(&self, role: &Role) -> f64 {
         self.roles.slot(role).map_or(0.0, |slot| self.policy.share(slot))
     }
-
-    // ---- what waits ----
 
     /// Whether something has changed that a plan should look at.
     pub fn is_dirty(&self) -> bool {
@@ -249,59 +118,14 @@ impl Allocator {
         self.frameworks.len()
     }
 
-    /// The amounts that all known agents have together.
-    pub fn total(&self) -> &Quantities {
-        &self.total
-    }
-
-    /// What each framework is charged with, by role.
-    pub fn charges(&self) -> impl Iterator<Item = (&FrameworkId, &Role, &Quantities)> {
-        self.frameworks.iter().flat_map(move |(_, id, framework)| {
-            framework.charged.iter().filter_map(move |(role, held)| Some((id, self.roles.key(*role)?, held)))
-        })
-    }
-
     /// How many agents are known.
     pub fn agents(&self) -> usize {
         self.agents.len()
     }
 
-    pub(crate) fn charge_slots(&mut self, client: Client, resources: &Resources, offers: u64) {
-        let amounts = Quantities::from(resources);
-        self.policy.charge(client, &amounts, offers);
-        let Some(record) = self.frameworks.get_mut(client.framework) else { return };
-        let charged = record.charged.entry(client.role).or_default();
-        for (name, amount) in amounts.iter() {
-            charged.add(name, amount);
-        }
-        if charged.is_empty() {
-            record.charged.remove(&client.role);
-        }
-    }
-
-    fn set_suppressed(&mut self, id: &FrameworkId, roles: &BTreeSet<Role>, suppressed: bool) {
-        let Some(slot) = self.frameworks.slot(id) else { return };
-        let slots: Vec<RoleSlot> = roles.iter().filter_map(|role| self.roles.slot(role)).collect();
-        if let Some(framework) = self.frameworks.get_mut(slot) {
-            for role in slots {
-                if let Some(state) = framework.roles.get_mut(&role) {
-                    state.suppressed = suppressed;
-                }
-            }
-        }
-        self.rejoin(slot);
-    }
-
-    /// Brings the policy up to date on which clients of a framework want offers.
-    fn rejoin(&mut self, slot: FrameworkSlot) {
-        let Some(framework) = self.frameworks.get(slot) else { return };
-        for (role, state) in &framework.roles {
-            let client = Client { role: *role, framework: slot };
-            match framework.active && !state.suppressed {
-                true => self.policy.join(client),
-                false => self.policy.leave(client),
-            }
-        }
+    /// The amounts that all known agents have together.
+    pub fn total(&self) -> &Quantities {
+        &self.total
     }
 
     fn forget_agent(&mut self, slot: AgentSlot) {
@@ -331,53 +155,10 @@ impl Allocator {
         }
     }
 
-    fn mark_all(&mut self) {
+    pub(crate) fn mark_all(&mut self) {
         let slots: Vec<AgentSlot> = self.agents.slots().collect();
         for slot in slots {
             self.mark(slot);
-        }
-    }
-
-    fn use_role(&mut self, role: &Role) -> RoleSlot {
-        let is_new = self.roles.slot(role).is_none();
-        let slot = self.roles.ensure(role, || 0);
-        if is_new {
-            self.policy.add_role(slot, role);
-        }
-        if let Some(users) = self.roles.get_mut(slot) {
-            *users += 1;
-        }
-        slot
-    }
-
-    fn release_role(&mut self, slot: RoleSlot) {
-        if let Some(users) = self.roles.get_mut(slot) {
-            *users = users.saturating_sub(1);
-        }
-        self.release_role_if_idle(slot);
-    }
-
-    fn release_role_if_idle(&mut self, slot: RoleSlot) {
-        let unused = self.roles.get(slot) == Some(&0);
-        if unused && self.frameworks.iter().all(|(_, _, framework)| !framework.charged.contains_key(&slot)) {
-            self.policy.remove_role(slot);
-            self.roles.remove(slot);
-        }
-    }
-
-    fn forget_client_if_idle(&mut self, client: Client) {
-        let idle = self.frameworks.get(client.framework).is_none_or(|framework| {
-            !framework.roles.contains_key(&client.role) && !framework.charged.contains_key(&client.role)
-        });
-        if idle {
-            self.policy.forget(client);
-        }
-    }
-
-    fn forget_framework_if_idle(&mut self, slot: FrameworkSlot) {
-        let idle = self.frameworks.get(slot).is_some_and(|f| f.input.is_none() && f.charged.is_empty());
-        if idle {
-            self.frameworks.remove(slot);
         }
     }
 }

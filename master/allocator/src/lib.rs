@@ -4,6 +4,8 @@
 
 mod agent;
 mod allocator;
+mod charges;
+mod clients;
 mod drf;
 mod eligible;
 mod explain;

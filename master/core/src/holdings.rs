@@ -1,6 +1,6 @@
 //! What an agent states that it holds, against what the books say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chapada_model::{
@@ -8,11 +8,11 @@ use chapada_model::{
     TaskKey, TaskState,
 };
 
-use crate::books::{add, subtract};
+use crate::load::Load;
 use crate::timers::Timer;
 use crate::{
-    AgentCommand, AgentState, Executor, Framework, FrameworkState, Held, HeldTask, LinkId, Master,
-    OperatorEvent, RegistryChange, Stray, Task, TaskPhase,
+    Executor, Framework, FrameworkState, Held, HeldTask, LinkId, Master, RegistryChange, Stray, Task,
+    TaskPhase,
 };
 
 impl Master {
@@ -134,107 +134,6 @@ impl Master {
         }
     }
 
-    /// Puts the agent's new books in place.
-    fn install(&mut self, id: &AgentId, link: LinkId, description: Arc<AgentDescription>, load: Load) {
-        let plain = load.used.unallocated();
-        let covered = load.total.intersection(&plain);
-        let (mut free, mut overcommit) = (load.total.clone(), plain);
-        subtract(&mut free, &covered);
-        subtract(&mut overcommit, &covered);
-        self.set_agent_state(id, AgentState::Active { link });
-        for (framework, role, resources) in &load.charges {
-            self.allocator.charge(framework, role, resources);
-        }
-        for key in load.executors.keys() {
-            self.index.executors_by_framework.insert(&key.framework, id.clone());
-        }
-        let Some(agent) = self.agent_mut(id) else { return };
-        agent.description = description;
-        agent.total = load.total;
-        agent.used = load.used;
-        agent.offered = Resources::EMPTY;
-        agent.free = free;
-        agent.overcommit = overcommit;
-        agent.executors = load.executors;
-        agent.strays = load.strays;
-        agent.tasks = load.tasks;
-        let (total, free) = (agent.total.clone(), agent.free.clone());
-        self.allocator.add_agent(id, &total, free);
-        self.books.total = self.allocator.total().clone();
-    }
-
-    /// Tells the agent that it is registered, and everyone what that means.
-    fn greet(&mut self, id: &AgentId, link: LinkId, returned: Vec<TaskKey>) {
-        let now = self.now.wall;
-        if let Some(agent) = self.agent_mut(id) {
-            let is_new = std::mem::take(&mut agent.is_new);
-            agent.reregistered = (!is_new).then_some(now);
-            let shared = Arc::new(agent.clone());
-            match is_new {
-                true => self.books.counters.agent_registrations += 1,
-                false => self.books.counters.agent_reregistrations += 1,
-            }
-            self.tell_operators(OperatorEvent::AgentAdded(shared));
-        }
-        let welcome = AgentCommand::Welcome { agent: id.clone() };
-        self.effects.push(crate::Effect::ToAgent { link, agent: Some(id.clone()), command: welcome });
-        for key in returned {
-            self.tell_returned(&key);
-        }
-        self.end_what_should_not_be(id);
-    }
-
-    /// Ends on a returned agent what was to end while it was away.
-    fn end_what_should_not_be(&mut self, id: &AgentId) {
-        let strays = self.books.agents.get(id).map(|agent| agent.strays.keys().cloned().collect::<Vec<_>>());
-        let mut shut_down = BTreeSet::new();
-        for key in self.index.tasks_by_agent.of(id) {
-            let Some(task) = self.books.tasks.get(&key) else { continue };
-            let (killed, over) = (task.killed, task.phase == TaskPhase::Ended);
-            if !self.books.frameworks.contains_key(&key.framework) {
-                shut_down.insert(key.framework.clone());
-                if over {
-                    self.complete_task(&key);
-                }
-            } else if killed && !over {
-                let (framework, task) = (key.framework, key.task);
-                self.tell_agent(id, AgentCommand::Kill { framework, task, policy: None });
-            }
-        }
-        for key in strays.unwrap_or_default() {
-            self.tell_agent(
-                id,
-                AgentCommand::Kill { framework: key.framework, task: key.task, policy: None },
-            );
-        }
-        let removed: Vec<FrameworkId> = self.removed.iter().map(|(_, framework)| framework.clone()).collect();
-        for framework in removed {
-            let waits = |record: &crate::FrameworkRecord| {
-                record.removed.as_ref().is_some_and(|removal| removal.unconfirmed.contains(id))
-            };
-            if !shut_down.contains(&framework) && self.registry.frameworks.get(&framework).is_some_and(waits)
-            {
-                shut_down.insert(framework);
-            }
-        }
-        for framework in shut_down {
-            self.tell_agent(id, AgentCommand::ShutdownFramework { framework: framework.clone() });
-            self.confirm_if_done(&framework, id);
-        }
-    }
-
-    /// A removal is confirmed by an agent on which nothing of the framework holds resources.
-    pub(crate) fn confirm_if_done(&mut self, framework: &FrameworkId, agent: &AgentId) {
-        let holds_task =
-            self.index.tasks_by_framework.iter(framework).any(|key| {
-                self.books.tasks.get(key).is_some_and(|task| task.agent == *agent && task.is_live())
-            });
-        let holds_executor = self.index.executors_by_framework.iter(framework).any(|other| other == agent);
-        if !holds_task && !holds_executor {
-            self.confirm_removal(framework, agent);
-        }
-    }
-
     /// A framework that is known only because an agent runs something for it.
     fn adopt_framework(&mut self, description: &FrameworkDescription) {
         let Some(id) = description.id.clone() else { return };
@@ -263,39 +162,6 @@ impl Master {
         stated.or(described).cloned().unwrap_or_else(Role::star)
     }
 
-    /// The agent's resources no longer count, neither as had nor as held; its tasks stay in the books.
-    pub(crate) fn unload(&mut self, id: &AgentId) {
-        for offer in self.index.offers_by_agent.of(id) {
-            self.rescind(&offer);
-        }
-        let live = self
-            .index
-            .tasks_by_agent
-            .of(id)
-            .into_iter()
-            .filter_map(|key| self.books.tasks.get(&key).cloned());
-        let mut held: Vec<(FrameworkId, Role, Resources)> = live
-            .filter(|task| task.is_live())
-            .map(|task| (task.framework.clone(), task.role.clone(), task.resources.clone()))
-            .collect();
-        let Some(agent) = self.agent_mut(id) else { return };
-        for (key, executor) in std::mem::take(&mut agent.executors) {
-            held.push((key.framework, executor.role, executor.resources));
-        }
-        for (key, stray) in std::mem::take(&mut agent.strays) {
-            held.push((key.framework, stray.role, stray.resources));
-        }
-        let state = agent.state.clone();
-        let empty = crate::Agent::empty(id.clone(), agent.description.clone(), state, agent.registered);
-        *agent = crate::Agent { reregistered: agent.reregistered, is_new: agent.is_new, ..empty };
-        for (framework, role, resources) in held {
-            self.index.executors_by_framework.remove(&framework, id);
-            self.allocator.discharge(&framework, &role, &resources);
-        }
-        self.allocator.remove_agent(id);
-        self.books.total = self.allocator.total().clone();
-    }
-
     /// A task that its agent does not have: it was never delivered, or is gone without a word.
     fn lose_missing(&mut self, key: &TaskKey) {
         let Some(task) = self.books.tasks.get(key) else { return };
@@ -312,24 +178,6 @@ impl Master {
             }
             TaskPhase::Ended | TaskPhase::Completed => self.complete_task(key),
         }
-    }
-}
-
-/// The books of an agent in the making.
-#[derive(Default)]
-struct Load {
-    total: Resources,
-    used: Resources,
-    executors: BTreeMap<ExecutorKey, Executor>,
-    strays: BTreeMap<TaskKey, Stray>,
-    tasks: u32,
-    charges: Vec<(FrameworkId, Role, Resources)>,
-}
-
-impl Load {
-    fn hold(&mut self, framework: &FrameworkId, role: &Role, resources: &Resources) {
-        add(&mut self.used, &resources.allocated_to(role));
-        self.charges.push((framework.clone(), role.clone(), resources.clone()));
     }
 }
 

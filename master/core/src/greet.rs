@@ -1,0 +1,82 @@
+//! What a registered agent is told, and what it must still end.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chapada_model::{AgentId, FrameworkId, TaskKey};
+
+use crate::{AgentCommand, Effect, FrameworkRecord, LinkId, Master, OperatorEvent, TaskPhase};
+
+impl Master {
+    /// Tells the agent that it is registered, and everyone what that means.
+    pub(crate) fn greet(&mut self, id: &AgentId, link: LinkId, returned: Vec<TaskKey>) {
+        let now = self.now.wall;
+        if let Some(agent) = self.agent_mut(id) {
+            let is_new = std::mem::take(&mut agent.is_new);
+            agent.reregistered = (!is_new).then_some(now);
+            let shared = Arc::new(agent.clone());
+            match is_new {
+                true => self.books.counters.agent_registrations += 1,
+                false => self.books.counters.agent_reregistrations += 1,
+            }
+            self.tell_operators(OperatorEvent::AgentAdded(shared));
+        }
+        let welcome = AgentCommand::Welcome { agent: id.clone() };
+        self.effects.push(Effect::ToAgent { link, agent: Some(id.clone()), command: welcome });
+        for key in returned {
+            self.tell_returned(&key);
+        }
+        self.end_what_should_not_be(id);
+    }
+
+    /// Ends on a returned agent what was to end while it was away.
+    fn end_what_should_not_be(&mut self, id: &AgentId) {
+        let strays = self.books.agents.get(id).map(|agent| agent.strays.keys().cloned().collect::<Vec<_>>());
+        let mut shut_down = BTreeSet::new();
+        for key in self.index.tasks_by_agent.of(id) {
+            let Some(task) = self.books.tasks.get(&key) else { continue };
+            let (killed, over) = (task.killed, task.phase == TaskPhase::Ended);
+            if !self.books.frameworks.contains_key(&key.framework) {
+                shut_down.insert(key.framework.clone());
+                if over {
+                    self.complete_task(&key);
+                }
+            } else if killed && !over {
+                let (framework, task) = (key.framework, key.task);
+                self.tell_agent(id, AgentCommand::Kill { framework, task, policy: None });
+            }
+        }
+        for key in strays.unwrap_or_default() {
+            self.tell_agent(
+                id,
+                AgentCommand::Kill { framework: key.framework, task: key.task, policy: None },
+            );
+        }
+        let removed: Vec<FrameworkId> = self.removed.iter().map(|(_, framework)| framework.clone()).collect();
+        for framework in removed {
+            let waits = |record: &FrameworkRecord| {
+                record.removed.as_ref().is_some_and(|removal| removal.unconfirmed.contains(id))
+            };
+            if !shut_down.contains(&framework) && self.registry.frameworks.get(&framework).is_some_and(waits)
+            {
+                shut_down.insert(framework);
+            }
+        }
+        for framework in shut_down {
+            self.tell_agent(id, AgentCommand::ShutdownFramework { framework: framework.clone() });
+            self.confirm_if_done(&framework, id);
+        }
+    }
+
+    /// A removal is confirmed by an agent on which nothing of the framework holds resources.
+    pub(crate) fn confirm_if_done(&mut self, framework: &FrameworkId, agent: &AgentId) {
+        let holds_task =
+            self.index.tasks_by_framework.iter(framework).any(|key| {
+                self.books.tasks.get(key).is_some_and(|task| task.agent == *agent && task.is_live())
+            });
+        let holds_executor = self.index.executors_by_framework.iter(framework).any(|other| other == agent);
+        if !holds_task && !holds_executor {
+            self.confirm_removal(framework, agent);
+        }
+    }
+}

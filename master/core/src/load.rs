@@ -1,0 +1,97 @@
+//! An agent's books put in place as a whole, and taken away as a whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chapada_model::{AgentDescription, AgentId, ExecutorKey, FrameworkId, Resources, Role, TaskKey};
+
+use crate::books::{add, subtract};
+use crate::{Agent, AgentState, Executor, LinkId, Master, Stray};
+
+/// The books of an agent in the making.
+#[derive(Default)]
+pub(crate) struct Load {
+    pub(crate) total: Resources,
+    pub(crate) used: Resources,
+    pub(crate) executors: BTreeMap<ExecutorKey, Executor>,
+    pub(crate) strays: BTreeMap<TaskKey, Stray>,
+    pub(crate) tasks: u32,
+    pub(crate) charges: Vec<(FrameworkId, Role, Resources)>,
+}
+
+impl Load {
+    pub(crate) fn hold(&mut self, framework: &FrameworkId, role: &Role, resources: &Resources) {
+        add(&mut self.used, &resources.allocated_to(role));
+        self.charges.push((framework.clone(), role.clone(), resources.clone()));
+    }
+}
+
+impl Master {
+    /// Puts the agent's new books in place.
+    pub(crate) fn install(
+        &mut self,
+        id: &AgentId,
+        link: LinkId,
+        description: Arc<AgentDescription>,
+        load: Load,
+    ) {
+        let plain = load.used.unallocated();
+        let covered = load.total.intersection(&plain);
+        let (mut free, mut overcommit) = (load.total.clone(), plain);
+        subtract(&mut free, &covered);
+        subtract(&mut overcommit, &covered);
+        self.set_agent_state(id, AgentState::Active { link });
+        for (framework, role, resources) in &load.charges {
+            self.allocator.charge(framework, role, resources);
+        }
+        for key in load.executors.keys() {
+            self.index.executors_by_framework.insert(&key.framework, id.clone());
+        }
+        let Some(agent) = self.agent_mut(id) else { return };
+        agent.description = description;
+        agent.total = load.total;
+        agent.used = load.used;
+        agent.offered = Resources::EMPTY;
+        agent.free = free;
+        agent.overcommit = overcommit;
+        agent.executors = load.executors;
+        agent.strays = load.strays;
+        agent.tasks = load.tasks;
+        let (total, free) = (agent.total.clone(), agent.free.clone());
+        self.allocator.add_agent(id, &total, free);
+        self.books.total = self.allocator.total().clone();
+    }
+
+    /// The agent's resources no longer count, neither as had nor as held; its tasks stay in the books.
+    pub(crate) fn unload(&mut self, id: &AgentId) {
+        for offer in self.index.offers_by_agent.of(id) {
+            self.rescind(&offer);
+        }
+        let live = self
+            .index
+            .tasks_by_agent
+            .of(id)
+            .into_iter()
+            .filter_map(|key| self.books.tasks.get(&key).cloned());
+        let mut held: Vec<(FrameworkId, Role, Resources)> = live
+            .filter(|task| task.is_live())
+            .map(|task| (task.framework.clone(), task.role.clone(), task.resources.clone()))
+            .collect();
+        let Some(agent) = self.agent_mut(id) else { return };
+        for (key, executor) in std::mem::take(&mut agent.executors) {
+            held.push((key.framework, executor.role, executor.resources));
+        }
+        for (key, stray) in std::mem::take(&mut agent.strays) {
+            held.push((key.framework, stray.role, stray.resources));
+        }
+        let state = agent.state.clone();
+        let empty = Agent::empty(id.clone(), agent.description.clone(), state, agent.registered);
+        *agent = Agent { reregistered: agent.reregistered, is_new: agent.is_new, ..empty };
+        for (framework, role, resources) in held {
+            self.index.executors_by_framework.remove(&framework, id);
+            self.allocator.discharge(&framework, &role, &resources);
+        }
+        self.allocator.remove_agent(id);
+        self.books.total = self.allocator.total().clone();
+    }
+}
