@@ -20,10 +20,7 @@ fn main() -> io::Result<()> {
     collect(&dist, &mut files)?;
     files.sort();
     let built = files.iter().any(|file| file == &dist.join("index.html"));
-    fs::write(
-        out.join("files.rs"),
-        table(&dist, if built { &files } else { &[] })?,
-    )
+    fs::write(out.join("files.rs"), table(&dist, if built { &files } else { &[] })?)
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -43,9 +40,8 @@ fn table(dist: &Path, files: &[PathBuf]) -> io::Result<String> {
     let mut rows = Vec::new();
     for file in files {
         let inside = file.strip_prefix(dist).expect("found below dist");
-        let path = inside
-            .to_str()
-            .ok_or_else(|| io::Error::other(format!("{inside:?} in dist is not UTF-8")))?;
+        let path =
+            inside.to_str().ok_or_else(|| io::Error::other(format!("{inside:?} in dist is not UTF-8")))?;
         rows.push((path.to_owned(), file, fingerprint(&fs::read(file)?)));
     }
     rows.sort();
@@ -63,7 +59,7 @@ fn table(dist: &Path, files: &[PathBuf]) -> io::Result<String> {
 
 /// FNV-1a, 64 bits: tells two builds of one file apart; nothing here needs it to be hard to forge.
 fn fingerprint(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-    })
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }
