@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::{AgentConfig, DEFAULT_PORT};
-use crate::containers::{Containers, Means, Settings, found_of, remove_orphan_groups};
+use crate::containers::{Containers, Means, Settings, found_of, orphan_groups, remove_groups};
 use crate::error::AgentError;
 use crate::files::{self, Files};
 use crate::http::{self, Api};
@@ -97,7 +97,8 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     adopt(&mut containers, &recovered);
     let known: Vec<String> = recovered.iter().map(|found| found.id.clone()).collect();
     let sweeping = means.clone();
-    tasks.spawn_blocking(move || remove_orphan_groups(&sweeping, &known));
+    let orphans = orphan_groups(&means, &known);
+    tasks.spawn_blocking(move || remove_groups(&sweeping, &orphans));
     let shell = Shell {
         agent,
         clock,
@@ -118,7 +119,18 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     stop.cancel();
     tasks.close();
     tasks.wait().await;
+    leave_no_groups(means.launcher.cgroups());
     outcome
+}
+
+/// An agent that stops without containers leaves no cgroups either.
+fn leave_no_groups(cgroups: &Cgroups) {
+    if !cgroups.containers().is_ok_and(|containers| containers.is_empty()) {
+        return;
+    }
+    if let Err(error) = cgroups.remove() {
+        tracing::debug!(%error, "the agent's cgroups stay");
+    }
 }
 
 fn adopt(containers: &mut Containers, recovered: &[RecoveredContainer]) {

@@ -89,6 +89,8 @@ impl Shell {
         if let Some(link) = &self.link {
             link.close();
         }
+        // Keepers must not wait for a loop that takes nothing any more.
+        self.events.close();
         self.containers.let_go().await;
         Ok(())
     }
@@ -157,7 +159,7 @@ impl Shell {
                 self.drop_link();
             }
             Effect::Registered { agent, epoch } => {
-                tracing::info!(agent_id = %agent, epoch, "registered");
+                tracing::info!(agent_id = %agent, epoch, "registered with the master");
                 self.counters.note_registered();
             }
             Effect::Forgotten { task, container } => {

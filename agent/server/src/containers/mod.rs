@@ -11,12 +11,13 @@ mod start;
 
 pub(crate) use description::refuse_unsupported;
 pub(crate) use exit::found_of;
-pub(crate) use remove::remove_orphan_groups;
+pub(crate) use remove::{orphan_groups, remove_groups};
 pub(crate) use start::Order;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chapada_agent_core::{Event, Signal};
 use chapada_model::ContainerId;
@@ -35,6 +36,9 @@ const LAUNCHING: usize = 8;
 const REMOVING: usize = 4;
 /// What a keeper may be told before it listens; a repeated signal that finds this full is repeated again by the core.
 const REQUESTS: usize = 8;
+
+/// How long removals may hold up a stop.
+const LET_GO: Duration = Duration::from_secs(5);
 
 /// What all keepers share.
 #[derive(Debug)]
@@ -122,11 +126,14 @@ impl Containers {
         }
     }
 
-    /// Lets go of all containers, which go on without us. Ends when removals in progress have.
+    /// Lets go of all containers, which go on without us. Removals in progress have a moment to end; what they leave is
+    /// found at the next start.
     pub(crate) async fn let_go(self) {
         drop(self.keepers);
         self.tracker.close();
-        self.tracker.wait().await;
+        if tokio::time::timeout(LET_GO, self.tracker.wait()).await.is_err() {
+            tracing::warn!("stopping although containers are still being removed");
+        }
     }
 
     fn keeper(&mut self, container: ContainerId) -> Keeper {

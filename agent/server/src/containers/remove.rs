@@ -51,15 +51,22 @@ pub(super) fn settle(means: &Means, container: &ContainerId) -> Option<Exit> {
     }
 }
 
-/// Removes cgroups without a runtime directory: an agent that died in the middle of a removal left them. Blocks.
-pub(crate) fn remove_orphan_groups(means: &Means, known: &[String]) {
-    let cgroups = means.launcher.cgroups();
-    let groups = match cgroups.containers() {
-        Ok(groups) => groups,
-        Err(error) => return tracing::error!(%error, "cannot list the cgroups of before"),
-    };
-    for group in groups.iter().filter(|group| !known.contains(group)) {
-        match cleanup(cgroups, &means.runtime_dir, group) {
+/// Cgroups without a runtime directory: an agent that died in the middle of a removal left them. To be asked before the
+/// first launch, or that would count as one.
+pub(crate) fn orphan_groups(means: &Means, known: &[String]) -> Vec<String> {
+    match means.launcher.cgroups().containers() {
+        Ok(groups) => groups.into_iter().filter(|group| !known.contains(group)).collect(),
+        Err(error) => {
+            tracing::error!(%error, "cannot list the cgroups of before");
+            Vec::new()
+        }
+    }
+}
+
+/// Kills what is in these cgroups and removes them. Blocks.
+pub(crate) fn remove_groups(means: &Means, groups: &[String]) {
+    for group in groups {
+        match cleanup(means.launcher.cgroups(), &means.runtime_dir, group) {
             Ok(()) => tracing::info!(container_id = group, "removed a cgroup that nobody owned"),
             Err(error) => {
                 tracing::error!(container_id = group, %error, "cannot remove a cgroup that nobody owns")

@@ -140,34 +140,3 @@ async fn many_tasks_run_side_by_side() {
     eventually("the containers are removed", || agent.containers().is_empty()).await;
     running.stop().await;
 }
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "measures"]
-async fn measure() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let _running = AgentProcess::start(&agent);
-    let mut link = master.welcome(1).await;
-    for round in 0..3 {
-        let started = std::time::Instant::now();
-        for n in 0..200 {
-            link.launch(command_task(&format!("r{round}t{n}"), "true")).await;
-        }
-        let mut finished = 0;
-        while finished < 200 {
-            finished += usize::from(state_of(&link.update().await) == TaskState::TaskFinished);
-        }
-        eprintln!("200 tasks in {:?}", started.elapsed());
-    }
-    let mut times = Vec::new();
-    for n in 0..50 {
-        let started = std::time::Instant::now();
-        let id = format!("s{n}");
-        link.launch(command_task(&id, "true")).await;
-        link.until(&id, TaskState::TaskRunning).await;
-        times.push(started.elapsed());
-        link.until(&id, TaskState::TaskFinished).await;
-    }
-    times.sort();
-    eprintln!("accept to running p50 {:?} p90 {:?}", times[25], times[45]);
-}
