@@ -36,6 +36,8 @@ const USUAL_HEARTBEAT: Duration = Duration::from_secs(15);
 const FLUSH_WITHIN: Duration = Duration::from_millis(300);
 /// For the master to end a subscription that was torn down.
 const TEARDOWN_WITHIN: Duration = Duration::from_secs(5);
+/// The metadata by which a master that does not lead says who does.
+const LEADER: &str = "leader";
 /// Largest message: a batch of offers of a large cluster.
 const MAX_EVENT_BYTES: usize = 64 * 1024 * 1024;
 
@@ -58,6 +60,8 @@ enum Ended {
         /// Whether there was a subscription.
         served: bool,
         why: String,
+        /// `host:port` of the master that leads instead, by the word of one that does not.
+        leader: Option<String>,
     },
 }
 
@@ -85,16 +89,22 @@ impl Connection {
     async fn keep_subscribed(&mut self) -> Result<(), RunError> {
         let stop = self.shared.stop.clone();
         let mut failures = 0;
+        let mut hint = None;
         loop {
-            let Some(leader) = stop.run_until_cancelled(self.detector.wait_for_leader()).await else {
-                return Ok(());
+            let leader = match hint.take() {
+                Some(leader) => leader,
+                None => match stop.run_until_cancelled(self.detector.wait_for_leader()).await {
+                    Some(leader) => leader,
+                    None => return Ok(()),
+                },
             };
             match self.subscription(leader).await {
                 Ended::Over => return Ok(()),
                 Ended::Fatal(error) => return Err(error),
-                Ended::Broken { served, why } => {
+                Ended::Broken { served, why, leader } => {
                     failures = if served { 0 } else { failures + 1 };
                     tracing::warn!(why, failures, "no subscription");
+                    hint = resolve(leader).await;
                 }
             }
             if self.shared.close() && !self.deliver(Event::Disconnected).await {
@@ -138,7 +148,7 @@ impl Connection {
         calls: mpsc::Sender<api::Call>,
         outgoing: mpsc::Receiver<api::Call>,
     ) -> Result<(Subscription, api::event::Subscribed), Ended> {
-        let broken = |why: String| Ended::Broken { served: false, why };
+        let broken = |why: String| Ended::Broken { served: false, why, leader: None };
         let address = leader.socket_addr();
         let channel = open(&leader).await.map_err(|error| broken(format!("{address}: {}", chain(&error))))?;
         let mut client = SchedulerServiceClient::new(channel).max_decoding_message_size(MAX_EVENT_BYTES);
@@ -228,7 +238,7 @@ impl Connection {
                     Err(status) => return refused(&status, true),
                 },
                 leader = self.detector.changed() => match leader {
-                    Some(leader) if leader != subscription.leader => "another master leads".to_owned(),
+                    Some(leader) if leader.socket_addr() != subscription.leader.socket_addr() => "another master leads".to_owned(),
                     Some(_) | None => continue,
                 },
                 () = shared.rearmed.notified() => continue,
@@ -244,7 +254,7 @@ impl Connection {
                 }
                 () = sleep_until(dead_at) => format!("no heartbeat for {silence:?}"),
             };
-            return Ended::Broken { served: true, why };
+            return Ended::Broken { served: true, why, leader: None };
         }
     }
 
@@ -293,6 +303,27 @@ async fn open(leader: &LeaderInfo) -> Result<Channel, tonic::transport::Error> {
         .await
 }
 
+/// A leader known only by its address. None when it has none, or cannot be found.
+async fn resolve(leader: Option<String>) -> Option<LeaderInfo> {
+    let leader = leader?;
+    let found = timeout(CONNECT_WITHIN, tokio::net::lookup_host(&leader)).await;
+    let address = match found.ok()?.map(|mut addresses| addresses.next()) {
+        Ok(address) => address?,
+        Err(error) => {
+            tracing::warn!(leader, %error, "cannot find the master that leads");
+            return None;
+        }
+    };
+    Some(LeaderInfo {
+        id: String::new(),
+        hostname: leader.rsplit_once(':').map_or(leader.as_str(), |(host, _)| host).to_owned(),
+        ip: address.ip(),
+        port: address.port(),
+        version: String::new(),
+        capabilities: Vec::new(),
+    })
+}
+
 async fn at(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,
@@ -306,7 +337,11 @@ fn refused(status: &Status, served: bool) -> Ended {
         Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated => {
             Ended::Fatal(RunError::Refused { message: status.message().to_owned() })
         }
-        code => Ended::Broken { served, why: format!("{code}: {}", status.message()) },
+        code => Ended::Broken {
+            served,
+            why: format!("{code}: {}", status.message()),
+            leader: status.metadata().get(LEADER).and_then(|leader| leader.to_str().ok()).map(str::to_owned),
+        },
     }
 }
 

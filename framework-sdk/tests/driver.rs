@@ -76,6 +76,16 @@ async fn a_silent_master_is_left_after_five_missed_heartbeats() {
 }
 
 #[tokio::test]
+async fn a_master_that_does_not_lead_sends_the_driver_to_the_one_that_does() {
+    let mut leader = ScriptedMaster::start().await;
+    let follower = ScriptedMaster::sending_to(leader.address()).await;
+    let (driver, mut events) = connect(config(&follower), None);
+    let (_subscription, _) = leader.subscribed("f1", 15.0).await;
+    soon("subscribed", events.next()).await;
+    assert!(driver.is_connected());
+}
+
+#[tokio::test]
 async fn an_update_is_acknowledged_when_handled_and_not_when_the_scheduler_fails() {
     let mut master = ScriptedMaster::start().await;
     let running = tokio::spawn(run(config(&master), None, Quiet, CancellationToken::new()));

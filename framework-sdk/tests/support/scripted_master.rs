@@ -34,6 +34,8 @@ pub(crate) struct Subscription {
 
 struct Service {
     subscriptions: mpsc::Sender<Subscription>,
+    /// Who leads instead.
+    elsewhere: Option<SocketAddr>,
 }
 
 #[tonic::async_trait]
@@ -44,6 +46,11 @@ impl SchedulerService for Service {
         &self,
         request: Request<Streaming<Call>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
+        if let Some(leader) = self.elsewhere {
+            let mut status = Status::unavailable("another master leads");
+            status.metadata_mut().insert("leader", leader.to_string().parse().expect("an address is ASCII"));
+            return Err(status);
+        }
         let (events, outgoing) = mpsc::channel(64);
         let subscription = Subscription { calls: request.into_inner(), events };
         self.subscriptions.send(subscription).await.map_err(|_| Status::unavailable("the test is over"))?;
@@ -57,13 +64,22 @@ impl SchedulerService for Service {
 
 impl ScriptedMaster {
     pub(crate) async fn start() -> Self {
+        Self::serve(None).await
+    }
+
+    /// Sends everybody to this address.
+    pub(crate) async fn sending_to(leader: SocketAddr) -> Self {
+        Self::serve(Some(leader)).await
+    }
+
+    async fn serve(elsewhere: Option<SocketAddr>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, subscriptions) = mpsc::channel(16);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         tokio::spawn(stopped.clone().run_until_cancelled_owned(async move {
-            let service = SchedulerServiceServer::new(Service { subscriptions: sender });
+            let service = SchedulerServiceServer::new(Service { subscriptions: sender, elsewhere });
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let service = TowerToHyperService::new(service.clone());
