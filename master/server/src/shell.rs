@@ -147,6 +147,11 @@ impl Elsewhere {
     }
 }
 
+/// `host:port`, with brackets around an IPv6 address.
+pub(crate) fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
 /// A 307 to `location`.
 pub(crate) fn redirect(location: &str) -> HttpResponse {
     let mut response = chapada_listener::empty(StatusCode::TEMPORARY_REDIRECT);

@@ -15,7 +15,7 @@ use tonic::{Status, Streaming};
 use super::inbound;
 use super::outbound;
 use super::relay::RELAY_QUEUE;
-use crate::core_loop::{Input, LINK_QUEUE, Outbox, Stopped};
+use crate::core_loop::{Freight, Input, LINK_QUEUE, Load, Outbox, Stopped};
 use crate::shell::{Led, Shell};
 
 /// Messages between the session and its connection: the outbox behind it holds the rest.
@@ -41,6 +41,7 @@ pub(super) struct Session {
     agent: OnceLock<AgentId>,
     /// Cancelled when the link is to end at once.
     cut: CancellationToken,
+    freight: Freight,
 }
 
 impl Session {
@@ -55,7 +56,7 @@ impl Session {
         let link = led.core.next_link();
         let (sender, commands) = mpsc::channel(LINK_QUEUE);
         let (wire, stream) = mpsc::channel(WIRE_QUEUE);
-        let cut = CancellationToken::new();
+        let (cut, freight) = (CancellationToken::new(), Freight::default());
         let silence_limit = shell.config.agent_ping_timeout;
         let session = Arc::new(Self {
             terms: Terms {
@@ -66,10 +67,11 @@ impl Session {
             link,
             agent: OnceLock::new(),
             cut: cut.clone(),
+            freight: freight.clone(),
             led: led.clone(),
             shell,
         });
-        let outbox = Outbox { sender, cut };
+        let outbox = Outbox { sender, cut, freight };
         led.core.send(Input::AgentConnected { link, outbox, agent: Box::new(agent), held }).await?;
         tokio::spawn(session.run(messages, commands, wire));
         Ok(ReceiverStream::new(stream))
@@ -114,6 +116,7 @@ impl Session {
             let message = tokio::select! {
                 command = commands.recv() => match command {
                     Some(command) => {
+                        self.freight.unload(command.freight());
                         if let AgentCommand::Welcome { agent } = &command {
                             tracing::info!(agent_id = %agent, epoch = self.led.epoch, "an agent is registered");
                             // A second welcome on one link names the same agent.

@@ -7,7 +7,7 @@ mod outboxes;
 mod thread;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use chapada_master_core::{
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use thread::{Start, start};
 
 /// Inputs that may wait. A burst of updates from many agents fits; beyond it senders wait, and with them their peers.
-const INPUT_QUEUE: usize = 16_384;
+const INPUT_QUEUE: usize = 4_096;
 /// Events that may wait for one scheduler: some seconds of a busy cluster. One that falls further behind is cut off and
 /// reconciles when it comes back.
 pub(crate) const STREAM_QUEUE: usize = 8_192;
@@ -76,6 +76,57 @@ pub(crate) struct Outbox<T> {
     pub(crate) sender: mpsc::Sender<T>,
     /// Cancelled to end the connection at once, because it is too far behind.
     pub(crate) cut: CancellationToken,
+    /// Bytes of best-effort messages that wait.
+    pub(crate) freight: Freight,
+}
+
+/// Bytes of messages between frameworks and executors that may wait for one peer. They are best effort and of any size,
+/// so they are counted apart, and what is too much is dropped.
+const MAX_FREIGHT: usize = 8 * 1024 * 1024;
+
+/// Counts the bytes of best-effort messages in one queue, from the sender's side and the receiver's.
+#[derive(Clone, Default)]
+pub(crate) struct Freight(Arc<AtomicUsize>);
+
+impl Freight {
+    /// Whether there is room for so many more bytes, which then count.
+    fn load(&self, bytes: usize) -> bool {
+        // Only the loop loads, so nothing comes between the two steps.
+        let room = self.0.load(Ordering::Relaxed).saturating_add(bytes) <= MAX_FREIGHT;
+        if room {
+            self.0.fetch_add(bytes, Ordering::Relaxed);
+        }
+        room
+    }
+
+    /// So many bytes have left the queue.
+    pub(crate) fn unload(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// What can be put into a queue.
+pub(crate) trait Load {
+    /// Bytes of a best-effort message; zero for everything else.
+    fn freight(&self) -> usize;
+}
+
+impl Load for ToScheduler {
+    fn freight(&self) -> usize {
+        match self {
+            Self::Event(_, SchedulerEvent::Message { data, .. }) => data.len(),
+            Self::Event(..) | Self::Refused(_) => 0,
+        }
+    }
+}
+
+impl Load for AgentCommand {
+    fn freight(&self) -> usize {
+        match self {
+            Self::ExecutorMessage { data, .. } => data.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// The loop is gone: this master no longer leads.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chapada_master_core::{AgentCommand, Effect, LinkId, StreamId};
 use tokio::sync::{broadcast, mpsc};
 
-use super::{Outbox, ToScheduler, Writing};
+use super::{Load, Outbox, ToScheduler, Writing};
 
 /// The ways out of the loop.
 pub(super) struct Outboxes {
@@ -56,8 +56,13 @@ enum Delivery {
 }
 
 /// A peer that is gone counts as served: the end of its connection is on its way in as an event.
-fn deliver<T>(outbox: Option<&Outbox<T>>, message: T) -> Delivery {
+fn deliver<T: Load>(outbox: Option<&Outbox<T>>, message: T) -> Delivery {
     let Some(outbox) = outbox else { return Delivery::Done };
+    let freight = message.freight();
+    if freight > 0 && !outbox.freight.load(freight) {
+        tracing::info!(bytes = freight, "dropped a message for a peer that does not read its messages");
+        return Delivery::Done;
+    }
     match outbox.sender.try_send(message) {
         Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Delivery::Done,
         Err(mpsc::error::TrySendError::Full(_)) => {

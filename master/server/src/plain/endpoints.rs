@@ -15,7 +15,7 @@ use super::roles::PlainRole;
 use super::state::{Each, State, Summary, completed, current, recovered, registered};
 use super::tasks::TaskView;
 use crate::books;
-use crate::shell::{API_VERSION, Shell, redirect};
+use crate::shell::{API_VERSION, Shell, authority, redirect};
 
 /// A page that a plain GET shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ pub(crate) fn path_and_query(call: &Call) -> String {
 fn to_leader(shell: &Shell, call: &Call) -> HttpResponse {
     let rest = call.path.split_once("/redirect").map_or("", |(_, rest)| rest).trim_end_matches('/');
     match (shell.reading(), shell.leader.borrow().as_ref()) {
-        (Ok(led), _) => redirect(&format!("//{}:{}{rest}", led.master.hostname, led.master.port)),
+        (Ok(led), _) => redirect(&format!("//{}{rest}", authority(&led.master.hostname, led.master.port))),
         (Err(_), Some(leader)) => redirect(&format!("//{}{rest}", leader.authority())),
         (Err(_), None) => text(StatusCode::SERVICE_UNAVAILABLE, "No leader elected"),
     }

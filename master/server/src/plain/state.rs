@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::agents::AgentView;
 use super::frameworks::{FrameworkSummary, FrameworkView, Holdings};
-use crate::shell::{API_VERSION, Led, Shell};
+use crate::shell::{API_VERSION, Led, Shell, authority};
 
 /// Writes each element only when its turn comes.
 pub(super) struct Each<F>(pub(super) F);
@@ -35,7 +35,7 @@ pub(super) struct State {
 impl Serialize for State {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (books, master) = (&*self.books, &self.led.master);
-        let pid = format!("master@{}:{}", master.ip, master.port);
+        let pid = format!("master@{}", authority(&master.ip.to_string(), master.port));
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("version", API_VERSION)?;
         map.serialize_entry("start_time", &self.shell.started.as_secs_f64())?;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::event::{Writer, error, heartbeat};
 use super::parse::Subscribing;
-use crate::core_loop::{Input, Outbox, STREAM_QUEUE, ToScheduler};
+use crate::core_loop::{Freight, Input, Load, Outbox, STREAM_QUEUE, ToScheduler};
 use crate::shell::{Led, Shell};
 
 /// How often a scheduler hears that its stream is alive. Source: Mesos.
@@ -45,7 +45,7 @@ pub(super) async fn open<T: Send + 'static>(
 ) -> Result<Subscription<T>, crate::core_loop::Stopped> {
     let stream = StreamId(uuid::Uuid::new_v4().to_string().into());
     let (sender, queue) = mpsc::channel(STREAM_QUEUE);
-    let cut = CancellationToken::new();
+    let (cut, freight) = (CancellationToken::new(), Freight::default());
     let (body, events) = mpsc::channel(BODY_QUEUE);
     let mut framework = subscribing.framework;
     if let (None, Principal::Named(name)) = (&framework.principal, principal) {
@@ -57,6 +57,7 @@ pub(super) async fn open<T: Send + 'static>(
         stream: stream.clone(),
         queue,
         cut: cut.clone(),
+        freight: freight.clone(),
         stop: shell.stop.clone(),
         led: led.clone(),
         body,
@@ -64,7 +65,7 @@ pub(super) async fn open<T: Send + 'static>(
     };
     let input = Input::Subscribe {
         stream: stream.clone(),
-        outbox: Outbox { sender, cut },
+        outbox: Outbox { sender, cut, freight },
         framework: Box::new(framework),
         suppressed: subscribing.suppressed,
     };
@@ -79,6 +80,7 @@ struct Pump<T, F> {
     stream: StreamId,
     queue: mpsc::Receiver<ToScheduler>,
     cut: CancellationToken,
+    freight: Freight,
     stop: CancellationToken,
     led: Arc<Led>,
     body: mpsc::Sender<T>,
@@ -107,7 +109,7 @@ impl<T: Send + 'static, F: Fn(Event) -> T + Send + Sync + 'static> Pump<T, F> {
                 () = self.led.ended.cancelled() => return "this master no longer leads",
                 () = self.stop.cancelled() => return "this master stops",
                 () = self.body.closed() => return "the scheduler closed it",
-                event = self.queue.recv() => match event {
+                event = self.queue.recv() => match self.unloaded(event) {
                     Some(ToScheduler::Event(framework, event)) => {
                         let event = self.writer.event(&framework, event);
                         self.framework = Some(framework);
@@ -124,6 +126,13 @@ impl<T: Send + 'static, F: Fn(Event) -> T + Send + Sync + 'static> Pump<T, F> {
             }
             subscribed |= first;
         }
+    }
+
+    fn unloaded(&self, event: Option<ToScheduler>) -> Option<ToScheduler> {
+        if let Some(event) = &event {
+            self.freight.unload(event.freight());
+        }
+        event
     }
 
     async fn send(&self, event: Event) -> bool {

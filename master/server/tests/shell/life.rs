@@ -1,18 +1,15 @@
 //! The thin path from end to end: subscribe, offers, launch, updates, acknowledgement.
 
 use crate::support::agent::ScriptedAgent;
-use crate::support::stream::{Subscription, call};
+use crate::support::stream::{Subscription, call, subscribe_body};
 use crate::support::{TestMaster, http};
 use serde_json::json;
-
-const SUBSCRIBE: &str = r#"{"type":"SUBSCRIBE","subscribe":{"framework_info":{"user":"root","name":"test",
-    "roles":["*"],"capabilities":[{"type":"MULTI_ROLE"},{"type":"PARTITION_AWARE"}]}}}"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_runs_to_its_end() {
     let master = TestMaster::start().await;
     let agent = ScriptedAgent::connect(master.at).await;
-    let mut events = Subscription::open(master.at, SUBSCRIBE).await;
+    let mut events = Subscription::open(master.at, &subscribe_body("test", None)).await;
     assert_eq!(events.head.status, 200);
     assert_eq!(events.head.header("content-type"), Some("application/json"));
     let mut seen = Vec::new();

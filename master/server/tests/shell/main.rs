@@ -4,5 +4,7 @@
 mod doors;
 mod life;
 mod link;
+mod proxy;
 mod query;
+mod streams;
 mod support;

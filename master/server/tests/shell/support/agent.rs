@@ -17,6 +17,7 @@ use super::DEADLINE;
 pub(crate) struct ScriptedAgent {
     pub(crate) id: String,
     pub(crate) epoch: u64,
+    sender: mpsc::Sender<FromAgent>,
     task: JoinHandle<()>,
 }
 
@@ -87,9 +88,19 @@ impl ScriptedAgent {
         let Some(to_agent::Message::Welcome(welcome)) = first.message else {
             panic!("not welcome: {first:?}")
         };
-        let script = Script { id: welcome.agent_id.clone(), sender };
+        let script = Script { id: welcome.agent_id.clone(), sender: sender.clone() };
         let task = tokio::spawn(script.follow(answers));
-        Self { id: welcome.agent_id, epoch: first.epoch, task }
+        Self { id: welcome.agent_id, sender, epoch: first.epoch, task }
+    }
+
+    /// Sends bytes from an executor to its framework.
+    pub(crate) async fn message(&self, framework: &str, executor: &str, data: &[u8]) {
+        let said = from_agent::Message::FrameworkMessage(link::FrameworkMessage {
+            framework_id: framework.to_owned(),
+            executor_id: executor.to_owned(),
+            data: data.to_vec(),
+        });
+        self.sender.send(message(said)).await.expect("the link stands");
     }
 
     /// Leaves at once.

@@ -61,3 +61,13 @@ pub(crate) async fn call(at: SocketAddr, stream: &str, body: &str) -> Answer {
     );
     ask(at, &head, body.as_bytes()).await
 }
+
+/// A SUBSCRIBE of a new framework.
+pub(crate) fn subscribe_body(name: &str, webui_url: Option<&str>) -> String {
+    let mut info = serde_json::json!({"user": "root", "name": name, "roles": ["*"],
+        "capabilities": [{"type": "MULTI_ROLE"}, {"type": "PARTITION_AWARE"}]});
+    if let Some(url) = webui_url {
+        info["webui_url"] = url.into();
+    }
+    serde_json::json!({"type": "SUBSCRIBE", "subscribe": {"framework_info": info}}).to_string()
+}
