@@ -110,10 +110,19 @@ impl Connection {
             if self.shared.close() && !self.deliver(Event::Disconnected).await {
                 return Ok(());
             }
-            let wait = tokio::time::sleep(self.config.resubscribe.wait(failures, random()));
-            if stop.run_until_cancelled(wait).await.is_none() {
+            if stop.run_until_cancelled(self.wait_before_next(&mut failures)).await.is_none() {
                 return Ok(());
             }
+        }
+    }
+
+    /// The back-off, cut short when another master is found to lead.
+    async fn wait_before_next(&mut self, failures: &mut u32) {
+        let wait = self.config.resubscribe.wait(*failures, random());
+        let news = async { while self.detector.changed().await.is_none() {} };
+        if timeout(wait, news).await.is_ok() {
+            *failures = 0;
+            tokio::time::sleep(self.config.resubscribe.wait(0, random())).await;
         }
     }
 
