@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 
 use chapada_model::{Milli, Range, Ranges, Reservation, Resource, ResourceValue, Resources, Role};
@@ -22,6 +23,16 @@ const PORTS: (u64, u64) = (31_000, 32_000);
 pub(crate) fn boot_id() -> Result<String, AgentError> {
     let text = fs::read_to_string(BOOT_ID).map_err(machine("the boot id"))?;
     Ok(text.trim().to_owned())
+}
+
+/// How this machine is reached, when the operator does not say: by the address listened on, or by its own name when that
+/// is every address.
+pub(crate) fn name_of(ip: IpAddr) -> Result<String, AgentError> {
+    if !ip.is_unspecified() {
+        return Ok(ip.to_string());
+    }
+    let name = nix::unistd::gethostname().map_err(|error| machine("the name")(error.into()))?;
+    Ok(name.to_string_lossy().into_owned())
 }
 
 /// What the operator names, and of the rest what the machine has.

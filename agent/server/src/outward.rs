@@ -1,5 +1,7 @@
 //! From the core's words to the wire's.
 
+use std::net::IpAddr;
+
 use chapada_agent_core::{FrameworkRecord, HeldTask, MemoryExceeded, TaskRecord, Update};
 use chapada_model::{AgentId, Milli, Reason, Resource};
 use chapada_wire::convert::{ReservationFormat, resource_to_wire};
@@ -15,7 +17,7 @@ const MIB: u64 = 1024 * 1024;
 pub(crate) struct Identity {
     pub(crate) agent: AgentId,
     /// The address that tasks on the host's network have.
-    pub(crate) ip: String,
+    pub(crate) ip: IpAddr,
 }
 
 /// A status, as frameworks get it.
@@ -45,21 +47,26 @@ pub(crate) fn bare_status(task: &str, update: &Update, identity: &Identity) -> v
 }
 
 fn container_status(task: &TaskRecord, update: &Update, identity: &Identity) -> v1::ContainerStatus {
-    let protocol = if identity.ip.contains(':') {
-        v1::network_info::Protocol::IPv6
-    } else {
-        v1::network_info::Protocol::IPv4
-    };
-    let address = v1::network_info::IpAddress {
-        protocol: Some(protocol as i32),
-        ip_address: Some(identity.ip.clone()),
-    };
     v1::ContainerStatus {
         container_id: Some((&task.container).into()),
-        network_infos: vec![v1::NetworkInfo { ip_addresses: vec![address], ..v1::NetworkInfo::default() }],
+        network_infos: network_infos(identity.ip),
         cgroup_info: None,
         executor_pid: update.pid,
     }
+}
+
+/// The address of a task on the machine's network; none where the agent listens on all there are.
+fn network_infos(ip: IpAddr) -> Vec<v1::NetworkInfo> {
+    if ip.is_unspecified() {
+        return Vec::new();
+    }
+    let protocol = match ip {
+        IpAddr::V4(_) => v1::network_info::Protocol::IPv4,
+        IpAddr::V6(_) => v1::network_info::Protocol::IPv6,
+    };
+    let (protocol, ip_address) = (Some(protocol as i32), Some(ip.to_string()));
+    let address = v1::network_info::IpAddress { protocol, ip_address };
+    vec![v1::NetworkInfo { ip_addresses: vec![address], ..v1::NetworkInfo::default() }]
 }
 
 fn limitation(memory: MemoryExceeded) -> v1::TaskResourceLimitation {

@@ -184,7 +184,10 @@ fn present(
     resources: &Resources,
     address: SocketAddr,
 ) -> Result<Presentation, AgentError> {
-    let hostname = config.hostname.clone().unwrap_or_else(|| address.ip().to_string());
+    let hostname = match &config.hostname {
+        Some(hostname) => hostname.clone(),
+        None => machine::name_of(address.ip())?,
+    };
     let attributes = Attribute::parse_list(config.attributes.as_deref().unwrap_or_default())
         .map_err(|error| AgentError::flag("attributes", error))?;
     let info = v1::AgentInfo {

@@ -189,8 +189,8 @@ impl Shell {
     }
 
     fn send_holding(&mut self, holding: &Holding) {
-        let (who, ip) = (self.who.clone(), self.ip.to_string());
-        self.send(|link, _| link.hello(&who, holding, &ip));
+        let (who, ip) = (self.who.clone(), self.ip);
+        self.send(|link, _| link.hello(&who, holding, ip));
     }
 
     fn send_update(
@@ -201,7 +201,7 @@ impl Shell {
         latest: TaskState,
     ) {
         let Some(agent) = self.agent.id().cloned() else { return };
-        let identity = Identity { agent, ip: self.ip.to_string() };
+        let identity = Identity { agent, ip: self.ip };
         let record = self.agent.task(key).cloned();
         let message = update_message(key, record.as_deref(), executor, update, latest, &identity);
         self.send(|link, epoch| link.update(epoch, message));

@@ -8,6 +8,7 @@ mod state;
 use std::sync::Arc;
 
 use chapada_agent_core::View;
+use chapada_coordination::MasterAddress;
 use chapada_listener::{Action, Call, HttpResponse, Routes, empty, json, text};
 use chapada_model::{Resources, Wall};
 use http::StatusCode;
@@ -97,10 +98,27 @@ fn flags_of(config: &AgentConfig) -> Value {
     let shown = flags.into_iter().filter(|(_, value)| !value.is_null());
     let shown = shown.map(|(name, value)| {
         let text = match value {
+            // A zk:// address may hold a password.
+            Value::String(text) if name == "master" => {
+                text.parse::<MasterAddress>().map(|address| address.to_string()).unwrap_or_default()
+            }
             Value::String(text) => text,
             other => other.to_string(),
         };
         (name.replace('-', "_"), Value::String(text))
     });
     Value::Object(shown.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_show_no_password() {
+        let config = AgentConfig { master: "zk://me:secret@h/x".to_owned(), ..AgentConfig::default() };
+        let flags = flags_of(&config);
+        assert_eq!(flags["master"], "zk://h:2181/x");
+        assert_eq!(flags["work_dir"], "/var/lib/chapada/agent");
+    }
 }

@@ -1,5 +1,7 @@
 //! What the agent has to say to the master.
 
+use std::net::IpAddr;
+
 use chapada_agent_core::{HeldTask, Holding, TaskRecord, Update};
 use chapada_model::{ExecutorId, TaskKey, TaskState};
 use chapada_wire::link::{self, FromAgent, from_agent};
@@ -48,8 +50,8 @@ impl Outbox {
     }
 
     /// Says who we are and all that we hold.
-    pub(crate) fn hello(&self, who: &Presentation, holding: &Holding, ip: &str) -> Result<(), OutboxFull> {
-        let identity = holding.agent.clone().map(|agent| Identity { agent, ip: ip.to_owned() });
+    pub(crate) fn hello(&self, who: &Presentation, holding: &Holding, ip: IpAddr) -> Result<(), OutboxFull> {
+        let identity = holding.agent.clone().map(|agent| Identity { agent, ip });
         self.send(holding.epoch, from_agent::Message::Hello(hello(who, holding)))?;
         let mut page = link::Holding {
             frameworks: holding.frameworks.iter().filter_map(|record| outward::framework(record)).collect(),

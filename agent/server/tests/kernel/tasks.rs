@@ -140,3 +140,19 @@ async fn many_tasks_run_side_by_side() {
     eventually("the containers are removed", || agent.containers().is_empty()).await;
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_runs_as_the_user_it_names_and_owns_its_sandbox() {
+    let (_master, agent, running, mut link) = registered().await;
+    let mut task = command_task(
+        "user",
+        "id -un; echo x > file; ls -ld . | cut -d' ' -f3; echo /root/*; cat ../../../../../../../../../../agent.log",
+    );
+    task.command.as_mut().unwrap().user = Some("nobody".to_owned());
+    link.launch(task).await;
+    link.until("user", TaskState::TaskFailed).await;
+    let stdout = std::fs::read_to_string(agent.sandbox("user").join("stdout")).unwrap();
+    assert_eq!(stdout, "nobody\nnobody\n/root/*\n");
+    assert_eq!(std::fs::read_to_string(agent.sandbox("user").join("file")).unwrap(), "x\n");
+    running.stop().await;
+}
