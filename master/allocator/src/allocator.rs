@@ -16,7 +16,7 @@ pub struct Allocator {
     pub(crate) policy: Box<dyn Policy>,
     pub(crate) agents: Slots<AgentId, AgentSlot, Agent>,
     pub(crate) frameworks: Slots<FrameworkId, FrameworkSlot, Framework>,
-    /// Roles with the number of clients that name them.
+    /// Roles with the number of frameworks that name them, and of those that are charged in them.
     pub(crate) roles: Slots<Role, RoleSlot, u32>,
     pub(crate) filters: Filters,
     pub(crate) minimum: Vec<Quantities>,
@@ -116,6 +116,11 @@ impl Allocator {
     /// How many frameworks are known, gone ones included that still hold something.
     pub fn frameworks(&self) -> usize {
         self.frameworks.len()
+    }
+
+    /// How many roles are named by a framework or charged.
+    pub fn roles(&self) -> usize {
+        self.roles.len()
     }
 
     /// How many agents are known.

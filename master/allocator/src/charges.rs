@@ -12,7 +12,7 @@ impl Allocator {
         let role = self.use_role(role);
         let client = Client { role, framework };
         self.charge_slots(client, resources, 0);
-        // `use_role` counted this call; what is charged keeps role, client and framework by itself.
+        // `use_role` counted this call; what is charged counts by itself.
         self.forget_client_if_idle(client);
         self.release_role(role);
         self.forget_framework_if_idle(framework);
@@ -33,12 +33,15 @@ impl Allocator {
                 let left = charged.get(name).checked_sub(amount).unwrap_or_default();
                 charged.0.insert(name.clone(), left);
             }
-            if charged.is_empty() {
+            let is_over = charged.is_empty();
+            if is_over {
                 record.charged.remove(&role);
             }
+            self.forget_client_if_idle(client);
+            if is_over {
+                self.release_role(role);
+            }
         }
-        self.forget_client_if_idle(client);
-        self.release_role_if_idle(role);
         self.forget_framework_if_idle(framework);
     }
 
@@ -52,13 +55,16 @@ impl Allocator {
     pub(crate) fn charge_slots(&mut self, client: Client, resources: &Resources, offers: u64) {
         let amounts = Quantities::from(resources);
         self.policy.charge(client, &amounts, offers);
-        let Some(record) = self.frameworks.get_mut(client.framework) else { return };
+        let Some(record) = self.frameworks.get_mut(client.framework).filter(|_| !amounts.is_empty()) else {
+            return;
+        };
+        let is_first = !record.charged.contains_key(&client.role);
         let charged = record.charged.entry(client.role).or_default();
         for (name, amount) in amounts.iter() {
             charged.add(name, amount);
         }
-        if charged.is_empty() {
-            record.charged.remove(&client.role);
+        if let Some(users) = self.roles.get_mut(client.role).filter(|_| is_first) {
+            *users += 1;
         }
     }
 
@@ -74,16 +80,11 @@ impl Allocator {
         slot
     }
 
+    /// One less uses the role: a framework that names it, or one that is charged in it.
     pub(crate) fn release_role(&mut self, slot: RoleSlot) {
-        if let Some(users) = self.roles.get_mut(slot) {
-            *users = users.saturating_sub(1);
-        }
-        self.release_role_if_idle(slot);
-    }
-
-    fn release_role_if_idle(&mut self, slot: RoleSlot) {
-        let unused = self.roles.get(slot) == Some(&0);
-        if unused && self.frameworks.iter().all(|(_, _, framework)| !framework.charged.contains_key(&slot)) {
+        let Some(users) = self.roles.get_mut(slot) else { return };
+        *users = users.saturating_sub(1);
+        if *users == 0 {
             self.policy.remove_role(slot);
             self.roles.remove(slot);
         }

@@ -30,11 +30,14 @@ impl Allocator {
             framework.active = true;
             framework.roles = roles;
         }
+        let kept = self.frameworks.get(slot).map(|framework| &framework.roles);
+        let gone: BTreeSet<RoleSlot> =
+            before.iter().copied().filter(|role| kept.is_none_or(|kept| !kept.contains_key(role))).collect();
+        self.filters.clear_clients(|client| client.framework == slot && gone.contains(&client.role));
         for role in before {
-            let client = Client { role, framework: slot };
-            if self.frameworks.get(slot).is_none_or(|framework| !framework.roles.contains_key(&role)) {
+            if gone.contains(&role) {
+                let client = Client { role, framework: slot };
                 self.policy.leave(client);
-                self.filters.clear_clients(|other| other == client);
                 self.forget_client_if_idle(client);
             }
             self.release_role(role);

@@ -203,7 +203,7 @@ fn nothing_is_left_behind_by_those_who_leave() {
         }
         allocator.remove_framework(&framework(&name));
     }
-    assert_eq!((allocator.frameworks(), allocator.filters()), (0, 0));
+    assert_eq!((allocator.frameworks(), allocator.filters(), allocator.roles()), (0, 0, 0));
     assert_eq!(allocator.next_expiry(), None);
 }
 
@@ -216,5 +216,5 @@ fn a_removed_framework_still_counts_for_its_role_until_its_tasks_end() {
     allocator.remove_framework(&framework("f"));
     assert_eq!(allocator.share(&role("a")), 0.25);
     allocator.discharge(&framework("f"), &role("a"), &resources("cpus:1"));
-    assert_eq!((allocator.frameworks(), allocator.share(&role("a"))), (0, 0.0));
+    assert_eq!((allocator.frameworks(), allocator.roles(), allocator.share(&role("a"))), (0, 0, 0.0));
 }
