@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chapada_master_core::{RoleView, Snapshot, Task};
-use chapada_model::{FrameworkId, Milli, Quantities, Role, TaskId, TaskKey};
+use chapada_model::{FrameworkId, Milli, Quantities, ResourceValue, Role, TaskId, TaskKey};
 
 /// The tasks of one framework that are not completed, by id.
 pub(crate) fn tasks_of<'a>(
@@ -47,10 +47,15 @@ pub(crate) fn roles(books: &Snapshot) -> Vec<RoleView> {
         for (resources, offered) in [(&agent.used, false), (&agent.offered, true)] {
             for resource in resources {
                 let Some(role) = &resource.allocation_role else { continue };
-                let chapada_model::ResourceValue::Scalar(amount) = &resource.value else { continue };
+                // Source: Mesos counts ports and the like.
+                let amount = match &resource.value {
+                    ResourceValue::Scalar(amount) => *amount,
+                    ResourceValue::Ranges(ranges) => Milli::whole(ranges.count()),
+                    ResourceValue::Set(items) => Milli::whole(items.len() as u64),
+                };
                 let view = entry(&mut roles, role);
                 let sum = if offered { &mut view.offered } else { &mut view.allocated };
-                sum.add(&resource.name, *amount);
+                sum.add(&resource.name, amount);
             }
         }
     }

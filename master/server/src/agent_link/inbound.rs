@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use chapada_master_core::{Event, Held, HeldExecutor, HeldTask, LinkId};
 use chapada_model::{
-    AgentDescription, AgentId, ExecutorDescription, ExecutorId, ExecutorKey, FrameworkDescription,
-    FrameworkId, TaskDescription, TaskState, TaskStatus,
+    AgentCapability, AgentDescription, AgentId, ExecutorDescription, ExecutorId, ExecutorKey,
+    FrameworkDescription, FrameworkId, TaskDescription, TaskState, TaskStatus,
 };
 use chapada_wire::convert::InvalidField;
 use chapada_wire::link::{self, from_agent};
@@ -16,6 +16,9 @@ pub(super) fn describe(hello: &link::Hello, peer: SocketAddr) -> Result<AgentDes
     let info = hello.agent_info.as_ref().ok_or_else(|| InvalidField::missing("hello.agent_info"))?;
     let mut agent = AgentDescription::try_from(info).map_err(|error| error.within("hello.agent_info"))?;
     agent.version = hello.version.as_str().into();
+    // What a newer agent can do besides is nothing that this master would ask of it.
+    agent.capabilities =
+        hello.capabilities.iter().filter_map(|name| AgentCapability::from_name(name)).collect();
     agent.address = match hello.address.parse::<SocketAddr>() {
         Ok(address) if !address.ip().is_unspecified() => address.to_string().into(),
         Ok(address) => SocketAddr::new(peer.ip(), address.port()).to_string().into(),

@@ -1,7 +1,7 @@
 //! The books as messages of the operator API.
 
 use chapada_master_core::{Agent, AgentState, Framework, FrameworkState, Snapshot, Task, TaskPhase};
-use chapada_model::{MasterDescription, Resources};
+use chapada_model::{MasterDescription, Resource, ResourceValue, Resources};
 use chapada_wire::convert::{ReservationFormat, resources_to_wire, task_record, wall_to_wire};
 use chapada_wire::v1;
 use chapada_wire::v1::master::response::{self, get_agents, get_executors, get_frameworks};
@@ -37,6 +37,7 @@ pub(super) fn task(task: &Task) -> v1::Task {
         statuses: task.statuses.iter().map(|status| (&**status).into()).collect(),
         status_update_state: last.map(|status| status.state.number()),
         status_update_uuid: last.and_then(|status| status.uuid).map(|uuid| uuid.0.to_vec()),
+        resources: resources(&task.resources.allocated_to(&task.role)),
         ..task_record(&task.description, &task.framework, task.state)
     }
 }
@@ -93,14 +94,16 @@ pub(super) fn framework(framework: &Framework, books: &Snapshot) -> get_framewor
         connected: Some(subscribed),
         recovered: Some(framework.recovered),
         registered_time: Some(wall_to_wire(framework.registered)),
-        reregistered_time: framework.reregistered.map(wall_to_wire),
+        // Source: Mesos gives the first registration when there was no other.
+        reregistered_time: Some(wall_to_wire(framework.reregistered.unwrap_or(framework.registered))),
         unregistered_time: match framework.state {
             FrameworkState::Completed { at } => Some(wall_to_wire(at)),
             _ => None,
         },
         offers: offers.iter().map(|made| crate::scheduler::offer(made, format)).collect(),
-        allocated_resources: resources(&sum(live.map(|task| task.resources.allocated_to(&task.role)))),
-        offered_resources: resources(&sum(offers.iter().map(|offer| offer.resources.clone()))),
+        allocated_resources: all(live.map(|task| task.resources.allocated_to(&task.role))),
+        offered_resources: all(offers.iter().map(|offer| offer.resources.clone())),
+        offer_constraints: Some(v1::scheduler::OfferConstraints::default()),
         ..get_frameworks::Framework::default()
     }
 }
@@ -168,15 +171,18 @@ fn resources(resources: &Resources) -> Vec<v1::Resource> {
     resources_to_wire(resources, ReservationFormat::Both)
 }
 
-/// The sum. What the same port on several agents would make impossible is listed, not added.
-fn sum(parts: impl Iterator<Item = Resources>) -> Resources {
-    let mut scalars = Resources::default();
+/// Amounts are summed. Ports and the like are listed by agent: the same one on two agents is two.
+fn all(parts: impl Iterator<Item = Resources>) -> Vec<v1::Resource> {
+    let (mut amounts, mut others) = (Resources::default(), Vec::new());
     for part in parts {
-        let addable =
-            part.filter(|resource| matches!(resource.value, chapada_model::ResourceValue::Scalar(_)));
-        if let Ok(more) = scalars.checked_add(&addable) {
-            scalars = more;
+        let is_amount = |resource: &Resource| matches!(resource.value, ResourceValue::Scalar(_));
+        match amounts.checked_add(&part.filter(is_amount)) {
+            Ok(sum) => amounts = sum,
+            Err(_) => others.extend(resources(&part.filter(is_amount))),
         }
+        others.extend(resources(&part.filter(|resource| !is_amount(resource))));
     }
-    scalars
+    let mut all = resources(&amounts);
+    all.append(&mut others);
+    all
 }
