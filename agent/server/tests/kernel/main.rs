@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which may fail only by failing their test")]
 
 mod files;
+mod link;
 mod restart;
 mod support;
 mod tasks;
