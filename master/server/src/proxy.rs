@@ -168,6 +168,8 @@ fn rebase(headers: &mut HeaderMap, base: &Uri, named: &str) {
     let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else { return };
     let own = format!("http://{}", base.authority().map(|a| a.as_str()).unwrap_or_default());
     let path = location.strip_prefix(&own).unwrap_or(location);
+    let below = base.path().trim_end_matches('/');
+    let path = path.strip_prefix(below).filter(|rest| rest.starts_with('/')).unwrap_or(path);
     if path.starts_with('/')
         && !path.starts_with("//")
         && let Ok(value) = format!("/proxy/{named}{path}").parse()

@@ -40,7 +40,8 @@ impl GrpcRoutes {
     }
 
     /// Adds a generated tonic service with the methods that are served and what each of them does.
-    /// A handler finds [`crate::Peer`] and [`Principal`] in the extensions of its request.
+    /// A handler finds [`crate::Peer`], [`Principal`] and `Arc<`[`Policy`]`>` in the extensions of its request; the last
+    /// for questions about single objects.
     #[must_use]
     pub fn service<S>(mut self, service: S, methods: &[(&str, Action)]) -> Self
     where
@@ -75,9 +76,9 @@ impl GrpcRoutes {
 
     pub(crate) async fn answer(
         &self,
-        request: Request<Body>,
+        mut request: Request<Body>,
         principal: &Principal,
-        policy: &Policy,
+        policy: &Arc<Policy>,
     ) -> Response<Body> {
         let path = request.uri().path();
         let Some(method) = self.methods.iter().find(|method| method.path == path) else {
@@ -85,7 +86,10 @@ impl GrpcRoutes {
         };
         match policy.authorise(principal, method.action, &Object::Endpoint(&method.path)) {
             Decision::Deny(why) => tonic::Status::permission_denied(why).into_http(),
-            Decision::Allow => (method.serve)(request).await,
+            Decision::Allow => {
+                request.extensions_mut().insert(policy.clone());
+                (method.serve)(request).await
+            }
         }
     }
 }

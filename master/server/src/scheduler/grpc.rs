@@ -3,8 +3,9 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use chapada_listener::Principal;
+use chapada_listener::{Action, Decision, Object, Policy, Principal};
 use chapada_master_core::{CallRefused, Caller, StreamId};
+use chapada_model::FrameworkId;
 use chapada_wire::check_required;
 use chapada_wire::v1::scheduler::scheduler_service_server::SchedulerService;
 use chapada_wire::v1::scheduler::{self as wire, CallAccepted};
@@ -31,7 +32,7 @@ impl SchedulerService for SchedulerGrpc {
     type ConnectStream = Events;
 
     async fn connect(&self, request: Request<Streaming<wire::Call>>) -> Result<Response<Events>, Status> {
-        let caller = caller(&request);
+        let caller = Authority::of(&request)?;
         let led = self.shell.leading().map_err(|elsewhere| elsewhere.status())?;
         let mut calls = request.into_inner();
         let first = calls
@@ -48,9 +49,13 @@ impl SchedulerService for SchedulerGrpc {
                 return Err(Status::invalid_argument("the first call must be SUBSCRIBE"));
             }
         };
-        let opened = subscription::open(&self.shell, led.clone(), subscribing, &caller, |event| event)
-            .await
-            .map_err(|stopped| Status::unavailable(stopped.to_string()))?;
+        if let Some(id) = &subscribing.framework.id {
+            caller.check(id)?;
+        }
+        let opened =
+            subscription::open(&self.shell, led.clone(), subscribing, &caller.principal, |event| event)
+                .await
+                .map_err(|stopped| Status::unavailable(stopped.to_string()))?;
         tokio::spawn(later_calls(led, calls, opened.stream.clone(), caller));
         let events: Events = Box::pin(opened.events.map(Ok));
         let mut response = Response::new(events);
@@ -60,17 +65,17 @@ impl SchedulerService for SchedulerGrpc {
     }
 
     async fn send(&self, request: Request<wire::Call>) -> Result<Response<CallAccepted>, Status> {
-        let principal = caller(&request);
+        let caller = Authority::of(&request)?;
         let led = self.shell.leading().map_err(|elsewhere| elsewhere.status())?;
         let stream =
             request.metadata().get(STREAM_ID).and_then(|id| id.to_str().ok()).map(|id| StreamId(id.into()));
-        make(&led, request.into_inner(), stream, &principal).await?;
+        make(&led, request.into_inner(), stream, &caller).await?;
         Ok(Response::new(CallAccepted {}))
     }
 }
 
 /// Calls that follow on the stream of a subscription. There is nowhere to answer them, so a refusal goes to the log.
-async fn later_calls(led: Arc<Led>, mut calls: Streaming<wire::Call>, stream: StreamId, caller: Principal) {
+async fn later_calls(led: Arc<Led>, mut calls: Streaming<wire::Call>, stream: StreamId, caller: Authority) {
     loop {
         let call = tokio::select! {
             call = calls.message() => call,
@@ -91,7 +96,7 @@ async fn make(
     led: &Led,
     call: wire::Call,
     stream: Option<StreamId>,
-    caller: &Principal,
+    caller: &Authority,
 ) -> Result<(), Status> {
     match checked(call)? {
         Parsed::Subscribe(_) | Parsed::Unacceptable(_) => {
@@ -99,7 +104,8 @@ async fn make(
         }
         Parsed::UnknownFramework => Err(refusal(&CallRefused::UnknownFramework)),
         Parsed::Call { framework, call } => {
-            let caller = Caller { framework, stream, principal: principal(caller) };
+            caller.check(&framework)?;
+            let caller = Caller { framework, stream, principal: principal(&caller.principal) };
             let verdict = led.core.call(caller, *call).await;
             verdict
                 .map_err(|stopped| Status::unavailable(stopped.to_string()))?
@@ -126,6 +132,26 @@ fn refusal(refused: &CallRefused) -> Status {
     }
 }
 
-fn caller<T>(request: &Request<T>) -> Principal {
-    request.extensions().get::<Principal>().cloned().unwrap_or(Principal::Anonymous)
+/// Who calls, and the rules for what they may do.
+struct Authority {
+    principal: Principal,
+    policy: Arc<Policy>,
+}
+
+impl Authority {
+    fn of<T>(request: &Request<T>) -> Result<Self, Status> {
+        let missing = || Status::internal("the listener did not say who called");
+        let principal = request.extensions().get::<Principal>().cloned().ok_or_else(missing)?;
+        let policy = request.extensions().get::<Arc<Policy>>().cloned().ok_or_else(missing)?;
+        Ok(Self { principal, policy })
+    }
+
+    /// Asks whether the caller may act as this framework.
+    fn check(&self, framework: &FrameworkId) -> Result<(), Status> {
+        let object = Object::Named { kind: "framework", id: framework.as_str() };
+        match self.policy.authorise(&self.principal, Action::ActAsFramework, &object) {
+            Decision::Allow => Ok(()),
+            Decision::Deny(why) => Err(Status::permission_denied(why)),
+        }
+    }
 }
