@@ -178,3 +178,41 @@ async fn the_thread_gathers_and_rewrites() {
     // The thread lets go of the file a moment later; nothing locks it.
     assert_eq!(LogFile::open(&place.path).unwrap().1, [Record::Epoch(3)]);
 }
+
+/// A file system of 64 KiB. Needs root.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let flags = nix::mount::MsFlags::empty();
+        nix::mount::mount(Some("tmpfs"), directory.path(), Some("tmpfs"), flags, Some("size=64k")).unwrap();
+        Self(directory)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        nix::mount::umount2(self.0.path(), nix::mount::MntFlags::MNT_DETACH).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_waited_for_and_nothing_is_reported_meanwhile() {
+    let disk = SmallDisk::mount();
+    let path = disk.0.path().join("agent.log");
+    let (file, _) = LogFile::open(&path).unwrap();
+    let mut log = LogHandle::start(file).unwrap();
+    assert!(log.append(vec![(1, Record::Epoch(1))]).await);
+    assert_eq!(log.progress().await.unwrap().through, 1);
+    let filler = disk.0.path().join("filler");
+    fs::write(&filler, vec![0; 56 * 1024]).unwrap();
+    let large = Record::Boot { boot_id: "x".repeat(16 * 1024) };
+    assert!(log.append(vec![(2, large.clone())]).await);
+    let early = tokio::time::timeout(Duration::from_millis(300), log.progress()).await;
+    assert!(early.is_err(), "reported {early:?} although it is not on disk");
+    fs::remove_file(filler).unwrap();
+    assert_eq!(log.progress().await.unwrap().through, 2);
+    drop(log);
+    assert_eq!(LogFile::open(&path).unwrap().1, [Record::Epoch(1), large]);
+}
