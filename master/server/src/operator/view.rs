@@ -132,7 +132,12 @@ pub(super) fn roles(books: &Snapshot) -> response::GetRoles {
             name: Some(role.name.to_string()),
             weight: Some(role.weight.to_f64()),
             frameworks: role.frameworks.iter().map(Into::into).collect(),
-            resources: held.iter().map(|(name, amount)| scalar(name, amount)).collect(),
+            // Source: Mesos leaves out what has no amount, as ports.
+            resources: held
+                .iter()
+                .filter(|(name, _)| books.total.0.contains_key(*name))
+                .map(|(name, amount)| scalar(name, amount))
+                .collect(),
         }
     };
     response::GetRoles { roles: books::roles(books).iter().map(role).collect() }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::message::Message;
 use crate::shape::shape;
 
-/// How a difference begins, and why it is there.
+/// A part of how a difference reads, and why it is there.
 pub(crate) type Deliberate = (&'static str, &'static str);
 
 /// Headers that published clients read.
@@ -42,8 +42,8 @@ impl Findings {
 
     /// Something that may be listed.
     fn difference(&mut self, what: String) {
-        match self.deliberate.iter().find(|(beginning, _)| what.starts_with(beginning)) {
-            Some((beginning, _)) => drop(self.needed.insert(beginning)),
+        match self.deliberate.iter().find(|(part, _)| what.contains(part)) {
+            Some((part, _)) => drop(self.needed.insert(part)),
             None => drop(self.wrong.insert(what)),
         }
     }
@@ -81,7 +81,7 @@ impl Findings {
     pub(crate) fn conclude(&self) {
         assert!(self.wrong.is_empty(), "our answers differ from the recorded ones");
         let unneeded: Vec<_> =
-            self.deliberate.iter().filter(|(beginning, _)| !self.needed.contains(beginning)).collect();
+            self.deliberate.iter().filter(|(part, _)| !self.needed.contains(part)).collect();
         assert!(unneeded.is_empty(), "listed as differences, but there are none: {unneeded:?}");
     }
 }

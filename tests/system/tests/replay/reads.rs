@@ -5,8 +5,18 @@ use crate::message::recordings;
 use crate::run::Replay;
 use crate::scheduler::script;
 
-/// What is missing, by how it begins, and why.
-const DELIBERATE: &[Deliberate] = &[];
+/// What is missing, and why. More than Mesos told is no harm.
+const DELIBERATE: &[Deliberate] = &[
+    (": QUOTA_V2", "a published client stops at a capability that it does not know"),
+    ("TASK_STARTING lacks .update.status.container_status.executor_pid", "as in the scheduler's replay"),
+    (".git_", "releases are told apart by their version"),
+    (".build_", "nothing is said of the machine that built it: builds can be repeated"),
+    (": AGENT_DRAINING", "an agent lists what it can"),
+    (": AGENT_OPERATION_FEEDBACK", "an agent lists what it can"),
+    (": RESIZE_VOLUME", "an agent lists what it can"),
+    (": RESOURCE_PROVIDER", "an agent lists what it can"),
+    ("agent_info.checkpoint", "deprecated, and not part of the v1 message: there is no agent that does not"),
+];
 
 #[test]
 fn operators_read_what_mesos_tells() {

@@ -72,22 +72,24 @@ impl Replay {
 
     /// The recorded request with the ids of this run, once the events that it answers to have come.
     fn request(&mut self, recorded: &Message) -> Message {
-        let Ok(mut body) = String::from_utf8(recorded.body.clone()) else {
-            return recorded.clone();
-        };
-        if let Some(stream) = &mut self.stream {
-            stream.until_updated(&body, &mut self.findings);
-            if stream.offered(&body) {
-                body = with_offers(&body, &stream.take_offers(&mut self.findings));
+        let mut request = recorded.clone();
+        if let (Some(stream), Ok(body)) = (&mut self.stream, std::str::from_utf8(&recorded.body)) {
+            stream.until_updated(body, &mut self.findings);
+            if stream.offered(body) {
+                request.body = with_offers(body, &stream.take_offers(&mut self.findings)).into();
             }
             self.ids.append(&mut stream.pairs);
         }
+        self.with_ids(&request)
+    }
+
+    fn with_ids(&self, recorded: &Message) -> Message {
         let headers = recorded.headers.iter().map(|(name, value)| (name.clone(), self.renamed(value)));
-        Message {
-            start: recorded.start.clone(),
-            headers: headers.collect(),
-            body: self.renamed(&body).into(),
-        }
+        let body = match std::str::from_utf8(&recorded.body) {
+            Ok(text) => self.renamed(text).into(),
+            Err(_) => recorded.body.clone(),
+        };
+        Message { start: recorded.start.clone(), headers: headers.collect(), body }
     }
 
     fn renamed(&self, text: &str) -> String {

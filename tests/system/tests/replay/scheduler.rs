@@ -4,7 +4,7 @@ use crate::findings::{Deliberate, Findings};
 use crate::message::{Exchange, recordings};
 use crate::run::Replay;
 
-/// Differences that are meant, by how they begin. How often offers come, and between which other events, is compared
+/// Differences that are meant. How often offers come, and between which other events, is compared
 /// nowhere: see [`crate::stream`].
 const DELIBERATE: &[Deliberate] = &[
     (
