@@ -106,6 +106,7 @@ mod tests {
             started_at: None,
             condition: Condition::Provisioned,
             healthy: None,
+            health: Vec::new(),
             since: Default::default(),
             kill_sent: None,
             unknown_since: None,

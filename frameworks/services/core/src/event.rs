@@ -7,8 +7,9 @@ use chapada_model::{AgentId, OfferId, Resources, TaskId, TaskState, TaskStatus, 
 use serde_json::{Map, Value};
 
 use crate::app::App;
-use crate::definition::FieldError;
+use crate::definition::{FieldError, HealthCheck};
 use crate::deployment::{Action, Deployment};
+use crate::health::Probe;
 use crate::id::{AppId, DeploymentId, InstanceId};
 use crate::instance::Task;
 use crate::matching::Offer;
@@ -33,6 +34,15 @@ pub enum Event {
     Offers(Vec<Offer>),
     /// News of a task.
     Update(TaskStatus),
+    /// A task was asked how it is.
+    Probed {
+        /// Which.
+        task: TaskId,
+        /// Which of its checks.
+        check: usize,
+        /// What is wrong, if anything is.
+        result: Result<(), String>,
+    },
     /// The write of this number is durable, as all before it.
     Stored(u64),
     /// Time has passed; see `Services::next_deadline`.
@@ -238,6 +248,8 @@ pub enum Effect {
     Revive,
     /// Ask for no more offers.
     Suppress,
+    /// Ask a task how it is, and say `Event::Probed`.
+    Probe(Box<Probe>),
     /// Tell the subscribers of the event stream.
     Publish(Box<Published>),
     /// Answer a command.
@@ -310,6 +322,31 @@ pub enum Published {
         /// Its condition, by Marathon's names.
         condition: &'static str,
         /// The task concerned.
+        task: Box<Task>,
+    },
+    /// A task was found not to be well.
+    CheckFailed {
+        /// Its instance.
+        id: InstanceId,
+        /// The version it was launched with.
+        version: Timestamp,
+        /// The check that says so.
+        check: Box<HealthCheck>,
+    },
+    /// A task is well, or is not any more.
+    Health {
+        /// Its instance.
+        id: InstanceId,
+        /// The version it was launched with.
+        version: Timestamp,
+        /// Whether it is well.
+        healthy: Option<bool>,
+    },
+    /// A task is killed because it was not well for too long.
+    UnhealthyKill {
+        /// Its instance.
+        id: InstanceId,
+        /// The task.
         task: Box<Task>,
     },
     /// A task that nobody here knows ended.

@@ -3,6 +3,7 @@
 use chapada_model::{AgentId, Mono, TaskId, TaskState};
 use serde::{Deserialize, Serialize};
 
+use crate::health::CheckState;
 use crate::id::InstanceId;
 use crate::timestamp::Timestamp;
 
@@ -29,6 +30,10 @@ pub enum Goal {
 }
 
 /// Whether an instance has a task.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every instance has a task, so a box would only add to it"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Phase {
     /// It waits for an offer.
@@ -61,8 +66,11 @@ pub struct Task {
     pub started_at: Option<Timestamp>,
     /// What was last heard of it.
     pub condition: Condition,
-    /// What its executor's health check says.
+    /// Whether its health checks, or its executor's, say that it is well.
     pub healthy: Option<bool>,
+    /// What each of its health checks has found.
+    #[serde(skip)]
+    pub health: Vec<CheckState>,
     /// When the condition began, on the clock of this process; after a restart, when it was read back.
     #[serde(skip)]
     pub since: Mono,
@@ -141,9 +149,15 @@ impl Instance {
         }
     }
 
-    /// Whether it does its work: its task runs and no health check says otherwise.
+    /// Whether it does its work: its task runs, and its health checks, if it has any, say that it is well.
     pub fn is_good(&self) -> bool {
-        self.task().is_some_and(|task| task.condition == Condition::Running && task.healthy != Some(false))
+        self.task().is_some_and(|task| {
+            let well = match task.health.is_empty() {
+                true => task.healthy != Some(false),
+                false => task.healthy == Some(true),
+            };
+            task.condition == Condition::Running && well
+        })
     }
 
     /// Whether its task was launched with the configuration of `since` or a later one. One that waits will be.

@@ -9,6 +9,7 @@ mod delay;
 mod deployment;
 mod environment;
 mod event;
+mod health;
 mod id;
 mod instance;
 mod matching;
@@ -19,13 +20,14 @@ mod timestamp;
 pub use app::{App, VersionInfo};
 pub use constraint::{Constraint, InvalidConstraint, Place};
 pub use definition::{
-    AppDefinition, Command as AppCommand, Container, FieldError, InvalidDefinition, KillSelection, Network,
-    PortDefinition, Seconds, UnreachableStrategy, UpgradeStrategy, merged,
+    AppDefinition, Command as AppCommand, Container, FieldError, HealthCheck, InvalidDefinition,
+    KillSelection, Network, PortDefinition, Protocol, Seconds, UnreachableStrategy, UpgradeStrategy, merged,
 };
 pub use delay::Delay;
 pub use deployment::{Action, ActionKind, Change, Deployment};
 pub use environment::environment;
 pub use event::{Command, Effect, Event, Launch, LaunchPort, Published, Refusal, Reply, Update, Which};
+pub use health::{CheckState, Probe};
 pub use id::{
     AppId, DeploymentId, InstanceId, InvalidAppId, InvalidInstanceId, InvalidUuid, MAX_APP_ID, Seed, Uuid,
 };

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::handle::Input;
 use crate::hub::Hub;
+use crate::prober::Prober;
 
 /// How many changes are written in one transaction at most; more wait for the next one.
 const WRITES_AT_ONCE: usize = 256;
@@ -42,6 +43,7 @@ pub(crate) struct Actor<S, M> {
     pub(crate) clock: Clock,
     pub(crate) store: S,
     pub(crate) master: M,
+    pub(crate) prober: Prober,
     pub(crate) hub: Hub,
     pub(crate) inputs: mpsc::Receiver<Input>,
 }
@@ -52,6 +54,7 @@ struct State<M> {
     services: Services,
     clock: Clock,
     master: M,
+    prober: Prober,
     hub: Hub,
     /// Transactions not begun yet.
     writes: VecDeque<(u64, Vec<Write>)>,
@@ -63,9 +66,9 @@ struct State<M> {
 impl<S: Store, M: Master> Actor<S, M> {
     /// Runs until `stop`, or until the store is lost.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), StoreLost> {
-        let Self { services, clock, store, master, hub, mut inputs } = self;
+        let Self { services, clock, store, master, prober, hub, mut inputs } = self;
         let (writes, waiting) = (VecDeque::new(), BTreeMap::new());
-        let mut state = State { services, clock, master, hub, writes, waiting, requests: 0 };
+        let mut state = State { services, clock, master, prober, hub, writes, waiting, requests: 0 };
         let mut idle = Some(store);
         let mut writing: Option<Writing<S>> = None;
         state.apply(Event::Tick);
@@ -143,6 +146,7 @@ impl<M: Master> State<M> {
         match effect {
             Effect::Store { number, writes } => self.writes.push_back((number, writes)),
             Effect::Publish(event) => self.hub.publish(&event),
+            Effect::Probe(probe) => self.prober.ask(*probe),
             Effect::Answer { request, answer } => {
                 let Some(reply) = self.waiting.remove(&request) else { return };
                 if reply.send(answer).is_err() {

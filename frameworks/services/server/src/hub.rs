@@ -60,7 +60,9 @@ impl Hub {
         if self.lock().is_empty() {
             return;
         }
-        self.send(&events::render(event));
+        for rendered in events::render(event) {
+            self.send(&rendered);
+        }
     }
 
     /// As [`Hub::publish`], for events that the core knows nothing of.

@@ -14,6 +14,7 @@ mod http;
 mod hub;
 mod identity;
 mod listen_in;
+mod prober;
 mod render;
 mod run;
 mod standing;

@@ -24,6 +24,7 @@ use crate::http::{self, Api};
 use crate::hub::Hub;
 use crate::identity::Identity;
 use crate::listen_in::Ears;
+use crate::prober::Prober;
 use crate::standing::Standing;
 use crate::store;
 
@@ -152,7 +153,9 @@ impl Prepared {
         let (master, calls) = carry::queue();
         let standing = ears.identity.turn.clone();
         let store = opened.store.clone();
-        let actor = Actor { services, clock, store: opened.store, master, hub: ears.hub.clone(), inputs };
+        let prober = Prober::new(ears.services.clone());
+        let actor =
+            Actor { services, clock, store: opened.store, master, prober, hub: ears.hub.clone(), inputs };
         let working = turn.stop.child_token();
         let carrying = carry::carry(driver.clone(), calls, ears.services.clone());
         let mut tasks = tokio::task::JoinSet::new();

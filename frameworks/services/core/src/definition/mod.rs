@@ -1,5 +1,6 @@
 //! What an app is: Marathon's app definition, read, checked and written back in Marathon's JSON.
 
+mod health;
 mod parse;
 mod reader;
 mod validate;
@@ -12,6 +13,7 @@ use serde::{Serialize, Serializer};
 use crate::constraint::Constraint;
 use crate::id::AppId;
 
+pub use health::{HealthCheck, Protocol};
 pub use parse::{InvalidDefinition, merged};
 pub use reader::FieldError;
 
@@ -67,6 +69,9 @@ pub struct AppDefinition {
     pub port_definitions: Vec<PortDefinition>,
     /// Whether the host ports must be the very numbers of `port_definitions`.
     pub require_ports: bool,
+    /// How it is told whether a task is well.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub health_checks: Vec<HealthCheck>,
     /// The first delay after a failure.
     pub backoff_seconds: Seconds,
     /// What each further failure multiplies the delay by.

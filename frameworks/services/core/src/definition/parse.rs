@@ -98,6 +98,7 @@ fn read(
         container: container(fields, wrong),
         networks: vec![Network { mode: "host" }],
         port_definitions: ports(fields, wrong, broken),
+        health_checks: super::health::read(fields, wrong, broken),
         require_ports: fields.flag("requirePorts", wrong).unwrap_or(false),
         backoff_seconds,
         backoff_factor: fields.number("backoffFactor", wrong).unwrap_or(1.15),
@@ -264,6 +265,7 @@ mod tests {
             "env": {"A": "1", "N": 2}, "labels": {"k": "v"}, "constraints": [["hostname", "unique"]],
             "acceptedResourceRoles": ["*"], "role": "web", "container": {"type": "MESOS"}, "requirePorts": true,
             "portDefinitions": [{"port": 8080, "protocol": "udp,tcp", "name": "http", "labels": {"VIP_0": "x"}}],
+            "healthChecks": [{"path": "/up", "portIndex": 0, "intervalSeconds": 5}, {"protocol": "TCP", "port": 80}],
             "backoffSeconds": 0.5, "backoffFactor": 2, "maxLaunchDelaySeconds": 10, "taskKillGracePeriodSeconds": 3,
             "killSelection": "OLDEST_FIRST", "unreachableStrategy": "disabled",
             "upgradeStrategy": {"minimumHealthCapacity": 0.5, "maximumOverCapacity": 0},
@@ -310,6 +312,15 @@ mod tests {
                 "/container/docker",
             ),
             (json!({"id": "/a", "cmd": "true", "uris": ["http://x"]}), "/uris"),
+            (
+                json!({"id": "/a", "cmd": "true", "healthChecks": [{"protocol": "COMMAND"}]}),
+                "/healthChecks(0)/protocol",
+            ),
+            (
+                json!({"id": "/a", "cmd": "true", "healthChecks": [{"portIndex": 1}]}),
+                "/healthChecks(0)/portIndex",
+            ),
+            (json!({"id": "/a", "cmd": "true", "ports": [], "healthChecks": [{}]}), "/healthChecks(0)"),
             (json!({"id": "/a", "cmd": "true", "ports": [80, 80]}), "/portDefinitions"),
             (json!({"id": "/a", "cmd": "true", "networks": [{"mode": "container"}]}), "/networks(0)/mode"),
             (

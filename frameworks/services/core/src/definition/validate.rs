@@ -17,11 +17,10 @@ const MAX_DEFINITION: usize = 64 * 1024;
 const MAX_PORTS: usize = 100;
 
 /// Fields of Marathon's that are refused when they say anything.
-const REFUSED: [(&str, &str); 12] = [
+const REFUSED: [(&str, &str); 11] = [
     ("fetch", "fetching files into the sandbox is not supported yet"),
     ("uris", "fetching files into the sandbox is not supported yet"),
     ("storeUrls", "fetching files into the sandbox is not supported yet"),
-    ("healthChecks", "health checks are not supported yet"),
     ("readinessChecks", "readiness checks are not supported yet"),
     ("check", "checks are not supported yet"),
     ("dependencies", "dependencies between apps are not supported yet"),
@@ -112,6 +111,7 @@ pub(super) fn rules(app: &AppDefinition) -> Errors {
     errors.extend(text_rules(app));
     errors.extend(role_rules(app));
     errors.extend(single_instance_rules(app));
+    errors.extend(super::health::rules(&app.health_checks, app.port_definitions.len()));
     errors
 }
 

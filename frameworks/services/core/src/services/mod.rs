@@ -4,6 +4,7 @@
 mod commands;
 mod converge;
 mod deploy;
+mod health;
 mod kill;
 mod offers;
 mod outbox;
@@ -90,6 +91,7 @@ impl Services {
             Event::Disconnected => self.connected = false,
             Event::Offers(offers) => self.on_offers(now, offers),
             Event::Update(status) => self.on_update(now, &status),
+            Event::Probed { task, check, result } => self.on_probed(now, &task, check, result),
             Event::Stored(number) => self.outbox.on_stored(number),
             Event::Tick => {}
         }

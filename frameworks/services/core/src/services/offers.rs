@@ -11,6 +11,7 @@ use crate::constraint::Place;
 use crate::definition::Command;
 use crate::environment::environment;
 use crate::event::{Effect, Launch, LaunchPort};
+use crate::health::CheckState;
 use crate::id::{AppId, InstanceId};
 use crate::instance::{Condition, Instance, Phase, Task};
 use crate::matching::{Offer, Share, WhyNot, fit};
@@ -216,6 +217,7 @@ fn launch(app: &App, instance: &mut Instance, offer: &Offer, share: Share, now: 
         started_at: None,
         condition: Condition::Provisioned,
         healthy: None,
+        health: vec![CheckState::default(); app.definition.health_checks.len()],
         since: now.mono,
         kill_sent: None,
         unknown_since: None,

@@ -3,6 +3,7 @@
 use chapada_model::Now;
 
 use super::{AppState, Services};
+use crate::health::CheckState;
 use crate::instance::Instance;
 use crate::records::{self, Key, ReadError, Record};
 
@@ -63,6 +64,8 @@ impl Services {
         if let Some(task) = instance.task_mut() {
             task.since = now.mono;
             task.asked = now.mono;
+            let checks = super::health::checks_of(state, task.version).len();
+            task.health = vec![CheckState::default(); checks];
         }
         state.instances.insert(instance.id.clone(), instance);
     }

@@ -47,6 +47,7 @@ impl Services {
         self.converge(now, app);
         self.send_kills(now, app);
         self.ask_about(now, app);
+        self.probe(now, app);
         self.forget_if_gone(app);
         self.advance_deployments(now, app);
         self.note_demand(now, app);
@@ -166,7 +167,8 @@ impl Services {
                 }
                 Condition::Provisioned => at.extend([task.asked + CONFIRM, task.since + START_TIMEOUT]),
                 Condition::Staging => at.push(task.since + START_TIMEOUT),
-                Condition::Starting | Condition::Running | Condition::Killing => {}
+                Condition::Running => at.extend(task.health.iter().map(|check| check.due)),
+                Condition::Starting | Condition::Killing => {}
             }
             at.extend(task.unknown_since.map(|_| task.asked + CONFIRM));
             at.extend(task.kill_sent.map(|sent| sent + KILL_RETRY));

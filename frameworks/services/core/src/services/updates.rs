@@ -149,7 +149,9 @@ fn note_alive(now: Now, task: &mut Task, condition: Condition, healthy: Option<b
     }
     if condition == Condition::Running {
         task.started_at = task.started_at.or(Some(Timestamp::from(now.wall)));
-        task.healthy = healthy.or(task.healthy);
+        if task.health.is_empty() {
+            task.healthy = healthy.or(task.healthy);
+        }
     }
 }
 

@@ -29,6 +29,7 @@ enum Step {
     Return(usize),
     Store(usize),
     Wait(u64),
+    Answer(bool),
     Disconnect,
     Subscribe,
     Crash(usize),
@@ -57,6 +58,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..AGENTS).prop_map(Step::Return),
         8 => (1..5usize).prop_map(Step::Store),
         4 => (1..40_000u64).prop_map(Step::Wait),
+        3 => any::<bool>().prop_map(Step::Answer),
         1 => Just(Step::Disconnect),
         3 => Just(Step::Subscribe),
         1 => (0..4usize).prop_map(Step::Crash),
@@ -82,7 +84,13 @@ fn take(world: &mut World, step: Step) {
     match step {
         Step::Put { app, instances, config, strategy, force } => {
             let (least, over) = STRATEGIES[strategy];
+            let checks = if config == 0 {
+                json!([])
+            } else {
+                json!([{"gracePeriodSeconds": 0, "intervalSeconds": 10}])
+            };
             let json = json!({
+                "healthChecks": checks,
                 "cmd": format!("run {config}"), "instances": instances, "cpus": 1, "mem": 64,
                 "upgradeStrategy": {"minimumHealthCapacity": least, "maximumOverCapacity": over},
             });
@@ -110,6 +118,7 @@ fn take(world: &mut World, step: Step) {
         Step::Return(agent) => world.set_reachable(agent, true),
         Step::Store(count) => world.store(count),
         Step::Wait(millis) => world.wait(Duration::from_millis(millis)),
+        Step::Answer(well) => world.answer(well),
         Step::Disconnect => world.disconnect(),
         Step::Subscribe => world.subscribe(),
         Step::Crash(kept) => world.crash(kept),

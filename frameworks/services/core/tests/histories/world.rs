@@ -36,6 +36,7 @@ pub(crate) struct World {
     next_offer: u64,
     connected: bool,
     wants_offers: bool,
+    probes: Vec<(TaskId, usize)>,
     pub(crate) answers: Vec<Result<Reply, Refusal>>,
     pub(crate) launches: usize,
 }
@@ -54,6 +55,7 @@ impl World {
             next_offer: 0,
             connected: false,
             wants_offers: false,
+            probes: Vec::new(),
             answers: Vec::new(),
             launches: 0,
         }
@@ -138,6 +140,7 @@ impl World {
             Effect::Revive => self.wants_offers = true,
             Effect::Suppress => self.wants_offers = false,
             Effect::Answer { answer, .. } => self.answers.push(answer),
+            Effect::Probe(probe) => self.probes.push((probe.task, probe.check)),
             Effect::Acknowledge { .. } | Effect::Publish(_) => {}
         }
     }
@@ -257,6 +260,14 @@ impl World {
         }]));
     }
 
+    /// Answers every open question about health.
+    pub(crate) fn answer(&mut self, well: bool) {
+        for (task, check) in std::mem::take(&mut self.probes) {
+            let result = if well { Ok(()) } else { Err("refused".to_owned()) };
+            self.apply(Event::Probed { task, check, result });
+        }
+    }
+
     /// Makes up to `count` writes durable and says so.
     pub(crate) fn store(&mut self, count: usize) {
         for _ in 0..count {
@@ -283,6 +294,7 @@ impl World {
             }
         }
         self.writes.clear();
+        self.probes.clear();
         self.offers.clear();
         self.connected = false;
         self.starts += 1;
@@ -313,6 +325,7 @@ impl World {
             for pick in 0..self.tasks.len() {
                 self.task_moves(pick, TaskState::Running);
             }
+            self.answer(true);
             self.wait(Duration::from_secs(10));
         }
         self.store(usize::MAX);

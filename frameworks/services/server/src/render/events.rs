@@ -42,8 +42,18 @@ fn step(actions: &[Action]) -> impl Fn(Value) -> Value {
     move |plan| json!({"plan": plan, "currentStep": step})
 }
 
-/// The event in Marathon's words.
-pub(crate) fn render(event: &Published) -> Rendered {
+/// The event in Marathon's words, which are two for a change of health.
+pub(crate) fn render(event: &Published) -> Vec<Rendered> {
+    let mut rendered = vec![render_one(event)];
+    if let Published::Health { id, version, healthy } = event {
+        let body =
+            json!({"appId": id.app(), "instanceId": id, "version": version, "alive": healthy == &Some(true)});
+        rendered.push(Rendered::plain("health_status_changed_event", body));
+    }
+    rendered
+}
+
+fn render_one(event: &Published) -> Rendered {
     match event {
         Published::Status { app, task, state, message } => Rendered::plain(
             "status_update_event",
@@ -57,6 +67,22 @@ pub(crate) fn render(event: &Published) -> Rendered {
             json!({
                 "instanceId": id, "condition": condition, "runSpecId": id.app(), "agentId": task.agent,
                 "host": task.hostname, "runSpecVersion": task.version,
+            }),
+        ),
+        Published::CheckFailed { id, version, check } => Rendered::plain(
+            "failed_health_check_event",
+            json!({"appId": id.app(), "taskId": id, "instanceId": id, "version": version, "healthCheck": check}),
+        ),
+        Published::Health { id, version, healthy } => Rendered::plain(
+            "instance_health_changed_event",
+            json!({"instanceId": id, "runSpecId": id.app(), "runSpecVersion": version, "healthy": healthy}),
+        ),
+        Published::UnhealthyKill { id, task } => Rendered::plain(
+            "unhealthy_instance_kill_event",
+            json!({
+                "appId": id.app(), "taskId": task.id, "instanceId": id, "version": task.version,
+                "reason": "too many consecutive failures of a health check", "host": task.hostname,
+                "slaveId": task.agent,
             }),
         ),
         Published::UnknownTerminated { id, condition } => Rendered::plain(

@@ -1,6 +1,6 @@
 //! Tasks.
 
-use chapada_services_core::{App, AppState, Condition, Task};
+use chapada_services_core::{App, AppState, CheckState, Condition, InstanceId, Task};
 use serde_json::{Value, json};
 
 use super::state_name;
@@ -25,10 +25,41 @@ pub(crate) fn task(app: &App, task: &Task) -> Value {
     if let Some(started) = task.started_at {
         json["startedAt"] = json!(started);
     }
-    if let Some(alive) = task.healthy {
-        json["healthCheckResults"] = json!([{"alive": alive, "consecutiveFailures": 0}]);
+    let results = health(task);
+    if !results.is_empty() {
+        json["healthCheckResults"] = json!(results);
     }
     json
+}
+
+/// What each health check has found; what the executor says of one that has none of ours.
+fn health(task: &Task) -> Vec<Value> {
+    if task.health.is_empty() {
+        return task.healthy.iter().map(|alive| json!({"alive": alive, "consecutiveFailures": 0})).collect();
+    }
+    let instance = InstanceId::of_task(task.id.as_str());
+    let result = |check: &CheckState| {
+        let mut json = json!({
+            "alive": check.alive.unwrap_or(false),
+            "consecutiveFailures": check.consecutive_failures,
+            "instanceId": instance,
+        });
+        let times = [
+            ("firstSuccess", check.first_success),
+            ("lastSuccess", check.last_success),
+            ("lastFailure", check.last_failure),
+        ];
+        for (name, at) in times {
+            if let Some(at) = at {
+                json[name] = json!(at);
+            }
+        }
+        if let Some(cause) = &check.last_failure_cause {
+            json["lastFailureCause"] = json!(cause);
+        }
+        json
+    };
+    task.health.iter().map(result).collect()
 }
 
 /// Every task of an app.

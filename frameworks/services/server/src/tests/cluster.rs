@@ -24,6 +24,7 @@ use crate::handle::ServicesHandle;
 use crate::http::{Api, routes};
 use crate::hub::Hub;
 use crate::identity::Identity;
+use crate::prober::Prober;
 use crate::standing::{Standing, Turn};
 
 /// How long a test waits for what must come.
@@ -81,7 +82,9 @@ impl Cluster {
         let (calls, queue) = mpsc::unbounded_channel();
         tokio::spawn(pretended::master(queue, services.clone(), works));
         let hub = Hub::default();
-        let actor = Actor { services: core, clock, store, master: Calls(calls), hub: hub.clone(), inputs };
+        let prober = Prober::new(services.clone());
+        let actor =
+            Actor { services: core, clock, store, master: Calls(calls), prober, hub: hub.clone(), inputs };
         tokio::spawn(actor.run(stop.clone()));
         services.event(Event::Subscribed).await;
         let config = ListenConfig { port: Some(0), ..ListenConfig::default() };

@@ -1,0 +1,70 @@
+//! What is known of a task's health, check by check.
+
+use chapada_model::{Mono, TaskId};
+
+use crate::definition::HealthCheck;
+use crate::timestamp::Timestamp;
+
+/// What one check of one task has found since this process began to ask.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CheckState {
+    /// The first time it was well.
+    pub first_success: Option<Timestamp>,
+    /// The last time.
+    pub last_success: Option<Timestamp>,
+    /// The last time it was not.
+    pub last_failure: Option<Timestamp>,
+    /// What was wrong then.
+    pub last_failure_cause: Option<String>,
+    /// Failures since it was last well, those within the grace period left out.
+    pub consecutive_failures: u32,
+    /// What it said last; unknown before the first answer that counts.
+    pub alive: Option<bool>,
+    /// When to ask next. While an answer is awaited: when not to wait for it any more.
+    pub due: Mono,
+}
+
+/// A question to a task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probe {
+    /// Whom to ask about.
+    pub task: TaskId,
+    /// Which of its checks, from 0.
+    pub check: usize,
+    /// The agent's host name.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// What to ask and how long to wait.
+    pub how: HealthCheck,
+}
+
+impl CheckState {
+    /// Takes note of an answer. `in_grace` is whether failures do not count yet, unless it was well before.
+    pub(crate) fn note(&mut self, result: Result<(), String>, at: Timestamp, in_grace: bool) {
+        match result {
+            Ok(()) => {
+                self.first_success = self.first_success.or(Some(at));
+                self.last_success = Some(at);
+                self.consecutive_failures = 0;
+                self.alive = Some(true);
+            }
+            Err(cause) => {
+                self.last_failure = Some(at);
+                self.last_failure_cause = Some(cause);
+                if self.first_success.is_some() || !in_grace {
+                    self.consecutive_failures = self.consecutive_failures.saturating_add(1);
+                    self.alive = Some(false);
+                }
+            }
+        }
+    }
+}
+
+/// Whether a task with these checks is well: all of them were answered well, or one of them was not.
+pub(crate) fn verdict(checks: &[CheckState]) -> Option<bool> {
+    if checks.iter().any(|check| check.alive == Some(false)) {
+        return Some(false);
+    }
+    (!checks.is_empty() && checks.iter().all(|check| check.alive == Some(true))).then_some(true)
+}

@@ -1,0 +1,82 @@
+//! Asks running tasks how they are, and ends those that are not well for too long.
+
+use std::time::Duration;
+
+use chapada_model::{Now, TaskId};
+
+use super::{AppState, Services};
+use crate::definition::HealthCheck;
+use crate::event::{Effect, Published};
+use crate::health::{Probe, verdict};
+use crate::id::{AppId, InstanceId};
+use crate::instance::{Condition, Goal, Instance, Task};
+use crate::records::Key;
+use crate::timestamp::Timestamp;
+
+/// How much longer than the check's own time-out an answer is waited for before the question is asked again.
+const ANSWER_LOST: Duration = Duration::from_secs(30);
+
+/// The checks of the definition that a task was launched with.
+pub(super) fn checks_of(state: &AppState, version: Timestamp) -> &[HealthCheck] {
+    &state.versions.get(&version).unwrap_or(&state.app).definition.health_checks
+}
+
+impl Services {
+    /// Asks what is due.
+    pub(super) fn probe(&mut self, now: Now, app: &AppId) {
+        let Some(state) = self.apps.get_mut(app) else { return };
+        let AppState { app: current, versions, instances, .. } = state;
+        for instance in instances.values_mut().filter(|instance| instance.goal == Goal::Run) {
+            let Some(task) = instance.task_mut().filter(|task| task.condition == Condition::Running) else {
+                continue;
+            };
+            let checks = &versions.get(&task.version).unwrap_or(current).definition.health_checks;
+            for (index, check) in checks.iter().enumerate() {
+                if task.health.get(index).is_some_and(|state| now.mono >= state.due)
+                    && let Some(probe) = question(task, index, check)
+                {
+                    task.health[index].due = now.mono + check.timeout_seconds.duration() + ANSWER_LOST;
+                    self.outbox.push(Effect::Probe(Box::new(probe)));
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_probed(&mut self, now: Now, task: &TaskId, check: usize, result: Result<(), String>) {
+        let Some(id) = InstanceId::of_task(task.as_str()) else { return };
+        let Some(state) = self.apps.get_mut(id.app()) else { return };
+        let found = state.instances.get(&id).and_then(Instance::task).filter(|found| found.id == *task);
+        let Some(version) = found.map(|task| task.version) else { return };
+        let Some(definition) = checks_of(state, version).get(check).cloned() else { return };
+        let Some(task) = state.instances.get_mut(&id).and_then(Instance::task_mut) else { return };
+        let in_grace = now.mono < task.since + definition.grace_period_seconds.duration();
+        let Some(known) = task.health.get_mut(check) else { return };
+        let failed = result.is_err();
+        known.note(result, Timestamp::from(now.wall), in_grace);
+        known.due = now.mono + definition.interval_seconds.duration();
+        let most = definition.max_consecutive_failures;
+        let given_up = most > 0 && known.consecutive_failures >= most;
+        let healthy = verdict(&task.health).or(task.healthy);
+        let changed = task.healthy != healthy;
+        task.healthy = healthy;
+        let task = task.clone();
+        self.touched.insert(id.app().clone());
+        if failed {
+            self.publish(Published::CheckFailed { id: id.clone(), version, check: Box::new(definition) });
+        }
+        if changed {
+            self.save(Key::Instance(id.clone()));
+            self.publish(Published::Health { id: id.clone(), version, healthy });
+        }
+        if given_up {
+            self.stop_instance(id.app(), &id);
+            self.publish(Published::UnhealthyKill { id, task: Box::new(task) });
+        }
+    }
+}
+
+fn question(task: &Task, check: usize, how: &HealthCheck) -> Option<Probe> {
+    let own = task.ports.get(how.port_index.unwrap_or(0) as usize).copied();
+    let port = how.port.or(own)?;
+    Some(Probe { task: task.id.clone(), check, host: task.hostname.clone(), port, how: how.clone() })
+}

@@ -1,0 +1,175 @@
+//! Health checks: they gate deployments, end tasks that are not well for too long, and are asked on time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chapada_model::{
+    Milli, Mono, Now, Range, Ranges, Resource, Resources, Role, TaskId, TaskState, TaskStatus, Wall,
+};
+use chapada_services_core::{Command, Effect, Event, Offer, Probe, Seed, Services};
+use serde_json::json;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The core with a store that is always quick and a master that starts everything.
+struct Bench {
+    services: Services,
+    now: Now,
+    offers: u32,
+    probes: Vec<Probe>,
+    killed: Vec<TaskId>,
+    running: Vec<TaskId>,
+}
+
+impl Bench {
+    fn with_app(more: serde_json::Value) -> Self {
+        let mut bench = Self {
+            services: Services::new(Role::star(), Seed::new(1, 1)),
+            now: Now { mono: Mono(1), wall: Wall(1_000_000_000_000_000_000) },
+            offers: 0,
+            probes: Vec::new(),
+            killed: Vec::new(),
+            running: Vec::new(),
+        };
+        bench.apply(Event::Subscribed);
+        let check = json!({"intervalSeconds": 10, "gracePeriodSeconds": 30, "maxConsecutiveFailures": 2});
+        let mut app = json!({"id": "/a", "cmd": "serve", "healthChecks": [check], "backoffSeconds": 0});
+        app.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let definition = app.as_object().expect("an object").clone();
+        bench.apply(Event::Command { request: 1, command: Command::Create { definition, force: false } });
+        bench
+    }
+
+    fn apply(&mut self, event: Event) {
+        for effect in self.services.apply(self.now, event) {
+            match effect {
+                Effect::Store { number, .. } => self.apply(Event::Stored(number)),
+                Effect::Revive => self.offer(),
+                Effect::Launch { tasks, .. } => {
+                    for launch in tasks {
+                        self.running.push(launch.task.clone());
+                        self.apply(Event::Update(TaskStatus::new(launch.task, TaskState::Running)));
+                    }
+                }
+                Effect::Kill { task, .. } => {
+                    self.killed.push(task.clone());
+                    self.apply(Event::Update(TaskStatus::new(task, TaskState::Killed)));
+                }
+                Effect::Probe(probe) => self.probes.push(*probe),
+                _ => {}
+            }
+        }
+    }
+
+    fn offer(&mut self) {
+        self.offers += 1;
+        let resources = Resources::from_list([
+            Resource::scalar("cpus", Milli::whole(8)),
+            Resource::scalar("mem", Milli::whole(8_192)),
+            Resource::ranges("ports", Ranges::new([Range { begin: 31_000, end: 31_099 }])),
+        ]);
+        let id = format!("o{}", self.offers).parse().expect("an id");
+        let (agent, hostname) = ("agent".parse().expect("an id"), "host".to_owned());
+        let resources = resources.expect("whole amounts");
+        self.apply(Event::Offers(vec![Offer {
+            id,
+            agent,
+            hostname,
+            resources,
+            attributes: BTreeMap::new(),
+        }]));
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.now.mono = self.now.mono + time;
+        self.now.wall = self.now.wall + time;
+        self.apply(Event::Tick);
+    }
+
+    /// Answers the one question that is open.
+    fn answer(&mut self, result: Result<(), &str>) {
+        let probe = self.probes.pop().expect("a question");
+        assert!(self.probes.is_empty(), "one question at a time");
+        let (task, check) = (probe.task, probe.check);
+        self.apply(Event::Probed { task, check, result: result.map_err(str::to_owned) });
+    }
+
+    fn deploying(&self) -> bool {
+        self.services.deployments().next().is_some()
+    }
+}
+
+#[test]
+fn a_deployment_waits_until_its_tasks_are_well() {
+    let mut bench = Bench::with_app(json!({}));
+    assert_eq!((bench.running.len(), bench.probes.len()), (1, 1));
+    assert_eq!((bench.probes[0].host.as_str(), bench.probes[0].how.path.as_deref()), ("host", Some("/")));
+    assert!((31_000..31_100).contains(&bench.probes[0].port));
+    bench.answer(Err("refused"));
+    assert!(bench.deploying());
+    bench.wait(9 * SECOND);
+    assert!(bench.probes.is_empty(), "asked before its time");
+    bench.wait(SECOND);
+    bench.answer(Ok(()));
+    assert!(!bench.deploying());
+    let counts = bench.services.apps().next().expect("the app").counts_by_state();
+    assert_eq!((counts.healthy, counts.unhealthy), (1, 0));
+}
+
+#[test]
+fn failures_count_after_grace_or_a_success_and_then_end_the_task() {
+    let mut bench = Bench::with_app(json!({}));
+    for _ in 0..3 {
+        bench.answer(Err("refused"));
+        assert!(bench.killed.is_empty(), "within its grace period");
+        bench.wait(10 * SECOND);
+    }
+    bench.answer(Err("refused"));
+    bench.wait(10 * SECOND);
+    bench.answer(Err("refused"));
+    assert_eq!(bench.killed, bench.running[..1]);
+    assert_eq!(bench.running.len(), 2, "another takes its place");
+
+    bench.probes.clear();
+    let mut bench = Bench::with_app(json!({}));
+    bench.answer(Ok(()));
+    bench.wait(10 * SECOND);
+    bench.answer(Err("refused"));
+    bench.wait(10 * SECOND);
+    bench.answer(Err("refused"));
+    assert_eq!(bench.killed, bench.running[..1], "it was well before");
+}
+
+#[test]
+fn a_lost_answer_is_asked_for_again() {
+    let mut bench = Bench::with_app(json!({}));
+    let lost = bench.probes.pop();
+    bench.wait(49 * SECOND);
+    assert!(bench.probes.is_empty());
+    bench.wait(SECOND);
+    assert_eq!(bench.probes.pop(), lost);
+}
+
+#[test]
+fn an_update_replaces_only_as_fast_as_new_tasks_get_well() {
+    let strategy = json!({"minimumHealthCapacity": 1, "maximumOverCapacity": 0});
+    let mut bench = Bench::with_app(json!({"upgradeStrategy": strategy}));
+    bench.answer(Ok(()));
+    bench.probes.clear();
+    let fields = json!({"cmd": "serve more"}).as_object().expect("an object").clone();
+    let app = "/a".parse().expect("a path");
+    let update = chapada_services_core::Update { app, fields, partial: true, create: false };
+    bench.apply(Event::Command {
+        request: 2,
+        command: Command::Update { updates: vec![update], force: false },
+    });
+    bench.wait(SECOND);
+    assert_eq!(
+        (bench.running.len(), bench.killed.len()),
+        (2, 0),
+        "the old one stays until the new one is well"
+    );
+    bench.answer(Ok(()));
+    assert_eq!(bench.killed, bench.running[..1]);
+    assert!(!bench.deploying());
+}

@@ -1,0 +1,151 @@
+//! Asks tasks how they are, over HTTP or TCP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chapada_services_core::{Event, Probe, Protocol};
+use http::Uri;
+use http_body_util::Empty;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::handle::ServicesHandle;
+
+/// How many questions may be open at once; more wait for their turn.
+///
+/// Source: Marathon's `max_concurrent_marathon_health_checks`.
+const AT_ONCE: usize = 256;
+
+/// Asks, each question in a task of its own; there is at most one for each check of a running task.
+pub(crate) struct Prober {
+    services: ServicesHandle,
+    slots: Arc<Semaphore>,
+    /// Open questions are dropped with the prober.
+    stop: CancellationToken,
+    _drop: DropGuard,
+}
+
+impl Prober {
+    pub(crate) fn new(services: ServicesHandle) -> Self {
+        let stop = CancellationToken::new();
+        Self {
+            services,
+            slots: Arc::new(Semaphore::new(AT_ONCE)),
+            stop: stop.clone(),
+            _drop: stop.drop_guard(),
+        }
+    }
+
+    /// Asks, and passes the answer on.
+    pub(crate) fn ask(&self, probe: Probe) {
+        let (services, slots) = (self.services.clone(), self.slots.clone());
+        let asking = async move {
+            // The semaphore is never closed; without a slot the question is asked all the same.
+            let slot = slots.acquire().await;
+            let result = ask(&probe).await;
+            drop(slot);
+            let Probe { task, check, .. } = probe;
+            if let Err(cause) = &result {
+                tracing::debug!(task_id = %task, check, cause, "not well");
+            }
+            services.event(Event::Probed { task, check, result }).await;
+        };
+        let stop = self.stop.clone();
+        tokio::spawn(async move { stop.run_until_cancelled(asking).await });
+    }
+}
+
+async fn ask(probe: &Probe) -> Result<(), String> {
+    let limit = probe.how.timeout_seconds.duration();
+    let asking = async {
+        match probe.how.protocol {
+            Protocol::Http => ask_http(probe, limit).await,
+            Protocol::Tcp => {
+                let connected = TcpStream::connect((probe.host.as_str(), probe.port)).await;
+                connected.map(drop).map_err(|error| error.to_string())
+            }
+        }
+    };
+    let answer = tokio::time::timeout(limit, asking).await;
+    answer.unwrap_or_else(|_| Err(format!("no answer within {} s", limit.as_secs_f64())))
+}
+
+/// Redirects are answers like others and are not followed; the body is not read.
+async fn ask_http(probe: &Probe, limit: Duration) -> Result<(), String> {
+    let path = probe.how.path.as_deref().unwrap_or("/");
+    let uri: Uri = format!("http://{}:{}{path}", probe.host, probe.port)
+        .parse()
+        .map_err(|error| format!("not an address: {error}"))?;
+    let mut client = Client::builder(TokioExecutor::new());
+    client.pool_max_idle_per_host(0).pool_idle_timeout(limit);
+    let response = client.build_http::<Empty<Bytes>>().get(uri).await.map_err(|error| {
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        source.unwrap_or_else(|| error.to_string())
+    })?;
+    match response.status().as_u16() {
+        200..=399 => Ok(()),
+        status => Err(format!("answered with status {status}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chapada_services_core::AppDefinition;
+    use serde_json::{Value, json};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn probe(port: u16, check: Value) -> Probe {
+        let json = json!({"id": "/a", "cmd": "x", "healthChecks": [check]});
+        let app = AppDefinition::from_json(json.as_object().unwrap(), "*").unwrap();
+        let how = app.health_checks[0].clone();
+        Probe { task: "t".parse().unwrap(), check: 0, host: "127.0.0.1".to_owned(), port, how }
+    }
+
+    /// A server that answers one request with `answer`, or never when it is empty; gives its port.
+    async fn server(answer: &'static str) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1_024];
+            let count = stream.read(&mut request).await.unwrap();
+            assert!(request[..count].starts_with(b"GET /up HTTP/1.1\r\n") || count == 0);
+            if answer.is_empty() {
+                std::future::pending::<()>().await;
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn http_is_well_from_200_to_399() {
+        let http = || json!({"path": "/up", "timeoutSeconds": 1});
+        for (answer, well) in [
+            ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", true),
+            ("HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n", true),
+            ("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", false),
+            ("nonsense\r\n\r\n", false),
+            ("", false),
+        ] {
+            let result = ask(&probe(server(answer).await, http())).await;
+            assert_eq!(result.is_ok(), well, "{answer}: {result:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn tcp_is_well_when_a_connection_is_taken() {
+        let port = server("x").await;
+        let tcp = || json!({"protocol": "TCP"});
+        assert_eq!(ask(&probe(port, tcp())).await, Ok(()));
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        assert!(ask(&probe(closed, tcp())).await.is_err());
+    }
+}
