@@ -46,6 +46,9 @@ fn put(metrics: &mut BTreeMap<String, f64>, name: &str, value: f64) {
 
 fn books(metrics: &mut BTreeMap<String, f64>, books: &Snapshot) {
     resources(metrics, books);
+    for role in crate::books::roles(books) {
+        put(metrics, &format!("allocator/mesos/roles/{}/shares/dominant", role.name), role.share);
+    }
     agents(metrics, books);
     frameworks(metrics, books);
     tasks(metrics, books);
@@ -79,6 +82,9 @@ fn resources(metrics: &mut BTreeMap<String, f64>, books: &Snapshot) {
             (Milli(sum(|agent| &agent.total)).to_f64(), Milli(sum(|agent| &agent.used)).to_f64());
         put(metrics, &format!("master/{name}_total"), total);
         put(metrics, &format!("master/{name}_used"), used);
+        let offered = Milli(sum(|agent| &agent.offered)).to_f64();
+        put(metrics, &format!("allocator/mesos/resources/{name}/total"), total);
+        put(metrics, &format!("allocator/mesos/resources/{name}/offered_or_allocated"), used + offered);
         put(metrics, &format!("master/{name}_percent"), if total > 0.0 { used / total } else { 0.0 });
     }
 }

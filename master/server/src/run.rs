@@ -63,6 +63,7 @@ impl Master {
     /// # Errors
     /// As [`run`].
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
+        raise_open_files();
         let clock = Clock::new();
         let identity = identity(&self.config, self.listener.local_addr());
         let (standing, standings) = watch::channel(Standing::Following);
@@ -74,6 +75,7 @@ impl Master {
             standing: standings,
             leader: detector.watch(),
             stop: stop.clone(),
+            own: (identity.ip, identity.port),
         });
         tracing::info!(address = %self.listener.local_addr(), "the master listens");
         let serving =
@@ -96,6 +98,17 @@ impl Master {
         let ((), result) = tokio::join!(serving, contending);
         drop(detector);
         result
+    }
+}
+
+/// Every agent and scheduler takes a file descriptor, and the usual soft limit of 1,024 is for small programs. The master
+/// starts no other program that would inherit it.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+    {
+        tracing::warn!(%error, "failed to raise the limit of open files; connections may be refused above it");
     }
 }
 

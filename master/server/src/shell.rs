@@ -1,5 +1,6 @@
 //! What every handler holds: who leads, and the way to the books while this master does.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use chapada_coordination::LeaderInfo;
@@ -57,6 +58,8 @@ pub(crate) struct Shell {
     pub(crate) standing: watch::Receiver<Standing>,
     pub(crate) leader: watch::Receiver<Option<LeaderInfo>>,
     pub(crate) stop: CancellationToken,
+    /// Where others reach this master.
+    pub(crate) own: (IpAddr, u16),
 }
 
 /// Why a call cannot be served here.
@@ -82,6 +85,7 @@ impl Shell {
             standing: watch::channel(Standing::Following).1,
             leader: watch::channel(None).1,
             stop: CancellationToken::new(),
+            own: (IpAddr::from([0, 0, 0, 0]), 0),
         }
     }
 
@@ -106,6 +110,8 @@ impl Shell {
 
     fn elsewhere(&self) -> Elsewhere {
         match &*self.leader.borrow() {
+            // The election is won before the registry is read; nobody is sent in a circle meanwhile.
+            Some(leader) if (leader.ip, leader.port) == self.own => Elsewhere::Recovering,
             Some(leader) => Elsewhere::Leader(leader.clone()),
             None => Elsewhere::Nobody,
         }

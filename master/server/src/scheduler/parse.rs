@@ -5,8 +5,14 @@ use chapada_model::{FrameworkDescription, FrameworkId, Role, UpdateUuid};
 use chapada_wire::convert::InvalidField;
 use chapada_wire::v1;
 use chapada_wire::v1::scheduler::{self as wire, call::Type};
+use prost::Message;
 
 use super::operations::operation;
+
+/// The largest description of a framework, in bytes: it crosses the agent link with every task it launches.
+const MAX_FRAMEWORK_BYTES: usize = 48 * 1024;
+/// The largest message to an executor, in bytes, so that it fits into one message of the agent link.
+const MAX_MESSAGE_BYTES: usize = 192 * 1024;
 
 /// A call that is well formed.
 #[derive(Debug)]
@@ -75,9 +81,9 @@ fn subscribe(call: wire::Call) -> Result<Parsed, Invalid> {
         return Err(Invalid("'framework_id' differs from 'subscribe.framework_info.id'".to_owned()));
     }
     let info = v1::FrameworkInfo { id: own.map(|id| v1::FrameworkId { value: Some(id) }), ..info };
-    let framework = match FrameworkDescription::try_from(&info) {
+    let framework = match describe(&info) {
         Ok(framework) => framework,
-        Err(problem) => return Ok(Parsed::Unacceptable(about_framework(&problem))),
+        Err(problem) => return Ok(Parsed::Unacceptable(problem)),
     };
     match suppressed(&subscribe.suppressed_roles, &framework) {
         Ok(suppressed) => Ok(Parsed::Subscribe(Box::new(Subscribing { framework, suppressed }))),
@@ -85,8 +91,11 @@ fn subscribe(call: wire::Call) -> Result<Parsed, Invalid> {
     }
 }
 
-fn about_framework(problem: &InvalidField) -> String {
-    format!("FrameworkInfo is not valid: {problem}")
+fn describe(info: &v1::FrameworkInfo) -> Result<FrameworkDescription, String> {
+    if info.encoded_len() > MAX_FRAMEWORK_BYTES {
+        return Err(format!("FrameworkInfo is larger than the {MAX_FRAMEWORK_BYTES} bytes that are allowed"));
+    }
+    FrameworkDescription::try_from(info).map_err(|problem| format!("FrameworkInfo is not valid: {problem}"))
 }
 
 fn suppressed(names: &[String], framework: &FrameworkDescription) -> Result<Vec<Role>, String> {
@@ -196,6 +205,11 @@ fn reconcile(body: &wire::call::Reconcile) -> Result<Call, Invalid> {
 }
 
 fn message(body: wire::call::Message) -> Result<Call, Invalid> {
+    if body.data.as_ref().is_some_and(|data| data.len() > MAX_MESSAGE_BYTES) {
+        return Err(Invalid(format!(
+            "'message.data' is larger than the {MAX_MESSAGE_BYTES} bytes that are allowed"
+        )));
+    }
     Ok(Call::Message {
         agent: id("message.agent_id", body.agent_id.as_ref())?,
         executor: id("message.executor_id", body.executor_id.as_ref())?,
@@ -211,8 +225,7 @@ fn update_framework(
     if info.id.as_ref().and_then(|id| id.value.as_ref()) != caller.as_ref().and_then(|id| id.value.as_ref()) {
         return Err(Invalid("'framework_id' differs from 'update_framework.framework_info.id'".to_owned()));
     }
-    let description =
-        FrameworkDescription::try_from(&info).map_err(|problem| Invalid(about_framework(&problem)))?;
+    let description = describe(&info).map_err(Invalid)?;
     let suppressed = suppressed(&body.suppressed_roles, &description).map_err(Invalid)?;
     Ok(Call::UpdateFramework { description, suppressed })
 }

@@ -51,3 +51,30 @@ async fn a_task_runs_to_its_end() {
     agent.disconnect();
     master.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_not_fit_the_agent_link_is_refused() {
+    let master = TestMaster::start().await;
+    let agent = ScriptedAgent::connect(master.at).await;
+    let mut events = Subscription::open(master.at, &subscribe_body("large", None)).await;
+    let mut seen = Vec::new();
+    let framework = events.wait_for("SUBSCRIBED", &mut seen).await["subscribed"]["framework_id"].clone();
+    let offer = events.wait_for("OFFERS", &mut seen).await["offers"]["offers"][0].clone();
+    let task = json!({"name": "t", "task_id": {"value": "t"}, "agent_id": offer["agent_id"],
+        "resources": [{"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}}],
+        "command": {"value": "x".repeat(300_000)}});
+    let accept = json!({"framework_id": framework, "type": "ACCEPT", "accept": {"offer_ids": [offer["id"]],
+        "operations": [{"type": "LAUNCH", "launch": {"task_infos": [task]}}]}});
+    assert_eq!(call(master.at, &events.id(), &accept.to_string()).await.status, 202);
+    let update = events.wait_for("UPDATE", &mut seen).await;
+    assert_eq!(update["update"]["status"]["state"], "TASK_ERROR", "{update}");
+    let message = json!({"framework_id": framework, "type": "MESSAGE", "message": {"agent_id": offer["agent_id"],
+        "executor_id": {"value": "e"}, "data": "A".repeat(400_000)}});
+    assert_eq!(call(master.at, &events.id(), &message.to_string()).await.status, 400);
+    let large = Subscription::open(master.at, &subscribe_body(&"x".repeat(100_000), None)).await.next().await;
+    assert_eq!(large.expect("an event")["type"], "ERROR");
+    let agents = http::get(master.at, "/query/v1/agents").await.json();
+    assert_eq!(agents["items"][0]["state"], "active", "{agents}");
+    agent.disconnect();
+    master.end().await;
+}
