@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use regex::{Regex, RegexBuilder};
 use serde::{Serialize, Serializer};
+
+/// The most memory, in bytes, that one compiled expression may take: a definition may have many.
+const MAX_PATTERN: usize = 256 * 1024;
 
 /// One placement rule of an app.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +21,33 @@ enum Operator {
     Cluster(Option<String>),
     MaxPer(u32),
     Is(String),
+    /// Spread evenly over the values there are, or over so many.
+    GroupBy(Option<u32>),
+    Like(Pattern),
+    Unlike(Pattern),
+}
+
+/// A regular expression that must match a whole value.
+#[derive(Clone, Debug)]
+struct Pattern {
+    text: String,
+    whole: Regex,
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Pattern {}
+
+impl Pattern {
+    /// `None` when it is none, or compiles to more than [`MAX_PATTERN`].
+    fn parse(text: &str) -> Option<Self> {
+        let whole = RegexBuilder::new(&format!("^(?:{text})$")).size_limit(MAX_PATTERN).build().ok()?;
+        Some(Self { text: text.to_owned(), whole })
+    }
 }
 
 /// Why a constraint was refused.
@@ -26,11 +57,8 @@ pub enum InvalidConstraint {
     #[error("must have a field, an operator and at most one value")]
     Shape,
     /// No such operator.
-    #[error("{0} is not an operator; known are UNIQUE, CLUSTER, MAX_PER and IS")]
+    #[error("{0} is not an operator; known are UNIQUE, CLUSTER, GROUP_BY, LIKE, UNLIKE, MAX_PER and IS")]
     Operator(String),
-    /// Marathon has it, this framework does not yet.
-    #[error("the operator {0} is not supported yet; supported are UNIQUE, CLUSTER, MAX_PER and IS")]
-    Unsupported(String),
     /// The operator wants another value.
     #[error("{operator} wants {wanted}")]
     Value {
@@ -72,7 +100,20 @@ impl Constraint {
                 Operator::MaxPer(most.ok_or_else(|| wants("a whole number above 0"))?)
             }
             "IS" => Operator::Is(value.ok_or_else(|| wants("a value"))?.to_owned()),
-            "LIKE" | "UNLIKE" | "GROUP_BY" => return Err(InvalidConstraint::Unsupported(operator)),
+            "GROUP_BY" => match value.filter(|value| !value.is_empty()) {
+                None => Operator::GroupBy(None),
+                Some(value) => {
+                    let groups = value.parse().ok().filter(|groups| *groups > 0);
+                    Operator::GroupBy(Some(
+                        groups.ok_or_else(|| wants("a whole number above 0, or no value"))?,
+                    ))
+                }
+            },
+            "LIKE" | "UNLIKE" => {
+                let pattern = value.and_then(Pattern::parse);
+                let pattern = pattern.ok_or_else(|| wants("a regular expression"))?;
+                if operator == "LIKE" { Operator::Like(pattern) } else { Operator::Unlike(pattern) }
+            }
             _ => return Err(InvalidConstraint::Operator(operator)),
         };
         Ok(Self { field: field.to_owned(), operator })
@@ -81,7 +122,7 @@ impl Constraint {
     /// Whether one more instance may go to `candidate` beside those that are at `taken`.
     pub fn allows(&self, candidate: &dyn Place, taken: &[&dyn Place]) -> bool {
         let Some(value) = candidate.value_of(&self.field) else {
-            return false;
+            return matches!(self.operator, Operator::Unlike(_));
         };
         let mut counts: BTreeMap<String, u32> = BTreeMap::new();
         for place in taken {
@@ -95,6 +136,13 @@ impl Constraint {
             Operator::MaxPer(most) => here < *most,
             Operator::Is(wanted) => same(wanted, &value),
             Operator::Cluster(Some(wanted)) => *wanted == value,
+            Operator::GroupBy(groups) => {
+                let all_seen = counts.len() >= groups.unwrap_or(0) as usize;
+                let least = if all_seen { counts.values().min().copied().unwrap_or(0) } else { 0 };
+                here <= least
+            }
+            Operator::Like(pattern) => pattern.whole.is_match(&value),
+            Operator::Unlike(pattern) => !pattern.whole.is_match(&value),
             Operator::Cluster(None) => counts.keys().all(|other| *other == value),
         }
     }
@@ -113,6 +161,9 @@ impl Serialize for Constraint {
             Operator::Cluster(value) => ("CLUSTER", value.clone()),
             Operator::MaxPer(most) => ("MAX_PER", Some(most.to_string())),
             Operator::Is(value) => ("IS", Some(value.clone())),
+            Operator::GroupBy(groups) => ("GROUP_BY", groups.map(|groups| groups.to_string())),
+            Operator::Like(pattern) => ("LIKE", Some(pattern.text.clone())),
+            Operator::Unlike(pattern) => ("UNLIKE", Some(pattern.text.clone())),
         };
         let mut words = vec![self.field.as_str(), name];
         words.extend(value.as_deref());
@@ -140,6 +191,13 @@ mod tests {
             (vec!["hostname", "CLUSTER"], &[]),
             (vec!["hostname", "IS", "a"], &["a"]),
             (vec!["rack", "IS", "a"], &[]),
+            (vec!["hostname", "GROUP_BY"], &["b", "c"]),
+            (vec!["hostname", "GROUP_BY", "3"], &["c"]),
+            (vec!["hostname", "LIKE", "a|b.*"], &["a", "b"]),
+            (vec!["hostname", "LIKE", "."], &["a", "b", "c"]),
+            (vec!["hostname", "LIKE", ""], &[]),
+            (vec!["hostname", "UNLIKE", "[ab]"], &["c"]),
+            (vec!["rack", "UNLIKE", "a"], &["a", "b", "c"]),
         ] {
             let constraint = Constraint::from_words(&words).unwrap();
             let taken: [&dyn Place; 3] = [&Host("a"), &Host("a"), &Host("b")];
@@ -156,7 +214,10 @@ mod tests {
             vec!["hostname"],
             vec!["hostname", "UNIQUE", "x"],
             vec!["a", "MAX_PER", "0"],
-            vec!["a", "LIKE", "x"],
+            vec!["a", "LIKE"],
+            vec!["a", "LIKE", "("],
+            vec!["a", "GROUP_BY", "0"],
+            vec!["a", "LIKE", "(a{1000}){1000}"],
             vec!["a", "NEAR"],
         ] {
             assert!(Constraint::from_words(&words).is_err(), "{words:?}");
