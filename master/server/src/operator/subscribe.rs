@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chapada_listener::{HttpResponse, stream};
-use chapada_master_core::{OperatorEvent, Snapshot};
+use chapada_master_core::OperatorEvent;
 use chapada_wire::v1::master::Event;
 use chapada_wire::v1::master::event::{
     AgentAdded, AgentRemoved, FrameworkAdded, FrameworkRemoved, FrameworkUpdated, Subscribed, TaskAdded,
@@ -63,7 +63,7 @@ async fn pump(
             () = body.closed() => return,
             _ = beat.tick() => Some(bare(Type::Heartbeat)),
             news = news.recv() => match news {
-                Ok(event) => Some(wire(&event, &led.snapshot())),
+                Ok(event) => Some(wire(&event)),
                 // Who falls this far behind has missed events and must ask for the state again.
                 Err(_) => return,
             },
@@ -71,7 +71,8 @@ async fn pump(
     }
 }
 
-fn wire(event: &OperatorEvent, books: &Snapshot) -> Event {
+/// An event says only what changed, so it needs no books, which may be of a moment before or after.
+fn wire(event: &OperatorEvent) -> Event {
     match event {
         OperatorEvent::TaskAdded(task) => {
             Event { task_added: Some(TaskAdded { task: Some(view::task(task)) }), ..bare(Type::TaskAdded) }
@@ -93,16 +94,16 @@ fn wire(event: &OperatorEvent, books: &Snapshot) -> Event {
             ..bare(Type::AgentRemoved)
         },
         OperatorEvent::FrameworkAdded(framework) => Event {
-            framework_added: Some(FrameworkAdded { framework: Some(view::framework(framework, books)) }),
+            framework_added: Some(FrameworkAdded { framework: Some(view::framework_alone(framework)) }),
             ..bare(Type::FrameworkAdded)
         },
         OperatorEvent::FrameworkUpdated(framework) => Event {
-            framework_updated: Some(FrameworkUpdated { framework: Some(view::framework(framework, books)) }),
+            framework_updated: Some(FrameworkUpdated { framework: Some(view::framework_alone(framework)) }),
             ..bare(Type::FrameworkUpdated)
         },
         OperatorEvent::FrameworkRemoved(framework) => Event {
             framework_removed: Some(FrameworkRemoved {
-                framework_info: view::framework(framework, books).framework_info,
+                framework_info: view::framework_alone(framework).framework_info,
             }),
             ..bare(Type::FrameworkRemoved)
         },

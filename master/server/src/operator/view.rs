@@ -83,10 +83,21 @@ pub(super) fn frameworks(books: &Snapshot) -> response::GetFrameworks {
 }
 
 pub(super) fn framework(framework: &Framework, books: &Snapshot) -> get_frameworks::Framework {
-    let subscribed = matches!(framework.state, FrameworkState::Active { .. });
     let offers: Vec<_> = books.offers.values().filter(|offer| offer.framework == framework.id).collect();
     let format = ReservationFormat::of(&framework.description);
     let live = books::tasks_of(books, &framework.id).filter(|task| task.is_live());
+    get_frameworks::Framework {
+        offers: offers.iter().map(|made| crate::scheduler::offer(made, format)).collect(),
+        allocated_resources: all(live.map(|task| task.resources.allocated_to(&task.role))),
+        offered_resources: all(offers.iter().map(|offer| offer.resources.clone())),
+        offer_constraints: Some(v1::scheduler::OfferConstraints::default()),
+        ..framework_alone(framework)
+    }
+}
+
+/// A framework without what it holds.
+pub(super) fn framework_alone(framework: &Framework) -> get_frameworks::Framework {
+    let subscribed = matches!(framework.state, FrameworkState::Active { .. });
     let info = v1::FrameworkInfo { id: Some((&framework.id).into()), ..(&*framework.description).into() };
     get_frameworks::Framework {
         framework_info: Some(info),
@@ -100,10 +111,6 @@ pub(super) fn framework(framework: &Framework, books: &Snapshot) -> get_framewor
             FrameworkState::Completed { at } => Some(wall_to_wire(at)),
             _ => None,
         },
-        offers: offers.iter().map(|made| crate::scheduler::offer(made, format)).collect(),
-        allocated_resources: all(live.map(|task| task.resources.allocated_to(&task.role))),
-        offered_resources: all(offers.iter().map(|offer| offer.resources.clone())),
-        offer_constraints: Some(v1::scheduler::OfferConstraints::default()),
         ..get_frameworks::Framework::default()
     }
 }

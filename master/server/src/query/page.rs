@@ -189,3 +189,36 @@ fn rank_from(cursor: &str) -> Option<Rank> {
     let launched = Reverse(Wall(launched.parse().ok()?));
     Some((launched, self::key(framework, task)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_follow_one_another_to_the_end() {
+        let mut list = List { limit: 2, ..List::default() };
+        let mut seen = Vec::new();
+        loop {
+            let page = in_order(0..5, &list, |n| n.to_string(), |n| json!(n));
+            assert_eq!(page.total, 5);
+            seen.extend(page.items.iter().map(|(key, _)| key.clone()));
+            match page.next {
+                Some(next) => list.after = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(seen, ["0", "1", "2", "3", "4"]);
+        // The item a cursor names may be gone by now; an empty page says so better than one that starts over.
+        list.after = Some("gone".to_owned());
+        assert!(in_order(0..5, &list, |n| n.to_string(), |n| json!(n)).items.is_empty());
+    }
+
+    #[test]
+    fn a_cursor_of_tasks_reads_back() {
+        let rank = (Reverse(Wall(17)), key("f-0001", "a.b").unwrap());
+        assert_eq!(rank_from(&cursor(&rank)), Some(rank));
+        for bad in ["", "1", "1/f", "x/f/t", "1/f/a/b"] {
+            assert_eq!(rank_from(bad), None, "{bad}");
+        }
+    }
+}
