@@ -42,7 +42,11 @@ impl Agent {
         let container = task.record.container.clone();
         let asked = now.mono + grace;
         match &mut task.phase {
-            TaskPhase::Recovering { kill } | TaskPhase::Launching { kill } => *kill = Some(grace),
+            TaskPhase::Recovering { kill } => *kill = Some(grace),
+            TaskPhase::Launching { kill } => {
+                *kill = Some(grace);
+                self.signal(&container, Signal::Kill);
+            }
             TaskPhase::Running { pid } => {
                 let pid = *pid;
                 task.phase = TaskPhase::Killing { pid, grace, force_at: asked, forced: false };

@@ -91,7 +91,7 @@ impl Agent {
         let Some(task) = self.tasks.remove(key) else { return };
         self.containers.remove(&task.record.container);
         if let Some(framework) = self.frameworks.get_mut(&key.framework) {
-            framework.tasks -= 1;
+            framework.tasks = framework.tasks.saturating_sub(1);
         }
     }
 

@@ -66,8 +66,9 @@ fn a_kill_before_the_start_ends_it_as_soon_as_it_can_be() {
     let mut world = World::registered();
     let container = world.launch("t");
     world.kill("t");
-    assert!(world.signals.is_empty());
+    assert_eq!(signals(&world), [Signal::Kill], "there is no command yet that could end gently");
     world.start(&container);
+    assert_eq!(signals(&world).len(), 3, "and again once there is one: it may have come too early");
     assert_eq!(signals(&world).last(), Some(&Signal::Kill));
     world.exit(&container, Exit { cause: ExitCause::Signal(9), memory: None });
     assert_eq!(world.last().state, S::Killed);

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chapada_agent_core::{Event, Exit, ExitCause, Signal};
 use chapada_model::ContainerId;
 use chapada_shim::{ClientError, Event as ShimEvent, ShimClient};
 use tokio::io::unix::AsyncFd;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::exit_of;
@@ -16,6 +18,8 @@ use super::start::{self, Order};
 use super::{Means, remove};
 
 const SIGTERM: i32 = 15;
+/// A container that takes longer to make than this hangs on something, and must not hold up others.
+const SLOW: Duration = Duration::from_millis(100);
 
 /// Looks after one container until its traces are removed, or the agent lets go of it.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub(super) struct Keeper {
     pub(super) container: ContainerId,
     pub(super) inbox: mpsc::Receiver<Signal>,
     pub(super) remove: CancellationToken,
+    /// Held while the container is in the making.
+    pub(super) launching: Option<OwnedSemaphorePermit>,
 }
 
 #[expect(
@@ -45,9 +51,8 @@ enum Heard {
 }
 
 impl Keeper {
-    pub(super) async fn launch(self, order: Order) {
-        let means = self.means.clone();
-        let permit = means.launching.acquire().await;
+    pub(super) async fn launch(mut self, order: Order) {
+        self.launching = self.means.launching.clone().acquire_owned().await.ok();
         let starting = self.means.clone();
         let started = spawn_blocking(move || start::start(&starting, &order)).await;
         let client = match started {
@@ -55,7 +60,6 @@ impl Keeper {
             Ok(Err(error)) => return self.fail(error.to_string()).await,
             Err(panic) => return self.fail(format!("starting it failed: {panic}")).await,
         };
-        drop(permit);
         self.keep(client).await;
     }
 
@@ -79,6 +83,9 @@ impl Keeper {
         let mut client = watch(client)?;
         loop {
             while let Some(event) = client.get_mut().poll_event()? {
+                if event != ShimEvent::Starting {
+                    self.launching = None;
+                }
                 if self.tell(event).await {
                     return Ok(Heard::End);
                 }
@@ -89,6 +96,7 @@ impl Keeper {
                     Some(signal) => self.pass_on(signal, client.get_mut()),
                     None => return Ok(if self.remove.is_cancelled() { Heard::Remove } else { Heard::LetGo }),
                 },
+                () = sleep(SLOW), if self.launching.is_some() => self.launching = None,
                 ready = client.readable_mut() => match ready {
                     Ok(mut guard) => guard.clear_ready(),
                     Err(error) => return Err(ClientError::Broken(error)),
@@ -161,6 +169,7 @@ impl Keeper {
     }
 
     async fn await_removal(mut self) {
+        self.launching = None;
         loop {
             tokio::select! {
                 () = self.remove.cancelled() => break,

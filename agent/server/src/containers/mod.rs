@@ -48,7 +48,7 @@ pub(crate) struct Means {
     pub(crate) layout: Layout,
     pub(crate) settings: Settings,
     pub(crate) events: mpsc::Sender<Event>,
-    launching: Semaphore,
+    launching: Arc<Semaphore>,
     removing: Semaphore,
 }
 
@@ -73,7 +73,7 @@ impl Means {
         settings: Settings,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        let (launching, removing) = (Semaphore::new(LAUNCHING), Semaphore::new(REMOVING));
+        let (launching, removing) = (Arc::new(Semaphore::new(LAUNCHING)), Semaphore::new(REMOVING));
         Self { launcher, runtime_dir, layout, settings, events, launching, removing }
     }
 }
@@ -140,6 +140,6 @@ impl Containers {
         let (requests, inbox) = mpsc::channel(REQUESTS);
         let remove = CancellationToken::new();
         self.keepers.insert(container.clone(), KeeperHandle { requests, remove: remove.clone() });
-        Keeper { means: self.means.clone(), container, inbox, remove }
+        Keeper { means: self.means.clone(), container, inbox, remove, launching: None }
     }
 }

@@ -156,3 +156,18 @@ async fn a_task_runs_as_the_user_it_names_and_owns_its_sandbox() {
     assert_eq!(std::fs::read_to_string(agent.sandbox("user").join("file")).unwrap(), "x\n");
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_right_behind_a_launch_ends_it() {
+    let (_master, agent, running, mut link) = registered().await;
+    for n in 0..20 {
+        link.launch(command_task(&format!("t{n}"), "trap '' TERM; while :; do sleep 1; done")).await;
+        link.kill(&format!("t{n}")).await;
+    }
+    let mut killed = 0;
+    while killed < 20 {
+        killed += usize::from(state_of(&link.update().await) == TaskState::TaskKilled);
+    }
+    eventually("the containers are removed", || agent.containers().is_empty()).await;
+    running.stop().await;
+}
