@@ -2,9 +2,10 @@
 //!
 //! `data/recordings` has requests to a Mesos 1.12 master and its answers. Every request is sent again, byte for byte but
 //! for ids; what comes back must have the same status, the same headers that clients read, and the same JSON shape.
-//! Start reading at [`scheduler`] and [`reads`].
+//! Start reading at [`scheduler`], [`reads`] and [`events`].
 
 mod connection;
+mod events;
 mod findings;
 mod message;
 mod reads;

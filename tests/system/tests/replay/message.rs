@@ -76,7 +76,7 @@ impl Message {
 
     /// Whether this is a stream of events.
     pub(crate) fn is_stream(&self) -> bool {
-        self.header("Mesos-Stream-Id").is_some()
+        self.header("Transfer-Encoding") == Some("chunked")
     }
 
     /// The events of a recorded stream, and whether the stream came to its end.

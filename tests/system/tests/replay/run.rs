@@ -15,7 +15,7 @@ pub(crate) struct Replay {
     ids: Vec<(String, String)>,
     /// Of the framework whose life this is.
     stream: Option<Stream>,
-    findings: Findings,
+    pub(crate) findings: Findings,
 }
 
 impl Replay {
@@ -34,16 +34,22 @@ impl Replay {
         self.findings.conclude();
     }
 
-    /// Sends a request again and compares the answer.
-    pub(crate) fn exchange(&mut self, recorded: &Exchange) {
+    /// Sends a request again and compares the head of the answer.
+    pub(crate) fn open(&mut self, recorded: &Exchange) -> Answer {
         let request = self.request(&recorded.request);
         let answer = send(self.cluster.master_host_port(0), &request);
         let name = format!("{}/{}", recorded.folder, recorded.name);
         self.findings.heads(&name, &self.with_ids(&recorded.response), &answer.head);
+        answer
+    }
+
+    /// Sends a request again and compares the answer.
+    pub(crate) fn exchange(&mut self, recorded: &Exchange) {
+        let answer = self.open(recorded);
         match (recorded.response.is_stream(), answer.head.is_stream()) {
             (true, true) => self.subscribed(recorded, answer),
             (false, false) => self.documents(recorded, &answer.body()),
-            (recorded, ours) => self.findings.wrong(format!("{name}: stream is {ours}, not {recorded}")),
+            (is, ours) => self.findings.wrong(format!("{}: stream is {ours}, not {is}", recorded.name)),
         }
         if recorded.folder == "life" && recorded.name.ends_with("teardown") {
             self.stream.as_mut().expect("the framework is subscribed").finish(&mut self.findings);
