@@ -263,6 +263,12 @@ impl Cluster {
         Http::new(&self.agent_addresses[number])
     }
 
+    /// `host:port` of one agent.
+    #[must_use]
+    pub fn agent_host_port(&self, number: usize) -> &str {
+        &self.agent_addresses[number]
+    }
+
     /// The services framework.
     #[must_use]
     pub fn services_http(&self) -> Http {

@@ -18,7 +18,10 @@ fn a_machine_reaches_the_hub_by_its_own_address() {
     let inside = File::open(&path).expect("the machine's namespace");
     let client = std::thread::spawn(move || {
         setns(&inside, CloneFlags::CLONE_NEWNET).expect("root may enter a namespace");
-        TcpStream::connect((Hub::IP, port)).expect("the bridge carries it").write_all(b"hello").expect("sent");
+        TcpStream::connect((Hub::IP, port))
+            .expect("the bridge carries it")
+            .write_all(b"hello")
+            .expect("sent");
     });
     let (mut stream, peer) = listener.accept().expect("it arrives");
     let mut text = String::new();
