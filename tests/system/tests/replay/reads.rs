@@ -1,4 +1,4 @@
-//! What a master tells about a framework with a running task and two that ended.
+//! What master and agent tell about a framework with a running task and two that ended.
 
 use crate::findings::{Deliberate, Findings};
 use crate::message::recordings;
@@ -25,6 +25,8 @@ fn operators_read_what_mesos_tells() {
     let running = script.iter().position(|exchange| exchange.name == "07b_acknowledge_running");
     let before = script.iter().take(running.expect("a recorded task runs") + 1);
     before.for_each(|exchange| replay.exchange(exchange));
-    recordings("reads").iter().for_each(|exchange| replay.exchange(exchange));
+    for folder in ["reads", "agent"] {
+        recordings(folder).iter().for_each(|exchange| replay.exchange(exchange));
+    }
     replay.conclude();
 }

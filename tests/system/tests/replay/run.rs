@@ -10,7 +10,7 @@ use crate::stream::Stream;
 
 /// A cluster like the recorded one, and what has been said so far.
 pub(crate) struct Replay {
-    cluster: Cluster,
+    _cluster: Cluster,
     /// Ids as recorded, and ours.
     ids: Vec<(String, String)>,
     /// Of the framework whose life this is.
@@ -25,8 +25,10 @@ impl Replay {
             .resources("cpus:2;mem:23081;disk:252899;ports:[31000-32000]")
             .attributes("")
             .start();
-        let ids = vec![("127.0.0.1:5050".to_owned(), cluster.master_host_port(0).to_owned())];
-        Self { cluster, ids, stream: None, findings }
+        let addresses =
+            [("127.0.0.1:5050", cluster.master_host_port(0)), ("127.0.0.1:5051", cluster.agent_host_port(0))];
+        let ids = addresses.map(|(recorded, ours)| (recorded.to_owned(), ours.to_owned())).to_vec();
+        Self { _cluster: cluster, ids, stream: None, findings }
     }
 
     /// Fails when an answer differed.
@@ -37,7 +39,7 @@ impl Replay {
     /// Sends a request again and compares the head of the answer.
     pub(crate) fn open(&mut self, recorded: &Exchange) -> Answer {
         let request = self.request(&recorded.request);
-        let answer = send(self.cluster.master_host_port(0), &request);
+        let answer = send(request.header("Host").expect("a request says to whom it goes"), &request);
         let name = format!("{}/{}", recorded.folder, recorded.name);
         self.findings.heads(&name, &self.with_ids(&recorded.response), &answer.head);
         answer
