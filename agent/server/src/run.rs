@@ -1,6 +1,7 @@
 //! From a configuration to a running agent, and down again.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -30,7 +31,7 @@ use crate::link::{Dialler, Presentation};
 use crate::log::{LogFile, LogHandle};
 use crate::machine;
 use crate::metrics::Counters;
-use crate::shell::{CONTAINER_EVENTS, INPUTS, Shell};
+use crate::shell::{CONTAINER_EVENTS, INPUTS, Input, Shell};
 use crate::sweep;
 
 /// Files that masters may ask for at once; more are turned away.
@@ -38,89 +39,147 @@ const RELAYS: usize = 64;
 /// How long the lock of an agent that was killed may outlive it.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
+/// Two agents would have to meet in the same microseconds so many times.
+const LAUNCHER_ATTEMPTS: u32 = 10;
 
 /// Runs an agent until `stop`. Its tasks go on without it, and it finds them again when it is started the next time.
 ///
 /// # Errors
 /// [`AgentError`] in one sentence with its remedy: what keeps it from starting, or why it could not go on.
 pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), AgentError> {
-    let clock = Clock::start();
     let stop = stop.child_token();
     let _ends_all = stop.clone().drop_guard();
-    let master: MasterAddress = config.master.parse().map_err(|error| AgentError::flag("master", error))?;
-    let layout = Layout::new(own_directory(&config.work_dir)?);
-    let _lock = lock(&layout).await?;
-    let listener = Listener::bind(&config.listen(), DEFAULT_PORT).await?;
-    let address = listener.local_addr();
-    let resources = machine::resources(config.resources.as_deref(), &config.default_role, layout.work_dir())?;
-    let who = Arc::new(present(&config, &resources, address)?);
-
+    let ground = Ground::prepare(config).await?;
     let (event_sender, events) = mpsc::channel(CONTAINER_EVENTS);
-    let settings = Settings {
-        enforce_cpu: config.cgroups_enable_cfs,
-        switch_user: config.switch_user,
-        endpoint: who.address.clone(),
-        hostname: who.info.hostname.clone().unwrap_or_default(),
+    let means = Arc::new(ground.means(event_sender)?);
+    let memory = Memory::recall(&means)?;
+    let first = Event::Recovered {
+        found: memory.recovered.iter().filter_map(found_of).collect(),
+        boot_id: ground.who.boot_id.clone(),
     };
-    let runtime_dir = own_directory(&config.runtime_dir())?;
-    let launcher = launcher(&config, &layout)?;
-    let means = Arc::new(Means::new(launcher, runtime_dir, layout.clone(), settings, event_sender));
-    let (file, records) = LogFile::open(&layout.log())?;
-    let mut agent = Agent::new(uuid::Uuid::new_v4().as_u128());
-    records.into_iter().for_each(|record| agent.restore(record));
-    let recovered =
-        chapada_shim::recover(&means.runtime_dir).map_err(|error| AgentError::Recover(Box::new(error)))?;
+    tracing::info!(address = %ground.address, master = %ground.master, containers = memory.recovered.len(), "agent started");
 
     let tasks = TaskTracker::new();
     let (inputs, input_queue) = mpsc::channel(INPUTS);
-    let (relays, relay_queue) = mpsc::channel(RELAYS);
-    let dialler = Dialler { inputs: inputs.clone(), relays, first_wait: config.registration_backoff_factor };
-    tasks.spawn(dialler.run(Detector::start(&master, ZkOptions::default()), stop.clone()));
-    let files = Files::new(layout.clone());
-    tasks.spawn(files::relay::serve(files.clone(), inputs.clone(), relay_queue, stop.clone()));
-    tasks.spawn(sweep::run(layout, config.gc_delay, inputs.clone(), stop.clone()));
     let counters = Arc::new(Counters::default());
-    let api = Api {
-        inputs,
-        files,
-        means: means.clone(),
-        counters: counters.clone(),
-        who: who.clone(),
-        resources,
-        config,
-        clock,
-        started: clock.now().wall,
-    };
-    let routes = http::routes(Arc::new(api));
-    tasks.spawn(listener.serve(routes, GrpcRoutes::new(), Policy::allow_all(), stop.clone()));
     let mut containers = Containers::new(means.clone());
-    adopt(&mut containers, &recovered);
-    let known: Vec<String> = recovered.iter().map(|found| found.id.clone()).collect();
-    let sweeping = means.clone();
-    let orphans = orphan_groups(&means, &known);
-    tasks.spawn_blocking(move || remove_groups(&sweeping, &orphans));
+    adopt(&mut containers, &memory.recovered);
     let shell = Shell {
-        agent,
-        clock,
-        log: LogHandle::start(file)?,
+        agent: memory.agent,
+        clock: ground.clock,
+        log: LogHandle::start(memory.file)?,
         containers,
-        who: who.clone(),
-        ip: address.ip(),
+        who: ground.who.clone(),
+        ip: ground.address.ip(),
         inputs: input_queue,
         events,
-        counters,
+        counters: counters.clone(),
         link: None,
         unwritten: Vec::new(),
         appended: 0,
     };
-    tracing::info!(%address, master = %master, tasks = recovered.len(), "agent started");
-    let found = recovered.iter().filter_map(found_of).collect();
-    let outcome = shell.run(Event::Recovered { found, boot_id: who.boot_id.clone() }, stop.clone()).await;
+    let sweeping = means.clone();
+    tasks.spawn_blocking(move || remove_groups(&sweeping, &memory.orphans));
+    let _lock = ground.serve(&tasks, inputs, means.clone(), counters, &stop);
+    let outcome = shell.run(first, stop.clone()).await;
     stop.cancel();
     tasks.close();
     tasks.wait().await;
     leave_no_groups(means.launcher.cgroups());
     outcome
+}
+
+/// What an agent stands on before it knows of any task.
+struct Ground {
+    config: AgentConfig,
+    clock: Clock,
+    master: MasterAddress,
+    layout: Layout,
+    lock: File,
+    listener: Listener,
+    address: SocketAddr,
+    resources: Resources,
+    who: Arc<Presentation>,
+}
+
+impl Ground {
+    async fn prepare(config: AgentConfig) -> Result<Self, AgentError> {
+        let clock = Clock::start();
+        let master = config.master.parse().map_err(|error| AgentError::flag("master", error))?;
+        let layout = Layout::new(own_directory(&config.work_dir)?);
+        let lock = lock(&layout).await?;
+        let listener = Listener::bind(&config.listen(), DEFAULT_PORT).await?;
+        let address = listener.local_addr();
+        let resources =
+            machine::resources(config.resources.as_deref(), &config.default_role, layout.work_dir())?;
+        let who = Arc::new(present(&config, &resources, address)?);
+        Ok(Self { config, clock, master, layout, lock, listener, address, resources, who })
+    }
+
+    /// What containers are made with.
+    fn means(&self, events: mpsc::Sender<Event>) -> Result<Means, AgentError> {
+        let settings = Settings {
+            enforce_cpu: self.config.cgroups_enable_cfs,
+            switch_user: self.config.switch_user,
+            endpoint: self.who.address.clone(),
+            hostname: self.who.info.hostname.clone().unwrap_or_default(),
+        };
+        let runtime_dir = own_directory(&self.config.runtime_dir())?;
+        let launcher = launcher(&self.config, &self.layout)?;
+        Ok(Means::new(launcher, runtime_dir, self.layout.clone(), settings, events))
+    }
+
+    /// Starts everything around the loop. The work directory is this agent's for as long as what is returned lives.
+    fn serve(
+        self,
+        tasks: &TaskTracker,
+        inputs: mpsc::Sender<Input>,
+        means: Arc<Means>,
+        counters: Arc<Counters>,
+        stop: &CancellationToken,
+    ) -> File {
+        let (relays, relay_queue) = mpsc::channel(RELAYS);
+        let first_wait = self.config.registration_backoff_factor;
+        let dialler = Dialler { inputs: inputs.clone(), relays, first_wait };
+        tasks.spawn(dialler.run(Detector::start(&self.master, ZkOptions::default()), stop.clone()));
+        let files = Files::new(self.layout.clone());
+        tasks.spawn(files::relay::serve(files.clone(), inputs.clone(), relay_queue, stop.clone()));
+        tasks.spawn(sweep::run(self.layout, self.config.gc_delay, inputs.clone(), stop.clone()));
+        let api = Api {
+            inputs,
+            files,
+            means,
+            counters,
+            who: self.who,
+            resources: self.resources,
+            config: self.config,
+            clock: self.clock,
+            started: self.clock.now().wall,
+        };
+        let routes = http::routes(Arc::new(api));
+        tasks.spawn(self.listener.serve(routes, GrpcRoutes::new(), Policy::allow_all(), stop.clone()));
+        self.lock
+    }
+}
+
+/// What an earlier process left: its records, its containers, and cgroups of neither.
+struct Memory {
+    file: LogFile,
+    agent: Agent,
+    recovered: Vec<RecoveredContainer>,
+    orphans: Vec<String>,
+}
+
+impl Memory {
+    fn recall(means: &Means) -> Result<Self, AgentError> {
+        let (file, records) = LogFile::open(&means.layout.log())?;
+        let mut agent = Agent::new(uuid::Uuid::new_v4().as_u128());
+        records.into_iter().for_each(|record| agent.restore(record));
+        let recovered = chapada_shim::recover(&means.runtime_dir)
+            .map_err(|error| AgentError::Recover(Box::new(error)))?;
+        let known: Vec<String> = recovered.iter().map(|found| found.id.clone()).collect();
+        Ok(Self { file, agent, orphans: orphan_groups(means, &known), recovered })
+    }
 }
 
 /// An agent that stops without containers leaves no cgroups either.
@@ -175,8 +234,16 @@ fn launcher(config: &AgentConfig, layout: &Layout) -> Result<Launcher, AgentErro
     };
     let root = config.cgroups_root.clone().unwrap_or_else(own);
     let cgroups = Cgroups::discover(root).map_err(|error| AgentError::Containers(Box::new(error)))?;
-    Launcher::new(chapada_shim_image::SHIM_IMAGE, cgroups)
-        .map_err(|error| AgentError::Containers(Box::new(error)))
+    let mut attempts = 1;
+    loop {
+        match Launcher::new(chapada_shim_image::SHIM_IMAGE, cgroups.clone()) {
+            // Another agent that stops removes the directory above ours if it finds it empty.
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound && attempts < LAUNCHER_ATTEMPTS => {
+                attempts += 1;
+            }
+            made => return made.map_err(|error| AgentError::Containers(Box::new(error))),
+        }
+    }
 }
 
 fn present(
