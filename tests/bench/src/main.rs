@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod allocator;
 mod figure;
 mod tasks;
 
@@ -12,7 +13,7 @@ use crate::figure::Figure;
 
 #[derive(Parser)]
 struct Args {
-    /// `tasks`; all when absent.
+    /// `tasks`, `allocator`; all when absent.
     name: Option<String>,
     /// A smaller shape in under a minute, under names of its own.
     #[arg(long)]
@@ -23,7 +24,7 @@ struct Args {
 }
 
 type Bench = fn(bool) -> Result<Vec<Figure>>;
-const BENCHES: &[(&str, Bench)] = &[("tasks", tasks::run)];
+const BENCHES: &[(&str, Bench)] = &[("tasks", tasks::run), ("allocator", allocator::run)];
 
 fn main() -> Result<()> {
     let args = Args::parse();

@@ -1,0 +1,169 @@
+//! `allocator`: how long it takes to decide who is offered what (P1, P2b), on the shapes Mesos' own benchmark has.
+//!
+//! Only deciding is timed: a plan names agent, framework and shared resources, and encoding happens elsewhere.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use chapada_allocator::{Allocator, FrameworkInput, Plan, PlannedOffer, Refusal};
+use chapada_model::{AgentId, FrameworkId, Milli, Mono, Resources, Role};
+
+use crate::figure::{Figure, percentile};
+
+/// What every agent has, as in Mesos' benchmark.
+const AGENT: &str = "cpus:24;mem:4096;disk:4096;ports:[31000-32000]";
+
+/// How often each shape is measured; the figure is the median.
+const ROUNDS: usize = 5;
+
+/// How long a refusal lasts.
+const REFUSED: Duration = Duration::from_secs(3600);
+
+/// Agents and frameworks of the full cycle in one role: Mesos' grid.
+const CYCLES: &[(usize, usize)] = &[
+    (1_000, 50),
+    (1_000, 1_000),
+    (5_000, 1_000),
+    (10_000, 1_000),
+    (20_000, 2_000),
+    (20_000, 6_000),
+    (50_000, 1_000),
+    (50_000, 6_000),
+];
+
+/// Agents and frameworks of the cycle in which all has been declined.
+const DECLINED: &[(usize, usize)] = &[(1_000, 200), (5_000, 50)];
+
+pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    let cycles = if quick { &[(2_000, 200)][..] } else { CYCLES };
+    for &(agents, frameworks) in cycles {
+        cycle(agents, frameworks, &mut figures)?;
+    }
+    let declined = if quick { &[(200, 50)][..] } else { DECLINED };
+    for &(agents, frameworks) in declined {
+        everything_declined(agents, frameworks, &mut figures)?;
+    }
+    Ok(figures)
+}
+
+/// A full cycle over free agents, and the next one after every offer of the first was declined.
+fn cycle(agents: usize, frameworks: usize, figures: &mut Vec<Figure>) -> Result<()> {
+    let (mut first, mut again) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let mut allocator = cluster(agents, frameworks)?;
+        let (plan, took) = timed_plan(&mut allocator);
+        check_whole_cluster(&plan, agents, frameworks)?;
+        first.push(took);
+        decline_all(&mut allocator, &plan)?;
+        let (next, took) = timed_plan(&mut allocator);
+        check_whole_cluster(&next, agents, frameworks)?;
+        check_nobody_twice(&plan, &next)?;
+        again.push(took);
+    }
+    let shape = format!("{agents} agents, {frameworks} frameworks, one role, {AGENT}");
+    let name = |kind: &str| format!("P1.{kind}_{agents}x{frameworks}");
+    figures.push(Figure::new(&name("cycle"), percentile(&mut first, 0.5), "ms", &shape));
+    let shape = format!("{shape}; each agent declined once before");
+    figures.push(Figure::new(&name("cycle_declined_once"), percentile(&mut again, 0.5), "ms", &shape));
+    Ok(())
+}
+
+/// A cycle over every agent when every framework has declined everything.
+fn everything_declined(agents: usize, frameworks: usize, figures: &mut Vec<Figure>) -> Result<()> {
+    let mut allocator = cluster(agents, frameworks)?;
+    let mut declined = 0;
+    while declined < agents * frameworks {
+        let plan = allocator.plan(Mono(0));
+        ensure!(!plan.offers.is_empty(), "{declined} offers declined, and no more are made");
+        declined += plan.offers.len();
+        decline_all(&mut allocator, &plan)?;
+    }
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        // Every agent has something to look at: it has come back with what it had.
+        for index in 0..agents {
+            let id = agent(index)?;
+            allocator.set_agent_active(&id, false);
+            allocator.set_agent_active(&id, true);
+        }
+        let (plan, took) = timed_plan(&mut allocator);
+        ensure!(plan.considered as usize == agents, "{} agents of {agents} considered", plan.considered);
+        ensure!(plan.offers.is_empty(), "{} offers, though all is declined", plan.offers.len());
+        times.push(took);
+    }
+    ensure!(allocator.filters() == agents * frameworks, "{} refusals", allocator.filters());
+    let shape = format!("{agents} agents, {frameworks} frameworks, {declined} offers declined");
+    let name = format!("P2b.declined_{agents}x{frameworks}");
+    figures.push(Figure::new(&name, percentile(&mut times, 0.5), "ms", &shape));
+    Ok(())
+}
+
+fn cluster(agents: usize, frameworks: usize) -> Result<Allocator> {
+    let mut allocator = Allocator::new(vec![
+        [("cpus", Milli(10))].into_iter().collect(),
+        [("mem", Milli::whole(32))].into_iter().collect(),
+    ]);
+    let total: Resources = AGENT.parse().context("the resources of an agent")?;
+    for index in 0..agents {
+        allocator.add_agent(&agent(index)?, &total, total.clone());
+    }
+    for index in 0..frameworks {
+        let input = FrameworkInput { roles: [Role::star()].into(), ..FrameworkInput::default() };
+        allocator.set_framework(&framework(index)?, input);
+    }
+    Ok(allocator)
+}
+
+fn timed_plan(allocator: &mut Allocator) -> (Plan, f64) {
+    let begin = Instant::now();
+    let plan = allocator.plan(Mono(0));
+    (plan, begin.elapsed().as_secs_f64() * 1_000.0)
+}
+
+/// Gives every offer back, as DECLINE does.
+fn decline_all(allocator: &mut Allocator, plan: &Plan) -> Result<()> {
+    for PlannedOffer { framework, role, agent, resources } in &plan.offers {
+        allocator.discharge(framework, role, resources);
+        let left = allocator.free(agent).context("an agent of the plan is known")?;
+        let free = left.checked_add(resources)?;
+        allocator.set_free(agent, free, true);
+        allocator.refuse(Mono(0), (framework, role, agent), resources, Refusal::Declined(REFUSED));
+    }
+    Ok(())
+}
+
+/// Everything of every agent is offered exactly once, and to all frameworks alike.
+fn check_whole_cluster(plan: &Plan, agents: usize, frameworks: usize) -> Result<()> {
+    let total: Resources = AGENT.parse().context("the resources of an agent")?;
+    let mut offered: BTreeMap<&AgentId, Resources> = BTreeMap::new();
+    let mut made: BTreeMap<&FrameworkId, usize> = BTreeMap::new();
+    for offer in &plan.offers {
+        offered.entry(&offer.agent).or_default().add(&offer.resources)?;
+        *made.entry(&offer.framework).or_default() += 1;
+    }
+    ensure!(offered.len() == agents, "{} agents of {agents} are offered", offered.len());
+    ensure!(offered.values().all(|sum| *sum == total), "an agent is not offered exactly once");
+    ensure!(made.len() == frameworks.min(agents), "{} frameworks of {frameworks} served", made.len());
+    let (least, most) = (made.values().min(), made.values().max());
+    ensure!(most <= least.map(|least| least + 1).as_ref(), "from {least:?} to {most:?} offers a framework");
+    Ok(())
+}
+
+/// Nobody is offered again what it has just declined.
+fn check_nobody_twice(before: &Plan, after: &Plan) -> Result<()> {
+    let declined: BTreeMap<&AgentId, &FrameworkId> =
+        before.offers.iter().map(|offer| (&offer.agent, &offer.framework)).collect();
+    let again = after.offers.iter().find(|offer| declined.get(&offer.agent) == Some(&&offer.framework));
+    ensure!(again.is_none(), "{again:?} was declined before");
+    Ok(())
+}
+
+fn agent(index: usize) -> Result<AgentId> {
+    AgentId::new(format!("3d1c3e5a-7f0b-4d5e-9a65-0c8f6a1f2b3c-S{index}")).context("an agent's id")
+}
+
+fn framework(index: usize) -> Result<FrameworkId> {
+    FrameworkId::new(format!("3d1c3e5a-7f0b-4d5e-9a65-0c8f6a1f2b3c-{index:04}")).context("a framework's id")
+}
