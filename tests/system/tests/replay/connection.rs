@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::message::{Message, record};
+use crate::message::Message;
 
 /// No answer and no event takes longer, on a machine under load.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -60,7 +60,7 @@ impl Answer {
 
     /// The next event of a stream; none at its end.
     pub(crate) fn event(&mut self) -> Option<Value> {
-        self.chunk().map(|chunk| record(&chunk))
+        self.chunk().map(|chunk| self.head.record(&chunk))
     }
 
     fn chunk(&mut self) -> Option<Vec<u8>> {

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use chapada_wire::v1::scheduler::Event;
+use chapada_wire::{Json, decode_binary};
 use serde_json::Value;
 
 /// A request or a response as it was on the wire.
@@ -90,18 +92,34 @@ impl Message {
             if size == 0 {
                 return (events, true);
             }
-            events.push(record(&rest[end + 2..end + 2 + size]));
+            events.push(self.record(&rest[end + 2..end + 2 + size]));
             rest = &rest[end + 2 + size + 2..];
         }
         (events, false)
     }
+
+    /// The event in a chunk of a stream with this head. Published clients need each record in a chunk of its own.
+    pub(crate) fn record(&self, chunk: &[u8]) -> Value {
+        let shown = String::from_utf8_lossy(chunk);
+        let line_end = chunk.iter().position(|byte| *byte == b'\n').expect("a record begins with its length");
+        let (length, record) = (&chunk[..line_end], &chunk[line_end + 1..]);
+        assert_eq!(length, record.len().to_string().as_bytes(), "a chunk is one record: {shown}");
+        match self.header("Content-Type") {
+            Some("application/json") => from_json(record),
+            Some("application/x-protobuf") => from_protobuf(record),
+            other => panic!("an event is JSON or protobuf, not {other:?}"),
+        }
+    }
 }
 
-/// The event in a chunk. Published clients need each record in a chunk of its own, in ASCII, on one line.
-pub(crate) fn record(chunk: &[u8]) -> Value {
-    let text = std::str::from_utf8(chunk).expect("a record is text");
-    let (length, json) = text.split_once('\n').expect("a record begins with its length");
-    assert_eq!(length.parse(), Ok(json.len()), "a chunk is one record: {text}");
-    assert!(json.is_ascii() && !json.contains('\n'), "a record is ASCII on one line: {text}");
-    serde_json::from_str(json).expect("a record is JSON")
+/// Published clients need it in ASCII, on one line.
+fn from_json(record: &[u8]) -> Value {
+    let shown = String::from_utf8_lossy(record);
+    assert!(record.is_ascii() && !record.contains(&b'\n'), "a record is ASCII on one line: {shown}");
+    serde_json::from_slice(record).expect("a record is JSON")
+}
+
+fn from_protobuf(record: &[u8]) -> Value {
+    let event: Event = decode_binary(record).expect("a record is an event");
+    from_json(&event.to_json())
 }

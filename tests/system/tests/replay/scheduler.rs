@@ -36,5 +36,6 @@ pub(crate) fn script() -> Vec<Exchange> {
         ("errors", _) => "31_torn_down".to_owned(),
         _ => exchange.name.clone(),
     });
+    script.append(&mut recordings("protobuf"));
     script
 }
