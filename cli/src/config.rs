@@ -4,7 +4,7 @@
 //! command line is parsed, so there is one parser, one set of names and one set of error messages.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, ArgMatches, Command};
 
@@ -78,7 +78,7 @@ fn with_defaults(
     Ok(command)
 }
 
-fn unknown(known: &Command, daemon: &str, path: &PathBuf, key: String) -> Error {
+fn unknown(known: &Command, daemon: &str, path: &Path, key: String) -> Error {
     let nearest = known
         .get_arguments()
         .filter_map(clap::Arg::get_long)
@@ -86,7 +86,7 @@ fn unknown(known: &Command, daemon: &str, path: &PathBuf, key: String) -> Error 
         .filter(|(likeness, _)| *likeness > 0.7)
         .max_by(|a, b| a.0.total_cmp(&b.0));
     let hint = nearest.map(|(_, long)| format!(", did you mean {long:?}?")).unwrap_or_default();
-    Error::UnknownKey { path: path.clone(), key, hint, daemon: daemon.to_owned() }
+    Error::UnknownKey { path: path.to_path_buf(), key, hint, daemon: daemon.to_owned() }
 }
 
 fn texts(value: &toml::Value) -> Option<Vec<String>> {
