@@ -31,7 +31,7 @@ pub(crate) fn matches(command: Command, args: impl Iterator<Item = OsString>) ->
     let text = std::fs::read_to_string(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
     let table = text
         .parse::<toml::Table>()
-        .map_err(|source| Error::Syntax { path: path.clone(), source: Box::new(source) })?;
+        .map_err(|source| Error::Syntax { path: path.to_path_buf(), source: Box::new(source) })?;
     Ok(with_defaults(command, &daemon, &path, table)?.get_matches_from(args))
 }
 
@@ -57,7 +57,7 @@ fn file_named_in(args: &[OsString]) -> Option<(String, PathBuf)> {
 fn with_defaults(
     mut command: Command,
     daemon: &str,
-    path: &PathBuf,
+    path: &Path,
     table: toml::Table,
 ) -> Result<Command, Error> {
     command.build();
@@ -67,7 +67,8 @@ fn with_defaults(
         let Some(arg) = arg else { return Err(unknown(&known, daemon, path, key)) };
         let id = arg.get_id().clone();
         let flag = matches!(arg.get_action(), ArgAction::SetTrue);
-        let texts = texts(&value).ok_or_else(|| Error::Shape { path: path.clone(), key: key.clone() })?;
+        let texts =
+            texts(&value).ok_or_else(|| Error::Shape { path: path.to_path_buf(), key: key.clone() })?;
         command = command.mut_subcommand(daemon, |sub| {
             sub.mut_arg(id, |arg| {
                 let arg = if flag { arg.action(ArgAction::SetTrue) } else { arg };
