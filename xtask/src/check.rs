@@ -8,7 +8,7 @@ use crate::run::{cargo, on_path, run};
 pub(crate) fn check() -> Result<()> {
     run("format", &mut cargo(&["fmt", "--all", "--check"]))?;
     lints()?;
-    run("layering", &mut cargo(&["test", "--quiet", "--package", "xtask", "--", "--quiet"]))?;
+    run("layering", &mut cargo(&["test", "--quiet", "--package", "xtask"]))?;
     run(
         "documentation",
         cargo(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"),
