@@ -83,7 +83,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
 }
 
 /// Crates under tests/ may use anything, and nothing but them may use those.
-const TESTS: &[&str] = &["chapada-harness", "chapada-system-tests", "chapada-bench"];
+const TESTS: &[&str] = &["chapada-harness", "chapada-system-tests", "chapada-bench", "chapada-simulator"];
 
 #[test]
 fn dependencies_point_one_way() {

@@ -1,0 +1,133 @@
+//! Keeps its tasks running, with the decisions of the SDK's core.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chapada_master_core::{Accept, Call, Offer, Operation, Proposal, SchedulerEvent};
+use chapada_model::{Filters, TaskState, TaskStatus};
+use chapada_sdk_core::{IntentChange, Intents, Phase, Reconciliation, ReconciliationConfig, Request, fits};
+
+use super::{News, Turn, ids, task};
+
+/// Offers it has no use for are refused for so long.
+const REFUSE: Duration = Duration::from_secs(5);
+
+/// Wants a fixed number of small tasks to run.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    /// Stored before anything is sent.
+    intents: Intents,
+    reconciliation: Reconciliation,
+    request: Request,
+}
+
+impl Keeper {
+    pub(crate) fn new(tasks: usize, index: usize) -> Self {
+        let mut intents = Intents::default();
+        for number in 0..tasks {
+            intents.want(format!("k{index}-{number}"));
+        }
+        let reconciliation = Reconciliation::new(ReconciliationConfig::default());
+        Self { intents, reconciliation, request: Request::new(0.3, 64.0) }
+    }
+
+    /// Each intent was stored when it changed; the rest is gone.
+    pub(crate) fn restart(&mut self) {
+        self.intents = Intents::restore(self.intents.iter().cloned().collect::<Vec<_>>());
+        self.reconciliation.pause();
+    }
+
+    /// How many of its tasks it knows to run.
+    pub(crate) fn running(&self) -> usize {
+        let running = |phase| matches!(phase, Phase::Alive(TaskState::Running));
+        self.intents.iter().filter(|intent| running(intent.phase)).count()
+    }
+
+    /// What it knows, for a failure.
+    pub(crate) fn intents(&self) -> &Intents {
+        &self.intents
+    }
+
+    pub(crate) fn wanted(&self) -> usize {
+        self.intents.iter().count()
+    }
+
+    pub(crate) fn on(&mut self, turn: &mut Turn<'_>, news: News) {
+        match news {
+            News::Subscribed => {
+                let unsettled: Vec<_> = self.intents.unsettled().collect();
+                for round in self.reconciliation.begin(turn.now, unsettled) {
+                    turn.calls.push(Call::Reconcile { tasks: round.into_tasks() });
+                }
+            }
+            News::Disconnected => self.reconciliation.pause(),
+            News::Event(SchedulerEvent::Offers(offers)) => self.on_offers(turn, &offers),
+            News::Event(SchedulerEvent::Update(status)) => self.on_update(turn, &status),
+            News::Event(_) => {}
+            News::Woken => {
+                let random = turn.rng.draw();
+                if let Some(round) = self.reconciliation.on_time(turn.now, random) {
+                    turn.calls.push(Call::Reconcile { tasks: round.into_tasks() });
+                }
+            }
+        }
+        turn.wake = self.reconciliation.next();
+    }
+
+    fn on_offers(&mut self, turn: &mut Turn<'_>, offers: &[Arc<Offer>]) {
+        for offer in offers {
+            let mut left = sdk_offer(offer);
+            let mut tasks = Vec::new();
+            let waiting: Vec<_> = self.intents.waiting().map(|intent| intent.task.name.clone()).collect();
+            for name in waiting {
+                let Ok(placement) = fits(&left, &self.request, turn.rng.draw()) else { break };
+                let Some(intent) = self.intents.launch(&name, offer.agent.clone()) else { continue };
+                let id = intent.task.task_id().expect("its names are valid");
+                left = left.without(&placement.resources).expect("it fits");
+                let described = task(id, &offer.agent, placement.resources.unallocated());
+                tasks.push(Proposal::Valid(Box::new(described)));
+            }
+            if tasks.is_empty() {
+                turn.decline(ids(std::slice::from_ref(offer)), REFUSE);
+                continue;
+            }
+            turn.calls.push(Call::Accept(Accept {
+                offers: vec![offer.id.clone()],
+                operations: vec![Operation::Launch { tasks }],
+                filters: Filters { refuse: REFUSE },
+            }));
+        }
+    }
+
+    fn on_update(&mut self, turn: &mut Turn<'_>, status: &TaskStatus) {
+        turn.acknowledge(status);
+        self.reconciliation.on_update(turn.now, &status.task);
+        match self.intents.on_update(status) {
+            IntentChange::Ended(task, _) => drop(self.intents.again(&task.name)),
+            IntentChange::Stray => {
+                if !status.state.is_terminal() && status.state != TaskState::Unknown {
+                    turn.calls.push(Call::Kill {
+                        task: status.task.clone(),
+                        agent: status.agent.clone(),
+                        policy: None,
+                    });
+                }
+            }
+            IntentChange::Alive(_) | IntentChange::Nothing => {}
+        }
+    }
+}
+
+fn sdk_offer(offer: &Offer) -> chapada_sdk_core::Offer {
+    chapada_sdk_core::Offer {
+        id: offer.id.clone(),
+        agent: offer.agent.clone(),
+        hostname: offer.host.hostname.clone(),
+        address: offer.host.address.clone(),
+        role: offer.role.clone(),
+        resources: offer.resources.clone(),
+        attributes: offer.host.attributes.clone(),
+        domain: offer.host.domain.clone(),
+        executors: offer.executors.clone(),
+    }
+}

@@ -1,0 +1,172 @@
+//! Frameworks as small state machines with manners of their own.
+
+mod keeper;
+mod moody;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chapada_master_core::{Call, Offer, SchedulerEvent};
+use chapada_model::{Filters, FrameworkCapability, Mono, OfferId, TaskStatus};
+
+use crate::random::Rng;
+use keeper::Keeper;
+use moody::Moody;
+
+/// How a framework behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Keeps so many tasks running, as the SDK would: intents, matching and reconciliation are the SDK's own.
+    Keeper {
+        /// How many.
+        tasks: usize,
+    },
+    /// Uses all of each offer for one task.
+    Greedy,
+    /// Declines every offer.
+    Decliner,
+    /// Never answers an offer.
+    Silent,
+    /// Launches, kills, asks, suppresses and revives as it likes; its calls swap and repeat.
+    Moody,
+    /// Launches something, hangs up and comes back, perhaps too late.
+    Vanisher,
+}
+
+impl Manner {
+    pub(crate) fn is_keeper(&self) -> bool {
+        matches!(self, Self::Keeper { .. })
+    }
+
+    /// Its calls arrive in the order in which it made them.
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.is_keeper()
+    }
+
+    pub(crate) fn failover_timeout(&self) -> Duration {
+        match self {
+            Self::Keeper { .. } => Duration::from_secs(7 * 24 * 60 * 60),
+            Self::Vanisher => Duration::from_secs(30),
+            Self::Greedy | Self::Decliner | Self::Silent | Self::Moody => Duration::from_secs(60 * 60),
+        }
+    }
+
+    pub(crate) fn role(&self) -> &'static str {
+        match self {
+            Self::Keeper { .. } => "services",
+            Self::Greedy | Self::Silent => "hoard",
+            Self::Decliner | Self::Moody | Self::Vanisher => "*",
+        }
+    }
+
+    pub(crate) fn capabilities(&self) -> BTreeSet<FrameworkCapability> {
+        match self {
+            Self::Greedy => [FrameworkCapability::TaskKillingState].into(),
+            Self::Vanisher => BTreeSet::new(),
+            Self::Keeper { .. } | Self::Decliner | Self::Silent | Self::Moody => {
+                [FrameworkCapability::PartitionAware, FrameworkCapability::TaskKillingState].into()
+            }
+        }
+    }
+}
+
+/// What a framework hears.
+#[derive(Debug)]
+pub(crate) enum News {
+    Subscribed,
+    Disconnected,
+    Event(SchedulerEvent),
+    Woken,
+}
+
+/// One turn of a framework: what it knows, and what it wants done.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    pub(crate) now: Mono,
+    pub(crate) rng: &'a mut Rng,
+    pub(crate) stormy: bool,
+    pub(crate) calls: Vec<Call>,
+    /// Hang up, and stay away for so long.
+    pub(crate) leave_for: Option<Duration>,
+    pub(crate) wake: Option<Mono>,
+}
+
+impl Turn<'_> {
+    pub(crate) fn acknowledge(&mut self, status: &TaskStatus) {
+        if let (Some(uuid), Some(agent)) = (status.uuid, status.agent.clone()) {
+            self.calls.push(Call::Acknowledge { agent, task: status.task.clone(), uuid });
+        }
+    }
+
+    pub(crate) fn decline(&mut self, offers: Vec<OfferId>, refuse: Duration) {
+        if !offers.is_empty() {
+            self.calls.push(Call::Decline { offers, filters: Filters { refuse } });
+        }
+    }
+}
+
+/// A framework's own state.
+#[derive(Debug)]
+pub(crate) enum Actor {
+    Keeper(Box<Keeper>),
+    Moody(Moody),
+}
+
+impl Actor {
+    pub(crate) fn new(manner: &Manner, index: usize) -> Self {
+        match manner {
+            Manner::Keeper { tasks } => Self::Keeper(Box::new(Keeper::new(*tasks, index))),
+            Manner::Greedy | Manner::Decliner | Manner::Silent | Manner::Moody | Manner::Vanisher => {
+                Self::Moody(Moody::new(manner.clone(), index))
+            }
+        }
+    }
+
+    /// What was not stored is gone.
+    pub(crate) fn restart(&mut self) {
+        match self {
+            Self::Keeper(keeper) => keeper.restart(),
+            Self::Moody(moody) => moody.restart(),
+        }
+    }
+
+    pub(crate) fn on(&mut self, turn: &mut Turn<'_>, news: News) {
+        match self {
+            Self::Keeper(keeper) => keeper.on(turn, news),
+            Self::Moody(moody) => moody.on(turn, news),
+        }
+    }
+
+    /// The keeper, if it is one.
+    pub(crate) fn keeper(&self) -> Option<&Keeper> {
+        match self {
+            Self::Keeper(keeper) => Some(keeper),
+            Self::Moody(_) => None,
+        }
+    }
+}
+
+pub(crate) fn ids(offers: &[std::sync::Arc<Offer>]) -> Vec<OfferId> {
+    offers.iter().map(|offer| offer.id.clone()).collect()
+}
+
+/// A command task that takes this much.
+pub(crate) fn task(
+    id: chapada_model::TaskId,
+    agent: &chapada_model::AgentId,
+    resources: chapada_model::Resources,
+) -> chapada_model::TaskDescription {
+    chapada_model::TaskDescription {
+        name: id.as_str().into(),
+        id,
+        agent: agent.clone(),
+        resources,
+        limits: std::collections::BTreeMap::new(),
+        has_command: true,
+        executor: None,
+        kill_policy: None,
+        max_completion_time: None,
+        labels: Vec::new(),
+        details: chapada_model::Payload::default(),
+    }
+}

@@ -1,0 +1,68 @@
+//! I2 and no double launch, on what the machines really run.
+
+use chapada_agent_core::TaskRecord;
+use chapada_model::Resources;
+use chapada_sdk_core::TaskName;
+
+use crate::sim::Sim;
+
+impl Sim {
+    /// A container is about to be made.
+    pub(crate) fn check_launch(&mut self, agent: usize, record: &TaskRecord) {
+        if self.checks.stale {
+            self.fail(|| format!("I5: a{agent} launches {} at the word of a deposed master", record.key));
+        }
+        if !self.checks.launched.insert(record.key.clone()) {
+            self.fail(|| format!("task {} is launched twice", record.key));
+        }
+        self.check_copies(record);
+        self.check_room(agent, record);
+    }
+
+    /// A keeper has at most one incarnation of each of its things.
+    fn check_copies(&mut self, record: &TaskRecord) {
+        let keeps = self.framework_of(&record.key.framework).map(|index| &self.frameworks[index].manner);
+        if !keeps.is_some_and(crate::Manner::is_keeper) {
+            return;
+        }
+        let Ok(name) = TaskName::parse(&record.key.task) else { return };
+        let machines = self.agents.iter().flat_map(|agent| agent.kernel.containers.values());
+        let mut live =
+            machines.filter(|found| found.is_live() && found.task.framework == record.key.framework);
+        let copy =
+            live.find(|found| TaskName::parse(&found.task.task).is_ok_and(|other| other.name == name.name));
+        if let Some(copy) = copy.map(|found| found.task.clone()) {
+            self.fail(|| format!("double launch: {} begins while {copy} runs", record.key));
+        }
+    }
+
+    /// What runs on a machine fits on it.
+    fn check_room(&mut self, agent: usize, record: &TaskRecord) {
+        let mut used = self.archive.task(&record.info).resources.unallocated();
+        let total = self.agents[agent].description.resources.clone();
+        for found in self.agents[agent].kernel.containers.values().filter(|found| found.is_live()) {
+            let more = self.archive.task(&found.record.info).resources.unallocated();
+            if used.add(&more).is_err() {
+                return self.fail(|| {
+                    format!("I2: {} and {} hold the same on a{agent}", record.key, found_key(&more))
+                });
+            }
+        }
+        if !total.contains(&used) {
+            self.fail(|| format!("I2: a{agent} has {total} and is to run {used} with {}", record.key));
+        }
+    }
+
+    /// What the live containers of a machine hold.
+    pub(crate) fn running_on(&self, agent: usize) -> Resources {
+        let mut sum = Resources::EMPTY;
+        for found in self.agents[agent].kernel.containers.values().filter(|found| found.is_live()) {
+            drop(sum.add(&self.archive.task(&found.record.info).resources.unallocated()));
+        }
+        sum
+    }
+}
+
+fn found_key(resources: &Resources) -> String {
+    resources.to_string()
+}

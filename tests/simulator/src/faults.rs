@@ -1,0 +1,130 @@
+//! What breaks, at random.
+
+use std::time::Duration;
+
+use chapada_model::Milli;
+
+use crate::node::Node;
+use crate::queue::{End, Happening};
+use crate::sim::Sim;
+
+impl Sim {
+    pub(crate) fn random_fault(&mut self) {
+        if !self.stormy {
+            return;
+        }
+        self.break_something();
+        let wait = self.rng.between(Duration::from_millis(100), self.plan.fault_every);
+        self.queue.put(self.now + wait, Happening::Fault);
+    }
+
+    fn break_something(&mut self) {
+        let agent = self.rng.place(self.agents.len());
+        let framework = self.rng.place(self.frameworks.len());
+        let soon = self.rng.between(Duration::from_millis(50), Duration::from_secs(20));
+        match self.rng.below(15) {
+            0 => self.break_client(Node::Agent(agent)),
+            1 => self.break_client(Node::Framework(framework)),
+            2 => self.crash_agent(agent, soon),
+            3 => self.reboot_agent(agent, soon * 2),
+            4 => self.crash_leader(soon),
+            5 => self.depose_leader(),
+            6 | 7 => self.partition_from_leader(Node::Agent(agent)),
+            8 => self.partition_from_leader(Node::Framework(framework)),
+            9 => self.jump_clock(agent),
+            10 => self.slow_disk(agent, soon),
+            11 => {
+                self.agents[agent].disk.full = true;
+                self.queue.put(self.now + soon, Happening::DiskMended { agent });
+            }
+            12 => self.crash_framework(framework, Some(soon)),
+            13 => self.kill_container(agent),
+            _ => match self.rng.below(3) {
+                0 => self.registry.lose_answer = true,
+                1 => self.registry.slowness = Duration::from_millis(self.rng.below(2_000)),
+                _ => self.set_weight(),
+            },
+        }
+    }
+
+    /// A client's connection breaks.
+    pub fn break_client(&mut self, client: Node) {
+        if let Some(wire) = self.wire_of(client) {
+            self.history.note(self.now, format_args!("the wire {wire} of {client} breaks"));
+            self.break_wire(wire);
+        }
+    }
+
+    /// The leader stops; another leads after this time.
+    pub fn crash_leader(&mut self, after: Duration) {
+        if let Some(leader) = self.leader().filter(|leader| self.masters[*leader].core.is_some()) {
+            self.stop_master(leader);
+            self.queue.put(self.now + after, Happening::Elect);
+        }
+    }
+
+    /// Another leads now; the former leader finds out later.
+    pub fn depose_leader(&mut self) {
+        if self.leader().is_some_and(|leader| self.masters[leader].core.is_some()) {
+            self.elect();
+        }
+    }
+
+    fn partition_from_leader(&mut self, node: Node) {
+        let Some(leader) = self.leader() else { return };
+        let master = Node::Master(leader);
+        let most = if self.rng.once_in(4) { 180 } else { 25 };
+        let time = self.rng.between(Duration::from_secs(1), Duration::from_secs(most));
+        match self.rng.below(3) {
+            0 => self.partition(node, master, false, time),
+            1 => self.partition(master, node, false, time),
+            _ => self.partition(node, master, true, time),
+        }
+    }
+
+    /// Wall clocks jump up to a day either way.
+    pub(crate) fn jump_clock(&mut self, agent: usize) {
+        let day = 24 * 60 * 60 * 1_000_000_000_i64;
+        let to = i64::try_from(self.rng.below(2 * day.unsigned_abs())).unwrap_or(day) - day;
+        match (self.rng.once_in(2), self.leader()) {
+            (true, Some(leader)) => self.masters[leader].offset = to,
+            _ => self.agents[agent].offset = to,
+        }
+        self.history.note(self.now, format_args!("a clock jumps to {to} ns off"));
+    }
+
+    fn slow_disk(&mut self, agent: usize, time: Duration) {
+        self.agents[agent].disk.slowness = Duration::from_secs(2);
+        self.queue.put(self.now + time, Happening::DiskMended { agent });
+    }
+
+    fn kill_container(&mut self, agent: usize) {
+        let kernel = &self.agents[agent].kernel;
+        let live: Vec<_> =
+            kernel.containers.iter().filter(|(_, found)| found.is_live()).map(|(id, _)| id.clone()).collect();
+        if let Some(container) = self.rng.pick(&live).cloned() {
+            self.queue.put(self.now, Happening::Exited { agent, container, end: End::OutOfMemory });
+        }
+    }
+
+    fn set_weight(&mut self) {
+        let weight = Milli(500 + self.rng.below(4_000));
+        if let Some(leader) = self.leader() {
+            let role = "services".parse().expect("a valid role");
+            self.apply_to_master(leader, chapada_master_core::Event::SetWeight { role, weight });
+        }
+    }
+
+    /// Nothing breaks any more: partitions heal, disks work, whoever is down comes back, and one master leads.
+    pub fn calm_down(&mut self) {
+        self.history.note(self.now, format_args!("calm"));
+        self.stormy = false;
+        self.network.slowness = Duration::ZERO;
+        self.registry.slowness = Duration::ZERO;
+        self.registry.lose_answer = false;
+        self.heal();
+        for agent in 0..self.agents.len() {
+            self.mend_disk(agent);
+        }
+    }
+}

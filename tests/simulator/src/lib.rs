@@ -1,0 +1,28 @@
+//! A whole cluster in one thread, from one seed: the real cores of masters, agents and frameworks, with a network, disks,
+//! kernels, a registry and clocks that are made up. Start at [`run_seed`], [`Plan`] and [`Sim`].
+#![forbid(unsafe_code)]
+
+mod actors;
+mod archive;
+mod checks;
+mod faults;
+mod history;
+mod message;
+mod network;
+mod node;
+mod nodes;
+mod plan;
+mod queue;
+mod random;
+mod registry;
+mod run;
+mod sim;
+
+pub use actors::Manner;
+pub use checks::Heard;
+pub use history::History;
+pub use node::Node;
+pub use plan::Plan;
+pub use random::Rng;
+pub use run::{Failure, Report, run_plan, run_seed};
+pub use sim::Sim;

@@ -1,0 +1,70 @@
+//! `cargo xtask sim` ends here: many seeds, or one with its history.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use chapada_simulator::{Plan, Sim, run_plan, run_seed};
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(about = "Runs clusters in virtual time, each from one seed")]
+struct Args {
+    /// How many seeds.
+    #[arg(long, default_value_t = 200)]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+    /// Replays one run and prints its whole history.
+    #[arg(long, conflicts_with_all = ["seeds", "from"])]
+    seed: Option<u64>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match args.seed {
+        Some(seed) => replay(seed),
+        None => many(args.from, args.seeds),
+    }
+}
+
+fn replay(seed: u64) -> ExitCode {
+    let mut sim = Sim::new(seed, Plan::random(seed), true);
+    match run_plan(seed, &mut sim) {
+        Ok(report) => {
+            sim.history.lines().for_each(|line| println!("{line}"));
+            println!("seed {seed}: {} steps, hash {:016x}", report.steps, report.hash);
+            println!("settled {:?} after the last fault", report.settled_in);
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            println!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn many(from: u64, count: u64) -> ExitCode {
+    let began = Instant::now();
+    let (mut virtual_time, mut steps, mut slowest) = (Duration::ZERO, 0, Duration::ZERO);
+    for seed in from..from.saturating_add(count) {
+        match run_seed(seed) {
+            Ok(report) => {
+                virtual_time += report.time;
+                steps += report.steps;
+                slowest = slowest.max(report.settled_in);
+            }
+            Err(failure) => {
+                eprintln!("{failure}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    let real = began.elapsed();
+    let ratio = virtual_time.as_secs_f64() / real.as_secs_f64();
+    println!("{count} seeds from {from}: {steps} steps, {virtual_time:.0?} of virtual time in {real:.1?}");
+    println!("R1 simulated/real time: {ratio:.0}; settled at the latest {slowest:.0?} after the last fault");
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,387 @@
+//! An agent: its machine, its process, its link.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chapada_agent_core::{
+    Agent, Command, Effect, Event, FrameworkRecord, FromMaster, Holding, TaskLaunch, Update,
+};
+use chapada_master_core::{AgentCommand, Held, HeldTask, RefusedReason};
+use chapada_model::{
+    AgentDescription, AgentId, FrameworkCapability, FrameworkDescription, Mono, Payload, Role,
+    TaskDescription, TaskKey, TaskState, TaskStatus,
+};
+
+use super::machine::{Disk, Kernel};
+use crate::message::Message;
+use crate::node::Node;
+use crate::queue::Happening;
+use crate::sim::Sim;
+
+/// Who is not admitted within this time tries again. Source: the agent's shell.
+const WELCOME_LIMIT: Duration = Duration::from_secs(30);
+/// Time to stop before SIGKILL. Source: the agent's shell.
+const KILL_GRACE: Duration = Duration::from_secs(3);
+
+/// A machine with an agent on it.
+#[derive(Debug)]
+pub(crate) struct AgentNode {
+    /// None while its process does not run.
+    pub(crate) core: Option<Agent>,
+    /// Grows with each start of the process.
+    pub(crate) process: u64,
+    pub(crate) disk: Disk,
+    pub(crate) kernel: Kernel,
+    pub(crate) wire: Option<u64>,
+    pub(crate) registered: bool,
+    pub(crate) offset: i64,
+    pub(crate) description: AgentDescription,
+    wake: Option<Mono>,
+    failures: u32,
+}
+
+impl Sim {
+    /// One more machine, whose agent is about to start.
+    pub fn add_agent(&mut self, resources: &str) -> usize {
+        let index = self.agents.len();
+        let description = AgentDescription {
+            id: None,
+            hostname: format!("host{index}").into(),
+            port: 5051,
+            address: "".into(),
+            resources: resources.parse().expect("a plan names valid resources"),
+            attributes: Vec::new(),
+            domain: None,
+            capabilities: BTreeSet::new(),
+            version: "0.1.0".into(),
+            details: Payload::default(),
+        };
+        self.agents.push(AgentNode {
+            core: None,
+            process: 0,
+            disk: Disk::default(),
+            kernel: Kernel::default(),
+            wire: None,
+            registered: false,
+            offset: 0,
+            description,
+            wake: None,
+            failures: 0,
+        });
+        let node = Node::Agent(index);
+        let wait = self.rng.between(Duration::from_millis(1), Duration::from_millis(500));
+        self.queue.put(self.now + wait, Happening::Restart { node, process: 0 });
+        index
+    }
+
+    pub(crate) fn start_agent(&mut self, index: usize, process: u64) {
+        let seed = (u128::from(self.rng.draw()) << 64) | u128::from(self.rng.draw());
+        let node = &mut self.agents[index];
+        if node.process != process || node.core.is_some() {
+            return;
+        }
+        node.process += 1;
+        let mut core = Agent::new(seed);
+        for record in node.disk.durable.clone() {
+            core.restore(record);
+        }
+        let found = node.kernel.found();
+        let event = Event::Recovered { found, boot_id: node.kernel.boot_id() };
+        node.core = Some(core);
+        node.wake = None;
+        let (process, records) = (node.process, node.disk.durable.len());
+        self.history.note(self.now, format_args!("a{index} starts with {records} records"));
+        self.apply_to_agent(index, event);
+        self.queue.put(self.now, Happening::Connect { node: Node::Agent(index), process });
+    }
+
+    /// The process of an agent ends, and starts again after this time. Containers run on.
+    pub fn crash_agent(&mut self, index: usize, away: Duration) {
+        if self.agents[index].core.take().is_none() {
+            return;
+        }
+        let unsynced = self.agents[index].disk.written.len();
+        let survivors = self.rng.place(unsynced + 1);
+        let node = &mut self.agents[index];
+        let lost = node.disk.tear(survivors);
+        node.process += 1;
+        node.registered = false;
+        let process = node.process;
+        self.forget_said(&lost);
+        self.history
+            .note(self.now, format_args!("a{index} crashes; {survivors} of {unsynced} records are kept"));
+        if let Some(wire) = self.agents[index].wire.take() {
+            match self.rng.once_in(2) {
+                true => self.close(wire, true),
+                false => {
+                    self.break_wire(wire);
+                    self.close(wire, true);
+                }
+            }
+        }
+        self.queue.put(self.now + away, Happening::Restart { node: Node::Agent(index), process });
+    }
+
+    /// The whole machine goes down and comes back.
+    pub fn reboot_agent(&mut self, index: usize, away: Duration) {
+        self.history.note(self.now, format_args!("a{index} reboots"));
+        self.crash_agent(index, away);
+        self.agents[index].kernel.reboot();
+    }
+
+    pub(crate) fn connect_agent(&mut self, index: usize, process: u64) {
+        let node = &self.agents[index];
+        if node.process != process || node.wire.is_some() || node.core.is_none() {
+            return;
+        }
+        let leader = self.leader_seen_late();
+        let client = Node::Agent(index);
+        match leader.and_then(|leader| self.dial(client, leader)) {
+            Some(wire) => {
+                self.agents[index].wire = Some(wire);
+                self.history.note(self.now, format_args!("a{index} dials, wire {wire}"));
+                self.queue.put(self.now + WELCOME_LIMIT, Happening::Unanswered { node: client, wire });
+                self.apply_to_agent(index, Event::LinkOpened);
+            }
+            None => self.connect_agent_later(index),
+        }
+    }
+
+    fn connect_agent_later(&mut self, index: usize) {
+        let node = &mut self.agents[index];
+        node.failures = (node.failures + 1).min(5);
+        let most = Duration::from_millis(500) * 2_u32.pow(node.failures);
+        let process = node.process;
+        let wait = self.rng.between(Duration::from_millis(100), most);
+        self.queue.put(self.now + wait, Happening::Connect { node: Node::Agent(index), process });
+    }
+
+    /// The link is gone, as the agent finds.
+    pub(crate) fn agent_lost(&mut self, index: usize, wire: u64) {
+        let node = &mut self.agents[index];
+        if node.wire != Some(wire) {
+            return;
+        }
+        node.wire = None;
+        node.registered = false;
+        self.apply_to_agent(index, Event::LinkLost);
+        self.connect_agent_later(index);
+    }
+
+    /// Nobody has answered in time.
+    pub(crate) fn on_unanswered(&mut self, node: Node, wire: u64) {
+        match node {
+            Node::Agent(index) => {
+                let agent = &self.agents[index];
+                if agent.wire == Some(wire) && !agent.registered {
+                    self.close(wire, true);
+                    self.agent_lost(index, wire);
+                }
+            }
+            Node::Framework(index) => {
+                let framework = &self.frameworks[index];
+                if framework.wire == Some(wire) && !framework.subscribed {
+                    self.close(wire, true);
+                    self.framework_lost(index, wire);
+                }
+            }
+            Node::Master(_) => {}
+        }
+    }
+
+    /// A message has come in from the master.
+    pub(crate) fn client_hears(&mut self, client: Node, wire: u64, message: Message) {
+        match (client, message) {
+            (Node::Agent(index), Message::Command { epoch, sequence, command }) => {
+                if self.agents[index].wire == Some(wire) {
+                    self.obey(index, wire, epoch, sequence, *command);
+                }
+            }
+            (Node::Framework(index), message) => self.framework_hears(index, wire, message),
+            _ => {}
+        }
+    }
+
+    fn obey(&mut self, index: usize, wire: u64, epoch: u64, sequence: u64, command: AgentCommand) {
+        let command = match command {
+            AgentCommand::Refused { reason: RefusedReason::Gone, .. } => Command::Gone,
+            AgentCommand::Refused { .. } => {
+                self.close(wire, true);
+                return self.agent_lost(index, wire);
+            }
+            other => match self.command(other) {
+                Some(command) => command,
+                None => return,
+            },
+        };
+        self.check_epoch(index, epoch);
+        self.apply_to_agent(index, Event::FromMaster(FromMaster { epoch, sequence, command }));
+        self.checks.stale = false;
+    }
+
+    /// As the link's codec would read it.
+    fn command(&mut self, command: AgentCommand) -> Option<Command> {
+        Some(match command {
+            AgentCommand::Welcome { agent } => Command::Welcome { agent },
+            AgentCommand::Launch { framework, task, role } => {
+                Command::Launch(Box::new(self.task_launch(&framework, &task, &role)?))
+            }
+            AgentCommand::Kill { framework, task, .. } => {
+                Command::Kill { task: TaskKey { framework, task }, grace: None }
+            }
+            AgentCommand::Acknowledge { framework, task, uuid } => {
+                Command::Acknowledge { task: TaskKey { framework, task }, uuid }
+            }
+            AgentCommand::ExecutorMessage { framework, executor, .. } => {
+                Command::ExecutorMessage { framework, executor }
+            }
+            AgentCommand::ShutdownExecutor { framework, executor } => {
+                Command::ShutdownExecutor { framework, executor }
+            }
+            AgentCommand::ShutdownFramework { framework } => {
+                self.checks.shut_down.insert(framework.clone());
+                Command::ShutdownFramework { framework }
+            }
+            AgentCommand::UpdateFramework { framework } => {
+                Command::UpdateFramework(self.framework_record(&framework)?)
+            }
+            _ => return None,
+        })
+    }
+
+    fn framework_record(&mut self, framework: &Arc<FrameworkDescription>) -> Option<FrameworkRecord> {
+        Some(FrameworkRecord {
+            id: framework.id.clone()?,
+            knows_killing: framework.can(FrameworkCapability::TaskKillingState),
+            partition_aware: framework.is_partition_aware(),
+            info: self.archive.put_framework(framework),
+        })
+    }
+
+    fn task_launch(
+        &mut self,
+        framework: &Arc<FrameworkDescription>,
+        task: &TaskDescription,
+        role: &Role,
+    ) -> Option<TaskLaunch> {
+        let record = self.framework_record(framework)?;
+        let task = TaskDescription { resources: task.resources.allocated_to(role), ..task.clone() };
+        Some(TaskLaunch {
+            key: TaskKey { framework: record.id.clone(), task: task.id.clone() },
+            framework: record,
+            executor: None,
+            kill_grace: KILL_GRACE,
+            info: self.archive.put_task(task),
+            refusal: None,
+        })
+    }
+
+    pub(crate) fn apply_to_agent(&mut self, index: usize, event: Event) {
+        let now = self.clock(self.agents[index].offset);
+        let Some(core) = self.agents[index].core.as_mut() else { return };
+        let effects = core.apply(now, event);
+        for effect in effects {
+            self.execute_for_agent(index, effect);
+        }
+        self.plan_wake_of_agent(index);
+    }
+
+    fn execute_for_agent(&mut self, index: usize, effect: Effect) {
+        match effect {
+            Effect::Log { sequence, record } => {
+                self.check_record(index, &record);
+                self.log(index, sequence, record);
+            }
+            Effect::Launch { task, .. } => self.launch(index, task),
+            Effect::Signal { container, signal } => self.signal(index, &container, signal),
+            Effect::Remove { container } | Effect::Destroy { container } => {
+                self.agents[index].kernel.containers.remove(&container);
+            }
+            Effect::SendHolding(holding) => self.send_holding(index, &holding),
+            Effect::SendUpdate { task, update, latest, .. } => {
+                self.send_update(index, &task, &update, latest)
+            }
+            Effect::Refuse { reason, .. } => {
+                self.history.note(self.now, format_args!("a{index} refuses: {reason}"));
+            }
+            Effect::DropLink { reason } => {
+                self.history.note(self.now, format_args!("a{index} drops its link: {reason}"));
+                if let Some(wire) = self.agents[index].wire.take() {
+                    self.agents[index].registered = false;
+                    self.close(wire, true);
+                    self.connect_agent_later(index);
+                }
+            }
+            Effect::Registered { .. } => {
+                self.agents[index].registered = true;
+                self.agents[index].failures = 0;
+            }
+            Effect::Forgotten { task, .. } => self.check_forgotten(index, &task),
+        }
+    }
+
+    fn send_holding(&mut self, index: usize, holding: &Holding) {
+        let node = &self.agents[index];
+        let Some(wire) = node.wire else { return };
+        let agent = AgentDescription { id: holding.agent.clone(), ..node.description.clone() };
+        let tasks = holding.tasks.iter().map(|held| HeldTask {
+            framework: held.record.key.framework.clone(),
+            task: self.archive.task(&held.record.info),
+            latest: held
+                .latest
+                .as_ref()
+                .map(|update| status(&held.record.key, update, holding.agent.as_ref())),
+            acknowledged: held.acknowledged,
+        });
+        let tasks = tasks.collect();
+        let frameworks =
+            holding.frameworks.iter().map(|record| (*self.archive.framework(&record.info)).clone()).collect();
+        let held = Held { tasks, frameworks, ..Held::default() };
+        self.send(wire, true, Message::Hello { agent: Box::new(agent), held: Box::new(held) });
+    }
+
+    fn send_update(&mut self, index: usize, key: &TaskKey, update: &Update, latest: TaskState) {
+        self.check_durable(index, key, update);
+        let node = &self.agents[index];
+        let Some(wire) = node.wire else { return };
+        let id = node.core.as_ref().and_then(Agent::id);
+        let status = Box::new(status(key, update, id));
+        self.send(wire, true, Message::Update { framework: key.framework.clone(), status, latest });
+    }
+
+    pub(crate) fn wake_agent(&mut self, index: usize) {
+        let node = &mut self.agents[index];
+        if node.wake.is_some_and(|at| at <= self.now) {
+            node.wake = None;
+        }
+        let due = node.core.as_ref().and_then(Agent::next_deadline);
+        match due.is_some_and(|at| at <= self.now) {
+            true => self.apply_to_agent(index, Event::Tick),
+            false => self.plan_wake_of_agent(index),
+        }
+    }
+
+    fn plan_wake_of_agent(&mut self, index: usize) {
+        let node = &mut self.agents[index];
+        let Some(at) = node.core.as_ref().and_then(Agent::next_deadline) else { return };
+        let at = at.max(self.now);
+        if node.wake.is_none_or(|planned| at < planned) {
+            node.wake = Some(at);
+            self.queue.put(at, Happening::Wake(Node::Agent(index)));
+        }
+    }
+}
+
+/// As the link's codec would write it.
+fn status(key: &TaskKey, update: &Update, agent: Option<&AgentId>) -> TaskStatus {
+    TaskStatus {
+        message: Some(update.message.as_str().into()),
+        source: Some(update.source),
+        reason: update.reason,
+        agent: agent.cloned(),
+        timestamp: Some(update.at),
+        uuid: Some(update.uuid),
+        ..TaskStatus::new(key.task.clone(), update.state)
+    }
+}

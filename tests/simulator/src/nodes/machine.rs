@@ -1,0 +1,222 @@
+//! A machine: a disk that syncs late or is full, and a kernel with containers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chapada_agent_core::{
+    Exit, ExitCause, FoundContainer, FoundState, MemoryExceeded, Record, Signal, TaskRecord,
+};
+use chapada_model::{ContainerId, TaskKey};
+
+use crate::queue::{End, Happening};
+use crate::sim::Sim;
+
+/// A log of more records than this is written afresh.
+const LONG_LOG: usize = 300;
+
+/// The log of an agent.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    /// What is on the disk.
+    pub(crate) durable: Vec<Record>,
+    /// What was written and not synced, by number.
+    pub(crate) written: Vec<(u64, Record)>,
+    /// A sync runs.
+    pub(crate) syncing: bool,
+    /// There is no space: nothing is synced until there is.
+    pub(crate) full: bool,
+    /// A sync takes up to this long.
+    pub(crate) slowness: Duration,
+}
+
+impl Disk {
+    /// The process ends; so many of the records that were not synced are there all the same, a torn one is not.
+    /// Gives those that are lost.
+    pub(crate) fn tear(&mut self, survivors: usize) -> Vec<Record> {
+        let mut written = std::mem::take(&mut self.written);
+        let lost = written.split_off(survivors.min(written.len()));
+        self.durable.extend(written.into_iter().map(|(_, record)| record));
+        self.syncing = false;
+        lost.into_iter().map(|(_, record)| record).collect()
+    }
+}
+
+/// What runs in containers.
+#[derive(Debug, Default)]
+pub(crate) struct Kernel {
+    pub(crate) boots: u64,
+    pub(crate) containers: BTreeMap<ContainerId, Container>,
+    last_pid: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Container {
+    pub(crate) task: TaskKey,
+    pub(crate) record: std::sync::Arc<TaskRecord>,
+    pub(crate) state: FoundState,
+    /// It does not end on SIGTERM.
+    pub(crate) stubborn: bool,
+}
+
+impl Container {
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.state, FoundState::Starting | FoundState::Running { .. })
+    }
+}
+
+impl Kernel {
+    pub(crate) fn found(&self) -> Vec<FoundContainer> {
+        let each = self.containers.iter();
+        each.map(|(container, found)| FoundContainer {
+            container: container.clone(),
+            state: found.state.clone(),
+        })
+        .collect()
+    }
+
+    pub(crate) fn boot_id(&self) -> String {
+        format!("boot-{}", self.boots)
+    }
+
+    pub(crate) fn start(&mut self, container: &ContainerId) -> Option<u32> {
+        let found = self.containers.get_mut(container).filter(|found| found.state == FoundState::Starting)?;
+        self.last_pid += 1;
+        found.state = FoundState::Running { pid: self.last_pid };
+        Some(self.last_pid)
+    }
+
+    /// The container has ended, unless it had before.
+    pub(crate) fn end(&mut self, container: &ContainerId, end: End) -> Option<Exit> {
+        let found = self.containers.get_mut(container).filter(|found| found.is_live())?;
+        let (cause, memory) = match end {
+            End::Code(code) => (ExitCause::Code(code), None),
+            End::Signal(signal) => (ExitCause::Signal(signal), None),
+            End::OutOfMemory => {
+                let memory = MemoryExceeded { limit_bytes: 64 << 20, peak_bytes: 64 << 20 };
+                (ExitCause::Signal(9), Some(memory))
+            }
+        };
+        let exit = Exit { cause, memory };
+        found.state = FoundState::Exited(exit.clone());
+        Some(exit)
+    }
+
+    /// The machine is switched off and on.
+    pub(crate) fn reboot(&mut self) {
+        self.boots += 1;
+        for container in self.containers.values_mut().filter(|container| container.is_live()) {
+            container.state = FoundState::Dead;
+        }
+    }
+}
+
+impl Sim {
+    /// The log is to hold this.
+    pub(crate) fn log(&mut self, index: usize, sequence: u64, record: Record) {
+        self.agents[index].disk.written.push((sequence, record));
+        self.sync(index);
+    }
+
+    fn sync(&mut self, index: usize) {
+        let disk = &self.agents[index].disk;
+        let Some((through, _)) = disk.written.last().filter(|_| !disk.syncing && !disk.full) else { return };
+        let (through, most) = (*through, disk.slowness.max(Duration::from_millis(2)));
+        let process = self.agents[index].process;
+        self.agents[index].disk.syncing = true;
+        let wait = self.rng.between(Duration::from_micros(100), most);
+        self.queue.put(self.now + wait, Happening::Synced { agent: index, process, through });
+    }
+
+    pub(crate) fn on_synced(&mut self, index: usize, process: u64, through: u64) {
+        let node = &mut self.agents[index];
+        if node.process != process {
+            return;
+        }
+        node.disk.syncing = false;
+        if node.disk.full {
+            return;
+        }
+        let count = node.disk.written.iter().take_while(|(sequence, _)| *sequence <= through).count();
+        let synced: Vec<_> = node.disk.written.drain(..count).map(|(_, record)| record).collect();
+        node.disk.durable.extend(synced);
+        if node.disk.durable.len() > LONG_LOG && node.disk.written.is_empty() {
+            node.disk.durable =
+                node.core.as_ref().map(chapada_agent_core::Agent::records).unwrap_or_default();
+        }
+        self.apply_to_agent(index, chapada_agent_core::Event::Logged { through });
+        self.sync(index);
+    }
+
+    pub(crate) fn mend_disk(&mut self, index: usize) {
+        let disk = &mut self.agents[index].disk;
+        disk.full = false;
+        disk.slowness = Duration::ZERO;
+        self.sync(index);
+    }
+
+    pub(crate) fn launch(&mut self, index: usize, record: std::sync::Arc<TaskRecord>) {
+        self.check_launch(index, &record);
+        let container = record.container.clone();
+        let stubborn = self.plan.lively && self.rng.once_in(8);
+        let made = Container { task: record.key.clone(), record, state: FoundState::Starting, stubborn };
+        self.agents[index].kernel.containers.insert(container.clone(), made);
+        let wait = self.rng.between(Duration::from_millis(5), Duration::from_millis(200));
+        self.queue.put(self.now + wait, Happening::Started { agent: index, container });
+    }
+
+    pub(crate) fn on_started(&mut self, index: usize, container: &ContainerId) {
+        if self.stormy && self.plan.lively && self.rng.once_in(40) {
+            if let Some(found) = self.agents[index].kernel.containers.get_mut(container)
+                && found.state == FoundState::Starting
+            {
+                found.state = FoundState::Dead;
+                let (container, message) = (container.clone(), "no such image".to_owned());
+                self.history.note(
+                    self.now,
+                    format_args!(
+                        "a{index} cannot make {}",
+                        found_task(&self.agents[index].kernel, &container)
+                    ),
+                );
+                self.apply_to_agent(index, chapada_agent_core::Event::LaunchFailed { container, message });
+            }
+            return;
+        }
+        let Some(pid) = self.agents[index].kernel.start(container) else { return };
+        let task = self.agents[index].kernel.containers[container].task.clone();
+        self.history.note(self.now, format_args!("a{index} runs {task} as {pid}"));
+        if let Some((wait, end)) = self.fate(&task) {
+            self.queue
+                .put(self.now + wait, Happening::Exited { agent: index, container: container.clone(), end });
+        }
+        let container = container.clone();
+        self.apply_to_agent(index, chapada_agent_core::Event::ContainerStarted { container, pid });
+    }
+
+    pub(crate) fn on_exited(&mut self, index: usize, container: &ContainerId, end: End) {
+        let Some(exit) = self.agents[index].kernel.end(container, end) else { return };
+        let task = found_task(&self.agents[index].kernel, container);
+        self.history.note(self.now, format_args!("a{index} sees {task} end: {end:?}"));
+        let container = container.clone();
+        self.apply_to_agent(index, chapada_agent_core::Event::ContainerExited { container, exit });
+    }
+
+    pub(crate) fn signal(&mut self, index: usize, container: &ContainerId, signal: Signal) {
+        if self.checks.stale {
+            self.fail(|| format!("I5: a{index} signals {container} at the word of a deposed master"));
+        }
+        let Some(found) = self.agents[index].kernel.containers.get(container) else { return };
+        let end = match signal {
+            Signal::Terminate if found.stubborn => return,
+            Signal::Terminate => End::Signal(15),
+            Signal::Kill => End::Signal(9),
+        };
+        let wait = self.rng.between(Duration::from_millis(1), Duration::from_millis(100));
+        self.queue
+            .put(self.now + wait, Happening::Exited { agent: index, container: container.clone(), end });
+    }
+}
+
+fn found_task(kernel: &Kernel, container: &ContainerId) -> String {
+    kernel.containers.get(container).map_or_else(String::new, |found| found.task.to_string())
+}

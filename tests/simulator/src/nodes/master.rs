@@ -1,0 +1,317 @@
+//! One leadership of a master.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chapada_master_core::{
+    AgentCommand, AgentState, Call, Caller, Effect, Event, FrameworkState, LinkId, Master, SchedulerEvent,
+    Settings, Snapshot, StreamId, Ticket, audit,
+};
+use chapada_model::{AgentId, FrameworkId, Mono, TaskKey};
+
+use crate::message::{Message, brief_call};
+use crate::node::Node;
+use crate::queue::Happening;
+use crate::sim::Sim;
+
+/// A master from its election until it stops.
+#[derive(Debug)]
+pub(crate) struct MasterNode {
+    /// None once it has stopped.
+    pub(crate) core: Option<Master>,
+    pub(crate) epoch: u64,
+    /// How far its wall clock is off, in nanoseconds.
+    pub(crate) offset: i64,
+    pub(crate) last_write: Mono,
+    pub(crate) last_answer: Mono,
+    links: BTreeMap<u64, Option<AgentId>>,
+    streams: BTreeMap<u64, Option<FrameworkId>>,
+    wake: Option<Mono>,
+    events: u64,
+    sequence: u64,
+}
+
+impl MasterNode {
+    /// Who is subscribed on a wire.
+    pub(crate) fn framework_on(&self, wire: u64) -> Option<FrameworkId> {
+        self.streams.get(&wire).cloned().flatten()
+    }
+}
+
+impl Sim {
+    /// A new leader reads the registry and raises the epoch.
+    pub(crate) fn elect(&mut self) {
+        if let Some(former) = self.leader().filter(|former| self.masters[*former].core.is_some()) {
+            // It is deposed and does not know yet.
+            let wait = self.rng.between(Duration::ZERO, Duration::from_secs(30));
+            self.queue.put(self.now + wait, Happening::StepDown { master: former });
+        }
+        self.registry.state.epoch += 1;
+        let index = self.masters.len();
+        self.registry.leaders.push((self.now, index));
+        let epoch = self.registry.state.epoch;
+        self.history.note(self.now, format_args!("m{index} leads in epoch {epoch}"));
+        let settings = Settings { master_id: format!("m{index}").into(), ..self.plan.settings.clone() };
+        let offset = self.masters.last().map_or(0, |former| former.offset);
+        let core = self.recover_master(offset, settings);
+        let node = MasterNode {
+            core: Some(core),
+            epoch,
+            offset,
+            last_write: self.now,
+            last_answer: self.now,
+            links: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            wake: None,
+            events: 0,
+            sequence: 0,
+        };
+        self.masters.push(node);
+        self.check_recovered(index);
+        self.audit(index);
+        self.plan_wake_of_master(index);
+    }
+
+    #[cfg(not(feature = "testing"))]
+    fn recover_master(&self, offset: i64, settings: Settings) -> Master {
+        Master::recover(self.clock(offset), settings, self.registry.state.clone())
+    }
+
+    #[cfg(feature = "testing")]
+    fn recover_master(&self, offset: i64, settings: Settings) -> Master {
+        Master::recover_with(self.clock(offset), settings, self.registry.state.clone(), self.bug)
+    }
+
+    /// The master's process ends; who is connected finds out.
+    pub fn stop_master(&mut self, index: usize) {
+        if self.masters[index].core.take().is_none() {
+            return;
+        }
+        self.history.note(self.now, format_args!("m{index} stops"));
+        let wires: Vec<u64> = self
+            .network
+            .wires
+            .iter()
+            .filter(|(_, wire)| wire.master == index && wire.server_open)
+            .map(|(id, _)| *id)
+            .collect();
+        // A process that ends closes its connections; a machine that ends does not.
+        let is_clean = self.rng.once_in(2);
+        for wire in wires {
+            match is_clean {
+                true => self.close(wire, false),
+                false => self.break_wire(wire),
+            }
+        }
+    }
+
+    pub(crate) fn apply_to_master(&mut self, index: usize, event: Event) {
+        let now = self.clock(self.masters[index].offset);
+        let Some(core) = self.masters[index].core.as_mut() else { return };
+        let effects = core.apply(now, event);
+        self.after_master(index, effects);
+    }
+
+    fn after_master(&mut self, index: usize, effects: Vec<Effect>) {
+        for effect in effects {
+            self.execute_for_master(index, effect);
+        }
+        self.masters[index].events += 1;
+        if self.masters[index].events.is_multiple_of(self.plan.audit_every) {
+            self.audit(index);
+        }
+        self.plan_wake_of_master(index);
+    }
+
+    /// Holds the books of a master against themselves, all of them.
+    pub(crate) fn audit(&mut self, index: usize) {
+        let Some(core) = &self.masters[index].core else { return };
+        let violations = audit(core);
+        if !violations.is_empty() {
+            self.fail(|| format!("the audit of m{index} finds {violations:?}"));
+        }
+    }
+
+    fn execute_for_master(&mut self, index: usize, effect: Effect) {
+        match effect {
+            Effect::ToFramework { framework, stream, event } => {
+                self.tell_framework(index, &framework, wire_of(&stream), event);
+            }
+            Effect::RefuseStream { stream, message } => {
+                let wire = wire_of(&stream);
+                self.masters[index].streams.remove(&wire);
+                self.send(wire, false, Message::Refused(message.to_string()));
+                self.close(wire, false);
+            }
+            Effect::CloseStream { stream } => {
+                self.masters[index].streams.remove(&wire_of(&stream));
+                self.close(wire_of(&stream), false);
+            }
+            Effect::ToAgent { link, command, .. } => self.tell_agent(index, link, command),
+            Effect::CloseLink { link } => {
+                self.masters[index].links.remove(&link.0);
+                self.close(link.0, false);
+            }
+            Effect::Record { ticket, change } => self.write(index, ticket, change),
+            Effect::Dropped { what } => {
+                self.history.note(self.now, format_args!("m{index} passes over {what}"));
+            }
+            Effect::Operator(_) => {}
+        }
+    }
+
+    fn tell_framework(&mut self, index: usize, framework: &FrameworkId, wire: u64, event: SchedulerEvent) {
+        if !self.network.server_open(wire) {
+            self.fail(|| format!("m{index} sends {event:?} on stream {wire}, which is closed"));
+        }
+        if event == SchedulerEvent::Subscribed {
+            self.masters[index].streams.insert(wire, Some(framework.clone()));
+            self.check_subscribed(index, framework);
+        }
+        self.send(wire, false, Message::Event(Box::new(event)));
+    }
+
+    fn tell_agent(&mut self, index: usize, link: LinkId, command: AgentCommand) {
+        if !self.network.server_open(link.0) {
+            self.fail(|| format!("m{index} sends {command:?} on link {}, which is closed", link.0));
+        }
+        if let AgentCommand::Welcome { agent } = &command {
+            self.masters[index].links.insert(link.0, Some(agent.clone()));
+            self.check_admitted(index, agent);
+        }
+        if let AgentCommand::Acknowledge { framework, task, uuid } = &command
+            && let Some(Some(agent)) = self.masters[index].links.get(&link.0).cloned()
+        {
+            let task = TaskKey { framework: framework.clone(), task: task.clone() };
+            self.check_acknowledged(index, &agent, &task, *uuid);
+        }
+        let node = &mut self.masters[index];
+        node.sequence += 1;
+        let (epoch, sequence) = (node.epoch, node.sequence);
+        self.send(link.0, false, Message::Command { epoch, sequence, command: Box::new(command) });
+    }
+
+    /// A message has come in from an agent or a framework.
+    pub(crate) fn master_hears(&mut self, index: usize, wire: u64, message: Message) {
+        match message {
+            Message::Hello { agent, held } => {
+                self.masters[index].links.insert(wire, None);
+                let event = Event::AgentConnected { link: LinkId(wire), agent: *agent, held: *held };
+                self.apply_to_master(index, event);
+            }
+            Message::Update { framework, status, latest } => {
+                let Some(Some(agent)) = self.masters[index].links.get(&wire).cloned() else { return };
+                let link = LinkId(wire);
+                self.apply_to_master(
+                    index,
+                    Event::Update { link, agent, framework, status: *status, latest },
+                );
+            }
+            Message::Subscribe(framework) => {
+                self.masters[index].streams.insert(wire, None);
+                let event = Event::Subscribe {
+                    stream: stream_of(wire),
+                    framework: *framework,
+                    suppressed: Vec::new(),
+                };
+                self.apply_to_master(index, event);
+            }
+            Message::Call(call) => {
+                let Some(Some(framework)) = self.masters[index].streams.get(&wire).cloned() else { return };
+                self.on_call(index, caller(framework, wire), *call);
+            }
+            Message::Command { .. } | Message::Event(_) | Message::Refused(_) | Message::Closed => {}
+        }
+    }
+
+    pub(crate) fn on_call(&mut self, index: usize, caller: Caller, call: Call) {
+        let now = self.clock(self.masters[index].offset);
+        let Some(core) = self.masters[index].core.as_mut() else { return };
+        let brief = brief_call(&call);
+        self.history.note(self.now, format_args!("m{index} is called by {}: {brief}", caller.framework));
+        match core.apply_call(now, &caller, call) {
+            Ok(effects) => self.after_master(index, effects),
+            Err(refused) => self.history.note(self.now, format_args!("m{index} refuses: {refused}")),
+        }
+    }
+
+    /// A connection is gone, as this master finds.
+    pub(crate) fn master_lost(&mut self, index: usize, wire: u64) {
+        let Some(core) = &self.masters[index].core else { return };
+        let books = core.snapshot();
+        let node = &mut self.masters[index];
+        if let Some(agent) = node.links.remove(&wire) {
+            let last_heard = self.network.last_heard(wire).unwrap_or(self.now);
+            if let Some(agent) = agent.or_else(|| linked(&books, LinkId(wire))) {
+                self.apply_to_master(index, Event::LinkClosed { link: LinkId(wire), agent, last_heard });
+            }
+        } else if let Some(framework) = node.streams.remove(&wire) {
+            let stream = stream_of(wire);
+            if let Some(framework) = framework.or_else(|| subscriber(&books, &stream)) {
+                self.apply_to_master(index, Event::StreamClosed { stream, framework });
+            }
+        }
+    }
+
+    pub(crate) fn on_recorded(&mut self, index: usize, ticket: Ticket) {
+        self.apply_to_master(index, Event::Recorded { ticket });
+    }
+
+    pub(crate) fn wake_master(&mut self, index: usize) {
+        let node = &mut self.masters[index];
+        if node.wake.is_some_and(|at| at <= self.now) {
+            node.wake = None;
+        }
+        let due = node.core.as_ref().and_then(Master::next_wakeup);
+        match due.is_some_and(|at| at <= self.now) {
+            true => self.apply_to_master(index, Event::Tick),
+            false => self.plan_wake_of_master(index),
+        }
+    }
+
+    fn plan_wake_of_master(&mut self, index: usize) {
+        let node = &mut self.masters[index];
+        let Some(at) = node.core.as_ref().and_then(Master::next_wakeup) else { return };
+        let at = at.max(self.now);
+        if node.wake.is_none_or(|planned| at < planned) {
+            node.wake = Some(at);
+            self.queue.put(at, Happening::Wake(Node::Master(index)));
+        }
+    }
+
+    /// The books of the leader; `None` while nobody leads.
+    pub fn books(&self) -> Option<Snapshot> {
+        let leader = self.leader()?;
+        self.masters[leader].core.as_ref().map(Master::snapshot)
+    }
+}
+
+pub(crate) fn caller(framework: FrameworkId, wire: u64) -> Caller {
+    Caller { framework, stream: Some(stream_of(wire)), principal: None }
+}
+
+fn stream_of(wire: u64) -> StreamId {
+    StreamId(wire.to_string().into())
+}
+
+fn wire_of(stream: &StreamId) -> u64 {
+    stream.0.parse().expect("this simulator named the stream")
+}
+
+fn linked(books: &Snapshot, link: LinkId) -> Option<AgentId> {
+    let holds = |state: &AgentState| match state {
+        AgentState::Admitting { link: open } | AgentState::Active { link: open } => *open == link,
+        _ => false,
+    };
+    books.agents.values().find(|agent| holds(&agent.state)).map(|agent| agent.id.clone())
+}
+
+fn subscriber(books: &Snapshot, stream: &StreamId) -> Option<FrameworkId> {
+    let holds = |state: &FrameworkState| match state {
+        FrameworkState::Subscribing { stream: open } | FrameworkState::Active { stream: open } => {
+            open == stream
+        }
+        _ => false,
+    };
+    books.frameworks.values().find(|framework| holds(&framework.state)).map(|framework| framework.id.clone())
+}

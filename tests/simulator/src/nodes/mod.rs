@@ -1,0 +1,10 @@
+//! The processes: a core each, and what the shell around it does.
+
+mod agent;
+mod framework;
+mod machine;
+mod master;
+
+pub(crate) use agent::AgentNode;
+pub(crate) use framework::FrameworkNode;
+pub(crate) use master::MasterNode;

@@ -1,0 +1,74 @@
+//! What a run is made of.
+
+use std::time::Duration;
+
+use chapada_master_core::Settings;
+
+use crate::actors::Manner;
+use crate::random::Rng;
+
+/// Who takes part, for how long, and what may break.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Resources of each agent.
+    pub agents: Vec<String>,
+    /// The frameworks.
+    pub frameworks: Vec<Manner>,
+    /// For so long things break, each after a random time up to `fault_every`.
+    pub stormy: Duration,
+    /// The longest time from one fault to the next.
+    pub fault_every: Duration,
+    /// Within this time after the last fault everything that can be satisfied must be (I7).
+    pub calm: Duration,
+    /// The settings of every master; the id is replaced.
+    pub settings: Settings,
+    /// The books are audited after so many events of a master, 1 for each.
+    pub audit_every: u64,
+    /// Whether containers end by themselves, and calls of unordered frameworks swap and repeat, also without faults.
+    pub lively: bool,
+}
+
+impl Plan {
+    /// A quiet cluster for a scenario that says itself what breaks.
+    pub fn quiet(agents: usize, resources: &str, frameworks: Vec<Manner>) -> Self {
+        Self {
+            agents: vec![resources.to_owned(); agents],
+            frameworks,
+            stormy: Duration::ZERO,
+            fault_every: Duration::MAX,
+            calm: Duration::from_secs(20 * 60),
+            settings: Settings::new("replaced"),
+            audit_every: 1,
+            lively: false,
+        }
+    }
+
+    /// A small cluster with random faults: the plan of a seed.
+    pub fn random(seed: u64) -> Self {
+        let mut rng = Rng::new(seed ^ 0xc0ff_ee00);
+        let kinds = ["cpus:4;mem:1024;ports:[31000-31009]", "cpus:2;mem:512;disk:100", "cpus:8;mem:2048"];
+        let agents = (0..3 + rng.place(3)).map(|_| kinds[rng.place(kinds.len())].to_owned()).collect();
+        let mut frameworks = vec![Manner::Keeper { tasks: 1 + rng.place(4) }];
+        let others = [
+            Manner::Greedy,
+            Manner::Decliner,
+            Manner::Silent,
+            Manner::Moody,
+            Manner::Vanisher,
+            Manner::Keeper { tasks: 2 },
+        ];
+        for _ in 0..2 + rng.place(3) {
+            frameworks.push(others[rng.place(others.len())].clone());
+        }
+        Self {
+            agents,
+            frameworks,
+            stormy: Duration::from_secs(60 + rng.below(240)),
+            fault_every: Duration::from_secs(2 + rng.below(30)),
+            calm: Duration::from_secs(25 * 60),
+            settings: Settings::new("replaced"),
+            audit_every: 1,
+            lively: true,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The cluster, and the loop that lets things happen.
+
+use std::time::Duration;
+
+use chapada_model::{Mono, Now, Wall};
+
+use crate::archive::Archive;
+use crate::checks::Checks;
+use crate::history::History;
+use crate::network::Network;
+use crate::node::Node;
+use crate::nodes::{AgentNode, FrameworkNode, MasterNode};
+use crate::plan::Plan;
+use crate::queue::{Happening, Queue};
+use crate::random::Rng;
+use crate::registry::Registry;
+
+/// 2026-01-01, where every wall clock begins.
+const WALL: u64 = 1_767_225_600_000_000_000;
+
+/// More happenings at once than this mean that something feeds itself (I8).
+const MAX_QUEUE: usize = 2_000_000;
+
+/// A whole cluster in one thread.
+#[derive(Debug)]
+pub struct Sim {
+    pub(crate) plan: Plan,
+    pub(crate) rng: Rng,
+    pub(crate) now: Mono,
+    pub(crate) queue: Queue,
+    pub(crate) network: Network,
+    pub(crate) registry: Registry,
+    pub(crate) masters: Vec<MasterNode>,
+    pub(crate) agents: Vec<AgentNode>,
+    pub(crate) frameworks: Vec<FrameworkNode>,
+    pub(crate) archive: Archive,
+    pub(crate) checks: Checks,
+    pub(crate) stormy: bool,
+    /// What happened.
+    pub history: History,
+    /// Planted in every master.
+    #[cfg(feature = "testing")]
+    pub(crate) bug: Option<chapada_master_core::Bug>,
+}
+
+impl Sim {
+    /// A cluster at its beginning: a master leads, agents and frameworks are about to connect.
+    pub fn new(seed: u64, plan: Plan, keep_history: bool) -> Self {
+        let mut sim = Self {
+            rng: Rng::new(seed),
+            now: Mono(1),
+            queue: Queue::default(),
+            network: Network::default(),
+            registry: Registry::default(),
+            masters: Vec::new(),
+            agents: Vec::new(),
+            frameworks: Vec::new(),
+            archive: Archive::default(),
+            checks: Checks::default(),
+            stormy: plan.stormy > Duration::ZERO,
+            history: History::new(keep_history),
+            plan,
+            #[cfg(feature = "testing")]
+            bug: None,
+        };
+        sim.queue.put(sim.now, Happening::Elect);
+        for resources in sim.plan.agents.clone() {
+            sim.add_agent(&resources);
+        }
+        for manner in sim.plan.frameworks.clone() {
+            sim.add_framework(manner);
+        }
+        if sim.stormy {
+            sim.network.slowness = Duration::from_secs(2);
+            sim.queue.put(sim.now + Duration::from_secs(5), Happening::Fault);
+            sim.queue.put(sim.now + sim.plan.stormy, Happening::Calm);
+        }
+        sim
+    }
+
+    /// Plants a bug in every master to come.
+    #[cfg(feature = "testing")]
+    pub fn plant(&mut self, bug: chapada_master_core::Bug) {
+        self.bug = Some(bug);
+    }
+
+    /// The virtual time.
+    pub fn now(&self) -> Mono {
+        self.now
+    }
+
+    /// What was found to be wrong, if anything.
+    pub fn failure(&self) -> Option<&str> {
+        self.checks.failure.as_deref()
+    }
+
+    /// Notes that something is wrong; only the first counts.
+    pub(crate) fn fail(&mut self, what: impl FnOnce() -> String) {
+        if self.checks.failure.is_none() {
+            self.checks.failure = Some(what());
+        }
+    }
+
+    /// Lets so much time pass, or less when something is found to be wrong.
+    pub fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.failure().is_none() && self.queue.next_at().is_some_and(|at| at <= end) {
+            self.step();
+        }
+        if self.failure().is_none() {
+            self.now = end;
+        }
+    }
+
+    /// Lets time pass until something holds, at most so long; whether it came to hold.
+    pub fn run_until(&mut self, most: Duration, mut holds: impl FnMut(&mut Self) -> bool) -> bool {
+        let end = self.now + most;
+        loop {
+            if holds(self) {
+                return true;
+            }
+            if self.failure().is_some() || self.queue.next_at().is_none_or(|at| at > end) {
+                return false;
+            }
+            self.step();
+        }
+    }
+
+    /// Lets the next thing happen.
+    pub(crate) fn step(&mut self) {
+        let Some((at, happening)) = self.queue.take() else { return };
+        self.now = self.now.max(at);
+        if self.queue.len() > MAX_QUEUE {
+            self.fail(|| format!("I8: more than {MAX_QUEUE} happenings wait"));
+        }
+        self.happen(happening);
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Deliver { wire, up, message } => self.on_deliver(wire, up, *message),
+            Happening::Learn { wire, at_client } => self.on_learn(wire, at_client),
+            Happening::Call { master, caller, call } => self.on_call(master, *caller, *call),
+            Happening::Wake(Node::Master(index)) => self.wake_master(index),
+            Happening::Wake(Node::Agent(index)) => self.wake_agent(index),
+            Happening::Wake(Node::Framework(index)) => self.wake_framework(index),
+            Happening::Connect { node: Node::Agent(index), process } => self.connect_agent(index, process),
+            Happening::Connect { node: Node::Framework(index), process } => {
+                self.connect_framework(index, process);
+            }
+            Happening::Connect { node: Node::Master(_), .. } => {}
+            Happening::Unanswered { node, wire } => self.on_unanswered(node, wire),
+            Happening::Synced { agent, process, through } => self.on_synced(agent, process, through),
+            Happening::Started { agent, container } => self.on_started(agent, &container),
+            Happening::Exited { agent, container, end } => self.on_exited(agent, &container, end),
+            Happening::Write { master, ticket, change } => self.on_write(master, ticket, *change),
+            Happening::Recorded { master, ticket } => self.on_recorded(master, ticket),
+            Happening::Elect => self.elect(),
+            Happening::StepDown { master } => self.stop_master(master),
+            Happening::Restart { node: Node::Agent(index), process } => self.start_agent(index, process),
+            Happening::Restart { node: Node::Framework(index), process } => {
+                self.start_framework(index, process);
+            }
+            Happening::Restart { node: Node::Master(_), .. } => {}
+            Happening::DiskMended { agent } => self.mend_disk(agent),
+            Happening::Fault => self.random_fault(),
+            Happening::Calm => self.calm_down(),
+        }
+    }
+
+    /// The moment by a node's own clocks, of which the wall clock may have jumped.
+    pub(crate) fn clock(&self, offset: i64) -> Now {
+        let wall = Wall(WALL.saturating_add(self.now.0).saturating_add_signed(offset));
+        Now { mono: self.now, wall }
+    }
+}
