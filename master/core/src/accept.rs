@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use chapada_allocator::Refusal;
 use chapada_model::{
-    AgentId, ExecutorKey, FrameworkId, OfferId, Reason, Resources, Role, Source, TaskDescription, TaskState,
-    TaskStatus, Text,
+    AgentId, ExecutorKey, FrameworkId, OfferId, OperationState, Reason, Resources, Role, Source,
+    TaskDescription, TaskState, TaskStatus, Text,
 };
 
 use crate::books::subtract;
@@ -110,8 +110,9 @@ impl Master {
                         self.refuse_task(framework, task, state, Reason::InvalidOffers, &message);
                     }
                 }
-                Operation::Unsupported { name, .. } => {
-                    self.drop_with(|| format!("{name} of framework {framework}: {error}"));
+                Operation::Change { id, .. } | Operation::Refused { id, .. } => {
+                    let message = format!("Operation attempted with invalid offers: {error}");
+                    self.refuse_operation(framework, None, id, OperationState::Error, &message);
                 }
             }
         }
@@ -135,9 +136,14 @@ impl Master {
                 }
                 !tasks.is_empty()
             }
-            Operation::Unsupported { name, .. } => {
-                self.drop_with(|| format!("{name} of framework {framework}: it is not supported yet"));
-                false
+            Operation::Change { id, change } => {
+                self.change(hand, id, &change);
+                true
+            }
+            Operation::Refused { name, id, message } => {
+                let (agent, message) = (hand.agent.clone(), format!("Invalid {name} operation: {message}"));
+                self.refuse_operation(&framework, Some(agent), id, OperationState::Error, &message);
+                true
             }
         }
     }

@@ -156,6 +156,7 @@ impl Master {
     fn give_up(&mut self, id: &AgentId, since: Wall) {
         self.unload(id);
         self.lose_tasks_of(id, since);
+        self.lose_operations_of(id);
         self.set_agent_state(id, AgentState::Unreachable { since });
         self.books.counters.agents_unreachable += 1;
         let connected: Vec<FrameworkId> = self.books.frameworks.keys().cloned().collect();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chapada_allocator::Refusal;
-use chapada_model::{AgentId, FrameworkId, OfferId, Resources, Role, TaskKey};
+use chapada_model::{AgentId, Conversion, FrameworkId, OfferId, Resources, Role, TaskKey};
 
 use crate::timers::Timer;
 use crate::{Agent, Effect, Framework, Master, Offer, OperatorEvent, SchedulerEvent, Task};
@@ -78,6 +78,21 @@ impl Master {
             subtract(&mut record.used, &resources.allocated_to(role));
         }
         self.set_free(agent, resources);
+    }
+
+    /// What an operation held has become something else, which is free.
+    pub(crate) fn exchange(
+        &mut self,
+        agent: &AgentId,
+        framework: &FrameworkId,
+        role: &Role,
+        conversion: &Conversion,
+    ) {
+        self.allocator.discharge(framework, role, &conversion.consumed);
+        if let Some(record) = self.agent_mut(agent) {
+            subtract(&mut record.used, &conversion.consumed.allocated_to(role));
+        }
+        self.set_free(agent, &conversion.converted);
     }
 
     /// Adds to what is free at an agent; what it has lost below what still ran is made up for first.

@@ -1,8 +1,8 @@
 //! What a scheduler can ask for, already parsed, and why it can be refused.
 
 use chapada_model::{
-    AgentId, ExecutorId, Filters, FrameworkDescription, FrameworkId, KillPolicy, OfferId, OperationId,
-    Payload, Role, TaskDescription, TaskId, Text, UpdateUuid,
+    AgentId, ExecutorId, Filters, FrameworkDescription, FrameworkId, KillPolicy, Milli, OfferId, OperationId,
+    Payload, Resource, Resources, Role, TaskDescription, TaskId, Text, UpdateUuid,
 };
 
 /// Names one subscription: the value of `Mesos-Stream-Id`. The shell makes a new one for each SUBSCRIBE.
@@ -62,6 +62,20 @@ pub enum Call {
         /// Its name.
         uuid: UpdateUuid,
     },
+    /// Confirms what became of an operation, so that it is not repeated.
+    AcknowledgeOperation {
+        /// Where it was done.
+        agent: AgentId,
+        /// The operation.
+        operation: OperationId,
+        /// The name of the status.
+        uuid: UpdateUuid,
+    },
+    /// Asks for the state of operations; of all when empty.
+    ReconcileOperations {
+        /// The operations, with the agent the framework believes each to be on.
+        operations: Vec<(OperationId, Option<AgentId>)>,
+    },
     /// Asks for the state of tasks; of all when empty.
     Reconcile {
         /// The tasks, with the agent the framework believes each to be on.
@@ -90,7 +104,8 @@ pub enum Call {
         /// The roles in which it wants no offers from now on.
         suppressed: Vec<Role>,
     },
-    /// Accepted and without effect: REQUEST, and calls on inverse offers and operations that nobody has made yet.
+    /// Accepted and without effect: REQUEST, which the allocator does not look at, and answers to inverse offers, of which
+    /// none are made.
     WithoutEffect {
         /// The call's name, for the log.
         name: &'static str,
@@ -121,12 +136,60 @@ pub enum Operation {
         /// The tasks.
         tasks: Vec<Proposal>,
     },
-    /// An operation that is not there yet; dropped with a word in the log.
-    Unsupported {
+    /// Changes resources.
+    Change {
+        /// Set when the framework wants to hear of the outcome.
+        id: Option<OperationId>,
+        /// How.
+        change: Change,
+    },
+    /// An operation that cannot be read or is not supported; it is in error.
+    Refused {
         /// The operation's name.
         name: &'static str,
         /// Set when the framework wants to hear of the outcome.
         id: Option<OperationId>,
+        /// What is wrong.
+        message: Text,
+    },
+}
+
+/// How an operation changes resources.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Keeps resources for a role.
+    Reserve {
+        /// As they will be, with the new reservation last.
+        resources: Resources,
+    },
+    /// Undoes the last reservation.
+    Unreserve {
+        /// As they are.
+        resources: Resources,
+    },
+    /// Makes persistent volumes of reserved disk.
+    Create {
+        /// As they will be.
+        volumes: Resources,
+    },
+    /// Ends persistent volumes.
+    Destroy {
+        /// As they are.
+        volumes: Resources,
+    },
+    /// Makes a persistent volume larger.
+    GrowVolume {
+        /// As it is.
+        volume: Box<Resource>,
+        /// The disk to put to it.
+        addition: Box<Resource>,
+    },
+    /// Makes a persistent volume smaller.
+    ShrinkVolume {
+        /// As it is.
+        volume: Box<Resource>,
+        /// By how much, in thousandths of a MiB.
+        subtract: Milli,
     },
 }
 

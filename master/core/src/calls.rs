@@ -50,6 +50,10 @@ impl Master {
             Call::Suppress { roles } => self.suppress(framework, roles),
             Call::Kill { task, agent, policy } => self.kill(framework, task, agent, policy),
             Call::Acknowledge { agent, task, uuid } => self.acknowledge(framework, &agent, task, uuid),
+            Call::AcknowledgeOperation { agent, operation, uuid } => {
+                self.acknowledge_operation(framework, &agent, &operation, uuid);
+            }
+            Call::ReconcileOperations { operations } => self.reconcile_operations(framework, operations),
             Call::Reconcile { tasks } => self.reconcile(framework, tasks),
             Call::Message { agent, executor, data } => self.message(framework, &agent, executor, data),
             Call::Shutdown { agent, executor } => self.shutdown_executor(framework, &agent, executor),

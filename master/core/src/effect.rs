@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use chapada_model::{
-    AgentId, ExecutorId, FrameworkDescription, FrameworkId, KillPolicy, OfferId, Payload, Reason, Role,
-    TaskDescription, TaskId, TaskState, TaskStatus, Text, UpdateUuid, Wall,
+    AgentId, ExecutorId, FrameworkDescription, FrameworkId, KillPolicy, OfferId, OperationKey,
+    OperationStatus, Payload, Reason, Role, TaskDescription, TaskId, TaskState, TaskStatus, Text, UpdateUuid,
+    Wall,
 };
 
-use crate::{Agent, Framework, LinkId, Offer, RegistryChange, StreamId, Task};
+use crate::{Agent, Framework, LinkId, Offer, OfferOperation, RegistryChange, StreamId, Task};
 
 /// Names one registry change until it is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,6 +95,8 @@ pub enum SchedulerEvent {
         /// When.
         timestamp: Wall,
     },
+    /// News of an operation; to be acknowledged when it has a uuid.
+    UpdateOperation(Arc<OperationStatus>),
     /// Bytes from an executor.
     Message {
         /// Where it runs.
@@ -160,6 +163,18 @@ pub enum AgentCommand {
         /// Which task.
         task: TaskId,
         /// Which update.
+        uuid: UpdateUuid,
+    },
+    /// Do an operation: its conversion, after what was sent before and before what comes after.
+    Operate {
+        /// Which; its conversion is there.
+        operation: Arc<OfferOperation>,
+    },
+    /// What became of an operation has arrived and need not be repeated.
+    AcknowledgeOperation {
+        /// Which operation.
+        key: OperationKey,
+        /// Which status.
         uuid: UpdateUuid,
     },
     /// Bytes for an executor.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chapada_model::{
     AgentDescription, AgentId, ExecutorDescription, ExecutorKey, FrameworkDescription, FrameworkId, Milli,
-    Mono, Payload, Role, TaskDescription, TaskState, TaskStatus,
+    Mono, OperationStatus, Payload, Role, TaskDescription, TaskState, TaskStatus,
 };
 
 use crate::{Call, Caller, StreamId, Ticket};
@@ -71,6 +71,15 @@ pub enum Event {
         /// The newest state the agent knows, which may be ahead of `status`.
         latest: TaskState,
     },
+    /// An agent says what became of an operation.
+    OperationUpdate {
+        /// Where it came in.
+        link: LinkId,
+        /// Who says it.
+        agent: AgentId,
+        /// What it says; the state is terminal.
+        status: OperationStatus,
+    },
     /// An executor sends bytes to its framework, best effort.
     ExecutorMessage {
         /// Where it runs.
@@ -119,6 +128,8 @@ pub struct Held {
     pub frameworks: Vec<FrameworkDescription>,
     /// Custom executors, with the role that their resources are allocated to when it is known.
     pub executors: Vec<HeldExecutor>,
+    /// Operations that were done and are not acknowledged.
+    pub operations: Vec<OperationStatus>,
 }
 
 /// A task as its agent states it.
@@ -158,6 +169,8 @@ pub enum EventKind {
     LinkClosed,
     /// [`Event::Update`]
     Update,
+    /// [`Event::OperationUpdate`]
+    OperationUpdate,
     /// [`Event::ExecutorMessage`]
     ExecutorMessage,
     /// [`Event::ExecutorGone`]
@@ -182,6 +195,7 @@ impl Event {
             Self::AgentConnected { .. } => EventKind::AgentConnected,
             Self::LinkClosed { .. } => EventKind::LinkClosed,
             Self::Update { .. } => EventKind::Update,
+            Self::OperationUpdate { .. } => EventKind::OperationUpdate,
             Self::ExecutorMessage { .. } => EventKind::ExecutorMessage,
             Self::ExecutorGone { .. } => EventKind::ExecutorGone,
             Self::Recorded { .. } => EventKind::Recorded,
@@ -193,13 +207,14 @@ impl Event {
 }
 
 /// Every kind of event.
-pub const EVENT_KINDS: [EventKind; 12] = [
+pub const EVENT_KINDS: [EventKind; 13] = [
     EventKind::Subscribe,
     EventKind::StreamClosed,
     EventKind::Call,
     EventKind::AgentConnected,
     EventKind::LinkClosed,
     EventKind::Update,
+    EventKind::OperationUpdate,
     EventKind::ExecutorMessage,
     EventKind::ExecutorGone,
     EventKind::Recorded,

@@ -89,6 +89,7 @@ impl Master {
         {
             self.books.completed_tasks.remove(&oldest.id);
         }
+        self.abandon_operations(id);
         self.tell_operators(OperatorEvent::FrameworkRemoved(removed));
     }
 

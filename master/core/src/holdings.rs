@@ -81,11 +81,13 @@ impl Master {
         for task in held.tasks {
             self.take_over(id, task, &mut load, &mut returned);
         }
+        let unwanted = self.take_over_operations(id, held.operations);
         self.install(id, link, description, load);
         for key in missing {
             self.lose_missing(&key);
         }
         self.greet(id, link, returned);
+        self.acknowledge_unwanted(id, unwanted);
     }
 
     /// Takes over one task that the agent states.
@@ -116,7 +118,7 @@ impl Master {
                 TaskPhase::Live => {}
             }
             if let Some(status) = held.latest {
-                task.note_held(status, held.acknowledged, now);
+                task.note_held(status, now);
             }
             task.state = state;
             task.role = role.clone();
@@ -195,7 +197,7 @@ impl HeldTask {
         let mut task = Task::new(self.framework, self.task, agent, role, now);
         if let Some(status) = self.latest {
             task.state = status.state;
-            task.note_held(status, self.acknowledged, now);
+            task.note_held(status, now);
         }
         task
     }

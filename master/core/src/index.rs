@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chapada_model::{AgentId, FrameworkId, OfferId, TaskKey};
+use chapada_model::{AgentId, FrameworkId, OfferId, OperationKey, TaskKey};
 
 /// Sets by key; a key with an empty set is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,4 +46,6 @@ pub(crate) struct Index {
     pub(crate) tasks_by_agent: Groups<AgentId, TaskKey>,
     pub(crate) tasks_by_framework: Groups<FrameworkId, TaskKey>,
     pub(crate) executors_by_framework: Groups<FrameworkId, AgentId>,
+    pub(crate) operations_by_agent: Groups<AgentId, OperationKey>,
+    pub(crate) operations_by_framework: Groups<FrameworkId, OperationKey>,
 }

@@ -18,6 +18,7 @@ mod index;
 mod load;
 mod master;
 mod offers;
+mod operations;
 mod reconcile;
 mod recording;
 mod records;
@@ -33,7 +34,7 @@ mod validate;
 mod view;
 
 pub use audit::{Violation, audit};
-pub use call::{Accept, Call, CallRefused, Caller, MalformedTask, Operation, Proposal, StreamId};
+pub use call::{Accept, Call, CallRefused, Caller, Change, MalformedTask, Operation, Proposal, StreamId};
 pub use chapada_allocator::{Why, WhyKind};
 pub use effect::{AgentCommand, Effect, OperatorEvent, RefusedReason, SchedulerEvent, Ticket};
 pub use event::{EVENT_KINDS, Event, EventKind, Held, HeldExecutor, HeldTask, LinkId};
@@ -41,6 +42,7 @@ pub use master::Master;
 pub use records::agent::{Agent, AgentState, Executor, Stray};
 pub use records::framework::{Framework, FrameworkState};
 pub use records::offer::Offer;
+pub use records::operation::{MAX_OPERATIONS, OfferOperation};
 pub use records::task::{MAX_STATUSES, MAX_UNACKNOWLEDGED, Task, TaskPhase};
 pub use registry::{
     AgentRecord, FrameworkRecord, REGISTRY_VERSION, RegistryChange, RegistryState, Removal, Standing,

@@ -62,6 +62,19 @@ impl Master {
         self.books.total = self.allocator.total().clone();
     }
 
+    /// The agent's operations hold nothing any more; gives what they held.
+    fn let_operations_go(&mut self, id: &AgentId) -> Vec<(FrameworkId, Role, Resources)> {
+        let mut held = Vec::new();
+        for key in self.index.operations_by_agent.of(id) {
+            let Some(operation) = self.books.operations.get_mut(&key) else { continue };
+            if !operation.holds.is_empty() {
+                let resources = std::mem::take(&mut Arc::make_mut(operation).holds);
+                held.push((operation.framework.clone(), operation.role.clone(), resources));
+            }
+        }
+        held
+    }
+
     /// The agent's resources no longer count, neither as had nor as held; its tasks stay in the books.
     pub(crate) fn unload(&mut self, id: &AgentId) {
         for offer in self.index.offers_by_agent.of(id) {
@@ -77,6 +90,7 @@ impl Master {
             .filter(|task| task.is_live())
             .map(|task| (task.framework.clone(), task.role.clone(), task.resources.clone()))
             .collect();
+        let mut operations = self.let_operations_go(id);
         let Some(agent) = self.agent_mut(id) else { return };
         for (key, executor) in std::mem::take(&mut agent.executors) {
             held.push((key.framework, executor.role, executor.resources));
@@ -84,6 +98,7 @@ impl Master {
         for (key, stray) in std::mem::take(&mut agent.strays) {
             held.push((key.framework, stray.role, stray.resources));
         }
+        held.append(&mut operations);
         let state = agent.state.clone();
         let empty = Agent::empty(id.clone(), agent.description.clone(), state, agent.registered);
         *agent = Agent { reregistered: agent.reregistered, is_new: agent.is_new, ..empty };

@@ -35,6 +35,7 @@ pub struct Master {
     pub(crate) next_framework: u64,
     pub(crate) next_agent: u64,
     pub(crate) next_offer: u64,
+    pub(crate) next_operation: u64,
     /// When the next plan is due, if something waits for one.
     pub(crate) plan_due: Option<Mono>,
     /// The moment of the event at hand.
@@ -56,6 +57,7 @@ impl Master {
             completed_frameworks: imbl::Vector::new(),
             offers: imbl::OrdMap::new(),
             tasks: imbl::OrdMap::new(),
+            operations: imbl::OrdMap::new(),
             completed_tasks: imbl::OrdMap::new(),
             weights: imbl::OrdMap::new(),
             why: imbl::OrdMap::new(),
@@ -77,6 +79,7 @@ impl Master {
             next_framework: 0,
             next_agent: 0,
             next_offer: 0,
+            next_operation: 0,
             plan_due: None,
             now,
             effects: Vec::new(),
@@ -102,6 +105,9 @@ impl Master {
             Event::LinkClosed { link, agent, last_heard } => self.on_link_closed(link, &agent, last_heard),
             Event::Update { link, agent, framework, status, latest } => {
                 self.on_update(link, agent, framework, status, latest);
+            }
+            Event::OperationUpdate { link, agent, status } => {
+                self.on_operation_update(link, &agent, status);
             }
             Event::ExecutorMessage { agent, executor, data } => {
                 self.on_executor_message(agent, executor, data)

@@ -67,7 +67,7 @@ impl Master {
         })
     }
 
-    fn standing_of(&self, agent: Option<&AgentId>) -> Standing {
+    pub(crate) fn standing_of(&self, agent: Option<&AgentId>) -> Standing {
         let Some(agent) = agent else {
             return if self.silent.is_empty() { Standing::Unknown } else { Standing::MayReturn };
         };
@@ -84,7 +84,7 @@ impl Master {
 }
 
 /// What is known of the agent that a task is said to be on.
-enum Standing {
+pub(crate) enum Standing {
     MayReturn,
     Registered,
     Unreachable(Wall),

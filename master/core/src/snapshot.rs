@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chapada_allocator::WhyKind;
-use chapada_model::{AgentId, FrameworkId, Milli, OfferId, Quantities, Role, TaskKey, TaskState, Text, Wall};
+use chapada_model::{
+    AgentId, FrameworkId, Milli, OfferId, OperationKey, Quantities, Role, TaskKey, TaskState, Text, Wall,
+};
 
-use crate::{Agent, Framework, Offer, Task};
+use crate::{Agent, Framework, Offer, OfferOperation, Task};
 
 /// The books at one moment. Taking one costs a few reference counts; drop it where it was read, not on the loop.
 #[derive(Clone, Debug)]
@@ -29,6 +31,8 @@ pub struct Snapshot {
     pub offers: imbl::OrdMap<OfferId, Arc<Offer>>,
     /// Tasks that are live, unreachable, or ended and not yet acknowledged.
     pub tasks: imbl::OrdMap<TaskKey, Arc<Task>>,
+    /// Operations without an answer or an acknowledgement.
+    pub operations: imbl::OrdMap<OperationKey, Arc<OfferOperation>>,
     /// Ended tasks by framework, oldest first; at most
     /// [`MAX_COMPLETED_TASKS`](crate::MAX_COMPLETED_TASKS) each.
     pub completed_tasks: imbl::OrdMap<FrameworkId, imbl::Vector<Arc<Task>>>,
@@ -49,6 +53,8 @@ pub struct Counters {
     pub ended: BTreeMap<TaskState, u64>,
     /// Tasks accepted.
     pub launched: u64,
+    /// Operations on resources accepted.
+    pub operations: u64,
     /// Offers made.
     pub offers_sent: u64,
     /// Offers accepted.

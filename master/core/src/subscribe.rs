@@ -151,6 +151,7 @@ impl Master {
         let shared = Arc::new(framework.clone());
         self.tell_framework(id, SchedulerEvent::Subscribed);
         self.repeat_unacknowledged(id);
+        self.repeat_operations(id);
         self.tell_agents_of(id, &AgentCommand::UpdateFramework { framework: description });
         self.allocator.set_framework(id, input);
         self.tell_operators(match is_new {

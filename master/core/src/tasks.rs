@@ -37,24 +37,26 @@ impl Task {
         }
     }
 
-    /// Remembers what its agent states of it.
-    pub(crate) fn note_held(&mut self, status: TaskStatus, acknowledged: Option<TaskState>, now: Wall) {
+    /// Remembers what its agent states of it. That is the newest update; should it be unacknowledged, it comes as one
+    /// behind the earlier ones, and only then may it be repeated.
+    pub(crate) fn note_held(&mut self, status: TaskStatus, now: Wall) {
         let uuid = status.uuid;
-        let is_acknowledged = acknowledged == Some(status.state);
         self.note(Arc::new(status), now);
-        if is_acknowledged {
-            self.unacknowledged.retain(|open| Some(*open) != uuid);
-        }
+        self.unacknowledged.retain(|open| Some(*open) != uuid);
     }
 
     /// Remembers what was said of it. The same update twice is remembered once.
     pub(crate) fn note(&mut self, status: Arc<TaskStatus>, now: Wall) {
         self.updated = now;
-        if status.uuid.is_some() && self.statuses.iter().any(|known| known.uuid == status.uuid) {
-            return;
-        }
-        if let Some(uuid) = status.uuid.filter(|_| self.unacknowledged.len() < MAX_UNACKNOWLEDGED) {
-            self.unacknowledged.push_back(uuid);
+        if let Some(uuid) = status.uuid {
+            if self.unacknowledged.contains(&uuid) {
+                return;
+            }
+            // Known all the same: its agent has stated it, or it was acknowledged. Its place is where it comes as an update.
+            self.statuses.retain(|known| known.uuid != Some(uuid));
+            if self.unacknowledged.len() < MAX_UNACKNOWLEDGED {
+                self.unacknowledged.push_back(uuid);
+            }
         }
         self.statuses.push_back(status);
         if self.statuses.len() > MAX_STATUSES {

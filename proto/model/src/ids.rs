@@ -136,6 +136,10 @@ string_id!(
     OperationId
 );
 string_id!(
+    /// Given by the master to each operation; unique in the whole cluster.
+    OperationKey
+);
+string_id!(
     /// Given by the agent to each container; new for each run of an executor.
     ContainerId
 );

@@ -14,9 +14,11 @@ mod framework;
 mod ids;
 mod keys;
 mod label;
+mod made;
 mod master;
 mod milli;
 mod numbered;
+mod operation;
 mod parse;
 mod payload;
 mod quantities;
@@ -40,13 +42,15 @@ pub use executor::{ExecutorDescription, ExecutorKind};
 pub use filters::{DEFAULT_REFUSAL, Filters, KillPolicy, MAX_REFUSAL};
 pub use framework::{FrameworkDescription, MAX_FAILOVER_TIMEOUT};
 pub use ids::{
-    AgentId, ContainerId, ExecutorId, FrameworkId, InvalidId, MAX_ID_BYTES, OfferId, OperationId, TaskId,
+    AgentId, ContainerId, ExecutorId, FrameworkId, InvalidId, MAX_ID_BYTES, OfferId, OperationId,
+    OperationKey, TaskId,
 };
 pub use keys::{ExecutorKey, TaskKey, UpdateUuid};
 pub use label::{Label, Labels};
 pub use master::MasterDescription;
 pub use milli::Milli;
 pub use numbered::UnknownNumber;
+pub use operation::{Conversion, OperationKind, OperationState, OperationStatus};
 pub use parse::ParseError;
 pub use payload::Payload;
 pub use quantities::Quantities;

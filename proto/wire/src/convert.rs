@@ -13,6 +13,7 @@ mod labels;
 mod limits;
 mod master;
 mod offer;
+mod operation;
 mod ranges;
 mod reservation;
 mod resource;
@@ -22,6 +23,7 @@ mod time;
 
 pub use error::InvalidField;
 pub use offer::OfferParts;
+pub use operation::operation_status_from_wire;
 pub use reservation::ReservationFormat;
 pub use resource::{resource_to_wire, resources_from_wire, resources_to_wire};
 pub use task::task_record;

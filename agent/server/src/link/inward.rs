@@ -64,6 +64,9 @@ pub(super) fn read(message: to_agent::Message) -> Result<Inward, String> {
             let info = update.framework.ok_or("update_framework.framework is missing")?;
             Command::UpdateFramework(framework(&info)?)
         }
+        to_agent::Message::Operate(_) | to_agent::Message::AcknowledgeOperation(_) => {
+            return Err("this agent cannot do operations".to_owned());
+        }
         to_agent::Message::OpenRelay(relay) => return Ok(Inward::OpenRelay(relay)),
         to_agent::Message::Heartbeat(_) => return Ok(Inward::Nothing),
     };

@@ -16,6 +16,9 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
         tasks.entry(&task.agent).or_default().push((&task.role, &task.resources));
         *counts.entry(&task.agent).or_default() += 1;
     }
+    for operation in master.books.operations.values().filter(|operation| !operation.holds.is_empty()) {
+        tasks.entry(&operation.agent).or_default().push((&operation.role, &operation.holds));
+    }
     let mut offers: Pieces<'_> = BTreeMap::new();
     for offer in master.books.offers.values() {
         offers.entry(&offer.agent).or_default().push((&offer.role, &offer.resources));

@@ -21,6 +21,9 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
             charge(&mut held, &key.framework, &stray.role, &stray.resources);
         }
     }
+    for operation in master.books.operations.values() {
+        charge(&mut held, &operation.framework, &operation.role, &operation.holds);
+    }
     for offer in master.books.offers.values() {
         charge(&mut held, &offer.framework, &offer.role, &offer.resources);
     }

@@ -23,7 +23,7 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
         }
     }
     if index_of(master) != master.index {
-        found.push(Violation::Index("groups of offers, tasks and executors"));
+        found.push(Violation::Index("groups of offers, tasks, executors and operations"));
     }
 }
 
@@ -65,6 +65,10 @@ fn index_of(master: &Master) -> Index {
     for (key, task) in &master.books.tasks {
         index.tasks_by_agent.insert(&task.agent, key.clone());
         index.tasks_by_framework.insert(&task.framework, key.clone());
+    }
+    for (key, operation) in &master.books.operations {
+        index.operations_by_agent.insert(&operation.agent, key.clone());
+        index.operations_by_framework.insert(&operation.framework, key.clone());
     }
     for (id, agent) in &master.books.agents {
         for key in agent.executors.keys() {

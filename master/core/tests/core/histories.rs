@@ -1,5 +1,7 @@
 //! No history of events breaks the books: random histories, with ids of living things four times in five.
 
+mod changes;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,8 +11,8 @@ use chapada_master_core::{
     Accept, Call, Caller, EVENT_KINDS, Event, EventKind, MalformedTask, Operation, Proposal, StreamId,
 };
 use chapada_model::{
-    AgentId, ExecutorId, ExecutorKey, Filters, FrameworkId, Milli, OfferId, Payload, Role, TaskId, TaskKey,
-    TaskState, UpdateUuid,
+    AgentId, ExecutorId, ExecutorKey, Filters, FrameworkId, Milli, OfferId, OperationKey, OperationKind,
+    Payload, Role, TaskId, TaskKey, TaskState, UpdateUuid,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
@@ -36,6 +38,7 @@ struct Tally {
     events: BTreeMap<EventKind, u32>,
     calls: BTreeMap<&'static str, (u32, u32)>,
     operations: BTreeMap<&'static str, u32>,
+    changes: BTreeMap<&'static str, u32>,
     failovers: u32,
     launched: u64,
     lost_agents: u64,
@@ -47,6 +50,8 @@ struct Run<'a> {
     draws: [u32; 6],
     at: usize,
     tally: &'a RefCell<Tally>,
+    /// The operations that were ever in the books.
+    done: BTreeMap<OperationKey, &'static str>,
 }
 
 impl Run<'_> {
@@ -113,7 +118,8 @@ impl Run<'_> {
             6..8 => self.close_stream(),
             8..13 => self.agent_appears_or_returns(),
             13..15 => self.link_breaks(),
-            15..32 => self.agent_says(),
+            15..29 => self.agent_says(),
+            29..32 => self.operation_answered(),
             32..36 => self.records(),
             36..38 => self.executor_events(),
             38..39 => self.operator(),
@@ -139,7 +145,7 @@ impl Run<'_> {
         if description.id.is_none() || self.once_in(8) {
             description.roles = self.roles();
             if description.roles.is_empty() {
-                description.roles.push(Role::star());
+                description.roles.push(Role::new(ROLES[self.draw() % ROLES.len()]).expect("valid"));
             }
             description.failover_timeout = Duration::from_secs([0, 30, 600][self.draw() % 3]);
             if self.once_in(3) {
@@ -173,8 +179,8 @@ impl Run<'_> {
         let count = self.world.agents.len();
         if count < MAX_AGENTS && (count == 0 || self.once_in(3)) {
             let resources = [
-                "cpus:4;mem:1024;ports:[31000-31009]",
-                "cpus:2;mem:512;disk:100;cpus(ops):1",
+                "cpus:4;mem:1024;disk:50;ports:[31000-31009]",
+                "cpus:2;mem:512;disk:100;disk(ops):40;cpus(ops):1",
                 "cpus:1;mem:256;gpus:1",
             ];
             let some = resources[self.draw() % resources.len()];
@@ -203,7 +209,10 @@ impl Run<'_> {
             _ if linked.is_empty() => {}
             _ => {
                 let index = linked[self.draw() % linked.len()];
-                self.world.break_link(index);
+                match self.once_in(3) {
+                    true => self.goes_deaf(index),
+                    false => self.world.break_link(index),
+                }
             }
         }
     }
@@ -296,7 +305,12 @@ impl Run<'_> {
             return self.subscribe();
         }
         self.world.settle();
-        let framework = self.framework_id();
+        let offered: Vec<FrameworkId> =
+            self.world.books().offers.values().map(|offer| offer.framework.clone()).collect();
+        let framework = match offered.is_empty() || self.once_in(3) {
+            true => self.framework_id(),
+            false => offered[self.draw() % offered.len()].clone(),
+        };
         let (name, call) = self.any_call(&framework);
         let stream = self.world.books().frameworks.get(&framework).and_then(|f| f.stream().cloned());
         let stream = match self.draw() % 20 {
@@ -317,7 +331,8 @@ impl Run<'_> {
     fn any_call(&mut self, framework: &FrameworkId) -> (&'static str, Call) {
         let (task, agent) = self.task(framework);
         let executor = ExecutorId::new("e0").expect("valid");
-        match self.draw() % 40 {
+        match self.draw() % 43 {
+            40.. => self.operation_call(framework),
             0 => match self.draw() % 4 {
                 0 => ("TEARDOWN", Call::Teardown),
                 _ => ("WITHOUT_EFFECT", Call::WithoutEffect { name: "REQUEST" }),
@@ -377,14 +392,18 @@ impl Run<'_> {
         }
         let known = self.world.books().offers.get(&offer).map(|offer| offer.agent.clone());
         let agent = known.unwrap_or_else(|| self.agent_id());
-        let operations = (0..1 + self.draw() % 2).map(|_| self.operation(&agent)).collect();
+        let operations = (0..1 + self.draw() % 2).map(|_| self.operation(&offer, &agent)).collect();
         Accept { offers, operations, filters: self.filters() }
     }
 
-    fn operation(&mut self, agent: &AgentId) -> Operation {
-        let (name, operation) = match self.draw() % 12 {
+    fn operation(&mut self, offer: &OfferId, agent: &AgentId) -> Operation {
+        let (name, operation) = match self.draw() % 20 {
+            2..10 => {
+                let (name, change) = self.change(offer);
+                (name, Operation::Change { id: self.operation_id(), change })
+            }
             0 => ("LAUNCH_GROUP", Operation::LaunchGroup { tasks: vec![self.proposal(agent)] }),
-            1 => ("UNSUPPORTED", Operation::Unsupported { name: "RESERVE", id: None }),
+            1 => ("REFUSED", Operation::Refused { name: "CREATE_DISK", id: None, message: "no".into() }),
             _ => {
                 let tasks = (0..1 + self.draw() % 3).map(|_| self.proposal(agent)).collect();
                 ("LAUNCH", Operation::Launch { tasks })
@@ -418,6 +437,11 @@ impl Run<'_> {
             task.has_command = self.once_in(4);
             task.executor = Some(executor(&format!("e{}", self.draw() % 2), "cpus:0.1"));
         }
+        if self.once_in(5)
+            && let Some(piece) = self.offered_piece(agent)
+        {
+            task.resources = piece;
+        }
         if self.once_in(20) {
             task.agent = self.agent_id();
         }
@@ -428,12 +452,12 @@ impl Run<'_> {
 #[test]
 fn no_history_breaks_the_books() {
     let tally = RefCell::new(Tally::default());
-    let config = Config { cases: 48, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
+    let config = Config { cases: 192, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
     let histories = prop::collection::vec(step(), 100..350);
     let outcome = TestRunner::new(config).run(&histories, |history| {
         let mut world = World::new();
         world.records_at_once = false;
-        let mut run = Run { world, draws: [0; 6], at: 0, tally: &tally };
+        let mut run = Run { world, draws: [0; 6], at: 0, tally: &tally, done: BTreeMap::new() };
         for step in history {
             run.draws = step.draws;
             run.at = 0;
@@ -441,9 +465,14 @@ fn no_history_breaks_the_books() {
             let books = run.world.books();
             let overcommits = books.agents.values().filter(|agent| !agent.overcommit.is_empty()).count();
             tally.borrow_mut().overcommits += overcommits as u32;
+            let kinds = books.operations.values().filter_map(|o| Some((o.key.clone(), o.kind?.name())));
+            run.done.extend(kinds);
         }
         let counters = run.world.books().counters;
         tally.borrow_mut().launched += counters.launched;
+        for name in run.done.into_values() {
+            *tally.borrow_mut().changes.entry(name).or_default() += 1;
+        }
         tally.borrow_mut().lost_agents += counters.agents_unreachable;
         Ok(())
     });
@@ -458,10 +487,16 @@ fn check_tally(tally: &Tally) {
     for kind in EVENT_KINDS {
         assert!(tally.events.contains_key(&kind), "{kind:?} never happened");
     }
-    for name in ["LAUNCH", "LAUNCH_GROUP", "UNSUPPORTED"] {
+    for name in ["LAUNCH", "LAUNCH_GROUP", "REFUSED"] {
         assert!(tally.operations.contains_key(name), "{name} never happened");
     }
+    for kind in OperationKind::ALL {
+        let done = tally.changes.get(kind.name()).copied().unwrap_or_default();
+        assert!(done > 0, "{} was never done: {:?}", kind.name(), tally.changes);
+    }
     let names = [
+        "ACKNOWLEDGE_OPERATION",
+        "RECONCILE_OPERATIONS",
         "TEARDOWN",
         "WITHOUT_EFFECT",
         "ACCEPT",

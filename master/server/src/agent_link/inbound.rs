@@ -6,9 +6,9 @@ use std::sync::Arc;
 use chapada_master_core::{Event, Held, HeldExecutor, HeldTask, LinkId};
 use chapada_model::{
     AgentCapability, AgentDescription, AgentId, ExecutorDescription, ExecutorId, ExecutorKey,
-    FrameworkDescription, FrameworkId, TaskDescription, TaskState, TaskStatus,
+    FrameworkDescription, FrameworkId, OperationStatus, TaskDescription, TaskState, TaskStatus,
 };
-use chapada_wire::convert::InvalidField;
+use chapada_wire::convert::{InvalidField, operation_status_from_wire};
 use chapada_wire::link::{self, from_agent};
 
 /// Reads what an agent says about itself. `peer` stands in for an address the agent does not know better.
@@ -37,11 +37,21 @@ pub(super) fn hold(held: &mut Held, page: &link::Holding) -> Result<(), InvalidF
         let within = |error: InvalidField| error.within(format!("holding.tasks[{index}]"));
         held.tasks.push(held_task(task).map_err(within)?);
     }
+    for (index, operation) in page.operations.iter().enumerate() {
+        let within = |error: InvalidField| error.within(format!("holding.operations[{index}]"));
+        held.operations.push(operation_status(operation).map_err(within)?);
+    }
     for (index, executor) in page.executors.iter().enumerate() {
         let within = |error: InvalidField| error.within(format!("holding.executors[{index}]"));
         held.executors.push(held_executor(executor).map_err(within)?);
     }
     Ok(())
+}
+
+fn operation_status(update: &link::OperationUpdate) -> Result<OperationStatus, InvalidField> {
+    let status = update.status.as_ref().ok_or_else(|| InvalidField::missing("status"))?;
+    let framework = id("framework_id", &update.framework_id)?;
+    operation_status_from_wire(id("key", &update.key)?, framework, status).map_err(|e| e.within("status"))
 }
 
 fn held_task(held: &link::HeldTask) -> Result<HeldTask, InvalidField> {
@@ -86,6 +96,11 @@ pub(super) fn event(
                 status,
             }
         }
+        Message::OperationUpdate(update) => Event::OperationUpdate {
+            link,
+            agent,
+            status: operation_status(&update).map_err(|error| error.within("operation_update"))?,
+        },
         Message::FrameworkMessage(message) => Event::ExecutorMessage {
             agent,
             executor: executor("framework_message", &message.framework_id, &message.executor_id)?,

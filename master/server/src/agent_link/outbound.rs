@@ -1,7 +1,8 @@
 //! Commands of the books into messages for an agent.
 
-use chapada_master_core::{AgentCommand, RefusedReason};
-use chapada_model::{FrameworkDescription, Role, TaskDescription};
+use chapada_master_core::{AgentCommand, OfferOperation, RefusedReason};
+use chapada_model::{FrameworkDescription, Resources, Role, TaskDescription};
+use chapada_wire::convert::{ReservationFormat, resources_to_wire};
 use chapada_wire::link::{self, to_agent::Message};
 use chapada_wire::v1;
 
@@ -37,6 +38,13 @@ pub(super) fn message(command: &AgentCommand, terms: &Terms) -> Message {
             task_id: task.to_string(),
             uuid: uuid.0.to_vec(),
         }),
+        AgentCommand::Operate { operation } => Message::Operate(operate(operation)),
+        AgentCommand::AcknowledgeOperation { key, uuid } => {
+            Message::AcknowledgeOperation(link::AcknowledgeOperation {
+                key: key.to_string(),
+                uuid: uuid.0.to_vec(),
+            })
+        }
         AgentCommand::ExecutorMessage { framework, executor, data } => {
             Message::ExecutorMessage(link::ExecutorMessage {
                 framework_id: framework.to_string(),
@@ -56,6 +64,18 @@ pub(super) fn message(command: &AgentCommand, terms: &Terms) -> Message {
         AgentCommand::UpdateFramework { framework } => {
             Message::UpdateFramework(link::UpdateFramework { framework: Some((&**framework).into()) })
         }
+    }
+}
+
+fn operate(operation: &OfferOperation) -> link::Operate {
+    let list = |resources: &Resources| resources_to_wire(resources, ReservationFormat::Stacked);
+    let conversion = operation.conversion.as_deref();
+    link::Operate {
+        key: operation.key.to_string(),
+        framework_id: operation.framework.to_string(),
+        operation_id: operation.status.operation.as_ref().map(ToString::to_string),
+        consumed: conversion.map(|conversion| list(&conversion.consumed)).unwrap_or_default(),
+        converted: conversion.map(|conversion| list(&conversion.converted)).unwrap_or_default(),
     }
 }
 

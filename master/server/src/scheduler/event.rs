@@ -6,7 +6,7 @@ use chapada_wire::convert::{OfferParts, ReservationFormat};
 use chapada_wire::v1;
 use chapada_wire::v1::scheduler::Event;
 use chapada_wire::v1::scheduler::event::{
-    Error, Failure, Message, Offers, Rescind, Subscribed, Type, Update,
+    Error, Failure, Message, Offers, Rescind, Subscribed, Type, Update, UpdateOperationStatus,
 };
 
 use super::subscription::HEARTBEAT_INTERVAL;
@@ -49,6 +49,10 @@ impl Writer {
                     ..v1::TaskStatus::default()
                 })
             }
+            SchedulerEvent::UpdateOperation(status) => Event {
+                update_operation_status: Some(UpdateOperationStatus { status: Some((&*status).into()) }),
+                ..bare(Type::UpdateOperationStatus)
+            },
             SchedulerEvent::Message { agent, executor, data } => Event {
                 message: Some(Message {
                     agent_id: Some((&agent).into()),

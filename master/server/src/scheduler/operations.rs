@@ -1,7 +1,8 @@
 //! What an ACCEPT does with its offers.
 
-use chapada_master_core::{MalformedTask, Operation, Proposal};
-use chapada_model::{OperationId, TaskDescription};
+use chapada_master_core::{Change, MalformedTask, Operation, Proposal};
+use chapada_model::{Milli, OperationId, Resource, TaskDescription};
+use chapada_wire::convert::{InvalidField, resources_from_wire};
 use chapada_wire::v1;
 use chapada_wire::v1::offer::operation::Type;
 use prost::Message;
@@ -13,33 +14,88 @@ const MAX_TASK_BYTES: usize = 192 * 1024;
 /// Reads one operation. Never fails: what cannot be read is a task in error, or an operation that is not there.
 pub(super) fn operation(wire: &v1::offer::Operation) -> Operation {
     let kind = wire.r#type.and_then(|number| Type::try_from(number).ok()).unwrap_or(Type::Unknown);
-    let named = |name| Operation::Unsupported {
-        name,
-        id: wire.id.as_ref().and_then(|id| OperationId::try_from(id).ok()),
-    };
+    let id = wire.id.as_ref().and_then(|id| OperationId::try_from(id).ok());
+    let refused = |name, message: &str| Operation::Refused { name, id: id.clone(), message: message.into() };
     match kind {
         Type::Launch => {
             let tasks = wire.launch.as_ref().map(|launch| launch.task_infos.as_slice()).unwrap_or_default();
-            Operation::Launch { tasks: tasks.iter().map(proposal).collect() }
+            Operation::Launch { tasks: tasks.iter().map(|task| proposal(task, wire.id.is_some())).collect() }
         }
         Type::LaunchGroup => {
             let group = wire.launch_group.as_ref().and_then(|launch| launch.task_group.as_ref());
             let tasks = group.map(|group| group.tasks.as_slice()).unwrap_or_default();
-            Operation::LaunchGroup { tasks: tasks.iter().map(proposal).collect() }
+            let tasks = tasks.iter().map(|task| proposal(task, wire.id.is_some())).collect();
+            Operation::LaunchGroup { tasks }
         }
-        Type::Reserve => named("RESERVE"),
-        Type::Unreserve => named("UNRESERVE"),
-        Type::Create => named("CREATE"),
-        Type::Destroy => named("DESTROY"),
-        Type::GrowVolume => named("GROW_VOLUME"),
-        Type::ShrinkVolume => named("SHRINK_VOLUME"),
-        Type::CreateDisk => named("CREATE_DISK"),
-        Type::DestroyDisk => named("DESTROY_DISK"),
-        Type::Unknown => named("UNKNOWN"),
+        Type::Reserve
+        | Type::Unreserve
+        | Type::Create
+        | Type::Destroy
+        | Type::GrowVolume
+        | Type::ShrinkVolume => match change(kind, wire) {
+            Ok(change) => Operation::Change { id, change },
+            Err(problem) => refused(kind.as_str_name(), &problem.to_string()),
+        },
+        Type::CreateDisk | Type::DestroyDisk => {
+            refused(kind.as_str_name(), "it is not supported: there are no storage plugins that could do it")
+        }
+        Type::Unknown => refused("UNKNOWN", "its type is unknown"),
     }
 }
 
-fn proposal(info: &v1::TaskInfo) -> Proposal {
+/// Reads an operation that changes resources.
+fn change(kind: Type, wire: &v1::offer::Operation) -> Result<Change, InvalidField> {
+    let missing = || InvalidField::missing(kind.as_str_name().to_lowercase());
+    Ok(match kind {
+        Type::Reserve => {
+            let reserve = wire.reserve.as_ref().ok_or_else(missing)?;
+            if !reserve.source.is_empty() {
+                let problem = "must not be set: a scheduler cannot change whom a reservation is for";
+                return Err(InvalidField::new("reserve.source", problem));
+            }
+            Change::Reserve { resources: resources_from_wire("reserve.resources", &reserve.resources)? }
+        }
+        Type::Unreserve => {
+            let unreserve = wire.unreserve.as_ref().ok_or_else(missing)?;
+            Change::Unreserve { resources: resources_from_wire("unreserve.resources", &unreserve.resources)? }
+        }
+        Type::Create => {
+            let create = wire.create.as_ref().ok_or_else(missing)?;
+            Change::Create { volumes: resources_from_wire("create.volumes", &create.volumes)? }
+        }
+        Type::Destroy => {
+            let destroy = wire.destroy.as_ref().ok_or_else(missing)?;
+            Change::Destroy { volumes: resources_from_wire("destroy.volumes", &destroy.volumes)? }
+        }
+        Type::GrowVolume => {
+            let grow = wire.grow_volume.as_ref().ok_or_else(missing)?;
+            Change::GrowVolume {
+                volume: resource("grow_volume.volume", grow.volume.as_ref())?,
+                addition: resource("grow_volume.addition", grow.addition.as_ref())?,
+            }
+        }
+        Type::ShrinkVolume => {
+            let shrink = wire.shrink_volume.as_ref().ok_or_else(missing)?;
+            let amount = shrink.subtract.as_ref().and_then(|scalar| scalar.value);
+            let subtract = amount.and_then(Milli::from_f64);
+            Change::ShrinkVolume {
+                volume: resource("shrink_volume.volume", shrink.volume.as_ref())?,
+                subtract: subtract
+                    .ok_or_else(|| InvalidField::new("shrink_volume.subtract", "must be an amount in MiB"))?,
+            }
+        }
+        Type::Unknown | Type::Launch | Type::LaunchGroup | Type::CreateDisk | Type::DestroyDisk => {
+            return Err(missing());
+        }
+    })
+}
+
+fn resource(field: &str, wire: Option<&v1::Resource>) -> Result<Box<Resource>, InvalidField> {
+    let wire = wire.ok_or_else(|| InvalidField::missing(field))?;
+    Resource::try_from(wire).map(Box::new).map_err(|error| error.within(field))
+}
+
+fn proposal(info: &v1::TaskInfo, names_operation: bool) -> Proposal {
     let malformed = |message: String| {
         Proposal::Malformed(MalformedTask {
             task_id: text(info.task_id.as_ref().and_then(|id| id.value.as_deref())),
@@ -47,6 +103,9 @@ fn proposal(info: &v1::TaskInfo) -> Proposal {
             message: message.into(),
         })
     };
+    if names_operation {
+        return malformed("'Operation.id' must not be set for LAUNCH and LAUNCH_GROUP".to_owned());
+    }
     if info.encoded_len() > MAX_TASK_BYTES {
         return malformed(format!("TaskInfo is larger than the {MAX_TASK_BYTES} bytes that are allowed"));
     }

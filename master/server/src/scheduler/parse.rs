@@ -146,8 +146,12 @@ fn body(kind: Type, call: wire::Call) -> Result<Call, Invalid> {
         Type::AcknowledgeOperationStatus => {
             let body =
                 call.acknowledge_operation_status.ok_or_else(|| missing("acknowledge_operation_status"))?;
-            uuid(body.uuid.as_deref())?;
-            without_effect("ACKNOWLEDGE_OPERATION_STATUS")
+            let field = |name: &str| format!("acknowledge_operation_status.{name}");
+            Call::AcknowledgeOperation {
+                uuid: uuid(body.uuid.as_deref())?,
+                agent: id(&field("agent_id"), body.agent_id.as_ref())?,
+                operation: id(&field("operation_id"), body.operation_id.as_ref())?,
+            }
         }
         Type::AcceptInverseOffers => {
             call.accept_inverse_offers.ok_or_else(|| missing("accept_inverse_offers"))?;
@@ -158,8 +162,7 @@ fn body(kind: Type, call: wire::Call) -> Result<Call, Invalid> {
             without_effect("DECLINE_INVERSE_OFFERS")
         }
         Type::ReconcileOperations => {
-            call.reconcile_operations.ok_or_else(|| missing("reconcile_operations"))?;
-            without_effect("RECONCILE_OPERATIONS")
+            reconcile_operations(&call.reconcile_operations.ok_or_else(|| missing("reconcile_operations"))?)?
         }
         Type::Request => {
             call.request.ok_or_else(|| missing("request"))?;
@@ -202,6 +205,16 @@ fn reconcile(body: &wire::call::Reconcile) -> Result<Call, Invalid> {
         Ok((id(&format!("reconcile.tasks[{index}].task_id"), task.task_id.as_ref())?, agent))
     };
     Ok(Call::Reconcile { tasks: body.tasks.iter().enumerate().map(task).collect::<Result<_, Invalid>>()? })
+}
+
+fn reconcile_operations(body: &wire::call::ReconcileOperations) -> Result<Call, Invalid> {
+    let operation = |(index, operation): (usize, &wire::call::reconcile_operations::Operation)| {
+        let field = |name: &str| format!("reconcile_operations.operations[{index}].{name}");
+        let agent = optional(&field("agent_id"), operation.agent_id.as_ref())?;
+        Ok((id(&field("operation_id"), operation.operation_id.as_ref())?, agent))
+    };
+    let operations = body.operations.iter().enumerate().map(operation).collect::<Result<_, Invalid>>()?;
+    Ok(Call::ReconcileOperations { operations })
 }
 
 fn message(body: wire::call::Message) -> Result<Call, Invalid> {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chapada_master_core::{AgentCommand, HeldExecutor, HeldTask, LinkId};
+use chapada_master_core::{AgentCommand, HeldExecutor, HeldTask, LinkId, OfferOperation};
 use chapada_model::{
-    AgentDescription, ExecutorDescription, ExecutorKey, FrameworkDescription, FrameworkId, Role, Source,
-    TaskDescription, TaskKey, TaskState, TaskStatus, UpdateUuid, Wall,
+    AgentDescription, ExecutorDescription, ExecutorKey, FrameworkDescription, FrameworkId, OperationState,
+    OperationStatus, Role, Source, TaskDescription, TaskKey, TaskState, TaskStatus, UpdateUuid, Wall,
 };
 
 /// A task as its agent has it.
@@ -21,9 +21,13 @@ pub(crate) struct SimAgent {
     pub(crate) description: AgentDescription,
     pub(crate) link: Option<LinkId>,
     pub(crate) is_welcome: bool,
+    /// What is sent to it is lost; its link is about to break.
+    pub(crate) is_deaf: bool,
     pub(crate) tasks: BTreeMap<TaskKey, SimTask>,
     pub(crate) executors: BTreeMap<ExecutorKey, ExecutorDescription>,
     pub(crate) frameworks: BTreeMap<FrameworkId, FrameworkDescription>,
+    /// Operations that were done and are not acknowledged, oldest first.
+    pub(crate) operations: Vec<OperationStatus>,
     pub(crate) commands: Vec<AgentCommand>,
     uuids: u64,
 }
@@ -34,15 +38,20 @@ impl SimAgent {
             description,
             link: None,
             is_welcome: false,
+            is_deaf: false,
             tasks: BTreeMap::new(),
             executors: BTreeMap::new(),
             frameworks: BTreeMap::new(),
+            operations: Vec::new(),
             commands: Vec::new(),
             uuids: 0,
         }
     }
 
     pub(crate) fn obey(&mut self, command: AgentCommand) {
+        if self.is_deaf {
+            return;
+        }
         self.commands.push(command.clone());
         match command {
             AgentCommand::Welcome { agent } => {
@@ -66,6 +75,11 @@ impl SimAgent {
                 if is_last {
                     self.tasks.remove(&key);
                 }
+            }
+            AgentCommand::Operate { operation } => self.operate(&operation),
+            AgentCommand::AcknowledgeOperation { key, uuid } => {
+                self.operations
+                    .retain(|status| status.key.as_ref() != Some(&key) || status.uuid != Some(uuid));
             }
             AgentCommand::ShutdownFramework { .. }
             | AgentCommand::ExecutorMessage { .. }
@@ -93,6 +107,24 @@ impl SimAgent {
         let key = TaskKey { framework: id, task: task.id.clone() };
         let task = SimTask { description: Arc::new(task), latest: None, kills: 0 };
         assert!(self.tasks.insert(key.clone(), task).is_none(), "{key} was launched twice");
+    }
+
+    fn operate(&mut self, operation: &OfferOperation) {
+        let conversion = operation.conversion.as_ref().expect("an operation comes with its conversion");
+        conversion.apply(&mut self.description.resources).expect("what the master converts is there");
+        self.uuids += 1;
+        let mut uuid = [9; 16];
+        uuid[..8].copy_from_slice(&self.uuids.to_le_bytes());
+        self.operations.push(OperationStatus {
+            state: OperationState::Finished,
+            converted: conversion.converted.clone(),
+            uuid: Some(UpdateUuid(uuid)),
+            ..(*operation.status).clone()
+        });
+    }
+
+    pub(crate) fn held_operations(&self) -> Vec<OperationStatus> {
+        self.operations.clone()
     }
 
     pub(crate) fn held(&self) -> Vec<HeldTask> {

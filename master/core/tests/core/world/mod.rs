@@ -202,9 +202,15 @@ impl World {
         let agent = &mut self.agents[index];
         agent.link = Some(link);
         agent.is_welcome = false;
+        agent.is_deaf = false;
         let frameworks: BTreeSet<&FrameworkId> = agent.tasks.keys().map(|key| &key.framework).collect();
         let frameworks = frameworks.into_iter().filter_map(|id| agent.frameworks.get(id).cloned()).collect();
-        let held = Held { tasks: agent.held(), frameworks, executors: agent.held_executors() };
+        let held = Held {
+            tasks: agent.held(),
+            frameworks,
+            executors: agent.held_executors(),
+            operations: agent.held_operations(),
+        };
         let event = Event::AgentConnected { link, agent: agent.description.clone(), held };
         self.apply(event);
     }

@@ -1,0 +1,91 @@
+//! CREATE: makes persistent volumes of reserved disk.
+
+use std::collections::BTreeSet;
+
+use chapada_model::{Conversion, Disk, DiskKind, ExecutorId, Resource, ResourceValue, Resources, Text};
+
+use super::Ground;
+
+pub(super) fn check(ground: &Ground<'_>, volumes: &Resources) -> Result<Conversion, String> {
+    let converted = ground.plain("CREATE", volumes)?;
+    let mut taken: BTreeSet<Text> = volumes_of(&ground.agent.total, ground).collect();
+    let mut consumed = Resources::EMPTY;
+    for volume in &converted {
+        let id = check_volume(ground, volume)?;
+        if !taken.insert(id.clone()) {
+            return Err(format!(
+                "Persistence ID '{id}' is taken by another volume of the role on this agent"
+            ));
+        }
+        let plain = Resources::from_list([volume.without_volume()]).map_err(|error| error.to_string())?;
+        consumed.add(&plain).map_err(|error| error.to_string())?;
+    }
+    ground.check_offered("CREATE", &consumed)?;
+    Ok(Conversion { consumed, converted })
+}
+
+/// The ids of the volumes that the role has on the agent.
+fn volumes_of<'a>(resources: &'a Resources, ground: &'a Ground<'_>) -> impl Iterator<Item = Text> + 'a {
+    let of_role = |volume: &&Resource| volume.reserved_role() == Some(ground.role);
+    let id = |volume: &Resource| Some(volume.disk.as_ref()?.persistence.as_ref()?.id.clone());
+    resources.iter().filter(of_role).filter_map(id)
+}
+
+/// The id of a volume that may be made.
+fn check_volume(ground: &Ground<'_>, volume: &Resource) -> Result<Text, String> {
+    let is_disk = &*volume.name == "disk" && matches!(volume.value, ResourceValue::Scalar(_));
+    let Some(disk) = volume.disk.as_ref().filter(|_| is_disk) else {
+        return Err(format!("Resource {volume} is not a disk with 'disk.persistence'"));
+    };
+    let Some(persistence) = &disk.persistence else {
+        return Err(format!("Resource {volume} has no 'disk.persistence'"));
+    };
+    // The id becomes the name of a directory, so it must be what executor ids must be.
+    ExecutorId::new(&*persistence.id).map_err(|error| format!("Persistence ID is not valid: {error}"))?;
+    if volume.reserved_role() != Some(ground.role) {
+        return Err(format!(
+            "Persistent volume {} must be made of disk that is reserved for the offers' role '{}'",
+            persistence.id, ground.role
+        ));
+    }
+    if volume.revocable {
+        return Err(format!("Persistent volume {} cannot be made of revocable disk", persistence.id));
+    }
+    if volume.shared {
+        return Err(format!("Persistent volume {}: shared volumes are not supported", persistence.id));
+    }
+    let what = format!("Persistent volume {}", persistence.id);
+    ground.check_principal(&what, persistence.principal.as_ref())?;
+    check_source(&what, disk)?;
+    check_mount(&what, disk)?;
+    Ok(persistence.id.clone())
+}
+
+fn check_source(what: &str, disk: &Disk) -> Result<(), String> {
+    match disk.source.as_ref().map(|source| source.kind) {
+        None | Some(DiskKind::Path | DiskKind::Mount) => Ok(()),
+        Some(DiskKind::Block | DiskKind::Raw) => {
+            Err(format!("{what} cannot be made of a disk with a source of type BLOCK or RAW"))
+        }
+    }
+}
+
+/// Where it shows in a container: one name below the sandbox, to read and write.
+fn check_mount(what: &str, disk: &Disk) -> Result<(), String> {
+    let Some(volume) = &disk.volume else {
+        return Err(format!("{what} has no 'disk.volume'"));
+    };
+    if volume.read_only {
+        return Err(format!("{what}: 'disk.volume.mode' must be RW"));
+    }
+    if volume.host_path.is_some() {
+        return Err(format!("{what}: 'disk.volume.host_path' must not be set"));
+    }
+    match ExecutorId::new(&*volume.container_path) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!(
+            "{what}: 'disk.volume.container_path' must be one name below the sandbox, not '{}'",
+            volume.container_path
+        )),
+    }
+}

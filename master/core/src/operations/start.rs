@@ -1,0 +1,153 @@
+//! An operation of an ACCEPT: done in the books and sent to its agent, or refused.
+
+use std::sync::Arc;
+
+use chapada_model::{
+    AgentId, Conversion, FrameworkId, OperationId, OperationKey, OperationKind, OperationState,
+    OperationStatus, Resources,
+};
+
+use super::Ground;
+use crate::accept::Hand;
+use crate::books::{add, subtract};
+use crate::{AgentCommand, Change, MAX_OPERATIONS, Master, OfferOperation, SchedulerEvent};
+
+impl Master {
+    /// Does one operation against what is left of the offers, or says why not. The others of the ACCEPT go on either way.
+    pub(crate) fn change(&mut self, hand: &mut Hand, id: Option<OperationId>, change: &Change) {
+        let name = change.kind().name();
+        let agent = hand.agent.clone();
+        match self.check_change(hand, id.as_ref(), change) {
+            Ok(conversion) => self.start_operation(hand, id, change.kind(), conversion),
+            Err(message) => {
+                let message = format!("Invalid {name} operation: {message}");
+                self.refuse_operation(&hand.framework, Some(agent), id, OperationState::Error, &message);
+            }
+        }
+    }
+
+    fn check_change(
+        &self,
+        hand: &Hand,
+        id: Option<&OperationId>,
+        change: &Change,
+    ) -> Result<Conversion, String> {
+        let framework = self.books.frameworks.get(&hand.framework).ok_or("the framework is gone")?;
+        let agent = self.books.agents.get(&hand.agent).ok_or("the agent is gone")?;
+        let mut open = 0;
+        for key in self.index.operations_by_framework.iter(&hand.framework) {
+            let known = self.books.operations.get(key).and_then(|known| known.status.operation.as_ref());
+            if id.is_some() && known == id {
+                return Err(format!("operation ID {} is in use", id.map_or("", OperationId::as_str)));
+            }
+            open += 1;
+        }
+        if open >= MAX_OPERATIONS {
+            return Err(format!(
+                "{MAX_OPERATIONS} operations of the framework wait for an answer or an acknowledgement"
+            ));
+        }
+        let ground = Ground { framework: &framework.description, agent, role: &hand.role, left: &hand.left };
+        let conversion = change.check(&ground)?;
+        let (mut left, mut total) = (hand.left.clone(), agent.total.clone());
+        conversion.apply(&mut left).and_then(|()| conversion.apply(&mut total)).map_err(|e| e.to_string())?;
+        Ok(conversion)
+    }
+
+    fn start_operation(
+        &mut self,
+        hand: &mut Hand,
+        id: Option<OperationId>,
+        kind: OperationKind,
+        conversion: Conversion,
+    ) {
+        let Some(key) = self.new_operation_key() else { return };
+        let conversion = Arc::new(conversion);
+        subtract(&mut hand.left, &conversion.consumed);
+        let holds = match is_taken_for_granted(kind) {
+            true => {
+                add(&mut hand.left, &conversion.converted);
+                self.convert_total(&hand.agent, &conversion);
+                Resources::EMPTY
+            }
+            false => {
+                self.use_offered(&hand.agent, &hand.role, &conversion.consumed);
+                conversion.consumed.clone()
+            }
+        };
+        let status = OperationStatus {
+            key: Some(key.clone()),
+            operation: id,
+            framework: hand.framework.clone(),
+            agent: Some(hand.agent.clone()),
+            state: OperationState::Pending,
+            message: None,
+            converted: Resources::EMPTY,
+            uuid: None,
+        };
+        let operation = Arc::new(OfferOperation {
+            key,
+            framework: hand.framework.clone(),
+            agent: hand.agent.clone(),
+            role: hand.role.clone(),
+            kind: Some(kind),
+            conversion: Some(conversion),
+            holds,
+            status: Arc::new(status),
+            started: self.now.wall,
+        });
+        self.books.counters.operations += 1;
+        self.insert_operation(operation.clone());
+        self.tell_agent(&hand.agent, AgentCommand::Operate { operation });
+    }
+
+    /// What the agent has is now this, whoever holds it.
+    pub(crate) fn convert_total(&mut self, agent: &AgentId, conversion: &Conversion) {
+        if let Some(record) = self.agent_mut(agent) {
+            subtract(&mut record.total, &conversion.consumed);
+            add(&mut record.total, &conversion.converted);
+        }
+    }
+
+    /// Says that an operation was not done, to those who want to hear of it.
+    pub(crate) fn refuse_operation(
+        &mut self,
+        framework: &FrameworkId,
+        agent: Option<AgentId>,
+        id: Option<OperationId>,
+        state: OperationState,
+        message: &str,
+    ) {
+        self.drop_with(|| format!("an operation of framework {framework}: {message}"));
+        if id.is_none() {
+            return;
+        }
+        let status = OperationStatus {
+            key: None,
+            operation: id,
+            framework: framework.clone(),
+            agent,
+            state,
+            message: Some(message.into()),
+            converted: Resources::EMPTY,
+            uuid: None,
+        };
+        self.tell_framework(framework, SchedulerEvent::UpdateOperation(Arc::new(status)));
+    }
+
+    fn new_operation_key(&mut self) -> Option<OperationKey> {
+        self.next_operation += 1;
+        OperationKey::new(format!("{}-P{}", self.settings.master_id, self.next_operation)).ok()
+    }
+}
+
+/// Whether later operations of the same ACCEPT may use what this one makes, before its agent has answered. Source: Mesos.
+fn is_taken_for_granted(kind: OperationKind) -> bool {
+    match kind {
+        OperationKind::Reserve
+        | OperationKind::Unreserve
+        | OperationKind::Create
+        | OperationKind::Destroy => true,
+        OperationKind::GrowVolume | OperationKind::ShrinkVolume => false,
+    }
+}

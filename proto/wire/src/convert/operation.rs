@@ -1,0 +1,48 @@
+//! What became of operations.
+
+use chapada_model::{FrameworkId, OperationKey, OperationState, OperationStatus, UpdateUuid};
+
+use super::error::{optional, text};
+use super::{InvalidField, ReservationFormat, resources_from_wire, resources_to_wire};
+use crate::v1;
+
+/// Writes a status, its resources with stacks of reservations.
+impl From<&OperationStatus> for v1::OperationStatus {
+    fn from(status: &OperationStatus) -> Self {
+        Self {
+            operation_id: status.operation.as_ref().map(Into::into),
+            state: Some(status.state.number()),
+            message: status.message.as_ref().map(ToString::to_string),
+            converted_resources: resources_to_wire(&status.converted, ReservationFormat::Stacked),
+            uuid: status.uuid.map(|uuid| v1::Uuid { value: Some(uuid.0.to_vec()) }),
+            agent_id: status.agent.as_ref().map(Into::into),
+            resource_provider_id: None,
+        }
+    }
+}
+
+/// Reads a status of a framework's operation.
+///
+/// # Errors
+/// [`InvalidField`] for the first that makes no sense.
+pub fn operation_status_from_wire(
+    key: OperationKey,
+    framework: FrameworkId,
+    wire: &v1::OperationStatus,
+) -> Result<OperationStatus, InvalidField> {
+    let state = wire.state.ok_or_else(|| InvalidField::missing("state"))?;
+    let uuid = wire.uuid.as_ref().and_then(|uuid| uuid.value.as_deref());
+    let uuid = uuid.map(|bytes| {
+        UpdateUuid::from_slice(bytes).ok_or_else(|| InvalidField::new("uuid", "must have 16 bytes"))
+    });
+    Ok(OperationStatus {
+        key: Some(key),
+        operation: optional("operation_id", wire.operation_id.as_ref())?,
+        framework,
+        agent: optional("agent_id", wire.agent_id.as_ref())?,
+        state: OperationState::try_from(state).map_err(|error| InvalidField::new("state", error))?,
+        message: text(wire.message.as_ref()),
+        converted: resources_from_wire("converted_resources", &wire.converted_resources)?,
+        uuid: uuid.transpose()?,
+    })
+}
