@@ -60,7 +60,6 @@ fn with_defaults(
     path: &Path,
     table: toml::Table,
 ) -> Result<Command, Error> {
-    command.build();
     let known = command.find_subcommand(daemon).expect("checked above to be a daemon").clone();
     for (key, value) in table {
         let arg = known.get_arguments().find(|arg| arg.get_long() == Some(key.as_str()) && key != "config");

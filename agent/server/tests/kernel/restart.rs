@@ -3,8 +3,8 @@
 use crate::support::*;
 use chapada_wire::v1::TaskState;
 
+/// Not a test: the agent that the tests here start as a process of its own. Does nothing unless asked.
 #[test]
-#[ignore = "not a test: the agent that the tests here start as a process of its own"]
 fn agent_process() {
     run_if_asked();
 }

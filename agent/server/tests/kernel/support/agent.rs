@@ -108,7 +108,7 @@ impl AgentProcess {
     /// Starts this very test program again; its test `agent_process` then is the agent.
     pub(crate) fn start(agent: &TestAgent) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "restart::agent_process", "--nocapture"])
+            .args(["--exact", "restart::agent_process", "--nocapture"])
             .env(CONFIG, serde_json::to_string(&agent.config).unwrap())
             .stdout(Stdio::null())
             .stderr(agent.log())
