@@ -29,18 +29,18 @@ impl Agent {
         self.say(now, key, Statement::executor(TaskState::Running));
     }
 
-    /// Answers for a task that is not held: once, without a record. Should it be lost, the next statement of all that
-    /// the agent holds says the same.
+    /// Answers for a task that is not held: once, without a record.
     pub(crate) fn say_dropped(&mut self, now: Now, key: &TaskKey, reason: Reason, message: String) {
         let state = self.or_lost(key, TaskState::Dropped);
-        let update = Arc::new(self.update(now, Statement::agent(state, reason, message), None));
+        self.say_once(now, key, Statement::agent(state, reason, message));
+    }
+
+    /// Says something without a record. Should it be lost, the next statement of all that is held says as much.
+    pub(crate) fn say_once(&mut self, now: Now, key: &TaskKey, statement: Statement) {
         if self.link.is_up() {
-            self.effects.push(Effect::SendUpdate {
-                task: key.clone(),
-                executor: None,
-                update,
-                latest: state,
-            });
+            let latest = statement.state;
+            let update = Arc::new(self.update(now, statement, None));
+            self.effects.push(Effect::SendUpdate { task: key.clone(), executor: None, update, latest });
         }
     }
 

@@ -85,10 +85,12 @@ impl Agent {
         self.tasks.insert(key, task);
     }
 
-    /// The task has come to its end: says so, and holds it until that is acknowledged.
+    /// The task has come to its end: says so, and holds it until that is acknowledged. One of a framework that is gone is
+    /// let go at once; the master hears of it so that what it held is free.
     pub(crate) fn end(&mut self, now: Now, key: &TaskKey, statement: Statement) {
         self.clear_timers(key);
         if self.is_shut_down(&key.framework) {
+            self.say_once(now, key, statement);
             return self.forget(key);
         }
         self.say(now, key, statement);

@@ -71,13 +71,17 @@ impl Agent {
             return;
         }
         self.link.phase = LinkPhase::Stated;
-        let shown = |task: &&crate::task::Task| !self.is_shut_down(&task.record.key.framework);
+        // What still runs for a framework that is gone holds its resources until it has ended.
+        let shown = |task: &&crate::task::Task| {
+            let is_over = !task.phase.is_live() && self.is_shut_down(&task.record.key.framework);
+            !self.leaving && !is_over
+        };
         let tasks = self.tasks.values().filter(shown).map(|task| HeldTask {
             record: task.record.clone(),
             latest: task.stream.newest_logged().cloned(),
             acknowledged: task.stream.acknowledged_state(),
         });
-        let frameworks = self.frameworks.values().filter(|framework| !framework.shut_down);
+        let frameworks = self.frameworks.values().filter(|_| !self.leaving);
         let holding = Holding {
             agent: self.id.clone(),
             epoch: self.epoch,

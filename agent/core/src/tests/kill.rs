@@ -97,11 +97,18 @@ fn a_framework_that_is_shut_down_leaves_nothing() {
     let running = world.run("t");
     let ended = world.run("u");
     world.exit(&ended, exit(0));
-    let sent = world.sent.len();
     world.command(Command::ShutdownFramework { framework: framework("f") });
     assert_eq!(world.signals, [(running.clone(), Signal::Terminate)]);
+    world.register(1);
+    let held = world.held.clone().unwrap().tasks;
+    assert_eq!(held.len(), 1, "what still runs is stated, what has ended is not");
+    assert_eq!(held[0].record.container, running);
     world.exit(&running, Exit { cause: ExitCause::Signal(15), memory: None });
-    assert_eq!(world.sent.len(), sent, "nobody is told");
+    assert_eq!(
+        (world.sent.last().unwrap().0.clone(), world.last().state),
+        (key("t"), S::Killed),
+        "the master is told"
+    );
     assert!(world.agent.view().tasks.is_empty() && world.agent.view().frameworks.is_empty());
     assert!(world.containers.is_empty());
 }
