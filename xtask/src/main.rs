@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask dev|check|test|bench|fix|install|ui`.
+//! The project's own commands: `cargo xtask dev|check|test|bench|sim|fix|install|ui`.
 
 #![forbid(unsafe_code)]
 
@@ -7,6 +7,7 @@ mod check;
 mod dev;
 mod install;
 mod run;
+mod sim;
 mod test;
 mod ui;
 
@@ -41,6 +42,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Runs simulated clusters: `--seeds N [--from S]`, or `--seed N` to replay one run and print its history.
+    Sim {
+        /// Passed on to the simulator.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Formats, and applies what clippy can mend by itself.
     Fix,
     /// Installs what the tests need: Debian packages, cargo tools.
@@ -55,6 +62,7 @@ fn main() -> ExitCode {
         Task::Check => check::check(),
         Task::Test(args) => test::test(&args),
         Task::Bench { name, args } => bench::bench(name.as_deref(), &args),
+        Task::Sim { args } => sim::sim(&args),
         Task::Fix => check::fix(),
         Task::Install => install::install(),
         Task::Ui => ui::build(),

@@ -318,6 +318,8 @@ impl Sim {
                 self.agents[index].failures = 0;
             }
             Effect::Forgotten { task, .. } => self.check_forgotten(index, &task),
+            // Operations are not sent to simulated agents yet.
+            Effect::SendOperation { .. } | Effect::MakeVolumes { .. } | Effect::KeepVolumes { .. } => {}
         }
     }
 
