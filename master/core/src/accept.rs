@@ -10,6 +10,7 @@ use chapada_model::{
 };
 
 use crate::books::subtract;
+use crate::planted::Bug;
 use crate::{
     Accept, AgentCommand, Executor, Master, Offer, Operation, OperatorEvent, Proposal, SchedulerEvent, Task,
 };
@@ -53,7 +54,10 @@ impl Master {
             true => self.books.counters.offers_accepted += count,
             false => self.books.counters.offers_declined += count,
         }
-        let left = hand.left;
+        let left = match self.has(Bug::OfferUsedTwice) {
+            true => first.resources.unallocated(),
+            false => hand.left,
+        };
         self.give_back(first, &left, Some(refusal));
     }
 

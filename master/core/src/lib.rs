@@ -19,6 +19,7 @@ mod load;
 mod master;
 mod offers;
 mod operations;
+mod planted;
 mod reconcile;
 mod recording;
 mod records;
@@ -39,6 +40,8 @@ pub use chapada_allocator::{Why, WhyKind};
 pub use effect::{AgentCommand, Effect, OperatorEvent, RefusedReason, SchedulerEvent, Ticket};
 pub use event::{EVENT_KINDS, Event, EventKind, Held, HeldExecutor, HeldTask, LinkId};
 pub use master::Master;
+#[cfg(feature = "testing")]
+pub use planted::Bug;
 pub use records::agent::{Agent, AgentState, Executor, Stray};
 pub use records::framework::{Framework, FrameworkState};
 pub use records::offer::Offer;

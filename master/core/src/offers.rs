@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chapada_allocator::{PlannedOffer, Refusal};
 use chapada_model::{Filters, FrameworkId, OfferId};
 
 use crate::books::{add, subtract};
+use crate::planted::Bug;
 use crate::timers::Timer;
 use crate::{Master, Offer, SchedulerEvent};
 
@@ -93,7 +95,9 @@ impl Master {
             let is_own = self.books.offers.get(&id).is_some_and(|offer| offer.framework == *framework);
             match is_own.then(|| self.take_offer(&id)).flatten() {
                 Some(offer) => {
-                    let refusal = Refusal::Declined(filters.refuse);
+                    let forever = self.has(Bug::FilterNeverExpires);
+                    let refuse = if forever { Duration::MAX } else { filters.refuse };
+                    let refusal = Refusal::Declined(refuse);
                     self.give_back(&offer, &offer.resources.unallocated(), Some(refusal));
                     self.books.counters.offers_declined += 1;
                 }

@@ -2,6 +2,7 @@
 
 use chapada_model::{AgentId, FrameworkId, Reason, Source, TaskId, TaskKey, TaskState, TaskStatus, Wall};
 
+use crate::planted::Bug;
 use crate::{AgentState, Master, SchedulerEvent};
 
 impl Master {
@@ -46,7 +47,7 @@ impl Master {
             return Some(status);
         }
         let (state, message, since) = match self.standing_of(agent.as_ref()) {
-            Standing::MayReturn => return None,
+            Standing::MayReturn if !self.has(Bug::AnsweredTooEarly) => return None,
             Standing::Registered => (TaskState::Gone, "Reconciliation: Task is unknown to the agent", None),
             Standing::Unreachable(since) => {
                 (TaskState::Unreachable, "Reconciliation: Agent is unreachable", Some(since))
@@ -54,7 +55,9 @@ impl Master {
             Standing::Gone => {
                 (TaskState::GoneByOperator, "Reconciliation: Agent was removed by operator", None)
             }
-            Standing::Unknown => (TaskState::Unknown, "Reconciliation: Task is unknown", None),
+            Standing::Unknown | Standing::MayReturn => {
+                (TaskState::Unknown, "Reconciliation: Task is unknown", None)
+            }
         };
         Some(TaskStatus {
             source: Some(Source::Master),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, Milli, Mono, Role, Wall};
 
+use crate::planted::Bug;
 use crate::timers::Timer;
 use crate::{
     Agent, AgentRecord, AgentState, Effect, Framework, FrameworkRecord, FrameworkState, Held, LinkId,
@@ -97,6 +98,7 @@ impl crate::Master {
         for (id, record) in &registry.frameworks {
             match &record.removed {
                 Some(removal) => drop(self.removed.insert((removal.at, id.clone()))),
+                None if self.has(Bug::FrameworkForgotten) => {}
                 None => self.recover_framework(id, record),
             }
         }

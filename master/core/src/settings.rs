@@ -34,6 +34,9 @@ pub struct Settings {
     pub min_allocatable: Vec<Quantities>,
     /// What is freed within this time is offered together. Default: 1 ms.
     pub coalesce: Duration,
+    /// A known bug to make, for tests of the tests.
+    #[cfg(feature = "testing")]
+    pub planted: Option<crate::planted::Bug>,
 }
 
 impl Settings {
@@ -49,6 +52,8 @@ impl Settings {
                 [("mem", Milli::whole(32))].into_iter().collect(),
             ],
             coalesce: Duration::from_millis(1),
+            #[cfg(feature = "testing")]
+            planted: None,
         }
     }
 }

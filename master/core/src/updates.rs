@@ -6,6 +6,7 @@ use chapada_model::{
     AgentId, ExecutorKey, FrameworkId, Payload, TaskId, TaskKey, TaskState, TaskStatus, UpdateUuid,
 };
 
+use crate::planted::Bug;
 use crate::{AgentCommand, AgentState, LinkId, Master, OperatorEvent, SchedulerEvent, TaskPhase};
 
 impl Master {
@@ -30,6 +31,9 @@ impl Master {
         self.books.counters.valid_updates += 1;
         let status = Arc::new(TaskStatus { agent: Some(agent.clone()), ..status });
         self.note_update(&agent, &key, &status, latest);
+        if self.has(Bug::AcknowledgedEarly) {
+            self.acknowledge_to(&agent, &key, status.uuid);
+        }
         let is_removed = !self.books.frameworks.contains_key(&key.framework);
         let is_its_own = self.books.tasks.get(&key).is_some_and(|task| task.agent == agent);
         if is_removed {

@@ -38,9 +38,6 @@ pub struct Sim {
     pub(crate) stormy: bool,
     /// What happened.
     pub history: History,
-    /// Planted in every master.
-    #[cfg(feature = "testing")]
-    pub(crate) bug: Option<chapada_master_core::Bug>,
 }
 
 impl Sim {
@@ -60,8 +57,6 @@ impl Sim {
             stormy: plan.stormy > Duration::ZERO,
             history: History::new(keep_history),
             plan,
-            #[cfg(feature = "testing")]
-            bug: None,
         };
         sim.queue.put(sim.now, Happening::Elect);
         for resources in sim.plan.agents.clone() {
@@ -76,12 +71,6 @@ impl Sim {
             sim.queue.put(sim.now + sim.plan.stormy, Happening::Calm);
         }
         sim
-    }
-
-    /// Plants a bug in every master to come.
-    #[cfg(feature = "testing")]
-    pub fn plant(&mut self, bug: chapada_master_core::Bug) {
-        self.bug = Some(bug);
     }
 
     /// The virtual time.

@@ -53,7 +53,7 @@ impl Sim {
         self.history.note(self.now, format_args!("m{index} leads in epoch {epoch}"));
         let settings = Settings { master_id: format!("m{index}").into(), ..self.plan.settings.clone() };
         let offset = self.masters.last().map_or(0, |former| former.offset);
-        let core = self.recover_master(offset, settings);
+        let core = Master::recover(self.clock(offset), settings, self.registry.state.clone());
         let node = MasterNode {
             core: Some(core),
             epoch,
@@ -70,16 +70,6 @@ impl Sim {
         self.check_recovered(index);
         self.audit(index);
         self.plan_wake_of_master(index);
-    }
-
-    #[cfg(not(feature = "testing"))]
-    fn recover_master(&self, offset: i64, settings: Settings) -> Master {
-        Master::recover(self.clock(offset), settings, self.registry.state.clone())
-    }
-
-    #[cfg(feature = "testing")]
-    fn recover_master(&self, offset: i64, settings: Settings) -> Master {
-        Master::recover_with(self.clock(offset), settings, self.registry.state.clone(), self.bug)
     }
 
     /// The master's process ends; who is connected finds out.
