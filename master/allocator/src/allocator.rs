@@ -1,27 +1,50 @@
 //! The allocator's books, kept up by events; [`Allocator::plan`](crate::Allocator::plan) reads them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use chapada_model::{AgentId, FrameworkId, Milli, Mono, Quantities, Resources, Role};
+use chapada_model::{AgentId, FrameworkId, Milli, Mono, Quantities, Resources, Role, Text};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, is_open};
+use crate::amounts::Names;
+use crate::bits::Bits;
 use crate::filter::Filters;
-use crate::framework::Framework;
+use crate::framework::{ClientRecord, Framework};
+use crate::quota::Quotas;
+use crate::role::RoleRecord;
 use crate::slots::Slots;
-use crate::{AgentSlot, Drf, FrameworkSlot, Policy, RoleSlot};
+use crate::{AgentInput, AgentSlot, Amounts, ClientSlot, Drf, FrameworkSlot, Policy, RoleSlot};
 
 /// Knows who wants offers, what is free and what was refused.
 #[derive(Debug)]
 pub struct Allocator {
     pub(crate) policy: Box<dyn Policy>,
+    pub(crate) names: Names,
     pub(crate) agents: Slots<AgentId, AgentSlot, Agent>,
     pub(crate) frameworks: Slots<FrameworkId, FrameworkSlot, Framework>,
-    /// Roles with the number of frameworks that name them, and of those that are charged in them.
-    pub(crate) roles: Slots<Role, RoleSlot, u32>,
+    /// Roles that a framework names or is charged in.
+    pub(crate) roles: Slots<Role, RoleSlot, RoleRecord>,
+    pub(crate) clients: Slots<(FrameworkSlot, RoleSlot), ClientSlot, ClientRecord>,
+    /// The clients that want offers.
+    pub(crate) wanting: Bits,
+    /// The clients that want offers since, or in another way since, the last plan.
+    pub(crate) newcomers: BTreeSet<ClientSlot>,
     pub(crate) filters: Filters,
+    pub(crate) quotas: Quotas,
+    /// What is reserved for each role, in use or not.
+    pub(crate) reserved: BTreeMap<Role, Amounts>,
     pub(crate) minimum: Vec<Quantities>,
-    pub(crate) dirty: BTreeSet<AgentSlot>,
-    total: Quantities,
+    /// The region of the master; agents elsewhere are for those who know of regions.
+    pub(crate) region: Option<Text>,
+    /// Agents at which something has changed; some may have been looked at or be gone.
+    pub(crate) dirty: Vec<AgentSlot>,
+    /// Agents of which something was kept back for the sake of quota.
+    pub(crate) kept_back: BTreeSet<AgentSlot>,
+    /// Where among them to go on.
+    pub(crate) retried: AgentSlot,
+    pub(crate) now: Mono,
+    total: Amounts,
+    excluded: BTreeSet<Text>,
 }
 
 impl Allocator {
@@ -34,23 +57,61 @@ impl Allocator {
     pub fn with_policy(minimum: Vec<Quantities>, policy: Box<dyn Policy>) -> Self {
         Self {
             policy,
+            names: Names::default(),
             agents: Slots::new(),
             frameworks: Slots::new(),
             roles: Slots::new(),
+            clients: Slots::new(),
+            wanting: Bits::default(),
+            newcomers: BTreeSet::new(),
             filters: Filters::default(),
+            quotas: Quotas::default(),
+            reserved: BTreeMap::new(),
             minimum,
-            dirty: BTreeSet::new(),
-            total: Quantities::default(),
+            region: None,
+            dirty: Vec::new(),
+            kept_back: BTreeSet::new(),
+            retried: AgentSlot(0),
+            now: Mono::default(),
+            total: Amounts::default(),
+            excluded: BTreeSet::new(),
         }
     }
 
+    /// The name of the policy.
+    pub fn policy(&self) -> &'static str {
+        self.policy.name()
+    }
+
+    /// The master's own region. Agents that say they stand in another are offered only to frameworks that know of regions;
+    /// without one, all agents count as near.
+    pub fn set_region(&mut self, region: Option<Text>) {
+        self.region = region;
+        self.mark_all();
+    }
+
+    /// Names that count toward no share.
+    pub fn exclude_from_shares(&mut self, names: BTreeSet<Text>) {
+        self.excluded = names;
+        self.tell_total();
+    }
+
+    /// What happens from now on happens at this time; it is only shown.
+    pub fn set_now(&mut self, now: Mono) {
+        self.now = now;
+    }
+
     /// An agent is registered and connected, for the first time or again. Its refusals are forgotten.
-    pub fn add_agent(&mut self, id: &AgentId, total: &Resources, free: Resources) {
+    pub fn add_agent(&mut self, id: &AgentId, input: impl Into<AgentInput>, free: Resources) {
         if let Some(slot) = self.agents.slot(id) {
             self.forget_agent(slot);
         }
-        let slot = self.agents.ensure(id, || Agent::new(total, free));
-        self.count_total(slot, true);
+        let now = self.now;
+        let mut agent = Agent::new(input.into(), now);
+        agent.total = self.names.amounts(&agent.input.total, |_| true);
+        let slot = self.agents.ensure(id, || agent);
+        self.count_agent(slot, true);
+        self.put_free(slot, Arc::new(free));
         self.mark(slot);
     }
 
@@ -64,28 +125,54 @@ impl Allocator {
     /// An agent is connected or not. Its resources count either way.
     pub fn set_agent_active(&mut self, id: &AgentId, active: bool) {
         let Some(slot) = self.agents.slot(id) else { return };
-        if let Some(agent) = self.agents.get_mut(slot) {
+        if let Some(agent) = self.agents.get_mut(slot)
+            && agent.active != active
+        {
+            agent.since = self.now;
             agent.active = active;
+            // What cannot be offered is no reserve for those who are owed something.
+            let (open, counted) = (agent.open.clone(), self.quotas.is_used());
+            match active {
+                true if counted => self.quotas.available.add(&open),
+                false if counted => self.quotas.available.sub(&open),
+                _ => {}
+            }
         }
         if active {
             self.mark(slot);
         }
     }
 
+    /// What an agent has in all has changed, as by a reservation; what is free of it is told by [`set_free`](Self::set_free).
+    /// What was refused of it may look different now, and is forgotten.
+    pub fn set_agent_total(&mut self, id: &AgentId, input: impl Into<AgentInput>) {
+        let Some(slot) = self.agents.slot(id) else { return };
+        self.count_agent(slot, false);
+        let input = input.into();
+        let total = self.names.amounts(&input.total, |_| true);
+        if let Some(agent) = self.agents.get_mut(slot) {
+            let fresh = Agent::new(input, self.now);
+            (agent.input, agent.has_gpus, agent.since, agent.total) =
+                (fresh.input, fresh.has_gpus, fresh.since, total);
+        }
+        self.count_agent(slot, true);
+        self.filters.clear_agent(slot);
+        self.mark(slot);
+    }
+
     /// So much of the agent is free now. `freed` says whether any of it is new, so that it is worth a look.
     pub fn set_free(&mut self, id: &AgentId, free: Resources, freed: bool) {
         let Some(slot) = self.agents.slot(id) else { return };
-        if let Some(agent) = self.agents.get_mut(slot) {
-            agent.set_free(free);
-        }
+        self.put_free(slot, Arc::new(free));
         if freed {
             self.mark(slot);
+            self.retry_kept_back();
         }
     }
 
     /// What is free at an agent, for the audit.
     pub fn free(&self, id: &AgentId) -> Option<&Resources> {
-        self.agents.slot(id).and_then(|slot| self.agents.get(slot)).map(|agent| &agent.free)
+        self.agents.slot(id).and_then(|slot| self.agents.get(slot)).map(|agent| &*agent.free)
     }
 
     /// The role has this weight, in thousandths.
@@ -100,7 +187,7 @@ impl Allocator {
 
     /// Whether something has changed that a plan should look at.
     pub fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+        !self.dirty.is_empty() || !self.newcomers.is_empty()
     }
 
     /// When a refusal ends next, so that a plan should be made.
@@ -129,34 +216,69 @@ impl Allocator {
     }
 
     /// The amounts that all known agents have together.
-    pub fn total(&self) -> &Quantities {
-        &self.total
+    pub fn total(&self) -> Quantities {
+        self.names.quantities(&self.total)
     }
 
     fn forget_agent(&mut self, slot: AgentSlot) {
-        self.count_total(slot, false);
+        self.put_free(slot, Arc::default());
+        self.count_agent(slot, false);
         self.filters.clear_agent(slot);
-        self.dirty.remove(&slot);
+        self.kept_back.remove(&slot);
         self.agents.remove(slot);
     }
 
-    fn count_total(&mut self, slot: AgentSlot, plus: bool) {
+    /// Puts what the agent has to the sums, or takes it out.
+    fn count_agent(&mut self, slot: AgentSlot, plus: bool) {
         let Some(agent) = self.agents.get(slot) else { return };
-        for (name, amount) in agent.total.iter() {
-            let before = self.total.get(name);
-            let after = match plus {
-                true => Milli(before.0.saturating_add(amount.0)),
-                false => before.checked_sub(amount).unwrap_or_default(),
-            };
-            self.total.0.insert(name.clone(), after);
+        match plus {
+            true => self.total.add(&agent.total),
+            false => self.total.sub(&agent.total),
         }
-        self.policy.set_total(&self.total);
+        let kept = self.names.reserved(&agent.input.total);
+        for (role, amounts) in kept {
+            let sum = self.reserved.entry(role.clone()).or_default();
+            match plus {
+                true => sum.add(&amounts),
+                false => sum.sub(&amounts),
+            }
+            let is_over = sum.is_empty();
+            if is_over {
+                self.reserved.remove(&role);
+            }
+            let path = self.quotas.path(&role);
+            self.consume(&path, &amounts, plus);
+        }
+        self.tell_total();
+    }
+
+    fn tell_total(&mut self) {
+        let mut total = self.total.clone();
+        for name in self.excluded.iter().filter_map(|name| self.names.slot(name)) {
+            total.set(name, Milli::ZERO);
+        }
+        self.policy.set_total(&total);
+    }
+
+    pub(crate) fn put_free(&mut self, slot: AgentSlot, free: Arc<Resources>) {
+        let Some(agent) = self.agents.get_mut(slot) else { return };
+        agent.free_since = self.now;
+        if self.quotas.is_used() {
+            let open = self.names.amounts(&free, is_open);
+            if agent.active {
+                self.quotas.available.sub(&agent.open);
+                self.quotas.available.add(&open);
+            }
+            agent.open = open;
+        }
+        agent.set_free(free);
+        self.filters.on_free(slot, &agent.free);
     }
 
     pub(crate) fn mark(&mut self, slot: AgentSlot) {
-        if let Some(agent) = self.agents.get_mut(slot).filter(|agent| agent.active) {
+        if let Some(agent) = self.agents.get_mut(slot).filter(|agent| agent.active && !agent.dirty) {
             agent.dirty = true;
-            self.dirty.insert(slot);
+            self.dirty.push(slot);
         }
     }
 

@@ -2,107 +2,87 @@
 
 use chapada_model::{FrameworkId, Quantities, Resources, Role};
 
+use crate::agent::is_open;
 use crate::framework::Framework;
-use crate::{Allocator, Client, FrameworkSlot, RoleSlot};
+use crate::quota::QuotaSlot;
+use crate::{AgentSlot, Allocator, Amounts, Client};
+
+/// How many agents are looked at again when quota makes room. Most often one has what may now be offered; when offers come
+/// of it, more agents follow.
+const MAX_RETRIES: usize = 64;
 
 impl Allocator {
     /// The framework holds this much more, in this role.
     pub fn charge(&mut self, framework: &FrameworkId, role: &Role, resources: &Resources) {
-        let framework = self.frameworks.ensure(framework, Framework::default);
-        let role = self.use_role(role);
-        let client = Client { role, framework };
-        self.charge_slots(client, resources, 0);
-        // `use_role` counted this call; what is charged counts by itself.
-        self.forget_client_if_idle(client);
-        self.release_role(role);
-        self.forget_framework_if_idle(framework);
+        let slot = self.frameworks.ensure(framework, Framework::default);
+        let client = self.use_client(slot, role);
+        self.charge_client(client, resources, 0);
+        self.forget_client_if_idle(client.slot);
+        self.forget_framework_if_idle(slot);
     }
 
     /// The framework holds this much less, in this role.
     pub fn discharge(&mut self, framework: &FrameworkId, role: &Role, resources: &Resources) {
-        let (Some(framework), Some(role)) = (self.frameworks.slot(framework), self.roles.slot(role)) else {
-            return;
-        };
-        let amounts = Quantities::from(resources);
-        let client = Client { role, framework };
+        let Some(slot) = self.frameworks.slot(framework) else { return };
+        let Some(client) = self.find_client(slot, role) else { return };
+        let amounts = self.names.amounts(resources, |_| true);
         self.policy.discharge(client, &amounts);
-        if let Some(record) = self.frameworks.get_mut(framework)
-            && let Some(charged) = record.charged.get_mut(&role)
-        {
-            for (name, amount) in amounts.iter() {
-                let left = charged.get(name).checked_sub(amount).unwrap_or_default();
-                charged.0.insert(name.clone(), left);
-            }
-            let is_over = charged.is_empty();
-            if is_over {
-                record.charged.remove(&role);
-            }
-            self.forget_client_if_idle(client);
-            if is_over {
-                self.release_role(role);
-            }
+        let open = self.names.amounts(resources, is_open);
+        if let Some(record) = self.clients.get_mut(client.slot) {
+            record.charged.sub(&amounts);
+            record.open.sub(&open);
         }
-        self.forget_framework_if_idle(framework);
+        self.consume_in(client, &open, false);
+        self.forget_client_if_idle(client.slot);
+        self.forget_framework_if_idle(slot);
     }
 
     /// What each framework is charged with, by role.
-    pub fn charges(&self) -> impl Iterator<Item = (&FrameworkId, &Role, &Quantities)> {
-        self.frameworks.iter().flat_map(move |(_, id, framework)| {
-            framework.charged.iter().filter_map(move |(role, held)| Some((id, self.roles.key(*role)?, held)))
+    pub fn charges(&self) -> impl Iterator<Item = (&FrameworkId, &Role, Quantities)> {
+        self.clients.iter().filter(|(.., record)| !record.charged.is_empty()).filter_map(|(_, _, record)| {
+            let (framework, role) = (self.frameworks.key(record.framework)?, self.roles.key(record.role)?);
+            Some((framework, role, self.names.quantities(&record.charged)))
         })
     }
 
-    pub(crate) fn charge_slots(&mut self, client: Client, resources: &Resources, offers: u64) {
-        let amounts = Quantities::from(resources);
+    pub(crate) fn charge_client(&mut self, client: Client, resources: &Resources, offers: u64) {
+        let amounts = self.names.amounts(resources, |_| true);
         self.policy.charge(client, &amounts, offers);
-        let Some(record) = self.frameworks.get_mut(client.framework).filter(|_| !amounts.is_empty()) else {
-            return;
+        let open = self.names.amounts(resources, is_open);
+        if let Some(record) = self.clients.get_mut(client.slot) {
+            record.charged.add(&amounts);
+            record.open.add(&open);
+        }
+        self.consume_in(client, &open, true);
+    }
+
+    fn consume_in(&mut self, client: Client, open: &Amounts, plus: bool) {
+        let path = match self.roles.get(client.role) {
+            Some(record) if !record.path.is_empty() => record.path.clone(),
+            Some(_) | None => return,
         };
-        let is_first = !record.charged.contains_key(&client.role);
-        let charged = record.charged.entry(client.role).or_default();
-        for (name, amount) in amounts.iter() {
-            charged.add(name, amount);
+        self.consume(&path, open, plus);
+    }
+
+    /// Counts for these quotas. When room is made, agents of which something was kept back are worth a look.
+    pub(crate) fn consume(&mut self, path: &[QuotaSlot], amounts: &Amounts, plus: bool) {
+        if path.is_empty() || amounts.is_empty() {
+            return;
         }
-        if let Some(users) = self.roles.get_mut(client.role).filter(|_| is_first) {
-            *users += 1;
+        self.quotas.consume(path, amounts, plus);
+        if !plus {
+            self.retry_kept_back();
         }
     }
 
-    pub(crate) fn use_role(&mut self, role: &Role) -> RoleSlot {
-        let is_new = self.roles.slot(role).is_none();
-        let slot = self.roles.ensure(role, || 0);
-        if is_new {
-            self.policy.add_role(slot, role);
-        }
-        if let Some(users) = self.roles.get_mut(slot) {
-            *users += 1;
-        }
-        slot
-    }
-
-    /// One less uses the role: a framework that names it, or one that is charged in it.
-    pub(crate) fn release_role(&mut self, slot: RoleSlot) {
-        let Some(users) = self.roles.get_mut(slot) else { return };
-        *users = users.saturating_sub(1);
-        if *users == 0 {
-            self.policy.remove_role(slot);
-            self.roles.remove(slot);
-        }
-    }
-
-    pub(crate) fn forget_client_if_idle(&mut self, client: Client) {
-        let idle = self.frameworks.get(client.framework).is_none_or(|framework| {
-            !framework.roles.contains_key(&client.role) && !framework.charged.contains_key(&client.role)
-        });
-        if idle {
-            self.policy.forget(client);
-        }
-    }
-
-    pub(crate) fn forget_framework_if_idle(&mut self, slot: FrameworkSlot) {
-        let idle = self.frameworks.get(slot).is_some_and(|f| f.input.is_none() && f.charged.is_empty());
-        if idle {
-            self.frameworks.remove(slot);
+    /// Marks some of the agents of which something was kept back, in turn.
+    pub(crate) fn retry_kept_back(&mut self) {
+        for _ in 0..MAX_RETRIES {
+            let next = self.kept_back.range(self.retried..).next().or_else(|| self.kept_back.first());
+            let Some(agent) = next.copied() else { return };
+            self.kept_back.remove(&agent);
+            self.retried = AgentSlot(agent.0.saturating_add(1));
+            self.mark(agent);
         }
     }
 }

@@ -1,49 +1,42 @@
 //! Frameworks come, change, go, and say what they want.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chapada_model::{AgentId, FrameworkId, Mono, Resources, Role};
 
-use crate::framework::{Framework, RoleState};
-use crate::{Allocator, Client, FrameworkInput, FrameworkSlot, Refusal, RoleSlot};
+use crate::framework::{ClientRecord, Framework};
+use crate::{Allocator, Client, ClientSlot, FrameworkInput, FrameworkSlot, Refusal};
 
 impl Allocator {
     /// A framework is subscribed, for the first time or again, or has changed what it said.
     pub fn set_framework(&mut self, id: &FrameworkId, input: FrameworkInput) {
         let slot = self.frameworks.ensure(id, Framework::default);
-        let before: BTreeSet<RoleSlot> = self
-            .frameworks
-            .get(slot)
-            .map(|framework| framework.roles.keys().copied().collect())
-            .unwrap_or_default();
-        let mut roles = BTreeMap::new();
+        let mut gone = self.frameworks.get(slot).map(|framework| framework.roles.clone()).unwrap_or_default();
+        let mut roles = std::collections::BTreeMap::new();
         for role in &input.roles {
-            let state = RoleState {
-                suppressed: input.suppressed.contains(role),
-                minimum: input.minimum.get(role).cloned(),
-            };
-            let role = self.use_role(role);
-            roles.insert(role, state);
+            let client = self.use_client(slot, role);
+            gone.remove(&client.role);
+            roles.insert(client.role, client.slot);
+            if let Some(record) = self.clients.get_mut(client.slot) {
+                record.named = true;
+                record.suppressed = input.suppressed.contains(role);
+                record.minimum = input.minimum.get(role).cloned();
+                record.constraints = input.constraints.get(role).cloned();
+            }
         }
         if let Some(framework) = self.frameworks.get_mut(slot) {
-            framework.input = Some(input);
+            framework.capabilities = Some(input.capabilities);
             framework.active = true;
+            framework.since = self.now;
             framework.roles = roles;
         }
-        let kept = self.frameworks.get(slot).map(|framework| &framework.roles);
-        let gone: BTreeSet<RoleSlot> =
-            before.iter().copied().filter(|role| kept.is_none_or(|kept| !kept.contains_key(role))).collect();
-        self.filters.clear_clients(|client| client.framework == slot && gone.contains(&client.role));
-        for role in before {
-            if gone.contains(&role) {
-                let client = Client { role, framework: slot };
-                self.policy.leave(client);
-                self.forget_client_if_idle(client);
-            }
-            self.release_role(role);
+        for client in gone.into_values() {
+            self.unname(client);
         }
         self.rejoin(slot);
-        self.mark_all();
+        let clients: Vec<ClientSlot> = self.clients_of(slot).collect();
+        self.newcomers.extend(clients);
     }
 
     /// A framework has lost its subscription: it is offered nothing, and what it refused is forgotten.
@@ -51,8 +44,12 @@ impl Allocator {
         let Some(slot) = self.frameworks.slot(id) else { return };
         if let Some(framework) = self.frameworks.get_mut(slot) {
             framework.active = false;
+            framework.since = self.now;
         }
-        self.filters.clear_clients(|client| client.framework == slot);
+        let clients: Vec<ClientSlot> = self.clients_of(slot).collect();
+        for client in clients {
+            self.filters.clear_client(client);
+        }
         self.rejoin(slot);
     }
 
@@ -61,10 +58,9 @@ impl Allocator {
         let Some(slot) = self.frameworks.slot(id) else { return };
         self.deactivate_framework(id);
         let Some(framework) = self.frameworks.get_mut(slot) else { return };
-        framework.input = None;
-        for role in std::mem::take(&mut framework.roles).into_keys() {
-            self.forget_client_if_idle(Client { role, framework: slot });
-            self.release_role(role);
+        framework.capabilities = None;
+        for client in std::mem::take(&mut framework.roles).into_values() {
+            self.unname(client);
         }
         self.forget_framework_if_idle(slot);
     }
@@ -78,9 +74,10 @@ impl Allocator {
     pub fn revive(&mut self, id: &FrameworkId, roles: &BTreeSet<Role>) {
         let Some(framework) = self.frameworks.slot(id) else { return };
         self.set_suppressed(id, roles, false);
-        let slots: BTreeSet<RoleSlot> = roles.iter().filter_map(|role| self.roles.slot(role)).collect();
-        self.filters.clear_clients(|client| client.framework == framework && slots.contains(&client.role));
-        self.mark_all();
+        for client in roles.iter().filter_map(|role| self.find_client(framework, role)).collect::<Vec<_>>() {
+            self.filters.clear_client(client.slot);
+            self.newcomers.insert(client.slot);
+        }
     }
 
     /// The framework has given resources of an agent back.
@@ -92,20 +89,24 @@ impl Allocator {
         refusal: Refusal,
     ) {
         let (framework, role, agent) = at;
-        let slots = (self.frameworks.slot(framework), self.roles.slot(role), self.agents.slot(agent));
-        if let (Some(framework), Some(role), Some(agent)) = slots {
-            self.filters.refuse(now, agent, Client { role, framework }, refused, refusal);
+        let client = self.frameworks.slot(framework).and_then(|slot| self.find_client(slot, role));
+        let slot = self.agents.slot(agent);
+        if let (Some(client), Some(slot)) = (client, slot)
+            && let Some(agent) = self.agents.get(slot)
+        {
+            // Most often all that is free was refused: then everyone's refusal shares it.
+            let refused =
+                if *agent.free == *refused { agent.free.clone() } else { Arc::new(refused.clone()) };
+            self.filters.refuse(now, (slot, client.slot), (refused, &agent.free), refusal);
         }
     }
 
     fn set_suppressed(&mut self, id: &FrameworkId, roles: &BTreeSet<Role>, suppressed: bool) {
         let Some(slot) = self.frameworks.slot(id) else { return };
-        let slots: Vec<RoleSlot> = roles.iter().filter_map(|role| self.roles.slot(role)).collect();
-        if let Some(framework) = self.frameworks.get_mut(slot) {
-            for role in slots {
-                if let Some(state) = framework.roles.get_mut(&role) {
-                    state.suppressed = suppressed;
-                }
+        let clients: Vec<Client> = roles.iter().filter_map(|role| self.find_client(slot, role)).collect();
+        for client in clients {
+            if let Some(record) = self.clients.get_mut(client.slot) {
+                record.suppressed = suppressed;
             }
         }
         self.rejoin(slot);
@@ -113,13 +114,93 @@ impl Allocator {
 
     /// Brings the policy up to date on which clients of a framework want offers.
     fn rejoin(&mut self, slot: FrameworkSlot) {
-        let Some(framework) = self.frameworks.get(slot) else { return };
-        for (role, state) in &framework.roles {
-            let client = Client { role: *role, framework: slot };
-            match framework.active && !state.suppressed {
-                true => self.policy.join(client),
-                false => self.policy.leave(client),
+        let active = self.frameworks.get(slot).is_some_and(|framework| framework.active);
+        let clients: Vec<ClientSlot> = self.clients_of(slot).collect();
+        for slot in clients {
+            let wants =
+                active && self.clients.get(slot).is_some_and(|record| record.named && !record.suppressed);
+            self.set_wanting(slot, wants);
+        }
+    }
+
+    fn set_wanting(&mut self, slot: ClientSlot, wants: bool) {
+        let Some(client) = self.client(slot) else { return };
+        if self.wanting.contains(slot.0) == wants {
+            return;
+        }
+        match wants {
+            true => {
+                self.wanting.insert(slot.0);
+                self.policy.join(client);
             }
+            false => {
+                self.wanting.remove(slot.0);
+                self.newcomers.remove(&slot);
+                self.policy.leave(client);
+            }
+        }
+        if let Some(record) = self.clients.get_mut(slot) {
+            record.since = self.now;
+        }
+    }
+
+    /// The framework no longer names the role, or is gone.
+    fn unname(&mut self, slot: ClientSlot) {
+        self.filters.clear_client(slot);
+        self.set_wanting(slot, false);
+        if let Some(record) = self.clients.get_mut(slot) {
+            record.named = false;
+        }
+        self.forget_client_if_idle(slot);
+    }
+
+    fn clients_of(&self, slot: FrameworkSlot) -> impl Iterator<Item = ClientSlot> + '_ {
+        self.frameworks.get(slot).into_iter().flat_map(|framework| framework.roles.values().copied())
+    }
+
+    pub(crate) fn client(&self, slot: ClientSlot) -> Option<Client> {
+        self.clients.get(slot).map(|record| Client { role: record.role, framework: record.framework, slot })
+    }
+
+    pub(crate) fn find_client(&self, framework: FrameworkSlot, role: &Role) -> Option<Client> {
+        let role = self.roles.slot(role)?;
+        let slot = self.clients.slot(&(framework, role))?;
+        Some(Client { role, framework, slot })
+    }
+
+    /// The client of a framework in a role, made when there is none.
+    pub(crate) fn use_client(&mut self, framework: FrameworkSlot, role: &Role) -> Client {
+        if let Some(client) = self.find_client(framework, role) {
+            return client;
+        }
+        let (role, now) = (self.use_role(role), self.now);
+        let slot = self.clients.ensure(&(framework, role), || ClientRecord::new((framework, role), now));
+        if let Some(record) = self.frameworks.get_mut(framework) {
+            record.clients += 1;
+        }
+        Client { role, framework, slot }
+    }
+
+    /// A client that neither wants nor holds anything is forgotten.
+    pub(crate) fn forget_client_if_idle(&mut self, slot: ClientSlot) {
+        let Some(client) = self.client(slot) else { return };
+        if self.clients.get(slot).is_some_and(|record| record.named || !record.charged.is_empty()) {
+            return;
+        }
+        self.filters.clear_client(slot);
+        self.newcomers.remove(&slot);
+        self.policy.forget(client);
+        self.clients.remove(slot);
+        self.release_role(client.role);
+        if let Some(framework) = self.frameworks.get_mut(client.framework) {
+            framework.clients = framework.clients.saturating_sub(1);
+        }
+    }
+
+    pub(crate) fn forget_framework_if_idle(&mut self, slot: FrameworkSlot) {
+        let idle = self.frameworks.get(slot).is_some_and(|f| f.capabilities.is_none() && f.clients == 0);
+        if idle {
+            self.frameworks.remove(slot);
         }
     }
 }

@@ -6,7 +6,29 @@ use chapada_model::{FrameworkCapability, Milli, Mono, Quantities, Resource, Reso
 
 use crate::agent::Agent;
 use crate::framework::Framework;
+use crate::quota::{Cut, Trimmed};
 use crate::{AgentSlot, Allocator, Client, Why};
+
+/// Why a client is offered nothing, since when, and whether that stays so however little is free.
+pub(crate) struct Refused {
+    pub(crate) why: Why,
+    pub(crate) since: Mono,
+    /// Whether a refusal of its own is what stands in the way, quota apart.
+    pub(crate) settled: bool,
+}
+
+impl Refused {
+    fn new(why: Why, since: Mono) -> Self {
+        Self { why, since, settled: false }
+    }
+}
+
+/// What a client would be offered.
+pub(crate) struct Candidate<'a> {
+    pub(crate) resources: Cow<'a, Resources>,
+    /// Whether quota left something out.
+    pub(crate) is_cut: bool,
+}
 
 impl Allocator {
     /// What the client would be offered of the agent, or why it is offered nothing.
@@ -15,49 +37,85 @@ impl Allocator {
         now: Mono,
         client: Client,
         slot: AgentSlot,
-    ) -> Result<Cow<'_, Resources>, Why> {
-        let framework = self.frameworks.get(client.framework).filter(|framework| framework.active);
-        let framework = framework.ok_or(Why::Disconnected)?;
-        let state = framework.roles.get(&client.role).ok_or(Why::Disconnected)?;
-        if state.suppressed {
-            return Err(Why::Suppressed);
+    ) -> Result<Candidate<'_>, Refused> {
+        let refused = Refused::new;
+        let framework = self.frameworks.get(client.framework);
+        let Some(framework) = framework else { return Err(refused(Why::Disconnected, self.now)) };
+        let record = self.clients.get(client.slot).filter(|record| record.named && framework.active);
+        let record = record.ok_or(refused(Why::Disconnected, framework.since))?;
+        if record.suppressed {
+            return Err(refused(Why::Suppressed, record.since));
         }
-        let agent = self.agents.get(slot).filter(|agent| agent.active).ok_or(Why::AgentInactive)?;
-        if agent.has_gpus() && !framework.can(FrameworkCapability::GpuResources) {
-            return Err(Why::NotCapable(FrameworkCapability::GpuResources));
+        let Some(agent) = self.agents.get(slot) else { return Err(refused(Why::AgentInactive, self.now)) };
+        if !agent.active {
+            return Err(refused(Why::AgentInactive, agent.since));
         }
-        let resources = self.for_client(client, framework, agent)?;
+        let met = framework.since.max(agent.since);
+        if let Some(capability) = self.missing(framework, agent) {
+            return Err(refused(Why::NotCapable(capability), met));
+        }
+        if record.constraints.as_ref().is_some_and(|constraints| !constraints.allow(&agent.input)) {
+            return Err(refused(Why::Constrained, met));
+        }
+        let resources = self.for_client(client, framework, agent);
         if resources.is_empty() {
-            return Err(Why::NothingFree);
+            return Err(refused(Why::NothingFree, agent.free_since));
         }
-        let minimum = state.minimum.as_ref().unwrap_or(&self.minimum);
+        let minimum = record.minimum.as_ref().unwrap_or(&self.minimum);
         if !reaches(&resources, minimum) {
-            return Err(Why::BelowMinimum);
+            return Err(refused(Why::BelowMinimum, agent.free_since));
         }
-        match self.filters.until(now, slot, client, &resources) {
-            Some(until) => Err(Why::FilteredUntil(until)),
-            None => Ok(resources),
+        if let Some((since, until)) = self.filters.withholds(now, (slot, client.slot), &resources) {
+            return Err(Refused { why: Why::FilteredUntil(until), since, settled: true });
+        }
+        let Trimmed { resources, cut } = self.trim(client, resources);
+        let Some(cut) = cut else { return Ok(Candidate { resources, is_cut: false }) };
+        if !reaches(&resources, minimum) || resources.is_empty() {
+            let why = match cut {
+                Cut::Limit => Why::OverLimit,
+                Cut::Owed => Why::KeptForGuarantees,
+            };
+            return Err(refused(why, agent.free_since));
+        }
+        match self.filters.withholds(now, (slot, client.slot), &resources) {
+            Some((since, until)) => Err(refused(Why::FilteredUntil(until), since)),
+            None => Ok(Candidate { resources, is_cut: true }),
         }
     }
 
-    /// What is free and for this client: not reserved for others, nothing it does not understand.
-    fn for_client<'a>(
-        &self,
-        client: Client,
-        framework: &Framework,
-        agent: &'a Agent,
-    ) -> Result<Cow<'a, Resources>, Why> {
-        if agent.plain {
-            return Ok(Cow::Borrowed(&agent.free));
+    /// What a framework must be able to do for this agent, and is not.
+    fn missing(&self, framework: &Framework, agent: &Agent) -> Option<FrameworkCapability> {
+        if agent.has_gpus && !framework.can(FrameworkCapability::GpuResources) {
+            return Some(FrameworkCapability::GpuResources);
         }
-        let role = self.roles.key(client.role).ok_or(Why::Disconnected)?;
+        let is_far = match (&self.region, &agent.input.domain) {
+            (Some(ours), Some(domain)) => *ours != domain.region,
+            (Some(_) | None, _) => false,
+        };
+        let aware = FrameworkCapability::RegionAware;
+        (is_far && !framework.can(aware)).then_some(aware)
+    }
+
+    /// What is free and for this client: not reserved for others, nothing it does not understand.
+    fn for_client<'a>(&self, client: Client, framework: &Framework, agent: &'a Agent) -> Cow<'a, Resources> {
+        if agent.plain {
+            return Cow::Borrowed(&agent.free);
+        }
+        let Some(role) = self.roles.key(client.role) else { return Cow::Owned(Resources::EMPTY) };
         let understands = |resource: &Resource| {
             (!resource.revocable || framework.can(FrameworkCapability::RevocableResources))
                 && (!resource.shared || framework.can(FrameworkCapability::SharedResources))
                 && (resource.reservations.len() < 2
                     || framework.can(FrameworkCapability::ReservationRefinement))
         };
-        Ok(Cow::Owned(agent.free.filter(|resource| resource.is_for(role) && understands(resource))))
+        Cow::Owned(agent.free.filter(|resource| resource.is_for(role) && understands(resource)))
+    }
+
+    fn trim<'a>(&self, client: Client, resources: Cow<'a, Resources>) -> Trimmed<'a> {
+        match self.roles.get(client.role) {
+            Some(role) if self.quotas.is_used() => self.quotas.trim(&role.path, resources, &self.names),
+            Some(_) | None => Trimmed { resources, cut: None },
+        }
     }
 }
 

@@ -1,11 +1,18 @@
 //! What a framework has refused, and for how long it is not offered again.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod at_agent;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_model::{Mono, Resources};
 
-use crate::{AgentSlot, Client};
+use crate::bits::Bits;
+use crate::{AgentSlot, ClientSlot};
+use at_agent::{AgentFilters, Filter};
 
 /// A refusal lasts at least so long, as Mesos' allocation interval has it.
 pub const LEAST_REFUSAL: Duration = Duration::from_secs(1);
@@ -26,36 +33,25 @@ pub enum Refusal {
     Declined(Duration),
 }
 
-#[derive(Clone, Debug)]
-struct Filter {
-    refused: Resources,
-    until: Mono,
-    /// How many declines for zero seconds came in a row.
-    holds: u32,
-}
-
 /// The refusals at all agents.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filters {
-    by_agent: BTreeMap<AgentSlot, BTreeMap<Client, Filter>>,
-    expiries: BTreeSet<(Mono, AgentSlot, Client)>,
+    by_agent: Vec<Option<Box<AgentFilters>>>,
+    by_client: Vec<BTreeSet<AgentSlot>>,
+    expiries: BTreeSet<(Mono, AgentSlot, ClientSlot)>,
+    len: usize,
 }
 
 impl Filters {
-    /// Notes a refusal. An older one of the same client at the same agent is replaced.
+    /// Notes a refusal of an agent at which this is free now. An older one of the same client is replaced.
     pub(crate) fn refuse(
         &mut self,
         now: Mono,
-        agent: AgentSlot,
-        client: Client,
-        refused: &Resources,
+        (agent, client): (AgentSlot, ClientSlot),
+        (refused, free): (Arc<Resources>, &Arc<Resources>),
         refusal: Refusal,
     ) {
-        let holds = self
-            .by_agent
-            .get(&agent)
-            .and_then(|filters| filters.get(&client))
-            .map_or(0, |filter| filter.holds);
+        let holds = self.find(agent, client).map_or(0, |filter| filter.holds);
         self.remove(agent, client);
         let (lasts, holds) = match refusal {
             Refusal::Leftover(Duration::ZERO) => return,
@@ -66,21 +62,51 @@ impl Filters {
             }
             Refusal::Declined(asked) => (asked.max(LEAST_REFUSAL), 0),
         };
-        let filter = Filter { refused: refused.clone(), until: now + lasts, holds };
+        let filter = Filter { refused, since: now, until: now + lasts, holds };
         self.expiries.insert((filter.until, agent, client));
-        self.by_agent.entry(agent).or_default().insert(client, filter);
+        let index = agent.0 as usize;
+        if self.by_agent.len() <= index {
+            self.by_agent.resize(index + 1, None);
+        }
+        self.by_agent[index]
+            .get_or_insert_with(|| Box::new(AgentFilters::new(free)))
+            .insert(client, filter, free);
+        let index = client.0 as usize;
+        if self.by_client.len() <= index {
+            self.by_client.resize(index + 1, BTreeSet::new());
+        }
+        self.by_client[index].insert(agent);
+        self.len += 1;
     }
 
-    /// Until when the client does not want these resources; `None` when it may be offered them.
-    pub(crate) fn until(
+    /// Since and until when the client does not want these resources; `None` when it may be offered them.
+    pub(crate) fn withholds(
         &self,
         now: Mono,
-        agent: AgentSlot,
-        client: Client,
+        (agent, client): (AgentSlot, ClientSlot),
         offered: &Resources,
-    ) -> Option<Mono> {
-        let filter = self.by_agent.get(&agent)?.get(&client)?;
-        (filter.until > now && filter.refused.contains(offered)).then_some(filter.until)
+    ) -> Option<(Mono, Mono)> {
+        let filter = self.find(agent, client)?;
+        (filter.until > now && filter.refused.contains(offered)).then_some((filter.since, filter.until))
+    }
+
+    /// The clients that are known to have refused all they could be offered of what is free. Others may have, too.
+    pub(crate) fn withheld(&self, agent: AgentSlot) -> Option<&Bits> {
+        Some(&self.at(agent)?.withheld)
+    }
+
+    /// A client was found to have refused all it could be offered of what is free: it need not be asked again.
+    pub(crate) fn settle(&mut self, agent: AgentSlot, client: ClientSlot, free: &Arc<Resources>) {
+        if let Some(Some(filters)) = self.by_agent.get_mut(agent.0 as usize) {
+            filters.settle(client, free);
+        }
+    }
+
+    /// So much is free at the agent now.
+    pub(crate) fn on_free(&mut self, agent: AgentSlot, free: &Arc<Resources>) {
+        if let Some(Some(filters)) = self.by_agent.get_mut(agent.0 as usize) {
+            filters.on_free(free);
+        }
     }
 
     /// The agents at which a refusal has ended since the last time.
@@ -90,18 +116,17 @@ impl Filters {
         let mut agents = BTreeSet::new();
         while let Some(&(at, agent, client)) = self.expiries.first().filter(|(at, ..)| *at <= now) {
             self.expiries.pop_first();
-            let Some(filters) = self.by_agent.get_mut(&agent) else { continue };
-            let Some(filter) = filters.get(&client) else { continue };
-            if at == filter.until {
+            let Some(Some(filters)) = self.by_agent.get_mut(agent.0 as usize) else { continue };
+            let Some(filter) = filters.get(client) else { continue };
+            let (ends, is_hold) = (at == filter.until, filter.holds > 0);
+            if ends {
+                filters.end(client);
                 agents.insert(agent);
             }
-            if filter.holds > 0 && at == filter.until {
+            if ends && is_hold {
                 self.expiries.insert((at + LEAST_REFUSAL, agent, client));
             } else {
-                filters.remove(&client);
-                if filters.is_empty() {
-                    self.by_agent.remove(&agent);
-                }
+                self.remove(agent, client);
             }
         }
         agents
@@ -114,108 +139,44 @@ impl Filters {
 
     /// How many refusals are remembered.
     pub(crate) fn len(&self) -> usize {
-        self.by_agent.values().map(BTreeMap::len).sum()
+        self.len
     }
 
     /// Forgets all refusals at an agent.
     pub(crate) fn clear_agent(&mut self, agent: AgentSlot) {
-        for (client, filter) in self.by_agent.remove(&agent).unwrap_or_default() {
-            self.unqueue(agent, client, &filter);
-        }
-    }
-
-    /// Forgets all refusals of clients for which this holds. Visits every refusal.
-    pub(crate) fn clear_clients(&mut self, matches: impl Fn(Client) -> bool) {
-        let found: Vec<(AgentSlot, Client)> = self
-            .by_agent
-            .iter()
-            .flat_map(|(agent, filters)| filters.keys().map(|client| (*agent, *client)))
-            .filter(|(_, client)| matches(*client))
-            .collect();
-        for (agent, client) in found {
+        let clients: Vec<ClientSlot> = self.at(agent).map(|at| at.clients().collect()).unwrap_or_default();
+        for client in clients {
             self.remove(agent, client);
         }
     }
 
-    fn remove(&mut self, agent: AgentSlot, client: Client) {
-        let Some(filters) = self.by_agent.get_mut(&agent) else { return };
-        let Some(filter) = filters.remove(&client) else { return };
-        if filters.is_empty() {
-            self.by_agent.remove(&agent);
+    /// Forgets all that a client refused.
+    pub(crate) fn clear_client(&mut self, client: ClientSlot) {
+        let agents = self.by_client.get_mut(client.0 as usize).map(std::mem::take).unwrap_or_default();
+        for agent in agents {
+            self.remove(agent, client);
         }
-        self.unqueue(agent, client, &filter);
     }
 
-    fn unqueue(&mut self, agent: AgentSlot, client: Client, filter: &Filter) {
+    fn at(&self, agent: AgentSlot) -> Option<&AgentFilters> {
+        self.by_agent.get(agent.0 as usize)?.as_deref()
+    }
+
+    fn find(&self, agent: AgentSlot, client: ClientSlot) -> Option<&Filter> {
+        self.at(agent)?.get(client)
+    }
+
+    fn remove(&mut self, agent: AgentSlot, client: ClientSlot) {
+        let Some(place) = self.by_agent.get_mut(agent.0 as usize) else { return };
+        let Some(filter) = place.as_mut().and_then(|filters| filters.remove(client)) else { return };
+        if place.as_ref().is_some_and(|filters| filters.is_empty()) {
+            *place = None;
+        }
+        self.len -= 1;
         self.expiries.remove(&(filter.until, agent, client));
         self.expiries.remove(&(filter.until + LEAST_REFUSAL, agent, client));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{FrameworkSlot, RoleSlot};
-
-    const AGENT: AgentSlot = AgentSlot(0);
-    const CLIENT: Client = Client { role: RoleSlot(0), framework: FrameworkSlot(0) };
-
-    fn resources(text: &str) -> Resources {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn the_same_or_less_is_withheld_and_more_is_not() {
-        let mut filters = Filters::default();
-        let refusal = Refusal::Declined(Duration::from_secs(5));
-        filters.refuse(Mono(0), AGENT, CLIENT, &resources("cpus:2;mem:10"), refusal);
-        let until = Mono(0) + Duration::from_secs(5);
-        assert_eq!(filters.until(Mono(1), AGENT, CLIENT, &resources("cpus:2;mem:10")), Some(until));
-        assert_eq!(filters.until(Mono(1), AGENT, CLIENT, &resources("cpus:1")), Some(until));
-        assert_eq!(filters.until(Mono(1), AGENT, CLIENT, &resources("cpus:3;mem:10")), None);
-        assert_eq!(filters.until(until, AGENT, CLIENT, &resources("cpus:1")), None);
-        assert_eq!(filters.expire(until).len(), 1);
-        assert_eq!((filters.len(), filters.next_expiry()), (0, None));
-    }
-
-    #[test]
-    fn a_refusal_lasts_at_least_a_second() {
-        let mut filters = Filters::default();
-        let refusal = Refusal::Declined(Duration::from_millis(1));
-        filters.refuse(Mono(0), AGENT, CLIENT, &resources("cpus:1"), refusal);
-        assert_eq!(filters.next_expiry(), Some(Mono(0) + LEAST_REFUSAL));
-    }
-
-    #[test]
-    fn declining_for_zero_seconds_again_and_again_slows_down() {
-        let mut filters = Filters::default();
-        let mut now = Mono(0);
-        let mut waits = Vec::new();
-        for _ in 0..10 {
-            filters.refuse(now, AGENT, CLIENT, &resources("cpus:1"), Refusal::Declined(Duration::ZERO));
-            let until = filters.until(now, AGENT, CLIENT, &resources("cpus:1")).unwrap();
-            waits.push(until.since(now).as_millis());
-            filters.expire(until);
-            now = until;
+        if let Some(agents) = self.by_client.get_mut(client.0 as usize) {
+            agents.remove(&agent);
         }
-        assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1000, 1000, 1000]);
-        filters.expire(now + LEAST_REFUSAL);
-        assert_eq!(filters.len(), 0);
-    }
-
-    #[test]
-    fn what_is_left_of_an_accepted_offer_comes_back_at_once_when_asked() {
-        let mut filters = Filters::default();
-        filters.refuse(Mono(0), AGENT, CLIENT, &resources("cpus:1"), Refusal::Leftover(Duration::ZERO));
-        assert_eq!(filters.until(Mono(0), AGENT, CLIENT, &resources("cpus:1")), None);
-    }
-
-    #[test]
-    fn clearing_leaves_nothing_behind() {
-        let mut filters = Filters::default();
-        filters.refuse(Mono(0), AGENT, CLIENT, &resources("cpus:1"), Refusal::Declined(Duration::ZERO));
-        filters.expire(Mono(0) + FIRST_HOLD);
-        filters.clear_clients(|client| client == CLIENT);
-        assert_eq!((filters.len(), filters.next_expiry()), (0, None));
     }
 }

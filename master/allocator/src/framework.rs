@@ -1,10 +1,11 @@
 //! A framework as the allocator sees it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use chapada_model::{FrameworkCapability, FrameworkDescription, Quantities, Role};
+use chapada_model::{FrameworkCapability, FrameworkDescription, Mono, Quantities, Role};
 
-use crate::RoleSlot;
+use crate::{Amounts, ClientSlot, Constraints, FrameworkSlot, RoleSlot};
 
 /// What the allocator must know of a framework.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,8 @@ pub struct FrameworkInput {
     pub capabilities: BTreeSet<FrameworkCapability>,
     /// For each role, the least it wants to be offered: any one of the list; empty for anything.
     pub minimum: BTreeMap<Role, Vec<Quantities>>,
+    /// For each role, which agents it wants to be offered at all; no entry for any.
+    pub constraints: BTreeMap<Role, Arc<Constraints>>,
 }
 
 impl FrameworkInput {
@@ -27,6 +30,7 @@ impl FrameworkInput {
             suppressed: suppressed.clone(),
             capabilities: description.capabilities.clone(),
             minimum: description.offer_filters.clone(),
+            constraints: BTreeMap::new(),
         }
     }
 }
@@ -34,27 +38,57 @@ impl FrameworkInput {
 /// A framework in the allocator's books.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Framework {
-    /// Absent when the framework is gone and only what it holds still counts.
-    pub(crate) input: Option<FrameworkInput>,
+    /// What it can do; absent when the framework is gone and only what it holds still counts.
+    pub(crate) capabilities: Option<BTreeSet<FrameworkCapability>>,
     /// Whether it is subscribed.
     pub(crate) active: bool,
-    /// Its roles, by slot.
-    pub(crate) roles: BTreeMap<RoleSlot, RoleState>,
-    /// What it holds, by role.
-    pub(crate) charged: BTreeMap<RoleSlot, Quantities>,
+    /// The roles it names.
+    pub(crate) roles: BTreeMap<RoleSlot, ClientSlot>,
+    /// In how many roles it is known, those included in which it only holds something.
+    pub(crate) clients: u32,
+    /// Since when it is as it is.
+    pub(crate) since: Mono,
 }
 
-/// A framework in one role.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct RoleState {
+/// A framework in one role, in the allocator's books.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientRecord {
+    pub(crate) role: RoleSlot,
+    pub(crate) framework: FrameworkSlot,
+    /// Whether the framework names the role; if not, it only holds something there.
+    pub(crate) named: bool,
     /// Whether it wants no offers.
     pub(crate) suppressed: bool,
     /// The least it wants to be offered; absent for the master's minimum.
     pub(crate) minimum: Option<Vec<Quantities>>,
+    /// Which agents it wants.
+    pub(crate) constraints: Option<Arc<Constraints>>,
+    /// What it holds.
+    pub(crate) charged: Amounts,
+    /// The part of it that counts for quota: neither reserved nor revocable.
+    pub(crate) open: Amounts,
+    /// Since when it wants offers or does not.
+    pub(crate) since: Mono,
+}
+
+impl ClientRecord {
+    pub(crate) fn new((framework, role): (FrameworkSlot, RoleSlot), now: Mono) -> Self {
+        Self {
+            role,
+            framework,
+            named: false,
+            suppressed: false,
+            minimum: None,
+            constraints: None,
+            charged: Amounts::default(),
+            open: Amounts::default(),
+            since: now,
+        }
+    }
 }
 
 impl Framework {
     pub(crate) fn can(&self, capability: FrameworkCapability) -> bool {
-        self.input.as_ref().is_some_and(|input| input.capabilities.contains(&capability))
+        self.capabilities.as_ref().is_some_and(|can| can.contains(&capability))
     }
 }

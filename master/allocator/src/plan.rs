@@ -1,14 +1,17 @@
 //! A plan: who is offered what, and counts of why others are not.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chapada_model::{AgentId, FrameworkId, Mono, Resources, Role};
 
-use crate::{AgentSlot, Allocator, Client, FrameworkSlot, WhyKind};
+use crate::tally::Tally;
+use crate::{AgentSlot, Allocator, Client, ClientSlot, Why, WhyKind};
 
-/// With more frameworks than this, those that were not looked at are not counted: a plan for one agent must not cost a walk
-/// over all frameworks. For them [`Allocator::explain`] answers.
-const MAX_COUNTED_FRAMEWORKS: usize = 256;
+/// Up to so many clients that have just come are asked one by one about agents that everyone else has passed over; of more,
+/// every agent is looked at afresh.
+const MAX_ASKED_NEWCOMERS: usize = 8;
 
 /// One offer to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +23,7 @@ pub struct PlannedOffer {
     /// Whose resources they are.
     pub agent: AgentId,
     /// The resources, allocated to nobody in form.
-    pub resources: Resources,
+    pub resources: Arc<Resources>,
 }
 
 /// What to offer now. It is already charged: making it true is the caller's duty.
@@ -36,6 +39,13 @@ pub struct Plan {
     pub skipped: BTreeMap<FrameworkId, BTreeMap<WhyKind, u32>>,
 }
 
+/// What a walk through the clients came to.
+struct Found {
+    client: Client,
+    /// Absent when it is all that is free.
+    resources: Option<Arc<Resources>>,
+}
+
 impl Allocator {
     /// Decides what to offer of all agents at which something has changed. Resources in the plan count as held from now on.
     pub fn plan(&mut self, now: Mono) -> Plan {
@@ -44,104 +54,158 @@ impl Allocator {
         }
         self.policy.refresh();
         let mut plan = Plan::default();
-        let mut skipped: BTreeMap<FrameworkSlot, BTreeMap<WhyKind, u32>> = BTreeMap::new();
-        let mut looks: BTreeMap<FrameworkSlot, u32> = BTreeMap::new();
-        for slot in std::mem::take(&mut self.dirty) {
-            if let Some(agent) = self.agents.get_mut(slot) {
+        let mut tally = Tally::new();
+        self.ask_newcomers(now, &mut tally);
+        for slot in self.take_dirty() {
+            if let Some(agent) = self.agents.get_mut(slot).filter(|agent| agent.dirty) {
                 agent.dirty = false;
                 plan.considered += 1;
-                self.serve_agent(now, slot, &mut plan, &mut |client, why| {
-                    *looks.entry(client.framework).or_default() += 1;
-                    if let Some(why) = why {
-                        *skipped.entry(client.framework).or_default().entry(why).or_default() += 1;
-                    }
-                });
+                self.serve_agent(now, slot, &mut plan, &mut tally);
             }
         }
-        if plan.considered > 0 {
-            self.count_unreached(&mut plan, skipped, &looks);
+        plan.skipped = tally.skipped(self, plan.considered);
+        if !plan.offers.is_empty() {
+            self.retry_kept_back();
         }
         plan
     }
 
+    /// The agents to look at, in the order in which they are given away.
+    fn take_dirty(&mut self) -> Vec<AgentSlot> {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        if self.policy.serves_fullest_first() {
+            let (agents, names) = (&self.agents, &mut self.names);
+            dirty.sort_by_cached_key(|slot| {
+                agents.get(*slot).map(|agent| agent.emptiness(&names.amounts(&agent.free, |_| true)))
+            });
+        }
+        dirty
+    }
+
+    /// Whoever has just come, or wants again what it had refused, may want agents that all others have passed over.
+    fn ask_newcomers(&mut self, now: Mono, tally: &mut Tally) {
+        let newcomers = std::mem::take(&mut self.newcomers);
+        let clients: Vec<Client> = newcomers
+            .into_iter()
+            .filter(|c| self.wanting.contains(c.0))
+            .filter_map(|c| self.client(c))
+            .collect();
+        if clients.is_empty() {
+            return;
+        }
+        let has_something = |slot: &AgentSlot| {
+            self.agents.get(*slot).is_some_and(|agent| !agent.dirty && agent.active && !agent.free.is_empty())
+        };
+        let mut wanted: Vec<AgentSlot> = self.agents.slots().filter(has_something).collect();
+        if clients.len() <= MAX_ASKED_NEWCOMERS {
+            wanted.retain(|slot| {
+                clients.iter().any(|client| match self.candidate(now, *client, *slot) {
+                    Ok(_) => true,
+                    Err(refused) => {
+                        tally.look_apart(*client, refused.why.kind());
+                        false
+                    }
+                })
+            });
+        }
+        for slot in wanted {
+            self.mark(slot);
+        }
+    }
+
     /// Gives an agent's free resources away: each round to the first client in order that may have them.
-    fn serve_agent(
+    fn serve_agent(&mut self, now: Mono, slot: AgentSlot, plan: &mut Plan, tally: &mut Tally) {
+        if !self.agents.get(slot).is_some_and(|agent| agent.active && !agent.free.is_empty()) {
+            return;
+        }
+        if self.filters.withheld(slot).is_some_and(|withheld| self.wanting.is_within(withheld)) {
+            tally.refused_by_all += 1;
+            return;
+        }
+        // Each round takes something away, and a client that took all it may have is not served twice.
+        let mut served: Vec<ClientSlot> = Vec::new();
+        while let Some(found) = self.find_taker(now, slot, &served, tally) {
+            if served.is_empty() {
+                tally.look(found.client, None);
+            }
+            served.push(found.client.slot);
+            self.give(slot, found, plan);
+            if self.agents.get(slot).is_none_or(|agent| agent.free.is_empty()) {
+                return;
+            }
+        }
+    }
+
+    /// The first client in order that may have something of the agent.
+    fn find_taker(
         &mut self,
         now: Mono,
         slot: AgentSlot,
-        plan: &mut Plan,
-        seen: &mut dyn FnMut(Client, Option<WhyKind>),
-    ) {
-        // Each round takes something away, and a client that took all it may have is not served twice.
-        let mut served: Vec<Client> = Vec::new();
-        while self.agents.get(slot).is_some_and(|agent| agent.active && !agent.free.is_empty()) {
-            let mut found = None;
-            for client in self.policy.order().filter(|client| !served.contains(client)) {
-                match self.candidate(now, client, slot) {
-                    Ok(resources) => {
-                        found = Some((client, resources.into_owned()));
-                        break;
+        served: &[ClientSlot],
+        tally: &mut Tally,
+    ) -> Option<Found> {
+        let mut settled = Vec::new();
+        let mut found = None;
+        let mut is_kept_back = false;
+        let withheld = self.filters.withheld(slot);
+        for client in self.policy.order().filter(|client| !served.contains(&client.slot)) {
+            if withheld.is_some_and(|withheld| withheld.contains(client.slot.0)) {
+                if served.is_empty() {
+                    tally.look(client, Some(WhyKind::Filtered));
+                }
+                continue;
+            }
+            match self.candidate(now, client, slot) {
+                Ok(candidate) => {
+                    is_kept_back |= candidate.is_cut;
+                    let resources = match candidate.resources {
+                        Cow::Borrowed(_) => None,
+                        Cow::Owned(resources) => Some(Arc::new(resources)),
+                    };
+                    found = Some(Found { client, resources });
+                    break;
+                }
+                Err(refused) => {
+                    if served.is_empty() {
+                        tally.look(client, Some(refused.why.kind()));
                     }
-                    Err(why) if served.is_empty() => seen(client, Some(why.kind())),
-                    Err(_) => {}
+                    is_kept_back |= matches!(refused.why, Why::OverLimit | Why::KeptForGuarantees);
+                    if refused.settled {
+                        settled.push(client.slot);
+                    }
                 }
             }
-            let Some((client, resources)) = found else { return };
-            seen(client, None);
-            served.push(client);
-            self.give(slot, client, resources, plan);
         }
+        if let Some(agent) = self.agents.get(slot) {
+            settled.into_iter().for_each(|client| self.filters.settle(slot, client, &agent.free));
+        }
+        if is_kept_back {
+            self.kept_back.insert(slot);
+        }
+        found
     }
 
-    fn give(&mut self, slot: AgentSlot, client: Client, resources: Resources, plan: &mut Plan) {
+    fn give(&mut self, slot: AgentSlot, found: Found, plan: &mut Plan) {
+        let Found { client, resources } = found;
         let names =
-            (self.frameworks.key(client.framework), self.roles.key(client.role), self.agents.key(slot));
+            (self.frameworks.key(client.framework), self.roles.key(client.role), self.agents.get(slot));
         let (Some(framework), Some(role), Some(agent)) = names else { return };
+        let left = match &resources {
+            None => Resources::EMPTY,
+            Some(part) => match agent.free.checked_sub(part) {
+                Ok(left) => left,
+                Err(_) => return,
+            },
+        };
+        let Some(id) = self.agents.key(slot) else { return };
         let offer = PlannedOffer {
             framework: framework.clone(),
             role: role.clone(),
-            agent: agent.clone(),
-            resources: resources.clone(),
+            agent: id.clone(),
+            resources: resources.unwrap_or_else(|| agent.free.clone()),
         };
-        let Some(agent) = self.agents.get_mut(slot) else { return };
-        let Ok(left) = agent.free.checked_sub(&resources) else { return };
-        agent.set_free(left);
-        self.charge_slots(client, &resources, 1);
+        self.put_free(slot, Arc::new(left));
+        self.charge_client(client, &offer.resources, 1);
         plan.offers.push(offer);
-    }
-
-    /// Whoever was not looked at for an agent came after someone who took what was free.
-    fn count_unreached(
-        &self,
-        plan: &mut Plan,
-        skipped: BTreeMap<FrameworkSlot, BTreeMap<WhyKind, u32>>,
-        looks: &BTreeMap<FrameworkSlot, u32>,
-    ) {
-        let all = self.frameworks.len() <= MAX_COUNTED_FRAMEWORKS;
-        let slots: Vec<FrameworkSlot> = match all {
-            true => self.frameworks.slots().collect(),
-            false => looks.keys().copied().collect(),
-        };
-        for slot in slots {
-            let (Some(id), Some(framework)) = (self.frameworks.key(slot), self.frameworks.get(slot)) else {
-                continue;
-            };
-            if !framework.active {
-                continue;
-            }
-            let mut counts = skipped.get(&slot).cloned().unwrap_or_default();
-            let open = framework.roles.values().filter(|state| !state.suppressed).count();
-            let suppressed = framework.roles.len() - open;
-            let times =
-                |roles: usize| plan.considered.saturating_mul(u32::try_from(roles).unwrap_or(u32::MAX));
-            let unreached = times(open).saturating_sub(looks.get(&slot).copied().unwrap_or_default());
-            for (why, count) in [(WhyKind::NothingFree, unreached), (WhyKind::Suppressed, times(suppressed))]
-            {
-                if count > 0 {
-                    *counts.entry(why).or_default() += count;
-                }
-            }
-            plan.skipped.insert(id.clone(), counts);
-        }
     }
 }

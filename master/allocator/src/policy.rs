@@ -1,8 +1,21 @@
 //! Who is served first: the part of the allocator that can be exchanged.
 
-use chapada_model::{Milli, Quantities, Role};
+use chapada_model::{Milli, Role};
 
-use crate::{FrameworkSlot, RoleSlot};
+use crate::{Amounts, ClientSlot, Drf, FrameworkSlot, Pack, RandomOrder, RoleSlot};
+
+/// The names of all policies, for [`policy`].
+pub const POLICIES: [&str; 3] = ["drf", "random", "pack"];
+
+/// The policy of this name; `None` when there is no such. Whatever chance it uses comes from `seed`.
+pub fn policy(name: &str, seed: u64) -> Option<Box<dyn Policy>> {
+    match name {
+        "drf" => Some(Box::new(Drf::default())),
+        "random" => Some(Box::new(RandomOrder::seeded(seed))),
+        "pack" => Some(Box::new(Pack::default())),
+        _ => None,
+    }
+}
 
 /// A framework in one of its roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,6 +24,8 @@ pub struct Client {
     pub role: RoleSlot,
     /// The framework.
     pub framework: FrameworkSlot,
+    /// Stands for the two together.
+    pub slot: ClientSlot,
 }
 
 /// Decides the order in which clients are served. What they may be given, and whether they want it, is decided by the
@@ -26,8 +41,13 @@ pub trait Policy: std::fmt::Debug + Send {
     /// The name an operator chooses it by.
     fn name(&self) -> &'static str;
 
-    /// All that active agents have together is now this.
-    fn set_total(&mut self, total: &Quantities);
+    /// Whether agents of which most is in use are to be served before emptier ones, so that work is packed together.
+    fn serves_fullest_first(&self) -> bool {
+        false
+    }
+
+    /// All that active agents have together is now this. A name that is not there counts toward no share.
+    fn set_total(&mut self, total: &Amounts);
 
     /// The role, used by anyone yet or not, has this weight, in thousandths. Zero, and a role that was never told, means 1.
     fn set_weight(&mut self, role: &Role, weight: Milli);
@@ -45,10 +65,10 @@ pub trait Policy: std::fmt::Debug + Send {
     fn leave(&mut self, client: Client);
 
     /// The client holds or is offered this much more. `offers` says how many offers it was made with it.
-    fn charge(&mut self, client: Client, amounts: &Quantities, offers: u64);
+    fn charge(&mut self, client: Client, amounts: &Amounts, offers: u64);
 
     /// The client holds this much less.
-    fn discharge(&mut self, client: Client, amounts: &Quantities);
+    fn discharge(&mut self, client: Client, amounts: &Amounts);
 
     /// The client is gone and holds nothing.
     fn forget(&mut self, client: Client);

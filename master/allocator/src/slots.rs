@@ -34,6 +34,10 @@ slot!(
     /// Stands for a role.
     RoleSlot
 );
+slot!(
+    /// Stands for a framework in one of its roles.
+    ClientSlot
+);
 
 /// Values by slot, found by key. A slot that is freed is given out again.
 #[derive(Clone, Debug)]

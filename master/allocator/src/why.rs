@@ -13,8 +13,14 @@ pub enum Why {
     AgentInactive,
     /// The framework does not have the capability that this agent asks for.
     NotCapable(FrameworkCapability),
+    /// The framework's own constraints leave this agent out.
+    Constrained,
     /// Everything that is for this role is in use or on offer.
     NothingFree,
+    /// The role, or one above it, has all that its quota allows.
+    OverLimit,
+    /// What is free is kept for roles to which it is guaranteed.
+    KeptForGuarantees,
     /// What is free is less than what is worth offering.
     BelowMinimum,
     /// The framework has refused as much or more of this agent, until this time.
@@ -32,8 +38,14 @@ pub enum WhyKind {
     AgentInactive,
     /// [`Why::NotCapable`]
     NotCapable,
+    /// [`Why::Constrained`]
+    Constrained,
     /// [`Why::NothingFree`]
     NothingFree,
+    /// [`Why::OverLimit`]
+    OverLimit,
+    /// [`Why::KeptForGuarantees`]
+    KeptForGuarantees,
     /// [`Why::BelowMinimum`]
     BelowMinimum,
     /// [`Why::FilteredUntil`]
@@ -48,7 +60,10 @@ impl Why {
             Self::Suppressed => WhyKind::Suppressed,
             Self::AgentInactive => WhyKind::AgentInactive,
             Self::NotCapable(_) => WhyKind::NotCapable,
+            Self::Constrained => WhyKind::Constrained,
             Self::NothingFree => WhyKind::NothingFree,
+            Self::OverLimit => WhyKind::OverLimit,
+            Self::KeptForGuarantees => WhyKind::KeptForGuarantees,
             Self::BelowMinimum => WhyKind::BelowMinimum,
             Self::FilteredUntil(_) => WhyKind::Filtered,
         }
@@ -56,6 +71,20 @@ impl Why {
 }
 
 impl WhyKind {
+    /// All reasons.
+    pub const ALL: [Self; 10] = [
+        Self::Disconnected,
+        Self::Suppressed,
+        Self::AgentInactive,
+        Self::NotCapable,
+        Self::Constrained,
+        Self::NothingFree,
+        Self::OverLimit,
+        Self::KeptForGuarantees,
+        Self::BelowMinimum,
+        Self::Filtered,
+    ];
+
     /// The reason as the API spells it.
     pub fn name(self) -> &'static str {
         match self {
@@ -63,7 +92,10 @@ impl WhyKind {
             Self::Suppressed => "suppressed",
             Self::AgentInactive => "agent-inactive",
             Self::NotCapable => "not-capable",
+            Self::Constrained => "constrained",
             Self::NothingFree => "nothing-free",
+            Self::OverLimit => "over-limit",
+            Self::KeptForGuarantees => "kept-for-guarantees",
             Self::BelowMinimum => "below-minimum",
             Self::Filtered => "filtered",
         }

@@ -102,8 +102,8 @@ fn reservations_go_to_their_role_and_those_below() {
     add(&mut allocator, "s1", "cpus:4;mem:100;cpus(ops):2");
     let plan = allocator.plan(Mono(0));
     assert_eq!(who(&plan), [("other", "s1"), ("ops", "s1")]);
-    assert_eq!(plan.offers[0].resources, resources("cpus:4;mem:100"));
-    assert_eq!(plan.offers[1].resources, resources("cpus(ops):2"));
+    assert_eq!(*plan.offers[0].resources, resources("cpus:4;mem:100"));
+    assert_eq!(*plan.offers[1].resources, resources("cpus(ops):2"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chapada_allocator::AgentInput;
 use chapada_model::{AgentDescription, AgentId, ExecutorKey, FrameworkId, Resources, Role, TaskKey};
 
 use crate::books::{add, subtract};
@@ -57,9 +58,9 @@ impl Master {
         agent.executors = load.executors;
         agent.strays = load.strays;
         agent.tasks = load.tasks;
-        let (total, free) = (agent.total.clone(), agent.free.clone());
-        self.allocator.add_agent(id, &total, free);
-        self.books.total = self.allocator.total().clone();
+        let (input, free) = (AgentInput::new(&agent.description, &agent.total), agent.free.clone());
+        self.allocator.add_agent(id, input, free);
+        self.books.total = self.allocator.total();
     }
 
     /// The agent's operations hold nothing any more; gives what they held.
@@ -107,6 +108,6 @@ impl Master {
             self.allocator.discharge(&framework, &role, &resources);
         }
         self.allocator.remove_agent(id);
-        self.books.total = self.allocator.total().clone();
+        self.books.total = self.allocator.total();
     }
 }

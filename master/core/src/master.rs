@@ -157,6 +157,7 @@ impl Master {
     fn begin(&mut self, now: Now) {
         self.now = Now { mono: now.mono.max(self.now.mono), wall: now.wall };
         self.books.version += 1;
+        self.allocator.set_now(self.now.mono);
     }
 
     /// Does what time has made due, and hands out the effects.

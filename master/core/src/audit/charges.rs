@@ -29,7 +29,7 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
     }
     let mut charged = Charges::new();
     for (framework, role, amounts) in master.allocator.charges() {
-        charged.insert((framework.clone(), role.clone()), amounts.clone());
+        charged.insert((framework.clone(), role.clone()), amounts);
     }
     let keys: std::collections::BTreeSet<_> = held.keys().chain(charged.keys()).cloned().collect();
     for key in keys {

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use chapada_model::{Milli, Quantities, Role};
+use chapada_model::{Milli, Role};
 use proptest::prelude::*;
 
-use super::Drf;
-use crate::{Client, FrameworkSlot, Policy, RoleSlot};
+use crate::{Amounts, Client, ClientSlot, Drf, FrameworkSlot, NameSlot, Policy, RoleSlot};
 
 const ROLES: [&str; 6] = ["*", "eng", "eng/db", "eng/db/test", "eng/web", "ops"];
 
@@ -24,6 +23,7 @@ fn client() -> impl Strategy<Value = Client> {
     (0..ROLES.len(), 0_u32..5).prop_map(|(role, framework)| Client {
         role: RoleSlot(role as u32),
         framework: FrameworkSlot(framework),
+        slot: ClientSlot(role as u32 * 5 + framework),
     })
 }
 
@@ -38,8 +38,11 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn cpus(amount: u64) -> Quantities {
-    [("cpus", Milli(amount)), ("mem", Milli(amount / 3))].into_iter().collect()
+const CPUS: NameSlot = NameSlot(0);
+const MEM: NameSlot = NameSlot(1);
+
+fn cpus(amount: u64) -> Amounts {
+    [(CPUS, Milli(amount)), (MEM, Milli(amount / 3))].into_iter().collect()
 }
 
 fn role(index: usize) -> Role {
@@ -88,7 +91,7 @@ proptest! {
                 Change::DischargeAll(client) => {
                     let held = outcome.held.entry(client).or_default();
                     let memory = outcome.memory.entry(client).or_default();
-                    let all = [("cpus", Milli(held.0)), ("mem", Milli(*memory))].into_iter().collect();
+                    let all = [(CPUS, Milli(held.0)), (MEM, Milli(*memory))].into_iter().collect();
                     kept.discharge(client, &all);
                     held.0 = 0;
                     *memory = 0;
@@ -113,7 +116,7 @@ proptest! {
         }
         for (client, (held, offers)) in &outcome.held {
             let memory = outcome.memory.get(client).copied().unwrap_or_default();
-            let all = [("cpus", Milli(*held)), ("mem", Milli(memory))].into_iter().collect();
+            let all = [(CPUS, Milli(*held)), (MEM, Milli(memory))].into_iter().collect();
             fresh.charge(*client, &all, *offers);
         }
         for (client, joined) in &outcome.joined {

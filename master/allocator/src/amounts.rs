@@ -1,0 +1,124 @@
+//! Amounts as the allocator counts them: by small numbers that stand for names, so that adding up compares no text.
+
+use std::collections::BTreeMap;
+
+use chapada_model::{Milli, Quantities, Resource, ResourceValue, Resources, Role, Text};
+
+use crate::agent::is_kept;
+
+/// Stands for the name of a resource: `cpus`, `mem`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NameSlot(pub u32);
+
+/// Amounts by name, each above zero, in the order of the names' slots. Usually three.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Amounts(Vec<(NameSlot, Milli)>);
+
+impl Amounts {
+    /// How much of a name.
+    pub fn get(&self, name: NameSlot) -> Milli {
+        self.0.iter().find(|(mine, _)| *mine == name).map_or(Milli::ZERO, |(_, amount)| *amount)
+    }
+
+    /// Each name with its amount.
+    pub fn iter(&self) -> impl Iterator<Item = (NameSlot, Milli)> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Sets one amount.
+    pub fn set(&mut self, name: NameSlot, amount: Milli) {
+        let at = self.0.partition_point(|(mine, _)| *mine < name);
+        match self.0.get_mut(at).filter(|(mine, _)| *mine == name) {
+            Some(_) if amount.is_zero() => drop(self.0.remove(at)),
+            Some((_, mine)) => *mine = amount,
+            None if amount.is_zero() => {}
+            None => self.0.insert(at, (name, amount)),
+        }
+    }
+
+    /// Puts `other` to this. Stops at the largest amount.
+    pub fn add(&mut self, other: &Self) {
+        for (name, amount) in other.iter() {
+            self.set(name, Milli(self.get(name).0.saturating_add(amount.0)));
+        }
+    }
+
+    /// Takes `other` out of this. Stops at zero.
+    pub fn sub(&mut self, other: &Self) {
+        for (name, amount) in other.iter() {
+            self.set(name, self.get(name).checked_sub(amount).unwrap_or_default());
+        }
+    }
+}
+
+impl FromIterator<(NameSlot, Milli)> for Amounts {
+    fn from_iter<I: IntoIterator<Item = (NameSlot, Milli)>>(pairs: I) -> Self {
+        let mut sum = Self::default();
+        for (name, amount) in pairs {
+            sum.set(name, Milli(sum.get(name).0.saturating_add(amount.0)));
+        }
+        sum
+    }
+}
+
+/// The names of resources and the slots that stand for them. A name stays once an agent had it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    by_name: BTreeMap<Text, NameSlot>,
+    names: Vec<Text>,
+}
+
+impl Names {
+    pub(crate) fn ensure(&mut self, name: &Text) -> NameSlot {
+        if let Some(slot) = self.by_name.get(name) {
+            return *slot;
+        }
+        let slot = NameSlot(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
+        self.names.push(name.clone());
+        self.by_name.insert(name.clone(), slot);
+        slot
+    }
+
+    pub(crate) fn slot(&self, name: &str) -> Option<NameSlot> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The amounts of those resources for which this holds. Ranges and sets do not count.
+    pub(crate) fn amounts(&mut self, resources: &Resources, counts: impl Fn(&Resource) -> bool) -> Amounts {
+        let mut sum = Amounts::default();
+        for resource in resources.iter().filter(|resource| counts(resource)) {
+            if let ResourceValue::Scalar(amount) = resource.value {
+                let name = self.ensure(&resource.name);
+                sum.set(name, Milli(sum.get(name).0.saturating_add(amount.0)));
+            }
+        }
+        sum
+    }
+
+    /// The amounts reserved for each role that quota counts.
+    pub(crate) fn reserved(&mut self, resources: &Resources) -> BTreeMap<Role, Amounts> {
+        let mut sums: BTreeMap<Role, Amounts> = BTreeMap::new();
+        for resource in resources.iter().filter(|resource| is_kept(resource)) {
+            if let (Some(role), ResourceValue::Scalar(amount)) = (resource.reserved_role(), &resource.value) {
+                let one = [(self.ensure(&resource.name), *amount)].into_iter().collect();
+                sums.entry(role.clone()).or_default().add(&one);
+            }
+        }
+        sums
+    }
+
+    pub(crate) fn amounts_of(&mut self, quantities: &Quantities) -> Amounts {
+        quantities.iter().map(|(name, amount)| (self.ensure(name), amount)).collect()
+    }
+
+    pub(crate) fn quantities(&self, amounts: &Amounts) -> Quantities {
+        let name =
+            |(slot, amount): (NameSlot, Milli)| Some((self.names.get(slot.0 as usize)?.clone(), amount));
+        amounts.iter().filter_map(name).collect()
+    }
+}
