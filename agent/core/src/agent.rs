@@ -8,6 +8,7 @@ use crate::effect::{Effect, Signal};
 use crate::event::{Command, Event};
 use crate::ids::Ids;
 use crate::link::Link;
+use crate::operations::Operations;
 use crate::phase::TaskPhase;
 use crate::record::Record;
 use crate::task::{Framework, Task};
@@ -30,6 +31,7 @@ pub struct Agent {
     pub(crate) frameworks: BTreeMap<FrameworkId, Framework>,
     pub(crate) tasks: BTreeMap<TaskKey, Task>,
     pub(crate) containers: BTreeMap<ContainerId, TaskKey>,
+    pub(crate) operations: Operations,
     pub(crate) timers: Timers,
     /// Number of the last record appended, and of the last that is durable.
     pub(crate) appended: u64,
@@ -54,6 +56,7 @@ impl Agent {
             frameworks: BTreeMap::new(),
             tasks: BTreeMap::new(),
             containers: BTreeMap::new(),
+            operations: Operations::default(),
             timers: Timers::default(),
             appended: 0,
             durable: 0,
@@ -101,6 +104,8 @@ impl Agent {
             Command::Launch(launch) => self.launch(now, sequence, *launch),
             Command::Kill { task, grace } => self.kill(now, &task, grace),
             Command::Acknowledge { task, uuid } => self.acknowledge(now, &task, uuid),
+            Command::Operate(operate) => self.operate(sequence, *operate),
+            Command::AcknowledgeOperation { key, uuid } => self.acknowledge_operation(&key, uuid),
             Command::ShutdownExecutor { framework, executor } => {
                 self.shutdown_executor(now, sequence, &framework, &executor);
             }
@@ -131,6 +136,7 @@ impl Agent {
             self.unlogged.pop_front();
             self.on_update_logged(now, &key);
         }
+        self.on_operations_logged(now);
         self.state_holding();
         self.obey_held(now);
     }
@@ -140,6 +146,7 @@ impl Agent {
             match timer {
                 Timer::Force(key) => self.on_force_due(now, &key),
                 Timer::Repeat(key) => self.on_repeat_due(now, &key),
+                Timer::Operations => self.on_operations_due(now),
             }
         }
     }

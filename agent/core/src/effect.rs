@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chapada_model::{AgentId, ContainerId, ExecutorId, TaskKey, TaskState};
+use chapada_model::{AgentId, ContainerId, ExecutorId, OperationStatus, Resources, TaskKey, TaskState};
 
 use crate::record::{FrameworkRecord, Record, TaskRecord, Update};
 
@@ -53,6 +53,22 @@ pub enum Effect {
         /// The newest state, which is ahead of the update's when acknowledgements are slow.
         latest: TaskState,
     },
+    /// Say what became of an operation.
+    SendOperation {
+        /// What.
+        status: Arc<OperationStatus>,
+    },
+    /// Make directories for these volumes, durably, before anything else is done; those that are there stay as they are.
+    MakeVolumes {
+        /// The volumes.
+        volumes: Resources,
+    },
+    /// These are all the volumes there are: make the directories that are missing, and remove all others with all that is
+    /// in them.
+    KeepVolumes {
+        /// The volumes.
+        volumes: Resources,
+    },
     /// Tell the master that a command made no sense here.
     Refuse {
         /// The command's number on its link.
@@ -101,6 +117,10 @@ pub struct Holding {
     pub tasks: Vec<HeldTask>,
     /// The frameworks that they belong to.
     pub frameworks: Vec<Arc<FrameworkRecord>>,
+    /// Operations whose outcome is not acknowledged.
+    pub operations: Vec<Arc<OperationStatus>>,
+    /// All that the agent has, with what operations have made of it; empty when nobody said what it is configured with.
+    pub resources: Resources,
 }
 
 /// One task that an agent holds.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use chapada_model::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskKey, UpdateUuid};
+use chapada_model::{AgentId, ContainerId, ExecutorId, FrameworkId, OperationKey, TaskKey, UpdateUuid};
 
 use crate::exit::Exit;
+use crate::operations::Operate;
 use crate::record::FrameworkRecord;
 use crate::recovery::FoundContainer;
 use crate::task::TaskLaunch;
@@ -90,6 +91,15 @@ pub enum Command {
         /// Of which task.
         task: TaskKey,
         /// Which update.
+        uuid: UpdateUuid,
+    },
+    /// Changes what the agent has.
+    Operate(Box<Operate>),
+    /// What became of an operation has been seen.
+    AcknowledgeOperation {
+        /// Which operation.
+        key: OperationKey,
+        /// Which status.
         uuid: UpdateUuid,
     },
     /// Ends an executor and its tasks.

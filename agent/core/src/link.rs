@@ -60,7 +60,7 @@ impl Agent {
         self.link.held.clear();
     }
 
-    fn drop_link(&mut self, reason: String) {
+    pub(crate) fn drop_link(&mut self, reason: String) {
         self.on_link_lost();
         self.effects.push(Effect::DropLink { reason });
     }
@@ -87,6 +87,8 @@ impl Agent {
             epoch: self.epoch,
             tasks: tasks.collect(),
             frameworks: frameworks.map(|framework| framework.record.clone()).collect(),
+            operations: self.operations.statuses(),
+            resources: self.operations.total().clone(),
         };
         self.effects.push(Effect::SendHolding(holding));
     }
@@ -147,6 +149,7 @@ impl Agent {
     pub(crate) fn on_welcome(&mut self, now: Now, agent: AgentId) {
         self.link.phase = LinkPhase::Up;
         self.effects.push(Effect::Registered { agent, epoch: self.epoch });
+        self.repeat_operations(now);
         let keys: Vec<TaskKey> = self.tasks.keys().cloned().collect();
         for key in keys {
             let Some(task) = self.tasks.get_mut(&key) else { continue };

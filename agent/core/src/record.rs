@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_model::{
-    AgentId, ContainerId, ExecutorId, FrameworkId, Payload, Reason, Source, TaskKey, TaskState, UpdateUuid,
-    Wall,
+    AgentId, ContainerId, ExecutorId, FrameworkId, OperationKey, OperationStatus, Payload, Reason, Resources,
+    Source, TaskKey, TaskState, UpdateUuid, Wall,
 };
 
 use crate::exit::MemoryExceeded;
@@ -53,6 +53,17 @@ pub enum Record {
     },
     /// The task is over, and nobody waits for its updates.
     TaskForgotten(TaskKey),
+    /// What operations have made by now: dynamic reservations and volumes.
+    Made(Resources),
+    /// An operation was done, or failed.
+    Operation {
+        /// What operations have made by now.
+        made: Resources,
+        /// What became of it.
+        status: Arc<OperationStatus>,
+    },
+    /// The outcome of an operation was seen.
+    OperationAcknowledged(OperationKey),
 }
 
 /// A framework, as far as an agent must know it.

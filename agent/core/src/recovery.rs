@@ -64,6 +64,9 @@ impl Agent {
             Record::Update { task, update } => self.restore_update(&task, update),
             Record::Acknowledged { task, uuid } => self.restore_acknowledged(&task, uuid),
             Record::TaskForgotten(key) => self.restore_forgotten(&key),
+            Record::Made(made) => self.operations.restore_made(made),
+            Record::Operation { made, status } => self.operations.restore(made, status),
+            Record::OperationAcknowledged(key) => self.operations.restore_acknowledged(&key),
         }
     }
 
@@ -113,6 +116,7 @@ impl Agent {
             self.effects.push(Effect::Destroy { container });
         }
         self.forget_empty_frameworks();
+        self.keep_volumes();
     }
 
     fn recover_task(&mut self, now: Now, key: &TaskKey, found: Option<FoundState>, rebooted: bool) {

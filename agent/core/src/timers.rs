@@ -11,6 +11,8 @@ pub(crate) enum Timer {
     Force(TaskKey),
     /// Repeat the unacknowledged updates.
     Repeat(TaskKey),
+    /// Repeat the unacknowledged outcomes of operations.
+    Operations,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -86,6 +86,7 @@ impl Agent {
                 }
             }
         }
+        records.extend(self.operations.records());
         records
     }
 }

@@ -53,6 +53,12 @@ pub enum AgentError {
         #[source]
         source: io::Error,
     },
+    /// Reservations or volumes stand on resources that are gone.
+    #[error(
+        "this agent has reservations or volumes of resources that --resources does not name any more: name them again, or \
+         give it another --work-dir, which makes it a new agent"
+    )]
+    Made(#[source] chapada_model::ResourceError),
     /// A part of the agent ended by itself.
     #[error("the agent's {0} ended by itself")]
     Ended(&'static str),

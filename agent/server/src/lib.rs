@@ -17,6 +17,7 @@ mod outward;
 mod run;
 mod shell;
 mod sweep;
+mod volumes;
 
 pub use config::{AgentConfig, DEFAULT_PORT};
 pub use error::AgentError;

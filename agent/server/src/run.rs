@@ -33,6 +33,7 @@ use crate::machine;
 use crate::metrics::Counters;
 use crate::shell::{CONTAINER_EVENTS, INPUTS, Input, Shell};
 use crate::sweep;
+use crate::volumes::Volumes;
 
 /// Files that masters may ask for at once; more are turned away.
 const RELAYS: usize = 64;
@@ -52,7 +53,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     let ground = Ground::prepare(config).await?;
     let (event_sender, events) = mpsc::channel(CONTAINER_EVENTS);
     let means = Arc::new(ground.means(event_sender)?);
-    let memory = Memory::recall(&means)?;
+    let memory = Memory::recall(&means, &ground.resources)?;
     let first = Event::Recovered {
         found: memory.recovered.iter().filter_map(found_of).collect(),
         boot_id: ground.who.boot_id.clone(),
@@ -71,6 +72,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
         containers,
         who: ground.who.clone(),
         ip: ground.address.ip(),
+        volumes: Volumes::new(ground.layout.work_dir()),
         inputs: input_queue,
         events,
         counters: counters.clone(),
@@ -171,10 +173,11 @@ struct Memory {
 }
 
 impl Memory {
-    fn recall(means: &Means) -> Result<Self, AgentError> {
+    fn recall(means: &Means, resources: &Resources) -> Result<Self, AgentError> {
         let (file, records) = LogFile::open(&means.layout.log())?;
         let mut agent = Agent::new(uuid::Uuid::new_v4().as_u128());
         records.into_iter().for_each(|record| agent.restore(record));
+        agent.configure(resources).map_err(AgentError::Made)?;
         let recovered = chapada_shim::recover(&means.runtime_dir)
             .map_err(|error| AgentError::Recover(Box::new(error)))?;
         let known: Vec<String> = recovered.iter().map(|found| found.id.clone()).collect();
@@ -268,6 +271,13 @@ fn present(
         info,
         address: address.to_string(),
         boot_id: machine::boot_id()?,
-        capabilities: &["MULTI_ROLE", "HIERARCHICAL_ROLE", "RESERVATION_REFINEMENT", "TASK_RESOURCE_LIMITS"],
+        capabilities: &[
+            "MULTI_ROLE",
+            "HIERARCHICAL_ROLE",
+            "RESERVATION_REFINEMENT",
+            "RESIZE_VOLUME",
+            "AGENT_OPERATION_FEEDBACK",
+            "TASK_RESOURCE_LIMITS",
+        ],
     })
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use chapada_agent_core::{Agent, Effect, Event, Holding, Record, Update, View};
-use chapada_model::{ExecutorId, TaskKey, TaskState};
+use chapada_model::{ExecutorId, Resources, TaskKey, TaskState};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,7 @@ use crate::link::{Outbox, OutboxFull, Presentation, update_message};
 use crate::log::LogHandle;
 use crate::metrics::Counters;
 use crate::outward::Identity;
+use crate::volumes::{self, Volumes};
 
 /// Messages and questions that may wait for the loop; a full queue makes their senders wait, and with them the link.
 pub(crate) const INPUTS: usize = 1024;
@@ -46,6 +47,7 @@ pub(crate) struct Shell {
     pub(crate) containers: Containers,
     pub(crate) who: Arc<Presentation>,
     pub(crate) ip: IpAddr,
+    pub(crate) volumes: Volumes,
     pub(crate) inputs: mpsc::Receiver<Input>,
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) counters: Arc<Counters>,
@@ -150,6 +152,9 @@ impl Shell {
             Effect::SendUpdate { task, executor, update, latest } => {
                 self.send_update(&task, executor.as_ref(), &update, latest);
             }
+            Effect::SendOperation { status } => self.send(|link, epoch| link.operation(epoch, &status)),
+            Effect::MakeVolumes { volumes } => self.make_volumes(&volumes),
+            Effect::KeepVolumes { volumes } => self.keep_volumes(&volumes),
             Effect::Refuse { sequence, reason } => {
                 tracing::warn!(sequence, reason, "refused a command");
                 self.send(|link, epoch| link.refused(epoch, sequence, reason));
@@ -178,6 +183,25 @@ impl Shell {
         let key = &task.key;
         tracing::info!(framework_id = %key.framework, task_id = %key.task, container_id = %task.container, "launch");
         self.containers.launch(Order { task, framework, agent });
+    }
+
+    /// A volume without a directory fails the tasks that want it, and is made when the agent is started again.
+    fn make_volumes(&self, volumes: &Resources) {
+        if let Err(error) = self.volumes.make(volumes) {
+            tracing::error!(%error, %volumes, "cannot make the directories of volumes");
+        }
+    }
+
+    fn keep_volumes(&self, volumes: &Resources) {
+        self.make_volumes(volumes);
+        match self.volumes.set_others_aside(volumes) {
+            Ok(ended) => drop(tokio::task::spawn_blocking(move || {
+                if let Err(error) = volumes::delete(&ended) {
+                    tracing::warn!(%error, "what was in ended volumes stays until the next time");
+                }
+            })),
+            Err(error) => tracing::error!(%error, "ended volumes cannot be taken away"),
+        }
     }
 
     fn note(&self, record: &Record) {

@@ -5,5 +5,6 @@ mod deliver;
 mod histories;
 mod kill;
 mod link;
+mod operations;
 mod recovery;
 mod world;

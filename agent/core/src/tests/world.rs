@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chapada_model::{ContainerId, FrameworkId, Mono, Now, Payload, TaskKey, TaskState, Wall};
+use chapada_model::{
+    ContainerId, FrameworkId, Mono, Now, OperationStatus, Payload, Resources, TaskKey, TaskState, Wall,
+};
 
 use crate::*;
 
@@ -53,6 +55,8 @@ pub(crate) struct World {
     pub(crate) signals: Vec<(ContainerId, Signal)>,
     pub(crate) sent: Vec<(TaskKey, Arc<Update>)>,
     pub(crate) held: Option<Holding>,
+    pub(crate) operations: Vec<Arc<OperationStatus>>,
+    pub(crate) volumes: Resources,
     pub(crate) registered: bool,
     pub(crate) refused: Vec<String>,
     pub(crate) dropped: Vec<String>,
@@ -81,6 +85,8 @@ impl World {
             signals: Vec::new(),
             sent: Vec::new(),
             held: None,
+            operations: Vec::new(),
+            volumes: Resources::EMPTY,
             registered: false,
             refused: Vec::new(),
             dropped: Vec::new(),
@@ -212,6 +218,17 @@ impl World {
                 self.check_durable(&task, &update);
                 self.sent.push((task, update));
             }
+            Effect::SendOperation { status } => {
+                let stands =
+                    |record: &Record| matches!(record, Record::Operation { status: s, .. } if *s == status);
+                assert!(
+                    self.disk[..self.durable].iter().any(stands),
+                    "{status:?} was sent before it was durable"
+                );
+                self.operations.push(status);
+            }
+            Effect::MakeVolumes { volumes } => self.volumes.add(&volumes).unwrap(),
+            Effect::KeepVolumes { volumes } => self.volumes = volumes,
             Effect::Refuse { reason, .. } => self.refused.push(reason),
             Effect::DropLink { reason } => {
                 self.registered = false;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use chapada_agent_core::{Command, FrameworkRecord, TaskLaunch};
+use chapada_agent_core::{Command, FrameworkRecord, Operate, TaskLaunch};
 use chapada_model::{
-    FrameworkCapability, FrameworkDescription, KillPolicy, Payload, TaskDescription, TaskKey, UpdateUuid,
+    Conversion, FrameworkCapability, FrameworkDescription, KillPolicy, Payload, TaskDescription, TaskKey,
+    UpdateUuid,
 };
+use chapada_wire::convert::resources_from_wire;
 use chapada_wire::link::{self, to_agent};
 use chapada_wire::v1;
 use prost::Message;
@@ -64,9 +66,12 @@ pub(super) fn read(message: to_agent::Message) -> Result<Inward, String> {
             let info = update.framework.ok_or("update_framework.framework is missing")?;
             Command::UpdateFramework(framework(&info)?)
         }
-        to_agent::Message::Operate(_) | to_agent::Message::AcknowledgeOperation(_) => {
-            return Err("this agent cannot do operations".to_owned());
-        }
+        to_agent::Message::Operate(operate) => Command::Operate(Box::new(read_operate(&operate)?)),
+        to_agent::Message::AcknowledgeOperation(acknowledge) => Command::AcknowledgeOperation {
+            key: id("acknowledge_operation.key", &acknowledge.key)?,
+            uuid: UpdateUuid::from_slice(&acknowledge.uuid)
+                .ok_or("acknowledge_operation.uuid must have 16 bytes")?,
+        },
         to_agent::Message::OpenRelay(relay) => return Ok(Inward::OpenRelay(relay)),
         to_agent::Message::Heartbeat(_) => return Ok(Inward::Nothing),
     };
@@ -84,6 +89,25 @@ fn read_launch(launch: link::Launch) -> Result<TaskLaunch, String> {
         kill_grace: grace(info.kill_policy.as_ref())?.unwrap_or(KILL_GRACE),
         refusal: refuse_unsupported(&info),
         info: payload(&info),
+    })
+}
+
+fn read_operate(operate: &link::Operate) -> Result<Operate, String> {
+    let list = |field: &str, wire: &[v1::Resource]| {
+        resources_from_wire(field, wire).map_err(|error| format!("operate.{error}"))
+    };
+    Ok(Operate {
+        key: id("operate.key", &operate.key)?,
+        framework: id("operate.framework_id", &operate.framework_id)?,
+        operation: operate
+            .operation_id
+            .as_deref()
+            .map(|text| id("operate.operation_id", text))
+            .transpose()?,
+        conversion: Conversion {
+            consumed: list("consumed", &operate.consumed)?,
+            converted: list("converted", &operate.converted)?,
+        },
     })
 }
 

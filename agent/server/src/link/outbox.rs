@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use chapada_agent_core::{HeldTask, Holding, TaskRecord, Update};
-use chapada_model::{ExecutorId, TaskKey, TaskState};
+use chapada_model::{ExecutorId, OperationStatus, TaskKey, TaskState};
+use chapada_wire::convert::{ReservationFormat, resources_to_wire};
 use chapada_wire::link::{self, FromAgent, from_agent};
 use prost::Message;
 use tokio::sync::mpsc;
@@ -70,6 +71,16 @@ impl Outbox {
             bytes += more;
             page.tasks.push(held);
         }
+        for status in &holding.operations {
+            let operation = operation_message(status);
+            let more = operation.encoded_len();
+            if bytes + more > PAGE_BYTES && bytes > 0 {
+                pages.push(std::mem::take(&mut page));
+                bytes = 0;
+            }
+            bytes += more;
+            page.operations.push(operation);
+        }
         page.last = true;
         pages.push(page);
         pages.into_iter().try_for_each(|page| self.send(holding.epoch, from_agent::Message::Holding(page)))
@@ -78,6 +89,11 @@ impl Outbox {
     /// Sends a status.
     pub(crate) fn update(&self, epoch: u64, update: link::Update) -> Result<(), OutboxFull> {
         self.send(epoch, from_agent::Message::Update(update))
+    }
+
+    /// Says what became of an operation.
+    pub(crate) fn operation(&self, epoch: u64, status: &OperationStatus) -> Result<(), OutboxFull> {
+        self.send(epoch, from_agent::Message::OperationUpdate(operation_message(status)))
     }
 
     pub(crate) fn refused(&self, epoch: u64, sequence: u64, reason: String) -> Result<(), OutboxFull> {
@@ -98,6 +114,14 @@ fn held(task: &HeldTask, identity: Option<&Identity>) -> link::HeldTask {
     outward::held(task, identity)
 }
 
+fn operation_message(status: &OperationStatus) -> link::OperationUpdate {
+    link::OperationUpdate {
+        key: status.key.as_ref().map(ToString::to_string).unwrap_or_default(),
+        framework_id: status.framework.to_string(),
+        status: Some(status.into()),
+    }
+}
+
 /// Closes a page for as many frameworks as fill one.
 fn split_frameworks(page: &mut link::Holding, pages: &mut Vec<link::Holding>) {
     let all = std::mem::take(&mut page.frameworks);
@@ -115,6 +139,7 @@ fn split_frameworks(page: &mut link::Holding, pages: &mut Vec<link::Holding>) {
 
 fn hello(who: &Presentation, holding: &Holding) -> link::Hello {
     let mut info = who.info.clone();
+    info.resources = resources_to_wire(&holding.resources, ReservationFormat::Stacked);
     info.id = holding.agent.as_ref().map(|id| chapada_wire::v1::AgentId { value: Some(id.to_string()) });
     link::Hello {
         protocol_version: PROTOCOL_VERSION,

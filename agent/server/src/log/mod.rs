@@ -3,6 +3,7 @@
 
 mod file;
 mod frame;
+mod operation;
 mod record;
 mod writer;
 

@@ -8,6 +8,8 @@ use chapada_agent_core::{FrameworkRecord, MemoryExceeded, Record, TaskRecord, Up
 use chapada_model::{ExecutorId, Reason, Source, TaskKey, TaskState, UpdateUuid, Wall};
 use prost::Message;
 
+use super::operation::{MadeEntry, OperationEntry, made_entry, made_of, operation_entry, operation_of};
+
 #[derive(Clone, PartialEq, prost::Message)]
 struct Frame {
     #[prost(message, repeated, tag = "1")]
@@ -16,7 +18,7 @@ struct Frame {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Entry {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
     kind: Option<Kind>,
 }
 
@@ -45,6 +47,12 @@ enum Kind {
     Acknowledged(AcknowledgedEntry),
     #[prost(message, tag = "11")]
     TaskForgotten(KeyEntry),
+    #[prost(message, tag = "12")]
+    Made(MadeEntry),
+    #[prost(message, tag = "13")]
+    Operation(OperationEntry),
+    #[prost(string, tag = "14")]
+    OperationAcknowledged(String),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -172,6 +180,9 @@ fn kind_of(record: &Record) -> Kind {
             Kind::Acknowledged(AcknowledgedEntry { key: Some(key_entry(task)), uuid: uuid.0.to_vec() })
         }
         Record::TaskForgotten(key) => Kind::TaskForgotten(key_entry(key)),
+        Record::Made(made) => Kind::Made(made_entry(made)),
+        Record::Operation { made, status } => Kind::Operation(operation_entry(made, status)),
+        Record::OperationAcknowledged(key) => Kind::OperationAcknowledged(key.to_string()),
     }
 }
 
@@ -205,6 +216,9 @@ fn record_of(kind: Kind) -> Option<Record> {
             Record::Acknowledged { task: key_of(entry.key)?, uuid: UpdateUuid::from_slice(&entry.uuid)? }
         }
         Kind::TaskForgotten(entry) => Record::TaskForgotten(key_of(Some(entry))?),
+        Kind::Made(entry) => Record::Made(made_of(&entry)?),
+        Kind::Operation(entry) => operation_of(&entry)?,
+        Kind::OperationAcknowledged(key) => Record::OperationAcknowledged(key.parse().ok()?),
     })
 }
 

@@ -4,6 +4,7 @@
 
 mod files;
 mod link;
+mod operations;
 mod restart;
 mod support;
 mod tasks;

@@ -1,0 +1,115 @@
+//! Operations: written down before they are admitted, repeated until acknowledged, there again after a crash.
+
+use std::time::Duration;
+
+use chapada_model::{
+    Conversion, Disk, OperationState, Persistence, Reservation, ReservationKind, Resource, Resources,
+};
+
+use super::world::*;
+use crate::*;
+
+fn reserved() -> Resource {
+    let mut disk: Resource = "disk:40".parse::<Resources>().unwrap().iter().next().unwrap().clone();
+    let kind = ReservationKind::Dynamic;
+    let role = "ops".parse().unwrap();
+    disk.reservations.push(Reservation { kind, role, principal: None, labels: Vec::new() });
+    disk
+}
+
+fn volume(id: &str) -> Resource {
+    let persistence = Persistence { id: id.into(), principal: None };
+    Resource { disk: Some(Disk { persistence: Some(persistence), ..Disk::default() }), ..reserved() }
+}
+
+fn one(resource: Resource) -> Resources {
+    Resources::from_list([resource]).unwrap()
+}
+
+fn operate(key: &str, consumed: Resources, converted: Resources) -> Command {
+    Command::Operate(Box::new(Operate {
+        key: key.parse().unwrap(),
+        framework: framework("f"),
+        operation: Some("o".parse().unwrap()),
+        conversion: Conversion { consumed, converted },
+    }))
+}
+
+fn configured() -> Resources {
+    "cpus:2;disk:100".parse().unwrap()
+}
+
+fn world() -> World {
+    let mut world = World::registered();
+    world.agent.configure(&configured()).unwrap();
+    world
+}
+
+#[test]
+fn what_was_made_is_there_after_a_crash_and_its_outcome_is_said_again() {
+    let mut world = world();
+    world.command(operate("k1", "disk:40".parse().unwrap(), one(reserved())));
+    world.command(operate("k2", one(reserved()), one(volume("v"))));
+    assert_eq!(world.operations.len(), 2);
+    assert_eq!(world.volumes, one(volume("v")));
+    let sent = std::mem::take(&mut world.operations);
+    world.crash(world.disk.len());
+    world.agent.configure(&configured()).unwrap();
+    assert_eq!(world.volumes, one(volume("v")));
+    world.register(2);
+    let held = world.held.clone().unwrap();
+    assert_eq!(held.resources, configured().with_made(&one(volume("v"))).unwrap());
+    assert_eq!(held.operations.len(), 2);
+    assert_eq!(world.operations, sent);
+}
+
+#[test]
+fn an_outcome_is_repeated_until_it_is_acknowledged() {
+    let mut world = world();
+    world.command(operate("k", "disk:40".parse().unwrap(), one(reserved())));
+    let status = world.operations[0].clone();
+    assert_eq!(status.state, OperationState::Finished);
+    world.pass(Duration::from_secs(11));
+    world.pass(Duration::from_secs(21));
+    assert_eq!(world.operations, vec![status.clone(); 3]);
+    let (key, uuid) = (status.key.clone().unwrap(), status.uuid.unwrap());
+    world.command(Command::AcknowledgeOperation { key, uuid });
+    world.pass(Duration::from_secs(3600));
+    assert_eq!(world.operations.len(), 3);
+}
+
+#[test]
+fn nothing_is_said_or_ended_before_it_is_on_disk() {
+    let mut world = world();
+    world.command(operate("k1", "disk:40".parse().unwrap(), one(volume("v"))));
+    world.fast_disk = false;
+    world.command(operate("k2", one(volume("v")), "disk:40".parse().unwrap()));
+    assert_eq!((world.operations.len(), world.volumes.len()), (1, 1));
+    world.sync();
+    assert_eq!((world.operations.len(), world.volumes.len()), (2, 0));
+}
+
+#[test]
+fn an_operation_on_what_is_not_there_fails_and_all_is_stated_afresh() {
+    let mut world = world();
+    world.command(operate("k", one(reserved()), one(volume("v"))));
+    assert_eq!(world.dropped.len(), 1);
+    assert!(world.dropped[0].contains("does not have it"), "{:?}", world.dropped);
+    world.register(2);
+    let held = world.held.clone().unwrap();
+    assert_eq!(held.resources, configured());
+    assert_eq!(held.operations[0].state, OperationState::Failed);
+}
+
+#[test]
+fn volumes_and_outcomes_survive_the_rewriting_of_the_log() {
+    let mut world = world();
+    world.command(operate("k1", "disk:40".parse().unwrap(), one(volume("v"))));
+    let mut agent = Agent::new(9);
+    world.agent.records().into_iter().for_each(|record| agent.restore(record));
+    agent.configure(&configured()).unwrap();
+    assert_eq!(agent.resources(), world.agent.resources());
+    assert_eq!(agent.records(), world.agent.records());
+    assert!(Agent::new(9).configure(&Resources::EMPTY).is_ok());
+    assert!(agent.configure(&"cpus:2;disk:10".parse().unwrap()).is_err());
+}
