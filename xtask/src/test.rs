@@ -24,8 +24,10 @@ pub(crate) fn test(args: &TestArgs) -> Result<()> {
     run("build", &mut cargo(&["build", "--workspace", "--bins"]))?;
     if on_path("cargo-nextest") {
         run("tests", &mut cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]))?;
-        run("documentation tests", &mut cargo(&["test", "--workspace", "--doc", "--quiet"]))
+        run("documentation tests", &mut cargo(&["test", "--workspace", "--doc", "--quiet"]))?;
     } else {
-        run("tests", &mut cargo(&["test", "--workspace", "--no-fail-fast"]))
+        run("tests", &mut cargo(&["test", "--workspace", "--no-fail-fast"]))?;
     }
+    let planted = ["test", "--package", "chapada-simulator", "--features", "testing", "--test", "planted"];
+    run("the simulator finds planted bugs", &mut cargo(&planted))
 }

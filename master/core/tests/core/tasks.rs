@@ -168,3 +168,29 @@ fn a_message_goes_to_the_agent_or_nowhere() {
     world.call(&id, second).expect("accepted, best effort");
     assert_eq!(world.dropped.len(), dropped + 1);
 }
+
+#[test]
+fn a_framework_that_comes_after_its_agent_hears_updates_in_order() {
+    let (mut world, id, stream, key) = running();
+    world.update(0, &key, TaskState::Failed);
+    let said = world.take_updates(&stream);
+    world.fail_over();
+    world.connect(0);
+    world.records_at_once = true;
+    let (link, agent) = (world.agents[0].link.expect("connected"), world.agent_id(0));
+    for (status, come) in said.iter().zip(1..) {
+        let status = (**status).clone();
+        let (agent, framework) = (agent.clone(), id.clone());
+        world.apply(Event::Update { link, agent, framework, status, latest: TaskState::Failed });
+        let mut returned = framework_again(&world, &id);
+        returned.id = Some(id.clone());
+        let stream = world.subscribe(returned);
+        let heard: Vec<TaskState> = world.take_updates(&stream).iter().map(|s| s.state).collect();
+        let expected: Vec<TaskState> = said.iter().take(come).map(|s| s.state).collect();
+        assert_eq!(heard, expected, "after {come} came again");
+    }
+}
+
+fn framework_again(world: &World, id: &FrameworkId) -> chapada_model::FrameworkDescription {
+    (*world.books().frameworks[id].description).clone()
+}
