@@ -5,8 +5,6 @@
 //! from everybody else. A guarantee of a role below counts toward the one above.
 
 mod node;
-#[cfg(test)]
-mod tests;
 mod trim;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,7 @@
+//! The allocator from outside: what a master tells it, and who is offered what then.
+
+mod cluster;
+mod eligible;
+mod fairness;
+mod policies;
+mod quota;

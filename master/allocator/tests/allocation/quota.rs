@@ -1,0 +1,147 @@
+//! Quota: guarantees are kept free, limits are never passed, on any role of the tree.
+
+use crate::cluster::*;
+use chapada_allocator::{Allocator, Why, WhyKind};
+use chapada_model::Mono;
+
+fn allocator(quotas: &[(&str, u64, Option<u64>)]) -> Allocator {
+    let mut allocator = Allocator::new(minimum());
+    allocator
+        .set_quotas(quotas.iter().map(|(name, guarantee, limit)| (role(name), quota(*guarantee, *limit))));
+    allocator
+}
+
+#[test]
+fn a_limit_is_never_passed_and_an_offer_is_cut_to_it() {
+    let mut allocator = allocator(&[("ops", 0, Some(5))]);
+    subscribe(&mut allocator, "f", &["ops"]);
+    add(&mut allocator, "s1", "cpus:4");
+    add(&mut allocator, "s2", "cpus:4");
+    let plan = allocator.plan(Mono(0));
+    assert_eq!(what(&plan), [("f", "s1", 4.0), ("f", "s2", 1.0)]);
+    assert_eq!(allocator.consumed(&role("ops")), Some(cpus(5)));
+    assert_eq!(
+        allocator.explain(Mono(0), &framework("f"), &agent("s2")),
+        [(role("ops"), Some(Why::OverLimit))]
+    );
+    give_back(&mut allocator, &plan.offers[0]);
+    let again: f64 = offered(&allocator.plan(Mono(1)), "f");
+    assert_eq!(again, 4.0, "what is given back may be offered again");
+}
+
+#[test]
+fn a_limit_of_zero_keeps_everything_from_a_role() {
+    let mut allocator = allocator(&[("ops", 0, Some(0))]);
+    subscribe(&mut allocator, "f", &["ops/db"]);
+    add(&mut allocator, "s1", "cpus:4");
+    let plan = allocator.plan(Mono(0));
+    assert!(plan.offers.is_empty());
+    assert_eq!(plan.skipped[&framework("f")][&WhyKind::OverLimit], 1);
+}
+
+#[test]
+fn what_is_guaranteed_is_kept_from_others_and_given_to_its_role() {
+    let mut allocator = allocator(&[("ops", 6, None)]);
+    subscribe(&mut allocator, "greedy", &["web"]);
+    add(&mut allocator, "s1", "cpus:4");
+    add(&mut allocator, "s2", "cpus:4");
+    let plan = allocator.plan(Mono(0));
+    assert_eq!(what(&plan), [("greedy", "s1", 2.0)], "6 of 8 are owed to ops");
+    assert_eq!(
+        allocator.explain(Mono(0), &framework("greedy"), &agent("s2")),
+        [(role("web"), Some(Why::KeptForGuarantees))]
+    );
+    subscribe(&mut allocator, "owner", &["ops"]);
+    assert_eq!(offered(&allocator.plan(Mono(1)), "owner"), 6.0);
+}
+
+#[test]
+fn a_role_below_uses_the_guarantee_above_and_has_its_own() {
+    // eng has 6, of which 4 are for eng/db.
+    let mut allocator = allocator(&[("eng", 6, None), ("eng/db", 4, None)]);
+    subscribe(&mut allocator, "web", &["eng/web"]);
+    subscribe(&mut allocator, "other", &["ops"]);
+    add(&mut allocator, "s1", "cpus:8");
+    let plan = allocator.plan(Mono(0));
+    assert_eq!(offered(&plan, "web"), 4.0, "2 of eng's, and the 2 that are owed to nobody");
+    assert_eq!(offered(&plan, "other"), 0.0);
+    subscribe(&mut allocator, "db", &["eng/db"]);
+    assert_eq!(offered(&allocator.plan(Mono(1)), "db"), 4.0);
+}
+
+#[test]
+fn the_limit_above_binds_all_below_together() {
+    let mut allocator = allocator(&[("eng", 0, Some(5)), ("eng/db", 0, Some(3))]);
+    subscribe(&mut allocator, "db", &["eng/db"]);
+    subscribe(&mut allocator, "web", &["eng/web"]);
+    for name in ["s1", "s2", "s3"] {
+        add(&mut allocator, name, "cpus:4");
+    }
+    let plan = allocator.plan(Mono(0));
+    assert!(offered(&plan, "db") <= 3.0);
+    assert_eq!(offered(&plan, "db") + offered(&plan, "web"), 5.0);
+}
+
+#[test]
+fn what_is_reserved_counts_in_use_or_not() {
+    let mut allocator = allocator(&[("ops", 0, Some(5))]);
+    subscribe(&mut allocator, "f", &["ops"]);
+    add(&mut allocator, "s1", "cpus:4;cpus(ops):4");
+    assert_eq!(allocator.consumed(&role("ops")), Some(cpus(4)));
+    let plan = allocator.plan(Mono(0));
+    assert_eq!(offered(&plan, "f"), 5.0, "its own 4, and 1 more");
+    assert_eq!(allocator.consumed(&role("ops")), Some(cpus(5)));
+    allocator.remove_agent(&agent("s1"));
+    give_nothing_back(&mut allocator);
+}
+
+/// Charges that outlive their agent are the caller's to take back; the rest is as if it had never been.
+fn give_nothing_back(allocator: &mut Allocator) {
+    let charged: Vec<_> = allocator.charges().map(|(f, r, q)| (f.clone(), r.clone(), q)).collect();
+    for (id, role, amounts) in charged {
+        let held = resources(&format!("cpus:{}", amounts.get("cpus").to_f64() - 4.0));
+        allocator.discharge(&id, &role, &held);
+        allocator.discharge(&id, &role, &resources("cpus(ops):4"));
+    }
+    assert_eq!(allocator.charges().count(), 0);
+    assert!(allocator.consumed(&role("ops")).expect("it has quota").is_empty());
+}
+
+#[test]
+fn quota_that_comes_later_counts_what_is_held_and_ends_when_it_is_taken_away() {
+    let mut allocator = allocator(&[]);
+    subscribe(&mut allocator, "f", &["ops"]);
+    allocator.charge(&framework("f"), &role("ops"), &resources("cpus:3"));
+    add(&mut allocator, "s1", "cpus:4");
+    allocator.set_quotas([(role("ops"), quota(0, Some(4)))]);
+    assert_eq!(allocator.consumed(&role("ops")), Some(cpus(3)));
+    assert_eq!(offered(&allocator.plan(Mono(0)), "f"), 1.0);
+    allocator.set_quotas([(role("ops"), None)]);
+    assert_eq!(offered(&allocator.plan(Mono(1)), "f"), 3.0);
+    assert_eq!(allocator.consumed(&role("ops")), None);
+}
+
+#[test]
+fn counting_along_is_counting_afresh() {
+    let mut allocator =
+        allocator(&[("a", 20, Some(60)), ("a/b", 10, None), ("a/b/c", 5, Some(30)), ("d", 9, None)]);
+    for (name, place) in [("f1", "a/b/c"), ("f2", "a/x"), ("f3", "d"), ("f4", "e")] {
+        subscribe(&mut allocator, name, &[place]);
+    }
+    let mut held = Vec::new();
+    for round in 0..40 {
+        add(&mut allocator, &format!("s{round}"), "cpus:3;mem:100;cpus(d/y):1");
+        held.extend(allocator.plan(Mono(round)).offers);
+        if round % 3 == 0 {
+            let offer = held.remove(held.len() / 2);
+            give_back(&mut allocator, &offer);
+        }
+        let before: Vec<_> = ["a", "a/b", "a/b/c", "d"].map(|name| allocator.consumed(&role(name))).into();
+        let limit = before[0].as_ref().expect("it has quota").get("cpus").to_f64();
+        assert!(limit <= 60.0, "a has {limit}");
+        // Setting a quota to what it is counts everything anew.
+        allocator.set_quotas([(role("d"), quota(9, None))]);
+        let after: Vec<_> = ["a", "a/b", "a/b/c", "d"].map(|name| allocator.consumed(&role(name))).into();
+        assert_eq!(before, after, "round {round}");
+    }
+}
