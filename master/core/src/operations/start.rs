@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chapada_allocator::AgentInput;
 use chapada_model::{
     AgentId, Conversion, FrameworkId, OperationId, OperationKey, OperationKind, OperationState,
     OperationStatus, Resources,
@@ -103,10 +104,11 @@ impl Master {
 
     /// What the agent has is now this, whoever holds it.
     pub(crate) fn convert_total(&mut self, agent: &AgentId, conversion: &Conversion) {
-        if let Some(record) = self.agent_mut(agent) {
-            subtract(&mut record.total, &conversion.consumed);
-            add(&mut record.total, &conversion.converted);
-        }
+        let Some(record) = self.agent_mut(agent) else { return };
+        subtract(&mut record.total, &conversion.consumed);
+        add(&mut record.total, &conversion.converted);
+        let input = AgentInput::new(&record.description, &record.total);
+        self.allocator.set_agent_total(agent, input);
     }
 
     /// Says that an operation was not done, to those who want to hear of it.

@@ -4,5 +4,6 @@ mod accept;
 mod agents;
 mod frameworks;
 mod histories;
+mod operations;
 mod tasks;
 mod world;
