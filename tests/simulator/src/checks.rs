@@ -18,6 +18,8 @@ pub struct Heard {
     pub updates: Vec<(UpdateUuid, TaskState)>,
     /// The terminal state that its agent reported.
     pub ended: Option<TaskState>,
+    /// Where it was said to be last.
+    pub agent: Option<AgentId>,
     /// Everything that was said, repetitions and the master's own words included.
     pub states: Vec<TaskState>,
 }

@@ -7,6 +7,7 @@ mod archive;
 mod checks;
 mod faults;
 mod history;
+mod look;
 mod message;
 mod network;
 mod node;

@@ -48,6 +48,11 @@ impl Network {
         self.wires.get(&wire).map(|wire| wire.last_heard)
     }
 
+    /// How many connections there ever were.
+    pub(crate) fn dials(&self) -> u64 {
+        self.last_wire
+    }
+
     pub(crate) fn server_open(&self, wire: u64) -> bool {
         self.wires.get(&wire).is_some_and(|wire| wire.server_open)
     }

@@ -7,7 +7,8 @@ use std::process::Command;
 fn the_binary_has_no_switch_for_bugs() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let arguments = ["tree", "--offline", "--edges", "features,normal,build", "--package", "chapada", "--prefix", "none"];
+    let arguments =
+        ["tree", "--offline", "--edges", "features,normal,build", "--package", "chapada", "--prefix", "none"];
     let output = Command::new(cargo).args(arguments).current_dir(root).output().expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let tree = String::from_utf8_lossy(&output.stdout);

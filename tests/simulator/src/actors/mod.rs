@@ -10,7 +10,7 @@ use chapada_master_core::{Call, Offer, SchedulerEvent};
 use chapada_model::{Filters, FrameworkCapability, Mono, OfferId, TaskStatus};
 
 use crate::random::Rng;
-use keeper::Keeper;
+pub(crate) use keeper::Keeper;
 use moody::Moody;
 
 /// How a framework behaves.
@@ -29,6 +29,10 @@ pub enum Manner {
     Silent,
     /// Launches, kills, asks, suppresses and revives as it likes; its calls swap and repeat.
     Moody,
+    /// Does nothing of itself: a scenario calls for it.
+    Scripted,
+    /// Wants a GPU and nothing else.
+    Picky,
     /// Launches something, hangs up and comes back, perhaps too late.
     Vanisher,
 }
@@ -47,7 +51,9 @@ impl Manner {
         match self {
             Self::Keeper { .. } => Duration::from_secs(7 * 24 * 60 * 60),
             Self::Vanisher => Duration::from_secs(30),
-            Self::Greedy | Self::Decliner | Self::Silent | Self::Moody => Duration::from_secs(60 * 60),
+            Self::Greedy | Self::Decliner | Self::Silent | Self::Moody | Self::Scripted | Self::Picky => {
+                Duration::from_secs(60 * 60)
+            }
         }
     }
 
@@ -55,7 +61,7 @@ impl Manner {
         match self {
             Self::Keeper { .. } => "services",
             Self::Greedy | Self::Silent => "hoard",
-            Self::Decliner | Self::Moody | Self::Vanisher => "*",
+            Self::Decliner | Self::Moody | Self::Vanisher | Self::Scripted | Self::Picky => "*",
         }
     }
 
@@ -63,7 +69,8 @@ impl Manner {
         match self {
             Self::Greedy => [FrameworkCapability::TaskKillingState].into(),
             Self::Vanisher => BTreeSet::new(),
-            Self::Keeper { .. } | Self::Decliner | Self::Silent | Self::Moody => {
+            Self::Picky => [FrameworkCapability::GpuResources].into(),
+            Self::Keeper { .. } | Self::Decliner | Self::Silent | Self::Moody | Self::Scripted => {
                 [FrameworkCapability::PartitionAware, FrameworkCapability::TaskKillingState].into()
             }
         }
@@ -116,9 +123,7 @@ impl Actor {
     pub(crate) fn new(manner: &Manner, index: usize) -> Self {
         match manner {
             Manner::Keeper { tasks } => Self::Keeper(Box::new(Keeper::new(*tasks, index))),
-            Manner::Greedy | Manner::Decliner | Manner::Silent | Manner::Moody | Manner::Vanisher => {
-                Self::Moody(Moody::new(manner.clone(), index))
-            }
+            _ => Self::Moody(Moody::new(manner.clone(), index)),
         }
     }
 

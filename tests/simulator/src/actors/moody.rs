@@ -33,6 +33,9 @@ impl Moody {
     }
 
     pub(crate) fn on(&mut self, turn: &mut Turn<'_>, news: News) {
+        if self.manner == Manner::Scripted {
+            return;
+        }
         match news {
             News::Subscribed => {
                 turn.calls.push(Call::Reconcile { tasks: Vec::new() });
@@ -55,6 +58,7 @@ impl Moody {
             let room = self.live.len() < MAX_TASKS;
             match self.manner {
                 Manner::Silent => {}
+                Manner::Picky if offer.resources.scalar("gpus") > chapada_model::Milli(0) => {}
                 Manner::Greedy if room => self.accept(turn, offer, offer.resources.unallocated(), 1),
                 Manner::Moody | Manner::Vanisher if room && turn.stormy => match turn.rng.below(4) {
                     0 => turn.decline(ids(one), refuse),

@@ -48,6 +48,7 @@ impl Sim {
         let said = self.checks.said.get(&key).cloned().unwrap_or_default();
         let heard = self.checks.heard.entry((framework, status.task.clone())).or_default();
         heard.states.push(status.state);
+        heard.agent = status.agent.clone().or(heard.agent.take());
         match status.uuid {
             Some(uuid) => {
                 let Some(place) = said.iter().position(|(other, _)| *other == uuid) else { return };

@@ -7,4 +7,4 @@ mod master;
 
 pub(crate) use agent::AgentNode;
 pub(crate) use framework::FrameworkNode;
-pub(crate) use master::MasterNode;
+pub(crate) use master::{MasterNode, caller};

@@ -1,0 +1,129 @@
+//! What scenarios look at and do, beside letting time pass.
+
+use std::time::Duration;
+
+use chapada_master_core::{Accept, Call, Offer, Operation, Proposal};
+use chapada_model::{AgentId, Filters, FrameworkId, TaskId};
+
+use crate::actors::task;
+use crate::network::SILENCE;
+use crate::nodes::caller;
+use crate::queue::{End, Happening};
+use crate::sim::Sim;
+
+impl Sim {
+    /// The id that a framework was given.
+    pub fn framework_id(&self, framework: usize) -> Option<FrameworkId> {
+        self.frameworks[framework].id.clone()
+    }
+
+    /// The id that an agent was given.
+    pub fn agent_id(&self, agent: usize) -> Option<AgentId> {
+        self.agents[agent].core.as_ref().and_then(chapada_agent_core::Agent::id).cloned()
+    }
+
+    /// Why a framework was refused.
+    pub fn refused(&self, framework: usize) -> Option<&str> {
+        self.frameworks[framework].refused.as_deref()
+    }
+
+    /// How many of a keeper's tasks run, as it knows.
+    pub fn kept(&self, framework: usize) -> usize {
+        self.frameworks[framework].actor.keeper().map_or(0, crate::actors::Keeper::running)
+    }
+
+    /// How many records an agent's log has.
+    pub fn log_length(&self, agent: usize) -> usize {
+        self.agents[agent].disk.durable.len() + self.agents[agent].disk.written.len()
+    }
+
+    /// How many agents are registered with the leader, as they know.
+    pub fn registered(&self) -> usize {
+        self.agents.iter().filter(|agent| agent.registered).count()
+    }
+
+    /// How often anyone has dialled a master.
+    pub fn dials(&self) -> u64 {
+        self.network.dials()
+    }
+
+    /// The names of a framework's tasks that run on any machine.
+    pub fn running(&self, framework: usize) -> Vec<String> {
+        let id = self.framework_id(framework);
+        let all = self.agents.iter().flat_map(|agent| agent.kernel.containers.values());
+        let own = all.filter(|found| found.is_live() && Some(&found.task.framework) == id.as_ref());
+        own.map(|found| found.task.task.to_string()).collect()
+    }
+
+    /// A framework's outstanding offers.
+    pub fn offers(&self, framework: usize) -> Vec<std::sync::Arc<Offer>> {
+        let (Some(books), Some(id)) = (self.books(), self.framework_id(framework)) else { return Vec::new() };
+        books.offers_of(&id).cloned().collect()
+    }
+
+    /// Accepts a framework's first offer for one task; false when it has none.
+    pub fn launch_task(&mut self, framework: usize, name: &str, resources: &str) -> bool {
+        let Some(offer) = self.offers(framework).into_iter().next() else { return false };
+        let id = TaskId::new(name).expect("a valid id");
+        let described = task(id, &offer.agent, resources.parse().expect("valid resources"));
+        self.framework_calls(
+            framework,
+            Call::Accept(Accept {
+                offers: vec![offer.id.clone()],
+                operations: vec![Operation::Launch { tasks: vec![Proposal::Valid(Box::new(described))] }],
+                filters: Filters { refuse: Duration::ZERO },
+            }),
+        );
+        true
+    }
+
+    /// A framework acknowledges all that it has heard of a task.
+    pub fn acknowledge_all(&mut self, framework: usize, name: &str) {
+        let Some(agent) = self.heard(framework, name).agent else { return };
+        let task = TaskId::new(name).expect("a valid id");
+        for (uuid, _) in self.heard(framework, name).updates {
+            self.framework_calls(
+                framework,
+                Call::Acknowledge { agent: agent.clone(), task: task.clone(), uuid },
+            );
+        }
+    }
+
+    /// A task's process exits with this status.
+    pub fn exit_task(&mut self, name: &str, code: u8) {
+        for agent in 0..self.agents.len() {
+            let containers = &self.agents[agent].kernel.containers;
+            let found =
+                containers.iter().find(|(_, found)| found.is_live() && found.task.task.as_str() == name);
+            if let Some((container, _)) = found {
+                let (container, end) = (container.clone(), End::Code(code));
+                self.queue.put(self.now, Happening::Exited { agent, container, end });
+            }
+        }
+    }
+
+    /// A second instance of a framework takes over: it subscribes with the same id while the first one hangs on to its
+    /// stream. The stream of the first.
+    pub fn take_over(&mut self, framework: usize) -> Option<u64> {
+        let node = &mut self.frameworks[framework];
+        let wire = node.wire.take()?;
+        node.subscribed = false;
+        node.actor.restart();
+        let process = node.process;
+        self.queue.put(self.now, Happening::Connect { node: crate::Node::Framework(framework), process });
+        Some(wire)
+    }
+
+    /// A call of a framework that names this stream as its own.
+    pub fn call_as_on(&mut self, framework: usize, stream: u64, call: Call) {
+        let (Some(id), Some(master)) = (self.framework_id(framework), self.leader()) else { return };
+        let at = self.now + self.delay();
+        let caller = Box::new(caller(id, stream));
+        self.queue.put(at, Happening::Call { master, caller, call: Box::new(call) });
+    }
+
+    /// The longest time after which either end of a broken connection knows.
+    pub const fn silence() -> Duration {
+        SILENCE
+    }
+}

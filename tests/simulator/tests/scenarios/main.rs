@@ -1,0 +1,41 @@
+//! Fault scenarios by the numbers of the list of what must hold. The audit runs in each after every step.
+
+mod frameworks;
+mod messages;
+mod scale;
+
+use std::time::Duration;
+
+use chapada_simulator::{Manner, Plan, Sim};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A quiet cluster that has come up.
+fn cluster(agents: usize, frameworks: Vec<Manner>) -> Sim {
+    let mut sim = Sim::new(1, Plan::quiet(agents, "cpus:4;mem:1024", frameworks), true);
+    until(&mut sim, MINUTE, "everyone is there", |sim| sim.unsettled().is_empty());
+    pass(&mut sim, SECOND);
+    sim
+}
+
+/// Lets time pass until something holds; says what did not.
+#[track_caller]
+fn until(sim: &mut Sim, most: Duration, what: &str, holds: impl FnMut(&mut Sim) -> bool) {
+    let held = sim.run_until(most, holds);
+    let why = sim.failure().map_or_else(|| sim.unsettled().join("; "), str::to_owned);
+    assert!(held, "{}\nnot within {most:?}: {what}: {why}", tail(sim));
+}
+
+/// Lets time pass; nothing may be found to be wrong.
+#[track_caller]
+fn pass(sim: &mut Sim, time: Duration) {
+    sim.run_for(time);
+    assert_eq!(sim.failure(), None, "{}", tail(sim));
+}
+
+fn tail(sim: &Sim) -> String {
+    let lines: Vec<&str> = sim.history.lines().collect();
+    lines[lines.len().saturating_sub(30)..].join("\n")
+}
