@@ -30,8 +30,9 @@ impl Sim {
     pub(crate) fn leader_seen_late(&mut self) -> Option<usize> {
         let late = self.rng.between(Duration::ZERO, Duration::from_secs(2));
         let now = self.now;
-        let leaders = self.registry.leaders.iter().rev();
-        leaders.clone().find(|(since, _)| *since + late <= now).or(leaders.last()).map(|(_, master)| *master)
+        let leaders = &self.registry.leaders;
+        let seen = leaders.iter().rev().find(|(since, _)| *since + late <= now).or(leaders.first());
+        seen.map(|(_, master)| *master)
     }
 
     /// Asks the store to make a change; answers come in the order of the changes.

@@ -193,10 +193,10 @@ impl Sim {
     /// A message has come in from the master.
     pub(crate) fn client_hears(&mut self, client: Node, wire: u64, message: Message) {
         match (client, message) {
-            (Node::Agent(index), Message::Command { epoch, sequence, command }) => {
-                if self.agents[index].wire == Some(wire) {
-                    self.obey(index, wire, epoch, sequence, *command);
-                }
+            (Node::Agent(index), Message::Command { epoch, sequence, command })
+                if self.agents[index].wire == Some(wire) =>
+            {
+                self.obey(index, wire, epoch, sequence, *command);
             }
             (Node::Framework(index), message) => self.framework_hears(index, wire, message),
             _ => {}
