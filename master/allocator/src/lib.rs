@@ -35,7 +35,7 @@ pub use filter::{LEAST_REFUSAL, Refusal};
 pub use framework::FrameworkInput;
 pub use pack::{Pack, PackedShare};
 pub use plan::{Plan, PlannedOffer};
-pub use policy::{Client, POLICIES, Policy, policy};
+pub use policy::{Client, Policy, PolicyName, UnknownPolicy};
 pub use quota::Quota;
 pub use random::{Lottery, RandomOrder};
 pub use slots::{AgentSlot, ClientSlot, FrameworkSlot, RoleSlot};

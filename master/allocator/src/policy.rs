@@ -4,16 +4,72 @@ use chapada_model::{Milli, Role};
 
 use crate::{Amounts, ClientSlot, Drf, FrameworkSlot, Pack, RandomOrder, RoleSlot};
 
-/// The names of all policies, for [`policy`].
-pub const POLICIES: [&str; 3] = ["drf", "random", "pack"];
+type Make = fn(u64) -> Box<dyn Policy>;
 
-/// The policy of this name; `None` when there is no such. Whatever chance it uses comes from `seed`.
-pub fn policy(name: &str, seed: u64) -> Option<Box<dyn Policy>> {
-    match name {
-        "drf" => Some(Box::new(Drf::default())),
-        "random" => Some(Box::new(RandomOrder::seeded(seed))),
-        "pack" => Some(Box::new(Pack::default())),
-        _ => None,
+/// All policies by name. One more is a file of its own and a line here.
+const POLICIES: &[(&str, Make)] = &[
+    ("drf", |_| Box::new(Drf::default())),
+    ("random", |seed| Box::new(RandomOrder::seeded(seed))),
+    ("pack", |_| Box::new(Pack::default())),
+];
+
+/// The name of a policy that exists: its place in the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PolicyName(usize);
+
+/// There is no policy of a name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no policy '{0}'; choose one of: {known}", known = PolicyName::all().map(PolicyName::as_str).collect::<Vec<_>>().join(", "))]
+pub struct UnknownPolicy(String);
+
+impl PolicyName {
+    /// The names of all policies.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..POLICIES.len()).map(Self)
+    }
+
+    /// The policy. Whatever chance it uses comes from `seed`.
+    pub fn make(self, seed: u64) -> Box<dyn Policy> {
+        POLICIES[self.0].1(seed)
+    }
+
+    /// The name as text.
+    pub fn as_str(self) -> &'static str {
+        POLICIES[self.0].0
+    }
+}
+
+impl Default for PolicyName {
+    /// The first of the list: `drf`.
+    fn default() -> Self {
+        Self(0)
+    }
+}
+
+impl std::str::FromStr for PolicyName {
+    type Err = UnknownPolicy;
+    fn from_str(text: &str) -> Result<Self, UnknownPolicy> {
+        Self::all().find(|name| name.as_str() == text).ok_or_else(|| UnknownPolicy(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for PolicyName {
+    type Error = UnknownPolicy;
+    fn try_from(text: String) -> Result<Self, UnknownPolicy> {
+        text.parse()
+    }
+}
+
+impl From<PolicyName> for String {
+    fn from(name: PolicyName) -> String {
+        name.as_str().to_owned()
+    }
+}
+
+impl std::fmt::Display for PolicyName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -36,7 +36,7 @@ mod view;
 
 pub use audit::{Violation, audit};
 pub use call::{Accept, Call, CallRefused, Caller, Change, MalformedTask, Operation, Proposal, StreamId};
-pub use chapada_allocator::{Why, WhyKind};
+pub use chapada_allocator::{Explanation, PolicyName, Why, WhyKind};
 pub use effect::{AgentCommand, Effect, OperatorEvent, RefusedReason, SchedulerEvent, Ticket};
 pub use event::{EVENT_KINDS, Event, EventKind, Held, HeldExecutor, HeldTask, LinkId};
 pub use master::Master;

@@ -65,7 +65,7 @@ impl Master {
             total: chapada_model::Quantities::default(),
         };
         let mut master = Self {
-            allocator: Allocator::new(settings.min_allocatable.clone()),
+            allocator: allocator(&settings),
             settings,
             books,
             index: Index::default(),
@@ -183,4 +183,13 @@ impl Master {
     pub(crate) fn drop_with(&mut self, what: impl FnOnce() -> String) {
         self.effects.push(Effect::Dropped { what: what() });
     }
+}
+
+/// An empty allocator, as the operator wants it.
+fn allocator(settings: &Settings) -> Allocator {
+    let policy = settings.allocator.make(settings.seed);
+    let mut allocator = Allocator::with_policy(settings.min_allocatable.clone(), policy);
+    allocator.set_region(settings.region.clone());
+    allocator.exclude_from_shares(settings.unshared_names.iter().cloned().collect());
+    allocator
 }

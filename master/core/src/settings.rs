@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chapada_allocator::PolicyName;
 use chapada_model::{Milli, Quantities, Text};
 
 /// How many removed frameworks are remembered. Source: Mesos.
@@ -30,6 +31,14 @@ pub struct Settings {
     pub agent_reregister_timeout: Duration,
     /// How long an offer may stay unanswered. Default: 2 min.
     pub offer_timeout: Duration,
+    /// Who is served first. Default: `drf`.
+    pub allocator: PolicyName,
+    /// Where the allocator's chance comes from, if it uses any. Default: 0.
+    pub seed: u64,
+    /// The master's own region: agents of others are for frameworks that know of regions. Default: none, all are near.
+    pub region: Option<Text>,
+    /// Names of resources that count toward no share. Default: none.
+    pub unshared_names: Vec<Text>,
     /// The least that is worth offering: any one of these. Default: 0.01 CPU or 32 MiB of memory.
     pub min_allocatable: Vec<Quantities>,
     /// What is freed within this time is offered together. Default: 1 ms.
@@ -47,6 +56,10 @@ impl Settings {
             agent_timeout: Duration::from_secs(75),
             agent_reregister_timeout: Duration::from_secs(600),
             offer_timeout: Duration::from_secs(120),
+            allocator: PolicyName::default(),
+            seed: 0,
+            region: None,
+            unshared_names: Vec::new(),
             min_allocatable: vec![
                 [("cpus", Milli(10))].into_iter().collect(),
                 [("mem", Milli::whole(32))].into_iter().collect(),

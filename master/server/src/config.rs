@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chapada_listener::{DEFAULT_MAX_BODY, ListenConfig};
+use chapada_master_core::PolicyName;
 
 /// The port of a master unless configured otherwise. Source: Mesos.
 pub const DEFAULT_PORT: u16 = 5050;
@@ -66,6 +67,15 @@ pub struct MasterConfig {
     #[arg(long, default_value = "2m", value_parser = humantime::parse_duration)]
     #[serde(with = "duration")]
     pub offer_timeout: Duration,
+    /// Who is offered resources first: `drf` by fair share, `random` by lottery, or `pack` by fair share and busy agents first.
+    #[arg(long, default_value_t)]
+    pub allocator: PolicyName,
+    /// The region this master stands in; agents of other regions are offered only to REGION_AWARE frameworks.
+    #[arg(long)]
+    pub region: Option<String>,
+    /// Resources that count toward no fair share, `gpus,…`.
+    #[arg(long, value_delimiter = ',')]
+    pub fair_sharing_excluded_resource_names: Vec<String>,
     /// Weights of roles, `role=2.5,other=1`; a role that is not named weighs 1.
     #[arg(long)]
     pub weights: Option<String>,
@@ -90,6 +100,9 @@ impl Default for MasterConfig {
             max_agent_ping_timeouts: 5,
             agent_reregister_timeout: Duration::from_secs(600),
             offer_timeout: Duration::from_secs(120),
+            allocator: PolicyName::default(),
+            region: None,
+            fair_sharing_excluded_resource_names: Vec::new(),
             weights: None,
         }
     }

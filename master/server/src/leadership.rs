@@ -165,10 +165,19 @@ impl Candidate {
     }
 
     fn settings(&self, master: &MasterDescription) -> Settings {
+        let excluded = &self.config.fair_sharing_excluded_resource_names;
         Settings {
             agent_timeout: self.config.agent_timeout(),
             agent_reregister_timeout: self.config.agent_reregister_timeout,
             offer_timeout: self.config.offer_timeout,
+            allocator: self.config.allocator,
+            // The id is new at each start.
+            seed: master
+                .id
+                .bytes()
+                .fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into())),
+            region: self.config.region.as_deref().map(Into::into),
+            unshared_names: excluded.iter().map(|name| name.as_str().into()).collect(),
             ..Settings::new(master.id.clone())
         }
     }

@@ -1,17 +1,20 @@
 //! What tells one policy from another.
 
 use crate::cluster::*;
-use chapada_allocator::{Allocator, POLICIES, Refusal, policy};
+use chapada_allocator::{Allocator, PolicyName, Refusal};
 use chapada_model::{Milli, Mono};
 
 fn allocator(name: &str, seed: u64) -> Allocator {
-    Allocator::with_policy(minimum(), policy(name, seed).expect("a policy of this name"))
+    let name: PolicyName = name.parse().expect("a policy of this name");
+    Allocator::with_policy(minimum(), name.make(seed))
 }
 
 #[test]
 fn every_policy_has_a_name_and_gives_everything_away() {
-    assert!(policy("none", 0).is_none());
-    for name in POLICIES {
+    let unknown = "none".parse::<PolicyName>().expect_err("no policy").to_string();
+    assert_eq!(unknown, "there is no policy 'none'; choose one of: drf, random, pack");
+    for name in PolicyName::all().map(String::from) {
+        let name = name.as_str();
         let mut allocator = allocator(name, 7);
         assert_eq!(allocator.policy(), name);
         for framework in ["f1", "f2", "f3"] {
