@@ -1,4 +1,4 @@
-//! `allocator`: how long it takes to decide who is offered what (P1, P2b), on the shapes Mesos' own benchmark has.
+//! `allocator`: how long it takes to decide who is offered what (P1, P2, P2b), on the shapes Mesos' own benchmark has.
 //!
 //! Only deciding is timed: a plan names agent, framework and shared resources, and encoding happens elsewhere.
 
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use chapada_allocator::{Allocator, FrameworkInput, Plan, PlannedOffer, Refusal};
+use chapada_allocator::{Allocator, FrameworkInput, Plan, PlannedOffer, Quota, Refusal};
 use chapada_model::{AgentId, FrameworkId, Milli, Mono, Resources, Role};
 
 use crate::figure::{Figure, percentile};
@@ -35,6 +35,9 @@ const CYCLES: &[(usize, usize)] = &[
 /// Agents and frameworks of the cycle in which all has been declined.
 const DECLINED: &[(usize, usize)] = &[(1_000, 200), (5_000, 50)];
 
+/// Agents, roles and frameworks of the cycle with quota, as many of each.
+const QUOTAS: &[usize] = &[300, 3_000];
+
 pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     let cycles = if quick { &[(2_000, 200)][..] } else { CYCLES };
@@ -45,7 +48,67 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
     for &(agents, frameworks) in declined {
         everything_declined(agents, frameworks, &mut figures)?;
     }
+    let quotas = if quick { &[100][..] } else { QUOTAS };
+    for &count in quotas {
+        with_quota(count, &mut figures)?;
+    }
     Ok(figures)
+}
+
+/// As many agents, roles with quota and frameworks: all of them added, and one cycle.
+fn with_quota(count: usize, figures: &mut Vec<Figure>) -> Result<()> {
+    let total: Resources = AGENT.parse().context("the resources of an agent")?;
+    let roles: Vec<Role> = (0..count).map(|i| Role::new(format!("role{i}"))).collect::<Result<_, _>>()?;
+    let ids: Vec<(AgentId, FrameworkId)> =
+        (0..count).map(|i| Ok((agent(i)?, framework(i)?))).collect::<Result<_>>()?;
+    // Half of the cluster is guaranteed; nobody may have more than one agent and a quarter.
+    let quota = Quota {
+        guarantee: [("cpus", Milli::whole(12)), ("mem", Milli::whole(2_048))].into_iter().collect(),
+        limit: [("cpus".into(), Milli::whole(30)), ("mem".into(), Milli::whole(5_120))].into(),
+    };
+    let (mut adding, mut planning) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let begin = Instant::now();
+        let mut allocator = empty();
+        for (agent, _) in &ids {
+            allocator.add_agent(agent, &total, total.clone());
+        }
+        allocator.set_quotas(roles.iter().map(|role| (role.clone(), Some(quota.clone()))));
+        for (role, (_, framework)) in roles.iter().zip(&ids) {
+            let input = FrameworkInput { roles: [role.clone()].into(), ..FrameworkInput::default() };
+            allocator.set_framework(framework, input);
+        }
+        adding.push(begin.elapsed().as_secs_f64() * 1_000.0);
+        let (plan, took) = timed_plan(&mut allocator);
+        planning.push(took);
+        check_quota(&allocator, &plan, &roles, &quota)?;
+    }
+    let mut both: Vec<f64> =
+        adding.iter().zip(&planning).map(|(adding, planning)| adding + planning).collect();
+    let shape =
+        format!("{count} agents, {count} roles with guarantee and limit, {count} frameworks, {AGENT}");
+    let name = |kind: &str| format!("P2.{kind}_{count}x{count}x{count}");
+    for (kind, times) in [("cycle", &mut planning), ("adding", &mut adding), ("all", &mut both)] {
+        figures.push(Figure::new(&name(kind), percentile(times, 0.5), "ms", &shape));
+    }
+    Ok(())
+}
+
+/// Every role is offered what is guaranteed to it and no more than its limit, and nothing is offered twice.
+fn check_quota(allocator: &Allocator, plan: &Plan, roles: &[Role], quota: &Quota) -> Result<()> {
+    for role in roles {
+        let consumed = allocator.consumed(role).context("the role has quota")?;
+        ensure!(consumed.contains(&quota.guarantee), "{role} consumes {consumed:?}, less than is guaranteed");
+        let most = quota.limit.iter().all(|(name, most)| consumed.get(name) <= *most);
+        ensure!(most, "{role} consumes {consumed:?}, more than its limit");
+    }
+    let total: Resources = AGENT.parse().context("the resources of an agent")?;
+    let mut offered: BTreeMap<&AgentId, Resources> = BTreeMap::new();
+    for offer in &plan.offers {
+        offered.entry(&offer.agent).or_default().add(&offer.resources)?;
+    }
+    ensure!(offered.values().all(|sum| total.contains(sum)), "more is offered of an agent than it has");
+    Ok(())
 }
 
 /// A full cycle over free agents, and the next one after every offer of the first was declined.
@@ -100,11 +163,15 @@ fn everything_declined(agents: usize, frameworks: usize, figures: &mut Vec<Figur
     Ok(())
 }
 
-fn cluster(agents: usize, frameworks: usize) -> Result<Allocator> {
-    let mut allocator = Allocator::new(vec![
+fn empty() -> Allocator {
+    Allocator::new(vec![
         [("cpus", Milli(10))].into_iter().collect(),
         [("mem", Milli::whole(32))].into_iter().collect(),
-    ]);
+    ])
+}
+
+fn cluster(agents: usize, frameworks: usize) -> Result<Allocator> {
+    let mut allocator = empty();
     let total: Resources = AGENT.parse().context("the resources of an agent")?;
     for index in 0..agents {
         allocator.add_agent(&agent(index)?, &total, total.clone());
