@@ -13,6 +13,7 @@ use crate::books::subtract;
 use crate::planted::Bug;
 use crate::{
     Accept, AgentCommand, Executor, Master, Offer, Operation, OperatorEvent, Proposal, SchedulerEvent, Task,
+    TaskGroup,
 };
 
 /// Offers of one agent and role in the middle of being used.
@@ -109,7 +110,7 @@ impl Master {
         let message = format!("Task launched with invalid offers: {error}");
         for operation in accept.operations {
             match operation {
-                Operation::Launch { tasks } | Operation::LaunchGroup { tasks } => {
+                Operation::Launch { tasks } | Operation::LaunchGroup(TaskGroup { tasks, .. }) => {
                     for task in &tasks {
                         self.refuse_task(framework, task, state, Reason::InvalidOffers, &message);
                     }
@@ -133,13 +134,7 @@ impl Master {
                 }
                 is_used
             }
-            Operation::LaunchGroup { tasks } => {
-                let message = "LAUNCH_GROUP is not supported yet; use LAUNCH";
-                for task in &tasks {
-                    self.refuse_task(&framework, task, TaskState::Error, Reason::TaskGroupInvalid, message);
-                }
-                !tasks.is_empty()
-            }
+            Operation::LaunchGroup(group) => self.launch_group(hand, &group),
             Operation::Change { id, change } => {
                 self.change(hand, id, &change);
                 true

@@ -1,8 +1,8 @@
 //! What a scheduler can ask for, already parsed, and why it can be refused.
 
 use chapada_model::{
-    AgentId, ExecutorId, Filters, FrameworkDescription, FrameworkId, KillPolicy, Milli, OfferId, OperationId,
-    Payload, Resource, Resources, Role, TaskDescription, TaskId, Text, UpdateUuid,
+    AgentId, ExecutorDescription, ExecutorId, Filters, FrameworkDescription, FrameworkId, KillPolicy, Milli,
+    OfferId, OperationId, Payload, Resource, Resources, Role, TaskDescription, TaskId, Text, UpdateUuid,
 };
 
 /// Names one subscription: the value of `Mesos-Stream-Id`. The shell makes a new one for each SUBSCRIBE.
@@ -131,11 +131,8 @@ pub enum Operation {
         /// The tasks.
         tasks: Vec<Proposal>,
     },
-    /// Starts tasks together with one executor. Refused for now; each task is told.
-    LaunchGroup {
-        /// The tasks.
-        tasks: Vec<Proposal>,
-    },
+    /// Starts tasks together with one executor, all or none. No agent can do it yet: each task is told.
+    LaunchGroup(TaskGroup),
     /// Changes resources.
     Change {
         /// Set when the framework wants to hear of the outcome.
@@ -191,6 +188,17 @@ pub enum Change {
         /// By how much, in thousandths of a MiB.
         subtract: Milli,
     },
+}
+
+/// Tasks that start and end together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskGroup {
+    /// What runs them.
+    pub executor: Option<Box<ExecutorDescription>>,
+    /// The tasks.
+    pub tasks: Vec<Proposal>,
+    /// A rule that the edge saw broken.
+    pub problem: Option<Text>,
 }
 
 /// A task as it came: read, or not readable. Either way the framework is answered by a status of that task.

@@ -13,6 +13,7 @@ mod effect;
 mod event;
 mod frameworks;
 mod greet;
+mod group;
 mod holdings;
 mod index;
 mod load;
@@ -35,7 +36,9 @@ mod validate;
 mod view;
 
 pub use audit::{Violation, audit};
-pub use call::{Accept, Call, CallRefused, Caller, Change, MalformedTask, Operation, Proposal, StreamId};
+pub use call::{
+    Accept, Call, CallRefused, Caller, Change, MalformedTask, Operation, Proposal, StreamId, TaskGroup,
+};
 pub use chapada_allocator::{Explanation, PolicyName, Why, WhyKind};
 pub use effect::{AgentCommand, Effect, OperatorEvent, RefusedReason, SchedulerEvent, Ticket};
 pub use event::{EVENT_KINDS, Event, EventKind, Held, HeldExecutor, HeldTask, LinkId};

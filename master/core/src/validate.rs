@@ -9,8 +9,15 @@ use crate::Master;
 use crate::accept::Hand;
 
 impl Master {
-    /// Checks a task against the rules and against what is left of the offers.
+    /// Checks a task of LAUNCH against the rules and against what is left of the offers.
     pub(crate) fn check_task(&self, hand: &Hand, task: &TaskDescription) -> Result<(), String> {
+        self.check_plain(hand, task)?;
+        self.check_executor(hand, task)?;
+        self.check_fit(hand, task)
+    }
+
+    /// The rules that hold for a task by itself, whether in a group or not.
+    pub(crate) fn check_plain(&self, hand: &Hand, task: &TaskDescription) -> Result<(), String> {
         let key = TaskKey { framework: hand.framework.clone(), task: task.id.clone() };
         if self.books.tasks.contains_key(&key) {
             return Err(format!("Task has duplicate ID: {}", task.id));
@@ -26,9 +33,7 @@ impl Master {
         }
         check_resources(hand, &task.resources)?;
         check_limits(task)?;
-        self.check_agent_can(hand, task)?;
-        self.check_executor(hand, task)?;
-        self.check_fit(hand, task)
+        self.check_agent_can(hand, task)
     }
 
     fn check_agent_can(&self, hand: &Hand, task: &TaskDescription) -> Result<(), String> {
@@ -48,7 +53,27 @@ impl Master {
             return Err(message.to_owned());
         }
         let Some(executor) = &task.executor else { return Ok(()) };
-        check_executor_shape(hand, executor)?;
+        check_executor_shape(executor)?;
+        self.check_executor_fits_in(hand, executor)
+    }
+
+    /// The rules for an executor of either kind: it is the framework's own, and the same as the one that runs.
+    pub(crate) fn check_executor_fits_in(
+        &self,
+        hand: &Hand,
+        executor: &ExecutorDescription,
+    ) -> Result<(), String> {
+        if executor.framework.as_ref().is_some_and(|framework| *framework != hand.framework) {
+            let framework = executor.framework.as_ref().map_or("", |framework| framework.as_str());
+            return Err(format!(
+                "ExecutorInfo has an invalid FrameworkID (Actual: {framework} vs Expected: {})",
+                hand.framework
+            ));
+        }
+        check_resources(hand, &executor.resources)?;
+        if let Some(shared) = executor.resources.iter().find(|resource| resource.shared) {
+            return Err(format!("Executor resources must not be shared, as {shared} is"));
+        }
         let key = ExecutorKey { framework: hand.framework.clone(), executor: executor.id.clone() };
         let running = self.books.agents.get(&hand.agent).and_then(|agent| agent.executors.get(&key));
         match running.is_none_or(|running| *running.description == *executor) {
@@ -84,14 +109,7 @@ impl Master {
     }
 }
 
-fn check_executor_shape(hand: &Hand, executor: &ExecutorDescription) -> Result<(), String> {
-    if executor.framework.as_ref().is_some_and(|framework| *framework != hand.framework) {
-        let framework = executor.framework.as_ref().map_or("", |framework| framework.as_str());
-        return Err(format!(
-            "ExecutorInfo has an invalid FrameworkID (Actual: {framework} vs Expected: {})",
-            hand.framework
-        ));
-    }
+fn check_executor_shape(executor: &ExecutorDescription) -> Result<(), String> {
     match executor.kind {
         ExecutorKind::Default => {
             return Err(
@@ -103,11 +121,12 @@ fn check_executor_shape(hand: &Hand, executor: &ExecutorDescription) -> Result<(
     if !executor.has_command {
         return Err("'ExecutorInfo.command' must be set for 'CUSTOM' executor".to_owned());
     }
-    check_resources(hand, &executor.resources)
+    Ok(())
 }
 
 /// The rules that hold for resources of tasks and executors alike.
 fn check_resources(hand: &Hand, resources: &Resources) -> Result<(), String> {
+    let mut volumes = std::collections::BTreeSet::new();
     for resource in resources {
         if resource.allocation_role.as_ref().is_some_and(|role| *role != hand.role) {
             return Err(format!(
@@ -119,6 +138,12 @@ fn check_resources(hand: &Hand, resources: &Resources) -> Result<(), String> {
             return Err(format!(
                 "Resource {resource} is revocable and must be neither reserved nor a volume"
             ));
+        }
+        let volume = resource.disk.as_ref().and_then(|disk| disk.persistence.as_ref());
+        if let Some(volume) = volume
+            && !volumes.insert((resource.reserved_role(), &volume.id))
+        {
+            return Err(format!("Persistence ID '{}' is there twice", volume.id));
         }
         let is_mixed = |other: &chapada_model::Resource| {
             other.name == resource.name && other.revocable != resource.revocable

@@ -6,8 +6,8 @@ use chapada_master_core::{
     Accept, AgentCommand, Call, MalformedTask, Operation, Proposal, SchedulerEvent, StreamId,
 };
 use chapada_model::{
-    AgentId, Filters, FrameworkCapability, FrameworkId, Limit, Milli, OfferId, Reason, TaskDescription,
-    TaskState,
+    AgentId, Disk, Filters, FrameworkCapability, FrameworkId, Limit, Milli, OfferId, Persistence, Reason,
+    Resource, Resources, TaskDescription, TaskState,
 };
 
 use crate::world::{World, command_task, executor, framework};
@@ -29,6 +29,31 @@ fn accept(world: &mut World, framework: &FrameworkId, tasks: Vec<TaskDescription
     let offers = world.offers(framework);
     let accept = Accept { offers, operations: vec![Operation::Launch { tasks }], filters: AT_ONCE };
     world.call(framework, Call::Accept(accept)).expect("accepted");
+}
+
+fn change_each(resources: &Resources, change: impl Fn(&mut Resource)) -> Resources {
+    let changed = resources.iter().cloned().map(|mut resource| {
+        change(&mut resource);
+        resource
+    });
+    Resources::from_list(changed).expect("valid")
+}
+
+fn shared_volume() -> Resources {
+    let disk: Resources = "disk(ops):1".parse().expect("valid");
+    change_each(&disk, |volume| {
+        let persistence = Some(Persistence { id: "v".into(), principal: None });
+        volume.disk = Some(Disk { persistence, ..Disk::default() });
+        volume.shared = true;
+    })
+}
+
+/// A task with an executor of its own, and a port.
+fn with_executor(agent: &AgentId, change: fn(&mut chapada_model::ExecutorDescription)) -> TaskDescription {
+    let mut own = executor("e", "cpus:0.1");
+    change(&mut own);
+    let task = command_task("t", agent, "cpus:1;ports:[31000-31000]");
+    TaskDescription { has_command: false, executor: Some(own), ..task }
 }
 
 /// The state, reason and message that the framework hears of a task.
@@ -61,7 +86,7 @@ fn tasks_that_fit_are_launched_and_the_rest_is_offered_again() {
 fn each_rule_has_its_words() {
     let agent = |world: &World| world.agent_id(0);
     type Make = fn(&AgentId) -> TaskDescription;
-    let cases: [(Make, &str); 9] = [
+    let cases: [(Make, &str); 17] = [
         (|agent| command_task("t", agent, ""), "Task uses no resources"),
         (
             |_| command_task("t", &AgentId::new("other-agent").expect("valid"), "cpus:1"),
@@ -114,6 +139,55 @@ fn each_rule_has_its_words() {
                 }
             },
             "'ExecutorInfo.command' must be set for 'CUSTOM' executor",
+        ),
+        (
+            |agent| with_executor(agent, |e| e.kind = chapada_model::ExecutorKind::Default),
+            "'ExecutorInfo.type' must be CUSTOM or absent when a task is launched with LAUNCH",
+        ),
+        (
+            |agent| with_executor(agent, |e| e.framework = "other".parse().ok()),
+            "ExecutorInfo has an invalid FrameworkID (Actual: other vs Expected: m1-0000)",
+        ),
+        (
+            |agent| with_executor(agent, |e| e.resources = shared_volume()),
+            "Executor resources must not be shared, as disk(reservations: [(STATIC,ops)])[v]<SHARED>:1 is",
+        ),
+        (
+            |agent| with_executor(agent, |e| e.resources = "ports:[31000-31000]".parse().expect("valid")),
+            "Task and its executor use the same resource: ports:[31000-31000] cannot be added to ports:[31000-31000]",
+        ),
+        (
+            |agent| {
+                let mut task = command_task("t", agent, "cpus:1");
+                task.limits.insert("mem".into(), Limit::Infinite);
+                task
+            },
+            "Task has a limit for mem but requests none",
+        ),
+        (
+            |agent| {
+                let mut task = command_task("t", agent, "cpus:1");
+                task.limits.insert("cpus".into(), Limit::Infinite);
+                task
+            },
+            "Task has resource limits, but its agent does not support them",
+        ),
+        (
+            |agent| {
+                let mut task = command_task("t", agent, "cpus:1");
+                task.resources = change_each(&task.resources, |r| r.allocation_role = "other".parse().ok());
+                task
+            },
+            "Resource cpus(allocated: other):1 is allocated to another role than the offers' *",
+        ),
+        (
+            |agent| {
+                let mut task = command_task("t", agent, "cpus:1");
+                let revocable = change_each(&task.resources, |r| r.revocable = true);
+                task.resources.add(&revocable).expect("more");
+                task
+            },
+            "Resource cpus is used both revocable and not",
         ),
     ];
     for (make, message) in cases {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::world::{World, command_task, executor, framework};
 use chapada_master_core::{
     Accept, Call, Caller, EVENT_KINDS, Event, EventKind, MalformedTask, Operation, Proposal, StreamId,
+    TaskGroup,
 };
 use chapada_model::{
     AgentId, ExecutorId, ExecutorKey, Filters, FrameworkId, Milli, OfferId, OperationKey, OperationKind,
@@ -402,7 +403,7 @@ impl Run<'_> {
                 let (name, change) = self.change(offer);
                 (name, Operation::Change { id: self.operation_id(), change })
             }
-            0 => ("LAUNCH_GROUP", Operation::LaunchGroup { tasks: vec![self.proposal(agent)] }),
+            0 => ("LAUNCH_GROUP", Operation::LaunchGroup(self.group(agent))),
             1 => ("REFUSED", Operation::Refused { name: "CREATE_DISK", id: None, message: "no".into() }),
             _ => {
                 let tasks = (0..1 + self.draw() % 3).map(|_| self.proposal(agent)).collect();
@@ -411,6 +412,11 @@ impl Run<'_> {
         };
         *self.tally.borrow_mut().operations.entry(name).or_default() += 1;
         operation
+    }
+
+    fn group(&mut self, agent: &AgentId) -> TaskGroup {
+        let executor = executor("g", ["cpus:0.1;mem:32;disk:1", "cpus:0.1"][self.draw() % 2]);
+        TaskGroup { executor: Some(Box::new(executor)), tasks: vec![self.proposal(agent)], problem: None }
     }
 
     fn proposal(&mut self, agent: &AgentId) -> Proposal {

@@ -3,6 +3,7 @@
 mod accept;
 mod agents;
 mod frameworks;
+mod groups;
 mod histories;
 mod operations;
 mod tasks;

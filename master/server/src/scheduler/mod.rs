@@ -3,6 +3,7 @@
 //! - `http`: `POST /api/v1/scheduler` with its order of checks;
 //! - `grpc`: `chapada.v1.scheduler.SchedulerService`;
 //! - `parse`: a call off the wire into what the books take;
+//! - `shape`: the rules for what the books do not look at;
 //! - `event`: what the books say into events on the wire;
 //! - `subscription`: a stream of events, with heartbeats, from SUBSCRIBE to its end.
 
@@ -11,6 +12,7 @@ mod grpc;
 mod http;
 mod operations;
 mod parse;
+mod shape;
 mod subscription;
 
 pub(crate) use self::event::offer;

@@ -1,11 +1,13 @@
 //! What an ACCEPT does with its offers.
 
-use chapada_master_core::{Change, MalformedTask, Operation, Proposal};
-use chapada_model::{Milli, OperationId, Resource, TaskDescription};
+use chapada_master_core::{Change, MalformedTask, Operation, Proposal, TaskGroup};
+use chapada_model::{ExecutorDescription, Milli, OperationId, Resource, TaskDescription};
 use chapada_wire::convert::{InvalidField, resources_from_wire};
 use chapada_wire::v1;
 use chapada_wire::v1::offer::operation::Type;
 use prost::Message;
+
+use super::shape;
 
 /// The largest task description, in bytes, so that a launch fits into one message of the agent link (256 KiB) together
 /// with the framework's own description.
@@ -22,10 +24,11 @@ pub(super) fn operation(wire: &v1::offer::Operation) -> Operation {
             Operation::Launch { tasks: tasks.iter().map(|task| proposal(task, wire.id.is_some())).collect() }
         }
         Type::LaunchGroup => {
-            let group = wire.launch_group.as_ref().and_then(|launch| launch.task_group.as_ref());
+            let launch = wire.launch_group.as_ref();
+            let group = launch.and_then(|launch| launch.task_group.as_ref());
             let tasks = group.map(|group| group.tasks.as_slice()).unwrap_or_default();
-            let tasks = tasks.iter().map(|task| proposal(task, wire.id.is_some())).collect();
-            Operation::LaunchGroup { tasks }
+            let executor = launch.and_then(|launch| launch.executor.as_ref());
+            Operation::LaunchGroup(launch_group(executor, tasks, wire.id.is_some()))
         }
         Type::Reserve
         | Type::Unreserve
@@ -95,23 +98,52 @@ fn resource(field: &str, wire: Option<&v1::Resource>) -> Result<Box<Resource>, I
     Resource::try_from(wire).map(Box::new).map_err(|error| error.within(field))
 }
 
-fn proposal(info: &v1::TaskInfo, names_operation: bool) -> Proposal {
-    let malformed = |message: String| {
-        Proposal::Malformed(MalformedTask {
-            task_id: text(info.task_id.as_ref().and_then(|id| id.value.as_deref())),
-            agent_id: text(info.agent_id.as_ref().and_then(|id| id.value.as_deref())),
-            message: message.into(),
-        })
+/// Reads a group: whole, or with the reason why it cannot be.
+fn launch_group(
+    executor: Option<&v1::ExecutorInfo>,
+    tasks: &[v1::TaskInfo],
+    names_operation: bool,
+) -> TaskGroup {
+    let described = executor.map(ExecutorDescription::try_from).transpose();
+    let (executor_description, unread) = match described {
+        Ok(executor) => (executor.map(Box::new), None),
+        Err(problem) => (None, Some(format!("'launch_group.executor' is not valid: {problem}"))),
     };
+    let broken = shape::group(executor, tasks).err();
+    let named = names_operation.then(|| "'Operation.id' must not be set for LAUNCH_GROUP".to_owned());
+    TaskGroup {
+        executor: executor_description,
+        tasks: tasks.iter().map(described_task).collect(),
+        problem: named.or(unread).or(broken).map(Into::into),
+    }
+}
+
+fn proposal(info: &v1::TaskInfo, names_operation: bool) -> Proposal {
+    let malformed = |message: String| Proposal::Malformed(malformed(info, message));
     if names_operation {
         return malformed("'Operation.id' must not be set for LAUNCH and LAUNCH_GROUP".to_owned());
     }
     if info.encoded_len() > MAX_TASK_BYTES {
         return malformed(format!("TaskInfo is larger than the {MAX_TASK_BYTES} bytes that are allowed"));
     }
+    match (described_task(info), shape::task(info)) {
+        (Proposal::Valid(_), Err(problem)) => malformed(format!("TaskInfo is not valid: {problem}")),
+        (described, _) => described,
+    }
+}
+
+fn described_task(info: &v1::TaskInfo) -> Proposal {
     match TaskDescription::try_from(info) {
         Ok(task) => Proposal::Valid(Box::new(task)),
-        Err(problem) => malformed(format!("TaskInfo is not valid: {problem}")),
+        Err(problem) => Proposal::Malformed(malformed(info, format!("TaskInfo is not valid: {problem}"))),
+    }
+}
+
+fn malformed(info: &v1::TaskInfo, message: String) -> MalformedTask {
+    MalformedTask {
+        task_id: text(info.task_id.as_ref().and_then(|id| id.value.as_deref())),
+        agent_id: text(info.agent_id.as_ref().and_then(|id| id.value.as_deref())),
+        message: message.into(),
     }
 }
 
