@@ -8,7 +8,7 @@ use crate::agent::Agent;
 use crate::effect::{Effect, Signal};
 use crate::exit::Exit;
 use crate::outcome::Statement;
-use crate::phase::TaskPhase;
+use crate::phase::{Ending, TaskPhase};
 use crate::record::Record;
 use crate::timers::Timer;
 
@@ -137,9 +137,22 @@ impl Agent {
         for key in keys {
             match self.tasks.get(&key).map(|task| task.phase.is_live()) {
                 Some(true) => self.kill(now, &key, None),
-                Some(false) => self.forget(&key),
+                Some(false) => {
+                    self.say_unlogged_end(&key);
+                    self.forget(&key);
+                }
                 None => {}
             }
+        }
+    }
+
+    /// The end of a task that is let go before it is on disk, and so was not said, is said now.
+    fn say_unlogged_end(&mut self, key: &TaskKey) {
+        let unsaid = |task: &&crate::task::Task| task.phase == TaskPhase::Ended(Ending::Unlogged);
+        let end = self.tasks.get(key).filter(unsaid).and_then(|task| task.stream.newest()).cloned();
+        if let Some(update) = end.filter(|_| self.link.is_up()) {
+            let latest = update.state;
+            self.effects.push(Effect::SendUpdate { task: key.clone(), executor: None, update, latest });
         }
     }
 

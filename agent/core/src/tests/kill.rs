@@ -114,6 +114,18 @@ fn a_framework_that_is_shut_down_leaves_nothing() {
 }
 
 #[test]
+fn an_end_that_is_not_on_disk_is_said_when_the_framework_is_shut_down() {
+    let mut world = World::registered();
+    let running = world.run("t");
+    world.fast_disk = false;
+    world.exit(&running, exit(0));
+    assert_eq!(world.states("t").last(), Some(&S::Running));
+    world.command(Command::ShutdownFramework { framework: framework("f") });
+    assert_eq!(world.states("t").last(), Some(&S::Finished));
+    assert!(world.agent.view().tasks.is_empty());
+}
+
+#[test]
 fn the_executor_of_a_command_task_has_its_name() {
     let mut world = World::registered();
     world.run("t");
