@@ -68,7 +68,7 @@ pub enum InvalidConstraint {
         /// What is wrong with it.
         reason: String,
     },
-    /// There are more than [`MAX_CONSTRAINTS`].
+    /// There are more than `MAX_CONSTRAINTS`.
     #[error("there are {0} constraints for one role; give at most {MAX_CONSTRAINTS}")]
     TooMany(usize),
 }
