@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chapada_model::{AgentDescription, Attributes, Domain, Milli, Mono, Resource, Resources, Text};
 
 use crate::Amounts;
+use crate::amounts::Counted;
 
 /// What the allocator must know of an agent.
 #[derive(Clone, Debug, Default)]
@@ -45,8 +46,8 @@ pub(crate) struct Agent {
     pub(crate) total: Amounts,
     /// What nobody holds and no offer has.
     pub(crate) free: Arc<Resources>,
-    /// The part of it that is neither reserved nor revocable: what quota is about.
-    pub(crate) open: Amounts,
+    /// What that comes to.
+    pub(crate) counted: Counted,
     /// Whether everything free is for everyone: no reservations, nothing revocable or shared.
     pub(crate) plain: bool,
     /// Whether it has GPUs, which are kept for those who know what to do with them.
@@ -68,7 +69,7 @@ impl Agent {
             input,
             total: Amounts::default(),
             free: Arc::default(),
-            open: Amounts::default(),
+            counted: Counted::default(),
             plain: true,
             active: true,
             dirty: false,
@@ -77,15 +78,16 @@ impl Agent {
         }
     }
 
-    pub(crate) fn set_free(&mut self, free: Arc<Resources>) {
+    pub(crate) fn set_free(&mut self, free: Arc<Resources>, counted: Counted) {
+        self.counted = counted;
         self.plain = free.iter().all(is_plain);
         self.free = free;
     }
 
     /// How much of its scarcest resource is free, in millionths.
-    pub(crate) fn emptiness(&self, free: &Amounts) -> u64 {
+    pub(crate) fn emptiness(&self) -> u64 {
         let part = |(name, total): (crate::NameSlot, Milli)| {
-            u128::from(free.get(name).0).saturating_mul(1_000_000) / u128::from(total.0.max(1))
+            u128::from(self.counted.all.get(name).0).saturating_mul(1_000_000) / u128::from(total.0.max(1))
         };
         let scarcest = self.total.iter().map(part).min().unwrap_or_default();
         u64::try_from(scarcest).unwrap_or(u64::MAX)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chapada_model::{AgentId, FrameworkId, Milli, Mono, Quantities, Resources, Role, Text};
 
-use crate::agent::{Agent, is_open};
+use crate::agent::Agent;
 use crate::amounts::Names;
 use crate::bits::Bits;
 use crate::filter::Filters;
@@ -33,7 +33,7 @@ pub struct Allocator {
     pub(crate) quotas: Quotas,
     /// What is reserved for each role, in use or not.
     pub(crate) reserved: BTreeMap<Role, Amounts>,
-    pub(crate) minimum: Vec<Quantities>,
+    pub(crate) minimum: Vec<Amounts>,
     /// The region of the master; agents elsewhere are for those who know of regions.
     pub(crate) region: Option<Text>,
     /// Agents at which something has changed; some may have been looked at or be gone.
@@ -43,6 +43,8 @@ pub struct Allocator {
     /// Where among them to go on.
     pub(crate) retried: AgentSlot,
     pub(crate) now: Mono,
+    /// What all agents share of which nothing is free.
+    pub(crate) nothing: Arc<Resources>,
     total: Amounts,
     excluded: BTreeSet<Text>,
 }
@@ -55,9 +57,11 @@ impl Allocator {
 
     /// An empty one with another policy.
     pub fn with_policy(minimum: Vec<Quantities>, policy: Box<dyn Policy>) -> Self {
+        let mut names = Names::default();
+        let minimum = minimum.iter().map(|least| names.amounts_of(least)).collect();
         Self {
             policy,
-            names: Names::default(),
+            names,
             agents: Slots::new(),
             frameworks: Slots::new(),
             roles: Slots::new(),
@@ -73,6 +77,7 @@ impl Allocator {
             kept_back: BTreeSet::new(),
             retried: AgentSlot(0),
             now: Mono::default(),
+            nothing: Arc::default(),
             total: Amounts::default(),
             excluded: BTreeSet::new(),
         }
@@ -108,7 +113,7 @@ impl Allocator {
         }
         let now = self.now;
         let mut agent = Agent::new(input.into(), now);
-        agent.total = self.names.amounts(&agent.input.total, |_| true);
+        agent.total = self.names.count(&agent.input.total).all;
         let slot = self.agents.ensure(id, || agent);
         self.count_agent(slot, true);
         self.put_free(slot, Arc::new(free));
@@ -131,7 +136,7 @@ impl Allocator {
             agent.since = self.now;
             agent.active = active;
             // What cannot be offered is no reserve for those who are owed something.
-            let (open, counted) = (agent.open.clone(), self.quotas.is_used());
+            let (open, counted) = (agent.counted.open.clone(), self.quotas.is_used());
             match active {
                 true if counted => self.quotas.available.add(&open),
                 false if counted => self.quotas.available.sub(&open),
@@ -149,7 +154,7 @@ impl Allocator {
         let Some(slot) = self.agents.slot(id) else { return };
         self.count_agent(slot, false);
         let input = input.into();
-        let total = self.names.amounts(&input.total, |_| true);
+        let total = self.names.count(&input.total).all;
         if let Some(agent) = self.agents.get_mut(slot) {
             let fresh = Agent::new(input, self.now);
             (agent.input, agent.has_gpus, agent.since, agent.total) =
@@ -263,16 +268,15 @@ impl Allocator {
     pub(crate) fn put_free(&mut self, slot: AgentSlot, free: Arc<Resources>) {
         let Some(agent) = self.agents.get_mut(slot) else { return };
         agent.free_since = self.now;
-        if self.quotas.is_used() {
-            let open = self.names.amounts(&free, is_open);
-            if agent.active {
-                self.quotas.available.sub(&agent.open);
-                self.quotas.available.add(&open);
-            }
-            agent.open = open;
+        let counted = self.names.count(&free);
+        if self.quotas.is_used() && agent.active {
+            self.quotas.available.sub(&agent.counted.open);
+            self.quotas.available.add(&counted.open);
         }
-        agent.set_free(free);
-        self.filters.on_free(slot, &agent.free);
+        agent.set_free(free, counted);
+        if !agent.free.is_empty() {
+            self.filters.on_free(slot, &agent.free);
+        }
     }
 
     pub(crate) fn mark(&mut self, slot: AgentSlot) {

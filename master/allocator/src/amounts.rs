@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chapada_model::{Milli, Quantities, Resource, ResourceValue, Resources, Role, Text};
 
-use crate::agent::is_kept;
+use crate::agent::{is_kept, is_open};
 
 /// Stands for the name of a resource: `cpus`, `mem`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +30,11 @@ impl Amounts {
         self.0.is_empty()
     }
 
+    /// Whether there is as much of every name as in `other`.
+    pub fn contains(&self, other: &Self) -> bool {
+        other.iter().all(|(name, amount)| self.get(name) >= amount)
+    }
+
     /// Sets one amount.
     pub fn set(&mut self, name: NameSlot, amount: Milli) {
         let at = self.0.partition_point(|(mine, _)| *mine < name);
@@ -44,7 +49,14 @@ impl Amounts {
     /// Puts `other` to this. Stops at the largest amount.
     pub fn add(&mut self, other: &Self) {
         for (name, amount) in other.iter() {
-            self.set(name, Milli(self.get(name).0.saturating_add(amount.0)));
+            self.add_one(name, amount);
+        }
+    }
+
+    fn add_one(&mut self, name: NameSlot, amount: Milli) {
+        match self.0.iter_mut().find(|(mine, _)| *mine == name) {
+            Some((_, mine)) => *mine = Milli(mine.0.saturating_add(amount.0)),
+            None => self.set(name, amount),
         }
     }
 
@@ -60,10 +72,18 @@ impl FromIterator<(NameSlot, Milli)> for Amounts {
     fn from_iter<I: IntoIterator<Item = (NameSlot, Milli)>>(pairs: I) -> Self {
         let mut sum = Self::default();
         for (name, amount) in pairs {
-            sum.set(name, Milli(sum.get(name).0.saturating_add(amount.0)));
+            sum.add_one(name, amount);
         }
         sum
     }
+}
+
+/// What resources come to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counted {
+    pub(crate) all: Amounts,
+    /// The part that is neither reserved nor revocable: what quota is about.
+    pub(crate) open: Amounts,
 }
 
 /// The names of resources and the slots that stand for them. A name stays once an agent had it.
@@ -88,16 +108,28 @@ impl Names {
         self.by_name.get(name).copied()
     }
 
-    /// The amounts of those resources for which this holds. Ranges and sets do not count.
-    pub(crate) fn amounts(&mut self, resources: &Resources, counts: impl Fn(&Resource) -> bool) -> Amounts {
-        let mut sum = Amounts::default();
-        for resource in resources.iter().filter(|resource| counts(resource)) {
+    /// The amounts of all resources, and of those that quota is about. Ranges and sets do not count.
+    pub(crate) fn count(&mut self, resources: &Resources) -> Counted {
+        let mut counted = Counted::default();
+        for resource in resources {
             if let ResourceValue::Scalar(amount) = resource.value {
                 let name = self.ensure(&resource.name);
-                sum.set(name, Milli(sum.get(name).0.saturating_add(amount.0)));
+                counted.all.add_one(name, amount);
+                if is_open(resource) {
+                    counted.open.add_one(name, amount);
+                }
             }
         }
-        sum
+        counted
+    }
+
+    /// The amounts of what an agent has, whose names are known.
+    pub(crate) fn known(&self, resources: &Resources) -> Amounts {
+        let known = |resource: &Resource| match resource.value {
+            ResourceValue::Scalar(amount) => Some((self.slot(&resource.name)?, amount)),
+            ResourceValue::Ranges(_) | ResourceValue::Set(_) => None,
+        };
+        resources.iter().filter_map(known).collect()
     }
 
     /// The amounts reserved for each role that quota counts.

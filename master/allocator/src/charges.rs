@@ -2,7 +2,7 @@
 
 use chapada_model::{FrameworkId, Quantities, Resources, Role};
 
-use crate::agent::is_open;
+use crate::amounts::Counted;
 use crate::framework::Framework;
 use crate::quota::QuotaSlot;
 use crate::{AgentSlot, Allocator, Amounts, Client};
@@ -16,7 +16,8 @@ impl Allocator {
     pub fn charge(&mut self, framework: &FrameworkId, role: &Role, resources: &Resources) {
         let slot = self.frameworks.ensure(framework, Framework::default);
         let client = self.use_client(slot, role);
-        self.charge_client(client, resources, 0);
+        let counted = self.names.count(resources);
+        self.charge_client(client, counted, 0);
         self.forget_client_if_idle(client.slot);
         self.forget_framework_if_idle(slot);
     }
@@ -25,11 +26,10 @@ impl Allocator {
     pub fn discharge(&mut self, framework: &FrameworkId, role: &Role, resources: &Resources) {
         let Some(slot) = self.frameworks.slot(framework) else { return };
         let Some(client) = self.find_client(slot, role) else { return };
-        let amounts = self.names.amounts(resources, |_| true);
-        self.policy.discharge(client, &amounts);
-        let open = self.names.amounts(resources, is_open);
+        let Counted { all, open } = self.names.count(resources);
+        self.policy.discharge(client, &all);
         if let Some(record) = self.clients.get_mut(client.slot) {
-            record.charged.sub(&amounts);
+            record.charged.sub(&all);
             record.open.sub(&open);
         }
         self.consume_in(client, &open, false);
@@ -45,12 +45,11 @@ impl Allocator {
         })
     }
 
-    pub(crate) fn charge_client(&mut self, client: Client, resources: &Resources, offers: u64) {
-        let amounts = self.names.amounts(resources, |_| true);
-        self.policy.charge(client, &amounts, offers);
-        let open = self.names.amounts(resources, is_open);
+    pub(crate) fn charge_client(&mut self, client: Client, counted: Counted, offers: u64) {
+        let Counted { all, open } = counted;
+        self.policy.charge(client, &all, offers);
         if let Some(record) = self.clients.get_mut(client.slot) {
-            record.charged.add(&amounts);
+            record.charged.add(&all);
             record.open.add(&open);
         }
         self.consume_in(client, &open, true);

@@ -18,10 +18,12 @@ impl Allocator {
             let client = self.use_client(slot, role);
             gone.remove(&client.role);
             roles.insert(client.role, client.slot);
+            let minimum = input.minimum.get(role);
+            let minimum = minimum.map(|any| any.iter().map(|least| self.names.amounts_of(least)).collect());
             if let Some(record) = self.clients.get_mut(client.slot) {
                 record.named = true;
                 record.suppressed = input.suppressed.contains(role);
-                record.minimum = input.minimum.get(role).cloned();
+                record.minimum = minimum;
                 record.constraints = input.constraints.get(role).cloned();
             }
         }

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use chapada_model::{FrameworkCapability, Milli, Mono, Quantities, Resource, Resources};
+use chapada_model::{FrameworkCapability, Mono, Resource, Resources};
 
 use crate::agent::Agent;
 use crate::framework::Framework;
 use crate::quota::{Cut, Trimmed};
-use crate::{AgentSlot, Allocator, Client, Why};
+use crate::{AgentSlot, Allocator, Amounts, Client, Why};
 
 /// Why a client is offered nothing, since when, and whether that stays so however little is free.
 pub(crate) struct Refused {
@@ -62,7 +62,11 @@ impl Allocator {
             return Err(refused(Why::NothingFree, agent.free_since));
         }
         let minimum = record.minimum.as_ref().unwrap_or(&self.minimum);
-        if !reaches(&resources, minimum) {
+        let is_enough = match &resources {
+            Cow::Borrowed(_) => reaches(&agent.counted.all, minimum),
+            Cow::Owned(part) => reaches(&self.names.known(part), minimum),
+        };
+        if !is_enough {
             return Err(refused(Why::BelowMinimum, agent.free_since));
         }
         if let Some((since, until)) = self.filters.withholds(now, (slot, client.slot), &resources) {
@@ -70,7 +74,7 @@ impl Allocator {
         }
         let Trimmed { resources, cut } = self.trim(client, resources);
         let Some(cut) = cut else { return Ok(Candidate { resources, is_cut: false }) };
-        if !reaches(&resources, minimum) || resources.is_empty() {
+        if resources.is_empty() || !reaches(&self.names.known(&resources), minimum) {
             let why = match cut {
                 Cut::Limit => Why::OverLimit,
                 Cut::Owed => Why::KeptForGuarantees,
@@ -119,10 +123,7 @@ impl Allocator {
     }
 }
 
-/// Whether resources reach any one of the minimums; an empty list is reached by anything.
-fn reaches(resources: &Resources, minimums: &[Quantities]) -> bool {
-    let reaches_one = |minimum: &Quantities| {
-        minimum.iter().all(|(name, amount)| amount == Milli::ZERO || resources.scalar(name) >= amount)
-    };
-    minimums.is_empty() || minimums.iter().any(reaches_one)
+/// Whether amounts reach any one of the minimums; an empty list is reached by anything.
+fn reaches(amounts: &Amounts, minimums: &[Amounts]) -> bool {
+    minimums.is_empty() || minimums.iter().any(|minimum| amounts.contains(minimum))
 }

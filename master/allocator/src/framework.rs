@@ -60,7 +60,7 @@ pub(crate) struct ClientRecord {
     /// Whether it wants no offers.
     pub(crate) suppressed: bool,
     /// The least it wants to be offered; absent for the master's minimum.
-    pub(crate) minimum: Option<Vec<Quantities>>,
+    pub(crate) minimum: Option<Vec<Amounts>>,
     /// Which agents it wants.
     pub(crate) constraints: Option<Arc<Constraints>>,
     /// What it holds.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chapada_model::{AgentId, FrameworkId, Mono, Resources, Role};
 
+use crate::agent::Agent;
 use crate::tally::Tally;
 use crate::{AgentSlot, Allocator, Client, ClientSlot, Why, WhyKind};
 
@@ -56,7 +57,9 @@ impl Allocator {
         let mut plan = Plan::default();
         let mut tally = Tally::new();
         self.ask_newcomers(now, &mut tally);
-        for slot in self.take_dirty() {
+        let dirty = self.take_dirty();
+        plan.offers.reserve(dirty.len());
+        for slot in dirty {
             if let Some(agent) = self.agents.get_mut(slot).filter(|agent| agent.dirty) {
                 agent.dirty = false;
                 plan.considered += 1;
@@ -74,10 +77,7 @@ impl Allocator {
     fn take_dirty(&mut self) -> Vec<AgentSlot> {
         let mut dirty = std::mem::take(&mut self.dirty);
         if self.policy.serves_fullest_first() {
-            let (agents, names) = (&self.agents, &mut self.names);
-            dirty.sort_by_cached_key(|slot| {
-                agents.get(*slot).map(|agent| agent.emptiness(&names.amounts(&agent.free, |_| true)))
-            });
+            dirty.sort_by_cached_key(|slot| self.agents.get(*slot).map(Agent::emptiness));
         }
         dirty
     }
@@ -190,22 +190,24 @@ impl Allocator {
         let names =
             (self.frameworks.key(client.framework), self.roles.key(client.role), self.agents.get(slot));
         let (Some(framework), Some(role), Some(agent)) = names else { return };
-        let left = match &resources {
-            None => Resources::EMPTY,
-            Some(part) => match agent.free.checked_sub(part) {
-                Ok(left) => left,
-                Err(_) => return,
-            },
-        };
         let Some(id) = self.agents.key(slot) else { return };
-        let offer = PlannedOffer {
-            framework: framework.clone(),
-            role: role.clone(),
-            agent: id.clone(),
-            resources: resources.unwrap_or_else(|| agent.free.clone()),
+        let (framework, role, agent_id) = (framework.clone(), role.clone(), id.clone());
+        let (resources, counted) = match resources {
+            None => {
+                let all = (agent.free.clone(), agent.counted.clone());
+                let nothing = self.nothing.clone();
+                self.put_free(slot, nothing);
+                all
+            }
+            Some(part) => {
+                let Ok(left) = agent.free.checked_sub(&part) else { return };
+                self.put_free(slot, Arc::new(left));
+                let counted = self.names.count(&part);
+                (part, counted)
+            }
         };
-        self.put_free(slot, Arc::new(left));
-        self.charge_client(client, &offer.resources, 1);
+        self.charge_client(client, counted, 1);
+        let offer = PlannedOffer { framework, role, agent: agent_id, resources };
         plan.offers.push(offer);
     }
 }

@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 
 use chapada_model::{Milli, Quantities, Role, Text};
 
-use crate::agent::is_open;
 use crate::{Allocator, Amounts, NameSlot};
 use node::QuotaNode;
 pub(crate) use trim::{Cut, Trimmed};
@@ -90,12 +89,8 @@ impl Allocator {
             quotas.consume(&quotas.path(role), amounts, true);
         }
         if quotas.is_used() {
-            for slot in self.agents.slots().collect::<Vec<_>>() {
-                let Some(agent) = self.agents.get_mut(slot) else { continue };
-                agent.open = self.names.amounts(&agent.free, is_open);
-                if agent.active {
-                    quotas.available.add(&agent.open);
-                }
+            for (.., agent) in self.agents.iter().filter(|(.., agent)| agent.active) {
+                quotas.available.add(&agent.counted.open);
             }
         }
         self.quotas = quotas;
