@@ -98,6 +98,22 @@ impl Sim {
         if self.leader() == Some(master) && !is_stored {
             self.fail(|| format!("I3: agent {agent} is told that it is registered before it is stored"));
         }
+        self.check_kept(master, agent);
+    }
+
+    /// I3: reservations and volumes are where they were made.
+    fn check_kept(&mut self, master: usize, agent: &AgentId) {
+        let Some(books) = self.masters[master].core.as_ref().map(chapada_master_core::Master::snapshot)
+        else {
+            return;
+        };
+        let mut cores = self.agents.iter().filter_map(|node| node.core.as_ref());
+        let Some(core) = cores.find(|core| core.id() == Some(agent)) else { return };
+        let (has, known) = (core.resources().made(), books.agents.get(agent).map(|known| known.total.made()));
+        if known.as_ref() != Some(&has) {
+            let known = known.unwrap_or_default();
+            self.fail(|| format!("I3: agent {agent} keeps {has}, and m{master} knows of {known}"));
+        }
     }
 
     /// I5: notes whether what an agent does next is at the word of a master that is older than one it has seen.

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use chapada_master_core::{AgentCommand, Call, Held, SchedulerEvent};
-use chapada_model::{AgentDescription, FrameworkDescription, FrameworkId, TaskState, TaskStatus};
+use chapada_model::{
+    AgentDescription, FrameworkDescription, FrameworkId, OperationStatus, TaskState, TaskStatus,
+};
 
 /// One message.
 #[derive(Debug)]
@@ -12,6 +14,8 @@ pub(crate) enum Message {
     Hello { agent: Box<AgentDescription>, held: Box<Held> },
     /// An agent's update.
     Update { framework: FrameworkId, status: Box<TaskStatus>, latest: TaskState },
+    /// An agent says what became of an operation.
+    Operation(Box<OperationStatus>),
     /// A master's command.
     Command { epoch: u64, sequence: u64, command: Box<AgentCommand> },
     /// A framework subscribes.
@@ -33,6 +37,7 @@ impl fmt::Display for Message {
             Self::Update { framework, status, latest } => {
                 write!(out, "update {framework}/{} {} latest {latest}", status.task, status.state)
             }
+            Self::Operation(status) => write!(out, "operation {:?} {}", status.key, status.state),
             Self::Command { epoch, command, .. } => write!(out, "epoch {epoch} {}", brief_command(command)),
             Self::Subscribe(description) => {
                 write!(out, "subscribe {} {:?}", description.name, description.id)
@@ -51,6 +56,7 @@ fn brief_command(command: &AgentCommand) -> String {
         AgentCommand::Launch { task, .. } => format!("launch {}", task.id),
         AgentCommand::Kill { task, .. } => format!("kill {task}"),
         AgentCommand::Acknowledge { task, uuid, .. } => format!("acknowledge {task} {:02x}", uuid.0[15]),
+        AgentCommand::Operate { operation } => format!("operate {} {:?}", operation.key, operation.kind),
         AgentCommand::UpdateFramework { framework } => format!("framework {:?}", framework.id),
         other => format!("{other:?}"),
     }
@@ -71,6 +77,9 @@ fn brief_event(event: &SchedulerEvent) -> String {
         SchedulerEvent::Offers(offers) => {
             let each = offers.iter().map(|offer| format!("{} of {}", offer.id, offer.agent));
             format!("offers {}", each.collect::<Vec<_>>().join(", "))
+        }
+        SchedulerEvent::UpdateOperation(status) => {
+            format!("operation {:?} {}", status.operation, status.state)
         }
         SchedulerEvent::Update(status) => {
             let name = status.uuid.map_or("-".to_owned(), |uuid| format!("{:02x}", uuid.0[15]));

@@ -55,6 +55,8 @@ impl Plan {
             Manner::Silent,
             Manner::Moody,
             Manner::Vanisher,
+            Manner::Reserver,
+            Manner::Reserver,
             Manner::Keeper { tasks: 2 },
         ];
         for _ in 0..2 + rng.place(3) {

@@ -2,6 +2,7 @@
 
 mod keeper;
 mod moody;
+mod reserver;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use chapada_model::{Filters, FrameworkCapability, Mono, OfferId, TaskStatus};
 use crate::random::Rng;
 pub(crate) use keeper::Keeper;
 use moody::Moody;
+use reserver::Reserver;
 
 /// How a framework behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub enum Manner {
     Silent,
     /// Launches, kills, asks, suppresses and revives as it likes; its calls swap and repeat.
     Moody,
+    /// Reserves, makes volumes, and undoes both.
+    Reserver,
     /// Does nothing of itself: a scenario calls for it.
     Scripted,
     /// Wants a GPU and nothing else.
@@ -51,9 +55,13 @@ impl Manner {
         match self {
             Self::Keeper { .. } => Duration::from_secs(7 * 24 * 60 * 60),
             Self::Vanisher => Duration::from_secs(30),
-            Self::Greedy | Self::Decliner | Self::Silent | Self::Moody | Self::Scripted | Self::Picky => {
-                Duration::from_secs(60 * 60)
-            }
+            Self::Reserver
+            | Self::Greedy
+            | Self::Decliner
+            | Self::Silent
+            | Self::Moody
+            | Self::Scripted
+            | Self::Picky => Duration::from_secs(60 * 60),
         }
     }
 
@@ -61,6 +69,7 @@ impl Manner {
         match self {
             Self::Keeper { .. } => "services",
             Self::Greedy | Self::Silent => "hoard",
+            Self::Reserver => "ops",
             Self::Decliner | Self::Moody | Self::Vanisher | Self::Scripted | Self::Picky => "*",
         }
     }
@@ -70,6 +79,9 @@ impl Manner {
             Self::Greedy => [FrameworkCapability::TaskKillingState].into(),
             Self::Vanisher => BTreeSet::new(),
             Self::Picky => [FrameworkCapability::GpuResources].into(),
+            Self::Reserver => {
+                [FrameworkCapability::PartitionAware, FrameworkCapability::ReservationRefinement].into()
+            }
             Self::Keeper { .. } | Self::Decliner | Self::Silent | Self::Moody | Self::Scripted => {
                 [FrameworkCapability::PartitionAware, FrameworkCapability::TaskKillingState].into()
             }
@@ -117,12 +129,14 @@ impl Turn<'_> {
 pub(crate) enum Actor {
     Keeper(Box<Keeper>),
     Moody(Moody),
+    Reserver(Reserver),
 }
 
 impl Actor {
     pub(crate) fn new(manner: &Manner, index: usize) -> Self {
         match manner {
             Manner::Keeper { tasks } => Self::Keeper(Box::new(Keeper::new(*tasks, index))),
+            Manner::Reserver => Self::Reserver(Reserver::new(index)),
             _ => Self::Moody(Moody::new(manner.clone(), index)),
         }
     }
@@ -132,6 +146,7 @@ impl Actor {
         match self {
             Self::Keeper(keeper) => keeper.restart(),
             Self::Moody(moody) => moody.restart(),
+            Self::Reserver(_) => {}
         }
     }
 
@@ -139,6 +154,7 @@ impl Actor {
         match self {
             Self::Keeper(keeper) => keeper.on(turn, news),
             Self::Moody(moody) => moody.on(turn, news),
+            Self::Reserver(reserver) => reserver.on(turn, news),
         }
     }
 
@@ -146,7 +162,7 @@ impl Actor {
     pub(crate) fn keeper(&self) -> Option<&Keeper> {
         match self {
             Self::Keeper(keeper) => Some(keeper),
-            Self::Moody(_) => None,
+            Self::Moody(_) | Self::Reserver(_) => None,
         }
     }
 }

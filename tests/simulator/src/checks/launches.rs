@@ -39,7 +39,8 @@ impl Sim {
     /// What runs on a machine fits on it.
     fn check_room(&mut self, agent: usize, record: &TaskRecord) {
         let mut used = self.archive.task(&record.info).resources.unallocated();
-        let total = self.agents[agent].description.resources.clone();
+        let Some(core) = &self.agents[agent].core else { return };
+        let total = core.resources().clone();
         for found in self.agents[agent].kernel.containers.values().filter(|found| found.is_live()) {
             let more = self.archive.task(&found.record.info).resources.unallocated();
             if used.add(&more).is_err() {

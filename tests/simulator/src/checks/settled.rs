@@ -27,6 +27,18 @@ impl Sim {
                 found.push(format!("a{index} is not registered: {:?}", known.map(|known| &known.state)));
                 continue;
             };
+            let has = agent.core.as_ref().map(chapada_agent_core::Agent::resources);
+            if has.is_some_and(|has| *has != known.total) {
+                found.push(format!("a{index} has {has:?}, and the books say {}", known.total));
+            }
+            let volumes = has.into_iter().flat_map(|has| has.iter()).filter_map(crate::nodes::volume_id);
+            let volumes: std::collections::BTreeSet<String> = volumes.collect();
+            if volumes != agent.disk.volumes {
+                found.push(format!(
+                    "a{index} has directories {:?} for volumes {volumes:?}",
+                    agent.disk.volumes
+                ));
+            }
             let runs = self.running_on(index);
             if known.used.unallocated() != runs {
                 found.push(format!("a{index} runs {runs}, and the books say {}", known.used.unallocated()));

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_agent_core::{
-    Agent, Command, Effect, Event, FrameworkRecord, FromMaster, Holding, TaskLaunch, Update,
+    Agent, Command, Effect, Event, FrameworkRecord, FromMaster, Holding, Operate, TaskLaunch, Update,
 };
 use chapada_master_core::{AgentCommand, Held, HeldTask, RefusedReason};
 use chapada_model::{
-    AgentDescription, AgentId, FrameworkCapability, FrameworkDescription, Mono, Payload, Role,
+    AgentDescription, AgentId, FrameworkCapability, FrameworkDescription, Mono, Payload, Resource, Role,
     TaskDescription, TaskKey, TaskState, TaskStatus,
 };
 
@@ -86,12 +86,16 @@ impl Sim {
         for record in node.disk.durable.clone() {
             core.restore(record);
         }
+        let configured = core.configure(&node.description.resources);
         let found = node.kernel.found();
         let event = Event::Recovered { found, boot_id: node.kernel.boot_id() };
         node.core = Some(core);
         node.wake = None;
         let (process, records) = (node.process, node.disk.durable.len());
         self.history.note(self.now, format_args!("a{index} starts with {records} records"));
+        if let Err(error) = configured {
+            self.fail(|| format!("I3: a{index} cannot have what operations have made of it: {error}"));
+        }
         self.apply_to_agent(index, event);
         self.queue.put(self.now, Happening::Connect { node: Node::Agent(index), process });
     }
@@ -233,6 +237,13 @@ impl Sim {
             AgentCommand::Acknowledge { framework, task, uuid } => {
                 Command::Acknowledge { task: TaskKey { framework, task }, uuid }
             }
+            AgentCommand::Operate { operation } => Command::Operate(Box::new(Operate {
+                key: operation.key.clone(),
+                framework: operation.framework.clone(),
+                operation: operation.status.operation.clone(),
+                conversion: (**operation.conversion.as_ref()?).clone(),
+            })),
+            AgentCommand::AcknowledgeOperation { key, uuid } => Command::AcknowledgeOperation { key, uuid },
             AgentCommand::ExecutorMessage { framework, executor, .. } => {
                 Command::ExecutorMessage { framework, executor }
             }
@@ -318,15 +329,26 @@ impl Sim {
                 self.agents[index].failures = 0;
             }
             Effect::Forgotten { task, .. } => self.check_forgotten(index, &task),
-            // Operations are not sent to simulated agents yet.
-            Effect::SendOperation { .. } | Effect::MakeVolumes { .. } | Effect::KeepVolumes { .. } => {}
+            Effect::SendOperation { status } => {
+                if let Some(wire) = self.agents[index].wire {
+                    self.send(wire, true, Message::Operation(Box::new((*status).clone())));
+                }
+            }
+            Effect::MakeVolumes { volumes } => {
+                let kept = volumes.iter().filter_map(volume_id);
+                self.agents[index].disk.volumes.extend(kept);
+            }
+            Effect::KeepVolumes { volumes } => {
+                self.agents[index].disk.volumes = volumes.iter().filter_map(volume_id).collect();
+            }
         }
     }
 
     fn send_holding(&mut self, index: usize, holding: &Holding) {
         let node = &self.agents[index];
         let Some(wire) = node.wire else { return };
-        let agent = AgentDescription { id: holding.agent.clone(), ..node.description.clone() };
+        let resources = holding.resources.clone();
+        let agent = AgentDescription { id: holding.agent.clone(), resources, ..node.description.clone() };
         let tasks = holding.tasks.iter().map(|held| HeldTask {
             framework: held.record.key.framework.clone(),
             task: self.archive.task(&held.record.info),
@@ -339,7 +361,8 @@ impl Sim {
         let tasks = tasks.collect();
         let frameworks =
             holding.frameworks.iter().map(|record| (*self.archive.framework(&record.info)).clone()).collect();
-        let held = Held { tasks, frameworks, ..Held::default() };
+        let operations = holding.operations.iter().map(|status| (**status).clone()).collect();
+        let held = Held { tasks, frameworks, operations, ..Held::default() };
         self.send(wire, true, Message::Hello { agent: Box::new(agent), held: Box::new(held) });
     }
 
@@ -373,6 +396,11 @@ impl Sim {
             self.queue.put(at, Happening::Wake(Node::Agent(index)));
         }
     }
+}
+
+/// The name of the directory that a volume has.
+pub(crate) fn volume_id(resource: &Resource) -> Option<String> {
+    Some(resource.disk.as_ref()?.persistence.as_ref()?.id.to_string())
 }
 
 /// As the link's codec would write it.

@@ -1,6 +1,6 @@
 //! A machine: a disk that syncs late or is full, and a kernel with containers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chapada_agent_core::{
@@ -21,6 +21,8 @@ pub(crate) struct Disk {
     pub(crate) durable: Vec<Record>,
     /// What was written and not synced, by number.
     pub(crate) written: Vec<(u64, Record)>,
+    /// Directories of volumes.
+    pub(crate) volumes: BTreeSet<String>,
     /// A sync runs.
     pub(crate) syncing: bool,
     /// There is no space: nothing is synced until there is.

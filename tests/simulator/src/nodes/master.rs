@@ -197,12 +197,18 @@ impl Sim {
                     Event::Update { link, agent, framework, status: *status, latest },
                 );
             }
+            Message::Operation(status) => {
+                let Some(Some(agent)) = self.masters[index].links.get(&wire).cloned() else { return };
+                let event = Event::OperationUpdate { link: LinkId(wire), agent, status: *status };
+                self.apply_to_master(index, event);
+            }
             Message::Subscribe(framework) => {
                 self.masters[index].streams.insert(wire, None);
                 let event = Event::Subscribe {
                     stream: stream_of(wire),
                     framework: *framework,
                     suppressed: Vec::new(),
+                    constraints: Default::default(),
                 };
                 self.apply_to_master(index, event);
             }

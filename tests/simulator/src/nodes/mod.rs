@@ -5,6 +5,6 @@ mod framework;
 mod machine;
 mod master;
 
-pub(crate) use agent::AgentNode;
+pub(crate) use agent::{AgentNode, volume_id};
 pub(crate) use framework::FrameworkNode;
 pub(crate) use master::{MasterNode, caller};
