@@ -1,9 +1,13 @@
 //! What a scheduler can ask for, already parsed, and why it can be refused.
 
+use std::sync::Arc;
+
 use chapada_model::{
     AgentId, ExecutorDescription, ExecutorId, Filters, FrameworkDescription, FrameworkId, KillPolicy, Milli,
     OfferId, OperationId, Payload, Resource, Resources, Role, TaskDescription, TaskId, Text, UpdateUuid,
 };
+
+use crate::OfferConstraints;
 
 /// Names one subscription: the value of `Mesos-Stream-Id`. The shell makes a new one for each SUBSCRIBE.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,6 +107,8 @@ pub enum Call {
         description: FrameworkDescription,
         /// The roles in which it wants no offers from now on.
         suppressed: Vec<Role>,
+        /// Which agents it wants to be offered at all from now on.
+        constraints: Arc<OfferConstraints>,
     },
     /// Accepted and without effect: REQUEST, which the allocator does not look at, and answers to inverse offers, of which
     /// none are made.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use chapada_model::{AgentId, ExecutorId, FrameworkId, KillPolicy, Payload, Role, TaskId, TaskKey};
 
+use crate::subscribe::Wishes;
 use crate::{AgentCommand, Call, CallRefused, Caller, FrameworkState, Master};
 
 impl Master {
@@ -57,8 +58,9 @@ impl Master {
             Call::Reconcile { tasks } => self.reconcile(framework, tasks),
             Call::Message { agent, executor, data } => self.message(framework, &agent, executor, data),
             Call::Shutdown { agent, executor } => self.shutdown_executor(framework, &agent, executor),
-            Call::UpdateFramework { description, suppressed } => {
-                return self.update_framework(framework, description, suppressed);
+            Call::UpdateFramework { description, suppressed, constraints } => {
+                let wishes = Wishes::new(suppressed, constraints);
+                return self.update_framework(framework, description, wishes);
             }
             Call::WithoutEffect { name } => {
                 self.drop_with(|| format!("{name} of framework {framework}: it has no effect"));

@@ -7,7 +7,7 @@ use chapada_model::{
     Mono, OperationStatus, Payload, Role, TaskDescription, TaskState, TaskStatus,
 };
 
-use crate::{Call, Caller, StreamId, Ticket};
+use crate::{Call, Caller, OfferConstraints, StreamId, Ticket};
 
 /// Names one connection of an agent. The shell makes a new one for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +25,8 @@ pub enum Event {
         framework: FrameworkDescription,
         /// The roles in which it wants no offers for now.
         suppressed: Vec<Role>,
+        /// Which agents it wants to be offered at all.
+        constraints: Arc<OfferConstraints>,
     },
     /// A framework's stream is gone, whoever ended it.
     StreamClosed {

@@ -67,7 +67,7 @@ impl Master {
         let stated: BTreeSet<TaskKey> = held.tasks.iter().map(HeldTask::key).collect();
         let missing = self.index.tasks_by_agent.of(id).into_iter().filter(|key| !stated.contains(key));
         let missing: Vec<TaskKey> = missing.collect();
-        let mut load = Load { total: description.resources.clone(), ..Load::default() };
+        let mut load = Load { total: self.stated_total(&description), ..Load::default() };
         for executor in &held.executors {
             let role = self.role_of(&executor.framework, executor.executor.resources.allocation_role());
             let resources = executor.executor.resources.unallocated();
@@ -153,6 +153,7 @@ impl Master {
             disconnected: Some(self.now.wall),
             recovered: true,
             suppressed: BTreeSet::new(),
+            constraints: Arc::default(),
         };
         self.record(RegistryChange::PutFramework(id.clone(), Self::framework_record(&framework)));
         self.books.frameworks.insert(id, Arc::new(framework));

@@ -9,6 +9,7 @@ mod audit;
 mod books;
 mod call;
 mod calls;
+mod constraints;
 mod effect;
 mod event;
 mod frameworks;
@@ -39,7 +40,8 @@ pub use audit::{Violation, audit};
 pub use call::{
     Accept, Call, CallRefused, Caller, Change, MalformedTask, Operation, Proposal, StreamId, TaskGroup,
 };
-pub use chapada_allocator::{Explanation, PolicyName, Why, WhyKind};
+pub use chapada_allocator::{Constraint, Explanation, PolicyName, Predicate, Subject, Why, WhyKind};
+pub use constraints::{InvalidOfferConstraints, OfferConstraints};
 pub use effect::{AgentCommand, Effect, OperatorEvent, RefusedReason, SchedulerEvent, Ticket};
 pub use event::{EVENT_KINDS, Event, EventKind, Held, HeldExecutor, HeldTask, LinkId};
 pub use master::Master;

@@ -7,6 +7,7 @@ use chapada_model::{AgentId, FrameworkId, Mono, Now, Role, Wall};
 
 use crate::index::Index;
 use crate::recording::Pending;
+use crate::subscribe::Wishes;
 use crate::timers::{Timer, Timers};
 use crate::{
     Call, CallRefused, Caller, Counters, Effect, Event, RegistryState, Settings, Snapshot, Ticket, Why,
@@ -92,8 +93,8 @@ impl Master {
     pub fn apply(&mut self, now: Now, event: Event) -> Vec<Effect> {
         self.begin(now);
         match event {
-            Event::Subscribe { stream, framework, suppressed } => {
-                self.subscribe(stream, framework, suppressed)
+            Event::Subscribe { stream, framework, suppressed, constraints } => {
+                self.subscribe(stream, framework, Wishes::new(suppressed, constraints));
             }
             Event::StreamClosed { stream, framework } => self.on_stream_closed(&stream, &framework),
             Event::Call { caller, call } => {

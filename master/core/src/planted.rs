@@ -1,6 +1,8 @@
 //! Known bugs that can be planted, to prove that the simulator finds them. The switch exists only with the feature
 //! `testing`; without it nothing is ever planted.
 
+use chapada_model::{AgentDescription, Resource, Resources};
+
 use crate::Master;
 
 /// A bug that schedulers of this kind have had.
@@ -15,6 +17,8 @@ pub enum Bug {
     FilterNeverExpires,
     /// A new leader forgets the frameworks of the registry.
     FrameworkForgotten,
+    /// A new leader takes an agent for what it is configured with, without what operations have made of it.
+    ReservationLost,
     /// A new leader answers for tasks of agents that have not come back yet, and their framework launches them again.
     AnsweredTooEarly,
 }
@@ -22,16 +26,26 @@ pub enum Bug {
 #[cfg(feature = "testing")]
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::OfferUsedTwice,
         Self::AcknowledgedEarly,
         Self::FilterNeverExpires,
         Self::FrameworkForgotten,
+        Self::ReservationLost,
         Self::AnsweredTooEarly,
     ];
 }
 
 impl Master {
+    /// All that an agent has, by its own word.
+    pub(crate) fn stated_total(&self, description: &AgentDescription) -> Resources {
+        match self.has(Bug::ReservationLost) {
+            true => Resources::from_list(description.resources.iter().map(Resource::configured)),
+            false => Ok(description.resources.clone()),
+        }
+        .unwrap_or_default()
+    }
+
     /// Whether this bug is planted.
     #[cfg(feature = "testing")]
     pub(crate) fn has(&self, bug: Bug) -> bool {

@@ -143,6 +143,7 @@ impl crate::Master {
             disconnected: record.disconnected,
             recovered: true,
             suppressed: std::collections::BTreeSet::new(),
+            constraints: Arc::default(),
         };
         self.books.frameworks.insert(id.clone(), Arc::new(framework));
     }

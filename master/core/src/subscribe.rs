@@ -3,32 +3,38 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chapada_allocator::FrameworkInput;
 use chapada_model::{FrameworkDescription, FrameworkId, Role};
 
 use crate::recording::Pending;
 use crate::timers::Timer;
 use crate::{
-    AgentCommand, Effect, Framework, FrameworkState, Master, OperatorEvent, RegistryChange, SchedulerEvent,
-    StreamId,
+    AgentCommand, Effect, Framework, FrameworkState, Master, OfferConstraints, OperatorEvent, RegistryChange,
+    SchedulerEvent, StreamId,
 };
 
+/// What a framework wants of offers, beside what stands in its description.
+pub(crate) struct Wishes {
+    /// The roles in which it wants none.
+    pub(crate) suppressed: BTreeSet<Role>,
+    /// Which agents it wants.
+    pub(crate) constraints: Arc<OfferConstraints>,
+}
+
+impl Wishes {
+    pub(crate) fn new(suppressed: Vec<Role>, constraints: Arc<OfferConstraints>) -> Self {
+        Self { suppressed: suppressed.into_iter().collect(), constraints }
+    }
+}
+
 impl Master {
-    pub(crate) fn subscribe(
-        &mut self,
-        stream: StreamId,
-        description: FrameworkDescription,
-        suppressed: Vec<Role>,
-    ) {
-        let suppressed: BTreeSet<Role> = suppressed.into_iter().collect();
-        let refusal =
-            check_roles(&description, &suppressed).err().or_else(|| self.why_not_again(&description));
+    pub(crate) fn subscribe(&mut self, stream: StreamId, description: FrameworkDescription, wishes: Wishes) {
+        let refusal = check_roles(&description, &wishes).err().or_else(|| self.why_not_again(&description));
         if let Some(message) = refusal {
             return self.effects.push(Effect::RefuseStream { stream, message: message.into() });
         }
         match description.id.clone().filter(|id| self.books.frameworks.contains_key(id)) {
-            Some(id) => self.subscribe_again(&id, stream, description, suppressed),
-            None => self.subscribe_new(stream, description, suppressed),
+            Some(id) => self.subscribe_again(&id, stream, description, wishes),
+            None => self.subscribe_new(stream, description, wishes),
         }
     }
 
@@ -55,12 +61,7 @@ impl Master {
             || self.books.completed_frameworks.iter().any(|framework| framework.id == *id)
     }
 
-    fn subscribe_new(
-        &mut self,
-        stream: StreamId,
-        mut description: FrameworkDescription,
-        suppressed: BTreeSet<Role>,
-    ) {
+    fn subscribe_new(&mut self, stream: StreamId, mut description: FrameworkDescription, wishes: Wishes) {
         // An id that this master never gave is taken: it may be from before a registry was lost.
         let Some(id) = description.id.clone().or_else(|| self.new_framework_id()) else { return };
         description.id = Some(id.clone());
@@ -72,7 +73,8 @@ impl Master {
             reregistered: None,
             disconnected: None,
             recovered: false,
-            suppressed,
+            suppressed: wishes.suppressed,
+            constraints: wishes.constraints,
         };
         let change = RegistryChange::PutFramework(id.clone(), Self::framework_record(&framework));
         self.books.frameworks.insert(id.clone(), Arc::new(framework));
@@ -84,7 +86,7 @@ impl Master {
         id: &FrameworkId,
         stream: StreamId,
         description: FrameworkDescription,
-        suppressed: BTreeSet<Role>,
+        wishes: Wishes,
     ) {
         self.cut_stream(id);
         let now = self.now.wall;
@@ -103,7 +105,8 @@ impl Master {
             | FrameworkState::Completed { .. } => None,
         };
         framework.state = FrameworkState::Subscribing { stream: stream.clone() };
-        framework.suppressed = suppressed;
+        framework.suppressed = wishes.suppressed;
+        framework.constraints = wishes.constraints;
         framework.reregistered = Some(now);
         framework.disconnected = None;
         let is_new = std::mem::take(&mut framework.recovered);
@@ -146,7 +149,7 @@ impl Master {
             return;
         }
         framework.state = FrameworkState::Active { stream: stream.clone() };
-        let input = FrameworkInput::new(&framework.description, &framework.suppressed);
+        let input = framework.allocator_input();
         let description = framework.description.clone();
         let shared = Arc::new(framework.clone());
         self.tell_framework(id, SchedulerEvent::Subscribed);
@@ -181,10 +184,7 @@ impl Master {
 }
 
 /// Checks what a framework says about its roles. Source: Mesos' messages.
-pub(crate) fn check_roles(
-    description: &FrameworkDescription,
-    suppressed: &BTreeSet<Role>,
-) -> Result<(), String> {
+pub(crate) fn check_roles(description: &FrameworkDescription, wishes: &Wishes) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     let twice: BTreeSet<&str> =
         description.roles.iter().filter(|role| !seen.insert(*role)).map(Role::as_str).collect();
@@ -192,8 +192,13 @@ pub(crate) fn check_roles(
         let twice: Vec<&str> = twice.into_iter().collect();
         return Err(format!("'FrameworkInfo.roles' contains duplicate items: {{ {} }}", twice.join(", ")));
     }
-    match suppressed.iter().find(|role| !seen.contains(role)) {
-        Some(role) => Err(format!("Suppressed role '{role}' is not in the framework's roles")),
+    if let Some(role) = wishes.suppressed.iter().find(|role| !seen.contains(role)) {
+        return Err(format!("Suppressed role '{role}' is not in the framework's roles"));
+    }
+    match wishes.constraints.said().keys().find(|role| !seen.contains(role)) {
+        Some(role) => Err(format!(
+            "Offer constraints are given for role '{role}', which is not in the framework's roles"
+        )),
         None => Ok(()),
     }
 }

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chapada_allocator::FrameworkInput;
 use chapada_model::{FrameworkDescription, FrameworkId, OfferId, Role};
 
-use crate::subscribe::check_roles;
+use crate::subscribe::{Wishes, check_roles};
 use crate::{AgentCommand, CallRefused, Master, OperatorEvent, RegistryChange};
 
 impl Master {
@@ -14,22 +13,27 @@ impl Master {
         &mut self,
         id: &FrameworkId,
         description: FrameworkDescription,
-        suppressed: Vec<Role>,
+        wishes: Wishes,
     ) -> Result<(), CallRefused> {
         let invalid = |why: String| CallRefused::Invalid(format!("FrameworkInfo update is not valid: {why}"));
-        let suppressed: BTreeSet<Role> = suppressed.into_iter().collect();
         let known = self.books.frameworks.get(id).ok_or(CallRefused::UnknownFramework)?;
-        check_roles(&description, &suppressed).map_err(invalid)?;
+        check_roles(&description, &wishes).map_err(invalid)?;
         check_unchanged(&known.description, &description).map_err(invalid)?;
         let description = Arc::new(FrameworkDescription { id: Some(id.clone()), ..description });
         let is_changed = known.description != description;
         let Some(framework) = self.framework_mut(id) else { return Err(CallRefused::UnknownFramework) };
         framework.description = description.clone();
-        framework.suppressed = suppressed;
-        let input = FrameworkInput::new(&framework.description, &framework.suppressed);
+        let before = std::mem::replace(&mut framework.suppressed, wishes.suppressed);
+        let revived: BTreeSet<Role> = before.difference(&framework.suppressed).cloned().collect();
+        framework.constraints = wishes.constraints;
+        let input = framework.allocator_input();
         let (record, shared) = (Self::framework_record(framework), Arc::new(framework.clone()));
         self.rescind_outside(id, &input.roles);
         self.allocator.set_framework(id, input);
+        if !revived.is_empty() {
+            // What was refused in a role before it was suppressed is offered again, as by REVIVE.
+            self.allocator.revive(id, &revived);
+        }
         if is_changed {
             self.record(RegistryChange::PutFramework(id.clone(), record));
             self.tell_agents_of(id, &AgentCommand::UpdateFramework { framework: description });

@@ -67,8 +67,15 @@ fn sound() -> Master {
         details: Payload::default(),
     };
     let stream = StreamId("s".into());
-    let effects =
-        master.apply(now(0), Event::Subscribe { stream: stream.clone(), framework, suppressed: Vec::new() });
+    let effects = master.apply(
+        now(0),
+        Event::Subscribe {
+            stream: stream.clone(),
+            framework,
+            suppressed: Vec::new(),
+            constraints: Default::default(),
+        },
+    );
     record(&mut master, effects);
     master.apply(now(2), Event::Tick);
     launch(&mut master, stream);

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use chapada_allocator::FrameworkInput;
 use chapada_model::{FrameworkDescription, FrameworkId, Mono, Role, Wall};
 
-use crate::StreamId;
+use crate::{OfferConstraints, StreamId};
 
 /// Whether a framework can be talked to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct Framework {
     pub recovered: bool,
     /// The roles in which it wants no offers.
     pub suppressed: BTreeSet<Role>,
+    /// Which agents it wants to be offered at all.
+    pub constraints: Arc<OfferConstraints>,
 }
 
 impl Framework {
@@ -62,6 +65,12 @@ impl Framework {
             | FrameworkState::Disconnected { .. }
             | FrameworkState::Completed { .. } => None,
         }
+    }
+
+    /// What the allocator must know of it.
+    pub(crate) fn allocator_input(&self) -> FrameworkInput {
+        let constraints = self.constraints.compiled().clone();
+        FrameworkInput { constraints, ..FrameworkInput::new(&self.description, &self.suppressed) }
     }
 
     /// Whether it was removed.

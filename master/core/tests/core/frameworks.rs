@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use chapada_master_core::{
-    AgentCommand, Call, CallRefused, Caller, Event, FrameworkState, SchedulerEvent, StreamId,
+    AgentCommand, Call, CallRefused, Caller, Constraint, Event, FrameworkState, OfferConstraints,
+    SchedulerEvent, StreamId,
 };
 use chapada_model::{FrameworkId, Role, TaskState};
 
@@ -154,7 +155,10 @@ fn an_update_of_the_framework_is_all_or_nothing() {
     world.settle();
     let known = (*world.books().frameworks[&id].description).clone();
     let bad = chapada_model::FrameworkDescription { user: "other".into(), roles: vec![], ..known.clone() };
-    let refused = world.call(&id, Call::UpdateFramework { description: bad, suppressed: vec![] });
+    let refused = world.call(
+        &id,
+        Call::UpdateFramework { description: bad, suppressed: vec![], constraints: Default::default() },
+    );
     let message = "FrameworkInfo update is not valid: Updating 'FrameworkInfo.user' is unsupported; attempted to update \
                    from 'root' to 'other'";
     assert_eq!(refused, Err(CallRefused::Invalid(message.to_owned())));
@@ -162,7 +166,12 @@ fn an_update_of_the_framework_is_all_or_nothing() {
     let role = Role::new("ops").expect("valid");
     let good =
         chapada_model::FrameworkDescription { name: "renamed".into(), roles: vec![role.clone()], ..known };
-    world.call(&id, Call::UpdateFramework { description: good, suppressed: vec![] }).expect("accepted");
+    world
+        .call(
+            &id,
+            Call::UpdateFramework { description: good, suppressed: vec![], constraints: Default::default() },
+        )
+        .expect("accepted");
     world.settle();
     assert!(
         world.books().offers_of(&id).all(|offer| offer.role == role),
@@ -197,4 +206,57 @@ fn a_thousand_that_come_and_go_leave_only_what_is_bounded() {
     assert_eq!(world.books().frameworks.len(), 0);
     assert!(world.registry.frameworks.is_empty());
     assert_eq!(world.master.unrecorded(), 0);
+}
+
+fn only(role: &str, hostname: &str) -> std::sync::Arc<OfferConstraints> {
+    let constraint = Constraint {
+        subject: chapada_master_core::Subject::Hostname,
+        predicate: chapada_master_core::Predicate::TextEquals(hostname.into()),
+    };
+    let said = [(role.parse().expect("valid"), vec![vec![constraint]])].into();
+    std::sync::Arc::new(OfferConstraints::new(said).expect("valid"))
+}
+
+#[test]
+fn constraints_leave_agents_out_and_change_as_a_whole_or_not_at_all() {
+    let mut world = World::new();
+    world.add_agent("cpus:1;mem:64");
+    world.add_agent("cpus:1;mem:64");
+    let (id, stream) = world.framework(framework("f", &["ops"]));
+    let description = (*world.books().frameworks[&id].description).clone();
+    let update = |world: &mut World, constraints| {
+        let description = description.clone();
+        world.call(&id, Call::UpdateFramework { description, suppressed: vec![], constraints })
+    };
+    let refused = update(&mut world, only("other", "host0")).expect_err("the role is not its own");
+    assert!(refused.to_string().contains("Offer constraints are given for role 'other'"), "{refused}");
+    assert_eq!(*world.books().frameworks[&id].constraints, OfferConstraints::default());
+    update(&mut world, only("ops", "host1")).expect("accepted");
+    world.settle();
+    let hosts: Vec<_> = world.books().offers_of(&id).map(|offer| offer.host.hostname.to_string()).collect();
+    assert_eq!(hosts, ["host1"]);
+    update(&mut world, only("ops", "host0")).expect("accepted");
+    world.settle();
+    assert_eq!(world.offers(&id).len(), 2, "what is offered already stays offered");
+    world.take(&stream);
+    update(&mut world, std::sync::Arc::default()).expect("accepted");
+    assert!(world.take(&stream).is_empty());
+}
+
+#[test]
+fn a_role_that_is_suppressed_no_more_has_forgotten_what_it_refused() {
+    let mut world = World::new();
+    world.add_agent("cpus:1;mem:64");
+    let (id, _) = world.framework(framework("f", &["ops"]));
+    world.settle();
+    let offers = world.offers(&id);
+    let filters = chapada_model::Filters { refuse: Duration::from_secs(3_600) };
+    world.call(&id, Call::Decline { offers, filters }).expect("accepted");
+    let description = (*world.books().frameworks[&id].description).clone();
+    for suppressed in [vec!["ops".parse().expect("valid")], vec![]] {
+        let (description, constraints) = (description.clone(), std::sync::Arc::default());
+        world.call(&id, Call::UpdateFramework { description, suppressed, constraints }).expect("accepted");
+        world.settle();
+    }
+    assert_eq!(world.offers(&id).len(), 1);
 }

@@ -375,7 +375,14 @@ impl Run<'_> {
                 if self.once_in(4) {
                     description.user = "other".into();
                 }
-                ("UPDATE_FRAMEWORK", Call::UpdateFramework { description, suppressed: Vec::new() })
+                (
+                    "UPDATE_FRAMEWORK",
+                    Call::UpdateFramework {
+                        description,
+                        suppressed: Vec::new(),
+                        constraints: Default::default(),
+                    },
+                )
             }
         }
     }

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use chapada_master_core::{
-    AgentCommand, Call, CallRefused, Caller, Event, Held, LinkId, OperatorEvent, RegistryChange,
-    SchedulerEvent, Snapshot, StreamId, Ticket,
+    AgentCommand, Call, CallRefused, Caller, Event, Held, LinkId, OfferConstraints, OperatorEvent,
+    RegistryChange, SchedulerEvent, Snapshot, StreamId, Ticket,
 };
 use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, Mono, Role, Text};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -40,6 +40,7 @@ pub(crate) enum Input {
         outbox: Outbox<ToScheduler>,
         framework: Box<FrameworkDescription>,
         suppressed: Vec<Role>,
+        constraints: Arc<OfferConstraints>,
     },
     Call {
         caller: Caller,

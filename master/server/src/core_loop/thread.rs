@@ -158,9 +158,10 @@ impl Loop {
                     None => Vec::new(),
                 }
             }
-            Input::Subscribe { stream, outbox, framework, suppressed } => {
+            Input::Subscribe { stream, outbox, framework, suppressed, constraints } => {
                 self.outboxes.streams.insert(stream.clone(), outbox);
-                self.master.apply(now, Event::Subscribe { stream, framework: *framework, suppressed })
+                self.master
+                    .apply(now, Event::Subscribe { stream, framework: *framework, suppressed, constraints })
             }
             Input::AgentConnected { link, outbox, agent, held } => {
                 self.outboxes.links.insert(link, outbox);

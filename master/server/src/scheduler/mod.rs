@@ -7,6 +7,7 @@
 //! - `event`: what the books say into events on the wire;
 //! - `subscription`: a stream of events, with heartbeats, from SUBSCRIBE to its end.
 
+mod constraints;
 mod event;
 mod grpc;
 mod http;

@@ -1,12 +1,15 @@
 //! A call off the wire into what the books take. The order of checks and the words are those of Mesos.
 
-use chapada_master_core::Call;
+use std::sync::Arc;
+
+use chapada_master_core::{Call, OfferConstraints};
 use chapada_model::{FrameworkDescription, FrameworkId, Role, UpdateUuid};
 use chapada_wire::convert::InvalidField;
 use chapada_wire::v1;
 use chapada_wire::v1::scheduler::{self as wire, call::Type};
 use prost::Message;
 
+use super::constraints::constraints;
 use super::operations::operation;
 
 /// The largest description of a framework, in bytes: it crosses the agent link with every task it launches.
@@ -37,6 +40,7 @@ pub(super) enum Parsed {
 pub(super) struct Subscribing {
     pub(super) framework: FrameworkDescription,
     pub(super) suppressed: Vec<Role>,
+    pub(super) constraints: Arc<OfferConstraints>,
 }
 
 /// Why a call is a 400.
@@ -85,8 +89,12 @@ fn subscribe(call: wire::Call) -> Result<Parsed, Invalid> {
         Ok(framework) => framework,
         Err(problem) => return Ok(Parsed::Unacceptable(problem)),
     };
-    match suppressed(&subscribe.suppressed_roles, &framework) {
-        Ok(suppressed) => Ok(Parsed::Subscribe(Box::new(Subscribing { framework, suppressed }))),
+    let suppressed = suppressed(&subscribe.suppressed_roles, &framework);
+    let wishes = suppressed.and_then(|list| Ok((list, constraints(subscribe.offer_constraints.as_ref())?)));
+    match wishes {
+        Ok((suppressed, constraints)) => {
+            Ok(Parsed::Subscribe(Box::new(Subscribing { framework, suppressed, constraints })))
+        }
         Err(problem) => Ok(Parsed::Unacceptable(problem)),
     }
 }
@@ -240,7 +248,8 @@ fn update_framework(
     }
     let description = describe(&info).map_err(Invalid)?;
     let suppressed = suppressed(&body.suppressed_roles, &description).map_err(Invalid)?;
-    Ok(Call::UpdateFramework { description, suppressed })
+    let constraints = constraints(body.offer_constraints.as_ref()).map_err(Invalid)?;
+    Ok(Call::UpdateFramework { description, suppressed, constraints })
 }
 
 fn uuid(bytes: Option<&[u8]>) -> Result<UpdateUuid, Invalid> {

@@ -68,6 +68,7 @@ pub(super) async fn open<T: Send + 'static>(
         outbox: Outbox { sender, cut, freight },
         framework: Box::new(framework),
         suppressed: subscribing.suppressed,
+        constraints: subscribing.constraints,
     };
     led.core.send(input).await?;
     tokio::spawn(pump.run());

@@ -243,7 +243,12 @@ impl World {
         self.next_stream += 1;
         let stream = StreamId(format!("stream-{}", self.next_stream).into());
         self.streams.insert(stream.clone(), None);
-        self.apply(Event::Subscribe { stream: stream.clone(), framework, suppressed: Vec::new() });
+        self.apply(Event::Subscribe {
+            stream: stream.clone(),
+            framework,
+            suppressed: Vec::new(),
+            constraints: Default::default(),
+        });
         stream
     }
 
