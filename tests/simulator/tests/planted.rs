@@ -14,6 +14,14 @@ fn seed_that_finds(bug: Bug) -> Option<Failure> {
     })
 }
 
+#[test]
+fn each_bug_has_a_test() {
+    let here = include_str!("planted.rs");
+    for bug in Bug::ALL {
+        assert!(here.contains(&format!("is_found_as(Bug::{bug:?}")), "{bug:?}");
+    }
+}
+
 fn is_found_as(bug: Bug, words: &[&str]) {
     let failure = seed_that_finds(bug).unwrap_or_else(|| panic!("{bug:?} is not found within {SEEDS} seeds"));
     println!("{bug:?}: seed {}: {}", failure.seed, failure.what);
@@ -39,6 +47,11 @@ fn a_filter_that_never_expires_is_found() {
 #[test]
 fn a_framework_that_is_forgotten_on_failover_is_found() {
     is_found_as(Bug::FrameworkForgotten, &["I3"]);
+}
+
+#[test]
+fn a_reservation_that_is_lost_on_failover_is_found() {
+    is_found_as(Bug::ReservationLost, &["I3", "audit"]);
 }
 
 #[test]
