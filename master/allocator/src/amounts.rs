@@ -4,15 +4,20 @@ use std::collections::BTreeMap;
 
 use chapada_model::{Milli, Quantities, Resource, ResourceValue, Resources, Role, Text};
 
+use smallvec::SmallVec;
+
 use crate::agent::{is_kept, is_open};
 
 /// Stands for the name of a resource: `cpus`, `mem`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NameSlot(pub u32);
 
-/// Amounts by name, each above zero, in the order of the names' slots. Usually three.
+/// So many names take no memory of their own: CPUs, memory, disk.
+const USUAL_NAMES: usize = 3;
+
+/// Amounts by name, each above zero, in the order of the names' slots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Amounts(Vec<(NameSlot, Milli)>);
+pub struct Amounts(SmallVec<[(NameSlot, Milli); USUAL_NAMES]>);
 
 impl Amounts {
     /// How much of a name.
