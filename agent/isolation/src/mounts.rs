@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
@@ -107,6 +107,8 @@ pub struct Covers {
     identity: (u64, u64),
     detached: OwnedFd,
     read_only: Vec<PathBuf>,
+    /// Directories to show in the sandbox, with their names there.
+    volumes: Vec<(OwnedFd, String)>,
 }
 
 impl Covers {
@@ -123,15 +125,24 @@ impl Covers {
             let reason = "its path leads to another directory now";
             return Err(IsolationError::invalid("take hold of the sandbox", sandbox.display(), reason));
         }
-        let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_EMPTY_PATH as u32;
-        // SAFETY: an open directory, an empty C string and plain flags.
-        let result =
-            unsafe { libc::syscall(libc::SYS_open_tree, directory.as_raw_fd(), c"".as_ptr(), flags) };
-        let tree = checked(result).context("take hold of the sandbox", sandbox.display())?;
-        // SAFETY: the kernel has just given us this descriptor, so nobody else owns it.
-        let detached = unsafe { OwnedFd::from_raw_fd(tree as i32) };
+        let detached = take_hold(&directory, sandbox)?;
         let identity = (metadata.dev(), metadata.ino());
-        Ok(Self { sandbox: sandbox.to_owned(), identity, detached, read_only: Vec::new() })
+        let (read_only, volumes) = (Vec::new(), Vec::new());
+        Ok(Self { sandbox: sandbox.to_owned(), identity, detached, read_only, volumes })
+    }
+
+    /// Takes hold of a directory of the host, before anything is covered; it shows under `name` in the sandbox at the end.
+    ///
+    /// # Errors
+    /// The kernel's, with the path; a link is none.
+    pub fn show(&mut self, directory: &Path, name: &str) -> Result<(), IsolationError> {
+        let opened = fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
+            .open(directory)
+            .context("open the volume", directory.display())?;
+        self.volumes.push((take_hold(&opened, directory)?, name.to_owned()));
+        Ok(())
     }
 
     /// Puts an empty, read-only directory over `path`. A path that is not there is passed over.
@@ -159,19 +170,7 @@ impl Covers {
         if !there(&self.sandbox) {
             fs::create_dir_all(&self.sandbox)
                 .context("create the way to the sandbox", self.sandbox.display())?;
-            let name = c_path(&self.sandbox)?;
-            // SAFETY: an open tree, two C strings, and plain flags.
-            let result = unsafe {
-                libc::syscall(
-                    libc::SYS_move_mount,
-                    self.detached.as_raw_fd(),
-                    c"".as_ptr(),
-                    libc::AT_FDCWD,
-                    name.as_ptr(),
-                    libc::MOVE_MOUNT_F_EMPTY_PATH,
-                )
-            };
-            checked(result).context("put back the sandbox", self.sandbox.display())?;
+            put(&self.detached, &self.sandbox)?;
         }
         for path in covers {
             set_read_only(path, false)?;
@@ -181,8 +180,42 @@ impl Covers {
             let reason = "its path leads to another directory now";
             return Err(IsolationError::invalid("change to the sandbox", self.sandbox.display(), reason));
         }
+        for (tree, name) in &self.volumes {
+            let name = Path::new(name);
+            if !name.is_dir() {
+                fs::create_dir(name).context("create the place of the volume", name.display())?;
+            }
+            put(tree, name)?;
+        }
         Ok(())
     }
+}
+
+/// A mount of an open directory that is nowhere yet.
+fn take_hold(directory: &File, path: &Path) -> Result<OwnedFd, IsolationError> {
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_EMPTY_PATH as u32;
+    // SAFETY: an open directory, an empty C string and plain flags.
+    let result = unsafe { libc::syscall(libc::SYS_open_tree, directory.as_raw_fd(), c"".as_ptr(), flags) };
+    let tree = checked(result).context("take hold of", path.display())?;
+    // SAFETY: the kernel has just given us this descriptor, so nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(tree as i32) })
+}
+
+/// Puts a mount that is nowhere yet over a directory, which must not be a link.
+fn put(tree: &OwnedFd, path: &Path) -> Result<(), IsolationError> {
+    let name = c_path(path)?;
+    // SAFETY: an open tree, two C strings, and plain flags.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_FDCWD,
+            name.as_ptr(),
+            libc::MOVE_MOUNT_F_EMPTY_PATH,
+        )
+    };
+    checked(result).context("mount over", path.display()).map(drop)
 }
 
 fn c_path(path: &Path) -> Result<CString, IsolationError> {

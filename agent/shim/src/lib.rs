@@ -22,7 +22,9 @@ pub use exit::{ExitReport, Outcome};
 pub use launcher::{LaunchError, LaunchedShim, Launcher};
 pub use protocol::{Event, LaunchOrder, PROTOCOL_VERSION, Request, SetupError, SetupFailure};
 pub use recovery::{RecoverError, RecoveredContainer, RecoveredState, recover};
-pub use spec::{Command, ContainerSpec, InvalidSpec, Namespaces, Pid1, SystemCalls, TemporaryFiles};
+pub use spec::{
+    Command, ContainerSpec, InvalidSpec, Namespaces, Pid1, SystemCalls, TemporaryFiles, VolumeMount,
+};
 pub use state::ContainerState;
 
 pub use chapada_isolation::cgroup::{Cgroups, CpuLimits, Limits, OomReport, Statistics};

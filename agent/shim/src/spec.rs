@@ -39,6 +39,9 @@ pub struct ContainerSpec {
     /// Host directories it must not see, such as the agent's own state: an empty one takes their place. The sandbox may be
     /// below one of them.
     pub hidden_paths: Vec<PathBuf>,
+    /// Host directories that show in its sandbox. The shim gives them to `user`.
+    #[serde(default)]
+    pub volumes: Vec<VolumeMount>,
     /// Resource limits per process.
     pub rlimits: Vec<Rlimit>,
     /// Which system calls it may make.
@@ -67,6 +70,7 @@ impl ContainerSpec {
             hostname: None,
             temporary_files: TemporaryFiles::Private,
             hidden_paths: Vec::new(),
+            volumes: Vec::new(),
             rlimits: Vec::new(),
             system_calls: SystemCalls::Standard,
         }
@@ -81,6 +85,14 @@ impl ContainerSpec {
         absolute("runtime_dir", &self.runtime_dir)?;
         absolute("sandbox", &self.sandbox)?;
         self.hidden_paths.iter().try_for_each(|path| absolute("hidden_paths", path))?;
+        for volume in &self.volumes {
+            absolute("volumes", &volume.directory)?;
+            let is_taken = ["stdout", "stderr"].contains(&volume.name.as_str());
+            if is_taken || check_id(&volume.name).is_err() {
+                let rule = "a name must be a plain file name, not 'stdout' or 'stderr'";
+                return Err(InvalidSpec { field: "volumes", rule });
+            }
+        }
         if self.runtime_dir.file_name().is_none_or(|name| name != self.id.as_str()) {
             return Err(InvalidSpec {
                 field: "runtime_dir",
@@ -99,6 +111,16 @@ impl ContainerSpec {
         }
         Ok(())
     }
+}
+
+/// A directory of the host that shows in a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VolumeMount {
+    /// Where it is on the host. It must exist and be no link.
+    pub directory: PathBuf,
+    /// Its name in the sandbox, one component.
+    pub name: String,
 }
 
 /// Refuses what is not one plain name below a directory.

@@ -57,8 +57,8 @@ fn refuse_command(command: &v1::CommandInfo) -> Option<LaunchRefusal> {
 fn refuse_resources(resources: &[v1::Resource]) -> Option<LaunchRefusal> {
     resources.iter().enumerate().find_map(|(index, resource)| {
         let field = |name: &str| format!("resources[{index}].{name}");
-        if resource.disk.as_ref().is_some_and(|disk| disk.volume.is_some() || disk.persistence.is_some()) {
-            return Some(unsupported(&field("disk"), "keep the data elsewhere"));
+        if resource.disk.as_ref().is_some_and(|disk| disk.volume.is_some() && disk.persistence.is_none()) {
+            return Some(unsupported(&field("disk.volume"), "make it a persistent volume by CREATE"));
         }
         (text(&resource.name) == "gpus").then(|| unsupported(&field("name"), "ask for no gpus"))
     })

@@ -4,13 +4,14 @@ use std::io;
 use std::sync::Arc;
 
 use chapada_agent_core::{FrameworkRecord, TaskRecord};
-use chapada_model::{AgentId, TaskDescription};
-use chapada_shim::{Command, ContainerSpec, LaunchError, ShimClient};
+use chapada_model::{AgentId, Resource, TaskDescription};
+use chapada_shim::{Command, ContainerSpec, LaunchError, ShimClient, VolumeMount};
 use chapada_wire::v1;
 use prost::Message;
 
 use super::description::{container_wishes, text};
 use super::{Means, environment, limits};
+use crate::volumes::Volumes;
 
 /// Why a task's container was not started. The whole chain is in the message: a framework's author reads it.
 #[derive(Debug, thiserror::Error)]
@@ -57,12 +58,24 @@ pub(super) fn start(means: &Means, order: &Order) -> Result<ShimClient, StartErr
     spec.namespaces = wishes.namespaces;
     spec.hostname = wishes.hostname;
     spec.rlimits = wishes.rlimits;
+    spec.volumes = volumes_of(means, &task);
     spec.hidden_paths = vec![means.layout.work_dir().to_owned()];
     if !means.runtime_dir.starts_with(means.layout.work_dir()) {
         spec.hidden_paths.push(means.runtime_dir.clone());
     }
     let launched = means.launcher.launch(&spec).map_err(StartError::Shim)?;
     Ok(launched.client)
+}
+
+/// The persistent volumes among a task's resources.
+fn volumes_of(means: &Means, task: &TaskDescription) -> Vec<VolumeMount> {
+    let volumes = Volumes::new(means.layout.work_dir());
+    let mount = |resource: &Resource| {
+        let directory = volumes.directory(resource)?;
+        let name = resource.disk.as_ref()?.volume.as_ref()?.container_path.to_string();
+        Some(VolumeMount { directory, name })
+    };
+    task.resources.iter().filter_map(mount).collect()
 }
 
 fn command_of(command: &v1::CommandInfo) -> Command {

@@ -41,10 +41,14 @@ async fn operate(link: &mut Link, key: &str, consumed: v1::Resource, converted: 
     .await;
 }
 
+/// What the agent says of an operation next; updates of tasks are acknowledged on the way.
 async fn outcome(link: &mut Link) -> link::OperationUpdate {
-    match link.next().await {
-        Some(from_agent::Message::OperationUpdate(update)) => update,
-        other => panic!("expected what became of an operation, not {other:?}"),
+    loop {
+        match link.next().await {
+            Some(from_agent::Message::OperationUpdate(update)) => return update,
+            Some(from_agent::Message::Update(update)) => link.acknowledge(&update.status.unwrap()).await,
+            other => panic!("expected what became of an operation, not {other:?}"),
+        }
     }
 }
 
@@ -61,7 +65,13 @@ async fn a_volume_outlives_its_agent_and_ends_when_it_is_destroyed() {
     let finished = Some(v1::OperationState::OperationFinished as i32);
     assert_eq!(created.status.as_ref().unwrap().state, finished);
     let file = agent.config.work_dir.join("volumes/roles/eng db/v/file");
-    std::fs::write(&file, "kept").unwrap();
+    let mut task = command_task("writer", "printf kept > data/file; cat data/file");
+    task.resources.push(disk(16.0, Some("eng/db"), Some("v")));
+    link.launch(task).await;
+    link.until("writer", v1::TaskState::TaskFinished).await;
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept");
+    assert_eq!(std::fs::read_to_string(agent.sandbox("writer").join("stdout")).unwrap(), "kept");
+    assert!(!agent.sandbox("writer").join("data/file").exists(), "it is mounted in the container only");
     first.kill();
 
     let second = AgentProcess::start(&agent);

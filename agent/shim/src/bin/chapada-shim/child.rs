@@ -55,6 +55,9 @@ fn enter(spec: &ContainerSpec, opened: &Opened) -> Result<(), IsolationError> {
         loopback::bring_up()?;
     }
     let mut covers = mounts::Covers::new(&spec.sandbox, &opened.sandbox)?;
+    for volume in &spec.volumes {
+        covers.show(&volume.directory, &volume.name)?;
+    }
     devices::minimal()?;
     mounts::kernel_files()?;
     for path in &spec.hidden_paths {

@@ -42,6 +42,9 @@ pub(crate) fn make(order: &LaunchOrder, group: &Group) -> Result<Container, Setu
     let user = spec.user.as_deref().map_or_else(|| Ok(User::current()), User::find);
     let user = user.map_err(of(SetupFailure::User))?;
     let sandbox = beneath::sandbox(&spec.sandbox, &user).map_err(of(SetupFailure::Sandbox))?;
+    for volume in &spec.volumes {
+        beneath::sandbox(&volume.directory, &user).map_err(of(SetupFailure::Sandbox))?;
+    }
     let log = |name| beneath::log_file(&sandbox, name, &user).map_err(of(SetupFailure::Sandbox));
     let (stdout, stderr) = (log("stdout")?, log("stderr")?);
     let stdin = File::open("/dev/null").context("open", "/dev/null").map_err(of(SetupFailure::Shim))?;
