@@ -13,8 +13,10 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::PROTOCOL_VERSION;
 
 /// The shim's log, and the lock that tells whether it lives.
 pub const LOG: &str = "shim.log";
@@ -73,13 +75,29 @@ pub fn through(directory: &File, name: &str) -> PathBuf {
 /// Reads a record. `None` when the file is not there.
 ///
 /// # Errors
-/// The kernel's, or `InvalidData` when it is not the record it should be.
+/// The kernel's, or `InvalidData` when it is not the record it should be, or one of a newer format.
 pub fn read_record<T: DeserializeOwned>(directory: &Path, name: &str) -> io::Result<Option<T>> {
-    match fs::read(directory.join(name)) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+    let bytes = match fs::read(directory.join(name)) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let Versioned { version } = serde_json::from_slice(&bytes)?;
+    if version > PROTOCOL_VERSION {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "{name} is of format {version} and this program reads up to {PROTOCOL_VERSION}: run the newer agent again"
+            ),
+        ));
     }
+    Ok(Some(serde_json::from_slice(&bytes)?))
+}
+
+/// What every record begins with, whatever else a later format may hold.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
 }
 
 /// How a record is to be written.
@@ -112,4 +130,19 @@ pub fn write_record<T: Serialize>(
         File::open(directory)?.sync_all()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_a_newer_format_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let newer = serde_json::json!({ "version": PROTOCOL_VERSION + 1, "unheard of": [] });
+        write_record(folder.path(), EXIT, &newer, Durability::Process).unwrap();
+        let error = read_record::<crate::ExitReport>(folder.path(), EXIT).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert!(error.to_string().contains("exit is of format 2"), "{error}");
+    }
 }
