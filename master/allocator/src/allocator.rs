@@ -116,6 +116,7 @@ impl Allocator {
         agent.total = self.names.count(&agent.input.total).all;
         let slot = self.agents.ensure(id, || agent);
         self.count_agent(slot, true);
+        self.tell_total();
         self.put_free(slot, Arc::new(free));
         self.mark(slot);
     }
@@ -161,6 +162,7 @@ impl Allocator {
                 (fresh.input, fresh.has_gpus, fresh.since, total);
         }
         self.count_agent(slot, true);
+        self.tell_total();
         self.filters.clear_agent(slot);
         self.mark(slot);
     }
@@ -228,6 +230,7 @@ impl Allocator {
     fn forget_agent(&mut self, slot: AgentSlot) {
         self.put_free(slot, Arc::default());
         self.count_agent(slot, false);
+        self.tell_total();
         self.filters.clear_agent(slot);
         self.kept_back.remove(&slot);
         self.agents.remove(slot);
@@ -254,7 +257,6 @@ impl Allocator {
             let path = self.quotas.path(&role);
             self.consume(&path, &amounts, plus);
         }
-        self.tell_total();
     }
 
     fn tell_total(&mut self) {

@@ -253,8 +253,10 @@ impl<S: Score> Policy for RoleTree<S> {
     }
 
     fn set_total(&mut self, total: &Amounts) {
-        self.total = total.clone();
-        self.stale = true;
+        if self.total != *total {
+            self.total = total.clone();
+            self.stale = true;
+        }
     }
 
     fn set_weight(&mut self, role: &Role, weight: Milli) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chapada_allocator::Allocator;
+use chapada_allocator::{Allocator, Explanation};
 use chapada_model::{AgentId, FrameworkId, Mono, Now, Role, Wall};
 
 use crate::index::Index;
@@ -148,6 +148,12 @@ impl Master {
     /// either is unknown.
     pub fn explain(&self, now: Now, framework: &FrameworkId, agent: &AgentId) -> Vec<(Role, Option<Why>)> {
         self.allocator.explain(now.mono, framework, agent)
+    }
+
+    /// The decision for each role of the framework at this agent, its reason, and since when it stands. Empty when either is
+    /// unknown.
+    pub fn decisions(&self, now: Now, framework: &FrameworkId, agent: &AgentId) -> Vec<Explanation> {
+        self.allocator.decisions(now.mono, framework, agent)
     }
 
     /// What waits for the registry; zero when everything asked for is durable.
