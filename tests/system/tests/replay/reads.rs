@@ -12,8 +12,6 @@ const DELIBERATE: &[Deliberate] = &[
     (".git_", "releases are told apart by their version"),
     (".build_", "nothing is said of the machine that built it: builds can be repeated"),
     (": AGENT_DRAINING", "an agent lists what it can"),
-    (": AGENT_OPERATION_FEEDBACK", "an agent lists what it can"),
-    (": RESIZE_VOLUME", "an agent lists what it can"),
     (": RESOURCE_PROVIDER", "an agent lists what it can"),
     ("agent_info.checkpoint", "deprecated, and not part of the v1 message: there is no agent that does not"),
 ];
