@@ -4,8 +4,12 @@ use anyhow::Result;
 
 use crate::run::{cargo, run};
 
-/// Runs `tests/simulator` with these arguments: `--seeds N [--from S]`, or `--seed N` for one with its history.
+/// Runs `tests/simulator` with these arguments: `--seeds N [--from S]`; `--seed N` for one with its history; `--ratio` for
+/// the figure R1, in a release build.
 pub(crate) fn sim(args: &[String]) -> Result<()> {
-    let mut command = cargo(&["run", "--quiet", "--package", "chapada-simulator", "--"]);
-    run("simulator", command.args(args))
+    let mut command = cargo(&["run", "--quiet", "--package", "chapada-simulator"]);
+    if args.iter().any(|argument| argument == "--ratio") {
+        command.arg("--release");
+    }
+    run("simulator", command.arg("--").args(args))
 }

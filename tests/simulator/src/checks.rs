@@ -43,6 +43,10 @@ pub(crate) struct Checks {
 }
 
 impl Checks {
+    pub(crate) fn launches(&self) -> usize {
+        self.launched.len()
+    }
+
     pub(crate) fn note_call(&mut self, _framework: usize, call: &Call) {
         if let Call::Acknowledge { uuid, .. } = call {
             self.acknowledged.insert(*uuid);

@@ -42,6 +42,11 @@ impl Sim {
         self.agents.iter().filter(|agent| agent.registered).count()
     }
 
+    /// How many tasks agents have begun.
+    pub fn launches(&self) -> usize {
+        self.checks.launches()
+    }
+
     /// How often anyone has dialled a master.
     pub fn dials(&self) -> u64 {
         self.network.dials()

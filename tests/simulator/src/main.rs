@@ -20,14 +20,40 @@ struct Args {
     /// Replays one run and prints its whole history.
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
+    /// Prints how much faster than real time a busy and an idle cluster of fifty agents are.
+    #[arg(long, conflicts_with_all = ["seeds", "from", "seed"])]
+    ratio: bool,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     match args.seed {
+        _ if args.ratio => ratio(),
         Some(seed) => replay(seed),
         None => many(args.from, args.seeds),
     }
+}
+
+/// R1. Both runs must launch what they say.
+fn ratio() -> ExitCode {
+    let mut worst = ExitCode::SUCCESS;
+    for (name, plan, time) in [("busy", Plan::busy(), 120), ("idle", Plan::idle(), 3_600)] {
+        let mut sim = Sim::new(1, plan, false);
+        let time = Duration::from_secs(time);
+        let began = Instant::now();
+        sim.run_for(time);
+        let real = began.elapsed().as_secs_f64();
+        let launches = sim.launches();
+        println!(
+            "R1 {name}: {:.0} times real time ({launches} launches in {time:.0?})",
+            time.as_secs_f64() / real
+        );
+        if let Some(failure) = sim.failure() {
+            println!("{failure}");
+            worst = ExitCode::FAILURE;
+        }
+    }
+    worst
 }
 
 fn replay(seed: u64) -> ExitCode {

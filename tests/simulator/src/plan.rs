@@ -43,6 +43,19 @@ impl Plan {
         }
     }
 
+    /// Fifty agents and three frameworks that launch about fifty tasks a second together. The books are
+    /// audited once in a thousand events, as those of so many tasks are.
+    pub fn busy() -> Self {
+        let rates = [21, 21, 21].map(|launches| Manner::Busy { launches });
+        Self { audit_every: 1_000, lively: true, ..Self::quiet(50, "cpus:16;mem:16384", rates.to_vec()) }
+    }
+
+    /// Fifty agents and three frameworks that keep what they have, without faults.
+    pub fn idle() -> Self {
+        let frameworks = vec![Manner::Keeper { tasks: 10 }; 3];
+        Self { audit_every: 1_000, ..Self::quiet(50, "cpus:16;mem:16384", frameworks) }
+    }
+
     /// A small cluster with random faults: the plan of a seed.
     pub fn random(seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0xc0ff_ee00);

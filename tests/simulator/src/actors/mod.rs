@@ -1,5 +1,6 @@
 //! Frameworks as small state machines with manners of their own.
 
+mod busy;
 mod keeper;
 mod moody;
 mod reserver;
@@ -11,6 +12,7 @@ use chapada_master_core::{Call, Offer, SchedulerEvent};
 use chapada_model::{Filters, FrameworkCapability, Mono, OfferId, TaskStatus};
 
 use crate::random::Rng;
+use busy::Busy;
 pub(crate) use keeper::Keeper;
 use moody::Moody;
 use reserver::Reserver;
@@ -33,6 +35,11 @@ pub enum Manner {
     Moody,
     /// Reserves, makes volumes, and undoes both.
     Reserver,
+    /// Launches so many small tasks each second.
+    Busy {
+        /// How many.
+        launches: usize,
+    },
     /// Does nothing of itself: a scenario calls for it.
     Scripted,
     /// Wants a GPU and nothing else.
@@ -55,7 +62,8 @@ impl Manner {
         match self {
             Self::Keeper { .. } => Duration::from_secs(7 * 24 * 60 * 60),
             Self::Vanisher => Duration::from_secs(30),
-            Self::Reserver
+            Self::Busy { .. }
+            | Self::Reserver
             | Self::Greedy
             | Self::Decliner
             | Self::Silent
@@ -70,7 +78,12 @@ impl Manner {
             Self::Keeper { .. } => "services",
             Self::Greedy | Self::Silent => "hoard",
             Self::Reserver => "ops",
-            Self::Decliner | Self::Moody | Self::Vanisher | Self::Scripted | Self::Picky => "*",
+            Self::Decliner
+            | Self::Moody
+            | Self::Vanisher
+            | Self::Scripted
+            | Self::Picky
+            | Self::Busy { .. } => "*",
         }
     }
 
@@ -82,7 +95,12 @@ impl Manner {
             Self::Reserver => {
                 [FrameworkCapability::PartitionAware, FrameworkCapability::ReservationRefinement].into()
             }
-            Self::Keeper { .. } | Self::Decliner | Self::Silent | Self::Moody | Self::Scripted => {
+            Self::Keeper { .. }
+            | Self::Busy { .. }
+            | Self::Decliner
+            | Self::Silent
+            | Self::Moody
+            | Self::Scripted => {
                 [FrameworkCapability::PartitionAware, FrameworkCapability::TaskKillingState].into()
             }
         }
@@ -130,12 +148,14 @@ pub(crate) enum Actor {
     Keeper(Box<Keeper>),
     Moody(Moody),
     Reserver(Reserver),
+    Busy(Busy),
 }
 
 impl Actor {
     pub(crate) fn new(manner: &Manner, index: usize) -> Self {
         match manner {
             Manner::Keeper { tasks } => Self::Keeper(Box::new(Keeper::new(*tasks, index))),
+            Manner::Busy { launches } => Self::Busy(Busy::new(*launches, index)),
             Manner::Reserver => Self::Reserver(Reserver::new(index)),
             _ => Self::Moody(Moody::new(manner.clone(), index)),
         }
@@ -146,6 +166,7 @@ impl Actor {
         match self {
             Self::Keeper(keeper) => keeper.restart(),
             Self::Moody(moody) => moody.restart(),
+            Self::Busy(busy) => busy.restart(),
             Self::Reserver(_) => {}
         }
     }
@@ -155,6 +176,7 @@ impl Actor {
             Self::Keeper(keeper) => keeper.on(turn, news),
             Self::Moody(moody) => moody.on(turn, news),
             Self::Reserver(reserver) => reserver.on(turn, news),
+            Self::Busy(busy) => busy.on(turn, news),
         }
     }
 
@@ -162,7 +184,7 @@ impl Actor {
     pub(crate) fn keeper(&self) -> Option<&Keeper> {
         match self {
             Self::Keeper(keeper) => Some(keeper),
-            Self::Moody(_) | Self::Reserver(_) => None,
+            Self::Moody(_) | Self::Reserver(_) | Self::Busy(_) => None,
         }
     }
 }
