@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use chapada_master_core::{
-    AgentCommand, Call, CallRefused, Caller, Event, Held, LinkId, OfferConstraints, OperatorEvent,
-    RegistryChange, SchedulerEvent, Snapshot, StreamId, Ticket,
+    AgentCommand, Call, CallRefused, Caller, Event, Explanation, Held, LinkId, OfferConstraints,
+    OperatorEvent, RegistryChange, SchedulerEvent, Snapshot, StreamId, Ticket,
 };
-use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, Mono, Role, Text};
+use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, Mono, Now, Role, Text};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +46,12 @@ pub(crate) enum Input {
         caller: Caller,
         call: Box<Call>,
         reply: oneshot::Sender<Result<(), CallRefused>>,
+    },
+    /// Asks what the allocator decides for a framework at an agent; changes nothing.
+    Explain {
+        framework: FrameworkId,
+        agent: AgentId,
+        reply: oneshot::Sender<(Now, Vec<Explanation>)>,
     },
     StreamClosed {
         stream: StreamId,
@@ -161,6 +167,17 @@ impl Core {
         let (reply, verdict) = oneshot::channel();
         self.send(Input::Call { caller, call: Box::new(call), reply }).await?;
         verdict.await.map_err(|_| Stopped)
+    }
+
+    /// What the allocator decides for each role of a framework at an agent, and the moment at which it was asked.
+    pub(crate) async fn decisions(
+        &self,
+        framework: FrameworkId,
+        agent: AgentId,
+    ) -> Result<(Now, Vec<Explanation>), Stopped> {
+        let (reply, decisions) = oneshot::channel();
+        self.send(Input::Explain { framework, agent, reply }).await?;
+        decisions.await.map_err(|_| Stopped)
     }
 
     /// The books as of a moment ago; everything a call changed is in it once the call returned.

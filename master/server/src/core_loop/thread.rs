@@ -167,6 +167,11 @@ impl Loop {
                 self.outboxes.links.insert(link, outbox);
                 self.master.apply(now, Event::AgentConnected { link, agent: *agent, held })
             }
+            Input::Explain { framework, agent, reply } => {
+                // Whoever asked may be gone; then nobody wants to know.
+                drop(reply.send((now, self.master.decisions(now, &framework, &agent))));
+                return;
+            }
             Input::Call { caller, call, reply } => match self.master.apply_call(now, &caller, *call) {
                 Ok(effects) => {
                     self.verdicts.push((reply, Ok(())));

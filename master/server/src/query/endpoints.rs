@@ -7,6 +7,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::ask::{Kind, List};
+use super::explain;
 use super::files::{self, FileAccess};
 use super::overview::overview;
 use super::page::{item, page};
@@ -54,6 +55,10 @@ pub(crate) fn routes(mut routes: Routes, shell: &Arc<Shell>) -> Routes {
             Action::ViewCluster,
             read(|_, led, call| single(&led, call, Kind::Tasks)),
         );
+    let explaining = shell.clone();
+    routes = routes.get("/allocator/explain", Action::ViewCluster, move |call| {
+        explain::handle(explaining.clone(), call)
+    });
     for (pattern, access) in TASK_FILES {
         let shell = shell.clone();
         routes = routes

@@ -114,7 +114,7 @@ fn why(framework: &Framework, books: &Snapshot) -> Vec<Value> {
     counts.into_iter().flat_map(|counts| counts.iter()).map(reason).collect()
 }
 
-fn sentence(kind: WhyKind) -> &'static str {
+pub(super) fn sentence(kind: WhyKind) -> &'static str {
     match kind {
         WhyKind::Disconnected => "the framework is not subscribed",
         WhyKind::Suppressed => "the framework suppressed offers",

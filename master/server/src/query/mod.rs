@@ -5,10 +5,12 @@
 //! - `page`: a page of it, from the books;
 //! - `items`: single things as JSON;
 //! - `watch`: a page that keeps itself up to date;
+//! - `explain`: why a framework is offered an agent or not;
 //! - `files`: sandboxes, relayed from the agents.
 
 mod ask;
 mod endpoints;
+mod explain;
 mod files;
 mod items;
 mod overview;

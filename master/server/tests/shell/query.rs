@@ -1,10 +1,11 @@
 //! The web UI's API: pages, and streams of what changes on them.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::TestMaster;
 use crate::support::agent::ScriptedAgent;
 use crate::support::http::{Connection, get};
+use crate::support::stream::{Subscription, call, subscribe_body};
 
 /// The next event of an SSE stream; comments are passed over.
 async fn event(connection: &mut Connection) -> (String, Value) {
@@ -42,5 +43,40 @@ async fn a_watched_page_follows_the_books() {
     assert_eq!(overview["agents"]["active"], 1, "{overview}");
     agent.disconnect();
     drop(connection);
+    master.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_allocator_says_why_and_since_when() {
+    let master = TestMaster::start().await;
+    let agent = ScriptedAgent::connect(master.at).await;
+    let mut events = Subscription::open(master.at, &subscribe_body("asked", None)).await;
+    let mut seen = Vec::new();
+    let id = events.wait_for("SUBSCRIBED", &mut seen).await["subscribed"]["framework_id"].clone();
+    let offer = events.wait_for("OFFERS", &mut seen).await["offers"]["offers"][0].clone();
+    let framework = id["value"].as_str().expect("an id");
+    let path = format!("/allocator/explain?framework={framework}&agent={}", agent.id);
+    let decision = || async { get(master.at, &path).await.json()["decisions"][0].clone() };
+    let held = decision().await;
+    assert_eq!(
+        (&held["role"], &held["offered"], &held["reason"]),
+        (&"*".into(), &false.into(), &"nothing-free".into())
+    );
+    let decline = json!({"framework_id": id, "type": "DECLINE", "decline": {
+        "offer_ids": [offer["id"]], "filters": {"refuse_seconds": 3600.0}}});
+    assert_eq!(call(master.at, &events.id(), &decline.to_string()).await.status, 202);
+    let refused = decision().await;
+    assert_eq!(refused["reason"], "filtered", "{refused}");
+    let since = refused["since"].as_u64().expect("milliseconds");
+    assert!(since >= held["since"].as_u64().expect("milliseconds"), "{refused}");
+    assert_eq!(refused["until"].as_u64(), Some(since + 3_600_000), "{refused}");
+    for (path, status) in [
+        ("/allocator/explain", 400),
+        ("/allocator/explain?framework=f&agent=a/b", 400),
+        ("/allocator/explain?framework=f&agent=a", 404),
+    ] {
+        assert_eq!(get(master.at, path).await.status, status, "{path}");
+    }
+    agent.disconnect();
     master.end().await;
 }
