@@ -6,5 +6,6 @@ mod frameworks;
 mod groups;
 mod histories;
 mod operations;
+mod states;
 mod tasks;
 mod world;

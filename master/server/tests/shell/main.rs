@@ -4,6 +4,7 @@
 mod doors;
 mod life;
 mod link;
+mod operations;
 mod proxy;
 mod query;
 mod streams;

@@ -147,8 +147,27 @@ impl Script {
             to_agent::Message::Kill(kill) => {
                 self.update(&kill.framework_id, &kill.task_id, TaskState::TaskKilled).await
             }
+            to_agent::Message::Operate(operate) => self.operate(operate).await,
             _ => {}
         }
+    }
+
+    /// Every operation is done.
+    async fn operate(&self, operate: link::Operate) {
+        let uuid = v1::Uuid { value: Some(uuid::Uuid::new_v4().as_bytes().to_vec()) };
+        let status = v1::OperationStatus {
+            operation_id: operate.operation_id.map(|id| v1::OperationId { value: Some(id) }),
+            state: Some(v1::OperationState::OperationFinished.into()),
+            converted_resources: operate.converted,
+            uuid: Some(uuid),
+            ..v1::OperationStatus::default()
+        };
+        self.say(from_agent::Message::OperationUpdate(link::OperationUpdate {
+            key: operate.key,
+            framework_id: operate.framework_id,
+            status: Some(status),
+        }))
+        .await;
     }
 
     async fn update(&self, framework: &str, task: &str, state: TaskState) {

@@ -1,0 +1,87 @@
+//! Operations over HTTP: reserved, heard of, acknowledged; and what is refused, in its words.
+
+use serde_json::{Value, json};
+
+use crate::support::TestMaster;
+use crate::support::agent::ScriptedAgent;
+use crate::support::stream::{Subscription, call};
+
+fn subscribe() -> String {
+    let info = json!({"user": "root", "name": "stateful", "roles": ["db"],
+        "capabilities": [{"type": "MULTI_ROLE"}, {"type": "PARTITION_AWARE"}, {"type": "RESERVATION_REFINEMENT"}]});
+    json!({"type": "SUBSCRIBE", "subscribe": {"framework_info": info}}).to_string()
+}
+
+fn disk(volume: Option<&str>) -> Value {
+    let mut disk = json!({"name": "disk", "type": "SCALAR", "scalar": {"value": 100},
+        "reservations": [{"type": "DYNAMIC", "role": "db"}]});
+    if let Some(id) = volume {
+        disk["disk"] = json!({"persistence": {"id": id}, "volume": {"container_path": "data", "mode": "RW"}});
+    }
+    disk
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reservations_and_volumes_are_made_and_heard_of() {
+    let master = TestMaster::start().await;
+    let agent = ScriptedAgent::connect(master.at).await;
+    let mut events = Subscription::open(master.at, &subscribe()).await;
+    let (stream, mut seen) = (events.id(), Vec::new());
+    let subscribed = events.wait_for("SUBSCRIBED", &mut seen).await;
+    let framework = subscribed["subscribed"]["framework_id"].clone();
+    let offer = events.wait_for("OFFERS", &mut seen).await["offers"]["offers"][0].clone();
+    let group = json!({"type": "LAUNCH_GROUP", "launch_group": {"executor": {"executor_id": {"value": "e"},
+        "type": "DEFAULT"}, "task_group": {"tasks": [{"name": "t", "task_id": {"value": "t"},
+        "agent_id": offer["agent_id"], "resources": []}]}}});
+    let accept = json!({"framework_id": framework, "type": "ACCEPT", "accept": {
+        "offer_ids": [offer["id"]], "filters": {"refuse_seconds": 0}, "operations": [
+            {"type": "RESERVE", "id": {"value": "r"}, "reserve": {"resources": [disk(None)]}},
+            {"type": "CREATE", "id": {"value": "c"}, "create": {"volumes": [disk(Some("v"))]}},
+            {"type": "CREATE_DISK", "id": {"value": "d"}, "create_disk": {"source": disk(None), "target_type": "MOUNT"}},
+            {"type": "RESERVE", "id": {"value": "x"}, "reserve": {"source": [disk(None)], "resources": [disk(None)]}},
+            group]}});
+    assert_eq!(call(master.at, &stream, &accept.to_string()).await.status, 202);
+    let failed = events.wait_for("UPDATE", &mut seen).await["update"]["status"].clone();
+    assert_eq!(
+        (&failed["state"], &failed["reason"]),
+        (&json!("TASK_ERROR"), &json!("REASON_TASK_GROUP_INVALID"))
+    );
+    let mut news = Vec::new();
+    let statuses = |seen: &[Value]| -> Vec<Value> {
+        let operations = seen.iter().filter(|event| event["type"] == "UPDATE_OPERATION_STATUS");
+        operations.map(|event| event["update_operation_status"]["status"].clone()).collect()
+    };
+    while statuses(&seen).len() + statuses(&news).len() < 4 {
+        events.wait_for("UPDATE_OPERATION_STATUS", &mut news).await;
+    }
+    seen.extend(news);
+    let all = statuses(&seen);
+    let of = |id: &str| all.iter().find(|status| status["operation_id"]["value"] == id).expect("heard of");
+    assert_eq!(of("d")["state"], "OPERATION_ERROR");
+    assert!(of("d")["message"].as_str().expect("words").contains("not supported"));
+    assert!(of("x")["message"].as_str().expect("words").contains("reserve.source"));
+    for id in ["r", "c"] {
+        assert_eq!(of(id)["state"], "OPERATION_FINISHED", "{}", of(id));
+        let acknowledge = json!({"framework_id": framework, "type": "ACKNOWLEDGE_OPERATION_STATUS",
+            "acknowledge_operation_status": {"agent_id": offer["agent_id"],
+                "uuid": of(id)["uuid"]["value"], "operation_id": {"value": id}}});
+        assert_eq!(call(master.at, &stream, &acknowledge.to_string()).await.status, 202);
+    }
+    let reconcile = json!({"framework_id": framework, "type": "RECONCILE_OPERATIONS", "reconcile_operations":
+        {"operations": [{"operation_id": {"value": "c"}, "agent_id": offer["agent_id"]}]}});
+    assert_eq!(call(master.at, &stream, &reconcile.to_string()).await.status, 202);
+    let answer = events.wait_for("UPDATE_OPERATION_STATUS", &mut seen).await;
+    let status = &answer["update_operation_status"]["status"];
+    assert_eq!((&status["state"], &status["uuid"]), (&json!("OPERATION_UNKNOWN"), &Value::Null));
+    let shows = |event: &Value| {
+        let offers = event["offers"]["offers"].as_array().cloned().unwrap_or_default();
+        let mut resources =
+            offers.iter().flat_map(|offer| offer["resources"].as_array().cloned().unwrap_or_default());
+        resources.any(|resource| resource["disk"]["persistence"]["id"] == "v")
+    };
+    while !seen.iter().any(shows) {
+        events.wait_for("OFFERS", &mut seen).await;
+    }
+    agent.disconnect();
+    master.end().await;
+}
