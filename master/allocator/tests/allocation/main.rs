@@ -3,5 +3,6 @@
 mod cluster;
 mod eligible;
 mod fairness;
+mod histories;
 mod policies;
 mod quota;
