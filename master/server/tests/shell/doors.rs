@@ -131,6 +131,7 @@ async fn every_action_is_denied_in_its_turn() {
         (Action::ViewMetrics, "GET /metrics", ""),
         (Action::ViewCluster, "GET /state", ""),
         (Action::ViewCluster, "GET /query/v1/tasks", ""),
+        (Action::ViewCluster, "GET /allocator/explain?framework=f&agent=a", ""),
         (Action::ViewCluster, "POST /api/v1", r#"{"type":"GET_STATE"}"#),
         (Action::ViewEvents, "GET /query/v1/watch?of=overview", ""),
         (Action::ViewEvents, "POST /api/v1", r#"{"type":"SUBSCRIBE"}"#),
