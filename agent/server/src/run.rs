@@ -53,7 +53,8 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     let ground = Ground::prepare(config).await?;
     let (event_sender, events) = mpsc::channel(CONTAINER_EVENTS);
     let means = Arc::new(ground.means(event_sender)?);
-    let memory = Memory::recall(&means, &ground.resources)?;
+    let memory = Memory::recall(&means, &ground.resources)
+        .inspect_err(|_| leave_no_groups(means.launcher.cgroups()))?;
     let first = Event::Recovered {
         found: memory.recovered.iter().filter_map(found_of).collect(),
         boot_id: ground.who.boot_id.clone(),

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use chapada_harness::{Daemon, binary, eventually};
+use chapada_harness::{Daemon, binary, container_cgroups, eventually};
 
 fn chapada(arguments: &[&str]) -> Output {
     Command::new(binary("chapada"))
@@ -79,14 +79,19 @@ fn a_folder_that_cannot_be_written_is_named() {
 #[test]
 fn a_full_disk_is_named_with_the_remedy() {
     let disk = FullDisk::mount();
+    let cgroups = format!("chapada-refused-{}", std::process::id());
     for daemon in ["agent", "services", "master"] {
         let work = disk.0.path().join(daemon).to_string_lossy().into_owned();
         let mut arguments = vec![daemon, "--port", "0", "--work-dir", &work];
         if daemon != "master" {
             arguments.extend(["--master", "127.0.0.1:1"]);
         }
+        if daemon == "agent" {
+            arguments.extend(["--cgroups-root", &cgroups]);
+        }
         refused(&arguments, 1, &["No space left", disk.0.path().to_str().expect("text"), "--work-dir"]);
     }
+    assert!(container_cgroups(&cgroups).is_empty(), "an agent that did not start left its cgroups");
 }
 
 /// A file system without a free byte; gone with the value.
