@@ -13,8 +13,7 @@ pub(super) struct FirstRunning {
 pub(super) async fn first_running(api: &Api) -> Option<FirstRunning> {
     let agents = api.get("/query/v1/agents").await.ok()?;
     let tasks = api.get("/query/v1/tasks?state=TASK_RUNNING").await.ok()?;
-    let registered =
-        agents["items"].as_array()?.iter().filter_map(|agent| agent["registered"].as_i64()).min()?;
+    let registered = agents["items"].as_array()?.iter().filter_map(registered_at).min()?;
     let first = tasks["items"]
         .as_array()?
         .iter()
@@ -22,6 +21,11 @@ pub(super) async fn first_running(api: &Api) -> Option<FirstRunning> {
         .min_by_key(|(since, _)| *since)?;
     let launched = first.1["launched"].as_i64()?;
     Some(FirstRunning { after_registration_ms: first.0 - registered, after_staging_ms: first.0 - launched })
+}
+
+/// When this run's agent came: an agent of an earlier run comes back under its old registration.
+fn registered_at(agent: &Value) -> Option<i64> {
+    agent["reregistered"].as_i64().or_else(|| agent["registered"].as_i64())
 }
 
 fn running_since(task: &Value) -> Option<i64> {
