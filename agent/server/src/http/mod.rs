@@ -1,6 +1,8 @@
 //! The agent's own HTTP API: read-only, with Mesos' paths, their `/slave(1)` prefix and `.json` ends.
 
 mod containers;
+#[cfg(test)]
+mod doors;
 mod files;
 mod metrics;
 mod state;

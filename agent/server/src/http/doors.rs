@@ -1,0 +1,79 @@
+//! Each of the agent's routes can be denied, and only it is. Needs root, as every agent does.
+
+use chapada_listener::{GrpcRoutes, ListenConfig, Listener, Policy};
+use chapada_shim::{Cgroups, Launcher};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::containers::Settings;
+use crate::layout::Layout;
+
+/// An agent's routes without an agent behind them: what they read answers 503.
+fn api(folder: &std::path::Path, cgroups: &Cgroups) -> Arc<Api> {
+    let layout = Layout::new(folder.to_owned());
+    let settings = Settings {
+        enforce_cpu: true,
+        switch_user: true,
+        endpoint: "127.0.0.1:5051".to_owned(),
+        hostname: "localhost".to_owned(),
+    };
+    let launcher = Launcher::new(chapada_shim_image::SHIM_IMAGE, cgroups.clone()).unwrap();
+    let means = Means::new(launcher, folder.join("runtime"), layout.clone(), settings, mpsc::channel(1).0);
+    let who = Presentation {
+        info: chapada_wire::v1::AgentInfo::default(),
+        address: "127.0.0.1:5051".to_owned(),
+        boot_id: String::new(),
+        capabilities: &[],
+    };
+    let clock = Clock::start();
+    Arc::new(Api {
+        inputs: mpsc::channel(1).0,
+        files: Files::new(layout),
+        means: Arc::new(means),
+        counters: Arc::default(),
+        who: Arc::new(who),
+        resources: Resources::default(),
+        config: AgentConfig::default(),
+        started: clock.now().wall,
+        clock,
+    })
+}
+
+/// The statuses of these paths under this policy.
+async fn statuses(api: &Arc<Api>, policy: Policy, paths: &[&str]) -> Vec<String> {
+    let config = ListenConfig { port: Some(0), ..ListenConfig::default() };
+    let listener = Listener::bind(&config, 0).await.unwrap();
+    let (address, stop) = (listener.local_addr(), CancellationToken::new());
+    let server = tokio::spawn(listener.serve(routes(api.clone()), GrpcRoutes::new(), policy, stop.clone()));
+    let mut statuses = Vec::new();
+    for path in paths {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        statuses.push(answer.split(' ').nth(1).unwrap_or_default().to_owned());
+    }
+    stop.cancel();
+    server.await.unwrap();
+    statuses
+}
+
+#[tokio::test]
+async fn each_route_can_be_denied_and_only_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let cgroups = Cgroups::discover(format!("chapada-doors-{}", std::process::id())).unwrap();
+    let api = api(folder.path(), &cgroups);
+    let table = routes(api.clone()).table();
+    assert!(table.len() > 40, "{} routes", table.len());
+    for route in table {
+        let other = if route.pattern == "/health" { "/version" } else { "/health" };
+        let policy = Policy::allow_all().deny_endpoint(route.pattern);
+        let seen = statuses(&api, policy, &[route.pattern, other]).await;
+        assert_eq!(seen, ["403", "200"], "{} denied", route.pattern);
+    }
+    drop(api);
+    cgroups.remove().unwrap();
+}
