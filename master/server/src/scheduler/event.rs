@@ -1,7 +1,7 @@
 //! What the books say, as events on the wire.
 
 use chapada_master_core::{Offer, SchedulerEvent};
-use chapada_model::{FrameworkId, MasterDescription, Source};
+use chapada_model::{FrameworkId, MasterDescription, Reason, Source};
 use chapada_wire::convert::{OfferParts, ReservationFormat};
 use chapada_wire::v1;
 use chapada_wire::v1::scheduler::Event;
@@ -36,7 +36,7 @@ impl Writer {
             SchedulerEvent::Rescind(id) => {
                 Event { rescind: Some(Rescind { offer_id: Some((&id).into()) }), ..bare(Type::Rescind) }
             }
-            SchedulerEvent::Update(status) => update((&*status).into()),
+            SchedulerEvent::Update(status) => update(without_old_data((&*status).into())),
             SchedulerEvent::UpdateMalformed { task_id, agent_id, state, reason, message, timestamp } => {
                 update(v1::TaskStatus {
                     task_id: Some(v1::TaskId { value: Some(task_id.to_string()) }),
@@ -99,10 +99,36 @@ pub(crate) fn offer(made: &Offer, format: ReservationFormat) -> v1::Offer {
     .into()
 }
 
+/// An answer to reconciliation says where a task stands; the bytes of the update that once said so are not repeated.
+///
+/// Source: `Master::reconcile` of Mesos erases message and data.
+fn without_old_data(mut status: v1::TaskStatus) -> v1::TaskStatus {
+    if status.reason == Some(Reason::Reconciliation.number()) {
+        status.data = None;
+    }
+    status
+}
+
 fn update(status: v1::TaskStatus) -> Event {
     Event { update: Some(Update { status: Some(status) }), ..bare(Type::Update) }
 }
 
 fn bare(kind: Type) -> Event {
     Event { r#type: Some(kind.into()), ..Event::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reconciliation_repeats_no_data_and_other_updates_keep_theirs() {
+        let status = |reason: Reason| v1::TaskStatus {
+            reason: Some(reason.number()),
+            data: Some(b"old".to_vec()),
+            ..v1::TaskStatus::default()
+        };
+        assert_eq!(without_old_data(status(Reason::Reconciliation)).data, None);
+        assert!(without_old_data(status(Reason::CommandExecutorFailed)).data.is_some());
+    }
 }
