@@ -5,6 +5,7 @@ mod process;
 mod sample;
 mod timing;
 
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -108,10 +109,12 @@ async fn show(api: &Api, args: &DevArgs, memories: &[Memory]) -> Result<()> {
     }
     sample::deploy(api).await?;
     let first = until("the sample app runs", || timing::first_running(api)).await?;
-    println!("first_task_running = {} ms after the agent's registration", first.after_registration_ms);
-    println!("post_to_running = {} ms", first.after_staging_ms);
+    // Not `println!`: a reader that has left must not keep the cluster from being taken down.
+    let mut out = std::io::stdout();
+    writeln!(out, "first_task_running = {} ms after the agent's registration", first.after_registration_ms)?;
+    writeln!(out, "post_to_running = {} ms", first.after_staging_ms)?;
     for memory in memories {
-        println!("rss_{} = {:.1} MiB", memory.name, memory.resident_mib()?);
+        writeln!(out, "rss_{} = {:.1} MiB", memory.name, memory.resident_mib()?)?;
     }
     eprintln!("the sample app {} runs; Ctrl-C ends the cluster and its tasks", sample::APP);
     Ok(())

@@ -1,5 +1,6 @@
 //! Apps of the services framework, reached through the master's proxy.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -135,10 +136,10 @@ impl Proxy {
         let answer = self.api.json(method, &format!("{}{path}{force}", self.prefix), body).await?;
         let deployment = answer["deploymentId"].as_str().or_else(|| answer["deployments"][0]["id"].as_str());
         let Some(deployment) = deployment else {
-            println!("{}", serde_json::to_string_pretty(&answer)?);
+            writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&answer)?)?;
             return Ok(());
         };
-        println!("deployment {deployment}");
+        writeln!(std::io::stdout(), "deployment {deployment}")?;
         match wait.wait {
             Some(seconds) => self.wait(deployment, Duration::from_secs(seconds)).await,
             None => Ok(()),

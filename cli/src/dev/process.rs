@@ -35,6 +35,7 @@ impl Daemon {
             .stdout(file.try_clone()?)
             .stderr(file)
             .process_group(0)
+            .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start the {name}"))?;
         Ok(Self { name, child, log })
