@@ -97,7 +97,9 @@ impl Master {
         let resources = held.task.resources.unallocated();
         let known = self.books.tasks.get(&key).cloned();
         if let Some(known) = known.filter(|known| known.agent != *agent) {
-            if known.is_live() {
+            // The id is in use: the task that came first keeps it, also when it has ended and its last update is not yet
+            // acknowledged (Mesos: MESOS-3070). What this agent runs under it is ended.
+            if known.phase != TaskPhase::Unreachable {
                 if !held.is_over() {
                     load.hold(&key.framework, &role, &resources);
                     load.strays.insert(key, Stray { role, resources });

@@ -194,6 +194,27 @@ fn a_task_that_lives_twice_is_ended_where_it_came_second() {
 }
 
 #[test]
+fn a_task_that_has_ended_does_not_live_again_where_it_came_second() {
+    let (mut world, id, _, key) = running();
+    let description = (*world.books().frameworks[&id].description).clone();
+    world.break_link(0);
+    world.fail_over();
+    world.add_agent("cpus:2;mem:1024");
+    world.subscribe(description);
+    world.settle();
+    assert_eq!(launch(&mut world, &id, "t", "cpus:1"), key);
+    world.update(1, &key, TaskState::Finished);
+    world.connect(0);
+    let books = world.books();
+    assert_eq!(books.tasks[&key].state, TaskState::Finished, "its last update is not acknowledged yet");
+    assert_eq!(books.tasks[&key].agent, world.agent_id(1));
+    assert_eq!(world.agents[0].tasks[&key].kills, 1);
+    world.update(0, &key, TaskState::Killed);
+    assert_eq!(world.books().agents[&world.agent_id(0)].used.cpus(), Milli(0));
+    assert_eq!(world.books().tasks[&key].state, TaskState::Finished);
+}
+
+#[test]
 fn an_id_that_lives_elsewhere_and_holdings_that_cannot_be_are_refused() {
     let (mut world, _, _, _) = running();
     let mut thief = crate::world::description("elsewhere", "cpus:1".parse().expect("valid"));

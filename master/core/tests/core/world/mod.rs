@@ -124,7 +124,7 @@ impl World {
             let now = after.tasks.get(key);
             assert!(
                 now.is_none_or(|now| now.phase == TaskPhase::Ended && now.state == task.state),
-                "{key} after {what}"
+                "{key} had ended as {task:?} and now is {now:?}, after {what}"
             );
         }
     }
