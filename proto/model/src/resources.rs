@@ -191,12 +191,42 @@ impl Resources {
         }
     }
 
-    /// The sum of all amounts of one name, whoever they are kept for; zero for ranges and sets.
+    /// The sum of all amounts of one name, whoever they are kept for; zero for ranges and sets. What several use together
+    /// counts once.
     pub fn scalar(&self, name: &str) -> Milli {
-        self.0.iter().filter(|resource| &*resource.name == name).fold(Milli::ZERO, |sum, r| match &r.value {
-            ResourceValue::Scalar(milli) => Milli(sum.0.saturating_add(milli.0)),
-            ResourceValue::Ranges(_) | ResourceValue::Set(_) => sum,
+        self.distinct().filter(|resource| &*resource.name == name).fold(Milli::ZERO, |sum, r| {
+            match &r.value {
+                ResourceValue::Scalar(milli) => Milli(sum.0.saturating_add(milli.0)),
+                ResourceValue::Ranges(_) | ResourceValue::Set(_) => sum,
+            }
         })
+    }
+
+    /// The entries, each shared one once however many use it.
+    fn distinct(&self) -> impl Iterator<Item = &Resource> {
+        let before = [None].into_iter().chain(self.0.iter().map(Some));
+        // Equal shared entries stand beside each other.
+        self.0.iter().zip(before).filter(|(mine, before)| *before != Some(*mine)).map(|(mine, _)| mine)
+    }
+
+    /// What several may use at once, each once however many do.
+    pub fn shared(&self) -> Self {
+        Self(self.distinct().filter(|resource| resource.shared).cloned().collect())
+    }
+
+    /// What only one may use at a time.
+    pub fn unshared(&self) -> Self {
+        self.filter(|resource| !resource.shared)
+    }
+
+    /// Puts what is shared and not here yet to this.
+    ///
+    /// # Errors
+    /// [`ResourceError::Conflict`] when a shared thing is here with another value; this is unchanged then.
+    pub fn share(&mut self, other: &Self) -> Result<(), ResourceError> {
+        let mut news = other.shared();
+        news.0.retain(|resource| !self.0.contains(resource));
+        self.add(&news)
     }
 
     /// CPUs, in thousandths.

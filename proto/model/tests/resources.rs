@@ -21,21 +21,40 @@ fn value() -> impl Strategy<Value = ResourceValue> {
     ]
 }
 
-fn disk() -> impl Strategy<Value = Option<Disk>> {
-    let source = |kind| DiskSource {
+fn source(kind: DiskKind, id: Option<&str>) -> DiskSource {
+    DiskSource {
         kind,
         root: Some("/mnt".into()),
         vendor: None,
-        id: None,
+        id: id.map(Into::into),
         profile: None,
         metadata: Vec::new(),
-    };
+    }
+}
+
+fn of_source(kind: DiskKind, id: Option<&str>) -> Disk {
+    Disk { source: Some(source(kind, id)), ..Disk::default() }
+}
+
+fn persistent(id: &str, kind: Option<DiskKind>) -> Disk {
+    let persistence = Some(Persistence { id: id.into(), principal: None });
+    Disk { persistence, source: kind.map(|kind| source(kind, None)), ..Disk::default() }
+}
+
+/// Every kind of disk there is: the agent's own, each source, raw storage with and without an id, volumes on what can hold
+/// them.
+fn disk() -> impl Strategy<Value = Option<Disk>> {
     prop::sample::select(vec![
         None,
-        Some(Disk { source: Some(source(DiskKind::Path)), ..Disk::default() }),
-        Some(Disk { source: Some(source(DiskKind::Mount)), ..Disk::default() }),
-        Some(Disk { source: Some(source(DiskKind::Raw)), ..Disk::default() }),
-        Some(Disk { persistence: Some(Persistence { id: "v1".into(), principal: None }), ..Disk::default() }),
+        Some(of_source(DiskKind::Path, None)),
+        Some(of_source(DiskKind::Mount, None)),
+        Some(of_source(DiskKind::Block, None)),
+        Some(of_source(DiskKind::Block, Some("b1"))),
+        Some(of_source(DiskKind::Raw, None)),
+        Some(of_source(DiskKind::Raw, Some("r1"))),
+        Some(persistent("v1", None)),
+        Some(persistent("v2", Some(DiskKind::Path))),
+        Some(persistent("v3", Some(DiskKind::Mount))),
     ])
 }
 
@@ -120,8 +139,54 @@ proptest! {
     }
 
     #[test]
+    fn only_a_part_that_can_be_split_off_is_contained(kind in disk(), size in 2_u64..100, part in 1_u64..100) {
+        let of = |amount| {
+            let mut disk = Resource::scalar("disk", Milli::whole(amount));
+            disk.disk.clone_from(&kind);
+            Resources::from_list([disk]).expect("one resource alone has no conflict")
+        };
+        let splits = kind.as_ref().is_none_or(|disk| !disk.is_whole());
+        prop_assert_eq!(of(size).contains(&of(part)), if splits { part <= size } else { part == size });
+        prop_assert_eq!(of(size).checked_add(&of(part)).is_ok(), splits, "two of one whole thing cannot be");
+        prop_assert_eq!(of(size).intersection(&of(part)).is_empty(), !splits && part != size);
+    }
+
+    #[test]
+    fn what_is_shared_counts_once_and_the_rest_is_apart(a in resources(), b in resources()) {
+        prop_assert!(a.contains(&a.shared()) && a.shared().shared() == a.shared());
+        prop_assert!(a.unshared().shared().is_empty());
+        let mut seen = a.unshared();
+        if seen.share(&a).is_ok() {
+            prop_assert_eq!(seen.shared(), a.shared());
+            prop_assert_eq!(seen.cpus(), a.cpus());
+            let before = seen.clone();
+            seen.share(&a).expect("it is there already");
+            prop_assert_eq!(seen, before);
+        }
+        if let Ok(sum) = a.checked_add(&b) {
+            prop_assert_eq!(sum.unshared(), a.unshared().checked_add(&b.unshared()).expect("a part"));
+        }
+    }
+
+    #[test]
     fn stored_and_read_again_is_the_same(a in resources()) {
         let text = serde_json::to_string(&a).unwrap();
         prop_assert_eq!(serde_json::from_str::<Resources>(&text).unwrap(), a);
+    }
+}
+
+#[test]
+fn each_source_of_disk_is_whole_or_splits() {
+    let cases = [
+        (of_source(DiskKind::Path, None), false),
+        (of_source(DiskKind::Mount, None), true),
+        (of_source(DiskKind::Block, None), true),
+        (of_source(DiskKind::Raw, None), false),
+        (of_source(DiskKind::Raw, Some("r")), true),
+        (persistent("v", None), true),
+        (persistent("v", Some(DiskKind::Path)), true),
+    ];
+    for (disk, whole) in cases {
+        assert_eq!(disk.is_whole(), whole, "{disk:?}");
     }
 }
