@@ -44,7 +44,7 @@ pub(crate) struct Agent {
     pub(crate) input: AgentInput,
     /// The amounts it has in all.
     pub(crate) total: Amounts,
-    /// What nobody holds and no offer has.
+    /// What nobody holds and no offer has, and all that is shared, whoever uses it.
     pub(crate) free: Arc<Resources>,
     /// What that comes to.
     pub(crate) counted: Counted,
@@ -100,7 +100,7 @@ fn is_plain(resource: &Resource) -> bool {
 
 /// Whether quota counts it: nobody's own and not to be taken back. What is reserved counts for its role in any case.
 pub(crate) fn is_open(resource: &Resource) -> bool {
-    resource.reservations.is_empty() && !resource.revocable
+    resource.reservations.is_empty() && !resource.revocable && !resource.shared
 }
 
 /// Whether it counts for the quota of the role it is reserved for, in use or not.

@@ -12,6 +12,7 @@ use crate::filter::Filters;
 use crate::framework::{ClientRecord, Framework};
 use crate::quota::Quotas;
 use crate::role::RoleRecord;
+use crate::sharing::Sharing;
 use crate::slots::Slots;
 use crate::{AgentInput, AgentSlot, Amounts, ClientSlot, Drf, FrameworkSlot, Policy, RoleSlot};
 
@@ -31,6 +32,7 @@ pub struct Allocator {
     pub(crate) newcomers: BTreeSet<ClientSlot>,
     pub(crate) filters: Filters,
     pub(crate) quotas: Quotas,
+    pub(crate) sharing: Sharing,
     /// What is reserved for each role, in use or not.
     pub(crate) reserved: BTreeMap<Role, Amounts>,
     pub(crate) minimum: Vec<Amounts>,
@@ -70,6 +72,7 @@ impl Allocator {
             newcomers: BTreeSet::new(),
             filters: Filters::default(),
             quotas: Quotas::default(),
+            sharing: Sharing::default(),
             reserved: BTreeMap::new(),
             minimum,
             region: None,
@@ -106,7 +109,8 @@ impl Allocator {
         self.now = now;
     }
 
-    /// An agent is registered and connected, for the first time or again. Its refusals are forgotten.
+    /// An agent is registered and connected, for the first time or again. Its refusals are forgotten. What is shared is free
+    /// whoever uses it.
     pub fn add_agent(&mut self, id: &AgentId, input: impl Into<AgentInput>, free: Resources) {
         if let Some(slot) = self.agents.slot(id) {
             self.forget_agent(slot);
@@ -167,7 +171,7 @@ impl Allocator {
         self.mark(slot);
     }
 
-    /// So much of the agent is free now. `freed` says whether any of it is new, so that it is worth a look.
+    /// So much of the agent is free now, with all that is shared, whoever uses it. `freed` says whether any of it is new, so that it is worth a look.
     pub fn set_free(&mut self, id: &AgentId, free: Resources, freed: bool) {
         let Some(slot) = self.agents.slot(id) else { return };
         self.put_free(slot, Arc::new(free));
@@ -233,6 +237,7 @@ impl Allocator {
         self.tell_total();
         self.filters.clear_agent(slot);
         self.kept_back.remove(&slot);
+        self.sharing.forget_agent(slot);
         self.agents.remove(slot);
     }
 

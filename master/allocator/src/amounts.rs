@@ -113,6 +113,15 @@ impl Names {
         self.by_name.get(name).copied()
     }
 
+    /// The amounts that count for whoever holds these. To use what is shared takes nothing from others, so it counts for
+    /// nobody; that its disk is reserved counts for the role's quota, in use or not.
+    pub(crate) fn charged(&mut self, resources: &Resources) -> Counted {
+        match resources.iter().any(|resource| resource.shared) {
+            true => self.count(&resources.unshared()),
+            false => self.count(resources),
+        }
+    }
+
     /// The amounts of all resources, and of those that quota is about. Ranges and sets do not count.
     pub(crate) fn count(&mut self, resources: &Resources) -> Counted {
         let mut counted = Counted::default();
@@ -135,6 +144,19 @@ impl Names {
             ResourceValue::Ranges(_) | ResourceValue::Set(_) => None,
         };
         resources.iter().filter_map(known).collect()
+    }
+
+    /// What quota is about of what is held, whose names are known.
+    pub(crate) fn open(&self, resources: &Resources) -> Amounts {
+        let open = |resource: &Resource| match resource.value {
+            ResourceValue::Scalar(amount) if is_open(resource) => Some((self.slot(&resource.name)?, amount)),
+            ResourceValue::Scalar(_) | ResourceValue::Ranges(_) | ResourceValue::Set(_) => None,
+        };
+        resources.iter().filter_map(open).collect()
+    }
+
+    pub(crate) fn name(&self, slot: NameSlot) -> Option<&Text> {
+        self.names.get(slot.0 as usize)
     }
 
     /// The amounts reserved for each role that quota counts.

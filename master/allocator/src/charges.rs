@@ -12,11 +12,11 @@ use crate::{AgentSlot, Allocator, Amounts, Client};
 const MAX_RETRIES: usize = 64;
 
 impl Allocator {
-    /// The framework holds this much more, in this role.
+    /// The framework holds this much more, in this role. What is shared counts for nobody.
     pub fn charge(&mut self, framework: &FrameworkId, role: &Role, resources: &Resources) {
         let slot = self.frameworks.ensure(framework, Framework::default);
         let client = self.use_client(slot, role);
-        let counted = self.names.count(resources);
+        let counted = self.names.charged(resources);
         self.charge_client(client, counted, 0);
         self.forget_client_if_idle(client.slot);
         self.forget_framework_if_idle(slot);
@@ -26,7 +26,7 @@ impl Allocator {
     pub fn discharge(&mut self, framework: &FrameworkId, role: &Role, resources: &Resources) {
         let Some(slot) = self.frameworks.slot(framework) else { return };
         let Some(client) = self.find_client(slot, role) else { return };
-        let Counted { all, open } = self.names.count(resources);
+        let Counted { all, open } = self.names.charged(resources);
         self.policy.discharge(client, &all);
         if let Some(record) = self.clients.get_mut(client.slot) {
             record.charged.sub(&all);
@@ -51,6 +51,11 @@ impl Allocator {
         if let Some(record) = self.clients.get_mut(client.slot) {
             record.charged.add(&all);
             record.open.add(&open);
+        }
+        if offers > 0
+            && let Some(role) = self.roles.get(client.role)
+        {
+            self.quotas.note_offer(&role.path, &open);
         }
         self.consume_in(client, &open, true);
     }

@@ -191,6 +191,7 @@ impl Allocator {
         }
         self.filters.clear_client(slot);
         self.newcomers.remove(&slot);
+        self.sharing.forget_client(slot);
         self.policy.forget(client);
         self.clients.remove(slot);
         self.release_role(client.role);

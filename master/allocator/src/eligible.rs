@@ -57,7 +57,7 @@ impl Allocator {
         if record.constraints.as_ref().is_some_and(|constraints| !constraints.allow(&agent.input)) {
             return Err(refused(Why::Constrained, met));
         }
-        let resources = self.for_client(client, framework, agent);
+        let resources = self.for_client(client, framework, (slot, agent));
         if resources.is_empty() {
             return Err(refused(Why::NothingFree, agent.free_since));
         }
@@ -100,8 +100,14 @@ impl Allocator {
         (is_far && !framework.can(aware)).then_some(aware)
     }
 
-    /// What is free and for this client: not reserved for others, nothing it does not understand.
-    fn for_client<'a>(&self, client: Client, framework: &Framework, agent: &'a Agent) -> Cow<'a, Resources> {
+    /// What is free and for this client: not reserved for others, nothing it does not understand, nothing shared that it is
+    /// offered already.
+    fn for_client<'a>(
+        &self,
+        client: Client,
+        framework: &Framework,
+        (slot, agent): (AgentSlot, &'a Agent),
+    ) -> Cow<'a, Resources> {
         if agent.plain {
             return Cow::Borrowed(&agent.free);
         }
@@ -112,7 +118,11 @@ impl Allocator {
                 && (resource.reservations.len() < 2
                     || framework.can(FrameworkCapability::ReservationRefinement))
         };
-        Cow::Owned(agent.free.filter(|resource| resource.is_for(role) && understands(resource)))
+        let is_on_offer =
+            |resource: &Resource| resource.shared && self.sharing.has((client.slot, slot), resource);
+        let fits =
+            |resource: &Resource| resource.is_for(role) && understands(resource) && !is_on_offer(resource);
+        Cow::Owned(agent.free.filter(fits))
     }
 
     fn trim<'a>(&self, client: Client, resources: Cow<'a, Resources>) -> Trimmed<'a> {

@@ -20,6 +20,7 @@ mod policy;
 mod quota;
 mod random;
 mod role;
+mod sharing;
 mod slots;
 mod tally;
 mod tree;

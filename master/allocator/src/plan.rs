@@ -200,9 +200,11 @@ impl Allocator {
                 all
             }
             Some(part) => {
-                let Ok(left) = agent.free.checked_sub(&part) else { return };
+                // What is shared stays there for the next one.
+                let Ok(left) = agent.free.checked_sub(&part.unshared()) else { return };
                 self.put_free(slot, Arc::new(left));
-                let counted = self.names.count(&part);
+                self.sharing.insert((client.slot, slot), &part);
+                let counted = self.names.charged(&part);
                 (part, counted)
             }
         };

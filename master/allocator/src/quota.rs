@@ -4,10 +4,12 @@
 //! for them, in use or not. A guarantee that is not yet consumed is *owed*: so much of what is free in the cluster is kept back
 //! from everybody else. A guarantee of a role below counts toward the one above.
 
+mod exceeded;
 mod node;
+mod owed;
 mod trim;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chapada_model::{Milli, Quantities, Role, Text};
 
@@ -19,12 +21,19 @@ pub(crate) use trim::{Cut, Trimmed};
 pub(crate) type QuotaSlot = usize;
 
 /// What an operator sets for a role and all below it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Quota {
     /// So much is kept for them.
     pub guarantee: Quantities,
     /// No more than so much is given to them. A name that is not there has no limit; zero means none of it.
     pub limit: BTreeMap<Text, Milli>,
+}
+
+impl Quota {
+    /// Whether it promises nothing and forbids nothing, as if there were none.
+    pub fn is_default(&self) -> bool {
+        self.guarantee.is_empty() && self.limit.is_empty()
+    }
 }
 
 /// The quotas of all roles, and what each has consumed of them.
@@ -37,6 +46,8 @@ pub(crate) struct Quotas {
     owed: Amounts,
     /// What quota is about and free at connected agents; kept up only while there is quota.
     pub(crate) available: Amounts,
+    /// Roles that came to consume more than their limit of a name of which something may still be on offer to them.
+    exceeded: BTreeSet<(QuotaSlot, NameSlot)>,
 }
 
 impl Allocator {
@@ -51,6 +62,11 @@ impl Allocator {
         }
         self.count_quotas();
         self.mark_all();
+    }
+
+    /// The quotas that are set.
+    pub fn quotas(&self) -> impl Iterator<Item = (&Role, &Quota)> {
+        self.quotas.configured.iter()
     }
 
     /// What a role and those below it consume of its quota; nothing when it has none.
@@ -69,7 +85,7 @@ impl Allocator {
             let guarantee = self.names.amounts_of(&quota.guarantee);
             let limit = quota.limit.iter().map(|(name, most)| (self.names.ensure(name), *most)).collect();
             quotas.by_role.insert(role.clone(), quotas.nodes.len());
-            quotas.nodes.push(QuotaNode::new(parent, guarantee, limit));
+            quotas.nodes.push(QuotaNode::new(role.clone(), parent, guarantee, limit));
         }
         for slot in (0..quotas.nodes.len()).rev() {
             quotas.count_owed(slot);
@@ -93,6 +109,7 @@ impl Allocator {
                 quotas.available.add(&agent.counted.open);
             }
         }
+        quotas.note_all_exceeded();
         self.quotas = quotas;
     }
 }
@@ -121,6 +138,9 @@ impl Quotas {
             }
             for (name, _) in amounts.iter() {
                 self.owe_anew(*slot, name);
+                if plus {
+                    self.note_exceeded(*slot, name);
+                }
             }
         }
     }

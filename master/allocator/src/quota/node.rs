@@ -1,12 +1,13 @@
 //! The quota of one role.
 
-use chapada_model::Milli;
+use chapada_model::{Milli, Role};
 
 use super::QuotaSlot;
 use crate::{Amounts, NameSlot};
 
 #[derive(Clone, Debug)]
 pub(super) struct QuotaNode {
+    pub(super) role: Role,
     /// The next role above that has quota.
     pub(super) parent: Option<QuotaSlot>,
     guarantee: Amounts,
@@ -17,12 +18,47 @@ pub(super) struct QuotaNode {
     pub(super) owed: Amounts,
     /// What is owed to the next roles below that have quota.
     pub(super) owed_below: Amounts,
+    /// The limited names of which something may be on offer to the role or those below.
+    pub(super) on_offer: Vec<NameSlot>,
 }
 
 impl QuotaNode {
-    pub(super) fn new(parent: Option<QuotaSlot>, guarantee: Amounts, limit: Vec<(NameSlot, Milli)>) -> Self {
+    /// Something of each limited name may be on offer: nobody has said otherwise.
+    pub(super) fn new(
+        role: Role,
+        parent: Option<QuotaSlot>,
+        guarantee: Amounts,
+        limit: Vec<(NameSlot, Milli)>,
+    ) -> Self {
         let none = Amounts::default;
-        Self { parent, guarantee, limit, consumed: none(), owed: none(), owed_below: none() }
+        let on_offer = limit.iter().map(|(name, _)| *name).collect();
+        Self { role, parent, guarantee, limit, consumed: none(), owed: none(), owed_below: none(), on_offer }
+    }
+
+    /// The limited names.
+    pub(super) fn limited(&self) -> Vec<NameSlot> {
+        self.limit.iter().map(|(name, _)| *name).collect()
+    }
+
+    /// Whether the role and those below consume more than they may.
+    pub(super) fn is_exceeded(&self, name: NameSlot) -> bool {
+        self.limit.iter().any(|(mine, most)| *mine == name && self.consumed.get(name) > *most)
+    }
+
+    /// Something is offered to the role or one below it.
+    pub(super) fn note_offer(&mut self, amounts: &Amounts) {
+        for (name, _) in amounts.iter() {
+            if self.limit.iter().any(|(mine, _)| *mine == name) && !self.on_offer.contains(&name) {
+                self.on_offer.push(name);
+            }
+        }
+    }
+
+    /// What would be owed to the role and those below if it consumed so much less, and those below were owed so much more.
+    pub(super) fn owed_with_less(&self, name: NameSlot, less: Milli, more_below: Milli) -> Milli {
+        let consumed = self.consumed.get(name).checked_sub(less).unwrap_or_default();
+        let own = self.guarantee.get(name).checked_sub(consumed).unwrap_or_default();
+        own.max(Milli(self.owed_below.get(name).0.saturating_add(more_below.0)))
     }
 
     /// The names that something is guaranteed of.

@@ -80,13 +80,14 @@ pub(crate) fn decline(allocator: &mut Allocator, now: Mono, offer: &PlannedOffer
     allocator.refuse(now, at, &offer.resources, Refusal::Declined(refuse));
 }
 
-/// What was offered is free again.
+/// What was offered is free again. What is shared was free all the time.
 pub(crate) fn give_back(allocator: &mut Allocator, offer: &PlannedOffer) {
     let free = allocator
         .free(&offer.agent)
         .expect("a known agent")
-        .checked_add(&offer.resources)
+        .checked_add(&offer.resources.unshared())
         .expect("was taken");
+    allocator.unshare((&offer.framework, &offer.role, &offer.agent), &offer.resources);
     allocator.discharge(&offer.framework, &offer.role, &offer.resources);
     allocator.set_free(&offer.agent, free, true);
 }

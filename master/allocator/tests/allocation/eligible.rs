@@ -65,6 +65,56 @@ fn revocable_and_shared_resources_go_to_those_who_understand_them() {
     assert_eq!(plan.offers[0].resources.disk(), Milli::whole(5));
 }
 
+/// A framework that takes offers of anything.
+fn takes_anything(allocator: &mut Allocator, name: &str) {
+    let input = FrameworkInput {
+        roles: [role("*")].into(),
+        capabilities: [FrameworkCapability::SharedResources].into(),
+        minimum: [(role("*"), Vec::new())].into(),
+        ..FrameworkInput::default()
+    };
+    allocator.set_framework(&framework(name), input);
+}
+
+#[test]
+fn what_is_shared_is_offered_to_several_at_once_but_to_nobody_twice() {
+    let mut allocator = allocator();
+    let volume = Resources::from_list([scalar("disk", 5, |r| r.shared = true)]).expect("valid");
+    let total = resources("cpus:4").checked_add(&volume).expect("valid");
+    allocator.add_agent(&agent("s1"), &total, total.clone());
+    takes_anything(&mut allocator, "f");
+    takes_anything(&mut allocator, "g");
+    subscribe(&mut allocator, "blind", &["*"]);
+    let plan = allocator.plan(Mono(0));
+    let who: Vec<&str> = plan.offers.iter().map(|offer| offer.framework.as_str()).collect();
+    assert_eq!(who.len(), 2, "{who:?}");
+    assert!(plan.offers.iter().all(|offer| offer.resources.contains(&volume)));
+    assert!(!who.contains(&"blind"));
+    assert_eq!(plan.offers.iter().map(|offer| offer.resources.cpus().0).sum::<u64>(), 4_000);
+    assert_eq!(allocator.sharing(), 2);
+    // Something changes at the agent: those who have the volume on offer are not offered it again.
+    allocator.set_free(&agent("s1"), volume.clone(), true);
+    assert!(allocator.plan(Mono(1)).offers.is_empty());
+    assert_eq!(allocator.explain(Mono(1), &framework("f"), &agent("s1"))[0].1, Some(Why::NothingFree));
+    // An answer makes it possible again, as far as it was not refused.
+    let (first, second) = (&plan.offers[0], &plan.offers[1]);
+    give_back(&mut allocator, first);
+    let again = allocator.plan(Mono(2));
+    let again: Vec<_> = again.offers.iter().filter(|offer| offer.resources.contains(&volume)).collect();
+    assert!(matches!(again[..], [offer] if offer.framework == first.framework), "{again:?}");
+    decline(&mut allocator, Mono(3), second, SECOND);
+    assert!(allocator.plan(Mono(3)).offers.is_empty());
+    // It counts for nobody's share, and is forgotten with its agent or framework.
+    assert!(allocator.charges().all(|(.., held)| held.get("disk") == Milli::ZERO));
+    assert_eq!(allocator.sharing(), 1);
+    allocator.remove_framework(&first.framework);
+    assert_eq!(allocator.sharing(), 0);
+    assert_eq!(allocator.plan(Mono(2_000_000_000)).offers.len(), 1, "the refusal is over");
+    assert_eq!(allocator.sharing(), 1);
+    allocator.remove_agent(&agent("s1"));
+    assert_eq!(allocator.sharing(), 0);
+}
+
 #[test]
 fn refined_reservations_are_hidden_from_those_who_do_not_know_them() {
     let mut allocator = allocator();

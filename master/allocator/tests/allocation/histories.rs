@@ -1,11 +1,11 @@
 //! Whatever happened before, a plan leaves nobody without what it could have: the shortcuts of planning agree with the
-//! predicates, which `explain` asks one by one.
+//! predicates, which `explain` asks one by one. And no plan passes a limit or takes what is owed to another role.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chapada_allocator::{Allocator, PlannedOffer, PolicyName, Refusal};
-use chapada_model::{Mono, Resources};
+use chapada_model::{Milli, Mono, Resource, ResourceValue, Resources, Role};
 use proptest::prelude::*;
 
 use crate::cluster::*;
@@ -13,6 +13,8 @@ use crate::cluster::*;
 const AGENTS: [&str; 4] = ["s0", "s1", "s2", "s3"];
 const FRAMEWORKS: [&str; 5] = ["f0", "f1", "f2", "f3", "f4"];
 const ROLES: [&[&str]; 5] = [&["*"], &["ops"], &["ops/db", "web"], &["web"], &["*", "ops"]];
+/// Roles that have quota at times; `ops` is above `ops/db`.
+const QUOTAS: [&str; 4] = ["ops", "ops/db", "web", "*"];
 const SHAPES: [&str; 4] = ["cpus:4;mem:100", "cpus:1", "cpus:2;cpus(ops):2;mem(ops/db):64", "cpus:4;gpus:1"];
 
 #[derive(Clone, Debug)]
@@ -30,23 +32,33 @@ enum Step {
     Use(usize),
     /// Something used is free again.
     End(usize),
+    /// An agent comes back and says that it runs something of a framework: so much is held whatever the quota.
+    Hold(usize, usize),
+    /// A role's quota is this, or none.
+    Quota(usize, Option<(u64, Option<u64>)>),
+    /// A role's weight is so many halves.
+    Weight(usize, u64),
     Wait(u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let (agent, framework) = (0..AGENTS.len(), 0..FRAMEWORKS.len());
+    let (agent, framework) = (0..AGENTS.len(), || 0..FRAMEWORKS.len());
     prop_oneof![
         2 => (agent.clone(), 0..SHAPES.len()).prop_map(|(agent, shape)| Step::Add(agent, shape)),
         1 => agent.clone().prop_map(Step::Remove),
         1 => (agent, any::<bool>()).prop_map(|(agent, active)| Step::Active(agent, active)),
-        3 => framework.clone().prop_map(Step::Subscribe),
-        1 => framework.clone().prop_map(Step::Leave),
-        1 => framework.clone().prop_map(Step::Suppress),
-        1 => framework.prop_map(Step::Revive),
+        3 => framework().prop_map(Step::Subscribe),
+        1 => framework().prop_map(Step::Leave),
+        1 => framework().prop_map(Step::Suppress),
+        1 => framework().prop_map(Step::Revive),
         8 => (0_usize..20, 0_u64..8).prop_map(|(offer, seconds)| Step::Decline(offer, seconds)),
         4 => (0_usize..20).prop_map(Step::Use),
         3 => (0_usize..20).prop_map(Step::End),
         2 => (0_u64..3_000).prop_map(Step::Wait),
+        1 => (0..AGENTS.len(), framework()).prop_map(|(agent, framework)| Step::Hold(agent, framework)),
+        3 => (0..QUOTAS.len(), prop::option::of((0_u64..6, prop::option::of(0_u64..8))))
+            .prop_map(|(role, quota)| Step::Quota(role, quota)),
+        1 => (0..QUOTAS.len(), 1_u64..6).prop_map(|(role, halves)| Step::Weight(role, halves)),
     ]
 }
 
@@ -55,6 +67,15 @@ struct World {
     now: Mono,
     offers: Vec<PlannedOffer>,
     used: Vec<PlannedOffer>,
+    /// What each agent has.
+    shapes: BTreeMap<usize, Resources>,
+}
+
+fn amount(resource: &Resource) -> u64 {
+    match &resource.value {
+        ResourceValue::Scalar(amount) => amount.0,
+        ResourceValue::Ranges(_) | ResourceValue::Set(_) => 0,
+    }
 }
 
 impl World {
@@ -62,10 +83,12 @@ impl World {
         match step {
             Step::Add(index, shape) => {
                 self.forget(index);
+                self.shapes.insert(*index, resources(SHAPES[*shape]));
                 add(&mut self.allocator, AGENTS[*index], SHAPES[*shape]);
             }
             Step::Remove(index) => {
                 self.forget(index);
+                self.shapes.remove(index);
                 self.allocator.remove_agent(&agent(AGENTS[*index]));
             }
             Step::Active(index, active) => self.allocator.set_agent_active(&agent(AGENTS[*index]), *active),
@@ -99,9 +122,32 @@ impl World {
                 let task = self.used.remove(index % self.used.len());
                 give_back(&mut self.allocator, &task);
             }
+            Step::Hold(index, framework) => self.hold(AGENTS[*index], *framework),
+            Step::Quota(index, set) => {
+                let set = set
+                    .and_then(|(guarantee, limit)| quota(guarantee.min(limit.unwrap_or(guarantee)), limit));
+                self.allocator.set_quotas([(role(QUOTAS[*index]), set)]);
+            }
+            Step::Weight(index, halves) => {
+                self.allocator.set_weight(&role(QUOTAS[*index]), Milli(halves * 500));
+            }
             Step::Wait(millis) => self.now = self.now + Duration::from_millis(*millis),
             Step::Decline(..) | Step::Use(_) | Step::End(_) => {}
         }
+    }
+
+    /// One CPU that is free is held all at once.
+    fn hold(&mut self, name: &str, index: usize) {
+        let Some(free) = self.allocator.free(&agent(name)) else { return };
+        let part = resources("cpus:1").intersection(free);
+        let left = free.checked_sub(&part).expect("a part");
+        if part.is_empty() {
+            return;
+        }
+        let (framework, role) = (framework(FRAMEWORKS[index]), role(ROLES[index][0]));
+        self.allocator.charge(&framework, &role, &part);
+        self.allocator.set_free(&agent(name), left, false);
+        self.used.push(PlannedOffer { framework, role, agent: agent(name), resources: part.into() });
     }
 
     /// What was offered or used of an agent goes with it.
@@ -114,13 +160,49 @@ impl World {
         self.used.retain(|held| held.agent != gone);
     }
 
-    fn check(&self) -> Result<(), TestCaseError> {
+    /// What a role and those below it hold and are offered of what is nobody's own, and all that is reserved for them.
+    fn consumed(&self, of: &Role) -> u64 {
+        let open = |resource: &&Resource| &*resource.name == "cpus" && resource.reservations.is_empty();
+        let held = self.offers.iter().chain(&self.used).filter(|held| held.role.is_within(of));
+        let held = held.flat_map(|held| held.resources.iter()).filter(open).map(amount);
+        let kept = |resource: &&Resource| {
+            &*resource.name == "cpus" && resource.reserved_role().is_some_and(|role| role.is_within(of))
+        };
+        let kept = self.shapes.values().flat_map(|shape| shape.iter()).filter(kept).map(amount);
+        held.chain(kept).sum()
+    }
+
+    /// Plans; no plan passes a limit, nor takes what is owed to others.
+    fn plan(&mut self) -> Result<(), TestCaseError> {
+        let before: BTreeMap<Role, u64> =
+            QUOTAS.iter().map(|name| (role(name), self.consumed(&role(name)))).collect();
+        let unmet = self.allocator.unmet().get("cpus");
+        let now = self.now;
+        self.offers.extend(self.allocator.plan(now).offers);
+        prop_assert!(self.allocator.unmet().get("cpus") <= unmet, "a plan takes what is owed");
+        for (role, quota) in self.allocator.quotas() {
+            let (before, after) = (before[role], self.consumed(role));
+            let most = quota.limit.get("cpus").map_or(u64::MAX, |most| most.0);
+            prop_assert!(
+                after <= most.max(before),
+                "{role} goes from {before} to {after} with a limit of {most}"
+            );
+        }
+        Ok(())
+    }
+
+    fn check(&mut self) -> Result<(), TestCaseError> {
         for name in FRAMEWORKS {
             for at in AGENTS {
                 for (role, why) in self.allocator.explain(self.now, &framework(name), &agent(at)) {
                     prop_assert!(why.is_some(), "{name} in {role} is not offered what {at} has");
                 }
             }
+        }
+        let set: Vec<Role> = self.allocator.quotas().map(|(role, _)| role.clone()).collect();
+        for role in set {
+            let counted = self.allocator.consumed(&role).unwrap_or_default().get("cpus").0;
+            prop_assert_eq!(counted, self.consumed(&role), "consumed by {}", role);
         }
         let mut held = Resources::EMPTY;
         for part in self.offers.iter().chain(&self.used) {
@@ -140,11 +222,16 @@ proptest! {
     ) {
         let policy = PolicyName::all().nth(policy).expect("there are three").make(1);
         let allocator = Allocator::with_policy(minimum(), policy);
-        let mut world = World { allocator, now: Mono(0), offers: Vec::new(), used: Vec::new() };
+        let mut world = World {
+            allocator,
+            now: Mono(0),
+            offers: Vec::new(),
+            used: Vec::new(),
+            shapes: BTreeMap::new(),
+        };
         for step in &steps {
             world.apply(step);
-            let now = world.now;
-            world.offers.extend(world.allocator.plan(now).offers);
+            world.plan()?;
             world.check()?;
         }
     }
