@@ -24,8 +24,8 @@ pub const MAX_OPERATIONS: usize = 10_000;
 pub struct Operate {
     /// The master's name for it.
     pub key: OperationKey,
-    /// Whose it is.
-    pub framework: FrameworkId,
+    /// Whose it is; absent when an operator asked for it.
+    pub framework: Option<FrameworkId>,
     /// The framework's name for it, when it gave one.
     pub operation: Option<OperationId>,
     /// What it makes of what.

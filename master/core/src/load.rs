@@ -68,9 +68,9 @@ impl Master {
         let mut held = Vec::new();
         for key in self.index.operations_by_agent.of(id) {
             let Some(operation) = self.books.operations.get_mut(&key) else { continue };
-            if !operation.holds.is_empty() {
+            if let Some(framework) = operation.framework.clone().filter(|_| !operation.holds.is_empty()) {
                 let resources = std::mem::take(&mut Arc::make_mut(operation).holds);
-                held.push((operation.framework.clone(), operation.role.clone(), resources));
+                held.push((framework, operation.role.clone(), resources));
             }
         }
         held

@@ -86,8 +86,8 @@ pub struct OperationStatus {
     pub key: Option<OperationKey>,
     /// The framework's name for it, when it gave one.
     pub operation: Option<OperationId>,
-    /// Whose it is.
-    pub framework: FrameworkId,
+    /// Whose it is; absent when an operator asked for it.
+    pub framework: Option<FrameworkId>,
     /// Where it was done.
     pub agent: Option<AgentId>,
     /// What became of it.

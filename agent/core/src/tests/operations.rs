@@ -29,7 +29,7 @@ fn one(resource: Resource) -> Resources {
 fn operate(key: &str, consumed: Resources, converted: Resources) -> Command {
     Command::Operate(Box::new(Operate {
         key: key.parse().unwrap(),
-        framework: framework("f"),
+        framework: Some(framework("f")),
         operation: Some("o".parse().unwrap()),
         conversion: Conversion { consumed, converted },
     }))
@@ -112,4 +112,21 @@ fn volumes_and_outcomes_survive_the_rewriting_of_the_log() {
     assert_eq!(agent.records(), world.agent.records());
     assert!(Agent::new(9).configure(&Resources::EMPTY).is_ok());
     assert!(agent.configure(&"cpus:2;disk:10".parse().unwrap()).is_err());
+}
+
+#[test]
+fn an_operators_operation_belongs_to_no_framework() {
+    let mut world = world();
+    world.command(Command::Operate(Box::new(Operate {
+        key: "k".parse().unwrap(),
+        framework: None,
+        operation: None,
+        conversion: Conversion { consumed: "disk:40".parse().unwrap(), converted: one(reserved()) },
+    })));
+    let sent = std::mem::take(&mut world.operations);
+    assert_eq!((sent[0].state, &sent[0].framework), (OperationState::Finished, &None));
+    world.crash(world.disk.len());
+    world.agent.configure(&configured()).unwrap();
+    world.register(2);
+    assert_eq!(world.operations, sent);
 }

@@ -98,7 +98,10 @@ fn read_operate(operate: &link::Operate) -> Result<Operate, String> {
     };
     Ok(Operate {
         key: id("operate.key", &operate.key)?,
-        framework: id("operate.framework_id", &operate.framework_id)?,
+        framework: match operate.framework_id.as_str() {
+            "" => None,
+            framework => Some(id("operate.framework_id", framework)?),
+        },
         operation: operate
             .operation_id
             .as_deref()

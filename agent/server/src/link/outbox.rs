@@ -117,7 +117,7 @@ fn held(task: &HeldTask, identity: Option<&Identity>) -> link::HeldTask {
 fn operation_message(status: &OperationStatus) -> link::OperationUpdate {
     link::OperationUpdate {
         key: status.key.as_ref().map(ToString::to_string).unwrap_or_default(),
-        framework_id: status.framework.to_string(),
+        framework_id: status.framework.as_ref().map(ToString::to_string).unwrap_or_default(),
         status: Some(status.into()),
     }
 }

@@ -22,6 +22,7 @@ pub(super) struct OperationEntry {
     made: Option<MadeEntry>,
     #[prost(string, tag = "2")]
     key: String,
+    /// Empty when an operator asked for it.
     #[prost(string, tag = "3")]
     framework: String,
     #[prost(message, optional, tag = "4")]
@@ -40,13 +41,17 @@ pub(super) fn operation_entry(made: &Resources, status: &OperationStatus) -> Ope
     OperationEntry {
         made: Some(made_entry(made)),
         key: status.key.as_ref().map(ToString::to_string).unwrap_or_default(),
-        framework: status.framework.to_string(),
+        framework: status.framework.as_ref().map(ToString::to_string).unwrap_or_default(),
         status: Some(status.into()),
     }
 }
 
 pub(super) fn operation_of(entry: &OperationEntry) -> Option<Record> {
-    let (key, framework) = (entry.key.parse().ok()?, entry.framework.parse().ok()?);
+    let key = entry.key.parse().ok()?;
+    let framework = match entry.framework.as_str() {
+        "" => None,
+        framework => Some(framework.parse().ok()?),
+    };
     let status = operation_status_from_wire(key, framework, entry.status.as_ref()?).ok()?;
     Some(Record::Operation { made: made_of(entry.made.as_ref()?)?, status: Arc::new(status) })
 }

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_agent_core::{FrameworkRecord, MemoryExceeded, Record, TaskRecord, Update};
-use chapada_model::{Reason, Source, TaskKey, TaskState, UpdateUuid, Wall};
+use chapada_model::{
+    FrameworkId, OperationState, OperationStatus, Reason, Resources, Source, TaskKey, TaskState, UpdateUuid,
+    Wall,
+};
 use proptest::prelude::*;
 
 use super::{LogError, LogFile, LogHandle, record};
@@ -55,7 +58,30 @@ fn all_kinds() -> Vec<Record> {
         Record::TaskForgotten(key()),
         Record::FrameworkShutdown("f".parse().unwrap()),
         Record::FrameworkForgotten("f".parse().unwrap()),
+        Record::Made(disk()),
+        operation(Some("f".parse().unwrap())),
+        operation(None),
+        Record::OperationAcknowledged("k".parse().unwrap()),
     ]
+}
+
+fn disk() -> Resources {
+    "disk(ops):5".parse().unwrap()
+}
+
+/// An operation of a framework, or of an operator.
+fn operation(framework: Option<FrameworkId>) -> Record {
+    let status = OperationStatus {
+        key: Some("k".parse().unwrap()),
+        operation: framework.is_some().then(|| "o".parse().unwrap()),
+        framework,
+        agent: Some("a".parse().unwrap()),
+        state: OperationState::Finished,
+        message: Some("m".into()),
+        converted: disk(),
+        uuid: Some(UpdateUuid([8; 16])),
+    };
+    Record::Operation { made: disk(), status: Arc::new(status) }
 }
 
 struct Place {

@@ -22,7 +22,9 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
         }
     }
     for operation in master.books.operations.values() {
-        charge(&mut held, &operation.framework, &operation.role, &operation.holds);
+        if let Some(framework) = &operation.framework {
+            charge(&mut held, framework, &operation.role, &operation.holds);
+        }
     }
     for offer in master.books.offers.values() {
         charge(&mut held, &offer.framework, &offer.role, &offer.resources);

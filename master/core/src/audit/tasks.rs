@@ -68,7 +68,9 @@ fn index_of(master: &Master) -> Index {
     }
     for (key, operation) in &master.books.operations {
         index.operations_by_agent.insert(&operation.agent, key.clone());
-        index.operations_by_framework.insert(&operation.framework, key.clone());
+        if let Some(framework) = &operation.framework {
+            index.operations_by_framework.insert(framework, key.clone());
+        }
     }
     for (id, agent) in &master.books.agents {
         for key in agent.executors.keys() {

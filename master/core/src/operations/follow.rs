@@ -11,7 +11,9 @@ use crate::{AgentCommand, AgentState, LinkId, Master, OfferOperation, SchedulerE
 impl Master {
     pub(crate) fn insert_operation(&mut self, operation: Arc<OfferOperation>) {
         self.index.operations_by_agent.insert(&operation.agent, operation.key.clone());
-        self.index.operations_by_framework.insert(&operation.framework, operation.key.clone());
+        if let Some(framework) = &operation.framework {
+            self.index.operations_by_framework.insert(framework, operation.key.clone());
+        }
         self.books.operations.insert(operation.key.clone(), operation);
     }
 
@@ -19,7 +21,9 @@ impl Master {
     pub(crate) fn forget_operation(&mut self, key: &OperationKey) -> Option<Arc<OfferOperation>> {
         let operation = self.books.operations.remove(key)?;
         self.index.operations_by_agent.remove(&operation.agent, key);
-        self.index.operations_by_framework.remove(&operation.framework, key);
+        if let Some(framework) = &operation.framework {
+            self.index.operations_by_framework.remove(framework, key);
+        }
         Some(operation)
     }
 
@@ -45,30 +49,37 @@ impl Master {
             record.status = status.clone();
             record.holds = Resources::EMPTY;
         }
-        let has_reader = self.books.frameworks.contains_key(&known.framework) && status.operation.is_some();
-        if has_reader {
-            self.tell_framework(&known.framework, SchedulerEvent::UpdateOperation(status.clone()));
+        let reader = self.reader_of(&status).cloned();
+        if let Some(framework) = &reader {
+            self.tell_framework(framework, SchedulerEvent::UpdateOperation(status.clone()));
         }
-        if !has_reader || status.uuid.is_none() {
+        if reader.is_none() || status.uuid.is_none() {
             // Nobody is left to acknowledge.
             self.acknowledge_operation_to(agent, &key, status.uuid);
             self.forget_operation(&key);
         }
     }
 
+    /// The framework that waits for what became of an operation, if one does.
+    pub(crate) fn reader_of<'a>(&self, status: &'a OperationStatus) -> Option<&'a FrameworkId> {
+        let framework = status.framework.as_ref().filter(|_| status.operation.is_some());
+        framework.filter(|framework| self.books.frameworks.contains_key(*framework))
+    }
+
     /// Lets go of what an operation held: what it has made when it is done, else what it had.
     fn settle_operation(&mut self, operation: &OfferOperation, state: OperationState) {
-        if operation.holds.is_empty() {
+        // An operator's operation holds nothing: it counts at once.
+        let Some(framework) = operation.framework.as_ref().filter(|_| !operation.holds.is_empty()) else {
             return;
-        }
+        };
         let done = operation.conversion.as_ref().filter(|_| state == OperationState::Finished);
         let (agent, role) = (&operation.agent, &operation.role);
         match done {
             Some(conversion) => {
                 self.convert_total(agent, conversion);
-                self.exchange(agent, &operation.framework, role, conversion);
+                self.exchange(agent, framework, role, conversion);
             }
-            None => self.release(agent, &operation.framework, role, &operation.holds),
+            None => self.release(agent, framework, role, &operation.holds),
         }
     }
 

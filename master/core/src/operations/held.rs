@@ -23,8 +23,7 @@ impl Master {
         let mut unwanted = Vec::new();
         for status in stated {
             let Some(key) = status.key.clone() else { continue };
-            let has_reader = self.books.frameworks.contains_key(&status.framework);
-            if !has_reader || status.operation.is_none() || status.uuid.is_none() {
+            if self.reader_of(&status).is_none() || status.uuid.is_none() {
                 self.forget_operation(&key);
                 unwanted.push(status);
                 continue;
@@ -66,7 +65,7 @@ impl Master {
 
     fn lose_operation(&mut self, key: &OperationKey, state: OperationState, message: &str) {
         let Some(operation) = self.forget_operation(key) else { return };
-        if operation.status.operation.is_some() {
+        if let Some(framework) = self.reader_of(&operation.status) {
             let status = OperationStatus {
                 state,
                 message: Some(message.into()),
@@ -74,7 +73,7 @@ impl Master {
                 uuid: None,
                 ..(*operation.status).clone()
             };
-            self.tell_framework(&operation.framework, SchedulerEvent::UpdateOperation(Arc::new(status)));
+            self.tell_framework(framework, SchedulerEvent::UpdateOperation(Arc::new(status)));
         }
     }
 }

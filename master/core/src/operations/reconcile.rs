@@ -57,7 +57,7 @@ impl Master {
         OperationStatus {
             key: None,
             operation: Some(operation),
-            framework: framework.clone(),
+            framework: Some(framework.clone()),
             agent,
             state,
             message: Some(message.into()),

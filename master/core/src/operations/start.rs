@@ -79,7 +79,7 @@ impl Master {
         let status = OperationStatus {
             key: Some(key.clone()),
             operation: id,
-            framework: hand.framework.clone(),
+            framework: Some(hand.framework.clone()),
             agent: Some(hand.agent.clone()),
             state: OperationState::Pending,
             message: None,
@@ -88,7 +88,7 @@ impl Master {
         };
         let operation = Arc::new(OfferOperation {
             key,
-            framework: hand.framework.clone(),
+            framework: Some(hand.framework.clone()),
             agent: hand.agent.clone(),
             role: hand.role.clone(),
             kind: Some(kind),
@@ -127,7 +127,7 @@ impl Master {
         let status = OperationStatus {
             key: None,
             operation: id,
-            framework: framework.clone(),
+            framework: Some(framework.clone()),
             agent,
             state,
             message: Some(message.into()),

@@ -15,8 +15,8 @@ pub const MAX_OPERATIONS: usize = 1_000;
 pub struct OfferOperation {
     /// The master's name for it.
     pub key: OperationKey,
-    /// Whose it is.
-    pub framework: FrameworkId,
+    /// Whose it is; absent when an operator asked for it.
+    pub framework: Option<FrameworkId>,
     /// Where it is done.
     pub agent: AgentId,
     /// The role of the offers that it used.

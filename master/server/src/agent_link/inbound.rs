@@ -50,7 +50,10 @@ pub(super) fn hold(held: &mut Held, page: &link::Holding) -> Result<(), InvalidF
 
 fn operation_status(update: &link::OperationUpdate) -> Result<OperationStatus, InvalidField> {
     let status = update.status.as_ref().ok_or_else(|| InvalidField::missing("status"))?;
-    let framework = id("framework_id", &update.framework_id)?;
+    let framework = match update.framework_id.as_str() {
+        "" => None,
+        framework => Some(id("framework_id", framework)?),
+    };
     operation_status_from_wire(id("key", &update.key)?, framework, status).map_err(|e| e.within("status"))
 }
 

@@ -72,7 +72,7 @@ fn operate(operation: &OfferOperation) -> link::Operate {
     let conversion = operation.conversion.as_deref();
     link::Operate {
         key: operation.key.to_string(),
-        framework_id: operation.framework.to_string(),
+        framework_id: operation.framework.as_ref().map(ToString::to_string).unwrap_or_default(),
         operation_id: operation.status.operation.as_ref().map(ToString::to_string),
         consumed: conversion.map(|conversion| list(&conversion.consumed)).unwrap_or_default(),
         converted: conversion.map(|conversion| list(&conversion.converted)).unwrap_or_default(),

@@ -21,13 +21,13 @@ impl From<&OperationStatus> for v1::OperationStatus {
     }
 }
 
-/// Reads a status of a framework's operation.
+/// Reads a status of an operation of a framework, or of an operator.
 ///
 /// # Errors
 /// [`InvalidField`] for the first that makes no sense.
 pub fn operation_status_from_wire(
     key: OperationKey,
-    framework: FrameworkId,
+    framework: Option<FrameworkId>,
     wire: &v1::OperationStatus,
 ) -> Result<OperationStatus, InvalidField> {
     let state = wire.state.ok_or_else(|| InvalidField::missing("state"))?;

@@ -91,7 +91,9 @@ impl Run<'_> {
             .books()
             .operations
             .values()
-            .filter(|operation| operation.framework == *framework && operation.status.operation.is_some())
+            .filter(|operation| {
+                operation.framework.as_ref() == Some(framework) && operation.status.operation.is_some()
+            })
             .cloned()
             .collect();
         let (agent, other) = (self.agent_id(), OperationId::new("none").expect("valid"));
