@@ -23,6 +23,25 @@ pub struct Peer {
     pub local: SocketAddr,
 }
 
+/// Ends a connection at once, whatever waits to be written on it: for a reader that does not read. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct HangUp(CancellationToken);
+
+impl HangUp {
+    /// Ends the connection. What was written and not read yet is lost. Harmless when it has ended.
+    pub fn now(&self) {
+        self.0.cancel();
+    }
+
+    pub(crate) fn is_asked(&self) -> bool {
+        self.0.is_cancelled()
+    }
+
+    pub(crate) async fn asked(&self) {
+        self.0.cancelled().await;
+    }
+}
+
 /// A call that passed the listener's checks.
 #[derive(Debug)]
 pub struct Call {
@@ -42,6 +61,8 @@ pub struct Call {
     pub body: RequestBody,
     /// Cancelled when the daemon stops; an endless answer ends then.
     pub stop: CancellationToken,
+    /// Ends the connection that this came on.
+    pub hang_up: HangUp,
     pub(crate) params: Params,
     pub(crate) policy: Arc<Policy>,
     pub(crate) upgrade: Option<hyper::upgrade::OnUpgrade>,

@@ -10,8 +10,9 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::call::Peer;
+use crate::call::{HangUp, Peer};
 use crate::dispatch::Dispatch;
+use crate::socket::Socket;
 
 /// How long a new connection may stay silent: nothing else notices one that never says which protocol it speaks.
 const FIRST_BYTE_LIMIT: Duration = Duration::from_secs(30);
@@ -24,14 +25,13 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_LIMIT: Duration = Duration::from_secs(20);
 /// Requests at once on one HTTP/2 connection: a subscription, some calls, and relays.
 const MAX_STREAMS: u32 = 256;
+/// Bytes of a request's head, and of an answer that waits for the socket.
+const MAX_BUFFER: usize = 64 * 1024;
 /// How long requests in progress may go on after the daemon was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(stream: TcpStream, peer: Peer, dispatch: Arc<Dispatch>, stop: CancellationToken) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer.remote, %error, "failed to turn off delays on a connection");
-    }
     let spoke = tokio::select! {
         first = tokio::time::timeout(FIRST_BYTE_LIMIT, first_byte(&stream)) => matches!(first, Ok(Ok(true))),
         () = stop.cancelled() => false,
@@ -40,14 +40,18 @@ pub(crate) async fn serve(stream: TcpStream, peer: Peer, dispatch: Arc<Dispatch>
         return;
     }
     let builder = builder();
+    let hang_up = HangUp::default();
+    let handle = hang_up.clone();
     let service = service_fn(move |request| {
-        let dispatch = dispatch.clone();
-        async move { Ok::<_, std::convert::Infallible>(dispatch.answer(peer, request).await) }
+        let (dispatch, hang_up) = (dispatch.clone(), handle.clone());
+        async move { Ok::<_, std::convert::Infallible>(dispatch.answer(peer, hang_up, request).await) }
     });
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let socket = Socket::new(stream, peer, hang_up.clone());
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), service);
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => Some(result),
+        () = hang_up.asked() => None,
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::time::timeout(GRACE, connection).await.ok()
@@ -65,7 +69,12 @@ async fn first_byte(stream: &TcpStream) -> io::Result<bool> {
 
 fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_LIMIT).half_close(false);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE_LIMIT)
+        .half_close(false)
+        .max_buf_size(MAX_BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())

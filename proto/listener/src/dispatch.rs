@@ -12,7 +12,7 @@ use tower_service::Service;
 use warp::filters::BoxedFilter;
 
 use crate::authority::{Policy, Principal};
-use crate::call::Peer;
+use crate::call::{HangUp, Peer};
 use crate::grpc::GrpcRoutes;
 use crate::guard::Guard;
 use crate::reply::{HttpResponse, text};
@@ -29,7 +29,12 @@ pub(crate) struct Dispatch {
 }
 
 impl Dispatch {
-    pub(crate) async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response<ResponseBody> {
+    pub(crate) async fn answer(
+        &self,
+        peer: Peer,
+        hang_up: HangUp,
+        request: Request<Incoming>,
+    ) -> Response<ResponseBody> {
         let (mut parts, body) = request.into_parts();
         let is_grpc = parts
             .headers
@@ -45,6 +50,7 @@ impl Dispatch {
             };
         }
         parts.extensions.insert(peer);
+        parts.extensions.insert(hang_up);
         parts.extensions.insert(principal.clone());
         if is_grpc {
             let request = Request::from_parts(parts, tonic::body::Body::new(body));

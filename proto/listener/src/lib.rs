@@ -19,11 +19,12 @@ mod pattern;
 mod query;
 mod reply;
 mod routes;
+mod socket;
 
 pub use authority::{Action, Decision, Object, Policy, Principal};
 pub use bind::Listener;
 pub use body::{BodyError, RequestBody};
-pub use call::{Call, Peer};
+pub use call::{Call, HangUp, Peer};
 pub use config::{DEFAULT_MAX_BODY, ListenConfig};
 pub use error::ListenError;
 pub use grpc::GrpcRoutes;

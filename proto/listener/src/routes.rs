@@ -15,7 +15,7 @@ use warp::{Filter, Reply};
 
 use crate::authority::{Action, Decision, Object, Policy, Principal};
 use crate::body::RequestBody;
-use crate::call::{Call, Peer};
+use crate::call::{Call, HangUp, Peer};
 use crate::guard::{ContentRule, check_content_type};
 use crate::pattern::{Params, Pattern};
 use crate::reply::{HttpResponse, text};
@@ -136,6 +136,7 @@ impl Routes {
             .and(warp::body::stream())
             .and(warp::ext::get::<Peer>())
             .and(warp::ext::get::<Principal>())
+            .and(warp::ext::get::<HangUp>())
             .and(warp::ext::optional::<hyper::upgrade::OnUpgrade>())
             .then(
                 move |method,
@@ -145,6 +146,7 @@ impl Routes {
                       chunks,
                       peer,
                       principal,
+                      hang_up,
                       upgrade| {
                     let announced =
                         headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -158,6 +160,7 @@ impl Routes {
                         peer,
                         body: RequestBody::new(Box::pin(chunks), announced, limit),
                         stop: stop.clone(),
+                        hang_up,
                         params: Params::new(),
                         policy: policy.clone(),
                         upgrade,
