@@ -12,6 +12,7 @@ mod calls;
 mod constraints;
 mod effect;
 mod event;
+mod follow;
 mod frameworks;
 mod greet;
 mod group;
@@ -44,6 +45,7 @@ pub use chapada_allocator::{Constraint, Explanation, PolicyName, Predicate, Subj
 pub use constraints::{InvalidOfferConstraints, OfferConstraints};
 pub use effect::{AgentCommand, Effect, OperatorEvent, RefusedReason, SchedulerEvent, Ticket};
 pub use event::{EVENT_KINDS, Event, EventKind, Held, HeldExecutor, HeldTask, LinkId};
+pub use follow::{Batch, Cut, CutReason, EventLog, FollowBounds, FollowerId, Next, NotResumed, Position};
 pub use master::Master;
 #[cfg(feature = "testing")]
 pub use planted::Bug;

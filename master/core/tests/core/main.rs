@@ -2,6 +2,7 @@
 
 mod accept;
 mod agents;
+mod follow;
 mod frameworks;
 mod groups;
 mod histories;

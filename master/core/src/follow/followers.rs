@@ -1,0 +1,134 @@
+//! Those who follow: where each is, and what is on its way to it.
+
+use std::sync::Arc;
+
+use super::{Batch, EventLog, NotResumed, Position};
+
+/// Names one follower; earlier ones are smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FollowerId(u64);
+
+/// One that follows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Follower {
+    /// The number of the last event it was handed.
+    pub(super) had: u64,
+    /// Bytes on their way to it.
+    pub(super) flight: usize,
+}
+
+/// What to do for a follower.
+#[derive(Debug)]
+pub enum Next<T> {
+    /// Hand it the events of this batch after that number; they count as handed.
+    Batch(Arc<Batch<T>>, u64),
+    /// Nothing is new.
+    Wait,
+    /// It was cut: end its connection.
+    Gone,
+}
+
+/// One that must go, at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Which.
+    pub follower: FollowerId,
+    /// Why.
+    pub reason: CutReason,
+}
+
+/// Why a follower is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CutReason {
+    /// What it has not had is no longer kept.
+    Behind,
+    /// It does not read what it was handed.
+    Holding,
+    /// All together hold too much, and it is the farthest behind.
+    Crowded,
+    /// There are too many, and it came first.
+    Oldest,
+}
+
+impl<T> EventLog<T> {
+    /// One more follower, who has had everything up to the position. The cut are those who make room for it.
+    ///
+    /// # Errors
+    /// [`NotResumed`] when what it has not had is not all there; nothing is changed then.
+    pub fn join(&mut self, position: Position) -> Result<(FollowerId, Vec<Cut>), NotResumed> {
+        self.check(position)?;
+        let mut cut = Vec::new();
+        while self.followers.len() >= self.bounds.followers.max(1) {
+            let Some((follower, oldest)) = self.followers.pop_first() else { break };
+            self.flight -= oldest.flight;
+            cut.push(Cut { follower, reason: CutReason::Oldest });
+        }
+        let id = FollowerId(self.next_follower);
+        self.next_follower += 1;
+        self.followers.insert(id, Follower { had: position.sequence, flight: 0 });
+        Ok((id, cut))
+    }
+
+    /// What a follower is to be handed.
+    pub fn next(&mut self, id: FollowerId) -> Next<T> {
+        let Some(follower) = self.followers.get_mut(&id) else { return Next::Gone };
+        let had = follower.had;
+        let at = self.batches.partition_point(|batch| batch.last() <= had);
+        let Some(batch) = self.batches.get(at) else { return Next::Wait };
+        follower.had = batch.last();
+        Next::Batch(batch.clone(), had)
+    }
+
+    /// So many bytes are on their way to a follower. The cut are those for whom this is too much.
+    pub fn handed(&mut self, id: FollowerId, bytes: usize) -> Vec<Cut> {
+        let Some(follower) = self.followers.get_mut(&id) else { return Vec::new() };
+        follower.flight = follower.flight.saturating_add(bytes);
+        self.flight = self.flight.saturating_add(bytes);
+        let mut cut = Vec::new();
+        if follower.flight > self.bounds.flight_of_one {
+            self.leave(id);
+            cut.push(Cut { follower: id, reason: CutReason::Holding });
+        }
+        while self.flight > self.bounds.flight_of_all {
+            let holding = self.followers.iter().filter(|(_, follower)| follower.flight > 0);
+            let Some((&follower, _)) = holding.min_by_key(|(_, follower)| follower.had) else { break };
+            self.leave(follower);
+            cut.push(Cut { follower, reason: CutReason::Crowded });
+        }
+        cut
+    }
+
+    /// So many bytes have reached a follower's connection. Those of one that is gone count for nobody.
+    pub fn written(&mut self, id: FollowerId, bytes: usize) {
+        if let Some(follower) = self.followers.get_mut(&id) {
+            let bytes = bytes.min(follower.flight);
+            follower.flight -= bytes;
+            self.flight -= bytes;
+        }
+    }
+
+    /// A follower has left.
+    pub fn leave(&mut self, id: FollowerId) {
+        if let Some(follower) = self.followers.remove(&id) {
+            self.flight -= follower.flight;
+        }
+    }
+
+    /// How many follow.
+    pub fn followers(&self) -> usize {
+        self.followers.len()
+    }
+
+    /// Bytes on their way to all of them.
+    pub fn flight(&self) -> usize {
+        self.flight
+    }
+
+    /// Cuts everyone who has not had the event of this number.
+    pub(super) fn cut_behind(&mut self, sequence: u64) -> Vec<Cut> {
+        let behind = self.followers.iter().filter(|(_, one)| one.had < sequence).map(|(id, _)| *id);
+        let behind: Vec<FollowerId> = behind.collect();
+        behind.iter().for_each(|follower| self.leave(*follower));
+        behind.into_iter().map(|follower| Cut { follower, reason: CutReason::Behind }).collect()
+    }
+}
