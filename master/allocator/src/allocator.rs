@@ -123,6 +123,7 @@ impl Allocator {
         self.tell_total();
         self.put_free(slot, Arc::new(free));
         self.mark(slot);
+        self.retry_kept_back();
     }
 
     /// An agent is gone, with all it has.
@@ -150,6 +151,7 @@ impl Allocator {
         }
         if active {
             self.mark(slot);
+            self.retry_kept_back();
         }
     }
 
@@ -169,6 +171,7 @@ impl Allocator {
         self.tell_total();
         self.filters.clear_agent(slot);
         self.mark(slot);
+        self.retry_kept_back();
     }
 
     /// So much of the agent is free now, with all that is shared, whoever uses it. `freed` says whether any of it is new, so that it is worth a look.

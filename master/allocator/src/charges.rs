@@ -18,6 +18,8 @@ impl Allocator {
         let client = self.use_client(slot, role);
         let counted = self.names.charged(resources);
         self.charge_client(client, counted, 0);
+        // What is held counts toward a guarantee: less may be owed now, and kept from others.
+        self.retry_kept_back();
         self.forget_client_if_idle(client.slot);
         self.forget_framework_if_idle(slot);
     }
@@ -68,7 +70,7 @@ impl Allocator {
         self.consume(&path, open, plus);
     }
 
-    /// Counts for these quotas. When room is made, agents of which something was kept back are worth a look.
+    /// Counts for these quotas. When room is made below a limit, agents of which something was kept back are worth a look.
     pub(crate) fn consume(&mut self, path: &[QuotaSlot], amounts: &Amounts, plus: bool) {
         if path.is_empty() || amounts.is_empty() {
             return;

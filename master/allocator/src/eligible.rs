@@ -15,11 +15,13 @@ pub(crate) struct Refused {
     pub(crate) since: Mono,
     /// Whether a refusal of its own is what stands in the way, quota apart.
     pub(crate) settled: bool,
+    /// Whether quota left something out, so that it may be another answer when quota makes room.
+    pub(crate) is_cut: bool,
 }
 
 impl Refused {
     fn new(why: Why, since: Mono) -> Self {
-        Self { why, since, settled: false }
+        Self { why, since, settled: false, is_cut: false }
     }
 }
 
@@ -70,7 +72,7 @@ impl Allocator {
             return Err(refused(Why::BelowMinimum, agent.free_since));
         }
         if let Some((since, until)) = self.filters.withholds(now, (slot, client.slot), &resources) {
-            return Err(Refused { why: Why::FilteredUntil(until), since, settled: true });
+            return Err(Refused { settled: true, ..refused(Why::FilteredUntil(until), since) });
         }
         let Trimmed { resources, cut } = self.trim(client, resources);
         let Some(cut) = cut else { return Ok(Candidate { resources, is_cut: false }) };
@@ -79,10 +81,12 @@ impl Allocator {
                 Cut::Limit => Why::OverLimit,
                 Cut::Owed => Why::KeptForGuarantees,
             };
-            return Err(refused(why, agent.free_since));
+            return Err(Refused { is_cut: true, ..refused(why, agent.free_since) });
         }
         match self.filters.withholds(now, (slot, client.slot), &resources) {
-            Some((since, until)) => Err(refused(Why::FilteredUntil(until), since)),
+            Some((since, until)) => {
+                Err(Refused { is_cut: true, ..refused(Why::FilteredUntil(until), since) })
+            }
             None => Ok(Candidate { resources, is_cut: true }),
         }
     }

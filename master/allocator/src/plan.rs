@@ -8,7 +8,7 @@ use chapada_model::{AgentId, FrameworkId, Mono, Resources, Role};
 
 use crate::agent::Agent;
 use crate::tally::Tally;
-use crate::{AgentSlot, Allocator, Client, ClientSlot, Why, WhyKind};
+use crate::{AgentSlot, Allocator, Client, ClientSlot, WhyKind};
 
 /// Up to so many clients that have just come are asked one by one about agents that everyone else has passed over; of more,
 /// every agent is looked at afresh.
@@ -98,15 +98,18 @@ impl Allocator {
         };
         let mut wanted: Vec<AgentSlot> = self.agents.slots().filter(has_something).collect();
         if clients.len() <= MAX_ASKED_NEWCOMERS {
+            let mut kept_back = Vec::new();
             wanted.retain(|slot| {
                 clients.iter().any(|client| match self.candidate(now, *client, *slot) {
                     Ok(_) => true,
                     Err(refused) => {
                         tally.look_apart(*client, refused.why.kind());
+                        kept_back.extend(refused.is_cut.then_some(*slot));
                         false
                     }
                 })
             });
+            self.kept_back.extend(kept_back);
         }
         for slot in wanted {
             self.mark(slot);
@@ -169,7 +172,7 @@ impl Allocator {
                     if served.is_empty() {
                         tally.look(client, Some(refused.why.kind()));
                     }
-                    is_kept_back |= matches!(refused.why, Why::OverLimit | Why::KeptForGuarantees);
+                    is_kept_back |= refused.is_cut;
                     if refused.settled {
                         settled.push(client.slot);
                     }

@@ -215,6 +215,7 @@ impl World {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn a_plan_leaves_nobody_without_what_it_could_have(
         policy in 0..3_usize,

@@ -145,3 +145,52 @@ fn counting_along_is_counting_afresh() {
         assert_eq!(before, after, "round {round}");
     }
 }
+
+#[test]
+fn a_limit_that_is_passed_while_something_may_be_on_offer_is_told_once() {
+    let mut allocator = allocator(&[("eng", 0, Some(5))]);
+    subscribe(&mut allocator, "f", &["eng/db"]);
+    add(&mut allocator, "s1", "cpus:4");
+    let plan = allocator.plan(Mono(0));
+    assert_eq!(allocator.take_exceeded(), None, "no plan passes a limit");
+    allocator.charge(&framework("f"), &role("eng/db"), &resources("cpus:2"));
+    assert_eq!(allocator.take_exceeded(), Some((role("eng"), "cpus".into())));
+    assert!(allocator.is_exceeded(&role("eng"), "cpus"));
+    allocator.nothing_on_offer(&role("eng"), "cpus");
+    allocator.charge(&framework("f"), &role("eng/db"), &resources("cpus:1"));
+    assert_eq!(allocator.take_exceeded(), None, "there is nothing to give back");
+    give_back(&mut allocator, &plan.offers[0]);
+    assert!(!allocator.is_exceeded(&role("eng"), "cpus"));
+    assert_eq!(offered(&allocator.plan(Mono(1)), "f"), 2.0);
+    allocator.charge(&framework("f"), &role("eng/db"), &resources("cpus:1"));
+    assert!(allocator.take_exceeded().is_some(), "something may be on offer again");
+}
+
+#[test]
+fn a_limit_lowered_below_what_is_consumed_is_told() {
+    let mut allocator = allocator(&[]);
+    allocator.charge(&framework("f"), &role("ops"), &resources("cpus:3;mem:10"));
+    allocator.set_quotas([(role("ops"), quota(0, Some(3)))]);
+    assert_eq!(allocator.take_exceeded(), None);
+    allocator.set_quotas([(role("ops"), quota(0, Some(2)))]);
+    assert_eq!(allocator.take_exceeded(), Some((role("ops"), "cpus".into())));
+    assert_eq!(allocator.take_exceeded(), None);
+}
+
+#[test]
+fn what_is_owed_and_not_free_is_unmet_and_only_offers_of_those_with_more_than_theirs_relieve_it() {
+    let mut allocator = allocator(&[("even", 2, None), ("eng", 3, None), ("eng/db", 1, None)]);
+    for (name, place) in [("f1", "even"), ("f2", "other"), ("f3", "eng/web")] {
+        subscribe(&mut allocator, name, &[place]);
+        allocator.charge(&framework(name), &role(place), &resources("cpus:2;mem:64"));
+    }
+    assert_eq!(allocator.unmet(), cpus(1), "one of eng's three, and that one is eng/db's");
+    let unmet = allocator.unmet();
+    let relieves = |place: &str, held: &str| allocator.would_relieve(&role(place), &resources(held), &unmet);
+    assert!(relieves("other", "cpus:1"), "nothing is owed to it");
+    assert!(!relieves("other", "mem:64"), "nothing of that is owed");
+    assert!(!relieves("even", "cpus:1"), "as much would be owed to it");
+    assert!(!relieves("eng/web", "cpus:1"), "as much would be owed to eng");
+    add(&mut allocator, "s1", "cpus:4");
+    assert!(allocator.unmet().is_empty());
+}
