@@ -11,6 +11,15 @@ use crate::{
     RefusedReason, RegistryChange, SchedulerEvent, Standing,
 };
 
+/// Why the books do not know what an agent holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// It is in the registry, and has not been registered by this master.
+    SinceElection,
+    /// It was given up, and is on its way back.
+    SinceGivenUp,
+}
+
 impl Master {
     pub(crate) fn on_agent_connected(&mut self, link: LinkId, description: AgentDescription, held: Held) {
         let id = match &description.id {
@@ -184,12 +193,13 @@ impl Master {
         let Some(agent) = self.agent_mut(id) else { return };
         let before = std::mem::replace(&mut agent.state, state.clone());
         match before {
-            AgentState::Recovered { until } => {
+            AgentState::Recovered { until } | AgentState::Disconnected { until } => {
                 self.timers.clear(until, Timer::Agent(id.clone()));
-                self.silent.remove(id);
             }
-            AgentState::Disconnected { until } => self.timers.clear(until, Timer::Agent(id.clone())),
-            AgentState::Unreachable { since } => drop(self.unreachable.remove(&(since, id.clone()))),
+            AgentState::Unreachable { since } => {
+                self.unreachable.remove(&(since, id.clone()));
+                self.silent.insert(id.clone(), Silence::SinceGivenUp);
+            }
             AgentState::Admitting { .. }
             | AgentState::Active { .. }
             | AgentState::Leaving
@@ -197,12 +207,12 @@ impl Master {
         }
         match state {
             AgentState::Disconnected { until } => self.timers.set(until, Timer::Agent(id.clone())),
-            AgentState::Unreachable { since } => drop(self.unreachable.insert((since, id.clone()))),
-            AgentState::Recovered { .. }
-            | AgentState::Admitting { .. }
-            | AgentState::Active { .. }
-            | AgentState::Leaving
-            | AgentState::Gone { .. } => {}
+            AgentState::Unreachable { since } => {
+                self.unreachable.insert((since, id.clone()));
+                self.silent.remove(id);
+            }
+            AgentState::Active { .. } | AgentState::Gone { .. } => drop(self.silent.remove(id)),
+            AgentState::Recovered { .. } | AgentState::Admitting { .. } | AgentState::Leaving => {}
         }
     }
 

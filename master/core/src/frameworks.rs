@@ -106,7 +106,7 @@ impl Master {
             }
         }
         // Whoever has not said what it holds may hold something of this framework.
-        unconfirmed.extend(self.silent.iter().cloned());
+        unconfirmed.extend(self.silent.keys().cloned());
         unconfirmed
     }
 

@@ -8,6 +8,7 @@ use chapada_model::{
     TaskKey, TaskState,
 };
 
+use crate::agents::Silence;
 use crate::load::Load;
 use crate::timers::Timer;
 use crate::{
@@ -111,6 +112,10 @@ impl Master {
         let state = held.latest.as_ref().map_or(TaskState::Staging, |status| status.state);
         let now = self.now.wall;
         if !self.books.tasks.contains_key(&key) {
+            // Its framework may have been told that it is unreachable, by this master when it asked or by a former one.
+            if self.silent.get(agent) == Some(&Silence::SinceGivenUp) && !held.is_over() {
+                returned.push(key.clone());
+            }
             let task = held.into_task(agent.clone(), role.clone(), now);
             self.insert_task(task);
         } else if let Some(task) = self.task_mut(&key) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chapada_allocator::{Allocator, Explanation};
 use chapada_model::{AgentId, FrameworkId, Mono, Now, Role, Wall};
 
+use crate::agents::Silence;
 use crate::index::Index;
 use crate::recording::Pending;
 use crate::subscribe::Wishes;
@@ -28,8 +29,8 @@ pub struct Master {
     pub(crate) removed: std::collections::BTreeSet<(Wall, FrameworkId)>,
     /// Unreachable agents, longest first.
     pub(crate) unreachable: std::collections::BTreeSet<(Wall, AgentId)>,
-    /// Agents of the registry that have not yet said what they hold.
-    pub(crate) silent: std::collections::BTreeSet<AgentId>,
+    /// Agents of which the books do not know what they hold, because they have not said it to this master yet.
+    pub(crate) silent: BTreeMap<AgentId, Silence>,
     /// What waits for the registry.
     pub(crate) pending: BTreeMap<Ticket, Pending>,
     pub(crate) last_ticket: u64,
@@ -74,7 +75,7 @@ impl Master {
             registry: RegistryState { epoch: registry.epoch, ..RegistryState::default() },
             removed: std::collections::BTreeSet::new(),
             unreachable: std::collections::BTreeSet::new(),
-            silent: std::collections::BTreeSet::new(),
+            silent: BTreeMap::new(),
             pending: BTreeMap::new(),
             last_ticket: 0,
             next_framework: 0,

@@ -74,6 +74,9 @@ impl Master {
         let Some(agent) = agent else {
             return if self.silent.is_empty() { Standing::Unknown } else { Standing::MayReturn };
         };
+        if self.silent.contains_key(agent) {
+            return Standing::MayReturn;
+        }
         match self.books.agents.get(agent).map(|agent| &agent.state) {
             Some(AgentState::Recovered { .. } | AgentState::Admitting { .. }) => Standing::MayReturn,
             Some(AgentState::Active { .. } | AgentState::Disconnected { .. } | AgentState::Leaving) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, Milli, Mono, Role, Wall};
 
+use crate::agents::Silence;
 use crate::planted::Bug;
 use crate::timers::Timer;
 use crate::{
@@ -110,7 +111,7 @@ impl crate::Master {
             Standing::Admitted => {
                 let until = self.now.mono + self.settings.agent_reregister_timeout;
                 self.timers.set(until, Timer::Agent(id.clone()));
-                self.silent.insert(id.clone());
+                self.silent.insert(id.clone(), Silence::SinceElection);
                 AgentState::Recovered { until }
             }
             Standing::Unreachable { since } => {

@@ -17,6 +17,9 @@ struct Args {
     /// The first of them.
     #[arg(long, default_value_t = 1)]
     from: u64,
+    /// Goes on after a seed that fails, and says of each what did not hold.
+    #[arg(long)]
+    keep_going: bool,
     /// Replays one run and prints its whole history.
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
@@ -30,7 +33,7 @@ fn main() -> ExitCode {
     match args.seed {
         _ if args.ratio => ratio(),
         Some(seed) => replay(seed),
-        None => many(args.from, args.seeds),
+        None => many(args.from, args.seeds, args.keep_going),
     }
 }
 
@@ -72,15 +75,25 @@ fn replay(seed: u64) -> ExitCode {
     }
 }
 
-fn many(from: u64, count: u64) -> ExitCode {
+/// So many of the runs that took longest to settle are named.
+const SLOWEST: usize = 5;
+
+fn many(from: u64, count: u64, keep_going: bool) -> ExitCode {
     let began = Instant::now();
-    let (mut virtual_time, mut steps, mut slowest) = (Duration::ZERO, 0, Duration::ZERO);
+    let (mut virtual_time, mut steps, mut failures) = (Duration::ZERO, 0, 0);
+    let mut slowest: Vec<(Duration, u64)> = Vec::new();
     for seed in from..from.saturating_add(count) {
         match run_seed(seed) {
             Ok(report) => {
                 virtual_time += report.time;
                 steps += report.steps;
-                slowest = slowest.max(report.settled_in);
+                slowest.push((report.settled_in, seed));
+                slowest.sort_unstable_by(|one, other| other.cmp(one));
+                slowest.truncate(SLOWEST);
+            }
+            Err(failure) if keep_going => {
+                eprintln!("seed {}: {}", failure.seed, failure.what);
+                failures += 1;
             }
             Err(failure) => {
                 eprintln!("{failure}");
@@ -91,6 +104,15 @@ fn many(from: u64, count: u64) -> ExitCode {
     let real = began.elapsed();
     let ratio = virtual_time.as_secs_f64() / real.as_secs_f64();
     println!("{count} seeds from {from}: {steps} steps, {virtual_time:.0?} of virtual time in {real:.1?}");
-    println!("R1 simulated/real time: {ratio:.0}; settled at the latest {slowest:.0?} after the last fault");
-    ExitCode::SUCCESS
+    println!("R1 simulated/real time: {ratio:.0}");
+    for (settled, seed) in slowest {
+        println!("seed {seed} settled {settled:.0?} after the last fault");
+    }
+    match failures {
+        0 => ExitCode::SUCCESS,
+        _ => {
+            println!("{failures} seeds failed");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -1,0 +1,106 @@
+//! What is said of tasks while their agent has not yet said, to this master, what it holds: nothing.
+
+use std::time::Duration;
+
+use chapada_master_core::{AgentState, Call, SchedulerEvent};
+use chapada_model::{FrameworkId, Reason, TaskKey, TaskState};
+
+use crate::tasks::running;
+use crate::world::World;
+
+/// A framework that was running a task, subscribed to a new leader; the agent has not come back.
+fn failed_over() -> (World, FrameworkId, chapada_master_core::StreamId, TaskKey) {
+    let (mut world, id, _, key) = running();
+    let description = (*world.books().frameworks[&id].description).clone();
+    world.fail_over();
+    let stream = world.subscribe(description);
+    world.take(&stream);
+    (world, id, stream, key)
+}
+
+/// What the framework hears when it asks for the task.
+fn asked(
+    world: &mut World,
+    id: &FrameworkId,
+    stream: &chapada_master_core::StreamId,
+    key: &TaskKey,
+) -> Option<TaskState> {
+    world.take(stream);
+    let tasks = vec![(key.task.clone(), Some(world.agent_id(0)))];
+    assert_eq!(world.call(id, Call::Reconcile { tasks }), Ok(()));
+    world.take_updates(stream).first().map(|status| status.state)
+}
+
+#[test]
+fn an_agent_that_breaks_off_before_the_registry_has_it_has_said_nothing() {
+    let (mut world, id, stream, key) = failed_over();
+    world.records_at_once = false;
+    world.agents[0].description.port += 1;
+    world.connect(0);
+    assert_eq!(asked(&mut world, &id, &stream, &key), None, "it is being admitted");
+    world.break_link(0);
+    world.record_all();
+    let agent = world.agent_id(0);
+    assert!(matches!(world.books().agents[&agent].state, AgentState::Disconnected { .. }));
+    assert_eq!(asked(&mut world, &id, &stream, &key), None, "the task may live");
+    world.connect(0);
+    world.record_all();
+    assert_eq!(asked(&mut world, &id, &stream, &key), Some(TaskState::Running));
+}
+
+#[test]
+fn an_agent_on_its_way_into_the_registry_as_unreachable_has_said_nothing() {
+    let (mut world, id, stream, key) = failed_over();
+    world.records_at_once = false;
+    world.pass(Duration::from_secs(600));
+    assert_eq!(world.books().agents[&world.agent_id(0)].state, AgentState::Leaving);
+    assert_eq!(asked(&mut world, &id, &stream, &key), None);
+    world.record_all();
+    assert_eq!(asked(&mut world, &id, &stream, &key), Some(TaskState::Unreachable));
+}
+
+#[test]
+fn an_agent_that_was_given_up_and_breaks_off_while_it_returns_has_said_nothing() {
+    let (mut world, id, stream, key) = failed_over();
+    world.pass(Duration::from_secs(600));
+    assert_eq!(asked(&mut world, &id, &stream, &key), Some(TaskState::Unreachable));
+    world.records_at_once = false;
+    world.connect(0);
+    world.break_link(0);
+    world.record_all();
+    assert_eq!(asked(&mut world, &id, &stream, &key), None, "the task may live");
+}
+
+#[test]
+fn a_task_that_a_former_leader_called_unreachable_is_announced_when_its_agent_is_back() {
+    let (mut world, id, _, key) = running();
+    let description = (*world.books().frameworks[&id].description).clone();
+    world.break_link(0);
+    world.pass(Duration::from_secs(75));
+    world.fail_over();
+    let stream = world.subscribe(description);
+    assert_eq!(asked(&mut world, &id, &stream, &key), Some(TaskState::Unreachable));
+    world.connect(0);
+    let said = world.take_updates(&stream);
+    let said: Vec<_> = said.iter().map(|status| (status.state, status.reason, status.uuid)).collect();
+    assert_eq!(said, [(TaskState::Running, Some(Reason::AgentReregistered), None)]);
+}
+
+#[test]
+fn the_removal_of_a_framework_waits_for_agents_that_have_said_nothing() {
+    let (mut world, id, stream, key) = failed_over();
+    world.records_at_once = false;
+    world.agents[0].description.port += 1;
+    world.connect(0);
+    world.break_link(0);
+    assert_eq!(world.call(&id, Call::Teardown), Ok(()));
+    world.record_all();
+    let removal = world.registry.frameworks[&id].removed.clone().expect("agents must still hear of it");
+    assert!(removal.unconfirmed.contains(&world.agent_id(0)));
+    world.connect(0);
+    world.record_all();
+    assert!(world.take(&stream).iter().all(|event| !matches!(event, SchedulerEvent::Update(_))));
+    world.update(0, &key, TaskState::Killed);
+    world.record_all();
+    assert!(!world.registry.frameworks.contains_key(&id), "confirmed");
+}
