@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::authority::Policy;
 use crate::call::Peer;
+use crate::callers::Callers;
 use crate::config::ListenConfig;
 use crate::connection;
 use crate::dispatch::Dispatch;
@@ -22,6 +23,9 @@ use crate::routes::Routes;
 /// Connections at once: an agent link or a subscription takes one, so this carries a cluster of 50,000 agents. Each
 /// costs a file descriptor; beyond this, new ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 65_536;
+/// Connections at once from one address, so that no machine alone can take them all: 10,000 agents behind one address, and
+/// their readers.
+const MAX_PER_ADDRESS: usize = MAX_CONNECTIONS / 4;
 /// How long to wait when the kernel cannot give a connection (out of file descriptors) before trying again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -65,8 +69,13 @@ impl Listener {
             grpc,
         });
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let callers = Callers::new(MAX_PER_ADDRESS);
         let connections = TaskTracker::new();
         while let Some((stream, peer)) = self.accept(&stop).await {
+            let Some(place) = callers.admit(peer.remote.ip()) else {
+                tracing::debug!(%peer.remote, "closed a connection of an address that has its share");
+                continue;
+            };
             let slot = tokio::select! {
                 slot = slots.clone().acquire_owned() => slot,
                 () = stop.cancelled() => break,
@@ -74,7 +83,7 @@ impl Listener {
             let serving = connection::serve(stream, peer, dispatch.clone(), stop.clone());
             connections.spawn(async move {
                 serving.await;
-                drop(slot);
+                drop((slot, place));
             });
         }
         drop(self.socket);

@@ -8,11 +8,15 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use http::StatusCode;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::reply::{HttpResponse, text};
 
 /// How long a sender may pause inside a body before it is given up.
 const PAUSE_LIMIT: Duration = Duration::from_secs(30);
+/// What a whole body must bring a second, on average, beyond the first pause: a sender of single bytes would otherwise keep
+/// its request for days.
+const MIN_RATE: u64 = 16 * 1024;
 /// How much of a refused body is read and thrown away so that its sender sees the answer and can go on using the
 /// connection; what sends more is cut off.
 const DRAIN_LIMIT: u64 = 64 * 1024 * 1024;
@@ -30,8 +34,8 @@ pub enum BodyError {
         /// What is allowed, in bytes.
         limit: u64,
     },
-    /// The sender paused too long.
-    #[error("the body stopped arriving for {} s", PAUSE_LIMIT.as_secs())]
+    /// The sender paused too long, or sends next to nothing.
+    #[error("the body arrives too slowly: send it within {} s and {MIN_RATE} bytes a second", PAUSE_LIMIT.as_secs())]
     TooSlow,
     /// The connection broke or the framing is wrong.
     #[error("the body ended early or its framing is wrong")]
@@ -78,7 +82,8 @@ impl RequestBody {
             return Err(BodyError::TooLarge { limit: self.limit });
         }
         let mut body = BytesMut::new();
-        while let Some(chunk) = self.chunk().await? {
+        let begin = Instant::now();
+        while let Some(chunk) = self.chunk_until(deadline(begin, body.len())).await? {
             if (body.len() + chunk.len()) as u64 > self.limit {
                 return Err(BodyError::TooLarge { limit: self.limit });
             }
@@ -92,8 +97,12 @@ impl RequestBody {
     /// # Errors
     /// [`BodyError`] if it is too slow or broken.
     pub async fn chunk(&self) -> Result<Option<Bytes>, BodyError> {
+        self.chunk_until(Instant::now() + PAUSE_LIMIT).await
+    }
+
+    async fn chunk_until(&self, deadline: Instant) -> Result<Option<Bytes>, BodyError> {
         let mut chunks = self.chunks.lock().await;
-        match tokio::time::timeout(PAUSE_LIMIT, chunks.next()).await {
+        match tokio::time::timeout_at(deadline, chunks.next()).await {
             Err(_) => Err(BodyError::TooSlow),
             Ok(None) => Ok(None),
             Ok(Some(Err(_))) => Err(BodyError::Broken),
@@ -120,5 +129,24 @@ impl RequestBody {
         if tokio::time::timeout(DRAIN_TIME, drained).await.is_err() {
             tracing::debug!("a refused body was not read to its end");
         }
+    }
+}
+
+/// When the next piece of a body must be there that began then and has brought so much.
+fn deadline(begin: Instant, length: usize) -> Instant {
+    let paid = Duration::from_millis(length as u64 * 1000 / MIN_RATE);
+    (begin + PAUSE_LIMIT + paid).min(Instant::now() + PAUSE_LIMIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn single_bytes_buy_no_time_and_a_steady_sender_has_all_it_needs() {
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(100)).unwrap();
+        assert!(deadline(long_ago, 100) < Instant::now(), "a byte a second");
+        let steady = deadline(long_ago, 200 * MIN_RATE as usize);
+        assert!(steady > Instant::now() && steady <= Instant::now() + PAUSE_LIMIT, "twice the least rate");
     }
 }

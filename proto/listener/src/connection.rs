@@ -12,12 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::call::{HangUp, Peer};
 use crate::dispatch::Dispatch;
+use crate::head::{HEAD_LIMIT, Progress, TimedHeads};
 use crate::socket::Socket;
 
 /// How long a new connection may stay silent: nothing else notices one that never says which protocol it speaks.
 const FIRST_BYTE_LIMIT: Duration = Duration::from_secs(30);
-/// How long a connection may idle between requests (and take for a request's head). Clients that keep one connection
-/// and do not expect it to close break when it does (pymesos), so this is long.
+/// How long a connection may idle between requests. Clients that keep one connection and do not expect it to close break
+/// when it does (pymesos), so this is long; a head that has begun has a limit of its own.
 const IDLE_LIMIT: Duration = Duration::from_secs(3600);
 /// HTTP/2 pings, to notice a peer that vanished.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -42,11 +43,16 @@ pub(crate) async fn serve(stream: TcpStream, peer: Peer, dispatch: Arc<Dispatch>
     let builder = builder();
     let hang_up = HangUp::default();
     let handle = hang_up.clone();
-    let service = service_fn(move |request| {
-        let (dispatch, hang_up) = (dispatch.clone(), handle.clone());
-        async move { Ok::<_, std::convert::Infallible>(dispatch.answer(peer, hang_up, request).await) }
-    });
+    let progress = Progress::default();
     let socket = Socket::new(stream, peer, hang_up.clone());
+    let socket = TimedHeads::new(socket, progress.clone(), HEAD_LIMIT);
+    let service = service_fn(move |request| {
+        let (dispatch, hang_up, answering) = (dispatch.clone(), handle.clone(), progress.answering());
+        async move {
+            let answer = dispatch.answer(peer, hang_up, request).await;
+            Ok::<_, std::convert::Infallible>(answering.until_end_of(answer))
+        }
+    });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), service);
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
