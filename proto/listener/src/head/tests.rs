@@ -178,5 +178,6 @@ async fn http2_is_left_to_its_pings() {
         let answer = sender.send_request(request).await.expect("it is answered");
         assert_eq!(answer.into_body().collect().await.expect("a whole body").to_bytes(), "fine");
         dribble().await;
+        dribble().await;
     }
 }
