@@ -291,7 +291,7 @@ impl Connection {
         let Some(event) = converted.event else { return Ok(true) };
         if let Event::Update(status) = &event {
             let now = self.shared.now();
-            self.shared.reconciliation().on_update(now, &status.task);
+            self.shared.reconciliation().on_update(now, status);
             tracing::debug!(task_id = %status.task, state = status.state.name(), "update");
         }
         Ok(self.deliver(event).await)

@@ -15,5 +15,5 @@ pub use backoff::Backoff;
 pub use intent::{Intent, IntentChange, Intents, NotAnIncarnation, Phase, TaskName};
 pub use matching::{Mismatch, Placement, WhyNot, fits};
 pub use offer::Offer;
-pub use reconcile::{Reconciliation, ReconciliationConfig, Round};
+pub use reconcile::{MAX_UNREACHABLE, Reconciliation, ReconciliationConfig, Round};
 pub use request::{Constraint, PortWish, Request};

@@ -80,7 +80,7 @@ impl Plan {
             frameworks,
             stormy: Duration::from_secs(60 + rng.below(240)),
             fault_every: Duration::from_secs(2 + rng.below(30)),
-            calm: Duration::from_secs(25 * 60),
+            calm: Duration::from_secs(5 * 60),
             settings: Settings::new("replaced"),
             audit_every: 1,
             lively: true,

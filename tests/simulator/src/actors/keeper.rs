@@ -101,7 +101,7 @@ impl Keeper {
 
     fn on_update(&mut self, turn: &mut Turn<'_>, status: &TaskStatus) {
         turn.acknowledge(status);
-        self.reconciliation.on_update(turn.now, &status.task);
+        self.reconciliation.on_update(turn.now, status);
         match self.intents.on_update(status) {
             IntentChange::Ended(task, _) => drop(self.intents.again(&task.name)),
             IntentChange::Stray => {
