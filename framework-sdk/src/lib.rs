@@ -12,6 +12,7 @@ mod config;
 mod connection;
 mod convert;
 mod driver;
+pub mod edge;
 mod elected;
 mod event;
 mod random;

@@ -8,6 +8,7 @@ use crate::run::{cargo, on_path, run};
 pub(crate) fn check() -> Result<()> {
     run("format", &mut cargo(&["fmt", "--all", "--check"]))?;
     lints()?;
+    run("decoders", &mut cargo(&["test", "--quiet", "--package", "chapada-fuzz"]))?;
     run("layering", &mut cargo(&["test", "--quiet", "--package", "xtask"]))?;
     run(
         "documentation",

@@ -1,10 +1,11 @@
-//! The project's own commands: `cargo xtask dev|check|test|bench|sim|fix|install|ui`.
+//! The project's own commands: `cargo xtask dev|check|test|bench|sim|fuzz|fix|install|ui`.
 
 #![forbid(unsafe_code)]
 
 mod bench;
 mod check;
 mod dev;
+mod fuzz;
 mod install;
 mod run;
 mod sim;
@@ -48,6 +49,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Feeds the decoders and the cores with what is made of real messages; installs cargo-fuzz and a nightly toolchain.
+    Fuzz(fuzz::FuzzArgs),
     /// Formats, and applies what clippy can mend by itself.
     Fix,
     /// Installs what the tests need: Debian packages, cargo tools.
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::test(&args),
         Task::Bench { name, args } => bench::bench(name.as_deref(), &args),
         Task::Sim { args } => sim::sim(&args),
+        Task::Fuzz(args) => fuzz::fuzz(&args),
         Task::Fix => check::fix(),
         Task::Install => install::install(),
         Task::Ui => ui::build(),

@@ -83,7 +83,8 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
 }
 
 /// Crates under tests/ may use anything, and nothing but them may use those.
-const TESTS: &[&str] = &["chapada-harness", "chapada-system-tests", "chapada-bench", "chapada-simulator"];
+const TESTS: &[&str] =
+    &["chapada-harness", "chapada-system-tests", "chapada-bench", "chapada-simulator", "chapada-fuzz"];
 
 #[test]
 fn dependencies_point_one_way() {

@@ -1,10 +1,12 @@
 //! The agent's shell: it carries out what `chapada-agent-core` decides. It dials the leading master, keeps the log,
-//! starts containers through shims, and serves the agent's own API. Start at [`run`], then `shell.rs`.
+//! starts containers through shims, and serves the agent's own API. Start at [`run`], then `shell.rs`;
+//! [`edge`] is what it reads from outside, without a connection or a file.
 #![forbid(unsafe_code)]
 
 mod clock;
 mod config;
 mod containers;
+pub mod edge;
 mod error;
 mod files;
 mod http;
@@ -21,4 +23,5 @@ mod volumes;
 
 pub use config::{AgentConfig, DEFAULT_PORT};
 pub use error::AgentError;
+pub use log::LogError;
 pub use run::run;

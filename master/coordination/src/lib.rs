@@ -20,6 +20,6 @@ pub use detect::{DetectError, Detector};
 pub use leader::{InvalidLeaderInfo, LeaderInfo};
 pub use registry::{
     Change, MAX_RECORD_BYTES, OpenRegistryError, OpenedRegistry, Record, RecordKey, Registry, Schema,
-    WriteError,
+    WriteError, decode_page,
 };
 pub use session::{SessionError, ZkOptions};

@@ -2,7 +2,7 @@
 //!
 //! [`run`] is the daemon; [`Master`] is the same in two steps. Inside, `leadership` runs for leader and starts
 //! `core_loop`, the thread that owns the books; `scheduler`, `agent_link` and the read-only APIs translate between it
-//! and the wire; `routes` lists every door.
+//! and the wire; `routes` lists every door. [`edge`] is what they translate, without a connection.
 #![forbid(unsafe_code)]
 
 mod agent_link;
@@ -10,6 +10,7 @@ mod books;
 mod clock;
 mod config;
 mod core_loop;
+pub mod edge;
 mod error;
 mod leadership;
 mod media;

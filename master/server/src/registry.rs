@@ -24,8 +24,16 @@ const WEIGHTS: &str = "weights";
 /// # Errors
 /// [`Error::Record`] names a record that cannot be read.
 pub(crate) fn read(opened: &OpenedRegistry) -> Result<RegistryState, Error> {
-    let mut state = RegistryState { epoch: opened.epoch, ..RegistryState::default() };
-    for record in &opened.records {
+    read_records(opened.epoch, &opened.records)
+}
+
+/// Reads records of this term.
+///
+/// # Errors
+/// [`Error::Record`] names a record that cannot be read.
+pub(crate) fn read_records(epoch: u64, records: &[Record]) -> Result<RegistryState, Error> {
+    let mut state = RegistryState { epoch, ..RegistryState::default() };
+    for record in records {
         match record.key.kind.as_str() {
             AGENTS => drop(state.agents.insert(key(record)?, value(record)?)),
             FRAMEWORKS => drop(state.frameworks.insert(key(record)?, value(record)?)),

@@ -13,6 +13,7 @@ pub struct Range {
 #[derive(
     Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
+#[serde(from = "Vec<Range>")]
 pub struct Ranges(Vec<Range>);
 
 impl Ranges {
@@ -113,6 +114,13 @@ impl Ranges {
 
 impl FromIterator<Range> for Ranges {
     fn from_iter<I: IntoIterator<Item = Range>>(ranges: I) -> Self {
+        Self::new(ranges)
+    }
+}
+
+/// For stored values: what reads back is a set again, whatever was done to the text.
+impl From<Vec<Range>> for Ranges {
+    fn from(ranges: Vec<Range>) -> Self {
         Self::new(ranges)
     }
 }

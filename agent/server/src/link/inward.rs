@@ -18,7 +18,7 @@ use crate::containers::refuse_unsupported;
 const KILL_GRACE: Duration = Duration::from_secs(3);
 
 /// What a message of the master is.
-pub(super) enum Inward {
+pub(crate) enum Inward {
     /// For the core.
     Command(Command),
     /// A heartbeat, which only shows that the master lives.
@@ -33,7 +33,7 @@ pub(super) enum Inward {
 ///
 /// # Errors
 /// A sentence that names the field.
-pub(super) fn read(message: to_agent::Message) -> Result<Inward, String> {
+pub(crate) fn read(message: to_agent::Message) -> Result<Inward, String> {
     let command = match message {
         to_agent::Message::Welcome(welcome) => Command::Welcome {
             agent: welcome.agent_id.parse().map_err(|e| format!("welcome.agent_id: {e}"))?,

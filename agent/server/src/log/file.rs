@@ -38,7 +38,6 @@ impl LogFile {
             log.begin()?;
             return Ok((log, Vec::new()));
         }
-        log.check_header(&bytes)?;
         let records = log.read_frames(&bytes)?;
         Ok((log, records))
     }
@@ -81,11 +80,9 @@ impl LogFile {
     }
 
     fn begin(&mut self) -> Result<(), LogError> {
-        let mut header = MAGIC.to_vec();
-        header.extend_from_slice(&VERSION.to_le_bytes());
         self.file.set_len(0).map_err(LogError::io("empty", &self.path))?;
         self.file.seek(SeekFrom::Start(0)).map_err(LogError::io("seek in", &self.path))?;
-        let written = self.file.write_all(&header).and_then(|()| self.file.sync_data());
+        let written = self.file.write_all(&header()).and_then(|()| self.file.sync_data());
         written.map_err(LogError::io("write", &self.path))?;
         self.length = HEADER;
         self.sync_directory()
@@ -97,47 +94,79 @@ impl LogFile {
         synced.map_err(LogError::io("sync", directory))
     }
 
-    fn check_header(&self, bytes: &[u8]) -> Result<(), LogError> {
-        let header = bytes.get(..HEADER as usize).filter(|header| header[..8] == MAGIC);
-        let Some(header) = header else { return Err(LogError::NotALog(self.path.clone())) };
-        let version = u32::from_le_bytes(header[8..12].try_into().expect("four bytes"));
-        if version > VERSION {
-            return Err(LogError::Newer { path: self.path.clone(), version, known: VERSION });
-        }
-        Ok(())
-    }
-
     fn read_frames(&mut self, bytes: &[u8]) -> Result<Vec<Record>, LogError> {
-        let mut records = Vec::new();
-        let mut at = HEADER as usize;
-        while at < bytes.len() {
-            match frame::read(&bytes[at..]) {
-                Some((number, body)) if number == self.frames + 1 => {
-                    let unreadable = || LogError::Unreadable { path: self.path.clone(), offset: at as u64 };
-                    records.extend(record::decode_all(body).ok_or_else(unreadable)?);
-                    at += frame::HEADER + body.len();
-                    self.frames = number;
-                }
-                Some(_) => return Err(self.corrupt(at)),
-                None if frame::any_after(&bytes[at..], self.frames + 1) => return Err(self.corrupt(at)),
-                None => {
-                    tracing::warn!(path = %self.path.display(), offset = at, "cut off a write that a crash interrupted");
-                    break;
-                }
-            }
+        let contents = contents(&self.path, bytes)?;
+        if contents.length < bytes.len() {
+            let (path, offset) = (self.path.display(), contents.length);
+            tracing::warn!(%path, offset, "cut off a write that a crash interrupted");
         }
-        self.length = at as u64;
+        self.length = contents.length as u64;
+        self.frames = contents.frames;
         self.file.set_len(self.length).map_err(LogError::io("shorten", &self.path))?;
         self.seek_end()?;
-        Ok(records)
-    }
-
-    fn corrupt(&self, at: usize) -> LogError {
-        LogError::Corrupt { path: self.path.clone(), offset: at as u64 }
+        Ok(contents.records)
     }
 
     fn seek_end(&mut self) -> Result<(), LogError> {
         let sought = self.file.seek(SeekFrom::Start(self.length));
         sought.map(drop).map_err(LogError::io("seek in", &self.path))
     }
+}
+
+/// What is sound in the bytes of a log.
+pub(crate) struct Contents {
+    /// Oldest first.
+    pub(crate) records: Vec<Record>,
+    /// Everything up to here is sound; what follows is a torn end.
+    length: usize,
+    frames: u32,
+}
+
+/// Reads the bytes of a log; `path` names it in errors.
+pub(crate) fn contents(path: &Path, bytes: &[u8]) -> Result<Contents, LogError> {
+    check_header(path, bytes)?;
+    let corrupt = |at: usize| LogError::Corrupt { path: path.to_owned(), offset: at as u64 };
+    let mut contents = Contents { records: Vec::new(), length: HEADER as usize, frames: 0 };
+    while contents.length < bytes.len() {
+        let at = contents.length;
+        match frame::read(&bytes[at..]) {
+            Some((number, body)) if number == contents.frames + 1 => {
+                let unreadable = || LogError::Unreadable { path: path.to_owned(), offset: at as u64 };
+                contents.records.extend(record::decode_all(body).ok_or_else(unreadable)?);
+                contents.length += frame::HEADER + body.len();
+                contents.frames = number;
+            }
+            Some(_) => return Err(corrupt(at)),
+            None if frame::any_after(&bytes[at..], contents.frames + 1) => return Err(corrupt(at)),
+            None => break,
+        }
+    }
+    Ok(contents)
+}
+
+/// The bytes of a log with these records, each in a frame of its own.
+pub(crate) fn written(records: &[Record]) -> Vec<u8> {
+    let mut bytes = header();
+    for (record, number) in records.iter().zip(1..) {
+        let mut body = Vec::new();
+        record::encode(record, &mut body);
+        frame::write(&mut bytes, number, &body);
+    }
+    bytes
+}
+
+fn header() -> Vec<u8> {
+    let mut header = MAGIC.to_vec();
+    header.extend_from_slice(&VERSION.to_le_bytes());
+    header
+}
+
+fn check_header(path: &Path, bytes: &[u8]) -> Result<(), LogError> {
+    let header = bytes.get(..HEADER as usize).filter(|header| header[..8] == MAGIC);
+    let Some(header) = header else { return Err(LogError::NotALog(path.to_owned())) };
+    let version = u32::from_le_bytes(header[8..12].try_into().expect("four bytes"));
+    if version > VERSION {
+        return Err(LogError::Newer { path: path.to_owned(), version, known: VERSION });
+    }
+    Ok(())
 }

@@ -10,7 +10,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use file::LogFile;
+pub(crate) use file::{LogFile, contents, written};
 pub(crate) use writer::{LogHandle, Progress};
 
 use std::io;

@@ -22,6 +22,16 @@ const MAX_KEY_BYTES: usize = 1024;
 /// Writes that may wait for the one under way: a burst of every agent of a rack, and then the writers wait instead.
 const WRITE_QUEUE: usize = 1024;
 
+/// Reads one page of records of a kind as it lies in a znode; `place` names it in errors.
+///
+/// # Errors
+/// [`OpenRegistryError::Damaged`] and [`OpenRegistryError::NewerVersion`] name the place.
+pub fn decode_page(kind: &str, data: &[u8], place: &str) -> Result<Vec<Record>, OpenRegistryError> {
+    let page = page::Page::decode(data, place)?;
+    let key = |key: &String| RecordKey { kind: kind.to_owned(), key: key.clone() };
+    Ok(page.records().map(|(name, value)| Record { key: key(name), value: value.clone() }).collect())
+}
+
 /// What a registry holds and in which version; both are written beside the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schema {

@@ -12,7 +12,7 @@ use chapada_wire::convert::{InvalidField, operation_status_from_wire};
 use chapada_wire::link::{self, from_agent};
 
 /// Reads what an agent says about itself. `peer` stands in for an address the agent does not know better.
-pub(super) fn describe(hello: &link::Hello, peer: SocketAddr) -> Result<AgentDescription, InvalidField> {
+pub(crate) fn describe(hello: &link::Hello, peer: SocketAddr) -> Result<AgentDescription, InvalidField> {
     let info = hello.agent_info.as_ref().ok_or_else(|| InvalidField::missing("hello.agent_info"))?;
     let mut agent = AgentDescription::try_from(info).map_err(|error| error.within("hello.agent_info"))?;
     agent.version = hello.version.as_str().into();
@@ -28,7 +28,7 @@ pub(super) fn describe(hello: &link::Hello, peer: SocketAddr) -> Result<AgentDes
 }
 
 /// Adds one page of what an agent holds.
-pub(super) fn hold(held: &mut Held, page: &link::Holding) -> Result<(), InvalidField> {
+pub(crate) fn hold(held: &mut Held, page: &link::Holding) -> Result<(), InvalidField> {
     for (index, framework) in page.frameworks.iter().enumerate() {
         let within = |error: InvalidField| error.within(format!("holding.frameworks[{index}]"));
         held.frameworks.push(FrameworkDescription::try_from(framework).map_err(within)?);
@@ -80,7 +80,7 @@ fn held_executor(held: &link::HeldExecutor) -> Result<HeldExecutor, InvalidField
 }
 
 /// What a message of a registered agent means; nothing for one that only shows that it lives.
-pub(super) fn event(
+pub(crate) fn event(
     link: LinkId,
     agent: &AgentId,
     message: from_agent::Message,

@@ -11,8 +11,11 @@ mod relay;
 mod service;
 mod session;
 
+pub(crate) use inbound::{describe, event, hold};
+pub(crate) use outbound::message;
 pub(crate) use relay::{RelayError, RelayReader, Relays};
 pub(crate) use service::LinkService;
+pub(crate) use session::Terms;
 
 /// The version of the link's protocol. A newer one is refused by name.
 pub(crate) const PROTOCOL_VERSION: u32 = 1;

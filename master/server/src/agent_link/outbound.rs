@@ -10,7 +10,7 @@ use super::PROTOCOL_VERSION;
 use super::session::Terms;
 
 /// The message of a command.
-pub(super) fn message(command: &AgentCommand, terms: &Terms) -> Message {
+pub(crate) fn message(command: &AgentCommand, terms: &Terms) -> Message {
     match command {
         AgentCommand::Welcome { agent } => Message::Welcome(link::Welcome {
             protocol_version: PROTOCOL_VERSION,

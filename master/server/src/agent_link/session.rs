@@ -24,11 +24,11 @@ const WIRE_QUEUE: usize = 64;
 const SEND_LIMIT: Duration = Duration::from_secs(30);
 
 /// What is agreed at the welcome.
-pub(super) struct Terms {
-    pub(super) master_id: Text,
-    pub(super) heartbeat_interval: Duration,
+pub(crate) struct Terms {
+    pub(crate) master_id: Text,
+    pub(crate) heartbeat_interval: Duration,
     /// After so much silence either side takes the link for dead.
-    pub(super) silence_limit: Duration,
+    pub(crate) silence_limit: Duration,
 }
 
 /// One link.

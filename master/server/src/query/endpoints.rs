@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chapada_listener::{Action, Call, HttpResponse, Query, Routes, json, text};
+use chapada_master_core::Snapshot;
 use http::StatusCode;
 use serde_json::Value;
 
@@ -97,6 +98,18 @@ fn watched(shell: &Arc<Shell>, led: Arc<Led>, call: &Call) -> HttpResponse {
         Ok(what) => watch::open(shell.clone(), led, what),
         Err(message) => bad(message),
     }
+}
+
+/// What a watcher is shown first, from these books; the overview needs more than books and is `null` here.
+///
+/// # Errors
+/// A sentence that names the parameter.
+pub(crate) fn answer_once(books: &Snapshot, query: &Query) -> Result<Value, String> {
+    Ok(match what(query)? {
+        Watched::Overview => Value::Null,
+        Watched::List(kind, list) => page(books, kind, &list).json(),
+        Watched::One { kind, framework, id } => item(books, kind, &framework, &id).unwrap_or_default(),
+    })
 }
 
 fn what(query: &Query) -> Result<Watched, String> {

@@ -18,4 +18,4 @@ mod page;
 mod task_item;
 mod watch;
 
-pub(crate) use endpoints::routes;
+pub(crate) use endpoints::{answer_once, routes};

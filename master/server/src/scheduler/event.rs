@@ -12,14 +12,14 @@ use chapada_wire::v1::scheduler::event::{
 use super::subscription::HEARTBEAT_INTERVAL;
 
 /// What is needed to write events of one subscription.
-pub(super) struct Writer {
-    pub(super) master: MasterDescription,
-    pub(super) format: ReservationFormat,
+pub(crate) struct Writer {
+    pub(crate) master: MasterDescription,
+    pub(crate) format: ReservationFormat,
 }
 
 impl Writer {
     /// An event of the subscription of `framework`.
-    pub(super) fn event(&self, framework: &FrameworkId, event: SchedulerEvent) -> Event {
+    pub(crate) fn event(&self, framework: &FrameworkId, event: SchedulerEvent) -> Event {
         match event {
             SchedulerEvent::Subscribed => Event {
                 subscribed: Some(Subscribed {

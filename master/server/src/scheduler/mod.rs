@@ -16,6 +16,7 @@ mod parse;
 mod shape;
 mod subscription;
 
-pub(crate) use self::event::offer;
+pub(crate) use self::event::{Writer, offer};
 pub(crate) use self::grpc::SchedulerGrpc;
 pub(crate) use self::http::{handle, wrong_method};
+pub(crate) use self::parse::{Parsed, parse};

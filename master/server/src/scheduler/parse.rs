@@ -19,7 +19,7 @@ const MAX_MESSAGE_BYTES: usize = 192 * 1024;
 
 /// A call that is well formed.
 #[derive(Debug)]
-pub(super) enum Parsed {
+pub(crate) enum Parsed {
     /// A subscription.
     Subscribe(Box<Subscribing>),
     /// A subscription with a framework description that cannot be; it is answered on its stream.
@@ -37,16 +37,16 @@ pub(super) enum Parsed {
 
 /// A subscription.
 #[derive(Debug)]
-pub(super) struct Subscribing {
-    pub(super) framework: FrameworkDescription,
-    pub(super) suppressed: Vec<Role>,
-    pub(super) constraints: Arc<OfferConstraints>,
+pub(crate) struct Subscribing {
+    pub(crate) framework: FrameworkDescription,
+    pub(crate) suppressed: Vec<Role>,
+    pub(crate) constraints: Arc<OfferConstraints>,
 }
 
 /// Why a call is a 400.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Failed to validate scheduler::Call: {0}")]
-pub(super) struct Invalid(String);
+pub(crate) struct Invalid(String);
 
 impl From<InvalidField> for Invalid {
     fn from(error: InvalidField) -> Self {
@@ -58,7 +58,7 @@ impl From<InvalidField> for Invalid {
 ///
 /// # Errors
 /// [`Invalid`] names the field.
-pub(super) fn parse(call: wire::Call) -> Result<Parsed, Invalid> {
+pub(crate) fn parse(call: wire::Call) -> Result<Parsed, Invalid> {
     let kind =
         call.r#type.and_then(|number| Type::try_from(number).ok()).filter(|kind| *kind != Type::Unknown);
     let kind = kind.ok_or_else(|| missing("type"))?;
