@@ -58,11 +58,11 @@ pub struct AgentConfig {
     pub switch_user: bool,
     /// How long sandboxes of ended tasks are kept.
     #[arg(long, default_value = "7d", value_parser = parse_duration)]
-    #[serde(with = "duration_text")]
+    #[serde(with = "humantime_serde")]
     pub gc_delay: Duration,
     /// The first wait before dialling a master again; later ones double, each drawn between zero and the full wait.
     #[arg(long, default_value = "200ms", value_parser = parse_duration)]
-    #[serde(with = "duration_text")]
+    #[serde(with = "humantime_serde")]
     pub registration_backoff_factor: Duration,
 }
 
@@ -109,23 +109,6 @@ impl AgentConfig {
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write for example 30s or 7d"))
-}
-
-mod duration_text {
-    //! Durations in files: `30s`, `7d`.
-
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&humantime::format_duration(*value))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(from)?;
-        super::parse_duration(&text).map_err(serde::de::Error::custom)
-    }
 }
 
 #[cfg(test)]

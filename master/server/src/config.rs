@@ -44,7 +44,7 @@ pub struct MasterConfig {
     pub zk: Option<String>,
     /// How long ZooKeeper waits for a silent master before another takes over.
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
-    #[serde(with = "duration")]
+    #[serde(with = "humantime_serde")]
     pub zk_session_timeout: Duration,
     /// Folder for records; made if there is none.
     #[arg(long, default_value = "/var/lib/chapada/master")]
@@ -54,18 +54,18 @@ pub struct MasterConfig {
     pub cluster: Option<String>,
     /// How long an agent may be silent before it is asked for a sign of life.
     #[arg(long, default_value = "15s", value_parser = humantime::parse_duration)]
-    #[serde(with = "duration")]
+    #[serde(with = "humantime_serde")]
     pub agent_ping_timeout: Duration,
     /// How many such times in a row make an agent unreachable.
     #[arg(long, default_value_t = 5)]
     pub max_agent_ping_timeouts: u32,
     /// How long agents may take to come back to a new leader before they count as unreachable.
     #[arg(long, default_value = "10m", value_parser = humantime::parse_duration)]
-    #[serde(with = "duration")]
+    #[serde(with = "humantime_serde")]
     pub agent_reregister_timeout: Duration,
     /// How long an offer may stay unanswered before it is taken back.
     #[arg(long, default_value = "2m", value_parser = humantime::parse_duration)]
-    #[serde(with = "duration")]
+    #[serde(with = "humantime_serde")]
     pub offer_timeout: Duration,
     /// Who is offered resources first: `drf` by fair share, `random` by lottery, or `pack` by fair share and busy agents first.
     #[arg(long, default_value_t)]
@@ -142,21 +142,5 @@ impl MasterConfig {
             other => Some(other.to_string()),
         };
         flags.into_iter().filter_map(|(name, value)| Some((name.replace('-', "_"), text(value)?))).collect()
-    }
-}
-
-/// Durations as people write them: `15s`, `2m`.
-mod duration {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&humantime::format_duration(*duration))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(from)?;
-        humantime::parse_duration(&text).map_err(serde::de::Error::custom)
     }
 }

@@ -22,7 +22,7 @@ pub struct ServicesConfig {
     pub zk: Option<String>,
     /// How long ZooKeeper waits for a silent process before another takes over.
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
-    #[serde(with = "duration")]
+    #[serde(with = "humantime_serde")]
     pub zk_session_timeout: Duration,
     /// Folder for records; made if there is none.
     #[arg(long, default_value = "/var/lib/chapada/services")]
@@ -56,7 +56,7 @@ pub struct ServicesConfig {
     pub user: String,
     /// For how long tasks run on while this process is away; after that the master ends them.
     #[arg(long, default_value = "1w", value_parser = humantime::parse_duration)]
-    #[serde(with = "duration")]
+    #[serde(with = "humantime_serde")]
     pub failover_timeout: Duration,
 }
 
@@ -91,21 +91,5 @@ impl ServicesConfig {
             insecure: self.insecure,
             max_body_bytes: self.max_body_bytes,
         }
-    }
-}
-
-/// Durations as people write them: `15s`, `1w`.
-mod duration {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&humantime::format_duration(*duration))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(from)?;
-        humantime::parse_duration(&text).map_err(serde::de::Error::custom)
     }
 }
