@@ -95,8 +95,9 @@ impl Master {
         self.set_free(agent, &conversion.converted);
     }
 
-    /// Adds to what is free at an agent; what it has lost below what still ran is made up for first.
-    fn set_free(&mut self, id: &AgentId, freed: &Resources) {
+    /// Adds to what is free at an agent; what it has lost below what still ran is made up for first. What is shared was free
+    /// all the time.
+    pub(crate) fn set_free(&mut self, id: &AgentId, freed: &Resources) {
         let Some(agent) = self.agent_mut(id) else { return };
         let missing = agent.overcommit.intersection(freed);
         subtract(&mut agent.overcommit, &missing);

@@ -162,6 +162,8 @@ pub enum Operation {
 pub enum Change {
     /// Keeps resources for a role.
     Reserve {
+        /// As they are, when their reservations are to be exchanged; empty when one is to be put on top. Operators' only.
+        source: Resources,
         /// As they will be, with the new reservation last.
         resources: Resources,
     },

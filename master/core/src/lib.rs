@@ -22,6 +22,7 @@ mod load;
 mod master;
 mod offers;
 mod operations;
+mod operator;
 mod planted;
 mod reconcile;
 mod recording;
@@ -53,6 +54,7 @@ pub use records::agent::{Agent, AgentState, Executor, Stray};
 pub use records::framework::{Framework, FrameworkState};
 pub use records::offer::Offer;
 pub use records::operation::{MAX_OPERATIONS, OfferOperation};
+pub use operator::{OperatorCall, OperatorRefused};
 pub use records::task::{MAX_STATUSES, MAX_UNACKNOWLEDGED, Task, TaskPhase};
 pub use registry::{
     AgentRecord, FrameworkRecord, REGISTRY_VERSION, RegistryChange, RegistryState, Removal, Standing,

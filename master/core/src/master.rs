@@ -162,14 +162,14 @@ impl Master {
         self.pending.len()
     }
 
-    fn begin(&mut self, now: Now) {
+    pub(crate) fn begin(&mut self, now: Now) {
         self.now = Now { mono: now.mono.max(self.now.mono), wall: now.wall };
         self.books.version += 1;
         self.allocator.set_now(self.now.mono);
     }
 
     /// Does what time has made due, and hands out the effects.
-    fn finish(&mut self) -> Vec<Effect> {
+    pub(crate) fn finish(&mut self) -> Vec<Effect> {
         while let Some(timer) = self.timers.pop_due(self.now.mono) {
             match timer {
                 Timer::Offer(offer) => self.on_offer_timeout(&offer),

@@ -1,18 +1,33 @@
 //! What all operations are checked against.
 
-use chapada_model::{Conversion, FrameworkDescription, OperationKind, Resource, Resources, Role, Text};
+use chapada_model::{
+    Conversion, FrameworkCapability, FrameworkDescription, OperationKind, Resource, Resources, Role, Text,
+};
 
 use super::{create, destroy, grow, reserve, shrink, unreserve};
 use crate::{Agent, Change};
 
+/// Who asks for an operation.
+#[derive(Clone, Copy)]
+pub(crate) enum By<'a> {
+    /// A framework, with offers of a role.
+    Framework {
+        /// Which.
+        framework: &'a FrameworkDescription,
+        /// The role of the offers.
+        role: &'a Role,
+    },
+    /// An operator, with nothing but a name, if that.
+    Operator {
+        /// Who the connection is authenticated as.
+        principal: Option<&'a Text>,
+    },
+}
+
 /// Where an operation is to be done, and by whom.
 pub(crate) struct Ground<'a> {
-    pub(crate) framework: &'a FrameworkDescription,
+    pub(crate) by: By<'a>,
     pub(crate) agent: &'a Agent,
-    /// The role of the offers.
-    pub(crate) role: &'a Role,
-    /// What is left of the offers, allocated to nobody in form.
-    pub(crate) left: &'a Resources,
 }
 
 impl Change {
@@ -28,10 +43,10 @@ impl Change {
         }
     }
 
-    /// What it makes of what, or which rule it breaks.
+    /// What it makes of what, or which rule it breaks. Whether there is as much as it needs is for the caller to see.
     pub(crate) fn check(&self, ground: &Ground<'_>) -> Result<Conversion, String> {
         match self {
-            Self::Reserve { resources } => reserve::check(ground, resources),
+            Self::Reserve { source, resources } => reserve::check(ground, source, resources),
             Self::Unreserve { resources } => unreserve::check(ground, resources),
             Self::Create { volumes } => create::check(ground, volumes),
             Self::Destroy { volumes } => destroy::check(ground, volumes),
@@ -47,34 +62,49 @@ impl Ground<'_> {
         if resources.is_empty() {
             return Err(format!("{what} names no resources"));
         }
-        let other =
-            |r: &&Resource| r.allocation_role.as_ref().is_some_and(|allocation| allocation != self.role);
-        match resources.iter().find(other) {
-            Some(resource) => Err(format!(
-                "Resource {resource} is allocated to another role than the offers' {}",
-                self.role
+        let own = self.role();
+        let other = |r: &&Resource| r.allocation_role.is_some() && r.allocation_role.as_ref() != own;
+        match (resources.iter().find(other), own) {
+            (Some(resource), Some(role)) => {
+                Err(format!("Resource {resource} is allocated to another role than the offers' {role}"))
+            }
+            (Some(resource), None) => Err(format!(
+                "Resource {resource} is allocated: leave 'allocation_info' out, nobody may hold it"
             )),
-            None => Ok(resources.unallocated()),
+            (None, _) => Ok(resources.unallocated()),
         }
     }
 
-    /// Whoever reserves or creates must say so under its own name.
+    /// Whoever reserves or creates must say so under its own name. An operator whom nobody asked for one may use any.
     pub(super) fn check_principal(&self, what: &str, said: Option<&Text>) -> Result<(), String> {
-        let own = self.framework.principal.as_ref();
+        let (own, whose) = match self.by {
+            By::Framework { framework, .. } => (framework.principal.as_ref(), "the framework's"),
+            By::Operator { principal: None } => return Ok(()),
+            By::Operator { principal } => (principal, "the caller's"),
+        };
         match own == said {
             true => Ok(()),
             false => Err(format!(
-                "{what} names principal '{}', but the framework's is '{}'",
+                "{what} names principal '{}', but {whose} is '{}'",
                 said.map_or("", |text| text),
                 own.map_or("", |text| text)
             )),
         }
     }
 
-    pub(super) fn check_offered(&self, what: &str, consumed: &Resources) -> Result<(), String> {
-        match self.left.contains(consumed) {
-            true => Ok(()),
-            false => Err(format!("{what} needs {consumed}, but only {} is left of the offers", self.left)),
+    /// The role that all must be reserved for; none when any will do.
+    pub(super) fn role(&self) -> Option<&Role> {
+        match self.by {
+            By::Framework { role, .. } => Some(role),
+            By::Operator { .. } => None,
+        }
+    }
+
+    /// Whether whoever asks knows of something that others do not. An operator knows all.
+    pub(super) fn can(&self, capability: FrameworkCapability) -> bool {
+        match self.by {
+            By::Framework { framework, .. } => framework.can(capability),
+            By::Operator { .. } => true,
         }
     }
 }

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use chapada_model::{Conversion, Disk, DiskKind, ExecutorId, Resource, ResourceValue, Resources, Text};
+use chapada_model::{
+    Conversion, Disk, DiskKind, ExecutorId, Resource, ResourceValue, Resources, Role, Text,
+};
 
 use super::Ground;
 
 pub(super) fn check(ground: &Ground<'_>, volumes: &Resources) -> Result<Conversion, String> {
     let converted = ground.plain("CREATE", volumes)?;
-    let mut taken: BTreeSet<Text> = volumes_of(&ground.agent.total, ground).collect();
+    let mut taken: BTreeSet<(Role, Text)> = ground.agent.total.iter().filter_map(volume_key).collect();
     let mut consumed = Resources::EMPTY;
     for volume in &converted {
         let id = check_volume(ground, volume)?;
-        if !taken.insert(id.clone()) {
+        if !volume_key(volume).is_some_and(|key| taken.insert(key)) {
             return Err(format!(
                 "Persistence ID '{id}' is taken by another volume of the role on this agent"
             ));
@@ -20,15 +22,13 @@ pub(super) fn check(ground: &Ground<'_>, volumes: &Resources) -> Result<Conversi
         let plain = Resources::from_list([volume.without_volume()]).map_err(|error| error.to_string())?;
         consumed.add(&plain).map_err(|error| error.to_string())?;
     }
-    ground.check_offered("CREATE", &consumed)?;
     Ok(Conversion { consumed, converted })
 }
 
-/// The ids of the volumes that the role has on the agent.
-fn volumes_of<'a>(resources: &'a Resources, ground: &'a Ground<'_>) -> impl Iterator<Item = Text> + 'a {
-    let of_role = |volume: &&Resource| volume.reserved_role() == Some(ground.role);
-    let id = |volume: &Resource| Some(volume.disk.as_ref()?.persistence.as_ref()?.id.clone());
-    resources.iter().filter(of_role).filter_map(id)
+/// What names a volume on its agent: the role that it is reserved for, and its id.
+fn volume_key(volume: &Resource) -> Option<(Role, Text)> {
+    let persistence = volume.disk.as_ref()?.persistence.as_ref()?;
+    Some((volume.reserved_role()?.clone(), persistence.id.clone()))
 }
 
 /// The id of a volume that may be made.
@@ -42,11 +42,17 @@ fn check_volume(ground: &Ground<'_>, volume: &Resource) -> Result<Text, String> 
     };
     // The id becomes the name of a directory, so it must be what executor ids must be.
     ExecutorId::new(&*persistence.id).map_err(|error| format!("Persistence ID is not valid: {error}"))?;
-    if volume.reserved_role() != Some(ground.role) {
-        return Err(format!(
-            "Persistent volume {} must be made of disk that is reserved for the offers' role '{}'",
-            persistence.id, ground.role
-        ));
+    match (ground.role(), volume.reserved_role()) {
+        (Some(role), reserved) if reserved != Some(role) => {
+            return Err(format!(
+                "Persistent volume {} must be made of disk that is reserved for the offers' role '{role}'",
+                persistence.id
+            ));
+        }
+        (None, None) => {
+            return Err(format!("Persistent volume {} must be made of reserved disk", persistence.id));
+        }
+        _ => {}
     }
     if volume.revocable {
         return Err(format!("Persistent volume {} cannot be made of revocable disk", persistence.id));

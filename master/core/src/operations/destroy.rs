@@ -19,6 +19,5 @@ pub(super) fn check(ground: &Ground<'_>, volumes: &Resources) -> Result<Conversi
         let plain = Resources::from_list([volume.without_volume()]).map_err(|error| error.to_string())?;
         converted.add(&plain).map_err(|error| error.to_string())?;
     }
-    ground.check_offered("DESTROY", &consumed)?;
     Ok(Conversion { consumed, converted })
 }

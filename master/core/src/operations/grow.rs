@@ -21,7 +21,6 @@ pub(super) fn check(
     let sum = size.checked_add(*more).ok_or("GROW_VOLUME makes the volume too large to count")?;
     let grown = Resource { value: ResourceValue::Scalar(sum), ..volume.clone() };
     let consumed = list([volume, addition])?;
-    ground.check_offered("GROW_VOLUME", &consumed)?;
     Ok(Conversion { consumed, converted: list([grown])? })
 }
 

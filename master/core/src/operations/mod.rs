@@ -1,5 +1,6 @@
 //! Operations on resources: checked one file each, done in the books, and followed until acknowledged.
 
+mod by_operator;
 mod check;
 mod create;
 mod destroy;
@@ -12,4 +13,4 @@ mod shrink;
 mod start;
 mod unreserve;
 
-pub(crate) use check::Ground;
+pub(crate) use check::{By, Ground};

@@ -23,6 +23,5 @@ pub(super) fn check(ground: &Ground<'_>, volume: &Resource, less: Milli) -> Resu
     let shrunk = Resource { value: ResourceValue::Scalar(left), ..volume.clone() };
     let freed = Resource { value: ResourceValue::Scalar(less), ..volume.without_volume() };
     let consumed = list([volume])?;
-    ground.check_offered("SHRINK_VOLUME", &consumed)?;
     Ok(Conversion { consumed, converted: list([shrunk, freed])? })
 }

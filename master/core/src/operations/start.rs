@@ -8,7 +8,7 @@ use chapada_model::{
     OperationStatus, Resources,
 };
 
-use super::Ground;
+use super::{By, Ground};
 use crate::accept::Hand;
 use crate::books::{add, subtract};
 use crate::{AgentCommand, Change, MAX_OPERATIONS, Master, OfferOperation, SchedulerEvent};
@@ -48,8 +48,16 @@ impl Master {
                 "{MAX_OPERATIONS} operations of the framework wait for an answer or an acknowledgement"
             ));
         }
-        let ground = Ground { framework: &framework.description, agent, role: &hand.role, left: &hand.left };
-        let conversion = change.check(&ground)?;
+        let by = By::Framework { framework: &framework.description, role: &hand.role };
+        let conversion = change.check(&Ground { by, agent })?;
+        if !hand.left.contains(&conversion.consumed) {
+            return Err(format!(
+                "{} needs {}, but only {} is left of the offers",
+                change.kind().name(),
+                conversion.consumed,
+                hand.left
+            ));
+        }
         let (mut left, mut total) = (hand.left.clone(), agent.total.clone());
         conversion.apply(&mut left).and_then(|()| conversion.apply(&mut total)).map_err(|e| e.to_string())?;
         Ok(conversion)
@@ -137,7 +145,7 @@ impl Master {
         self.tell_framework(framework, SchedulerEvent::UpdateOperation(Arc::new(status)));
     }
 
-    fn new_operation_key(&mut self) -> Option<OperationKey> {
+    pub(super) fn new_operation_key(&mut self) -> Option<OperationKey> {
         self.next_operation += 1;
         OperationKey::new(format!("{}-P{}", self.settings.master_id, self.next_operation)).ok()
     }

@@ -21,6 +21,5 @@ pub(super) fn check(ground: &Ground<'_>, resources: &Resources) -> Result<Conver
         let outer = Resources::from_list([resource.unreserved_once()]).map_err(|error| error.to_string())?;
         converted.add(&outer).map_err(|error| error.to_string())?;
     }
-    ground.check_offered("UNRESERVE", &consumed)?;
     Ok(Conversion { consumed, converted })
 }

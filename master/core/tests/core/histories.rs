@@ -1,6 +1,7 @@
 //! No history of events breaks the books: random histories, with ids of living things four times in five.
 
 mod changes;
+mod operators;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -40,6 +41,8 @@ struct Tally {
     calls: BTreeMap<&'static str, (u32, u32)>,
     operations: BTreeMap<&'static str, u32>,
     changes: BTreeMap<&'static str, u32>,
+    /// What operators asked for: how often it was done, and refused.
+    operators: BTreeMap<&'static str, (u32, u32)>,
     failovers: u32,
     launched: u64,
     lost_agents: u64,
@@ -122,9 +125,10 @@ impl Run<'_> {
             15..29 => self.agent_says(),
             29..32 => self.operation_answered(),
             32..36 => self.records(),
-            36..38 => self.executor_events(),
-            38..39 => self.operator(),
-            39..52 => self.time_passes(),
+            36..37 => self.executor_events(),
+            37..39 => self.operated(),
+            39..40 => self.operator(),
+            40..52 => self.time_passes(),
             52..53 if self.once_in(4) => {
                 self.tally.borrow_mut().failovers += 1;
                 self.world.fail_over();
@@ -508,6 +512,7 @@ fn check_tally(tally: &Tally) {
         let done = tally.changes.get(kind.name()).copied().unwrap_or_default();
         assert!(done > 0, "{} was never done: {:?}", kind.name(), tally.changes);
     }
+    operators::check_tally(&tally.operators);
     let names = [
         "ACKNOWLEDGE_OPERATION",
         "RECONCILE_OPERATIONS",

@@ -7,6 +7,7 @@ mod frameworks;
 mod groups;
 mod histories;
 mod operations;
+mod operator;
 mod silence;
 mod states;
 mod tasks;

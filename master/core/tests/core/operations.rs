@@ -69,7 +69,7 @@ fn one(resource: Resource) -> Resources {
 }
 
 fn reserve(resource: Resource) -> Change {
-    Change::Reserve { resources: one(resource) }
+    Change::Reserve { source: Resources::EMPTY, resources: one(resource) }
 }
 
 fn create(resource: Resource) -> Change {
@@ -207,7 +207,10 @@ fn each_rule_has_its_words() {
         create(made)
     };
     let cases: Vec<(Change, &str)> = vec![
-        (Change::Reserve { resources: Resources::EMPTY }, "RESERVE names no resources"),
+        (
+            Change::Reserve { source: Resources::EMPTY, resources: Resources::EMPTY },
+            "RESERVE names no resources",
+        ),
         (reserve(plain("cpus:1")), "must be dynamically reserved"),
         (
             reserve(with(plain("cpus:1"), |r| r.reservations.push(dynamic("*")))),

@@ -1,7 +1,7 @@
 //! What an ACCEPT does with its offers.
 
 use chapada_master_core::{Change, MalformedTask, Operation, Proposal, TaskGroup};
-use chapada_model::{ExecutorDescription, Milli, OperationId, Resource, TaskDescription};
+use chapada_model::{ExecutorDescription, Milli, OperationId, Resource, Resources, TaskDescription};
 use chapada_wire::convert::{InvalidField, resources_from_wire};
 use chapada_wire::v1;
 use chapada_wire::v1::offer::operation::Type;
@@ -56,7 +56,10 @@ fn change(kind: Type, wire: &v1::offer::Operation) -> Result<Change, InvalidFiel
                 let problem = "must not be set: a scheduler cannot change whom a reservation is for";
                 return Err(InvalidField::new("reserve.source", problem));
             }
-            Change::Reserve { resources: resources_from_wire("reserve.resources", &reserve.resources)? }
+            Change::Reserve {
+                source: Resources::EMPTY,
+                resources: resources_from_wire("reserve.resources", &reserve.resources)?,
+            }
         }
         Type::Unreserve => {
             let unreserve = wire.unreserve.as_ref().ok_or_else(missing)?;

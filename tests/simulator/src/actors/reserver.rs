@@ -77,7 +77,7 @@ impl Reserver {
             (3, ..) if self.made < MAX_MADE => {
                 let kept = kept(turn, offer, &all)?;
                 self.made += 1;
-                Some(Change::Reserve { resources: one(kept) })
+                Some(Change::Reserve { source: Resources::EMPTY, resources: one(kept) })
             }
             _ => None,
         }

@@ -22,6 +22,11 @@ impl Run<'_> {
         let offer = self.world.books().offers.get(offer).cloned();
         let role = offer.as_ref().map_or_else(Role::star, |offer| offer.role.clone());
         let offered: Vec<Resource> = offer.iter().flat_map(|offer| offer.resources.iter().cloned()).collect();
+        self.change_of(&role, offered)
+    }
+
+    /// A change of some of these, with its name.
+    pub(super) fn change_of(&mut self, role: &Role, offered: Vec<Resource>) -> (&'static str, Change) {
         let made_up = Resource::scalar("disk", Milli::whole(7));
         let has = |fits: fn(&Resource) -> bool| offered.iter().any(fits);
         let kind = match self.draw() % 4 {
@@ -36,7 +41,7 @@ impl Run<'_> {
                     true => self.pick_where(&offered, made_up, |r| &*r.name == "disk"),
                     false => self.pick(&offered, made_up),
                 };
-                Change::Reserve { resources: one(self.reserved(resource, &role)) }
+                Change::Reserve { source: Resources::EMPTY, resources: one(self.reserved(resource, role)) }
             }
             1 => Change::Unreserve {
                 resources: one(self.pick_where(&offered, made_up, Resource::is_dynamically_reserved)),

@@ -11,7 +11,8 @@ pub(crate) use agent::SimAgent;
 pub(crate) use build::{command_task, description, executor, framework};
 use chapada_master_core::{
     AgentCommand, AgentState, Call, CallRefused, Caller, Effect, Event, FrameworkState, Held, LinkId, Master,
-    RegistryChange, RegistryState, SchedulerEvent, Settings, Snapshot, StreamId, TaskPhase, Ticket, audit,
+    OperatorCall, OperatorRefused, RegistryChange, RegistryState, SchedulerEvent, Settings, Snapshot,
+    StreamId, TaskPhase, Ticket, audit,
 };
 use chapada_model::{AgentId, FrameworkId, Mono, Now, OfferId, Resources, TaskKey, TaskStatus, Wall};
 
@@ -105,7 +106,19 @@ impl World {
         verdict
     }
 
-    fn after(&mut self, before: &Snapshot, effects: Vec<Effect>, what: &str) {
+    /// Makes a call as an operator.
+    pub(crate) fn operator(&mut self, call: OperatorCall) -> Result<(), OperatorRefused> {
+        let (before, text) = (self.books(), format!("{call:?}"));
+        let verdict = self.master.apply_operator(self.now, call);
+        let (effects, verdict) = match verdict {
+            Ok(effects) => (effects, Ok(())),
+            Err(refused) => (Vec::new(), Err(refused)),
+        };
+        self.after(&before, effects, &text);
+        verdict
+    }
+
+    pub(crate) fn after(&mut self, before: &Snapshot, effects: Vec<Effect>, what: &str) {
         for effect in effects {
             self.execute(effect, what);
         }
