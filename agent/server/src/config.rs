@@ -43,6 +43,9 @@ pub struct AgentConfig {
     /// What frameworks may select this agent by, as `rack:a1;zone:{a,b}`.
     #[arg(long)]
     pub attributes: Option<String>,
+    /// Where this agent stands, `{"fault_domain":{"region":{"name":"eu"},"zone":{"name":"a"}}}`.
+    #[arg(long)]
+    pub domain: Option<String>,
     /// Role to which resources are reserved that `--resources` names without one.
     #[arg(long, default_value = "*")]
     pub default_role: String,
@@ -79,6 +82,7 @@ impl Default for AgentConfig {
             runtime_dir: None,
             resources: None,
             attributes: None,
+            domain: None,
             default_role: "*".to_owned(),
             cgroups_root: None,
             cgroups_enable_cfs: true,

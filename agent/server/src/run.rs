@@ -13,7 +13,7 @@ use chapada_coordination::{Detector, MasterAddress, ZkOptions};
 use chapada_listener::{GrpcRoutes, Listener, Policy};
 use chapada_model::{Attribute, Resources};
 use chapada_shim::{Cgroups, Launcher, RecoveredContainer};
-use chapada_wire::convert::{ReservationFormat, resources_to_wire};
+use chapada_wire::convert::{ReservationFormat, domain_from_json, resources_to_wire};
 use chapada_wire::v1;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -261,7 +261,10 @@ fn present(
     };
     let attributes = Attribute::parse_list(config.attributes.as_deref().unwrap_or_default())
         .map_err(|error| AgentError::flag("attributes", error))?;
+    let domain = config.domain.as_deref().map(domain_from_json).transpose();
+    let domain = domain.map_err(|error| AgentError::flag("domain", error))?;
     let info = v1::AgentInfo {
+        domain: domain.as_ref().map(Into::into),
         hostname: Some(hostname),
         port: Some(address.port().into()),
         resources: resources_to_wire(resources, ReservationFormat::Stacked),

@@ -116,10 +116,7 @@ impl Names {
     /// The amounts that count for whoever holds these. To use what is shared takes nothing from others, so it counts for
     /// nobody; that its disk is reserved counts for the role's quota, in use or not.
     pub(crate) fn charged(&mut self, resources: &Resources) -> Counted {
-        match resources.iter().any(|resource| resource.shared) {
-            true => self.count(&resources.unshared()),
-            false => self.count(resources),
-        }
+        self.count(&resources.unshared())
     }
 
     /// The amounts of all resources, and of those that quota is about. Ranges and sets do not count.

@@ -4,19 +4,18 @@
 //! attribute of a name, or of the agent's host name, region or zone. Predicates on text hold for an attribute of another kind,
 //! so that a framework may judge it itself.
 
+mod expressions;
+
+use std::sync::Arc;
+
 use chapada_model::{AttributeValue, Text};
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 
 use crate::AgentInput;
-
-/// The most memory that one compiled expression may take: what bounds its cost, for matching is linear in the text.
-const MAX_REGEX_BYTES: usize = 1 << 16;
-
-/// The longest expression that is looked at.
-const MAX_PATTERN_BYTES: usize = 1_024;
+pub use expressions::Expressions;
 
 /// The most constraints that one role may have, all groups together.
-const MAX_CONSTRAINTS: usize = 1_000;
+pub const MAX_CONSTRAINTS: usize = 1_000;
 
 /// What a constraint speaks of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,12 +62,16 @@ pub enum InvalidConstraint {
     /// The expression is wrong, or would take too much memory or time.
     #[error("regular expression '{pattern}' is refused: {reason}")]
     Regex {
+        /// Which group, counted from zero.
+        group: usize,
+        /// Which of its constraints, counted from zero.
+        index: usize,
         /// The expression, or its beginning.
         pattern: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// There are more than `MAX_CONSTRAINTS`.
+    /// There are more than [`MAX_CONSTRAINTS`].
     #[error("there are {0} constraints for one role; give at most {MAX_CONSTRAINTS}")]
     TooMany(usize),
 }
@@ -82,8 +85,8 @@ pub struct Constraints {
 #[derive(Clone, Debug)]
 struct Compiled {
     constraint: Constraint,
-    /// Present for the predicates that match.
-    regex: Option<Regex>,
+    /// Present for the predicates that match; shared with all who say the same.
+    regex: Option<Arc<Regex>>,
 }
 
 /// What an agent has of a subject.
@@ -99,14 +102,17 @@ impl Constraints {
     ///
     /// # Errors
     /// [`InvalidConstraint`] when an expression cannot be compiled within its bounds, or there are too many constraints.
-    pub fn new(groups: Vec<Vec<Constraint>>) -> Result<Self, InvalidConstraint> {
+    pub fn new(groups: Vec<Vec<Constraint>>, expressions: &Expressions) -> Result<Self, InvalidConstraint> {
         let count = groups.iter().map(Vec::len).sum();
         if count > MAX_CONSTRAINTS {
             return Err(InvalidConstraint::TooMany(count));
         }
-        let compile_group =
-            |group: Vec<Constraint>| group.into_iter().map(Compiled::new).collect::<Result<Vec<_>, _>>();
-        Ok(Self { groups: groups.into_iter().map(compile_group).collect::<Result<_, _>>()? })
+        let compile_group = |(at, group): (usize, Vec<Constraint>)| {
+            let each = group.into_iter().enumerate();
+            each.map(|(index, one)| Compiled::new((at, index), one, expressions))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        Ok(Self { groups: groups.into_iter().enumerate().map(compile_group).collect::<Result<_, _>>()? })
     }
 
     /// Whether an agent is wanted.
@@ -116,9 +122,21 @@ impl Constraints {
 }
 
 impl Compiled {
-    fn new(constraint: Constraint) -> Result<Self, InvalidConstraint> {
+    fn new(
+        (group, index): (usize, usize),
+        constraint: Constraint,
+        expressions: &Expressions,
+    ) -> Result<Self, InvalidConstraint> {
+        let refuse = |pattern: &Text, reason: String| InvalidConstraint::Regex {
+            group,
+            index,
+            pattern: pattern.chars().take(100).collect(),
+            reason,
+        };
         let regex = match &constraint.predicate {
-            Predicate::TextMatches(pattern) | Predicate::TextNotMatches(pattern) => Some(compile(pattern)?),
+            Predicate::TextMatches(pattern) | Predicate::TextNotMatches(pattern) => {
+                Some(expressions.compile(pattern).map_err(|reason| refuse(pattern, reason))?)
+            }
             Predicate::Exists
             | Predicate::NotExists
             | Predicate::TextEquals(_)
@@ -161,17 +179,4 @@ fn find<'a>(subject: &Subject, agent: &'a AgentInput) -> Found<'a> {
             },
         },
     }
-}
-
-fn compile(pattern: &str) -> Result<Regex, InvalidConstraint> {
-    let refuse =
-        |reason: String| InvalidConstraint::Regex { pattern: pattern.chars().take(100).collect(), reason };
-    if pattern.len() > MAX_PATTERN_BYTES {
-        return Err(refuse(format!("it is longer than {MAX_PATTERN_BYTES} bytes")));
-    }
-    // By itself first: what is no expression alone could become one between the anchors.
-    let build = |text: &str| {
-        RegexBuilder::new(text).size_limit(MAX_REGEX_BYTES).dfa_size_limit(MAX_REGEX_BYTES).build()
-    };
-    build(pattern).and_then(|_| build(&format!("^(?:{pattern})$"))).map_err(|error| refuse(error.to_string()))
 }

@@ -29,7 +29,9 @@ mod why;
 pub use agent::AgentInput;
 pub use allocator::Allocator;
 pub use amounts::{Amounts, NameSlot};
-pub use constraints::{Constraint, Constraints, InvalidConstraint, Predicate, Subject};
+pub use constraints::{
+    Constraint, Constraints, Expressions, InvalidConstraint, MAX_CONSTRAINTS, Predicate, Subject,
+};
 pub use drf::{DominantShare, Drf};
 pub use explain::Explanation;
 pub use filter::{LEAST_REFUSAL, Refusal};

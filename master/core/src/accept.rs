@@ -25,6 +25,15 @@ pub(crate) struct Hand {
     pub(crate) left: Resources,
 }
 
+impl Hand {
+    /// Puts what an offer has to what is left. What is shared is there once, whatever comes of it.
+    fn take(&mut self, offered: &Resources) {
+        crate::books::add(&mut self.left, &offered.unshared());
+        let shared = self.left.share(offered);
+        debug_assert!(shared.is_ok(), "{shared:?}");
+    }
+}
+
 impl Master {
     pub(crate) fn accept(&mut self, framework: &FrameworkId, accept: Accept) {
         let offers = match self.check_offers(framework, &accept.offers) {
@@ -40,7 +49,7 @@ impl Master {
         };
         for offer in &offers {
             self.take_offer(&offer.id);
-            crate::books::add(&mut hand.left, &offer.resources.unallocated());
+            hand.take(&offer.resources.unallocated());
         }
         let mut is_used = false;
         for operation in accept.operations {
@@ -174,7 +183,8 @@ impl Master {
             hand.role.clone(),
             now,
         );
-        subtract(&mut hand.left, &task.resources);
+        // What is shared is left for the next task, too.
+        subtract(&mut hand.left, &task.resources.unshared());
         self.use_offered(&hand.agent, &hand.role, &task.resources);
         if let Some(agent) = self.agent_mut(&hand.agent) {
             agent.tasks = agent.tasks.saturating_add(1);

@@ -55,6 +55,13 @@ pub enum Violation {
         /// What it is charged with.
         charged: String,
     },
+    /// I1: what is shared is not there for everyone who has it, or not free for the next.
+    Shared {
+        /// The agent.
+        agent: AgentId,
+        /// What is where.
+        what: String,
+    },
     /// I2: a resource is held twice.
     Twice {
         /// The agent.

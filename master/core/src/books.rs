@@ -49,6 +49,7 @@ impl Master {
         if let Some(agent) = self.agent_mut(&offer.agent) {
             subtract(&mut agent.offered, &offer.resources);
         }
+        self.allocator.unshare((&offer.framework, &offer.role, &offer.agent), &offer.resources);
         Some(offer)
     }
 
@@ -99,9 +100,10 @@ impl Master {
     /// all the time.
     pub(crate) fn set_free(&mut self, id: &AgentId, freed: &Resources) {
         let Some(agent) = self.agent_mut(id) else { return };
-        let missing = agent.overcommit.intersection(freed);
+        let mut freed = freed.unshared().into_owned();
+        let missing = agent.overcommit.intersection(&freed);
         subtract(&mut agent.overcommit, &missing);
-        let mut freed = freed.clone();
+        agent.forget_unused_shared();
         subtract(&mut freed, &missing);
         add(&mut agent.free, &freed);
         let free = agent.free.clone();

@@ -42,8 +42,10 @@ pub use audit::{Violation, audit};
 pub use call::{
     Accept, Call, CallRefused, Caller, Change, MalformedTask, Operation, Proposal, StreamId, TaskGroup,
 };
-pub use chapada_allocator::{Constraint, Explanation, PolicyName, Predicate, Subject, Why, WhyKind};
-pub use constraints::{InvalidOfferConstraints, OfferConstraints};
+pub use chapada_allocator::{
+    Constraint, Explanation, Expressions, PolicyName, Predicate, Subject, Why, WhyKind,
+};
+pub use constraints::{InvalidOfferConstraints, MAX_EXPRESSIONS, OfferConstraints};
 pub use effect::{AgentCommand, Effect, OperatorEvent, RefusedReason, SchedulerEvent, Ticket};
 pub use event::{EVENT_KINDS, Event, EventKind, Held, HeldExecutor, HeldTask, LinkId};
 pub use follow::{Batch, Cut, CutReason, EventLog, FollowBounds, FollowerId, Next, NotResumed, Position};
@@ -55,6 +57,7 @@ pub use records::framework::{Framework, FrameworkState};
 pub use records::offer::Offer;
 pub use records::operation::{MAX_OPERATIONS, OfferOperation};
 pub use operator::{OperatorCall, OperatorRefused};
+pub use records::plan::LastPlan;
 pub use records::task::{MAX_STATUSES, MAX_UNACKNOWLEDGED, Task, TaskPhase};
 pub use registry::{
     AgentRecord, FrameworkRecord, REGISTRY_VERSION, RegistryChange, RegistryState, Removal, Standing,

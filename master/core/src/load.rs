@@ -25,6 +25,18 @@ impl Load {
         add(&mut self.used, &resources.allocated_to(role));
         self.charges.push((framework.clone(), role.clone(), resources.clone()));
     }
+
+    /// What is free, and what is held that the agent does not have.
+    fn rest(&self) -> (Resources, Resources) {
+        let held = self.used.unallocated();
+        let (shared, plain) = (held.shared(), held.unshared());
+        let covered = self.total.intersection(&plain);
+        let (mut free, mut overcommit) = (self.total.clone(), plain.into_owned());
+        subtract(&mut free, &covered);
+        subtract(&mut overcommit, &covered);
+        add(&mut overcommit, &shared.filter(|used| !self.total.iter().any(|there| there == used)));
+        (free, overcommit)
+    }
 }
 
 impl Master {
@@ -36,11 +48,7 @@ impl Master {
         description: Arc<AgentDescription>,
         load: Load,
     ) {
-        let plain = load.used.unallocated();
-        let covered = load.total.intersection(&plain);
-        let (mut free, mut overcommit) = (load.total.clone(), plain);
-        subtract(&mut free, &covered);
-        subtract(&mut overcommit, &covered);
+        let (free, overcommit) = load.rest();
         self.set_agent_state(id, AgentState::Active { link });
         for (framework, role, resources) in &load.charges {
             self.allocator.charge(framework, role, resources);

@@ -10,7 +10,7 @@ use chapada_model::{Filters, FrameworkId, OfferId};
 use crate::books::{add, subtract};
 use crate::planted::Bug;
 use crate::timers::Timer;
-use crate::{Master, Offer, SchedulerEvent};
+use crate::{LastPlan, Master, Offer, SchedulerEvent};
 
 /// How many offers one event carries at most, so that no message grows with the cluster.
 pub(crate) const MAX_OFFERS_PER_EVENT: usize = 100;
@@ -20,14 +20,16 @@ impl Master {
     pub(crate) fn make_offers(&mut self) {
         self.plan_due = None;
         let plan = self.allocator.plan(self.now.mono);
-        for (framework, why) in plan.skipped {
-            self.books.why.insert(framework, Arc::new(why));
-        }
         let mut made: BTreeMap<FrameworkId, Vec<Arc<Offer>>> = BTreeMap::new();
         for planned in plan.offers {
             if let Some(offer) = self.make_offer(planned) {
                 made.entry(offer.framework.clone()).or_default().push(offer);
             }
+        }
+        for (framework, skipped) in plan.skipped {
+            let offers = made.get(&framework).map_or(0, Vec::len);
+            let plan = LastPlan { at: self.now, offers: u32::try_from(offers).unwrap_or(u32::MAX), skipped };
+            self.books.why.insert(framework, Arc::new(plan));
         }
         for (framework, offers) in made {
             for some in offers.chunks(MAX_OFFERS_PER_EVENT) {
@@ -42,7 +44,7 @@ impl Master {
         self.next_offer += 1;
         let agent = self.agent_mut(&agent_id)?;
         let offered = resources.allocated_to(&role);
-        subtract(&mut agent.free, &resources);
+        subtract(&mut agent.free, &resources.unshared());
         add(&mut agent.offered, &offered);
         let own = |key: &&chapada_model::ExecutorKey| key.framework == framework;
         let executors = agent.executors.keys().filter(own).map(|key| key.executor.clone()).collect();

@@ -3,4 +3,5 @@ pub(crate) mod agent;
 pub(crate) mod framework;
 pub(crate) mod offer;
 pub(crate) mod operation;
+pub(crate) mod plan;
 pub(crate) mod task;

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chapada_allocator::WhyKind;
 use chapada_model::{
     AgentId, FrameworkId, Milli, OfferId, OperationKey, Quantities, Role, TaskKey, TaskState, Text, Wall,
 };
 
-use crate::{Agent, Framework, Offer, OfferOperation, Task};
+use crate::{Agent, Framework, LastPlan, Offer, OfferOperation, Task};
 
 /// The books at one moment. Taking one costs a few reference counts; drop it where it was read, not on the loop.
 #[derive(Clone, Debug)]
@@ -38,8 +37,8 @@ pub struct Snapshot {
     pub completed_tasks: imbl::OrdMap<FrameworkId, imbl::Vector<Arc<Task>>>,
     /// Weights that differ from 1, in thousandths.
     pub weights: imbl::OrdMap<Role, Milli>,
-    /// For each framework that is subscribed, how many agents of the last plan it was not offered, and why.
-    pub why: imbl::OrdMap<FrameworkId, Arc<BTreeMap<WhyKind, u32>>>,
+    /// For each framework that is subscribed, what the last plan that looked at it came to.
+    pub why: imbl::OrdMap<FrameworkId, Arc<LastPlan>>,
     /// What has happened since this master leads.
     pub counters: Counters,
     /// All that registered agents have.

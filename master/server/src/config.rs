@@ -70,9 +70,10 @@ pub struct MasterConfig {
     /// Who is offered resources first: `drf` by fair share, `random` by lottery, or `pack` by fair share and busy agents first.
     #[arg(long, default_value_t)]
     pub allocator: PolicyName,
-    /// The region this master stands in; agents of other regions are offered only to REGION_AWARE frameworks.
+    /// Where this master stands, `{"fault_domain":{"region":{"name":"eu"},"zone":{"name":"a"}}}`; agents of other regions are
+    /// offered only to REGION_AWARE frameworks. All masters must stand in one region.
     #[arg(long)]
-    pub region: Option<String>,
+    pub domain: Option<String>,
     /// Resources that count toward no fair share, `gpus,…`.
     #[arg(long, value_delimiter = ',')]
     pub fair_sharing_excluded_resource_names: Vec<String>,
@@ -101,7 +102,7 @@ impl Default for MasterConfig {
             agent_reregister_timeout: Duration::from_secs(600),
             offer_timeout: Duration::from_secs(120),
             allocator: PolicyName::default(),
-            region: None,
+            domain: None,
             fair_sharing_excluded_resource_names: Vec::new(),
             weights: None,
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use chapada_coordination::{AddressError, OpenRegistryError, WriteError};
 use chapada_listener::ListenError;
+use chapada_wire::convert::InvalidField;
 
 /// Why a master cannot go on. Each message says what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +18,11 @@ pub enum Error {
     /// `--weights` is not understood.
     #[error("--weights is not usable: {0}; write role=2.5,other=1")]
     Weights(String),
+    /// `--domain` is not understood.
+    #[error(
+        "--domain is not usable: {0}; write {{\"fault_domain\":{{\"region\":{{\"name\":\"eu\"}},\"zone\":{{\"name\":\"a\"}}}}}}"
+    )]
+    Domain(InvalidField),
     /// The folder for records cannot be made.
     #[error("failed to make the folder {path}: check its parent's permissions or choose another --work-dir")]
     WorkDir {

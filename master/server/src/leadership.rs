@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chapada_coordination::{Campaign, Coordination, LeaderInfo, Leadership, Term};
 use chapada_master_core::{Event, Settings};
-use chapada_model::MasterDescription;
+use chapada_model::{Domain, MasterDescription};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,7 @@ pub(crate) struct Candidate {
     pub(crate) clock: Clock,
     pub(crate) identity: Identity,
     pub(crate) weights: Weights,
+    pub(crate) domain: Option<Domain>,
     pub(crate) coordination: Coordination,
     pub(crate) standing: watch::Sender<Standing>,
     pub(crate) stop: CancellationToken,
@@ -59,6 +60,7 @@ impl Candidate {
             ip: self.identity.ip,
             port: self.identity.port,
             version: API_VERSION.into(),
+            domain: self.domain.clone(),
         }
     }
 
@@ -176,7 +178,7 @@ impl Candidate {
                 .id
                 .bytes()
                 .fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into())),
-            region: self.config.region.as_deref().map(Into::into),
+            region: self.domain.as_ref().map(|domain| domain.region.clone()),
             unshared_names: excluded.iter().map(|name| name.as_str().into()).collect(),
             ..Settings::new(master.id.clone())
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chapada_listener::{Action, ContentRule, GrpcRoutes, RouteEntry, Routes};
+use chapada_wire::explain::explain_service_server::ExplainServiceServer;
 use chapada_wire::link::agent_link_server::AgentLinkServer;
 use chapada_wire::v1::scheduler::scheduler_service_server::SchedulerServiceServer;
 
@@ -10,7 +11,7 @@ use crate::agent_link::{LinkService, MAX_MESSAGE};
 use crate::operator;
 use crate::plain;
 use crate::proxy::Proxy;
-use crate::query;
+use crate::query::{self, ExplainGrpc};
 use crate::scheduler::{self, SchedulerGrpc};
 use crate::shell::Shell;
 use crate::ui;
@@ -76,7 +77,9 @@ fn plain(mut routes: Routes, shell: &Arc<Shell>) -> Routes {
 pub(crate) fn grpc(shell: &Arc<Shell>) -> GrpcRoutes {
     let schedulers = SchedulerServiceServer::new(SchedulerGrpc { shell: shell.clone() });
     let agents = AgentLinkServer::new(LinkService { shell: shell.clone() });
+    let reasons = ExplainServiceServer::new(ExplainGrpc { shell: shell.clone() });
     GrpcRoutes::new()
+        .service(reasons, &[("Explain", Action::ViewCluster)])
         .service(
             schedulers.max_decoding_message_size(MAX_CALL),
             &[("Connect", Action::ActAsFramework), ("Send", Action::ActAsFramework)],

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use chapada_coordination::{Coordination, ZkAddress, ZkOptions};
 use chapada_listener::{Listener, Policy};
+use chapada_model::Domain;
+use chapada_wire::convert::domain_from_json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +33,7 @@ pub struct Master {
     listener: Listener,
     coordination: Coordination,
     weights: Weights,
+    domain: Option<Domain>,
     policy: Policy,
 }
 
@@ -41,9 +44,10 @@ impl Master {
     /// As [`run`].
     pub async fn bind(config: MasterConfig) -> Result<Self, Error> {
         let weights = Weights::parse(config.weights.as_deref().unwrap_or_default())?;
+        let domain = config.domain.as_deref().map(domain_from_json).transpose().map_err(Error::Domain)?;
         let listener = Listener::bind(&config.listen(), DEFAULT_PORT).await?;
         let coordination = coordination(&config)?;
-        Ok(Self { config, listener, coordination, weights, policy: Policy::allow_all() })
+        Ok(Self { config, listener, coordination, weights, domain, policy: Policy::allow_all() })
     }
 
     /// The real address, also when port 0 was asked for.
@@ -85,6 +89,7 @@ impl Master {
             clock,
             identity,
             weights: self.weights,
+            domain: self.domain,
             coordination: self.coordination,
             standing,
             stop: stop.clone(),

@@ -1,6 +1,6 @@
 //! A master as others find it.
 
-use crate::Text;
+use crate::{Domain, Text};
 
 /// What a master says about itself.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -15,4 +15,6 @@ pub struct MasterDescription {
     pub port: u16,
     /// Its software's version, dotted numbers.
     pub version: Text,
+    /// Where it stands, when its operator says so.
+    pub domain: Option<Domain>,
 }

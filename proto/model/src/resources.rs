@@ -3,6 +3,7 @@
 //! What is added can be taken away again and leaves what was there before; what is contained can be taken away. The
 //! property tests in `tests/` hold both against every shape of resource.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use crate::{Milli, Resource, ResourceValue, Role};
@@ -214,9 +215,12 @@ impl Resources {
         Self(self.distinct().filter(|resource| resource.shared).cloned().collect())
     }
 
-    /// What only one may use at a time.
-    pub fn unshared(&self) -> Self {
-        self.filter(|resource| !resource.shared)
+    /// What only one may use at a time: most often all of it.
+    pub fn unshared(&self) -> Cow<'_, Self> {
+        match self.0.iter().any(|resource| resource.shared) {
+            true => Cow::Owned(self.filter(|resource| !resource.shared)),
+            false => Cow::Borrowed(self),
+        }
     }
 
     /// Puts what is shared and not here yet to this.

@@ -155,7 +155,7 @@ proptest! {
     fn what_is_shared_counts_once_and_the_rest_is_apart(a in resources(), b in resources()) {
         prop_assert!(a.contains(&a.shared()) && a.shared().shared() == a.shared());
         prop_assert!(a.unshared().shared().is_empty());
-        let mut seen = a.unshared();
+        let mut seen = a.unshared().into_owned();
         if seen.share(&a).is_ok() {
             prop_assert_eq!(seen.shared(), a.shared());
             prop_assert_eq!(seen.cpus(), a.cpus());
@@ -164,7 +164,7 @@ proptest! {
             prop_assert_eq!(seen, before);
         }
         if let Ok(sum) = a.checked_add(&b) {
-            prop_assert_eq!(sum.unshared(), a.unshared().checked_add(&b.unshared()).expect("a part"));
+            prop_assert_eq!(&*sum.unshared(), &a.unshared().checked_add(&b.unshared()).expect("a part"));
         }
     }
 

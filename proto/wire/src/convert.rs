@@ -21,6 +21,7 @@ mod status;
 mod task;
 mod time;
 
+pub use agent::domain_from_json;
 pub use error::InvalidField;
 pub use offer::OfferParts;
 pub use operation::operation_status_from_wire;

@@ -3,6 +3,7 @@
 //!
 //! - [`v1`]: the messages, one Rust module for each package below `chapada.v1`;
 //! - [`link`]: the protocol between agent and master;
+//! - [`explain`]: the allocator's reasons;
 //! - [`Json`], [`decode_binary`]: bodies, with the check of required fields;
 //! - [`convert`]: wire messages into the model and back;
 //! - [`recordio`]: records on a byte stream;
@@ -23,6 +24,11 @@ pub use json::{Json, JsonFields};
 /// The link between an agent and the leading master (package `chapada.link.v1`).
 pub mod link {
     pub use crate::generated::chapada::link::v1::*;
+}
+
+/// Why a framework is offered an agent, or is not (package `chapada.explain.v1`).
+pub mod explain {
+    pub use crate::generated::chapada::explain::v1::*;
 }
 
 /// The compiled `.proto` files as an encoded `google.protobuf.FileDescriptorSet`, with `required` as written there.

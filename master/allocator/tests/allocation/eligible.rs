@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::cluster::*;
 use chapada_allocator::{
-    AgentInput, Allocator, Constraint, Constraints, FrameworkInput, InvalidConstraint, Predicate, Subject,
-    Why, WhyKind,
+    AgentInput, Allocator, Constraint, Constraints, Expressions, FrameworkInput, InvalidConstraint,
+    Predicate, Subject, Why, WhyKind,
 };
 use chapada_model::{
     Attribute, AttributeValue, Domain, FrameworkCapability, Milli, Mono, Reservation, ReservationKind,
@@ -174,7 +174,7 @@ fn is_offered(groups: Vec<Vec<(Subject, Predicate)>>) -> bool {
             group.into_iter().map(|(subject, predicate)| Constraint { subject, predicate }).collect()
         })
         .collect();
-    let constraints = Arc::new(Constraints::new(groups).expect("valid constraints"));
+    let constraints = Arc::new(Constraints::new(groups, &Expressions::new()).expect("valid constraints"));
     let mut allocator = allocator();
     let input = FrameworkInput {
         roles: [role("*")].into(),
@@ -238,7 +238,10 @@ fn any_group_is_enough_and_all_of_a_group_must_hold() {
 fn an_expression_that_would_cost_too_much_is_refused() {
     let refused = |pattern: &str| {
         let predicate = Predicate::TextMatches(pattern.into());
-        Constraints::new(vec![vec![Constraint { subject: Subject::Hostname, predicate }]])
+        Constraints::new(
+            vec![vec![Constraint { subject: Subject::Hostname, predicate }]],
+            &Expressions::new(),
+        )
     };
     assert!(refused("a{2}").is_ok());
     let long = "a".repeat(2_000);
@@ -247,7 +250,10 @@ fn an_expression_that_would_cost_too_much_is_refused() {
     }
     let many =
         (0..2_000).map(|_| Constraint { subject: Subject::Zone, predicate: Predicate::Exists }).collect();
-    assert!(matches!(Constraints::new(vec![many]), Err(InvalidConstraint::TooMany(2_000))));
+    assert!(matches!(
+        Constraints::new(vec![many], &Expressions::new()),
+        Err(InvalidConstraint::TooMany(2_000))
+    ));
 }
 
 #[test]

@@ -34,6 +34,16 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
             found.push(Violation::Index("number of an agent's tasks"));
         }
     }
+    let sharing: std::collections::BTreeSet<_> = master
+        .books
+        .offers
+        .values()
+        .filter(|offer| offer.resources.iter().any(|resource| resource.shared))
+        .map(|offer| (&offer.framework, &offer.role, &offer.agent))
+        .collect();
+    if sharing.len() != master.allocator.sharing() {
+        found.push(Violation::Index("what is shared and on offer"));
+    }
     if !tasks.is_empty() || !offers.is_empty() {
         found.push(Violation::Index("tasks or offers of an agent that is not there"));
     }
@@ -55,9 +65,11 @@ fn check_agent(
         let (held, books) = (offered.to_string(), agent.offered.to_string());
         found.push(Violation::Offered { agent: id.clone(), held, books });
     }
+    check_shared(agent, &used, &offered, found);
+    let plain = |sum: &Resources| sum.unallocated().unshared().into_owned();
     let parts =
-        agent.free.checked_add(&used.unallocated()).and_then(|sum| sum.checked_add(&offered.unallocated()));
-    let whole = agent.total.checked_add(&agent.overcommit);
+        plain(&agent.free).checked_add(&plain(&used)).and_then(|sum| sum.checked_add(&plain(&offered)));
+    let whole = plain(&agent.total).checked_add(&plain(&agent.overcommit));
     match (parts, whole) {
         (Ok(parts), Ok(whole)) if parts == whole => {}
         (Ok(parts), Ok(whole)) => {
@@ -67,6 +79,21 @@ fn check_agent(
         (Err(error), _) | (_, Err(error)) => {
             found.push(Violation::Twice { agent: id, what: error.to_string() })
         }
+    }
+}
+
+/// What is shared is free as often as it is there: once. Whoever has it has something that is there, or was lost.
+fn check_shared(agent: &Agent, used: &Resources, offered: &Resources, found: &mut Vec<Violation>) {
+    let shared = |sum: &Resources| sum.unallocated().filter(|resource| resource.shared);
+    let (free, total, lost) = (shared(&agent.free), shared(&agent.total), shared(&agent.overcommit));
+    let (used, offered) = (shared(used).shared(), shared(offered).shared());
+    let stray = used.iter().chain(&offered).find(|one| !total.iter().chain(&lost).any(|there| there == *one));
+    let unused = lost.iter().find(|one| !used.iter().any(|user| user == *one));
+    if free != total || total != total.shared() || stray.is_some() || unused.is_some() {
+        found.push(Violation::Shared {
+            agent: agent.id.clone(),
+            what: format!("{free} is free of {total}, {lost} lost; {used} is used, {offered} offered"),
+        });
     }
 }
 

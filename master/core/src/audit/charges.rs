@@ -50,7 +50,8 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
 
 fn charge(sums: &mut Charges, framework: &FrameworkId, role: &Role, resources: &Resources) {
     let sum = sums.entry((framework.clone(), role.clone())).or_default();
-    for (name, amount) in Quantities::from(resources).iter() {
+    // What is shared counts for nobody.
+    for (name, amount) in Quantities::from(&*resources.unshared()).iter() {
         sum.add(name, amount);
     }
 }

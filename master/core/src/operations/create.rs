@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use chapada_model::{
-    Conversion, Disk, DiskKind, ExecutorId, Resource, ResourceValue, Resources, Role, Text,
+    Conversion, Disk, DiskKind, ExecutorId, FrameworkCapability, Resource, ResourceValue, Resources, Role,
+    Text,
 };
 
 use super::Ground;
@@ -57,8 +58,11 @@ fn check_volume(ground: &Ground<'_>, volume: &Resource) -> Result<Text, String> 
     if volume.revocable {
         return Err(format!("Persistent volume {} cannot be made of revocable disk", persistence.id));
     }
-    if volume.shared {
-        return Err(format!("Persistent volume {}: shared volumes are not supported", persistence.id));
+    if volume.shared && !ground.can(FrameworkCapability::SharedResources) {
+        return Err(format!(
+            "Persistent volume {} is shared, for which the framework needs the capability SHARED_RESOURCES",
+            persistence.id
+        ));
     }
     let what = format!("Persistent volume {}", persistence.id);
     ground.check_principal(&what, persistence.principal.as_ref())?;

@@ -76,7 +76,11 @@ impl Master {
         let holds = match is_taken_for_granted(kind) {
             true => {
                 add(&mut hand.left, &conversion.converted);
+                self.take_back_shared(&hand.agent, &conversion.consumed);
                 self.convert_total(&hand.agent, &conversion);
+                // What is reserved or shared counts otherwise than what is not.
+                self.allocator.discharge(&hand.framework, &hand.role, &conversion.consumed);
+                self.allocator.charge(&hand.framework, &hand.role, &conversion.converted);
                 Resources::EMPTY
             }
             false => {
@@ -115,8 +119,16 @@ impl Master {
         let Some(record) = self.agent_mut(agent) else { return };
         subtract(&mut record.total, &conversion.consumed);
         add(&mut record.total, &conversion.converted);
+        // What is shared is free whoever uses it.
+        let (ended, made) = (conversion.consumed.shared(), conversion.converted.shared());
+        subtract(&mut record.free, &ended);
+        add(&mut record.free, &made);
         let input = AgentInput::new(&record.description, &record.total);
+        let free = (!ended.is_empty() || !made.is_empty()).then(|| record.free.clone());
         self.allocator.set_agent_total(agent, input);
+        if let Some(free) = free {
+            self.allocator.set_free(agent, free, true);
+        }
     }
 
     /// Says that an operation was not done, to those who want to hear of it.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chapada_model::{
-    AgentDescription, AgentId, ExecutorDescription, ExecutorKey, Mono, Resources, Role, TaskKey, Wall,
+    AgentDescription, AgentId, ExecutorDescription, ExecutorKey, Mono, Resource, Resources, Role, TaskKey,
+    Wall,
 };
 
 use crate::LinkId;
@@ -66,7 +67,8 @@ pub struct Stray {
     pub resources: Resources,
 }
 
-/// An agent. For each role and resource: `used + offered + free = total + overcommit`.
+/// An agent. For each role and resource that is not shared: `used + offered + free = total + overcommit`. What is shared is
+/// once in `free` and `total`, and in `used` and `offered` for each who has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
     /// Its id.
@@ -85,7 +87,7 @@ pub struct Agent {
     pub used: Resources,
     /// What is in outstanding offers, each resource allocated to its role.
     pub offered: Resources,
-    /// What nobody holds.
+    /// What nobody holds, and all that is shared, whoever uses it.
     pub free: Resources,
     /// What the agent lost below what still runs on it.
     pub overcommit: Resources,
@@ -122,6 +124,15 @@ impl Agent {
             strays: BTreeMap::new(),
             tasks: 0,
             is_new: false,
+        }
+    }
+
+    /// What was lost below its users and is shared is forgotten when the last of them has ended.
+    pub(crate) fn forget_unused_shared(&mut self) {
+        if self.overcommit.iter().any(|resource| resource.shared) {
+            let used = self.used.unallocated().shared();
+            let is_used = |lost: &Resource| used.iter().any(|used| used == lost);
+            self.overcommit = self.overcommit.filter(|lost| !lost.shared || is_used(lost));
         }
     }
 

@@ -214,7 +214,7 @@ fn only(role: &str, hostname: &str) -> std::sync::Arc<OfferConstraints> {
         predicate: chapada_master_core::Predicate::TextEquals(hostname.into()),
     };
     let said = [(role.parse().expect("valid"), vec![vec![constraint]])].into();
-    std::sync::Arc::new(OfferConstraints::new(said).expect("valid"))
+    std::sync::Arc::new(OfferConstraints::new(said, &chapada_master_core::Expressions::new()).expect("valid"))
 }
 
 #[test]

@@ -13,7 +13,7 @@ use chapada_master_core::{
     TaskGroup,
 };
 use chapada_model::{
-    AgentId, ExecutorId, ExecutorKey, Filters, FrameworkId, Milli, OfferId, OperationKey, OperationKind,
+    AgentId, ExecutorId, ExecutorKey, Filters, FrameworkCapability, FrameworkId, Milli, OfferId, OperationKey, OperationKind,
     Payload, Role, TaskId, TaskKey, TaskState, UpdateUuid,
 };
 use proptest::prelude::*;
@@ -47,6 +47,8 @@ struct Tally {
     launched: u64,
     lost_agents: u64,
     overcommits: u32,
+    /// Moments at which one volume was used, or offered, by several at once.
+    together: u32,
 }
 
 struct Run<'a> {
@@ -155,6 +157,11 @@ impl Run<'_> {
             description.failover_timeout = Duration::from_secs([0, 30, 600][self.draw() % 3]);
             if self.once_in(3) {
                 description.capabilities.clear();
+            }
+            if self.once_in(2) {
+                description.capabilities.insert(FrameworkCapability::SharedResources);
+                let role = description.roles[0].clone();
+                description.offer_filters.insert(role, Vec::new());
             }
         }
         *self.tally.borrow_mut().events.entry(EventKind::Subscribe).or_default() += 1;
@@ -483,6 +490,8 @@ fn no_history_breaks_the_books() {
             let books = run.world.books();
             let overcommits = books.agents.values().filter(|agent| !agent.overcommit.is_empty()).count();
             tally.borrow_mut().overcommits += overcommits as u32;
+            tally.borrow_mut().together +=
+                books.agents.values().filter(|agent| is_together(agent)).count() as u32;
             let kinds = books.operations.values().filter_map(|o| Some((o.key.clone(), o.kind?.name())));
             run.done.extend(kinds);
         }
@@ -539,5 +548,13 @@ fn check_tally(tally: &Tally) {
         tally.calls.values().fold((0, 0), |(accepted, refused), (a, r)| (accepted + a, refused + r));
     assert!(accepted >= refused, "{accepted} calls accepted, {refused} refused: {:?}", tally.calls);
     assert!(refused > 0 && tally.failovers > 0 && tally.overcommits > 0 && tally.lost_agents > 0);
+    assert!(tally.together > 0, "no volume was shared");
     assert!(tally.launched > 200, "only {} tasks were launched", tally.launched);
+}
+
+/// Whether several have the same shared volume of the agent.
+fn is_together(agent: &chapada_master_core::Agent) -> bool {
+    let copies = |sum: &chapada_model::Resources| sum.iter().filter(|resource| resource.shared).count();
+    let all = copies(&agent.used) + copies(&agent.offered);
+    all > copies(&agent.total)
 }

@@ -8,6 +8,7 @@ mod groups;
 mod histories;
 mod operations;
 mod operator;
+mod sharing;
 mod silence;
 mod states;
 mod tasks;

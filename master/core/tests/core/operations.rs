@@ -243,7 +243,7 @@ fn each_rule_has_its_words() {
             create(with(volume("disk:1", "x"), |r| r.reservations.clear())),
             "must be made of disk that is reserved",
         ),
-        (create(with(volume("disk:1", "x"), |r| r.shared = true)), "shared volumes are not supported"),
+        (create(with(volume("disk:1", "x"), |r| r.shared = true)), "needs the capability SHARED_RESOURCES"),
         (create(with(volume("disk:1", "x"), |r| r.revocable = true)), "cannot be made of revocable disk"),
         (create(volume("disk:1", "v")), "Persistence ID 'v' is taken"),
         (create(volume("disk:1", "a/b")), "Persistence ID is not valid"),

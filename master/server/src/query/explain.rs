@@ -1,66 +1,146 @@
-//! `/allocator/explain?framework=…&agent=…`: why one framework is offered an agent or not, and since when.
+//! `/allocator/explain?framework=…&agent=…` and the same over gRPC: why one framework is offered an agent or not, and since
+//! when. `explain.proto` says what each field means.
 
 use std::sync::Arc;
 
 use chapada_listener::{Call, HttpResponse, json, text};
-use chapada_master_core::{Explanation, Why};
+use chapada_master_core::{Explanation as Decided, LastPlan, Why};
 use chapada_model::{AgentId, FrameworkId, Mono, Now};
+use chapada_wire::explain::explain_service_server::ExplainService;
+use chapada_wire::explain::{Decision, ExplainRequest, Explanation, LastPlan as Planned};
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use tonic::{Request, Response, Status};
 
 use super::items::sentence;
 use crate::plain::path_and_query;
-use crate::shell::Shell;
+use crate::shell::{Led, Shell};
 
-/// Answers from the allocator itself, which decides by the same rules.
+/// Why there is no answer.
+enum Unanswered {
+    /// An id cannot be one.
+    Invalid(String),
+    /// The framework or the agent is not known.
+    Unknown(String),
+    /// This master no longer leads.
+    Stopped(String),
+}
+
+/// Answers over HTTP.
 pub(super) async fn handle(shell: Arc<Shell>, call: Call) -> HttpResponse {
     let led = match shell.reading() {
         Ok(led) => led,
         Err(elsewhere) => return elsewhere.response(&path_and_query(&call)),
     };
     let query = call.query();
-    let id = |name: &str| query.get(name).unwrap_or_default().to_owned();
-    let (framework, agent) = match (FrameworkId::new(id("framework")), AgentId::new(id("agent"))) {
-        (Ok(framework), Ok(agent)) => (framework, agent),
-        (Err(error), _) => return text(StatusCode::BAD_REQUEST, format!("framework: {error}")),
-        (_, Err(error)) => return text(StatusCode::BAD_REQUEST, format!("agent: {error}")),
-    };
-    match led.core.decisions(framework.clone(), agent.clone()).await {
-        Err(stopped) => text(StatusCode::SERVICE_UNAVAILABLE, stopped.to_string()),
-        Ok((_, decisions)) if decisions.is_empty() => {
-            let message =
-                format!("framework {framework} or agent {agent} is not known, or has no part in offers");
-            text(StatusCode::NOT_FOUND, message)
-        }
-        Ok((now, decisions)) => {
-            let decisions: Vec<Value> = decisions.iter().map(|decision| one(now, decision)).collect();
-            let answer = json!({
-                "framework_id": framework.as_str(),
-                "agent_id": agent.as_str(),
-                "decisions": decisions,
-            });
-            json(StatusCode::OK, &answer)
+    let id = |name: &str| query.get(name).unwrap_or_default();
+    match explain(&led, id("framework"), id("agent")).await {
+        Ok(explanation) => json(StatusCode::OK, &in_json(&explanation)),
+        Err(Unanswered::Invalid(message)) => text(StatusCode::BAD_REQUEST, message),
+        Err(Unanswered::Unknown(message)) => text(StatusCode::NOT_FOUND, message),
+        Err(Unanswered::Stopped(message)) => text(StatusCode::SERVICE_UNAVAILABLE, message),
+    }
+}
+
+/// Answers over gRPC.
+pub(crate) struct ExplainGrpc {
+    pub(crate) shell: Arc<Shell>,
+}
+
+#[tonic::async_trait]
+impl ExplainService for ExplainGrpc {
+    async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<Explanation>, Status> {
+        let led = self.shell.reading().map_err(|elsewhere| elsewhere.status())?;
+        let ExplainRequest { framework_id, agent_id } = request.into_inner();
+        match explain(&led, &framework_id, &agent_id).await {
+            Ok(explanation) => Ok(Response::new(explanation)),
+            Err(Unanswered::Invalid(message)) => Err(Status::invalid_argument(message)),
+            Err(Unanswered::Unknown(message)) => Err(Status::not_found(message)),
+            Err(Unanswered::Stopped(message)) => Err(Status::unavailable(message)),
         }
     }
 }
 
-fn one(now: Now, decision: &Explanation) -> Value {
-    let until = match decision.why {
-        Some(Why::FilteredUntil(until)) => Some(millis(now, until)),
-        Some(_) | None => None,
-    };
-    json!({
-        "role": decision.role.as_str(),
-        "offered": decision.why.is_none(),
-        "reason": decision.why.map(|why| why.kind().name()),
-        "message": decision.why.map_or("it is offered what is free", |why| sentence(why.kind())),
-        "since": millis(now, decision.since),
-        "until": until,
+/// Asks the allocator itself, which decides by the same rules.
+async fn explain(led: &Led, framework: &str, agent: &str) -> Result<Explanation, Unanswered> {
+    let invalid = |name: &str, error: String| Unanswered::Invalid(format!("{name}: {error}"));
+    let framework = FrameworkId::new(framework).map_err(|error| invalid("framework", error.to_string()))?;
+    let agent = AgentId::new(agent).map_err(|error| invalid("agent", error.to_string()))?;
+    let (now, decisions) = led
+        .core
+        .decisions(framework.clone(), agent.clone())
+        .await
+        .map_err(|stopped| Unanswered::Stopped(stopped.to_string()))?;
+    if decisions.is_empty() {
+        return Err(Unanswered::Unknown(format!(
+            "framework {framework} or agent {agent} is not known, or has no part in offers"
+        )));
+    }
+    let plan = led.snapshot().why.get(&framework).cloned();
+    Ok(Explanation {
+        framework_id: framework.to_string(),
+        agent_id: agent.to_string(),
+        decisions: decisions.iter().map(|decision| one(now, decision)).collect(),
+        last_plan: plan.map(|plan| planned(&plan)),
     })
 }
+
+fn one(now: Now, decision: &Decided) -> Decision {
+    let (until, capability) = match decision.why {
+        Some(Why::FilteredUntil(until)) => (Some(millis(now, until)), None),
+        Some(Why::NotCapable(capability)) => (None, Some(capability.name().to_owned())),
+        Some(_) | None => (None, None),
+    };
+    let kind = decision.why.map(Why::kind);
+    Decision {
+        role: decision.role.to_string(),
+        offered: kind.is_none(),
+        reason: kind.map(|kind| kind.name().to_owned()),
+        message: kind.map_or("it is offered what is free", sentence).to_owned(),
+        since: millis(now, decision.since),
+        until,
+        capability,
+    }
+}
+
+fn planned(plan: &LastPlan) -> Planned {
+    Planned {
+        at: plan.at.wall.0 / NANOS_PER_MILLI,
+        offers: plan.offers,
+        reasons: plan.skipped.iter().map(|(kind, count)| (kind.name().to_owned(), *count)).collect(),
+    }
+}
+
+/// The same names over HTTP; what is absent is null.
+fn in_json(explanation: &Explanation) -> Value {
+    let decision = |decision: &Decision| {
+        json!({
+            "role": decision.role,
+            "offered": decision.offered,
+            "reason": decision.reason,
+            "message": decision.message,
+            "since": decision.since,
+            "until": decision.until,
+            "capability": decision.capability,
+        })
+    };
+    let plan = |plan: &Planned| {
+        let reasons: Map<String, Value> =
+            plan.reasons.iter().map(|(reason, count)| (reason.clone(), (*count).into())).collect();
+        json!({"at": plan.at, "offers": plan.offers, "reasons": reasons})
+    };
+    json!({
+        "framework_id": explanation.framework_id,
+        "agent_id": explanation.agent_id,
+        "decisions": explanation.decisions.iter().map(decision).collect::<Vec<_>>(),
+        "last_plan": explanation.last_plan.as_ref().map(plan),
+    })
+}
+
+const NANOS_PER_MILLI: u64 = 1_000_000;
 
 /// A moment of this process as milliseconds since 1970, by the clock on the wall as it is now.
 fn millis(now: Now, at: Mono) -> u64 {
     let wall = now.wall.0.saturating_sub(now.mono.0.saturating_sub(at.0));
-    wall.saturating_add(at.0.saturating_sub(now.mono.0)) / 1_000_000
+    wall.saturating_add(at.0.saturating_sub(now.mono.0)) / NANOS_PER_MILLI
 }

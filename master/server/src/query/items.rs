@@ -109,9 +109,9 @@ pub(super) fn framework(framework: &Framework, books: &Snapshot) -> Value {
 }
 
 fn why(framework: &Framework, books: &Snapshot) -> Vec<Value> {
-    let counts = books.why.get(&framework.id);
+    let plan = books.why.get(&framework.id);
     let reason = |(kind, count): (&WhyKind, &u32)| json!({"reason": sentence(*kind), "count": count});
-    counts.into_iter().flat_map(|counts| counts.iter()).map(reason).collect()
+    plan.into_iter().flat_map(|plan| &plan.skipped).map(reason).collect()
 }
 
 pub(super) fn sentence(kind: WhyKind) -> &'static str {

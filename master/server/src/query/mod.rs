@@ -19,3 +19,4 @@ mod task_item;
 mod watch;
 
 pub(crate) use endpoints::{answer_once, routes};
+pub(crate) use explain::ExplainGrpc;

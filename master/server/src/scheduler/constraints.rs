@@ -2,46 +2,60 @@
 
 use std::sync::Arc;
 
-use chapada_master_core::{Constraint, OfferConstraints, Predicate, Subject};
+use chapada_master_core::{Constraint, Expressions, OfferConstraints, Predicate, Subject};
 use chapada_model::{Role, Text};
 use chapada_wire::v1::scheduler as wire;
 use wire::attribute_constraint::predicate::Predicate as Kind;
 use wire::attribute_constraint::selector::{PseudoattributeType, Selector};
 
+/// The expressions that frameworks use now: each is compiled once, however many say it.
+static EXPRESSIONS: Expressions = Expressions::new();
+
 /// Reads, checks and compiles the constraints of a framework.
 ///
 /// # Errors
-/// A sentence that names the role and what is wrong.
+/// A sentence that names the field and what is wrong.
 pub(super) fn constraints(said: Option<&wire::OfferConstraints>) -> Result<Arc<OfferConstraints>, String> {
     let roles = said.iter().flat_map(|said| &said.role_constraints);
-    let role = |(name, constraints): (&String, &wire::offer_constraints::RoleConstraints)| {
-        let role = Role::new(name.as_str()).map_err(|e| format!("offer_constraints for '{name}': {e}"))?;
-        let groups = constraints.groups.iter().map(|group| {
-            let each = group.attribute_constraints.iter().map(constraint);
-            each.collect::<Result<Vec<_>, _>>().map_err(|e| format!("offer_constraints for '{name}': {e}"))
-        });
-        Ok((role, groups.collect::<Result<Vec<_>, String>>()?))
-    };
-    let said = roles.map(role).collect::<Result<_, String>>()?;
-    OfferConstraints::new(said).map(Arc::new).map_err(|error| error.to_string())
+    let said = roles.map(|(name, said)| of_role(name, said)).collect::<Result<_, String>>()?;
+    OfferConstraints::new(said, &EXPRESSIONS).map(Arc::new).map_err(|error| error.to_string())
 }
 
-fn constraint(said: &wire::AttributeConstraint) -> Result<Constraint, &'static str> {
+fn of_role(
+    name: &str,
+    said: &wire::offer_constraints::RoleConstraints,
+) -> Result<(Role, Vec<Vec<Constraint>>), String> {
+    let field = format!("offer_constraints.role_constraints[{name}]");
+    let role = Role::new(name).map_err(|error| format!("'{field}': {error}"))?;
+    let group = |(group, said): (usize, &wire::offer_constraints::role_constraints::Group)| {
+        let each = said.attribute_constraints.iter().enumerate().map(|(index, said)| {
+            let place = format!("{field}.groups[{group}].attribute_constraints[{index}]");
+            constraint(said).map_err(|(part, problem)| format!("'{place}.{part}' {problem}"))
+        });
+        each.collect::<Result<Vec<_>, _>>()
+    };
+    Ok((role, said.groups.iter().enumerate().map(group).collect::<Result<Vec<_>, _>>()?))
+}
+
+/// Reads one constraint; an error names the part of it.
+fn constraint(said: &wire::AttributeConstraint) -> Result<Constraint, (&'static str, &'static str)> {
     let selector = said.selector.as_ref().and_then(|selector| selector.selector.as_ref());
-    let subject = match selector.ok_or("a constraint has no 'selector' that is known")? {
+    let unknown = ("selector", "must have 'attribute_name' or 'pseudoattribute_type'");
+    let subject = match selector.ok_or(unknown)? {
         Selector::AttributeName(name) => Subject::Attribute(name.as_str().into()),
         Selector::PseudoattributeType(number) => match PseudoattributeType::try_from(*number) {
             Ok(PseudoattributeType::Hostname) => Subject::Hostname,
             Ok(PseudoattributeType::Region) => Subject::Region,
             Ok(PseudoattributeType::Zone) => Subject::Zone,
             Ok(PseudoattributeType::Unknown) | Err(_) => {
-                return Err("'pseudoattribute_type' must be HOSTNAME, REGION or ZONE");
+                return Err(("selector.pseudoattribute_type", "must be HOSTNAME, REGION or ZONE"));
             }
         },
     };
     let kind = said.predicate.as_ref().and_then(|predicate| predicate.predicate.as_ref());
     let text = |value: &Option<String>| Text::from(value.as_deref().unwrap_or_default());
-    let predicate = match kind.ok_or("a constraint has no 'predicate' that is known")? {
+    let unknown = ("predicate", "must be one of the six that are known");
+    let predicate = match kind.ok_or(unknown)? {
         Kind::Exists(_) => Predicate::Exists,
         Kind::NotExists(_) => Predicate::NotExists,
         Kind::TextEquals(said) => Predicate::TextEquals(text(&said.value)),
@@ -87,23 +101,41 @@ mod tests {
     fn each_rule_has_its_words() {
         let of = |groups: &str| format!(r#"{{"role_constraints":{{"ops":{{"groups":{groups}}}}}}}"#);
         let one = |constraint: &str| of(&format!(r#"[{{"attribute_constraints":[{constraint}]}}]"#));
+        let deep = |part: &str| {
+            format!("'offer_constraints.role_constraints[ops].groups[0].attribute_constraints[0].{part}'")
+        };
+        let regex = |pattern: &str| {
+            one(&format!(
+                r#"{{"selector":{{"attribute_name":"a"}},"predicate":{{"text_matches":{{"regex":"{pattern}"}}}}}}"#
+            ))
+        };
+        let many: Vec<String> = (0..101)
+            .map(|n| {
+                format!(r#"{{"selector":{{"attribute_name":"a"}},"predicate":{{"text_matches":{{"regex":"{n}"}}}}}}"#)
+            })
+            .collect();
         let cases = [
-            (of("[]"), "have no group"),
-            (of(r#"[{"attribute_constraints":[]}]"#), "has no constraint"),
-            (one(r#"{"selector":{},"predicate":{"exists":{}}}"#), "no 'selector' that is known"),
-            (one(r#"{"selector":{"attribute_name":"a"},"predicate":{}}"#), "no 'predicate' that is known"),
+            (of("[]"), "'offer_constraints.role_constraints[ops].groups' must not be empty".to_owned()),
+            (
+                of(r#"[{"attribute_constraints":[]}]"#),
+                "'offer_constraints.role_constraints[ops].groups[0].attribute_constraints' must not be empty"
+                    .to_owned(),
+            ),
+            (of("[]").replace("ops", "a//b"), "'offer_constraints.role_constraints[a//b]': ".to_owned()),
+            (one(r#"{"selector":{},"predicate":{"exists":{}}}"#), deep("selector")),
+            (one(r#"{"selector":{"attribute_name":"a"},"predicate":{}}"#), deep("predicate")),
             (
                 one(r#"{"selector":{"pseudoattribute_type":"UNKNOWN"},"predicate":{"exists":{}}}"#),
-                "must be HOSTNAME, REGION or ZONE",
+                deep("selector.pseudoattribute_type") + " must be HOSTNAME, REGION or ZONE",
             ),
-            (
-                one(r#"{"selector":{"attribute_name":"a"},"predicate":{"text_matches":{"regex":"("}}}"#),
-                "regular expression '('",
-            ),
+            (regex("("), deep("predicate") + " is not valid: regular expression '('"),
+            (regex("(a{1000}){1000}"), "is refused".to_owned()),
+            (regex(&"a".repeat(1_025)), "it is longer than 1024 bytes".to_owned()),
+            (one(&many.join(",")), "a framework may have 100 different regular expressions".to_owned()),
         ];
         for (json, words) in cases {
             let said = read(&json).unwrap_err();
-            assert!(said.contains(words), "'{said}' has no '{words}'");
+            assert!(said.contains(&words), "'{said}' has no '{words}'");
         }
     }
 }

@@ -153,7 +153,7 @@ async fn every_action_is_denied_in_its_turn() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_is_denied_in_its_turn() {
     let (http_routes, grpc_routes) = chapada_master::doors();
-    assert!(http_routes.len() > 50 && grpc_routes.len() == 4, "{} {}", http_routes.len(), grpc_routes.len());
+    assert!(http_routes.len() > 50 && grpc_routes.len() == 5, "{} {}", http_routes.len(), grpc_routes.len());
     let all = http_routes.iter().map(|entry| entry.pattern);
     let policy = all.clone().fold(Policy::allow_all(), Policy::deny_endpoint);
     let master = TestMaster::start_unready(policy).await;

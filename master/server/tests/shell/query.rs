@@ -1,5 +1,7 @@
 //! The web UI's API: pages, and streams of what changes on them.
 
+use chapada_wire::explain::ExplainRequest;
+use chapada_wire::explain::explain_service_client::ExplainServiceClient;
 use serde_json::{Value, json};
 
 use crate::support::TestMaster;
@@ -70,6 +72,32 @@ async fn the_allocator_says_why_and_since_when() {
     let since = refused["since"].as_u64().expect("milliseconds");
     assert!(since >= held["since"].as_u64().expect("milliseconds"), "{refused}");
     assert_eq!(refused["until"].as_u64(), Some(since + 3_600_000), "{refused}");
+    // What the last plan came to: the one offer that was made, or the agent passed over after the refusal.
+    let plan = get(master.at, &path).await.json()["last_plan"].clone();
+    assert!(
+        plan["at"].as_u64().is_some_and(|at| at >= held["since"].as_u64().expect("milliseconds")),
+        "{plan}"
+    );
+    let passed_over = plan["reasons"]["filtered"].as_u64().unwrap_or_default();
+    assert_eq!(plan["offers"].as_u64().map(|offers| offers + passed_over), Some(1), "{plan}");
+    // The same over gRPC.
+    let endpoint =
+        tonic::transport::Endpoint::from_shared(format!("http://{}", master.at)).expect("an address");
+    let mut client = ExplainServiceClient::new(endpoint.connect().await.expect("connected"));
+    let ask = |framework: &str, agent: &str| ExplainRequest {
+        framework_id: framework.to_owned(),
+        agent_id: agent.to_owned(),
+    };
+    let said = client.explain(ask(framework, &agent.id)).await.expect("answered").into_inner();
+    let one = &said.decisions[0];
+    assert_eq!((one.reason.as_deref(), one.offered, &*one.role), (Some("filtered"), false, "*"));
+    assert_eq!((one.since, one.until), (since, Some(since + 3_600_000)));
+    let now = said.last_plan.expect("there was a plan");
+    assert_eq!(Some(now.at), plan["at"].as_u64());
+    let unknown = client.explain(ask("f", "a")).await.expect_err("nobody is called so");
+    assert_eq!(unknown.code(), tonic::Code::NotFound);
+    let invalid = client.explain(ask("a/b", "a")).await.expect_err("no id");
+    assert_eq!(invalid.code(), tonic::Code::InvalidArgument);
     for (path, status) in [
         ("/allocator/explain", 400),
         ("/allocator/explain?framework=f&agent=a/b", 400),

@@ -7,9 +7,9 @@ use prost::Message as _;
 
 use super::error::{each, optional};
 use super::{InvalidField, ReservationFormat, resources_from_wire, resources_to_wire};
-use crate::v1;
 use crate::v1::domain_info::FaultDomain;
 use crate::v1::domain_info::fault_domain::{RegionInfo, ZoneInfo};
+use crate::{Json as _, v1};
 
 /// What `AgentInfo` does not say is left empty: `address`, `capabilities` and `version` come with the registration.
 impl TryFrom<&v1::AgentInfo> for AgentDescription {
@@ -34,8 +34,18 @@ impl TryFrom<&v1::AgentInfo> for AgentDescription {
     }
 }
 
+/// Reads where a master or agent stands, as `--domain` says it: `DomainInfo` in JSON, with its region and zone.
+///
+/// # Errors
+/// [`InvalidField`] names what is missing or what cannot be read.
+pub fn domain_from_json(json: &str) -> Result<Domain, InvalidField> {
+    let wire =
+        v1::DomainInfo::from_json(json.as_bytes()).map_err(|error| InvalidField::new("domain", error))?;
+    domain(Some(&wire))?.ok_or_else(|| InvalidField::missing("domain.fault_domain"))
+}
+
 /// A domain without a fault domain says nothing.
-fn domain(wire: Option<&v1::DomainInfo>) -> Result<Option<Domain>, InvalidField> {
+pub(super) fn domain(wire: Option<&v1::DomainInfo>) -> Result<Option<Domain>, InvalidField> {
     let Some(fault) = wire.and_then(|domain| domain.fault_domain.as_ref()) else { return Ok(None) };
     let missing = |field: &str| InvalidField::missing(format!("domain.fault_domain.{field}.name"));
     let region = fault.region.as_ref().and_then(|region| region.name.as_deref());
@@ -67,6 +77,28 @@ impl From<&AgentDescription> for v1::AgentInfo {
             attributes: agent.attributes.iter().map(Into::into).collect(),
             id: agent.id.as_ref().map(Into::into),
             domain: agent.domain.as_ref().map(Into::into),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_is_read_as_the_flag_has_it_or_refused_by_the_field() {
+        let json = r#"{"fault_domain":{"region":{"name":"eu"},"zone":{"name":"a"}}}"#;
+        let domain = domain_from_json(json).unwrap();
+        assert_eq!(domain, Domain { region: "eu".into(), zone: "a".into() });
+        let cases = [
+            ("{}", "domain.fault_domain"),
+            (r#"{"fault_domain":{"region":{"name":"eu"}}}"#, "fault_domain.zone"),
+            (r#"{"fault_domain":{"zone":{"name":"a"}}}"#, "fault_domain.region"),
+            ("eu", "domain"),
+        ];
+        for (json, field) in cases {
+            let said = domain_from_json(json).unwrap_err().to_string();
+            assert!(said.contains(field), "'{said}' has no '{field}'");
         }
     }
 }

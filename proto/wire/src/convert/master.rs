@@ -27,7 +27,7 @@ impl From<&MasterDescription> for v1::MasterInfo {
                 ip: Some(master.ip.to_string()),
                 port: Some(master.port.into()),
             }),
-            domain: None,
+            domain: master.domain.as_ref().map(Into::into),
             capabilities: CAPABILITIES.iter().map(capability).collect(),
         }
     }
@@ -65,6 +65,7 @@ impl TryFrom<&v1::MasterInfo> for MasterDescription {
             ip,
             port,
             version: info.version.as_deref().unwrap_or_default().into(),
+            domain: super::agent::domain(info.domain.as_ref())?,
         })
     }
 }

@@ -184,6 +184,7 @@ impl Run<'_> {
             volume: Some(DiskVolume { container_path: path.into(), host_path: None, read_only: false }),
             source: None,
         });
+        disk.shared = self.once_in(3);
         disk
     }
 }

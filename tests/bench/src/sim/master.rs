@@ -1,0 +1,254 @@
+//! The leading master: the real books, behind the real codec, on one core.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use chapada_master::edge::{self, AgentMessage, Form, SchedulerCall};
+use chapada_master_core::{Caller, Effect, Event, Held, LinkId, Master, RegistryState, Settings, StreamId};
+use chapada_model::{AgentId, FrameworkId, MasterDescription, Mono, Now, Wall};
+use chapada_wire::Json as _;
+use chapada_wire::convert::ReservationFormat;
+use chapada_wire::link::{Heartbeat, ToAgent, to_agent};
+use chapada_wire::recordio;
+use prost::Message as _;
+
+use super::cpu::Meter;
+use super::host::Host;
+use super::queue::{Arrival, Index};
+
+/// How many inputs the master's loop takes before it shows the books to readers. Source: its shell.
+const BATCH: usize = 256;
+
+/// As fine as the timers of the master's runtime are: what is due within it happens at its end.
+const TIMER: u64 = 1_000_000;
+
+/// When the wall clocks begin: 2026-01-01.
+const WALL: u64 = 1_767_225_600_000_000_000;
+
+/// The id of the master, as long as a real one.
+const MASTER_ID: &str = "3d1c3e5a-7f0b-4d5e-9a65-0c8f6a1f2b3c";
+
+/// Where every agent seems to call from.
+const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3)), 40_000);
+
+/// The moment by the wall clock.
+pub(crate) fn wall(at: Mono) -> Wall {
+    Wall(WALL + at.0)
+}
+
+/// Something that leaves the master.
+pub(crate) enum Outgoing {
+    ToAgent(Index, Vec<u8>),
+    ToFramework(Index, bytes::Bytes),
+    ToRegistry(chapada_master_core::Ticket),
+}
+
+/// One framework's connection.
+struct Stream {
+    form: Form,
+    id: Option<FrameworkId>,
+    format: ReservationFormat,
+    name: StreamId,
+}
+
+/// One agent's connection.
+#[derive(Default)]
+struct Link {
+    agent: Option<AgentId>,
+    sequence: u64,
+}
+
+/// The master's process.
+pub(crate) struct MasterHost {
+    pub(crate) core: Master,
+    pub(crate) host: Host,
+    inbox: VecDeque<Arrival>,
+    links: Vec<Link>,
+    streams: Vec<Option<Stream>>,
+    by_stream: HashMap<StreamId, Index>,
+    describes: MasterDescription,
+    /// When it is to take its next turn.
+    pub(crate) turn: Option<Mono>,
+}
+
+impl MasterHost {
+    pub(crate) fn new(agents: usize, frameworks: usize) -> Self {
+        let now = Now { mono: Mono(1), wall: wall(Mono(1)) };
+        let registry = RegistryState { epoch: 1, ..RegistryState::default() };
+        let core = Master::recover(now, Settings::new(MASTER_ID), registry);
+        Self {
+            core,
+            host: Host::default(),
+            inbox: VecDeque::new(),
+            links: (0..agents).map(|_| Link::default()).collect(),
+            streams: (0..frameworks).map(|_| None).collect(),
+            by_stream: HashMap::new(),
+            describes: MasterDescription {
+                id: MASTER_ID.into(),
+                hostname: "master.example".into(),
+                ip: Ipv4Addr::new(10, 0, 0, 1).into(),
+                port: 5050,
+                version: "0.1.0".into(),
+                domain: None,
+            },
+            turn: None,
+        }
+    }
+
+    /// The way in which a framework will talk.
+    pub(crate) fn expect_framework(&mut self, index: Index, form: Form) {
+        let name = StreamId(format!("9b1c3e5a-7f0b-4d5e-9a65-{index:012}").into());
+        self.by_stream.insert(name.clone(), index);
+        let stream = Stream { form, id: None, format: ReservationFormat::Stacked, name };
+        self.streams[index as usize] = Some(stream);
+    }
+
+    pub(crate) fn arrive(&mut self, arrival: Arrival) {
+        self.inbox.push_back(arrival);
+    }
+
+    /// When the next turn should be, given this moment; `None` while there is nothing to do.
+    pub(crate) fn next_turn(&self, now: Mono) -> Option<Mono> {
+        let due = self.core.next_wakeup().map(|at| Mono(at.0.div_ceil(TIMER) * TIMER));
+        let at = if self.inbox.is_empty() { due } else { Some(now) };
+        at.map(|at| self.host.free_at(at.max(now)))
+    }
+
+    /// Takes a batch, as the loop of the real one does. What leaves, and when.
+    pub(crate) fn take_turn(&mut self, at: Mono) -> Result<Vec<(Mono, Outgoing)>> {
+        let meter = Meter::start();
+        let begun = self.host.free_at(at);
+        let wakeup = self.core.next_wakeup();
+        let batch: Vec<Arrival> = self.inbox.drain(..self.inbox.len().min(BATCH)).collect();
+        let (mut leaving, mut marks) = (Vec::new(), Vec::with_capacity(batch.len()));
+        for arrival in batch {
+            let effects = self.take(begun + meter.passed(), arrival, &mut leaving)?;
+            self.execute(effects, &mut leaving)?;
+            marks.push((leaving.len(), meter.passed()));
+        }
+        let now = begun + meter.passed();
+        if wakeup.is_some_and(|due| due <= now) {
+            let effects = self.core.apply(moment(now), Event::Tick);
+            self.execute(effects, &mut leaving)?;
+        }
+        let (spent, passed) = (meter.spent(), meter.passed());
+        marks.push((leaving.len(), passed));
+        self.host.work(at, spent);
+        // Each part took the same share of the CPU as of the time.
+        let share = (spent.as_secs_f64() / passed.as_secs_f64()).min(1.0);
+        let mut leaving = leaving.into_iter();
+        let mut sent = Vec::with_capacity(leaving.len());
+        let mut last = 0;
+        for (count, mark) in marks {
+            let left = begun + mark.mul_f64(share);
+            sent.extend(leaving.by_ref().take(count - last).map(|outgoing| (left, outgoing)));
+            last = count;
+        }
+        Ok(sent)
+    }
+
+    fn take(&mut self, now: Mono, arrival: Arrival, leaving: &mut Vec<Outgoing>) -> Result<Vec<Effect>> {
+        match arrival {
+            Arrival::Recorded(ticket) => Ok(self.core.apply(moment(now), Event::Recorded { ticket })),
+            Arrival::Link(index, pages) => self.connect(now, index, &pages),
+            Arrival::Agent(index, message) => {
+                let link = &self.links[index as usize];
+                let agent = link.agent.clone().context("an agent speaks before it is welcome")?;
+                match edge::agent_message(&message, link_id(index), &agent, PEER) {
+                    Ok(AgentMessage::News(event)) => Ok(self.core.apply(moment(now), *event)),
+                    Ok(AgentMessage::Nothing) => {
+                        leaving.push(Outgoing::ToAgent(index, heartbeat()));
+                        Ok(Vec::new())
+                    }
+                    other => bail!("an agent says {other:?}"),
+                }
+            }
+            Arrival::Framework(index, body) => self.call(now, index, &body),
+        }
+    }
+
+    fn connect(&mut self, now: Mono, index: Index, pages: &[Vec<u8>]) -> Result<Vec<Effect>> {
+        let nobody = AgentId::new("-")?;
+        let (mut agent, mut held) = (None, Held::default());
+        for page in pages {
+            match edge::agent_message(page, link_id(index), &nobody, PEER) {
+                Ok(AgentMessage::Hello(hello)) => agent = Some(*hello),
+                Ok(AgentMessage::Holding(page)) => held.tasks.extend(page.tasks),
+                other => bail!("an agent begins with {other:?}"),
+            }
+        }
+        let agent = agent.context("an agent begins with a hello")?;
+        Ok(self.core.apply(moment(now), Event::AgentConnected { link: link_id(index), agent, held }))
+    }
+
+    fn call(&mut self, now: Mono, index: Index, body: &[u8]) -> Result<Vec<Effect>> {
+        let stream = self.streams[index as usize].as_mut().context("a framework that was announced")?;
+        match edge::scheduler_call(body, stream.form).map_err(anyhow::Error::msg)? {
+            SchedulerCall::Subscribe { framework, suppressed, constraints } => {
+                stream.format = ReservationFormat::of(&framework);
+                let stream = stream.name.clone();
+                let event = Event::Subscribe { stream, framework: *framework, suppressed, constraints };
+                Ok(self.core.apply(moment(now), event))
+            }
+            SchedulerCall::Call { framework, call } => {
+                let caller = Caller { framework, stream: Some(stream.name.clone()), principal: None };
+                Ok(self.core.apply_call(moment(now), &caller, *call)?)
+            }
+        }
+    }
+
+    fn execute(&mut self, effects: Vec<Effect>, leaving: &mut Vec<Outgoing>) -> Result<()> {
+        for effect in effects {
+            match effect {
+                Effect::ToFramework { framework, stream, event } => {
+                    let index = *self.by_stream.get(&stream).context("a stream that was announced")?;
+                    let stream = self.streams[index as usize].as_mut().context("it is announced")?;
+                    stream.id.get_or_insert_with(|| framework.clone());
+                    let event = edge::scheduler_event(&self.describes, stream.format, &framework, event);
+                    let record = match stream.form {
+                        Form::Json => event.to_json(),
+                        Form::Protobuf => event.encode_to_vec(),
+                    };
+                    leaving.push(Outgoing::ToFramework(index, recordio::frame(&record)));
+                }
+                Effect::ToAgent { link, agent, command } => {
+                    let index = Index::try_from(link.0)?;
+                    let link = &mut self.links[index as usize];
+                    if link.agent.is_none() {
+                        link.agent = agent;
+                    }
+                    link.sequence += 1;
+                    let message = edge::agent_command(1, link.sequence, &command).encode_to_vec();
+                    leaving.push(Outgoing::ToAgent(index, message));
+                }
+                Effect::Record { ticket, .. } => leaving.push(Outgoing::ToRegistry(ticket)),
+                // As in the shell while nobody follows the cluster.
+                Effect::Operator(event) => drop(Arc::new(event)),
+                Effect::Dropped { what } => bail!("the master passes over something: {what}"),
+                Effect::RefuseStream { message, .. } => bail!("a subscription is refused: {message}"),
+                Effect::CloseStream { .. } | Effect::CloseLink { .. } => bail!("a connection is closed"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The master's own sign of life, for which a link has a timer of the same period.
+fn heartbeat() -> Vec<u8> {
+    let message = to_agent::Message::Heartbeat(Heartbeat {});
+    ToAgent { epoch: 1, sequence: 0, message: Some(message) }.encode_to_vec()
+}
+
+fn moment(now: Mono) -> Now {
+    Now { mono: now, wall: wall(now) }
+}
+
+fn link_id(index: Index) -> LinkId {
+    LinkId(index.into())
+}
+
+/// How long the registry takes for a change: a transaction of a small ensemble.
+pub(crate) const RECORDING: Duration = Duration::from_millis(2);
