@@ -12,6 +12,7 @@ mod config;
 mod core_loop;
 pub mod edge;
 mod error;
+mod feed;
 mod leadership;
 mod media;
 mod metrics;

@@ -36,6 +36,8 @@ pub(crate) fn snapshot(shell: &Shell) -> BTreeMap<String, f64> {
     if let Standing::Leading(led) | Standing::Suspended(led) = standing {
         books(&mut metrics, &led.snapshot());
         put(&mut metrics, "master/epoch", led.epoch as f64);
+        let followers = led.core.feed().followers();
+        put(&mut metrics, "master/operator_event_stream_subscribers", followers as f64);
     }
     metrics
 }

@@ -12,16 +12,20 @@ pub struct FollowerId(u64);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Follower {
     /// The number of the last event it was handed.
-    pub(super) had: u64,
+    had: u64,
+    /// Bytes of all batches up to that event, of which the last may be had in part.
+    end: usize,
     /// Bytes on their way to it.
-    pub(super) flight: usize,
+    flight: usize,
+    /// It came back from farther behind than one may be, and has not caught up yet.
+    is_catching_up: bool,
 }
 
 /// What to do for a follower.
 #[derive(Debug)]
-pub enum Next<T> {
+pub enum Next<T, E = ()> {
     /// Hand it the events of this batch after that number; they count as handed.
-    Batch(Arc<Batch<T>>, u64),
+    Batch(Arc<Batch<T, E>>, u64),
     /// Nothing is new.
     Wait,
     /// It was cut: end its connection.
@@ -40,7 +44,7 @@ pub struct Cut {
 /// Why a follower is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CutReason {
-    /// What it has not had is no longer kept.
+    /// What it has not had is more than it may be behind.
     Behind,
     /// It does not read what it was handed.
     Holding,
@@ -50,7 +54,7 @@ pub enum CutReason {
     Oldest,
 }
 
-impl<T> EventLog<T> {
+impl<T, E: Default> EventLog<T, E> {
     /// One more follower, who has had everything up to the position. The cut are those who make room for it.
     ///
     /// # Errors
@@ -63,19 +67,25 @@ impl<T> EventLog<T> {
             self.flight -= oldest.flight;
             cut.push(Cut { follower, reason: CutReason::Oldest });
         }
+        let at = self.batches.partition_point(|batch| batch.last() <= position.sequence);
+        let next = self.batches.get(at);
+        let end = next.map_or(self.total, |batch| batch.end.wrapping_sub(batch.bytes));
         let id = FollowerId(self.next_follower);
         self.next_follower += 1;
-        self.followers.insert(id, Follower { had: position.sequence, flight: 0 });
+        let is_catching_up = self.total.wrapping_sub(end) > self.bounds.behind_bytes;
+        let follower = Follower { had: position.sequence, end, flight: 0, is_catching_up };
+        self.followers.insert(id, follower);
         Ok((id, cut))
     }
 
     /// What a follower is to be handed.
-    pub fn next(&mut self, id: FollowerId) -> Next<T> {
+    pub fn next(&mut self, id: FollowerId) -> Next<T, E> {
         let Some(follower) = self.followers.get_mut(&id) else { return Next::Gone };
         let had = follower.had;
         let at = self.batches.partition_point(|batch| batch.last() <= had);
         let Some(batch) = self.batches.get(at) else { return Next::Wait };
         follower.had = batch.last();
+        follower.end = batch.end;
         Next::Batch(batch.clone(), had)
     }
 
@@ -124,11 +134,18 @@ impl<T> EventLog<T> {
         self.flight
     }
 
-    /// Cuts everyone who has not had the event of this number.
-    pub(super) fn cut_behind(&mut self, sequence: u64) -> Vec<Cut> {
-        let behind = self.followers.iter().filter(|(_, one)| one.had < sequence).map(|(id, _)| *id);
-        let behind: Vec<FollowerId> = behind.collect();
-        behind.iter().for_each(|follower| self.leave(*follower));
-        behind.into_iter().map(|follower| Cut { follower, reason: CutReason::Behind }).collect()
+    /// Cuts everyone who is too far behind, or has not had what is forgotten: the events up to that number.
+    pub(super) fn cut_behind(&mut self, forgotten: u64) -> Vec<Cut> {
+        let (total, most) = (self.total, self.bounds.behind_bytes);
+        let mut over = Vec::new();
+        for (id, follower) in &mut self.followers {
+            let is_far = total.wrapping_sub(follower.end) > most;
+            follower.is_catching_up &= is_far;
+            if follower.had < forgotten || (is_far && !follower.is_catching_up) {
+                over.push(*id);
+            }
+        }
+        over.iter().for_each(|follower| self.leave(*follower));
+        over.into_iter().map(|follower| Cut { follower, reason: CutReason::Behind }).collect()
     }
 }

@@ -15,6 +15,9 @@ pub struct FollowBounds {
     pub batch_bytes: usize,
     /// Bytes of all batches that are kept.
     pub kept_bytes: usize,
+    /// Bytes that a follower may not have had yet; at least a batch. Less than what is kept, so that one who is cut has
+    /// time to come back and go on; one who comes back may be farther behind until it has caught up.
+    pub behind_bytes: usize,
     /// Bytes on their way to one follower.
     pub flight_of_one: usize,
     /// Bytes on their way to all followers.
@@ -25,15 +28,19 @@ pub struct FollowBounds {
 
 /// Some events in a row, made available together.
 #[derive(Debug)]
-pub struct Batch<T> {
+pub struct Batch<T, E = ()> {
     /// The number of the first.
     pub first: u64,
     /// The events; never none.
     pub events: Vec<T>,
+    /// Room for what the shell makes of all of them once, for everyone.
+    pub made: E,
     pub(super) bytes: usize,
+    /// Bytes of all batches up to this one.
+    pub(super) end: usize,
 }
 
-impl<T> Batch<T> {
+impl<T, E> Batch<T, E> {
     /// The number of the last.
     pub fn last(&self) -> u64 {
         self.first + self.events.len() as u64 - 1
@@ -48,12 +55,14 @@ impl<T> Batch<T> {
 
 /// The events of one leadership that are kept, and those who follow them.
 #[derive(Debug)]
-pub struct EventLog<T> {
+pub struct EventLog<T, E = ()> {
     pub(super) epoch: u64,
     pub(super) bounds: FollowBounds,
     /// What is closed, oldest first.
-    pub(super) batches: VecDeque<Arc<Batch<T>>>,
+    pub(super) batches: VecDeque<Arc<Batch<T, E>>>,
     kept: usize,
+    /// Bytes of all batches there ever were.
+    pub(super) total: usize,
     /// What came since, which nobody may have yet.
     open: Vec<T>,
     open_bytes: usize,
@@ -64,14 +73,16 @@ pub struct EventLog<T> {
     pub(super) flight: usize,
 }
 
-impl<T> EventLog<T> {
+impl<T, E: Default> EventLog<T, E> {
     /// An empty log of a new leadership.
     pub fn new(epoch: u64, bounds: FollowBounds) -> Self {
+        let bounds = FollowBounds { behind_bytes: bounds.behind_bytes.min(bounds.kept_bytes), ..bounds };
         Self {
             epoch,
             bounds,
             batches: VecDeque::new(),
             kept: 0,
+            total: 0,
             open: Vec::new(),
             open_bytes: 0,
             last: 0,
@@ -93,8 +104,8 @@ impl<T> EventLog<T> {
         cut
     }
 
-    /// Makes available what came since the last time, and forgets the oldest when too much is kept. The cut are those that
-    /// have not had all of what is forgotten.
+    /// Makes available what came since the last time, and forgets the oldest when too much is kept. The cut are those who
+    /// are too far behind.
     pub fn close(&mut self) -> Vec<Cut> {
         if self.open.is_empty() {
             return Vec::new();
@@ -102,10 +113,11 @@ impl<T> EventLog<T> {
         let events = std::mem::take(&mut self.open);
         let bytes = std::mem::take(&mut self.open_bytes);
         let first = self.last + 1 - events.len() as u64;
-        self.batches.push_back(Arc::new(Batch { first, events, bytes }));
+        self.total = self.total.wrapping_add(bytes);
         self.kept = self.kept.saturating_add(bytes);
+        self.batches.push_back(Arc::new(Batch { first, events, made: E::default(), bytes, end: self.total }));
         let mut forgotten = 0;
-        // The newest is always kept: it may alone be larger than the bound.
+        // The newest is kept though it may alone be larger than the bound.
         while self.kept > self.bounds.kept_bytes && self.batches.len() > 1 {
             let Some(oldest) = self.batches.pop_front() else { break };
             self.kept -= oldest.bytes;

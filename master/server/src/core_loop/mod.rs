@@ -11,13 +11,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use chapada_master_core::{
-    AgentCommand, Call, CallRefused, Caller, Event, Explanation, Held, LinkId, OfferConstraints,
-    OperatorEvent, RegistryChange, SchedulerEvent, Snapshot, StreamId, Ticket,
+    AgentCommand, Call, CallRefused, Caller, Event, Explanation, Held, LinkId, OfferConstraints, Position,
+    RegistryChange, SchedulerEvent, Snapshot, StreamId, Ticket,
 };
 use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, Mono, Now, Role, Text};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::feed::Feed;
 pub(crate) use thread::{Start, start};
 
 /// Inputs that may wait. A burst of updates from many agents fits; beyond it senders wait, and with them their peers.
@@ -27,8 +28,6 @@ const INPUT_QUEUE: usize = 4_096;
 pub(crate) const STREAM_QUEUE: usize = 8_192;
 /// Commands that may wait for one agent. One that falls further behind is cut off and states afresh what it holds.
 pub(crate) const LINK_QUEUE: usize = 4_096;
-/// News that may wait for one who follows the cluster; who falls further behind is cut off and subscribes again.
-pub(crate) const OPERATOR_QUEUE: usize = 8_192;
 /// Changes that may wait for the registry, as many as inputs: when it is slower than that, everyone waits for it.
 pub(crate) const RECORD_QUEUE: usize = INPUT_QUEUE;
 
@@ -145,9 +144,9 @@ pub(crate) struct Stopped;
 #[derive(Clone)]
 pub(crate) struct Core {
     inputs: mpsc::Sender<Input>,
-    snapshot: Arc<ArcSwap<Snapshot>>,
+    published: Arc<ArcSwap<Published>>,
     versions: watch::Receiver<u64>,
-    operator: broadcast::Sender<Arc<OperatorEvent>>,
+    feed: Arc<Feed>,
     links: Arc<AtomicU64>,
 }
 
@@ -182,7 +181,12 @@ impl Core {
 
     /// The books as of a moment ago; everything a call changed is in it once the call returned.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.load_full()
+        self.published.load().books.clone()
+    }
+
+    /// As [`Core::snapshot`], with the last event that the books already show.
+    pub(crate) fn published(&self) -> Arc<Published> {
+        self.published.load_full()
     }
 
     /// Tells when there is a newer snapshot.
@@ -190,15 +194,22 @@ impl Core {
         self.versions.clone()
     }
 
-    /// News of the cluster from now on.
-    pub(crate) fn follow(&self) -> broadcast::Receiver<Arc<OperatorEvent>> {
-        self.operator.subscribe()
+    /// What happens, for those who follow the cluster.
+    pub(crate) fn feed(&self) -> &Arc<Feed> {
+        &self.feed
     }
 
     /// A new name for an agent's connection.
     pub(crate) fn next_link(&self) -> LinkId {
         LinkId(self.links.fetch_add(1, Ordering::Relaxed))
     }
+}
+
+/// The books for readers.
+pub(crate) struct Published {
+    pub(crate) books: Arc<Snapshot>,
+    /// The last event that led to them: a state of these books and the events after it leave nothing out.
+    pub(crate) position: Position,
 }
 
 /// A change for the registry, in order.

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use chapada_master_core::{AgentCommand, Effect, LinkId, StreamId};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 
 use super::{Load, Outbox, ToScheduler, Writing};
+use crate::feed::News;
 
 /// The ways out of the loop.
 pub(super) struct Outboxes {
@@ -13,7 +14,8 @@ pub(super) struct Outboxes {
     pub(super) links: HashMap<LinkId, Outbox<AgentCommand>>,
     /// Changes for the registry, sent on after each batch.
     pub(super) records: Vec<Writing>,
-    pub(super) operator: broadcast::Sender<std::sync::Arc<chapada_master_core::OperatorEvent>>,
+    /// Events for those who follow the cluster, sent on after each batch.
+    pub(super) news: Vec<News>,
 }
 
 impl Outboxes {
@@ -42,8 +44,7 @@ impl Outboxes {
             }
             Effect::CloseLink { link } => drop(self.links.remove(&link)),
             Effect::Record { ticket, change } => self.records.push(Writing { ticket, change }),
-            // Nobody following is no error.
-            Effect::Operator(event) => drop(self.operator.send(std::sync::Arc::new(event))),
+            Effect::Operator(event) => self.news.push(event.into()),
             Effect::Dropped { what } => tracing::info!("{what}"),
         }
     }

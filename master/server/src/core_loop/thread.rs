@@ -9,13 +9,14 @@ use chapada_master_core::{
     AgentState, Event, FrameworkState, LinkId, Master, RegistryState, Settings, StreamId,
 };
 use chapada_model::{AgentId, FrameworkId};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::outboxes::Outboxes;
-use super::{Core, INPUT_QUEUE, Input, OPERATOR_QUEUE, Writing};
+use super::{Core, INPUT_QUEUE, Input, Published, Writing};
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::feed::Feed;
 
 /// Inputs between two snapshots: few enough that readers see what happened within a millisecond or so.
 const BATCH: usize = 256;
@@ -39,15 +40,17 @@ pub(crate) struct Start {
 /// When the thread or its runtime cannot be made.
 pub(crate) fn start(start: Start) -> Result<Core, Error> {
     let (inputs, queue) = mpsc::channel(INPUT_QUEUE);
-    let (operator, _) = broadcast::channel(OPERATOR_QUEUE);
     let master = Master::recover(start.clock.now(), start.settings, start.registry);
-    let snapshot = Arc::new(ArcSwap::from_pointee(master.snapshot()));
-    let (published, versions) = watch::channel(master.snapshot().version);
+    let feed = Arc::new(Feed::new(master.snapshot().epoch));
+    tokio::spawn(feed.clone().run(start.ended.clone()));
+    let books = Arc::new(master.snapshot());
+    let (versions, shown) = watch::channel(books.version);
+    let published = Arc::new(ArcSwap::from_pointee(Published { books, position: feed.publish(Vec::new()) }));
     let core = Core {
         inputs,
-        snapshot: snapshot.clone(),
-        versions,
-        operator: operator.clone(),
+        published: published.clone(),
+        versions: shown,
+        feed: feed.clone(),
         links: Arc::new(AtomicU64::new(1)),
     };
     let runtime =
@@ -56,10 +59,16 @@ pub(crate) fn start(start: Start) -> Result<Core, Error> {
         clock: start.clock,
         master,
         queue,
-        snapshot,
         published,
+        versions,
+        feed,
         suspended: start.suspended,
-        outboxes: Outboxes { streams: HashMap::new(), links: HashMap::new(), records: Vec::new(), operator },
+        outboxes: Outboxes {
+            streams: HashMap::new(),
+            links: HashMap::new(),
+            records: Vec::new(),
+            news: Vec::new(),
+        },
         writer: start.writer,
         verdicts: Vec::new(),
     };
@@ -80,8 +89,9 @@ struct Loop {
     clock: Clock,
     master: Master,
     queue: mpsc::Receiver<Input>,
-    snapshot: Arc<ArcSwap<chapada_master_core::Snapshot>>,
-    published: watch::Sender<u64>,
+    published: Arc<ArcSwap<Published>>,
+    versions: watch::Sender<u64>,
+    feed: Arc<Feed>,
     suspended: watch::Receiver<bool>,
     outboxes: Outboxes,
     writer: mpsc::Sender<Writing>,
@@ -218,11 +228,12 @@ impl Loop {
 
     /// Shows the books to readers, then lets the callers go: who has a verdict finds it in the books.
     fn publish(&mut self) {
-        let snapshot = self.master.snapshot();
-        let version = snapshot.version;
-        if version != *self.published.borrow() {
-            self.snapshot.store(Arc::new(snapshot));
-            self.published.send_replace(version);
+        let books = Arc::new(self.master.snapshot());
+        let version = books.version;
+        if version != *self.versions.borrow() {
+            let position = self.feed.publish(std::mem::take(&mut self.outboxes.news));
+            self.published.store(Arc::new(Published { books, position }));
+            self.versions.send_replace(version);
         }
         for (reply, verdict) in self.verdicts.drain(..) {
             // A caller that hung up needs no answer.

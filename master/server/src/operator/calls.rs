@@ -41,7 +41,7 @@ async fn answer(shell: &Arc<Shell>, call: HttpCall) -> Result<HttpResponse, Http
     }
     if kind == Type::Subscribe {
         call.authorise(Action::ViewEvents, &Object::Named { kind: "call", id: kind.as_str_name() })?;
-        return Ok(subscribe::open(shell.clone(), led, accepted));
+        return Ok(subscribe::open(shell.clone(), led, asked.subscribe, accepted, call.hang_up.clone()).await);
     }
     read(shell, &led, kind, accepted)
 }

@@ -2,9 +2,11 @@
 //!
 //! - `calls`: the order of checks and who answers which call;
 //! - `view`: the books as messages;
-//! - `subscribe`: the stream of what changes.
+//! - `subscribe`: the stream of what changes;
+//! - `events`: what it carries.
 
 mod calls;
+mod events;
 mod subscribe;
 mod view;
 

@@ -2,6 +2,7 @@
 //! other.
 
 mod doors;
+mod events;
 mod life;
 mod link;
 mod operations;

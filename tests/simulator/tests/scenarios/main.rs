@@ -1,5 +1,6 @@
 //! Fault scenarios by the numbers of the list of what must hold. The audit runs in each after every step.
 
+mod followers;
 mod frameworks;
 mod messages;
 mod scale;
