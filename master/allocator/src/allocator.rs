@@ -117,7 +117,7 @@ impl Allocator {
         }
         let now = self.now;
         let mut agent = Agent::new(input.into(), now);
-        agent.total = self.names.count(&agent.input.total).all;
+        agent.total = self.count_total(&agent.input.total);
         let slot = self.agents.ensure(id, || agent);
         self.count_agent(slot, true);
         self.tell_total();
@@ -161,7 +161,7 @@ impl Allocator {
         let Some(slot) = self.agents.slot(id) else { return };
         self.count_agent(slot, false);
         let input = input.into();
-        let total = self.names.count(&input.total).all;
+        let total = self.count_total(&input.total);
         if let Some(agent) = self.agents.get_mut(slot) {
             let fresh = Agent::new(input, self.now);
             (agent.input, agent.has_gpus, agent.since, agent.total) =
@@ -224,6 +224,11 @@ impl Allocator {
         self.roles.len()
     }
 
+    /// How many names of resources are known.
+    pub fn names(&self) -> usize {
+        self.names.len()
+    }
+
     /// How many agents are known.
     pub fn agents(&self) -> usize {
         self.agents.len()
@@ -242,6 +247,16 @@ impl Allocator {
         self.kept_back.remove(&slot);
         self.sharing.forget_agent(slot);
         self.agents.remove(slot);
+    }
+
+    /// The amounts that an agent has, whose names are known from now on.
+    fn count_total(&mut self, total: &Resources) -> Amounts {
+        let names = self.names.len();
+        let amounts = self.names.count(total).all;
+        if self.names.len() > names {
+            self.read_minimums_again();
+        }
+        amounts
     }
 
     /// Puts what the agent has to the sums, or takes it out.

@@ -12,6 +12,11 @@ use crate::agent::{is_kept, is_open};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NameSlot(pub u32);
 
+impl NameSlot {
+    /// Stands for every name that no agent has: of these nobody has anything.
+    pub(crate) const UNKNOWN: Self = Self(u32::MAX);
+}
+
 /// So many names take no memory of their own: CPUs, memory, disk.
 const USUAL_NAMES: usize = 3;
 
@@ -33,6 +38,11 @@ impl Amounts {
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether there is something of a name that no agent has.
+    pub(crate) fn has_unknown(&self) -> bool {
+        self.0.last().is_some_and(|(name, _)| *name == NameSlot::UNKNOWN)
     }
 
     /// Whether there is as much of every name as in `other`.
@@ -91,7 +101,8 @@ pub(crate) struct Counted {
     pub(crate) open: Amounts,
 }
 
-/// The names of resources and the slots that stand for them. A name stays once an agent had it.
+/// The names of resources and the slots that stand for them. A name stays once an agent or a quota had it: operators say those,
+/// frameworks cannot add to them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     by_name: BTreeMap<Text, NameSlot>,
@@ -170,6 +181,17 @@ impl Names {
 
     pub(crate) fn amounts_of(&mut self, quantities: &Quantities) -> Amounts {
         quantities.iter().map(|(name, amount)| (self.ensure(name), amount)).collect()
+    }
+
+    /// The amounts that a framework asks for. All names that no agent has are one, of which there is nothing.
+    pub(crate) fn asked(&self, quantities: &Quantities) -> Amounts {
+        let slot = |name: &Text| self.slot(name).unwrap_or(NameSlot::UNKNOWN);
+        quantities.iter().map(|(name, amount)| (slot(name), amount)).collect()
+    }
+
+    /// How many names there are.
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
     }
 
     pub(crate) fn quantities(&self, amounts: &Amounts) -> Quantities {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chapada_model::{AgentId, FrameworkId, Mono, Resources, Role};
 
 use crate::framework::{ClientRecord, Framework};
-use crate::{Allocator, Client, ClientSlot, FrameworkInput, FrameworkSlot, Refusal};
+use crate::{Allocator, Amounts, Client, ClientSlot, FrameworkInput, FrameworkSlot, Refusal};
 
 impl Allocator {
     /// A framework is subscribed, for the first time or again, or has changed what it said.
@@ -18,12 +18,13 @@ impl Allocator {
             let client = self.use_client(slot, role);
             gone.remove(&client.role);
             roles.insert(client.role, client.slot);
-            let minimum = input.minimum.get(role);
-            let minimum = minimum.map(|any| any.iter().map(|least| self.names.amounts_of(least)).collect());
+            let asked = input.minimum.get(role).cloned();
+            let minimum = asked.as_ref().map(|any| any.iter().map(|least| self.names.asked(least)).collect());
             if let Some(record) = self.clients.get_mut(client.slot) {
                 record.named = true;
                 record.suppressed = input.suppressed.contains(role);
                 record.minimum = minimum;
+                record.asked = asked.unwrap_or_default();
                 record.constraints = input.constraints.get(role).cloned();
             }
         }
@@ -143,6 +144,23 @@ impl Allocator {
         }
         if let Some(record) = self.clients.get_mut(slot) {
             record.since = self.now;
+        }
+    }
+
+    /// There are new names: what frameworks asked for under them is worth another look.
+    pub(crate) fn read_minimums_again(&mut self) {
+        let waiting: Vec<(ClientSlot, Vec<Amounts>)> = self
+            .clients
+            .iter()
+            .filter(|(.., record)| record.minimum.iter().flatten().any(Amounts::has_unknown))
+            .map(|(slot, _, record)| {
+                (slot, record.asked.iter().map(|least| self.names.asked(least)).collect())
+            })
+            .collect();
+        for (slot, minimum) in waiting {
+            if let Some(record) = self.clients.get_mut(slot) {
+                record.minimum = Some(minimum);
+            }
         }
     }
 

@@ -59,7 +59,9 @@ pub(crate) struct ClientRecord {
     pub(crate) named: bool,
     /// Whether it wants no offers.
     pub(crate) suppressed: bool,
-    /// The least it wants to be offered; absent for the master's minimum.
+    /// The least it wants to be offered, in its own words.
+    pub(crate) asked: Vec<Quantities>,
+    /// The same in slots; absent for the master's minimum.
     pub(crate) minimum: Option<Vec<Amounts>>,
     /// Which agents it wants.
     pub(crate) constraints: Option<Arc<Constraints>>,
@@ -78,6 +80,7 @@ impl ClientRecord {
             framework,
             named: false,
             suppressed: false,
+            asked: Vec::new(),
             minimum: None,
             constraints: None,
             charged: Amounts::default(),

@@ -152,6 +152,33 @@ fn each_role_of_a_framework_has_its_own_minimum() {
     assert_eq!(allocator.explain(Mono(0), &framework("f"), &agent("s1"))[0].1, Some(Why::BelowMinimum));
 }
 
+#[test]
+fn names_that_no_agent_has_are_met_by_nothing_and_remembered_for_nobody() {
+    let mut allocator = allocator();
+    add(&mut allocator, "s1", "cpus:4");
+    let asks = |names: &[String]| FrameworkInput {
+        roles: [role("a")].into(),
+        minimum: [(
+            role("a"),
+            names.iter().map(|name| [(name.as_str(), Milli(1))].into_iter().collect()).collect(),
+        )]
+        .into(),
+        ..FrameworkInput::default()
+    };
+    let known = allocator.names();
+    for n in 0..100 {
+        let names: Vec<String> = (0..100).map(|m| format!("name-{n}-{m}")).collect();
+        allocator.set_framework(&framework("f"), asks(&names));
+    }
+    assert_eq!(allocator.names(), known, "a framework adds nothing to what is kept");
+    assert!(allocator.plan(Mono(0)).offers.is_empty());
+    assert_eq!(allocator.explain(Mono(0), &framework("f"), &agent("s1"))[0].1, Some(Why::BelowMinimum));
+    // An agent that has one of them is offered.
+    add(&mut allocator, "s2", "cpus:1;name-99-7:3");
+    let plan = allocator.plan(Mono(1));
+    assert_eq!(what(&plan), [("f", "s2", 1.0)]);
+}
+
 /// An agent that is described for constraints.
 fn described() -> AgentInput {
     let attribute = |name: &str, value| Attribute { name: name.into(), value };
