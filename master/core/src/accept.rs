@@ -23,6 +23,8 @@ pub(crate) struct Hand {
     pub(crate) role: Role,
     /// What is left, allocated to nobody in form.
     pub(crate) left: Resources,
+    /// When the newest of the offers was made.
+    pub(crate) newest_offer: chapada_model::Mono,
 }
 
 impl Hand {
@@ -46,6 +48,7 @@ impl Master {
             agent: first.agent.clone(),
             role: first.role.clone(),
             left: Resources::EMPTY,
+            newest_offer: offers.iter().map(|offer| offer.since.mono).max().unwrap_or(first.since.mono),
         };
         for offer in &offers {
             self.take_offer(&offer.id);
@@ -135,11 +138,18 @@ impl Master {
     /// Does one operation. True when it has used the offers, well or not.
     fn operate(&mut self, hand: &mut Hand, operation: Operation) -> bool {
         let framework = hand.framework.clone();
+        if let Operation::LaunchGroup(group) = &operation
+            && self.kill_early(hand, &group.tasks)
+        {
+            return true;
+        }
         match operation {
             Operation::Launch { tasks } => {
                 let is_used = !tasks.is_empty();
                 for proposal in tasks {
-                    self.launch(hand, proposal);
+                    if !self.kill_early(hand, std::slice::from_ref(&proposal)) {
+                        self.launch(hand, proposal);
+                    }
                 }
                 is_used
             }

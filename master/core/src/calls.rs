@@ -110,6 +110,7 @@ impl Master {
     ) {
         let key = TaskKey { framework: framework.clone(), task };
         let Some(known) = self.task_mut(&key) else {
+            self.note_early_kill(framework, key.task.clone());
             return self.reconcile(framework, vec![(key.task, agent)]);
         };
         let on = known.agent.clone();

@@ -45,6 +45,7 @@ impl Master {
 
     /// Takes all offers of a framework back without a word.
     pub(crate) fn discard_offers(&mut self, id: &FrameworkId) {
+        self.early_kills.forget(id);
         for offer in self.index.offers_by_framework.of(id) {
             self.discard(&offer);
         }

@@ -10,6 +10,7 @@ mod books;
 mod call;
 mod calls;
 mod constraints;
+mod early_kills;
 mod effect;
 mod event;
 mod follow;
@@ -46,17 +47,18 @@ pub use chapada_allocator::{
     Constraint, Explanation, Expressions, PolicyName, Predicate, Subject, Why, WhyKind,
 };
 pub use constraints::{InvalidOfferConstraints, MAX_EXPRESSIONS, OfferConstraints};
+pub use early_kills::{EARLY_KILL_WAIT, MAX_EARLY_KILLS};
 pub use effect::{AgentCommand, Effect, OperatorEvent, RefusedReason, SchedulerEvent, Ticket};
 pub use event::{EVENT_KINDS, Event, EventKind, Held, HeldExecutor, HeldTask, LinkId};
 pub use follow::{Batch, Cut, CutReason, EventLog, FollowBounds, FollowerId, Next, NotResumed, Position};
 pub use master::Master;
+pub use operator::{OperatorCall, OperatorRefused};
 #[cfg(feature = "testing")]
 pub use planted::Bug;
 pub use records::agent::{Agent, AgentState, Executor, Stray};
 pub use records::framework::{Framework, FrameworkState};
 pub use records::offer::Offer;
 pub use records::operation::{MAX_OPERATIONS, OfferOperation};
-pub use operator::{OperatorCall, OperatorRefused};
 pub use records::plan::LastPlan;
 pub use records::task::{MAX_STATUSES, MAX_UNACKNOWLEDGED, Task, TaskPhase};
 pub use registry::{

@@ -6,6 +6,7 @@ use chapada_allocator::{Allocator, Explanation};
 use chapada_model::{AgentId, FrameworkId, Mono, Now, Role, Wall};
 
 use crate::agents::Silence;
+use crate::early_kills::EarlyKills;
 use crate::index::Index;
 use crate::recording::Pending;
 use crate::subscribe::Wishes;
@@ -31,6 +32,8 @@ pub struct Master {
     pub(crate) unreachable: std::collections::BTreeSet<(Wall, AgentId)>,
     /// Agents of which the books do not know what they hold, because they have not said it to this master yet.
     pub(crate) silent: BTreeMap<AgentId, Silence>,
+    /// Kills whose launch may be on its way.
+    pub(crate) early_kills: EarlyKills,
     /// What waits for the registry.
     pub(crate) pending: BTreeMap<Ticket, Pending>,
     pub(crate) last_ticket: u64,
@@ -76,6 +79,7 @@ impl Master {
             removed: std::collections::BTreeSet::new(),
             unreachable: std::collections::BTreeSet::new(),
             silent: BTreeMap::new(),
+            early_kills: EarlyKills::default(),
             pending: BTreeMap::new(),
             last_ticket: 0,
             next_framework: 0,

@@ -68,18 +68,35 @@ impl Sim {
 
     /// Accepts a framework's first offer for one task; false when it has none.
     pub fn launch_task(&mut self, framework: usize, name: &str, resources: &str) -> bool {
-        let Some(offer) = self.offers(framework).into_iter().next() else { return false };
+        let accept = self.accept_of(framework, name, resources);
+        let has_offer = accept.is_some();
+        accept.into_iter().for_each(|accept| self.framework_calls(framework, accept));
+        has_offer
+    }
+
+    /// The call that accepts a framework's first offer for one task.
+    pub fn accept_of(&self, framework: usize, name: &str, resources: &str) -> Option<Call> {
+        let offer = self.offers(framework).into_iter().next()?;
         let id = TaskId::new(name).expect("a valid id");
         let described = task(id, &offer.agent, resources.parse().expect("valid resources"));
-        self.framework_calls(
-            framework,
-            Call::Accept(Accept {
-                offers: vec![offer.id.clone()],
-                operations: vec![Operation::Launch { tasks: vec![Proposal::Valid(Box::new(described))] }],
-                filters: Filters { refuse: Duration::ZERO },
-            }),
-        );
-        true
+        Some(Call::Accept(Accept {
+            offers: vec![offer.id.clone()],
+            operations: vec![Operation::Launch { tasks: vec![Proposal::Valid(Box::new(described))] }],
+            filters: Filters { refuse: Duration::ZERO },
+        }))
+    }
+
+    /// A framework makes two calls, each on a connection of its own, and the first arrives so much later than the second.
+    pub fn calls_swap(&mut self, framework: usize, first: Call, second: Call, late: Duration) {
+        let node = &self.frameworks[framework];
+        let (Some(id), Some(wire), Some(master)) = (node.id.clone(), node.wire, self.leader()) else {
+            return;
+        };
+        let soon = self.now + self.delay();
+        for (at, call) in [(soon + late, first), (soon, second)] {
+            let caller = Box::new(caller(id.clone(), wire));
+            self.queue.put(at, Happening::Call { master, caller, call: Box::new(call) });
+        }
     }
 
     /// A framework acknowledges all that it has heard of a task.

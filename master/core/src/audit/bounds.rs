@@ -1,8 +1,8 @@
 //! I8: nothing grows without a limit.
 
 use crate::{
-    MAX_COMPLETED_FRAMEWORKS, MAX_COMPLETED_TASKS, MAX_REMOVED_FRAMEWORKS, MAX_STATUSES, MAX_UNACKNOWLEDGED,
-    MAX_UNREACHABLE_AGENTS, Master, Violation,
+    MAX_COMPLETED_FRAMEWORKS, MAX_COMPLETED_TASKS, MAX_EARLY_KILLS, MAX_REMOVED_FRAMEWORKS, MAX_STATUSES,
+    MAX_UNACKNOWLEDGED, MAX_UNREACHABLE_AGENTS, Master, Violation,
 };
 
 pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
@@ -22,6 +22,9 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
         bound("statuses of a task", task.statuses.len(), MAX_STATUSES);
         bound("unacknowledged updates of a task", task.unacknowledged.len(), MAX_UNACKNOWLEDGED);
     }
+    let (frameworks, kills) = master.early_kills.sizes();
+    bound("frameworks with early kills", frameworks, books.frameworks.len());
+    bound("early kills of a framework", kills, MAX_EARLY_KILLS);
     bound("removed frameworks", master.removed.len(), MAX_REMOVED_FRAMEWORKS);
     bound("unreachable agents", master.unreachable.len(), MAX_UNREACHABLE_AGENTS + 1);
     bound("timers", master.timers.len(), books.offers.len() + books.agents.len() + books.frameworks.len());

@@ -2,6 +2,7 @@
 
 mod accept;
 mod agents;
+mod early_kills;
 mod follow;
 mod frameworks;
 mod groups;

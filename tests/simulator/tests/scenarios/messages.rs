@@ -109,6 +109,20 @@ fn scenario_22_kill_message_lost() {
 }
 
 #[test]
+fn scenario_22_kill_overtakes_the_launch_on_another_connection() {
+    for late in [1, 30, 200, 1_000, 4_900] {
+        let mut sim = cluster(1, vec![Manner::Scripted]);
+        let launch = sim.accept_of(0, "t", "cpus:1;mem:64").expect("it has an offer");
+        sim.calls_swap(0, launch, kill("t"), late * SECOND / 1_000);
+        let killed = |sim: &mut Sim| sim.heard(0, "t").states.last() == Some(&TaskState::Killed);
+        until(&mut sim, 10 * SECOND, "it is killed", killed);
+        assert_eq!(sim.launches(), 0, "it never began");
+        assert_eq!(sim.heard(0, "t").states, [TaskState::Unknown, TaskState::Killed]);
+        until(&mut sim, 10 * SECOND, "what it was to use is offered again", |sim| !sim.offers(0).is_empty());
+    }
+}
+
+#[test]
 fn scenario_22_kill_comes_while_the_task_is_on_its_way() {
     for wait in 0..40 {
         let mut sim = cluster(1, vec![Manner::Scripted]);
