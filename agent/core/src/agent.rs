@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use chapada_model::{AgentId, ContainerId, FrameworkId, Mono, Now, TaskKey};
+use chapada_model::{AgentId, ContainerId, ExecutorKey, FrameworkId, Mono, Now, TaskKey};
 
 use crate::effect::{Effect, Signal};
 use crate::event::{Command, Event};
+use crate::executor::{Executor, ExecutorTimeouts};
+use crate::executors::Gone;
 use crate::ids::Ids;
 use crate::link::Link;
 use crate::operations::Operations;
@@ -30,7 +32,9 @@ pub struct Agent {
     pub(crate) link: Link,
     pub(crate) frameworks: BTreeMap<FrameworkId, Framework>,
     pub(crate) tasks: BTreeMap<TaskKey, Task>,
-    pub(crate) containers: BTreeMap<ContainerId, TaskKey>,
+    pub(crate) executors: BTreeMap<ExecutorKey, Executor>,
+    pub(crate) containers: BTreeMap<ContainerId, Tenant>,
+    pub(crate) timeouts: ExecutorTimeouts,
     pub(crate) operations: Operations,
     pub(crate) timers: Timers,
     /// Number of the last record appended, and of the last that is durable.
@@ -38,7 +42,17 @@ pub struct Agent {
     pub(crate) durable: u64,
     /// Tasks with updates that are not yet durable, in the order of their records.
     pub(crate) unlogged: VecDeque<(u64, TaskKey)>,
+    /// Executors whose end is not yet durable, in the order of their records.
+    pub(crate) gone: VecDeque<Gone>,
     pub(crate) effects: Vec<Effect>,
+}
+
+/// What a container is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Tenant {
+    Task(TaskKey),
+    /// One of a framework's own, with all its tasks.
+    Executor(ExecutorKey),
 }
 
 impl Agent {
@@ -55,12 +69,15 @@ impl Agent {
             link: Link::default(),
             frameworks: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            executors: BTreeMap::new(),
             containers: BTreeMap::new(),
+            timeouts: ExecutorTimeouts::default(),
             operations: Operations::default(),
             timers: Timers::default(),
             appended: 0,
             durable: 0,
             unlogged: VecDeque::new(),
+            gone: VecDeque::new(),
             effects: Vec::new(),
         }
     }
@@ -76,6 +93,10 @@ impl Agent {
             Event::ContainerStarted { container, pid } => self.on_started(now, &container, pid),
             Event::LaunchFailed { container, message } => self.on_launch_failed(now, &container, message),
             Event::ContainerExited { container, exit } => self.on_exited(now, &container, &exit),
+            Event::ExecutorSubscribed(subscription) => self.on_subscribed(now, *subscription),
+            Event::ExecutorClosed { executor, stream } => self.on_stream_closed(&executor, stream),
+            Event::ExecutorUpdate { executor, report } => self.on_report(now, &executor, *report),
+            Event::ExecutorSays { executor, data } => self.pass_on(executor, data),
             Event::Tick => {}
         }
         self.on_time(now);
@@ -102,6 +123,7 @@ impl Agent {
             Command::Welcome { agent } => self.on_welcome(now, agent),
             Command::Gone => self.on_gone(now),
             Command::Launch(launch) => self.launch(now, sequence, *launch),
+            Command::LaunchGroup(launch) => self.launch_group(now, sequence, *launch),
             Command::Kill { task, grace } => self.kill(now, &task, grace),
             Command::Acknowledge { task, uuid } => self.acknowledge(now, &task, uuid),
             Command::Operate(operate) => self.operate(sequence, *operate),
@@ -111,12 +133,15 @@ impl Agent {
             }
             Command::ShutdownFramework { framework } => self.shutdown_framework(now, &framework),
             Command::UpdateFramework(record) => self.update_framework(record),
-            Command::ExecutorMessage { framework, executor } => {
-                let reason =
-                    format!("framework {framework} has no executor {executor} here that takes messages");
-                self.effects.push(Effect::Refuse { sequence, reason });
+            Command::ExecutorMessage { framework, executor, data } => {
+                self.message(sequence, ExecutorKey { framework, executor }, data);
             }
         }
+    }
+
+    /// How long executors may take from now on.
+    pub fn set_executor_timeouts(&mut self, timeouts: ExecutorTimeouts) {
+        self.timeouts = timeouts;
     }
 
     /// Appends a record and returns its number.
@@ -136,6 +161,7 @@ impl Agent {
             self.unlogged.pop_front();
             self.on_update_logged(now, &key);
         }
+        self.on_executors_logged();
         self.on_operations_logged(now);
         self.state_holding();
         self.obey_held(now);
@@ -146,25 +172,31 @@ impl Agent {
             match timer {
                 Timer::Force(key) => self.on_force_due(now, &key),
                 Timer::Repeat(key) => self.on_repeat_due(now, &key),
+                Timer::Executor(key) => self.on_executor_due(now, &key),
                 Timer::Operations => self.on_operations_due(now),
             }
         }
     }
 
     fn on_started(&mut self, now: Now, container: &ContainerId, pid: u32) {
+        if let Some(Tenant::Executor(key)) = self.containers.get(container) {
+            let key = key.clone();
+            return self.on_executor_started(now, &key, pid);
+        }
         let Some((key, task)) = self.task_of(container) else {
             return self.effects.push(Effect::Destroy { container: container.clone() });
         };
         match task.phase {
             TaskPhase::Launching { kill: None } => {
                 task.phase = TaskPhase::Running { pid };
-                self.say_running(now, &key);
+                self.announce(now, &key);
             }
             TaskPhase::Launching { kill: Some(_) } => {
                 task.phase = TaskPhase::Running { pid };
                 self.force(now, &key);
             }
             TaskPhase::Recovering { .. }
+            | TaskPhase::Delegated { .. }
             | TaskPhase::Running { .. }
             | TaskPhase::Killing { .. }
             | TaskPhase::Ended(_) => {}
@@ -172,7 +204,7 @@ impl Agent {
     }
 
     pub(crate) fn task_of(&mut self, container: &ContainerId) -> Option<(TaskKey, &mut Task)> {
-        let key = self.containers.get(container)?.clone();
+        let Tenant::Task(key) = self.containers.get(container)?.clone() else { return None };
         let task = self.tasks.get_mut(&key)?;
         Some((key, task))
     }

@@ -16,13 +16,21 @@ impl Agent {
     pub(crate) fn say(&mut self, now: Now, key: &TaskKey, statement: Statement) {
         let Some(task) = self.tasks.get(key) else { return };
         let pid = task.phase.pid().or_else(|| task.stream.newest().and_then(|update| update.pid));
-        let update = Arc::new(self.update(now, statement, pid));
+        let update = self.update(now, statement, pid);
+        self.append_update(key, update);
+    }
+
+    /// Writes down an update that is made already; `false` when the task had its last.
+    pub(crate) fn append_update(&mut self, key: &TaskKey, update: Update) -> bool {
+        let update = Arc::new(update);
         let sequence = self.appended + 1;
-        let Some(task) = self.tasks.get_mut(key) else { return };
-        if task.stream.push(update.clone(), sequence) {
-            self.log(Record::Update { task: key.clone(), update });
-            self.unlogged.push_back((sequence, key.clone()));
+        let Some(task) = self.tasks.get_mut(key) else { return false };
+        if !task.stream.push(update.clone(), sequence) {
+            return false;
         }
+        self.log(Record::Update { task: key.clone(), update });
+        self.unlogged.push_back((sequence, key.clone()));
+        true
     }
 
     pub(crate) fn say_running(&mut self, now: Now, key: &TaskKey) {
@@ -62,6 +70,7 @@ impl Agent {
             at: now.wall,
             pid,
             memory: statement.memory,
+            details: None,
         }
     }
 
@@ -71,8 +80,10 @@ impl Agent {
         let over = task.stream.on_logged(durable);
         if over && task.phase == TaskPhase::Ended(Ending::Unlogged) {
             task.phase = TaskPhase::Ended(Ending::Logged);
-            let container = task.record.container.clone();
-            self.effects.push(Effect::Remove { container });
+            if !task.record.is_delegated() {
+                let container = task.record.container.clone();
+                self.effects.push(Effect::Remove { container });
+            }
         }
         self.deliver(now, key);
     }
@@ -85,7 +96,7 @@ impl Agent {
         let Some(task) = self.tasks.get_mut(key) else { return };
         let latest = task.stream.newest_logged().map_or(TaskState::Staging, |update| update.state);
         for update in task.stream.take_unsent() {
-            let executor = task.record.executor.clone();
+            let executor = task.record.executor().cloned();
             self.effects.push(Effect::SendUpdate { task: key.clone(), executor, update, latest });
         }
         if let Some(at) = task.stream.schedule(now.mono) {
@@ -111,7 +122,7 @@ impl Agent {
             self.timers.clear(at, Timer::Repeat(key.clone()));
         }
         if over {
-            return self.forget(key);
+            return self.forget(now, key);
         }
         self.log(Record::Acknowledged { task: key.clone(), uuid });
         if let Some(at) = self.tasks.get_mut(key).and_then(|task| task.stream.schedule(now.mono)) {

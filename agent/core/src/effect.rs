@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use chapada_model::{AgentId, ContainerId, ExecutorId, OperationStatus, Resources, TaskKey, TaskState};
+use chapada_model::{
+    AgentId, ContainerId, ExecutorId, ExecutorKey, OperationStatus, Payload, Resources, TaskKey, TaskState,
+};
 
-use crate::record::{FrameworkRecord, Record, TaskRecord, Update};
+use crate::executor::ToExecutor;
+use crate::record::{ExecutorRecord, FrameworkRecord, Record, TaskRecord, Update};
 
 /// Everything the agent can ask its shell to do, in this order.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +25,54 @@ pub enum Effect {
         task: Arc<TaskRecord>,
         /// Whose it is.
         framework: Arc<FrameworkRecord>,
+        /// The executor beneath whose container it is, when it is one of a pod.
+        pod: Option<Arc<ExecutorRecord>>,
+    },
+    /// Make the container of an executor of the framework's own and start its program in it.
+    LaunchExecutor {
+        /// The executor.
+        executor: Arc<ExecutorRecord>,
+        /// Tasks that it gets once it has subscribed: the container has room for them.
+        tasks: Vec<Arc<TaskRecord>>,
+        /// Whose it is.
+        framework: Arc<FrameworkRecord>,
+    },
+    /// These are the tasks of the executor from now on: its container is to have room for them, and for no more.
+    Resize {
+        /// The executor.
+        executor: Arc<ExecutorRecord>,
+        /// Its live tasks.
+        tasks: Vec<Arc<TaskRecord>>,
+    },
+    /// Send something on the stream of an executor. One that is gone already is no error.
+    ToExecutor {
+        /// Which executor.
+        executor: ExecutorKey,
+        /// Which stream.
+        stream: u64,
+        /// What to say.
+        message: ToExecutor,
+    },
+    /// End the stream of an executor.
+    CloseExecutor {
+        /// Which executor.
+        executor: ExecutorKey,
+        /// Which stream.
+        stream: u64,
+    },
+    /// Pass bytes of an executor on to its framework.
+    SendMessage {
+        /// Which executor.
+        executor: ExecutorKey,
+        /// The bytes.
+        data: Payload,
+    },
+    /// Say that an executor is over, or was never started.
+    SendExecutorGone {
+        /// Which executor.
+        executor: ExecutorKey,
+        /// As wait(2) gives it; -1 when it never ran.
+        status: i32,
     },
     /// Send a signal to the processes of a container. One that is gone already is no error.
     Signal {
@@ -115,6 +166,8 @@ pub struct Holding {
     pub epoch: u64,
     /// Tasks, running or with updates to acknowledge.
     pub tasks: Vec<HeldTask>,
+    /// Executors that are not the built-in command executor.
+    pub executors: Vec<Arc<ExecutorRecord>>,
     /// The frameworks that they belong to.
     pub frameworks: Vec<Arc<FrameworkRecord>>,
     /// Operations whose outcome is not acknowledged.

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use chapada_model::{AgentId, ContainerId, ExecutorId, FrameworkId, OperationKey, TaskKey, UpdateUuid};
+use chapada_model::{
+    AgentId, ContainerId, ExecutorId, ExecutorKey, FrameworkId, OperationKey, Payload, TaskKey, UpdateUuid,
+};
 
+use crate::executor::{Report, Subscription};
 use crate::exit::Exit;
 use crate::operations::Operate;
 use crate::record::FrameworkRecord;
 use crate::recovery::FoundContainer;
-use crate::task::TaskLaunch;
+use crate::task::{GroupLaunch, TaskLaunch};
 
 /// Everything that can happen to the agent.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +55,29 @@ pub enum Event {
         /// How it ended.
         exit: Exit,
     },
+    /// An executor of a framework's own has opened a stream; see [`crate::Agent::check_executor`].
+    ExecutorSubscribed(Box<Subscription>),
+    /// The stream of an executor is gone.
+    ExecutorClosed {
+        /// Which executor.
+        executor: ExecutorKey,
+        /// Which stream.
+        stream: u64,
+    },
+    /// An executor of a framework's own says something of a task.
+    ExecutorUpdate {
+        /// Which executor.
+        executor: ExecutorKey,
+        /// What it says.
+        report: Box<Report>,
+    },
+    /// An executor sends bytes to its framework, best effort.
+    ExecutorSays {
+        /// Which executor.
+        executor: ExecutorKey,
+        /// The bytes.
+        data: Payload,
+    },
     /// Time has passed; see [`crate::Agent::next_deadline`].
     Tick,
 }
@@ -79,6 +105,8 @@ pub enum Command {
     Gone,
     /// Starts a task.
     Launch(Box<TaskLaunch>),
+    /// Starts tasks together or not at all.
+    LaunchGroup(Box<GroupLaunch>),
     /// Ends a task.
     Kill {
         /// Which one.
@@ -122,5 +150,7 @@ pub enum Command {
         framework: FrameworkId,
         /// Which one.
         executor: ExecutorId,
+        /// The bytes.
+        data: Payload,
     },
 }

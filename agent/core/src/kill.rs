@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use chapada_model::{ContainerId, ExecutorId, FrameworkId, Now, Reason, TaskKey, TaskState};
+use chapada_model::{ContainerId, ExecutorId, ExecutorKey, FrameworkId, Now, Reason, TaskKey, TaskState};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Tenant};
 use crate::effect::{Effect, Signal};
 use crate::exit::Exit;
 use crate::outcome::Statement;
@@ -25,6 +25,9 @@ impl Agent {
         if !task.phase.is_live() {
             return;
         }
+        if task.record.is_delegated() {
+            return self.kill_delegated(now, key, grace);
+        }
         let grace = grace.unwrap_or(task.record.kill_grace);
         let first = task.phase.kill().is_none();
         self.log(Record::Kill { task: key.clone(), grace });
@@ -42,7 +45,7 @@ impl Agent {
         let container = task.record.container.clone();
         let asked = now.mono + grace;
         match &mut task.phase {
-            TaskPhase::Recovering { kill } => *kill = Some(grace),
+            TaskPhase::Recovering { kill } | TaskPhase::Delegated { kill } => *kill = Some(grace),
             TaskPhase::Launching { kill } => {
                 *kill = Some(grace);
                 self.signal(&container, Signal::Kill);
@@ -82,6 +85,7 @@ impl Agent {
                 self.signal(&container, Signal::Kill);
             }
             TaskPhase::Recovering { .. }
+            | TaskPhase::Delegated { .. }
             | TaskPhase::Launching { .. }
             | TaskPhase::Running { .. }
             | TaskPhase::Killing { .. }
@@ -90,12 +94,18 @@ impl Agent {
     }
 
     pub(crate) fn on_exited(&mut self, now: Now, container: &ContainerId, exit: &Exit) {
+        if let Some(Tenant::Executor(key)) = self.containers.get(container) {
+            let key = key.clone();
+            return self.on_executor_exited(now, &key, exit);
+        }
         let Some((key, task)) = self.task_of(container) else {
             return self.effects.push(Effect::Destroy { container: container.clone() });
         };
         if !task.phase.is_live() {
             return;
         }
+        self.announce_before_end(now, &key);
+        let Some(task) = self.tasks.get(&key) else { return };
         let killed = task.phase.kill().is_some();
         let statement = if killed && !task.has_run() {
             Statement::killed_during_launch()
@@ -114,7 +124,13 @@ impl Agent {
     ) {
         let task = executor.as_str().parse().ok();
         let key = task.map(|task| TaskKey { framework: framework.clone(), task });
-        match key.filter(|key| self.tasks.contains_key(key)) {
+        let own = ExecutorKey { framework: framework.clone(), executor: executor.clone() };
+        if self.executors.contains_key(&own) {
+            return self.end_executor(now, &own);
+        }
+        let is_its_own =
+            |key: &TaskKey| self.tasks.get(key).is_some_and(|task| task.record.executor().is_none());
+        match key.filter(is_its_own) {
             Some(key) => self.kill(now, &key, None),
             None => {
                 let reason = format!("framework {framework} has no executor {executor} here");
@@ -129,17 +145,21 @@ impl Agent {
             self.log(Record::FrameworkShutdown(id.clone()));
         }
         let keys: Vec<TaskKey> = self.tasks.keys().filter(|key| key.framework == *id).cloned().collect();
+        let executors: Vec<ExecutorKey> =
+            self.executors.keys().filter(|key| key.framework == *id).cloned().collect();
         self.abandon(now, keys);
+        self.abandon_executors(now, executors);
     }
 
-    /// Ends these tasks, and lets go of those that have ended already.
+    /// Ends these tasks, and lets go of those that have ended already. Those of frameworks' own executors end with them.
     pub(crate) fn abandon(&mut self, now: Now, keys: Vec<TaskKey>) {
         for key in keys {
             match self.tasks.get(&key).map(|task| task.phase.is_live()) {
+                Some(true) if self.tasks.get(&key).is_some_and(|task| task.record.is_delegated()) => {}
                 Some(true) => self.kill(now, &key, None),
                 Some(false) => {
                     self.say_unlogged_end(&key);
-                    self.forget(&key);
+                    self.forget(now, &key);
                 }
                 None => {}
             }

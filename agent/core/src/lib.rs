@@ -7,6 +7,8 @@ mod agent;
 mod deliver;
 mod effect;
 mod event;
+mod executor;
+mod executors;
 mod exit;
 mod ids;
 mod kill;
@@ -25,15 +27,18 @@ mod view;
 pub use agent::{Agent, MAX_TASKS};
 pub use effect::{Effect, HeldTask, Holding, Signal};
 pub use event::{Command, Event, FromMaster};
+pub use executor::{
+    ExecutorPhase, ExecutorRefused, ExecutorTimeouts, GivenUp, Report, Subscription, ToExecutor,
+};
 pub use exit::{Exit, ExitCause, MemoryExceeded, signal_name};
 pub use link::MAX_HELD_MESSAGES;
 pub use operations::{MAX_OPERATIONS, Operate};
 pub use phase::{Ending, TaskPhase};
-pub use record::{FrameworkRecord, Record, TaskRecord, Update};
+pub use record::{ExecutorRecord, FrameworkRecord, Record, Runner, TaskRecord, Update};
 pub use recovery::{FoundContainer, FoundState};
 pub use stream::{FIRST_REPEAT, LAST_REPEAT};
-pub use task::{LaunchRefusal, TaskLaunch};
-pub use view::{TaskView, View};
+pub use task::{ExecutorLaunch, GroupLaunch, GroupTask, LaunchRefusal, TaskLaunch};
+pub use view::{ExecutorView, TaskView, View};
 
 #[cfg(test)]
 mod tests;

@@ -81,11 +81,13 @@ impl Agent {
             latest: task.stream.newest_logged().cloned(),
             acknowledged: task.stream.acknowledged_state(),
         });
+        let executors = self.executors.values().filter(|_| !self.leaving);
         let frameworks = self.frameworks.values().filter(|_| !self.leaving);
         let holding = Holding {
             agent: self.id.clone(),
             epoch: self.epoch,
             tasks: tasks.collect(),
+            executors: executors.map(|executor| executor.record.clone()).collect(),
             frameworks: frameworks.map(|framework| framework.record.clone()).collect(),
             operations: self.operations.statuses(),
             resources: self.operations.total().clone(),
@@ -166,13 +168,15 @@ impl Agent {
     pub(crate) fn on_gone(&mut self, now: Now) {
         self.leaving = true;
         let keys = self.tasks.keys().cloned().collect();
+        let executors = self.executors.keys().cloned().collect();
         self.abandon(now, keys);
+        self.abandon_executors(now, executors);
         self.leave_if_empty();
         self.drop_link("the agent's id was marked gone".to_owned());
     }
 
     pub(crate) fn leave_if_empty(&mut self) {
-        if self.leaving && self.tasks.is_empty() {
+        if self.leaving && self.tasks.is_empty() && self.executors.is_empty() {
             self.leaving = false;
             self.id = None;
             self.log(Record::Agent(None));

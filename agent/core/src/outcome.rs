@@ -3,6 +3,7 @@
 
 use chapada_model::{Reason, Source, TaskState};
 
+use crate::executor::GivenUp;
 use crate::exit::{Exit, ExitCause, MemoryExceeded, signal_name};
 use crate::task::LaunchRefusal;
 
@@ -34,6 +35,19 @@ impl Statement {
     pub(crate) fn killed_during_launch() -> Self {
         let message = "killed before its command was started".to_owned();
         Self::agent(TaskState::Killed, Reason::TaskKilledDuringLaunch, message)
+    }
+
+    pub(crate) fn given_up(why: GivenUp) -> Self {
+        let (reason, message) = match why {
+            GivenUp::NotRegistered(limit) => {
+                (Reason::ExecutorRegistrationTimeout, format!("Executor did not register within {limit:?}"))
+            }
+            GivenUp::NotReturned(limit) => (
+                Reason::ExecutorReregistrationTimeout,
+                format!("Executor did not reregister within {limit:?}"),
+            ),
+        };
+        Self::agent(TaskState::Failed, reason, message)
     }
 
     /// A success stays one even after a kill; anything else after a kill is TASK_KILLED.

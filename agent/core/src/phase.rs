@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use chapada_model::Mono;
 
-/// Where a task of the command executor is. The container is the task's, so one phase serves both.
+/// Where a task is. Of a task with a container of its own, one phase serves both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaskPhase {
     /// Read back from the log; what became of its container is not known yet.
     Recovering {
         /// Set when it was asked to stop, with this grace period.
+        kill: Option<Duration>,
+    },
+    /// An executor of the framework's own has it in hand, or will once it has subscribed.
+    Delegated {
+        /// Set when the executor is to end it; the grace period it was given.
         kill: Option<Duration>,
     },
     /// Its container is being made.
@@ -51,6 +56,7 @@ impl TaskPhase {
     pub fn is_live(&self) -> bool {
         match self {
             Self::Recovering { .. }
+            | Self::Delegated { .. }
             | Self::Launching { .. }
             | Self::Running { .. }
             | Self::Killing { .. } => true,
@@ -61,7 +67,7 @@ impl TaskPhase {
     /// The grace period, if the task was asked to stop.
     pub fn kill(&self) -> Option<Duration> {
         match self {
-            Self::Recovering { kill } | Self::Launching { kill } => *kill,
+            Self::Recovering { kill } | Self::Delegated { kill } | Self::Launching { kill } => *kill,
             Self::Killing { grace, .. } => Some(*grace),
             Self::Running { .. } | Self::Ended(_) => None,
         }
@@ -71,7 +77,9 @@ impl TaskPhase {
     pub fn pid(&self) -> Option<u32> {
         match self {
             Self::Running { pid } | Self::Killing { pid, .. } => Some(*pid),
-            Self::Recovering { .. } | Self::Launching { .. } | Self::Ended(_) => None,
+            Self::Recovering { .. } | Self::Delegated { .. } | Self::Launching { .. } | Self::Ended(_) => {
+                None
+            }
         }
     }
 }

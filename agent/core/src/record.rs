@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_model::{
-    AgentId, ContainerId, ExecutorId, FrameworkId, OperationKey, OperationStatus, Payload, Reason, Resources,
-    Source, TaskKey, TaskState, UpdateUuid, Wall,
+    AgentId, ContainerId, ExecutorId, ExecutorKey, ExecutorKind, FrameworkId, OperationKey, OperationStatus,
+    Payload, Reason, Resources, Source, TaskId, TaskKey, TaskState, UpdateUuid, Wall,
 };
 
 use crate::exit::MemoryExceeded;
@@ -28,6 +28,14 @@ pub enum Record {
     FrameworkShutdown(FrameworkId),
     /// The framework has no task here any more.
     FrameworkForgotten(FrameworkId),
+    /// An executor was taken on.
+    Executor(Arc<ExecutorRecord>),
+    /// The executor has subscribed: what it was sent from then on may have reached it.
+    ExecutorSubscribed(ExecutorKey),
+    /// The executor is to end.
+    ExecutorShutdown(ExecutorKey),
+    /// The executor is over.
+    ExecutorForgotten(ExecutorKey),
     /// A task was taken on.
     Task(Arc<TaskRecord>),
     /// The task is to be ended.
@@ -84,9 +92,9 @@ pub struct FrameworkRecord {
 pub struct TaskRecord {
     /// Its framework and id.
     pub key: TaskKey,
-    /// Its executor, when it is not the built-in command executor.
-    pub executor: Option<ExecutorId>,
-    /// Where it runs.
+    /// What runs it.
+    pub runner: Runner,
+    /// Where it runs: a container of its own, or its executor's.
     pub container: ContainerId,
     /// Time to stop before SIGKILL, unless a kill says otherwise.
     pub kill_grace: Duration,
@@ -94,6 +102,83 @@ pub struct TaskRecord {
     pub launched: Wall,
     /// The encoded `TaskInfo`.
     pub info: Payload,
+}
+
+/// What runs a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Runner {
+    /// The built-in command executor: the task has a container of its own.
+    Command,
+    /// An executor of the framework's own, in whose container the task is.
+    Custom {
+        /// Which one.
+        executor: ExecutorId,
+        /// The first task of its group, by which the group is known; `None` for a task that was launched by itself.
+        group: Option<TaskId>,
+    },
+    /// The built-in default executor: the task has a container of its own beneath the executor's.
+    Pod {
+        /// Which one.
+        executor: ExecutorId,
+        /// The executor's container.
+        parent: ContainerId,
+        /// The first task of its group, by which the group is known.
+        group: TaskId,
+    },
+}
+
+impl TaskRecord {
+    /// Its executor, when it is not the built-in command executor.
+    pub fn executor(&self) -> Option<&ExecutorId> {
+        match &self.runner {
+            Runner::Command => None,
+            Runner::Custom { executor, .. } | Runner::Pod { executor, .. } => Some(executor),
+        }
+    }
+
+    /// The same, with whose it is.
+    pub fn executor_key(&self) -> Option<ExecutorKey> {
+        let (framework, executor) = (self.key.framework.clone(), self.executor()?.clone());
+        Some(ExecutorKey { framework, executor })
+    }
+
+    /// Whether an executor of the framework's own has it in hand, so that there is no container to look after.
+    pub fn is_delegated(&self) -> bool {
+        matches!(self.runner, Runner::Custom { .. })
+    }
+}
+
+/// An executor, as it was launched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExecutorRecord {
+    /// Its framework and id.
+    pub key: ExecutorKey,
+    /// Whose program it is; the default one is built in and has no process.
+    pub kind: ExecutorKind,
+    /// Where it runs; the containers of a pod's tasks are beneath it.
+    pub container: ContainerId,
+    /// Time to end after SHUTDOWN before SIGKILL.
+    pub shutdown_grace: Duration,
+    /// When the agent took it on.
+    pub launched: Wall,
+    /// The encoded `ExecutorInfo`.
+    pub info: Payload,
+}
+
+impl ExecutorRecord {
+    /// Whether it is the built-in one for task groups.
+    pub fn is_pod(&self) -> bool {
+        self.kind == ExecutorKind::Default
+    }
+
+    /// Whether a task is of this executor, and not of an earlier one of the same name.
+    pub(crate) fn has(&self, task: &TaskRecord) -> bool {
+        match &task.runner {
+            Runner::Command => false,
+            Runner::Custom { .. } => task.container == self.container,
+            Runner::Pod { parent, .. } => *parent == self.container,
+        }
+    }
 }
 
 /// A status update of a task.
@@ -115,4 +200,6 @@ pub struct Update {
     pub pid: Option<u32>,
     /// The memory limit that was hit.
     pub memory: Option<MemoryExceeded>,
+    /// The encoded `TaskStatus` of an executor of the framework's own, for what is not typed here.
+    pub details: Option<Payload>,
 }

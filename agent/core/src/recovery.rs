@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chapada_model::{ContainerId, FrameworkId, Now, Reason, TaskKey, TaskState, UpdateUuid};
+use chapada_model::{ContainerId, ExecutorKey, FrameworkId, Now, Reason, TaskKey, TaskState, UpdateUuid};
 
 use crate::agent::Agent;
 use crate::effect::Effect;
@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::outcome::Statement;
 use crate::phase::{Ending, TaskPhase};
 use crate::record::{Record, Update};
-use crate::task::Task;
+use crate::task::{Framework, Task};
 
 /// A container that left a trace on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,14 @@ impl Agent {
                 }
             }
             Record::FrameworkForgotten(id) => self.restore_framework_forgotten(&id),
+            Record::Executor(record) => self.restore_executor(record),
+            Record::ExecutorSubscribed(key) => {
+                if let Some(executor) = self.executors.get_mut(&key) {
+                    executor.subscribed = true;
+                }
+            }
+            Record::ExecutorShutdown(key) => self.restore_executor_shutdown(&key),
+            Record::ExecutorForgotten(key) => self.restore_executor_forgotten(&key),
             Record::Task(record) => self.hold(Task::new(record, TaskPhase::Recovering { kill: None })),
             Record::Kill { task, grace } => {
                 if let Some(TaskPhase::Recovering { kill }) =
@@ -71,7 +79,7 @@ impl Agent {
     }
 
     fn restore_framework_forgotten(&mut self, id: &FrameworkId) {
-        if self.frameworks.get(id).is_some_and(|framework| framework.tasks == 0) {
+        if self.frameworks.get(id).is_some_and(Framework::is_empty) {
             self.frameworks.remove(id);
         }
     }
@@ -92,7 +100,12 @@ impl Agent {
 
     fn restore_forgotten(&mut self, key: &TaskKey) {
         let Some(task) = self.tasks.remove(key) else { return };
-        self.containers.remove(&task.record.container);
+        if !task.record.is_delegated() {
+            self.containers.remove(&task.record.container);
+        }
+        if let Some(executor) = task.record.executor_key().and_then(|key| self.executors.get_mut(&key)) {
+            executor.tasks.remove(key);
+        }
         if let Some(framework) = self.frameworks.get_mut(&key.framework) {
             framework.tasks = framework.tasks.saturating_sub(1);
         }
@@ -107,10 +120,26 @@ impl Agent {
         let mut found: BTreeMap<ContainerId, FoundState> =
             found.into_iter().map(|found| (found.container, found.state)).collect();
         let keys: Vec<TaskKey> = self.tasks.keys().cloned().collect();
+        let torn = self.torn_groups();
         for key in keys {
             let Some(task) = self.tasks.get(&key) else { continue };
+            if task.record.is_delegated() {
+                self.recover_delegated(now, &key);
+                continue;
+            }
+            if torn.contains(&key) {
+                found.remove(&task.record.container);
+                self.drop_torn(now, &key);
+                continue;
+            }
             let state = found.remove(&task.record.container);
             self.recover_task(now, &key, state, rebooted);
+        }
+        let keys: Vec<ExecutorKey> = self.executors.keys().cloned().collect();
+        for key in keys {
+            let Some(executor) = self.executors.get(&key) else { continue };
+            let state = found.remove(&executor.record.container);
+            self.recover_executor(now, &key, state, rebooted);
         }
         for container in found.into_keys() {
             self.effects.push(Effect::Destroy { container });
@@ -129,7 +158,7 @@ impl Agent {
             if self.is_shut_down(&key.framework)
                 || self.tasks.get(key).is_some_and(|task| task.stream.is_over())
             {
-                self.forget(key);
+                self.forget(now, key);
             }
             return;
         };
@@ -153,7 +182,7 @@ impl Agent {
         let reported = task.has_run();
         match kill {
             Some(grace) => self.start_kill(now, key, grace),
-            None if !reported => self.say_running(now, key),
+            None if !reported => self.announce(now, key),
             None => {}
         }
     }
@@ -179,7 +208,7 @@ impl Agent {
     }
 
     fn forget_empty_frameworks(&mut self) {
-        let empty = self.frameworks.iter().filter(|(_, framework)| framework.tasks == 0);
+        let empty = self.frameworks.iter().filter(|(_, framework)| framework.is_empty());
         let ids: Vec<FrameworkId> = empty.map(|(id, _)| id.clone()).collect();
         for id in ids {
             self.frameworks.remove(&id);

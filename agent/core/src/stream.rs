@@ -65,6 +65,15 @@ impl UpdateStream {
         true
     }
 
+    /// Whether an update of this name is held, or was the last to be acknowledged; and if so, whether it is durable.
+    pub(crate) fn knows(&self, uuid: UpdateUuid) -> Option<bool> {
+        if self.acknowledged.as_ref().is_some_and(|update| update.uuid == uuid) {
+            return Some(true);
+        }
+        let entry = self.entries.iter().find(|entry| entry.update.uuid == uuid)?;
+        Some(entry.sequence == 0)
+    }
+
     /// Notes that records up to `through` are durable, and says whether the terminal update is among them.
     pub(crate) fn on_logged(&mut self, through: u64) -> bool {
         for entry in &mut self.entries {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chapada_model::{ExecutorId, Payload, Reason, TaskKey, TaskState};
+use chapada_model::{ExecutorId, ExecutorKind, Payload, Reason, TaskKey, TaskState};
 
 use crate::phase::TaskPhase;
 use crate::record::{FrameworkRecord, TaskRecord};
@@ -17,13 +17,53 @@ pub struct TaskLaunch {
     /// Its framework and id.
     pub key: TaskKey,
     /// Its executor, when it is not the built-in command executor.
-    pub executor: Option<ExecutorId>,
+    pub executor: Option<ExecutorLaunch>,
     /// Time to stop before SIGKILL, unless a kill says otherwise.
     pub kill_grace: Duration,
     /// The encoded `TaskInfo`.
     pub info: Payload,
     /// Set when the shell sees that this agent cannot do what the description asks.
     pub refusal: Option<LaunchRefusal>,
+}
+
+/// An executor that tasks are launched on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExecutorLaunch {
+    /// Its id.
+    pub id: ExecutorId,
+    /// Whose program it is.
+    pub kind: ExecutorKind,
+    /// The master has it start now. Tasks for one that is thought to run, and does not, are not taken: the master's books
+    /// have nothing for another.
+    pub is_new: bool,
+    /// Time to end after SHUTDOWN before SIGKILL; absent when the framework leaves it to the agent.
+    pub shutdown_grace: Option<Duration>,
+    /// The encoded `ExecutorInfo`.
+    pub info: Payload,
+}
+
+/// Tasks that start together or not at all.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupLaunch {
+    /// Whose tasks they are.
+    pub framework: FrameworkRecord,
+    /// Their executor.
+    pub executor: ExecutorLaunch,
+    /// At least one.
+    pub tasks: Vec<GroupTask>,
+    /// Set when the shell sees that this agent cannot do what the descriptions ask.
+    pub refusal: Option<LaunchRefusal>,
+}
+
+/// One task of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupTask {
+    /// Its framework and id.
+    pub key: TaskKey,
+    /// Time to stop before SIGKILL, unless a kill says otherwise.
+    pub kill_grace: Duration,
+    /// The encoded `TaskInfo`, with its executor.
+    pub info: Payload,
 }
 
 /// Why a task is not started; it ends with this at once.
@@ -62,4 +102,16 @@ pub(crate) struct Framework {
     pub(crate) shut_down: bool,
     /// How many tasks are held for it.
     pub(crate) tasks: usize,
+    /// How many executors are.
+    pub(crate) executors: usize,
+}
+
+impl Framework {
+    pub(crate) fn new(record: Arc<FrameworkRecord>) -> Self {
+        Self { record, shut_down: false, tasks: 0, executors: 0 }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks == 0 && self.executors == 0
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chapada_model::{Mono, TaskKey};
+use chapada_model::{ExecutorKey, Mono, TaskKey};
 
 /// What is due.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,6 +11,8 @@ pub(crate) enum Timer {
     Force(TaskKey),
     /// Repeat the unacknowledged updates.
     Repeat(TaskKey),
+    /// What the executor's phase says.
+    Executor(ExecutorKey),
     /// Repeat the unacknowledged outcomes of operations.
     Operations,
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use chapada_model::{AgentId, TaskKey, TaskState};
 
 use crate::agent::Agent;
+use crate::executor::ExecutorPhase;
 use crate::phase::TaskPhase;
-use crate::record::{FrameworkRecord, Record, TaskRecord, Update};
+use crate::record::{ExecutorRecord, FrameworkRecord, Record, TaskRecord, Update};
 
 /// A copy of what an agent holds, cheap to make.
 #[derive(Clone, Debug, Default)]
@@ -19,8 +20,21 @@ pub struct View {
     pub registered: bool,
     /// Tasks, those that ended and wait for acknowledgements included.
     pub tasks: Vec<TaskView>,
+    /// Executors that are not the built-in command executor.
+    pub executors: Vec<ExecutorView>,
     /// The frameworks they belong to.
     pub frameworks: Vec<Arc<FrameworkRecord>>,
+}
+
+/// One executor.
+#[derive(Clone, Debug)]
+pub struct ExecutorView {
+    /// What was launched.
+    pub record: Arc<ExecutorRecord>,
+    /// Where it is.
+    pub phase: ExecutorPhase,
+    /// Whether it has a stream.
+    pub is_connected: bool,
 }
 
 /// One task.
@@ -55,11 +69,17 @@ impl Agent {
             newest: task.stream.newest().cloned(),
             acknowledged: task.stream.acknowledged_state(),
         });
+        let executors = self.executors.values().map(|executor| ExecutorView {
+            record: executor.record.clone(),
+            phase: executor.phase.clone(),
+            is_connected: executor.stream.is_some(),
+        });
         View {
             agent: self.id.clone(),
             epoch: self.epoch,
             registered: self.link.is_up(),
             tasks: tasks.collect(),
+            executors: executors.collect(),
             frameworks: self.frameworks.values().map(|framework| framework.record.clone()).collect(),
         }
     }
@@ -75,6 +95,11 @@ impl Agent {
             if framework.shut_down {
                 records.push(Record::FrameworkShutdown(id.clone()));
             }
+        }
+        for (key, executor) in &self.executors {
+            records.push(Record::Executor(executor.record.clone()));
+            records.extend(executor.subscribed.then(|| Record::ExecutorSubscribed(key.clone())));
+            records.extend(executor.phase.is_ending().then(|| Record::ExecutorShutdown(key.clone())));
         }
         for (key, task) in &self.tasks {
             records.push(Record::Task(task.record.clone()));

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chapada_agent_core::ExecutorTimeouts;
 use chapada_listener::{DEFAULT_MAX_BODY, ListenConfig};
 
 /// The port that Mesos' agents listen on.
@@ -67,6 +68,21 @@ pub struct AgentConfig {
     #[arg(long, default_value = "200ms", value_parser = parse_duration)]
     #[serde(with = "humantime_serde")]
     pub registration_backoff_factor: Duration,
+    /// How long an executor of a framework's own may take from its start to its subscription.
+    #[arg(long, default_value = "1m", value_parser = parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub executor_registration_timeout: Duration,
+    /// How long it may take to subscribe again after this agent was restarted.
+    #[arg(long, default_value = "2s", value_parser = parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub executor_reregistration_timeout: Duration,
+    /// How long it may take to end after SHUTDOWN, unless its framework says otherwise.
+    #[arg(long, default_value = "5s", value_parser = parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub executor_shutdown_grace_period: Duration,
+    /// Whether an executor must show the token from its environment. One that shows another is refused in any case.
+    #[arg(long)]
+    pub authenticate_http_executors: bool,
 }
 
 impl Default for AgentConfig {
@@ -89,6 +105,10 @@ impl Default for AgentConfig {
             switch_user: true,
             gc_delay: Duration::from_secs(7 * 24 * 60 * 60),
             registration_backoff_factor: Duration::from_millis(200),
+            executor_registration_timeout: Duration::from_secs(60),
+            executor_reregistration_timeout: Duration::from_secs(2),
+            executor_shutdown_grace_period: Duration::from_secs(5),
+            authenticate_http_executors: false,
         }
     }
 }
@@ -103,6 +123,14 @@ impl AgentConfig {
             allowed_hosts: self.allowed_hosts.clone(),
             insecure: self.insecure,
             max_body_bytes: DEFAULT_MAX_BODY,
+        }
+    }
+
+    pub(crate) fn executor_timeouts(&self) -> ExecutorTimeouts {
+        ExecutorTimeouts {
+            registration: self.executor_registration_timeout,
+            reregistration: self.executor_reregistration_timeout,
+            shutdown: self.executor_shutdown_grace_period,
         }
     }
 

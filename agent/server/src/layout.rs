@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
-use chapada_agent_core::TaskRecord;
+use chapada_agent_core::{ExecutorRecord, Runner, TaskRecord};
 use chapada_model::{AgentId, ExecutorId, FrameworkId};
 
 /// The name of the link to the newest run.
@@ -34,6 +34,11 @@ impl Layout {
         self.work_dir.join("agent.lock")
     }
 
+    /// Where the secrets of executors are.
+    pub(crate) fn tokens(&self) -> PathBuf {
+        self.work_dir.join("tokens")
+    }
+
     /// Where the sandboxes of all agent ids are.
     pub(crate) fn agents(&self) -> PathBuf {
         self.work_dir.join("slaves")
@@ -46,27 +51,71 @@ impl Layout {
         framework.join("executors").join(executor.as_str()).join("runs")
     }
 
-    /// The sandbox of a task.
+    /// The sandbox of a task. One of a pod is beneath its executor's, as Mesos has it.
     pub(crate) fn sandbox(&self, agent: &AgentId, record: &TaskRecord) -> PathBuf {
         let runs = self.runs(agent, &record.key.framework, &executor_of(record));
-        runs.join(record.container.as_str())
+        match &record.runner {
+            Runner::Command | Runner::Custom { .. } => runs.join(record.container.as_str()),
+            Runner::Pod { parent, .. } => {
+                runs.join(parent.as_str()).join("containers").join(record.container.as_str())
+            }
+        }
     }
 
-    /// Makes the sandbox of a task and points `latest` to it.
+    /// The sandbox of an executor.
+    pub(crate) fn executor_sandbox(&self, agent: &AgentId, record: &ExecutorRecord) -> PathBuf {
+        self.runs(agent, &record.key.framework, &record.key.executor).join(record.container.as_str())
+    }
+
+    /// Makes the sandbox of a task and points `latest` to it; for one of a pod, `tasks/<id>` in the executor's.
     pub(crate) fn make_sandbox(&self, agent: &AgentId, record: &TaskRecord) -> io::Result<PathBuf> {
         let sandbox = self.sandbox(agent, record);
-        let runs = sandbox.parent().expect("a sandbox has a directory of runs above it");
-        DirBuilder::new().recursive(true).mode(0o755).create(runs)?;
+        let Runner::Pod { parent, .. } = &record.runner else { return make_run(sandbox) };
+        let runs = self.runs(agent, &record.key.framework, &executor_of(record));
+        let above = make_run(runs.join(parent.as_str()))?;
         DirBuilder::new().recursive(true).mode(0o750).create(&sandbox)?;
-        let beside = runs.join(format!(".{LATEST}-{}", record.container));
-        symlink(record.container.as_str(), &beside)?;
-        fs::rename(&beside, runs.join(LATEST))?;
+        let tasks = above.join("tasks");
+        DirBuilder::new().recursive(true).mode(0o755).create(&tasks)?;
+        let own = Path::new("../containers").join(record.container.as_str());
+        point(&tasks, record.key.task.as_str(), &own, record.container.as_str())?;
         Ok(sandbox)
+    }
+
+    /// Makes the sandbox of an executor and points `latest` to it.
+    pub(crate) fn make_executor_sandbox(
+        &self,
+        agent: &AgentId,
+        record: &ExecutorRecord,
+    ) -> io::Result<PathBuf> {
+        make_run(self.executor_sandbox(agent, record))
+    }
+}
+
+fn make_run(sandbox: PathBuf) -> io::Result<PathBuf> {
+    let runs = sandbox.parent().expect("a sandbox has a directory of runs above it");
+    let name = sandbox.file_name().expect("a sandbox has the name of its container").to_owned();
+    DirBuilder::new().recursive(true).mode(0o755).create(runs)?;
+    DirBuilder::new().recursive(true).mode(0o750).create(&sandbox)?;
+    point(runs, LATEST, Path::new(&name), &name.to_string_lossy())?;
+    Ok(sandbox)
+}
+
+/// Makes a link, in the place of another if there is one. `tag` keeps those apart that make it at once.
+fn point(directory: &Path, name: &str, target: &Path, tag: &str) -> io::Result<()> {
+    let beside = directory.join(format!(".{LATEST}-{tag}"));
+    match symlink(target, &beside) {
+        // Another task of the pod is making it.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        made => made?,
+    }
+    match fs::rename(&beside, directory.join(name)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        renamed => renamed,
     }
 }
 
 /// The executor under whose name a task's sandbox is: a command task's is its own.
 pub(crate) fn executor_of(record: &TaskRecord) -> ExecutorId {
     let own = || ExecutorId::new(record.key.task.as_str()).expect("a task id is as good an id as any");
-    record.executor.clone().unwrap_or_else(own)
+    record.executor().cloned().unwrap_or_else(own)
 }

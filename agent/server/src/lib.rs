@@ -8,6 +8,7 @@ mod config;
 mod containers;
 pub mod edge;
 mod error;
+mod executors;
 mod files;
 mod http;
 mod layout;

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use chapada_agent_core::{FrameworkRecord, HeldTask, MemoryExceeded, TaskRecord, Update};
+use chapada_agent_core::{
+    ExecutorRecord, FrameworkRecord, HeldTask, MemoryExceeded, Runner, TaskRecord, Update,
+};
 use chapada_model::{AgentId, Milli, Reason, Resource};
 use chapada_wire::convert::{ReservationFormat, resource_to_wire};
 use chapada_wire::{link, v1};
@@ -22,16 +24,27 @@ pub(crate) struct Identity {
 
 /// A status, as frameworks get it.
 pub(crate) fn status(task: &TaskRecord, update: &Update, identity: &Identity) -> v1::TaskStatus {
+    let status = bare_status(task.key.task.as_str(), update, identity);
+    let mut container = container_status(task, update, identity);
+    if let Some(said) = status.container_status.clone() {
+        // An executor may know better than the agent what it made.
+        container.container_id = said.container_id.or(container.container_id);
+        if !said.network_infos.is_empty() {
+            container.network_infos = said.network_infos;
+        }
+    }
     v1::TaskStatus {
-        uuid: Some(update.uuid.0.to_vec()),
-        container_status: Some(container_status(task, update, identity)),
+        container_status: Some(container),
         executor_id: Some(v1::ExecutorId { value: Some(executor_of(task).to_string()) }),
-        ..bare_status(task.key.task.as_str(), update, identity)
+        ..status
     }
 }
 
 /// A status of a task that is not held.
 pub(crate) fn bare_status(task: &str, update: &Update, identity: &Identity) -> v1::TaskStatus {
+    let details = update.details.as_ref();
+    let said =
+        details.and_then(|details| v1::TaskStatus::decode(details.as_bytes()).ok()).unwrap_or_default();
     v1::TaskStatus {
         task_id: Some(v1::TaskId { value: Some(task.to_owned()) }),
         state: Some(update.state.number()),
@@ -41,14 +54,22 @@ pub(crate) fn bare_status(task: &str, update: &Update, identity: &Identity) -> v
         agent_id: Some(v1::AgentId { value: Some(identity.agent.to_string()) }),
         timestamp: Some(update.at.as_secs_f64()),
         uuid: Some(update.uuid.0.to_vec()),
-        limitation: update.memory.map(limitation),
-        ..v1::TaskStatus::default()
+        limitation: update.memory.map(limitation).or(said.limitation),
+        ..said
     }
 }
 
 fn container_status(task: &TaskRecord, update: &Update, identity: &Identity) -> v1::ContainerStatus {
+    let mut container_id = v1::ContainerId::from(&task.container);
+    if let Runner::Pod { parent, .. } = &task.runner {
+        container_id.parent = Some(Box::new(parent.into()));
+        if update.state.is_terminal() {
+            // Mesos' default executor says no more of a container that is gone.
+            return v1::ContainerStatus { container_id: Some(container_id), ..Default::default() };
+        }
+    }
     v1::ContainerStatus {
-        container_id: Some((&task.container).into()),
+        container_id: Some(container_id),
         network_infos: network_infos(identity.ip),
         cgroup_info: None,
         executor_pid: update.pid,
@@ -81,10 +102,17 @@ pub(crate) fn held(held: &HeldTask, identity: Option<&Identity>) -> link::HeldTa
         task: v1::TaskInfo::decode(held.record.info.as_bytes()).ok(),
         latest: latest.map(|(update, identity)| status(&held.record, update, identity)),
         acknowledged_state: held.acknowledged.map(|state| state.number()),
-        executor_id: held.record.executor.as_ref().map(ToString::to_string).unwrap_or_default(),
+        executor_id: held.record.executor().map(ToString::to_string).unwrap_or_default(),
     }
 }
 
 pub(crate) fn framework(record: &FrameworkRecord) -> Option<v1::FrameworkInfo> {
     v1::FrameworkInfo::decode(record.info.as_bytes()).ok()
+}
+
+pub(crate) fn executor(record: &ExecutorRecord) -> link::HeldExecutor {
+    link::HeldExecutor {
+        framework_id: record.key.framework.to_string(),
+        executor: v1::ExecutorInfo::decode(record.info.as_bytes()).ok(),
+    }
 }

@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::{AgentConfig, DEFAULT_PORT};
 use crate::containers::{Containers, Means, Settings, found_of, orphan_groups, remove_groups};
 use crate::error::AgentError;
+use crate::executors::{Streams, Tokens};
 use crate::files::{self, Files};
 use crate::http::{self, Api};
 use crate::layout::Layout;
@@ -53,8 +54,9 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     let ground = Ground::prepare(config).await?;
     let (event_sender, events) = mpsc::channel(CONTAINER_EVENTS);
     let means = Arc::new(ground.means(event_sender)?);
-    let memory = Memory::recall(&means, &ground.resources)
+    let mut memory = Memory::recall(&means, &ground.resources)
         .inspect_err(|_| leave_no_groups(means.launcher.cgroups()))?;
+    memory.agent.set_executor_timeouts(ground.config.executor_timeouts());
     let first = Event::Recovered {
         found: memory.recovered.iter().filter_map(found_of).collect(),
         boot_id: ground.who.boot_id.clone(),
@@ -78,6 +80,8 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
         events,
         counters: counters.clone(),
         link: None,
+        streams: Streams::default(),
+        tokens: means.tokens.clone(),
         unwritten: Vec::new(),
         appended: 0,
     };
@@ -126,10 +130,12 @@ impl Ground {
             switch_user: self.config.switch_user,
             endpoint: self.who.address.clone(),
             hostname: self.who.info.hostname.clone().unwrap_or_default(),
+            executor_return: self.config.executor_reregistration_timeout,
         };
+        let tokens = Tokens::new(self.layout.tokens(), self.config.authenticate_http_executors);
         let runtime_dir = own_directory(&self.config.runtime_dir())?;
         let launcher = launcher(&self.config, &self.layout)?;
-        Ok(Means::new(launcher, runtime_dir, self.layout.clone(), settings, events))
+        Ok(Means::new(launcher, runtime_dir, self.layout.clone(), settings, tokens, events))
     }
 
     /// Starts everything around the loop. The work directory is this agent's for as long as what is returned lives.
@@ -158,6 +164,7 @@ impl Ground {
             config: self.config,
             clock: self.clock,
             started: self.clock.now().wall,
+            tasks: tasks.clone(),
         };
         let routes = http::routes(Arc::new(api));
         tasks.spawn(self.listener.serve(routes, GrpcRoutes::new(), Policy::allow_all(), stop.clone()));

@@ -3,15 +3,16 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use chapada_agent_core::{Agent, Effect, Event, Holding, Record, Update, View};
+use chapada_agent_core::{Agent, Effect, Event, FrameworkRecord, Holding, Record, Update, View};
 use chapada_model::{ExecutorId, Resources, TaskKey, TaskState};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::containers::{Containers, Order};
+use crate::containers::{Containers, Order, What};
 use crate::error::AgentError;
+use crate::executors::{ExecutorCall, Streams, Tokens};
 use crate::link::{Outbox, OutboxFull, Presentation, update_message};
 use crate::log::LogHandle;
 use crate::metrics::Counters;
@@ -34,6 +35,8 @@ pub(crate) enum Input {
     Link(Outbox),
     /// Somebody wants to read.
     View(oneshot::Sender<View>),
+    /// An executor of a framework's own calls.
+    Executor(Box<ExecutorCall>),
     /// Somebody wants to know whether a task may still have processes.
     IsLive(TaskKey, oneshot::Sender<bool>),
 }
@@ -52,6 +55,8 @@ pub(crate) struct Shell {
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) link: Option<Outbox>,
+    pub(crate) streams: Streams,
+    pub(crate) tokens: Tokens,
     pub(crate) unwritten: Vec<(u64, Record)>,
     pub(crate) appended: u64,
 }
@@ -109,12 +114,13 @@ impl Shell {
                 self.link = Some(outbox);
                 self.apply(Event::LinkOpened);
             }
+            Input::Executor(call) => self.hear_executor(*call),
             Input::View(reply) => drop(reply.send(self.agent.view())),
             Input::IsLive(key, reply) => drop(reply.send(self.agent.is_live(&key))),
         }
     }
 
-    fn apply(&mut self, event: Event) {
+    pub(crate) fn apply(&mut self, event: Event) {
         tracing::trace!(?event, "event");
         for effect in self.agent.apply(self.clock.now(), event) {
             self.execute(effect);
@@ -138,14 +144,33 @@ impl Shell {
                 self.appended = sequence;
                 self.unwritten.push((sequence, record));
             }
-            Effect::Launch { task, framework } => self.launch(task, framework),
+            Effect::Launch { task, framework, pod } => self.launch(What::Task { task, pod }, framework),
+            Effect::LaunchExecutor { executor, tasks, framework } => {
+                self.launch(What::Executor { executor, tasks }, framework);
+            }
+            Effect::Resize { executor, tasks } => self.containers.resize(&executor, &tasks),
+            Effect::ToExecutor { executor, stream, message } => {
+                self.tell_executor(&executor, stream, &message);
+            }
+            Effect::CloseExecutor { executor, stream } => self.streams.close(&executor, stream),
+            Effect::SendMessage { executor, data } => {
+                self.send(|link, epoch| link.message(epoch, &executor, &data));
+            }
+            Effect::SendExecutorGone { executor, status } => {
+                tracing::info!(framework_id = %executor.framework, executor_id = %executor.executor, status, "an executor is over");
+                self.send(|link, epoch| link.executor_gone(epoch, &executor, status));
+            }
             Effect::Signal { container, signal } => {
                 tracing::info!(container_id = %container, ?signal, "signal");
                 self.containers.signal(&container, signal);
             }
-            Effect::Remove { container } => self.containers.remove(container),
+            Effect::Remove { container } => {
+                self.tokens.revoke(&container);
+                self.containers.remove(container);
+            }
             Effect::Destroy { container } => {
                 tracing::warn!(container_id = %container, "destroying a container that no record knows");
+                self.tokens.revoke(&container);
                 self.containers.remove(container);
             }
             Effect::SendHolding(holding) => self.send_holding(&holding),
@@ -173,16 +198,21 @@ impl Shell {
         }
     }
 
-    fn launch(
-        &mut self,
-        task: Arc<chapada_agent_core::TaskRecord>,
-        framework: Arc<chapada_agent_core::FrameworkRecord>,
-    ) {
+    fn launch(&mut self, what: What, framework: Arc<FrameworkRecord>) {
         // The core obeys nothing before the agent has an id.
         let Some(agent) = self.agent.id().cloned() else { return };
-        let key = &task.key;
-        tracing::info!(framework_id = %key.framework, task_id = %key.task, container_id = %task.container, "launch");
-        self.containers.launch(Order { task, framework, agent });
+        let order = Order { what, framework, agent };
+        match &order.what {
+            What::Task { task, .. } => {
+                let key = &task.key;
+                tracing::info!(framework_id = %key.framework, task_id = %key.task, container_id = %task.container, "launch");
+            }
+            What::Executor { executor, .. } => {
+                let key = &executor.key;
+                tracing::info!(framework_id = %key.framework, executor_id = %key.executor, container_id = %executor.container, "launch of an executor");
+            }
+        }
+        self.containers.launch(order);
     }
 
     /// A volume without a directory fails the tasks that want it, and is made when the agent is started again.

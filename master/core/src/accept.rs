@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use chapada_allocator::Refusal;
 use chapada_model::{
-    AgentId, ExecutorKey, FrameworkId, OfferId, OperationState, Reason, Resources, Role, Source,
-    TaskDescription, TaskState, TaskStatus, Text,
+    AgentId, ExecutorDescription, ExecutorKey, FrameworkId, OfferId, OperationState, Reason, Resources, Role,
+    Source, TaskDescription, TaskState, TaskStatus, Text,
 };
 
 use crate::books::subtract;
@@ -153,7 +153,7 @@ impl Master {
                 }
                 is_used
             }
-            Operation::LaunchGroup(group) => self.launch_group(hand, &group),
+            Operation::LaunchGroup(group) => self.launch_group(hand, group),
             Operation::Change { id, change } => {
                 self.change(hand, id, &change);
                 true
@@ -183,8 +183,18 @@ impl Master {
 
     /// The task fits: it is in the books and on its way.
     fn start(&mut self, hand: &mut Hand, description: TaskDescription) {
+        let is_first =
+            description.executor.as_ref().is_some_and(|executor| self.start_executor(hand, executor));
+        let task = self.place(hand, description);
+        if let Some(framework) = self.books.frameworks.get(&hand.framework) {
+            let (framework, role) = (framework.description.clone(), hand.role.clone());
+            self.tell_agent(&hand.agent, AgentCommand::Launch { framework, task, role, is_first });
+        }
+    }
+
+    /// The task is in the books.
+    pub(crate) fn place(&mut self, hand: &mut Hand, description: TaskDescription) -> Arc<TaskDescription> {
         let now = self.now.wall;
-        self.start_executor(hand, &description);
         let description = Arc::new(description);
         let task = Task::new(
             hand.framework.clone(),
@@ -205,18 +215,14 @@ impl Master {
         if let Some(task) = self.books.tasks.get(&key).cloned() {
             self.tell_operators(OperatorEvent::TaskAdded(task));
         }
-        if let Some(framework) = self.books.frameworks.get(&hand.framework) {
-            let (framework, role) = (framework.description.clone(), hand.role.clone());
-            self.tell_agent(&hand.agent, AgentCommand::Launch { framework, task: description, role });
-        }
+        description
     }
 
-    /// An executor that does not run yet takes its own share of the offers.
-    fn start_executor(&mut self, hand: &mut Hand, description: &TaskDescription) {
-        let Some(executor) = &description.executor else { return };
+    /// An executor that does not run yet takes its own share of the offers; true when it does.
+    pub(crate) fn start_executor(&mut self, hand: &mut Hand, executor: &ExecutorDescription) -> bool {
         let key = ExecutorKey { framework: hand.framework.clone(), executor: executor.id.clone() };
         if self.books.agents.get(&hand.agent).is_none_or(|agent| agent.executors.contains_key(&key)) {
-            return;
+            return false;
         }
         let resources = executor.resources.unallocated();
         subtract(&mut hand.left, &resources);
@@ -227,6 +233,7 @@ impl Master {
         if let Some(agent) = self.agent_mut(&hand.agent) {
             agent.executors.insert(key, executor);
         }
+        true
     }
 
     /// Says that a task was not started, and why.

@@ -137,7 +137,7 @@ pub enum Operation {
         /// The tasks.
         tasks: Vec<Proposal>,
     },
-    /// Starts tasks together with one executor, all or none. No agent can do it yet: each task is told.
+    /// Starts tasks together on one executor, all or none.
     LaunchGroup(TaskGroup),
     /// Changes resources.
     Change {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use chapada_model::{
-    AgentId, ExecutorId, FrameworkDescription, FrameworkId, KillPolicy, OfferId, OperationKey,
-    OperationStatus, Payload, Reason, Role, TaskDescription, TaskId, TaskState, TaskStatus, Text, UpdateUuid,
-    Wall,
+    AgentId, ExecutorDescription, ExecutorId, FrameworkDescription, FrameworkId, KillPolicy, OfferId,
+    OperationKey, OperationStatus, Payload, Reason, Role, TaskDescription, TaskId, TaskState, TaskStatus,
+    Text, UpdateUuid, Wall,
 };
 
 use crate::{Agent, Framework, LinkId, Offer, OfferOperation, RegistryChange, StreamId, Task};
@@ -146,6 +146,21 @@ pub enum AgentCommand {
         task: Arc<TaskDescription>,
         /// The role its resources count for.
         role: Role,
+        /// Its executor starts with it.
+        is_first: bool,
+    },
+    /// Start tasks together or not at all. The shell writes `role` as with a launch.
+    LaunchGroup {
+        /// Whose they are.
+        framework: Arc<FrameworkDescription>,
+        /// Their executor.
+        executor: Arc<ExecutorDescription>,
+        /// What they are.
+        tasks: Vec<Arc<TaskDescription>>,
+        /// The role their resources count for.
+        role: Role,
+        /// Their executor starts with them.
+        is_first: bool,
     },
     /// End a task.
     Kill {

@@ -1,32 +1,51 @@
 //! LAUNCH_GROUP: tasks that start together or not at all. Source: Mesos' task group validation.
 
+use std::sync::Arc;
+
 use chapada_model::{
     ExecutorDescription, ExecutorKind, Milli, Reason, Resources, TaskDescription, TaskState,
 };
 
 use crate::accept::Hand;
-use crate::{Master, Proposal, TaskGroup};
+use crate::{AgentCommand, Master, Proposal, TaskGroup};
 
 /// The least that the executor of a group needs. Source: Mesos.
 const MIN_CPUS: Milli = Milli(10);
 const MIN_MEM: Milli = Milli(32_000);
 
 impl Master {
-    /// Checks a group as a whole; true when it has used the offers. Agents cannot run groups yet, so that each task of a
-    /// good group is told so, and each of a bad one what is wrong.
-    pub(crate) fn launch_group(&mut self, hand: &Hand, group: &TaskGroup) -> bool {
-        let framework = hand.framework.clone();
-        let (state, reason, message) = match self.check_group(hand, group) {
-            Err(problem) => (TaskState::Error, Reason::TaskGroupInvalid, problem),
-            Ok(()) => {
-                let message = "the agent has no executor for task groups; use LAUNCH".to_owned();
-                (TaskState::Failed, Reason::ContainerLaunchFailed, message)
+    /// Starts a group, or tells each of its tasks what is wrong with the whole; true when it has used the offers.
+    pub(crate) fn launch_group(&mut self, hand: &mut Hand, group: TaskGroup) -> bool {
+        let is_used = !group.tasks.is_empty();
+        match self.check_group(hand, &group) {
+            Ok(()) => self.start_group(hand, group),
+            Err(problem) => {
+                let (framework, state) = (hand.framework.clone(), TaskState::Error);
+                for task in &group.tasks {
+                    self.refuse_task(&framework, task, state, Reason::TaskGroupInvalid, &problem);
+                }
             }
-        };
-        for task in &group.tasks {
-            self.refuse_task(&framework, task, state, reason, &message);
         }
-        !group.tasks.is_empty()
+        is_used
+    }
+
+    /// The group fits: its tasks are in the books and on their way, together.
+    fn start_group(&mut self, hand: &mut Hand, group: TaskGroup) {
+        let Some(executor) = group.executor.filter(|_| !group.tasks.is_empty()) else { return };
+        let is_first = self.start_executor(hand, &executor);
+        let mut tasks = Vec::with_capacity(group.tasks.len());
+        for proposal in group.tasks {
+            if let Proposal::Valid(task) = proposal {
+                let task = TaskDescription { executor: Some((*executor).clone()), ..*task };
+                tasks.push(self.place(hand, task));
+            }
+        }
+        if let Some(framework) = self.books.frameworks.get(&hand.framework) {
+            let (framework, role) = (framework.description.clone(), hand.role.clone());
+            let executor = Arc::new(*executor);
+            let launch = AgentCommand::LaunchGroup { framework, executor, tasks, role, is_first };
+            self.tell_agent(&hand.agent, launch);
+        }
     }
 
     fn check_group(&self, hand: &Hand, group: &TaskGroup) -> Result<(), String> {

@@ -76,7 +76,7 @@ impl Master {
         }
         let key = ExecutorKey { framework: hand.framework.clone(), executor: executor.id.clone() };
         let running = self.books.agents.get(&hand.agent).and_then(|agent| agent.executors.get(&key));
-        match running.is_none_or(|running| *running.description == *executor) {
+        match running.is_none_or(|running| are_alike(&running.description, executor)) {
             true => Ok(()),
             false => Err(format!(
                 "ExecutorInfo is not compatible with existing ExecutorInfo with same ExecutorID '{}'",
@@ -107,6 +107,16 @@ impl Master {
             )),
         }
     }
+}
+
+/// An agent states the role that an executor's resources are allocated to, and a framework need not name itself.
+fn are_alike(one: &ExecutorDescription, other: &ExecutorDescription) -> bool {
+    let plain = |executor: &ExecutorDescription| ExecutorDescription {
+        framework: None,
+        resources: executor.resources.unallocated(),
+        ..executor.clone()
+    };
+    plain(one) == plain(other)
 }
 
 fn check_executor_shape(executor: &ExecutorDescription) -> Result<(), String> {

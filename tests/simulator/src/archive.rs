@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use chapada_model::{FrameworkDescription, Payload, TaskDescription};
+use chapada_model::{ExecutorDescription, FrameworkDescription, Payload, TaskDescription};
 
 /// Descriptions by number.
 #[derive(Debug, Default)]
 pub(crate) struct Archive {
     tasks: Vec<Arc<TaskDescription>>,
     frameworks: Vec<Arc<FrameworkDescription>>,
+    executors: Vec<ExecutorDescription>,
 }
 
 fn payload(index: usize) -> Payload {
@@ -29,6 +30,15 @@ impl Archive {
 
     pub(crate) fn task(&self, payload: &Payload) -> Arc<TaskDescription> {
         self.tasks[index(payload)].clone()
+    }
+
+    pub(crate) fn put_executor(&mut self, executor: ExecutorDescription) -> Payload {
+        self.executors.push(executor);
+        payload(self.executors.len() - 1)
+    }
+
+    pub(crate) fn executor(&self, payload: &Payload) -> ExecutorDescription {
+        self.executors[index(payload)].clone()
     }
 
     /// The same description gets the same payload.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use chapada_master_core::{AgentCommand, Call, Held, SchedulerEvent};
 use chapada_model::{
-    AgentDescription, FrameworkDescription, FrameworkId, OperationStatus, TaskState, TaskStatus,
+    AgentDescription, ExecutorKey, FrameworkDescription, FrameworkId, OperationStatus, TaskState, TaskStatus,
 };
 
 /// One message.
@@ -14,6 +14,8 @@ pub(crate) enum Message {
     Hello { agent: Box<AgentDescription>, held: Box<Held> },
     /// An agent's update.
     Update { framework: FrameworkId, status: Box<TaskStatus>, latest: TaskState },
+    /// An executor is over.
+    ExecutorGone { executor: ExecutorKey, status: i32 },
     /// An agent says what became of an operation.
     Operation(Box<OperationStatus>),
     /// A master's command.
@@ -37,6 +39,7 @@ impl fmt::Display for Message {
             Self::Update { framework, status, latest } => {
                 write!(out, "update {framework}/{} {} latest {latest}", status.task, status.state)
             }
+            Self::ExecutorGone { executor, status } => write!(out, "executor {executor} gone: {status}"),
             Self::Operation(status) => write!(out, "operation {:?} {}", status.key, status.state),
             Self::Command { epoch, command, .. } => write!(out, "epoch {epoch} {}", brief_command(command)),
             Self::Subscribe(description) => {
@@ -54,6 +57,10 @@ fn brief_command(command: &AgentCommand) -> String {
     match command {
         AgentCommand::Welcome { agent } => format!("welcome {agent}"),
         AgentCommand::Launch { task, .. } => format!("launch {}", task.id),
+        AgentCommand::LaunchGroup { executor, tasks, is_first, .. } => {
+            let ids: Vec<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
+            format!("launch {} on {}{}", ids.join(", "), executor.id, if *is_first { ", new" } else { "" })
+        }
         AgentCommand::Kill { task, .. } => format!("kill {task}"),
         AgentCommand::Acknowledge { task, uuid, .. } => format!("acknowledge {task} {:02x}", uuid.0[15]),
         AgentCommand::Operate { operation } => format!("operate {} {:?}", operation.key, operation.kind),

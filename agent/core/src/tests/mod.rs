@@ -2,9 +2,11 @@
 
 mod basics;
 mod deliver;
+mod executors;
 mod histories;
 mod kill;
 mod link;
 mod operations;
+mod pods;
 mod recovery;
 mod world;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_model::{
-    ContainerId, FrameworkId, Mono, Now, OperationStatus, Payload, Resources, TaskKey, TaskState, Wall,
+    ContainerId, ExecutorKey, ExecutorKind, FrameworkId, Mono, Now, OperationStatus, Payload, Resources,
+    TaskKey, TaskState, UpdateUuid, Wall,
 };
 
 use crate::*;
@@ -38,6 +39,24 @@ pub(crate) fn launch_of(key: &TaskKey) -> TaskLaunch {
     }
 }
 
+/// Executor `name` of a launch.
+pub(crate) fn executor_launch(name: &str, kind: ExecutorKind, is_new: bool) -> ExecutorLaunch {
+    ExecutorLaunch { id: name.parse().unwrap(), kind, is_new, shutdown_grace: None, info: Payload::default() }
+}
+
+/// What an executor says, in an update of this name.
+pub(crate) fn report(task: &str, name: u8, state: TaskState) -> Report {
+    Report {
+        task: task.parse().unwrap(),
+        uuid: UpdateUuid([name; 16]),
+        state,
+        reason: None,
+        message: String::new(),
+        at: None,
+        details: Payload::default(),
+    }
+}
+
 pub(crate) fn exit(code: u8) -> Exit {
     Exit { cause: ExitCause::Code(code), memory: None }
 }
@@ -60,6 +79,13 @@ pub(crate) struct World {
     pub(crate) registered: bool,
     pub(crate) refused: Vec<String>,
     pub(crate) dropped: Vec<String>,
+    /// What executors were told, by stream.
+    pub(crate) told: Vec<(u64, ToExecutor)>,
+    pub(crate) closed: Vec<u64>,
+    pub(crate) messages: Vec<Payload>,
+    pub(crate) gone: Vec<(ExecutorKey, i32)>,
+    /// For how many tasks the container that was resized last has room.
+    pub(crate) room: usize,
     pub(crate) boot: String,
     starts: u128,
     /// Set: every record is durable at once.
@@ -90,6 +116,11 @@ impl World {
             registered: false,
             refused: Vec::new(),
             dropped: Vec::new(),
+            told: Vec::new(),
+            closed: Vec::new(),
+            messages: Vec::new(),
+            gone: Vec::new(),
+            room: 0,
             boot: "boot-1".to_owned(),
             starts: 1,
             fast_disk: true,
@@ -115,6 +146,36 @@ impl World {
         let key = key(task);
         self.command(Command::Launch(Box::new(launch_of(&key))));
         self.container(&key)
+    }
+
+    /// These tasks as a group on executor `e`.
+    pub(crate) fn launch_group(&mut self, tasks: &[&str], kind: ExecutorKind, is_new: bool) {
+        let task = |name: &&str| {
+            let launch = launch_of(&key(name));
+            GroupTask { key: launch.key, kill_grace: launch.kill_grace, info: launch.info }
+        };
+        let launch = GroupLaunch {
+            framework: framework_record("f"),
+            executor: executor_launch("e", kind, is_new),
+            tasks: tasks.iter().map(task).collect(),
+            refusal: None,
+        };
+        self.command(Command::LaunchGroup(Box::new(launch)));
+    }
+
+    /// Executor `e` subscribes, and knows of these tasks.
+    pub(crate) fn subscribe(&mut self, stream: u64, tasks: &[&str]) {
+        let executor = ExecutorKey { framework: framework("f"), executor: "e".parse().unwrap() };
+        let tasks = tasks.iter().map(|task| task.parse().unwrap()).collect();
+        let subscription = Subscription { executor, stream, tasks, updates: Vec::new() };
+        self.apply(Event::ExecutorSubscribed(Box::new(subscription)));
+    }
+
+    /// Executor `e` says something of a task.
+    pub(crate) fn report(&mut self, task: &str, name: u8, state: TaskState) {
+        let executor = ExecutorKey { framework: framework("f"), executor: "e".parse().unwrap() };
+        let report = Box::new(report(task, name, state));
+        self.apply(Event::ExecutorUpdate { executor, report });
     }
 
     pub(crate) fn run(&mut self, task: &str) -> ContainerId {
@@ -236,6 +297,14 @@ impl World {
             }
             Effect::Registered { .. } => self.registered = true,
             Effect::Forgotten { .. } => {}
+            Effect::LaunchExecutor { executor, .. } => {
+                self.containers.insert(executor.container.clone(), FoundState::Dead);
+            }
+            Effect::Resize { tasks, .. } => self.room = tasks.len(),
+            Effect::ToExecutor { stream, message, .. } => self.told.push((stream, message)),
+            Effect::CloseExecutor { stream, .. } => self.closed.push(stream),
+            Effect::SendMessage { data, .. } => self.messages.push(data),
+            Effect::SendExecutorGone { executor, status } => self.gone.push((executor, status)),
         }
     }
 

@@ -12,7 +12,7 @@ const NO_NETWORK: &str = "none";
 /// The network of this name is the machine's.
 const HOST_NETWORK: &str = "host";
 
-/// What is done of `TaskInfo.container`.
+/// What is done of a `ContainerInfo`.
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
     pub(super) namespaces: Namespaces,
@@ -22,8 +22,29 @@ pub(super) struct Wishes {
 
 /// Names the first field that this agent cannot honour.
 pub(crate) fn refuse_unsupported(info: &v1::TaskInfo) -> Option<LaunchRefusal> {
-    let absent: [(bool, &str, &str); 4] = [
-        (info.executor.is_some(), "executor", "launch a command instead"),
+    match &info.executor {
+        // What the task asks for beyond its resources is its executor's to do.
+        Some(executor) => {
+            refuse_executor("executor", executor).or_else(|| refuse_resources("resources", &info.resources))
+        }
+        None => refuse_checks(info)
+            .or_else(|| refuse_command("command", info.command.as_ref()?))
+            .or_else(|| refuse_resources("resources", &info.resources))
+            .or_else(|| container_wishes("container", info.container.as_ref()).err()),
+    }
+}
+
+/// Names the first field of a group that this agent cannot honour.
+pub(crate) fn refuse_group(executor: &v1::ExecutorInfo, tasks: &[v1::TaskInfo]) -> Option<LaunchRefusal> {
+    if executor.r#type() == v1::executor_info::Type::Custom {
+        return refuse_executor("executor", executor);
+    }
+    let of_executor = refuse_pod(executor);
+    of_executor.or_else(|| tasks.iter().find_map(refuse_member))
+}
+
+fn refuse_checks(info: &v1::TaskInfo) -> Option<LaunchRefusal> {
+    let absent: [(bool, &str, &str); 3] = [
         (info.health_check.is_some(), "health_check", "check from the framework instead"),
         (info.check.is_some(), "check", "check from the framework instead"),
         (
@@ -33,30 +54,74 @@ pub(crate) fn refuse_unsupported(info: &v1::TaskInfo) -> Option<LaunchRefusal> {
         ),
     ];
     let absent = absent.into_iter().find(|(asked, ..)| *asked);
-    let absent = absent.map(|(_, field, remedy)| unsupported(field, remedy));
-    absent
-        .or_else(|| refuse_command(info.command.as_ref()?))
-        .or_else(|| refuse_resources(&info.resources))
-        .or_else(|| container_wishes(info).err())
+    absent.map(|(_, field, remedy)| unsupported(field, remedy))
 }
 
-fn refuse_command(command: &v1::CommandInfo) -> Option<LaunchRefusal> {
+/// One task of a pod.
+fn refuse_member(info: &v1::TaskInfo) -> Option<LaunchRefusal> {
+    let Some(command) = &info.command else { return Some(refusal("command is required".to_owned())) };
+    let own_network = |wishes: &Wishes| {
+        let remedy = "the tasks of a group share the network of the machine";
+        wishes.namespaces.network.then(|| unsupported("container.network_infos[0].name", remedy))
+    };
+    refuse_checks(info)
+        .or_else(|| refuse_command("command", command))
+        .or_else(|| refuse_resources("resources", &info.resources))
+        .or_else(|| match member_wishes(info) {
+            Ok(wishes) => own_network(&wishes),
+            Err(refusal) => Some(refusal),
+        })
+}
+
+/// The built-in executor of a pod has no process, and so nothing that could be set of one.
+fn refuse_pod(executor: &v1::ExecutorInfo) -> Option<LaunchRefusal> {
+    let of_container = |container: &v1::ContainerInfo| {
+        let own = container_wishes("executor.container", Some(container));
+        match own {
+            Err(refusal) => Some(refusal),
+            Ok(wishes) if wishes.namespaces.network => Some(no_network_of_its_own()),
+            Ok(_) => None,
+        }
+    };
+    refuse_resources("executor.resources", &executor.resources)
+        .or_else(|| executor.container.as_ref().and_then(of_container))
+}
+
+/// An executor of the framework's own.
+fn refuse_executor(field: &str, executor: &v1::ExecutorInfo) -> Option<LaunchRefusal> {
+    let Some(command) = &executor.command else {
+        return Some(refusal(format!("{field}.command is required")));
+    };
+    refuse_command(&format!("{field}.command"), command)
+        .or_else(|| refuse_resources(&format!("{field}.resources"), &executor.resources))
+        .or_else(|| match container_wishes(&format!("{field}.container"), executor.container.as_ref()) {
+            Err(refusal) => Some(refusal),
+            Ok(wishes) => wishes.namespaces.network.then(no_network_of_its_own),
+        })
+}
+
+fn no_network_of_its_own() -> LaunchRefusal {
+    let remedy = "an executor reaches its agent over the network of the machine";
+    unsupported("executor.container.network_infos[0].name", remedy)
+}
+
+fn refuse_command(field: &str, command: &v1::CommandInfo) -> Option<LaunchRefusal> {
     if !command.uris.is_empty() {
-        return Some(unsupported("command.uris", "fetch what the task needs in its command"));
+        return Some(unsupported(&format!("{field}.uris"), "fetch what is needed in the command"));
     }
     if text(&command.value).is_empty() {
-        return Some(refusal("command.value is required".to_owned()));
+        return Some(refusal(format!("{field}.value is required")));
     }
     let variables = command.environment.iter().flat_map(|environment| &environment.variables);
     let secret = variables.enumerate().find(|(_, variable)| variable.secret.is_some());
     secret.map(|(index, _)| {
-        unsupported(&format!("command.environment.variables[{index}].secret"), "set its value")
+        unsupported(&format!("{field}.environment.variables[{index}].secret"), "set its value")
     })
 }
 
-fn refuse_resources(resources: &[v1::Resource]) -> Option<LaunchRefusal> {
+fn refuse_resources(list: &str, resources: &[v1::Resource]) -> Option<LaunchRefusal> {
     resources.iter().enumerate().find_map(|(index, resource)| {
-        let field = |name: &str| format!("resources[{index}].{name}");
+        let field = |name: &str| format!("{list}[{index}].{name}");
         if resource.disk.as_ref().is_some_and(|disk| disk.volume.is_some() && disk.persistence.is_none()) {
             return Some(unsupported(&field("disk.volume"), "make it a persistent volume by CREATE"));
         }
@@ -64,33 +129,102 @@ fn refuse_resources(resources: &[v1::Resource]) -> Option<LaunchRefusal> {
     })
 }
 
-/// What `TaskInfo.container` asks for.
+/// What a `ContainerInfo` asks for; `field` is where it stands.
 ///
 /// # Errors
 /// Names the first field that this agent cannot honour.
-pub(super) fn container_wishes(info: &v1::TaskInfo) -> Result<Wishes, LaunchRefusal> {
-    let Some(container) = &info.container else { return Ok(Wishes::default()) };
+pub(super) fn container_wishes(
+    field: &str,
+    container: Option<&v1::ContainerInfo>,
+) -> Result<Wishes, LaunchRefusal> {
+    let Some(container) = container else { return Ok(Wishes::default()) };
+    if !container.volumes.is_empty() {
+        return Err(unsupported(&format!("{field}.volumes"), "use the sandbox"));
+    }
+    wishes(field, container)
+}
+
+/// The same for a task of a pod, which may share directories with the others; see [`shared_volumes`].
+pub(super) fn member_wishes(info: &v1::TaskInfo) -> Result<Wishes, LaunchRefusal> {
+    shared_volumes(info)?;
+    info.container.as_ref().map_or(Ok(Wishes::default()), |container| wishes("container", container))
+}
+
+fn wishes(field: &str, container: &v1::ContainerInfo) -> Result<Wishes, LaunchRefusal> {
+    let named = |name: &str| format!("{field}.{name}");
     let image = "run a program of the machine instead";
     if container.r#type == Some(v1::container_info::Type::Docker as i32) || container.docker.is_some() {
-        return Err(unsupported("container.docker", image));
+        return Err(unsupported(&named("docker"), image));
     }
     if container.mesos.as_ref().is_some_and(|mesos: &container_info::MesosInfo| mesos.image.is_some()) {
-        return Err(unsupported("container.mesos.image", image));
+        return Err(unsupported(&named("mesos.image"), image));
     }
-    if !container.volumes.is_empty() {
-        return Err(unsupported("container.volumes", "use the sandbox"));
-    }
-    if container.linux_info.as_ref().is_some_and(|linux| *linux != v1::LinuxInfo::default()) {
-        return Err(unsupported("container.linux_info", "leave the defaults, which drop all capabilities"));
+    if container.linux_info.as_ref().is_some_and(|linux| !is_default(linux)) {
+        return Err(unsupported(&named("linux_info"), "leave the defaults, which drop all capabilities"));
     }
     if container.tty_info.is_some() {
-        return Err(unsupported("container.tty_info", "run without a terminal"));
+        return Err(unsupported(&named("tty_info"), "run without a terminal"));
     }
     Ok(Wishes {
         namespaces: Namespaces { network: own_network(&container.network_infos)? },
         hostname: container.hostname.clone().filter(|name| !name.is_empty()),
         rlimits: rlimits(container.rlimit_info.as_ref())?,
     })
+}
+
+/// Whether nothing is asked for that is not done anyway: every task has cgroups of its own.
+fn is_default(linux: &v1::LinuxInfo) -> bool {
+    *linux == v1::LinuxInfo { share_cgroups: linux.share_cgroups, ..v1::LinuxInfo::default() }
+}
+
+/// A directory of a pod that shows in the sandbox of a task.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SharedVolume {
+    /// Its name in the executor's sandbox, which no task can write to.
+    pub(super) source: String,
+    /// Its name in the task's.
+    pub(super) name: String,
+}
+
+/// The volumes of a task of a pod: SANDBOX_PATH of type PARENT, each a directory right in the sandboxes, so that no task
+/// can put a link in the way.
+pub(super) fn shared_volumes(info: &v1::TaskInfo) -> Result<Vec<SharedVolume>, LaunchRefusal> {
+    let volumes = info.container.iter().flat_map(|container| &container.volumes).enumerate();
+    volumes
+        .map(|(index, volume)| {
+            let field = |name: &str| format!("container.volumes[{index}].{name}");
+            let remedy =
+                "share a directory of the executor's sandbox: source.type SANDBOX_PATH, its type PARENT";
+            let source =
+                volume.source.as_ref().filter(|_| volume.host_path.is_none() && volume.image.is_none());
+            let path = source.and_then(|source| source.sandbox_path.as_ref());
+            let is_parent = |path: &&v1::volume::source::SandboxPath| {
+                path.r#type() == v1::volume::source::sandbox_path::Type::Parent
+            };
+            let Some(path) = path.filter(is_parent) else {
+                return Err(unsupported(&field("source"), remedy));
+            };
+            if volume.mode() != v1::volume::Mode::Rw {
+                return Err(unsupported(&field("mode"), "share it with mode RW"));
+            }
+            let one = |name: &str, text: &str| match is_plain(text) {
+                true => Ok(text.to_owned()),
+                false => {
+                    Err(unsupported(&field(name), "name a directory right in the sandbox, without a slash"))
+                }
+            };
+            Ok(SharedVolume {
+                source: one("source.sandbox_path.path", text(&path.path))?,
+                name: one("container_path", text(&volume.container_path))?,
+            })
+        })
+        .collect()
+}
+
+/// A name that is no part of how a sandbox is laid out.
+fn is_plain(name: &str) -> bool {
+    let reserved = ["", ".", "..", "containers", "tasks", "stdout", "stderr"];
+    !reserved.contains(&name) && !name.contains(['/', '\0']) && name.len() <= 255
 }
 
 /// Whether the task wants a network of its own.
@@ -209,13 +343,13 @@ mod tests {
             hard: Some(128),
         };
         let network = v1::NetworkInfo { name: Some("none".to_owned()), ..v1::NetworkInfo::default() };
-        let wishes = container_wishes(&task(v1::ContainerInfo {
+        let container = v1::ContainerInfo {
             hostname: Some("h".to_owned()),
             network_infos: vec![network],
             rlimit_info: Some(v1::RLimitInfo { rlimits: vec![limit] }),
             ..Default::default()
-        }))
-        .unwrap();
+        };
+        let wishes = container_wishes("container", Some(&container)).unwrap();
         assert!(wishes.namespaces.network);
         assert_eq!(wishes.hostname.as_deref(), Some("h"));
         assert_eq!(wishes.rlimits, [Rlimit { name: "nofile".to_owned(), soft: Some(64), hard: Some(128) }]);

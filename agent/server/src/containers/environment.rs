@@ -1,8 +1,9 @@
 //! The environment of a task: nothing of the agent's own, what Mesos tells an executor, and what the task brings.
 
 use std::path::Path;
+use std::time::Duration;
 
-use chapada_agent_core::TaskRecord;
+use chapada_agent_core::{ExecutorRecord, TaskRecord};
 use chapada_model::{AgentId, TaskDescription};
 use chapada_wire::v1;
 
@@ -12,6 +13,9 @@ use crate::layout::executor_of;
 
 /// What a shell finds its programs by, unless the task says otherwise.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How long an executor waits for an agent that is away. Source: Mesos' `--recovery_timeout`.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// Where a task runs.
 pub(super) struct Place<'a> {
@@ -51,6 +55,56 @@ pub(super) fn of(
         set(&mut environment, text(&variable.name), text(&variable.value));
     }
     environment
+}
+
+/// What an executor of the framework's own is told, as Mesos tells it. Here all frameworks' tasks are written down, so that
+/// it is to wait for an agent that restarts.
+pub(super) fn of_executor(
+    command: &v1::CommandInfo,
+    record: &ExecutorRecord,
+    agent: &AgentId,
+    sandbox: &Path,
+    token: String,
+    settings: &Settings,
+) -> Vec<(String, String)> {
+    let sandbox = sandbox.display().to_string();
+    let ip = settings.endpoint.rsplit_once(':').map_or("", |(ip, _)| ip).trim_matches(['[', ']']);
+    let mut environment: Vec<(String, String)> = [
+        ("PATH", PATH.to_owned()),
+        ("PWD", sandbox.clone()),
+        ("HOST", settings.hostname.clone()),
+        ("LIBPROCESS_IP", ip.to_owned()),
+        ("LIBPROCESS_PORT", "0".to_owned()),
+        ("MESOS_SANDBOX", sandbox.clone()),
+        ("MESOS_DIRECTORY", sandbox),
+        ("MESOS_FRAMEWORK_ID", record.key.framework.to_string()),
+        ("MESOS_EXECUTOR_ID", record.key.executor.to_string()),
+        ("MESOS_CONTAINER_ID", record.container.to_string()),
+        ("MESOS_SLAVE_ID", agent.to_string()),
+        ("MESOS_SLAVE_PID", format!("slave(1)@{}", settings.endpoint)),
+        ("MESOS_AGENT_ENDPOINT", settings.endpoint.clone()),
+        ("MESOS_CHECKPOINT", "1".to_owned()),
+        ("MESOS_HTTP_COMMAND_EXECUTOR", "0".to_owned()),
+        ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", mesos_duration(record.shutdown_grace)),
+        ("MESOS_RECOVERY_TIMEOUT", mesos_duration(RECOVERY_TIMEOUT)),
+        ("MESOS_SUBSCRIPTION_BACKOFF_MAX", mesos_duration(settings.executor_return / 2)),
+        ("MESOS_EXECUTOR_AUTHENTICATION_TOKEN", token),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect();
+    for variable in command.environment.iter().flat_map(|environment| &environment.variables) {
+        set(&mut environment, text(&variable.name), text(&variable.value));
+    }
+    environment
+}
+
+/// As Mesos writes spans of time: `5secs`.
+fn mesos_duration(duration: Duration) -> String {
+    match duration.subsec_nanos() {
+        0 => format!("{}secs", duration.as_secs()),
+        _ => format!("{}ms", duration.as_millis()),
+    }
 }
 
 fn set(environment: &mut Vec<(String, String)>, name: &str, value: &str) {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use chapada_agent_core::{Event, Exit, ExitCause, Signal};
 use chapada_model::ContainerId;
-use chapada_shim::{ClientError, Event as ShimEvent, ShimClient};
+use chapada_shim::{ClientError, Event as ShimEvent, Limits, ShimClient};
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,8 @@ pub(super) struct Keeper {
     pub(super) means: Arc<Means>,
     pub(super) container: ContainerId,
     pub(super) inbox: mpsc::Receiver<Signal>,
+    /// What it may use, when that changes.
+    pub(super) wanted: watch::Receiver<Option<Limits>>,
     pub(super) remove: CancellationToken,
     /// Held while the container is in the making.
     pub(super) launching: Option<OwnedSemaphorePermit>,
@@ -96,6 +98,7 @@ impl Keeper {
                     Some(signal) => self.pass_on(signal, client.get_mut()),
                     None => return Ok(if self.remove.is_cancelled() { Heard::Remove } else { Heard::LetGo }),
                 },
+                Ok(()) = self.wanted.changed() => self.resize().await,
                 () = sleep(SLOW), if self.launching.is_some() => self.launching = None,
                 ready = client.readable_mut() => match ready {
                     Ok(mut guard) => guard.clear_ready(),
@@ -137,6 +140,20 @@ impl Keeper {
             if signal == Signal::Kill {
                 self.kill_group();
             }
+        }
+    }
+
+    /// Changes what the container may use.
+    async fn resize(&mut self) {
+        let Some(limits) = self.wanted.borrow_and_update().clone() else { return };
+        let (means, container) = (self.means.clone(), self.container.clone());
+        let apply = move || means.launcher.cgroups().group(container.as_str()).apply(&limits);
+        match spawn_blocking(apply).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(container_id = %self.container, %error, "cannot change what a container may use");
+            }
+            Err(error) => tracing::error!(container_id = %self.container, %error, "changing limits failed"),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a task's container may use. A task gets what it asked for and nothing on top: the executor of a command task is
 //! built into agent and shim, so that Mesos' 0.1 cpus and 32 MiB for it have no purpose here and overbook nothing.
 
-use chapada_model::{Limit, Milli, TaskDescription};
+use chapada_model::{Limit, Milli, Resources, TaskDescription};
 use chapada_shim::{CpuLimits, Limits};
 
 const CPUS: &str = "cpus";
@@ -14,6 +14,23 @@ pub(super) fn of(task: &TaskDescription, enforce_cpu: bool) -> Limits {
     let memory = bound(task, MEM, Some(mem));
     Limits {
         cpu: CpuLimits { share_milli: nonzero(cpus), quota_milli: quota.and_then(nonzero) },
+        memory_bytes: memory.and_then(nonzero).map(mebibytes_to_bytes),
+        ..Limits::default()
+    }
+}
+
+/// An executor of the framework's own together with its tasks, which are in its container.
+pub(super) fn with_tasks(own: &Resources, tasks: &[TaskDescription], enforce_cpu: bool) -> Limits {
+    let add = |sum: Milli, amount: Milli| sum.checked_add(amount);
+    let shares = tasks.iter().try_fold(own.cpus(), |sum, task| add(sum, task.resources.cpus()));
+    let quota = tasks
+        .iter()
+        .try_fold(own.cpus(), |sum, task| add(sum, bound(task, CPUS, Some(task.resources.cpus()))?));
+    let quota = quota.filter(|_| enforce_cpu);
+    let memory =
+        tasks.iter().try_fold(own.mem(), |sum, task| add(sum, bound(task, MEM, Some(task.resources.mem()))?));
+    Limits {
+        cpu: CpuLimits { share_milli: shares.and_then(nonzero), quota_milli: quota.and_then(nonzero) },
         memory_bytes: memory.and_then(nonzero).map(mebibytes_to_bytes),
         ..Limits::default()
     }
@@ -67,6 +84,22 @@ mod tests {
         let limits = limits(&task(0.2, 64.5), true);
         assert_eq!((limits.cpu.share_milli, limits.cpu.quota_milli), (Some(200), Some(200)));
         assert_eq!(limits.memory_bytes, Some(64 * MIB + MIB / 2));
+    }
+
+    #[test]
+    fn an_executor_has_room_for_itself_and_its_tasks_and_for_no_more() {
+        let own: Resources = "cpus:0.1;mem:32".parse().unwrap();
+        let mut other = task(0.5, 100.0);
+        let tasks = |infos: &[&v1::TaskInfo]| -> Vec<TaskDescription> {
+            infos.iter().map(|info| TaskDescription::try_from(*info).unwrap()).collect()
+        };
+        let limits = with_tasks(&own, &tasks(&[&task(0.2, 64.0), &other]), true);
+        assert_eq!((limits.cpu.share_milli, limits.cpu.quota_milli), (Some(800), Some(800)));
+        assert_eq!(limits.memory_bytes, Some(196 * MIB));
+        assert_eq!(with_tasks(&own, &[], true).memory_bytes, Some(32 * MIB));
+        other.limits.insert(MEM.to_owned(), v1::value::Scalar { value: Some(f64::INFINITY) });
+        let limits = with_tasks(&own, &tasks(&[&other]), false);
+        assert_eq!((limits.memory_bytes, limits.cpu.quota_milli), (None, None));
     }
 
     #[test]

@@ -9,23 +9,24 @@ mod limits;
 mod remove;
 mod start;
 
-pub(crate) use description::refuse_unsupported;
+pub(crate) use description::{refuse_group, refuse_unsupported};
 pub(crate) use exit::found_of;
 pub(crate) use remove::{orphan_groups, remove_groups};
-pub(crate) use start::Order;
+pub(crate) use start::{Order, What};
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chapada_agent_core::{Event, Signal};
+use chapada_agent_core::{Event, ExecutorRecord, Signal, TaskRecord};
 use chapada_model::ContainerId;
-use chapada_shim::{Launcher, RecoveredContainer};
-use tokio::sync::{Semaphore, mpsc};
+use chapada_shim::{Launcher, Limits, RecoveredContainer};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::executors::Tokens;
 use crate::layout::Layout;
 use keeper::Keeper;
 
@@ -47,6 +48,7 @@ pub(crate) struct Means {
     pub(crate) runtime_dir: PathBuf,
     pub(crate) layout: Layout,
     pub(crate) settings: Settings,
+    pub(crate) tokens: Tokens,
     pub(crate) events: mpsc::Sender<Event>,
     launching: Arc<Semaphore>,
     removing: Semaphore,
@@ -63,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) endpoint: String,
     /// Name of this machine in the cluster.
     pub(crate) hostname: String,
+    /// How long an executor may take to come back after a restart of the agent.
+    pub(crate) executor_return: Duration,
 }
 
 impl Means {
@@ -71,16 +75,19 @@ impl Means {
         runtime_dir: PathBuf,
         layout: Layout,
         settings: Settings,
+        tokens: Tokens,
         events: mpsc::Sender<Event>,
     ) -> Self {
         let (launching, removing) = (Arc::new(Semaphore::new(LAUNCHING)), Semaphore::new(REMOVING));
-        Self { launcher, runtime_dir, layout, settings, events, launching, removing }
+        Self { launcher, runtime_dir, layout, settings, tokens, events, launching, removing }
     }
 }
 
 #[derive(Debug)]
 struct KeeperHandle {
     requests: mpsc::Sender<Signal>,
+    /// What it may use now; only the latest counts.
+    room: watch::Sender<Option<Limits>>,
     remove: CancellationToken,
 }
 
@@ -99,7 +106,7 @@ impl Containers {
 
     /// Makes a container and starts the task in it; what comes of it comes as an event.
     pub(crate) fn launch(&mut self, order: Order) {
-        let keeper = self.keeper(order.task.container.clone());
+        let keeper = self.keeper(order.container().clone());
         self.tracker.spawn(keeper.launch(order));
     }
 
@@ -113,6 +120,17 @@ impl Containers {
         let Some(keeper) = self.keepers.get(container) else { return };
         if keeper.requests.try_send(signal).is_err() {
             tracing::warn!(container_id = %container, ?signal, "the container's keeper does not listen");
+        }
+    }
+
+    /// Lets the container of an executor use what it and these tasks asked for.
+    pub(crate) fn resize(&self, executor: &ExecutorRecord, tasks: &[Arc<TaskRecord>]) {
+        let Some(keeper) = self.keepers.get(&executor.container) else { return };
+        match start::room(&self.means, executor, tasks) {
+            Ok(limits) => drop(keeper.room.send_replace(Some(limits))),
+            Err(error) => {
+                tracing::error!(container_id = %executor.container, %error, "cannot tell what an executor may use");
+            }
         }
     }
 
@@ -139,7 +157,8 @@ impl Containers {
     fn keeper(&mut self, container: ContainerId) -> Keeper {
         let (requests, inbox) = mpsc::channel(REQUESTS);
         let remove = CancellationToken::new();
-        self.keepers.insert(container.clone(), KeeperHandle { requests, remove: remove.clone() });
-        Keeper { means: self.means.clone(), container, inbox, remove, launching: None }
+        let (room, wanted) = watch::channel(None);
+        self.keepers.insert(container.clone(), KeeperHandle { requests, room, remove: remove.clone() });
+        Keeper { means: self.means.clone(), container, inbox, wanted, remove, launching: None }
     }
 }

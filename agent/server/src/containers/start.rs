@@ -1,15 +1,17 @@
 //! From a task to a running shim. Blocks for a millisecond or two.
 
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
-use chapada_agent_core::{FrameworkRecord, TaskRecord};
-use chapada_model::{AgentId, Resource, TaskDescription};
-use chapada_shim::{Command, ContainerSpec, LaunchError, ShimClient, VolumeMount};
+use chapada_agent_core::{ExecutorRecord, FrameworkRecord, LaunchRefusal, TaskRecord};
+use chapada_model::{AgentId, ContainerId, ExecutorDescription, Resource, Resources, TaskDescription};
+use chapada_shim::{Command, ContainerSpec, LaunchError, Limits, ShimClient, VolumeMount};
 use chapada_wire::v1;
 use prost::Message;
 
-use super::description::{container_wishes, text};
+use super::description::{container_wishes, member_wishes, shared_volumes, text};
 use super::{Means, environment, limits};
 use crate::volumes::Volumes;
 
@@ -20,6 +22,8 @@ pub(super) enum StartError {
     Description(String),
     #[error("cannot make the sandbox: {0}")]
     Sandbox(io::Error),
+    #[error("cannot make the executor's token: {0}")]
+    Token(io::Error),
     #[error("{}", with_source(.0))]
     Shim(LaunchError),
 }
@@ -34,31 +38,36 @@ fn with_source(error: &LaunchError) -> String {
 /// What is to run, for whom, under which agent's id.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
-    pub(crate) task: Arc<TaskRecord>,
+    pub(crate) what: What,
     pub(crate) framework: Arc<FrameworkRecord>,
     pub(crate) agent: AgentId,
 }
 
+/// What is to run.
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    /// A task in a container of its own, beneath its executor's when it is of a pod.
+    Task { task: Arc<TaskRecord>, pod: Option<Arc<ExecutorRecord>> },
+    /// An executor of the framework's own, with room for these tasks.
+    Executor { executor: Arc<ExecutorRecord>, tasks: Vec<Arc<TaskRecord>> },
+}
+
+impl Order {
+    /// The name of the container.
+    pub(crate) fn container(&self) -> &ContainerId {
+        match &self.what {
+            What::Task { task, .. } => &task.container,
+            What::Executor { executor, .. } => &executor.container,
+        }
+    }
+}
+
 /// Starts the shim that makes the container.
 pub(super) fn start(means: &Means, order: &Order) -> Result<ShimClient, StartError> {
-    let Order { task: record, framework, agent } = order;
-    let info =
-        v1::TaskInfo::decode(record.info.as_bytes()).map_err(|e| StartError::Description(e.to_string()))?;
-    let task = TaskDescription::try_from(&info).map_err(|e| StartError::Description(e.to_string()))?;
-    let sandbox = means.layout.make_sandbox(agent, record).map_err(StartError::Sandbox)?;
-    let command =
-        info.command.as_ref().ok_or_else(|| StartError::Description("command is required".to_owned()))?;
-    let wishes = container_wishes(&info).map_err(|refusal| StartError::Description(refusal.message))?;
-    let mut spec =
-        ContainerSpec::new(record.container.as_str(), &means.runtime_dir, &sandbox, command_of(command));
-    let place = environment::Place { agent, record, sandbox: &sandbox, settings: &means.settings };
-    spec.environment = environment::of(command, &task, &place);
-    spec.user = user_of(means, command, framework);
-    spec.resources = limits::of(&task, means.settings.enforce_cpu);
-    spec.namespaces = wishes.namespaces;
-    spec.hostname = wishes.hostname;
-    spec.rlimits = wishes.rlimits;
-    spec.volumes = volumes_of(means, &task);
+    let mut spec = match &order.what {
+        What::Task { task, pod } => task_spec(means, order, task, pod.as_deref())?,
+        What::Executor { executor, tasks } => executor_spec(means, order, executor, tasks)?,
+    };
     spec.hidden_paths = vec![means.layout.work_dir().to_owned()];
     if !means.runtime_dir.starts_with(means.layout.work_dir()) {
         spec.hidden_paths.push(means.runtime_dir.clone());
@@ -67,15 +76,109 @@ pub(super) fn start(means: &Means, order: &Order) -> Result<ShimClient, StartErr
     Ok(launched.client)
 }
 
-/// The persistent volumes among a task's resources.
-fn volumes_of(means: &Means, task: &TaskDescription) -> Vec<VolumeMount> {
+fn task_spec(
+    means: &Means,
+    order: &Order,
+    record: &TaskRecord,
+    pod: Option<&ExecutorRecord>,
+) -> Result<ContainerSpec, StartError> {
+    let agent = &order.agent;
+    let (info, task) = described(record)?;
+    let refused = |refusal: LaunchRefusal| StartError::Description(refusal.message);
+    let wishes = match pod {
+        None => container_wishes("container", info.container.as_ref()),
+        Some(_) => member_wishes(&info),
+    };
+    let wishes = wishes.map_err(refused)?;
+    let sandbox = means.layout.make_sandbox(agent, record).map_err(StartError::Sandbox)?;
+    let command =
+        info.command.as_ref().ok_or_else(|| StartError::Description("command is required".to_owned()))?;
+    let mut spec =
+        ContainerSpec::new(record.container.as_str(), &means.runtime_dir, &sandbox, command_of(command));
+    let place = environment::Place { agent, record, sandbox: &sandbox, settings: &means.settings };
+    spec.environment = environment::of(command, &task, &place);
+    spec.user = user_of(means, command, &order.framework);
+    spec.resources = limits::of(&task, means.settings.enforce_cpu);
+    spec.namespaces = wishes.namespaces;
+    spec.hostname = wishes.hostname;
+    spec.rlimits = wishes.rlimits;
+    spec.volumes = volumes_of(means, &task.resources);
+    if let Some(pod) = pod {
+        let above = means.layout.executor_sandbox(agent, pod);
+        spec.volumes.extend(volumes_of(means, &executor_described(pod)?.1));
+        for shared in shared_volumes(&info).map_err(refused)? {
+            let directory = above.join(&shared.source);
+            DirBuilder::new().recursive(true).mode(0o755).create(&directory).map_err(StartError::Sandbox)?;
+            spec.volumes.push(VolumeMount { directory, name: shared.name });
+        }
+    }
+    Ok(spec)
+}
+
+fn executor_spec(
+    means: &Means,
+    order: &Order,
+    record: &ExecutorRecord,
+    tasks: &[Arc<TaskRecord>],
+) -> Result<ContainerSpec, StartError> {
+    let (info, resources) = executor_described(record)?;
+    let wishes = container_wishes("executor.container", info.container.as_ref())
+        .map_err(|refusal| StartError::Description(refusal.message))?;
+    let command = info.command.as_ref();
+    let command =
+        command.ok_or_else(|| StartError::Description("executor.command is required".to_owned()))?;
+    let sandbox = means.layout.make_executor_sandbox(&order.agent, record).map_err(StartError::Sandbox)?;
+    let token = means.tokens.issue(&record.container).map_err(StartError::Token)?;
+    let mut spec =
+        ContainerSpec::new(record.container.as_str(), &means.runtime_dir, &sandbox, command_of(command));
+    spec.environment =
+        environment::of_executor(command, record, &order.agent, &sandbox, token, &means.settings);
+    spec.user = user_of(means, command, &order.framework);
+    spec.resources = room(means, record, tasks)?;
+    spec.hostname = wishes.hostname;
+    spec.rlimits = wishes.rlimits;
+    spec.volumes = volumes_of(means, &resources);
+    for task in tasks {
+        spec.volumes.extend(volumes_of(means, &described(task)?.1.resources));
+    }
+    Ok(spec)
+}
+
+/// What the container of an executor may use with these tasks in it.
+pub(super) fn room(
+    means: &Means,
+    record: &ExecutorRecord,
+    tasks: &[Arc<TaskRecord>],
+) -> Result<Limits, StartError> {
+    let own = executor_described(record)?.1;
+    let tasks = tasks.iter().map(|task| Ok(described(task)?.1)).collect::<Result<Vec<_>, StartError>>()?;
+    Ok(limits::with_tasks(&own, &tasks, means.settings.enforce_cpu))
+}
+
+fn described(record: &TaskRecord) -> Result<(v1::TaskInfo, TaskDescription), StartError> {
+    let info =
+        v1::TaskInfo::decode(record.info.as_bytes()).map_err(|e| StartError::Description(e.to_string()))?;
+    let task = TaskDescription::try_from(&info).map_err(|e| StartError::Description(e.to_string()))?;
+    Ok((info, task))
+}
+
+fn executor_described(record: &ExecutorRecord) -> Result<(v1::ExecutorInfo, Resources), StartError> {
+    let info = v1::ExecutorInfo::decode(record.info.as_bytes())
+        .map_err(|e| StartError::Description(e.to_string()))?;
+    let described =
+        ExecutorDescription::try_from(&info).map_err(|e| StartError::Description(e.to_string()))?;
+    Ok((info, described.resources))
+}
+
+/// The persistent volumes among resources.
+fn volumes_of(means: &Means, resources: &Resources) -> Vec<VolumeMount> {
     let volumes = Volumes::new(means.layout.work_dir());
     let mount = |resource: &Resource| {
         let directory = volumes.directory(resource)?;
         let name = resource.disk.as_ref()?.volume.as_ref()?.container_path.to_string();
         Some(VolumeMount { directory, name })
     };
-    task.resources.iter().filter_map(mount).collect()
+    resources.iter().filter_map(mount).collect()
 }
 
 fn command_of(command: &v1::CommandInfo) -> Command {

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::containers::Settings;
+use crate::executors::Tokens;
 use crate::layout::Layout;
 
 /// An agent's routes without an agent behind them: what they read answers 503.
@@ -18,9 +19,12 @@ fn api(folder: &std::path::Path, cgroups: &Cgroups) -> Arc<Api> {
         switch_user: true,
         endpoint: "127.0.0.1:5051".to_owned(),
         hostname: "localhost".to_owned(),
+        executor_return: std::time::Duration::from_secs(2),
     };
     let launcher = Launcher::new(chapada_shim_image::SHIM_IMAGE, cgroups.clone()).unwrap();
-    let means = Means::new(launcher, folder.join("runtime"), layout.clone(), settings, mpsc::channel(1).0);
+    let tokens = Tokens::new(layout.tokens(), false);
+    let means =
+        Means::new(launcher, folder.join("runtime"), layout.clone(), settings, tokens, mpsc::channel(1).0);
     let who = Presentation {
         info: chapada_wire::v1::AgentInfo::default(),
         address: "127.0.0.1:5051".to_owned(),
@@ -37,6 +41,7 @@ fn api(folder: &std::path::Path, cgroups: &Cgroups) -> Arc<Api> {
         resources: Resources::default(),
         config: AgentConfig::default(),
         started: clock.now().wall,
+        tasks: TaskTracker::new(),
         clock,
     })
 }

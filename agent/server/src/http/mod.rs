@@ -3,7 +3,9 @@
 mod containers;
 #[cfg(test)]
 mod doors;
+mod executor;
 mod files;
+mod media;
 mod metrics;
 mod state;
 
@@ -11,11 +13,12 @@ use std::sync::Arc;
 
 use chapada_agent_core::View;
 use chapada_coordination::MasterAddress;
-use chapada_listener::{Action, Call, HttpResponse, Routes, empty, json, text};
+use chapada_listener::{Action, Call, ContentRule, HttpResponse, RouteEntry, Routes, empty, json, text};
 use chapada_model::{Resources, Wall};
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::AgentConfig;
@@ -37,6 +40,8 @@ pub(crate) struct Api {
     pub(crate) config: AgentConfig,
     pub(crate) clock: Clock,
     pub(crate) started: Wall,
+    /// What goes on beside the answers.
+    pub(crate) tasks: TaskTracker,
 }
 
 /// Declares a GET under each of the paths it is known by.
@@ -69,6 +74,13 @@ pub(crate) fn routes(api: Arc<Api>) -> Routes {
     let routes = aliases!(routes, api, "/files/browse", Action::AccessSandbox, files::browse);
     let routes = aliases!(routes, api, "/files/read", Action::AccessSandbox, files::read);
     let routes = aliases!(routes, api, "/files/download", Action::AccessSandbox, files::download);
+    let routes =
+        ["/api/v1/executor", "/slave(1)/api/v1/executor"].into_iter().fold(routes, |routes, pattern| {
+            let (action, content) = (Action::ActAsExecutor, ContentRule::Handler);
+            let api = api.clone();
+            let entry = RouteEntry { method: None, pattern, action, content };
+            routes.add(entry, move |call: Call| executor::handle(api.clone(), call))
+        });
     routes.get("/metrics", Action::ViewMetrics, move |call| metrics::prometheus(api.clone(), call))
 }
 

@@ -98,7 +98,7 @@ fn task_json(task: &TaskView, info: &v1::TaskInfo, agent: Option<&AgentId>, reso
         "id": task.record.key.task.as_str(),
         "name": info.name,
         "framework_id": task.record.key.framework.as_str(),
-        "executor_id": task.record.executor.as_ref().map(ToString::to_string).unwrap_or_default(),
+        "executor_id": task.record.executor().map(ToString::to_string).unwrap_or_default(),
         "slave_id": agent.map(ToString::to_string),
         "state": state.name(),
         "resources": resources,

@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use chapada_agent_core::{Command, FrameworkRecord, Operate, TaskLaunch};
+use chapada_agent_core::{
+    Command, ExecutorLaunch, FrameworkRecord, GroupLaunch, GroupTask, Operate, TaskLaunch,
+};
 use chapada_model::{
-    Conversion, FrameworkCapability, FrameworkDescription, KillPolicy, Payload, TaskDescription, TaskKey,
-    UpdateUuid,
+    Conversion, ExecutorDescription, FrameworkCapability, FrameworkDescription, KillPolicy, Payload,
+    TaskDescription, TaskKey, UpdateUuid,
 };
 use chapada_wire::convert::resources_from_wire;
 use chapada_wire::link::{self, to_agent};
 use chapada_wire::v1;
 use prost::Message;
 
-use crate::containers::refuse_unsupported;
+use crate::containers::{refuse_group, refuse_unsupported};
 
 /// Source: Mesos' `DEFAULT_EXECUTOR_SHUTDOWN_GRACE_PERIOD` of the command executor.
 const KILL_GRACE: Duration = Duration::from_secs(3);
@@ -43,6 +45,7 @@ pub(crate) fn read(message: to_agent::Message) -> Result<Inward, String> {
         }
         to_agent::Message::Refused(refused) => return Ok(Inward::Refused(refused)),
         to_agent::Message::Launch(launch) => Command::Launch(Box::new(read_launch(launch)?)),
+        to_agent::Message::LaunchGroup(launch) => Command::LaunchGroup(Box::new(read_group(launch)?)),
         to_agent::Message::Kill(kill) => Command::Kill {
             task: key(&kill.framework_id, &kill.task_id)?,
             grace: grace(kill.kill_policy.as_ref())?,
@@ -54,6 +57,7 @@ pub(crate) fn read(message: to_agent::Message) -> Result<Inward, String> {
         to_agent::Message::ExecutorMessage(message) => Command::ExecutorMessage {
             framework: id("framework_id", &message.framework_id)?,
             executor: id("executor_id", &message.executor_id)?,
+            data: message.data.into(),
         },
         to_agent::Message::ShutdownExecutor(shutdown) => Command::ShutdownExecutor {
             framework: id("framework_id", &shutdown.framework_id)?,
@@ -82,13 +86,57 @@ fn read_launch(launch: link::Launch) -> Result<TaskLaunch, String> {
     let framework = framework(&launch.framework.ok_or("launch.framework is missing")?)?;
     let info = launch.task.ok_or("launch.task is missing")?;
     let task = TaskDescription::try_from(&info).map_err(|error| format!("launch.task: {error}"))?;
+    let own = info.executor.as_ref().zip(task.executor);
+    let executor = own.map(|(info, described)| executor(info, described, launch.launch_executor));
     Ok(TaskLaunch {
         key: TaskKey { framework: framework.id.clone(), task: task.id },
         framework,
-        executor: task.executor.map(|executor| executor.id),
+        executor: executor.transpose()?,
         kill_grace: grace(info.kill_policy.as_ref())?.unwrap_or(KILL_GRACE),
         refusal: refuse_unsupported(&info),
         info: payload(&info),
+    })
+}
+
+fn read_group(launch: link::LaunchGroup) -> Result<GroupLaunch, String> {
+    let framework = framework(&launch.framework.ok_or("launch_group.framework is missing")?)?;
+    let own = launch.executor.ok_or("launch_group.executor is missing")?;
+    let described =
+        ExecutorDescription::try_from(&own).map_err(|error| format!("launch_group.executor: {error}"))?;
+    let refusal = refuse_group(&own, &launch.tasks);
+    let executor = executor(&own, described, launch.launch_executor)?;
+    let mut tasks = Vec::with_capacity(launch.tasks.len());
+    for mut info in launch.tasks {
+        info.executor.get_or_insert_with(|| own.clone());
+        let task =
+            TaskDescription::try_from(&info).map_err(|error| format!("launch_group.tasks: {error}"))?;
+        tasks.push(GroupTask {
+            key: TaskKey { framework: framework.id.clone(), task: task.id },
+            kill_grace: grace(info.kill_policy.as_ref())?.unwrap_or(KILL_GRACE),
+            info: payload(&info),
+        });
+    }
+    if tasks.is_empty() {
+        return Err("launch_group.tasks is empty".to_owned());
+    }
+    Ok(GroupLaunch { framework, executor, tasks, refusal })
+}
+
+fn executor(
+    info: &v1::ExecutorInfo,
+    described: ExecutorDescription,
+    is_new: bool,
+) -> Result<ExecutorLaunch, String> {
+    let grace = info.shutdown_grace_period.as_ref().and_then(|grace| grace.nanoseconds);
+    Ok(ExecutorLaunch {
+        id: described.id,
+        kind: described.kind,
+        is_new,
+        shutdown_grace: grace
+            .map(|nanos| u64::try_from(nanos).map(Duration::from_nanos))
+            .transpose()
+            .map_err(|_| "executor.shutdown_grace_period must not be negative")?,
+        info: payload(info),
     })
 }
 

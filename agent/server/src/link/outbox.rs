@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use chapada_agent_core::{HeldTask, Holding, TaskRecord, Update};
-use chapada_model::{ExecutorId, OperationStatus, TaskKey, TaskState};
+use chapada_model::{ExecutorId, ExecutorKey, OperationStatus, Payload, TaskKey, TaskState};
 use chapada_wire::convert::{ReservationFormat, resources_to_wire};
 use chapada_wire::link::{self, FromAgent, from_agent};
 use prost::Message;
@@ -71,6 +71,16 @@ impl Outbox {
             bytes += more;
             page.tasks.push(held);
         }
+        for executor in &holding.executors {
+            let held = outward::executor(executor);
+            let more = held.encoded_len();
+            if bytes + more > PAGE_BYTES && bytes > 0 {
+                pages.push(std::mem::take(&mut page));
+                bytes = 0;
+            }
+            bytes += more;
+            page.executors.push(held);
+        }
         for status in &holding.operations {
             let operation = operation_message(status);
             let more = operation.encoded_len();
@@ -94,6 +104,27 @@ impl Outbox {
     /// Says what became of an operation.
     pub(crate) fn operation(&self, epoch: u64, status: &OperationStatus) -> Result<(), OutboxFull> {
         self.send(epoch, from_agent::Message::OperationUpdate(operation_message(status)))
+    }
+
+    /// Passes bytes of an executor on to its framework.
+    pub(crate) fn message(&self, epoch: u64, key: &ExecutorKey, data: &Payload) -> Result<(), OutboxFull> {
+        let message = link::FrameworkMessage {
+            framework_id: key.framework.to_string(),
+            executor_id: key.executor.to_string(),
+            data: data.as_bytes().to_vec(),
+        };
+        self.send(epoch, from_agent::Message::FrameworkMessage(message))
+    }
+
+    /// Says that an executor is over.
+    pub(crate) fn executor_gone(&self, epoch: u64, key: &ExecutorKey, status: i32) -> Result<(), OutboxFull> {
+        let gone = link::ExecutorGone {
+            framework_id: key.framework.to_string(),
+            executor_id: key.executor.to_string(),
+            status,
+            message: String::new(),
+        };
+        self.send(epoch, from_agent::Message::ExecutorGone(gone))
     }
 
     pub(crate) fn refused(&self, epoch: u64, sequence: u64, reason: String) -> Result<(), OutboxFull> {

@@ -5,9 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_agent_core::{FrameworkRecord, MemoryExceeded, Record, TaskRecord, Update};
-use chapada_model::{ExecutorId, Reason, Source, TaskKey, TaskState, UpdateUuid, Wall};
+use chapada_model::{Reason, Source, TaskKey, TaskState, UpdateUuid, Wall};
 use prost::Message;
 
+use super::executor::{
+    ExecutorEntry, ExecutorKeyEntry, executor_entry, executor_key, executor_key_of, executor_of, place_of,
+    runner_of,
+};
 use super::operation::{MadeEntry, OperationEntry, made_entry, made_of, operation_entry, operation_of};
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -18,7 +22,7 @@ struct Frame {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Entry {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18")]
     kind: Option<Kind>,
 }
 
@@ -53,6 +57,14 @@ enum Kind {
     Operation(OperationEntry),
     #[prost(string, tag = "14")]
     OperationAcknowledged(String),
+    #[prost(message, tag = "15")]
+    Executor(ExecutorEntry),
+    #[prost(message, tag = "16")]
+    ExecutorSubscribed(ExecutorKeyEntry),
+    #[prost(message, tag = "17")]
+    ExecutorShutdown(ExecutorKeyEntry),
+    #[prost(message, tag = "18")]
+    ExecutorForgotten(ExecutorKeyEntry),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -89,6 +101,12 @@ struct TaskEntry {
     launched_ns: u64,
     #[prost(bytes = "vec", tag = "6")]
     info: Vec<u8>,
+    /// The first task of its group.
+    #[prost(string, optional, tag = "7")]
+    group: Option<String>,
+    /// The container of its executor, when its own is beneath it.
+    #[prost(string, optional, tag = "8")]
+    parent: Option<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -119,6 +137,9 @@ struct UpdateEntry {
     pid: Option<u32>,
     #[prost(message, optional, tag = "9")]
     memory: Option<MemoryEntry>,
+    /// An executor's own words.
+    #[prost(bytes = "vec", optional, tag = "10")]
+    details: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -164,14 +185,11 @@ fn kind_of(record: &Record) -> Kind {
         }),
         Record::FrameworkShutdown(id) => Kind::FrameworkShutdown(id.to_string()),
         Record::FrameworkForgotten(id) => Kind::FrameworkForgotten(id.to_string()),
-        Record::Task(task) => Kind::Task(TaskEntry {
-            key: Some(key_entry(&task.key)),
-            executor: task.executor.as_ref().map(ToString::to_string),
-            container: task.container.to_string(),
-            kill_grace_ns: nanos(task.kill_grace),
-            launched_ns: task.launched.0,
-            info: task.info.as_bytes().to_vec(),
-        }),
+        Record::Executor(executor) => Kind::Executor(executor_entry(executor)),
+        Record::ExecutorSubscribed(key) => Kind::ExecutorSubscribed(executor_key(key)),
+        Record::ExecutorShutdown(key) => Kind::ExecutorShutdown(executor_key(key)),
+        Record::ExecutorForgotten(key) => Kind::ExecutorForgotten(executor_key(key)),
+        Record::Task(task) => Kind::Task(task_entry(task)),
         Record::Kill { task, grace } => {
             Kind::Kill(KillEntry { key: Some(key_entry(task)), grace_ns: nanos(*grace) })
         }
@@ -200,9 +218,13 @@ fn record_of(kind: Kind) -> Option<Record> {
         })),
         Kind::FrameworkShutdown(id) => Record::FrameworkShutdown(id.parse().ok()?),
         Kind::FrameworkForgotten(id) => Record::FrameworkForgotten(id.parse().ok()?),
+        Kind::Executor(entry) => Record::Executor(Arc::new(executor_of(entry)?)),
+        Kind::ExecutorSubscribed(entry) => Record::ExecutorSubscribed(executor_key_of(entry)?),
+        Kind::ExecutorShutdown(entry) => Record::ExecutorShutdown(executor_key_of(entry)?),
+        Kind::ExecutorForgotten(entry) => Record::ExecutorForgotten(executor_key_of(entry)?),
         Kind::Task(entry) => Record::Task(Arc::new(TaskRecord {
             key: key_of(entry.key)?,
-            executor: executor_of(entry.executor)?,
+            runner: runner_of(entry.executor, entry.group, entry.parent)?,
             container: entry.container.parse().ok()?,
             kill_grace: Duration::from_nanos(entry.kill_grace_ns),
             launched: Wall(entry.launched_ns),
@@ -222,6 +244,20 @@ fn record_of(kind: Kind) -> Option<Record> {
     })
 }
 
+fn task_entry(task: &TaskRecord) -> TaskEntry {
+    let (group, parent) = place_of(&task.runner);
+    TaskEntry {
+        key: Some(key_entry(&task.key)),
+        executor: task.executor().map(ToString::to_string),
+        container: task.container.to_string(),
+        kill_grace_ns: nanos(task.kill_grace),
+        launched_ns: task.launched.0,
+        info: task.info.as_bytes().to_vec(),
+        group,
+        parent,
+    }
+}
+
 fn update_entry(task: &TaskKey, update: &Update) -> UpdateEntry {
     UpdateEntry {
         key: Some(key_entry(task)),
@@ -235,6 +271,7 @@ fn update_entry(task: &TaskKey, update: &Update) -> UpdateEntry {
         memory: update
             .memory
             .map(|memory| MemoryEntry { limit_bytes: memory.limit_bytes, peak_bytes: memory.peak_bytes }),
+        details: update.details.as_ref().map(|details| details.as_bytes().to_vec()),
     }
 }
 
@@ -254,6 +291,7 @@ fn update_of(entry: UpdateEntry) -> Option<Record> {
         memory: entry
             .memory
             .map(|memory| MemoryExceeded { limit_bytes: memory.limit_bytes, peak_bytes: memory.peak_bytes }),
+        details: entry.details.map(Into::into),
     };
     Some(Record::Update { task: key_of(entry.key)?, update: Arc::new(update) })
 }
@@ -267,13 +305,6 @@ fn key_of(entry: Option<KeyEntry>) -> Option<TaskKey> {
     Some(TaskKey { framework: entry.framework.parse().ok()?, task: entry.task.parse().ok()? })
 }
 
-fn executor_of(text: Option<String>) -> Option<Option<ExecutorId>> {
-    match text {
-        None => Some(None),
-        Some(text) => text.parse().ok().map(Some),
-    }
-}
-
-fn nanos(duration: Duration) -> u64 {
+pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

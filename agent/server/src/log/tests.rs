@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chapada_agent_core::{FrameworkRecord, MemoryExceeded, Record, TaskRecord, Update};
+use chapada_agent_core::{
+    ExecutorRecord, FrameworkRecord, MemoryExceeded, Record, Runner, TaskRecord, Update,
+};
 use chapada_model::{
-    FrameworkId, OperationState, OperationStatus, Reason, Resources, Source, TaskKey, TaskState, UpdateUuid,
-    Wall,
+    ExecutorKey, ExecutorKind, FrameworkId, OperationState, OperationStatus, Reason, Resources, Source,
+    TaskKey, TaskState, UpdateUuid, Wall,
 };
 use proptest::prelude::*;
 
@@ -30,6 +32,7 @@ fn all_kinds() -> Vec<Record> {
         at: Wall(5),
         pid: Some(9),
         memory: Some(MemoryExceeded { limit_bytes: 1, peak_bytes: 2 }),
+        details: Some(vec![4].into()),
     };
     let framework = FrameworkRecord {
         id: "f".parse().unwrap(),
@@ -37,9 +40,10 @@ fn all_kinds() -> Vec<Record> {
         partition_aware: true,
         info: vec![1, 2].into(),
     };
-    let task = TaskRecord {
+    let (executor, group) = (|| "e".parse().unwrap(), || "t".parse().unwrap());
+    let task = |runner: Runner| TaskRecord {
         key: key(),
-        executor: Some("e".parse().unwrap()),
+        runner,
         container: "c".parse().unwrap(),
         kill_grace: Duration::from_millis(1500),
         launched: Wall(3),
@@ -51,7 +55,19 @@ fn all_kinds() -> Vec<Record> {
         Record::Agent(Some("a".parse().unwrap())),
         Record::Agent(None),
         Record::Framework(Arc::new(framework)),
-        Record::Task(Arc::new(task)),
+        Record::Executor(Arc::new(executor_record(ExecutorKind::Custom))),
+        Record::Executor(Arc::new(executor_record(ExecutorKind::Default))),
+        Record::ExecutorSubscribed(executor_record(ExecutorKind::Custom).key),
+        Record::ExecutorShutdown(executor_record(ExecutorKind::Custom).key),
+        Record::ExecutorForgotten(executor_record(ExecutorKind::Custom).key),
+        Record::Task(Arc::new(task(Runner::Command))),
+        Record::Task(Arc::new(task(Runner::Custom { executor: executor(), group: None }))),
+        Record::Task(Arc::new(task(Runner::Custom { executor: executor(), group: Some(group()) }))),
+        Record::Task(Arc::new(task(Runner::Pod {
+            executor: executor(),
+            parent: "p".parse().unwrap(),
+            group: group(),
+        }))),
         Record::Kill { task: key(), grace: Duration::from_secs(1) },
         Record::Update { task: key(), update: Arc::new(update) },
         Record::Acknowledged { task: key(), uuid: UpdateUuid([7; 16]) },
@@ -63,6 +79,17 @@ fn all_kinds() -> Vec<Record> {
         operation(None),
         Record::OperationAcknowledged("k".parse().unwrap()),
     ]
+}
+
+fn executor_record(kind: ExecutorKind) -> ExecutorRecord {
+    ExecutorRecord {
+        key: ExecutorKey { framework: "f".parse().unwrap(), executor: "e".parse().unwrap() },
+        kind,
+        container: "p".parse().unwrap(),
+        shutdown_grace: Duration::from_secs(5),
+        launched: Wall(4),
+        info: vec![5].into(),
+    }
 }
 
 fn disk() -> Resources {

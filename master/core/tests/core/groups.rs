@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use chapada_master_core::{Accept, Call, Operation, Proposal, TaskGroup};
-use chapada_model::{ExecutorDescription, ExecutorKind, Filters, Reason, TaskDescription, TaskState};
+use chapada_master_core::{
+    Accept, AgentCommand, Call, Event, Operation, Proposal, SchedulerEvent, StreamId, TaskGroup,
+};
+use chapada_model::{
+    ExecutorDescription, ExecutorKey, ExecutorKind, Filters, FrameworkId, Reason, Resources, TaskDescription,
+    TaskKey, TaskState,
+};
 
 use crate::world::{World, command_task, executor, framework};
 
@@ -51,14 +56,70 @@ fn of_executor(change: impl FnOnce(&mut ExecutorDescription)) -> impl FnOnce(&mu
     move |group| change(group.executor.as_mut().expect("set"))
 }
 
+/// A world with one agent, and a framework that has accepted everything for a group of two on executor `pod`.
+fn started() -> (World, FrameworkId, StreamId) {
+    let mut world = World::new();
+    world.add_agent("cpus:2;mem:1024;disk:100;ports:[31000-31009]");
+    let (framework, stream) = world.framework(framework("f", &["*"]));
+    world.settle();
+    accept_group(&mut world, &framework, &["a", "b"]);
+    (world, framework, stream)
+}
+
+fn accept_group(world: &mut World, framework: &FrameworkId, ids: &[&str]) {
+    let agent = world.agent_id(0);
+    let task = |id: &&str| Proposal::Valid(Box::new(command_task(id, &agent, "cpus:0.5;mem:64")));
+    let tasks = ids.iter().map(task).collect();
+    let group = TaskGroup { executor: Some(Box::new(pod())), tasks, problem: None };
+    let accept = Accept {
+        offers: world.offers(framework),
+        operations: vec![Operation::LaunchGroup(group)],
+        filters: Filters { refuse: Duration::ZERO },
+    };
+    world.call(framework, Call::Accept(accept)).expect("accepted");
+}
+
+/// Of each launch of a group: how many tasks it has, and whether their executor starts with them.
+fn launches(world: &World) -> Vec<(usize, bool)> {
+    let launch = |command: &AgentCommand| match command {
+        AgentCommand::LaunchGroup { tasks, is_first, .. } => Some((tasks.len(), *is_first)),
+        _ => None,
+    };
+    world.agents[0].commands.iter().filter_map(launch).collect()
+}
+
 #[test]
-fn a_good_group_is_told_that_no_agent_can_run_it() {
-    let said = verdicts(|_| {});
-    assert_eq!(said.len(), 2);
-    for (state, reason, message) in said {
-        assert_eq!((state, reason), (TaskState::Failed, Reason::ContainerLaunchFailed));
-        assert!(message.contains("no executor for task groups"), "{message}");
+fn a_good_group_goes_to_its_agent_as_one_with_its_executor() {
+    let (world, framework, _) = started();
+    assert_eq!(launches(&world), [(2, true)]);
+    let agent = world.agent_id(0);
+    let books = world.books();
+    assert!(books.tasks.values().all(|task| task.executor == Some("pod".parse().expect("valid"))));
+    let held = &books.agents[&agent];
+    assert!(held.executors.contains_key(&ExecutorKey { framework, executor: "pod".parse().expect("valid") }));
+    let used: Resources = "cpus:1.1;mem:160;disk:10".parse().expect("valid");
+    assert_eq!(held.used.unallocated(), used);
+}
+
+#[test]
+fn a_second_group_joins_the_executor_that_runs_and_what_it_had_is_free_when_it_is_gone() {
+    let (mut world, framework, stream) = started();
+    world.settle();
+    accept_group(&mut world, &framework, &["c"]);
+    assert_eq!(launches(&world), [(2, true), (1, false)]);
+    for id in ["a", "b", "c"] {
+        let key = TaskKey { framework: framework.clone(), task: id.parse().expect("valid") };
+        world.update(0, &key, TaskState::Finished);
     }
+    let agent = world.agent_id(0);
+    let executor = ExecutorKey { framework: framework.clone(), executor: "pod".parse().expect("valid") };
+    let left: Resources = "cpus:0.1;mem:32;disk:10".parse().expect("valid");
+    assert_eq!(world.books().agents[&agent].used.unallocated(), left);
+    world.take(&stream);
+    world.apply(Event::ExecutorGone { agent: agent.clone(), executor, status: 0 });
+    assert!(world.books().agents[&agent].used.is_empty());
+    let failure = |event: &SchedulerEvent| matches!(event, SchedulerEvent::Failure { executor: Some(id), status: Some(0), .. } if id.as_str() == "pod");
+    assert!(world.take(&stream).iter().any(failure));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Commands of the books into messages for an agent.
 
 use chapada_master_core::{AgentCommand, OfferOperation, RefusedReason};
-use chapada_model::{FrameworkDescription, Resources, Role, TaskDescription};
+use chapada_model::{Resources, Role, TaskDescription};
 use chapada_wire::convert::{ReservationFormat, resources_to_wire};
 use chapada_wire::link::{self, to_agent::Message};
 use chapada_wire::v1;
@@ -27,7 +27,21 @@ pub(crate) fn message(command: &AgentCommand, terms: &Terms) -> Message {
             },
             message.to_string(),
         ),
-        AgentCommand::Launch { framework, task, role } => Message::Launch(launch(framework, task, role)),
+        AgentCommand::Launch { framework, task, role, is_first } => Message::Launch(link::Launch {
+            framework: Some((&**framework).into()),
+            task: Some(task_info(task, role)),
+            launch_executor: *is_first,
+        }),
+        AgentCommand::LaunchGroup { framework, executor, tasks, role, is_first } => {
+            let mut executor = v1::ExecutorInfo::from(&**executor);
+            allocate(&mut executor.resources, role);
+            Message::LaunchGroup(link::LaunchGroup {
+                framework: Some((&**framework).into()),
+                executor: Some(executor),
+                tasks: tasks.iter().map(|task| task_info(task, role)).collect(),
+                launch_executor: *is_first,
+            })
+        }
         AgentCommand::Kill { framework, task, policy } => Message::Kill(link::Kill {
             framework_id: framework.to_string(),
             task_id: task.to_string(),
@@ -84,15 +98,21 @@ pub(super) fn refused(reason: link::refused::Reason, message: String) -> Message
     Message::Refused(link::Refused { reason: reason.into(), message })
 }
 
-/// The role goes into the resources where they say nothing, so that the agent can state later whom they count for.
-fn launch(framework: &FrameworkDescription, task: &TaskDescription, role: &Role) -> link::Launch {
+fn task_info(task: &TaskDescription, role: &Role) -> v1::TaskInfo {
     let mut info = v1::TaskInfo::from(task);
-    let executor = info.executor.iter_mut().flat_map(|executor| executor.resources.iter_mut());
-    for resource in info.resources.iter_mut().chain(executor) {
+    allocate(&mut info.resources, role);
+    if let Some(executor) = &mut info.executor {
+        allocate(&mut executor.resources, role);
+    }
+    info
+}
+
+/// The role goes into the resources where they say nothing, so that the agent can state later whom they count for.
+fn allocate(resources: &mut [v1::Resource], role: &Role) {
+    for resource in resources {
         let allocation = resource.allocation_info.get_or_insert_default();
         allocation.role.get_or_insert_with(|| role.to_string());
     }
-    link::Launch { framework: Some(framework.into()), task: Some(info) }
 }
 
 fn millis(duration: std::time::Duration) -> u32 {

@@ -23,7 +23,10 @@ impl TryFrom<&v1::ExecutorInfo> for ExecutorDescription {
             resources: resources_from_wire("resources", &info.resources)?,
             has_command: info.command.is_some(),
             name: text(info.name.as_ref()),
-            details: Payload::from(info.encode_to_vec()),
+            // The resources are typed as a whole; whom they are allocated to must not make two executors differ.
+            details: Payload::from(
+                v1::ExecutorInfo { resources: Vec::new(), ..info.clone() }.encode_to_vec(),
+            ),
         })
     }
 }
@@ -36,6 +39,7 @@ impl From<&ExecutorDescription> for v1::ExecutorInfo {
         } else {
             Self::decode(executor.details.as_bytes()).unwrap_or_else(|_| typed(executor))
         };
+        info.resources = resources_to_wire(&executor.resources, ReservationFormat::Stacked);
         info.framework_id = executor.framework.as_ref().map(Into::into);
         info
     }
@@ -50,7 +54,6 @@ fn typed(executor: &ExecutorDescription) -> v1::ExecutorInfo {
     v1::ExecutorInfo {
         r#type: kind.map(Into::into),
         executor_id: Some((&executor.id).into()),
-        resources: resources_to_wire(&executor.resources, ReservationFormat::Stacked),
         name: executor.name.as_ref().map(ToString::to_string),
         ..v1::ExecutorInfo::default()
     }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_agent_core::{
-    Agent, Command, Effect, Event, FrameworkRecord, FromMaster, Holding, Operate, TaskLaunch, Update,
+    Agent, Command, Effect, Event, ExecutorLaunch, FrameworkRecord, FromMaster, GroupLaunch, GroupTask,
+    Holding, Operate, TaskLaunch, Update,
 };
-use chapada_master_core::{AgentCommand, Held, HeldTask, RefusedReason};
+use chapada_master_core::{AgentCommand, Held, HeldExecutor, HeldTask, RefusedReason};
 use chapada_model::{
-    AgentDescription, AgentId, FrameworkCapability, FrameworkDescription, Mono, Payload, Resource, Role,
-    TaskDescription, TaskKey, TaskState, TaskStatus,
+    AgentDescription, AgentId, ExecutorDescription, FrameworkCapability, FrameworkDescription, Mono, Payload,
+    Resource, Role, TaskDescription, TaskKey, TaskState, TaskStatus,
 };
 
 use super::machine::{Disk, Kernel};
@@ -228,8 +229,22 @@ impl Sim {
     fn command(&mut self, command: AgentCommand) -> Option<Command> {
         Some(match command {
             AgentCommand::Welcome { agent } => Command::Welcome { agent },
-            AgentCommand::Launch { framework, task, role } => {
-                Command::Launch(Box::new(self.task_launch(&framework, &task, &role)?))
+            AgentCommand::Launch { framework, task, role, is_first } => {
+                Command::Launch(Box::new(self.task_launch(&framework, &task, &role, is_first)?))
+            }
+            AgentCommand::LaunchGroup { framework, executor, tasks, role, is_first } => {
+                let executor = self.executor_launch(&executor, &role, is_first);
+                let launches = tasks.iter().map(|task| self.task_launch(&framework, task, &role, false));
+                let launches: Option<Vec<TaskLaunch>> = launches.collect();
+                let each = launches?.into_iter();
+                let tasks = each.map(|launch| GroupTask {
+                    key: launch.key,
+                    kill_grace: launch.kill_grace,
+                    info: launch.info,
+                });
+                let tasks = tasks.collect();
+                let framework = self.framework_record(&framework)?;
+                Command::LaunchGroup(Box::new(GroupLaunch { framework, executor, tasks, refusal: None }))
             }
             AgentCommand::Kill { framework, task, .. } => {
                 Command::Kill { task: TaskKey { framework, task }, grace: None }
@@ -244,8 +259,8 @@ impl Sim {
                 conversion: (**operation.conversion.as_ref()?).clone(),
             })),
             AgentCommand::AcknowledgeOperation { key, uuid } => Command::AcknowledgeOperation { key, uuid },
-            AgentCommand::ExecutorMessage { framework, executor, .. } => {
-                Command::ExecutorMessage { framework, executor }
+            AgentCommand::ExecutorMessage { framework, executor, data } => {
+                Command::ExecutorMessage { framework, executor, data }
             }
             AgentCommand::ShutdownExecutor { framework, executor } => {
                 Command::ShutdownExecutor { framework, executor }
@@ -275,17 +290,36 @@ impl Sim {
         framework: &Arc<FrameworkDescription>,
         task: &TaskDescription,
         role: &Role,
+        is_first: bool,
     ) -> Option<TaskLaunch> {
         let record = self.framework_record(framework)?;
+        let executor = task.executor.as_ref().map(|own| self.executor_launch(own, role, is_first));
         let task = TaskDescription { resources: task.resources.allocated_to(role), ..task.clone() };
         Some(TaskLaunch {
             key: TaskKey { framework: record.id.clone(), task: task.id.clone() },
             framework: record,
-            executor: None,
+            executor,
             kill_grace: KILL_GRACE,
             info: self.archive.put_task(task),
             refusal: None,
         })
+    }
+
+    fn executor_launch(
+        &mut self,
+        executor: &ExecutorDescription,
+        role: &Role,
+        is_new: bool,
+    ) -> ExecutorLaunch {
+        let stated =
+            ExecutorDescription { resources: executor.resources.allocated_to(role), ..executor.clone() };
+        ExecutorLaunch {
+            id: executor.id.clone(),
+            kind: executor.kind,
+            is_new,
+            shutdown_grace: None,
+            info: self.archive.put_executor(stated),
+        }
     }
 
     pub(crate) fn apply_to_agent(&mut self, index: usize, event: Event) {
@@ -313,6 +347,20 @@ impl Sim {
             Effect::SendUpdate { task, update, latest, .. } => {
                 self.send_update(index, &task, &update, latest)
             }
+            Effect::SendExecutorGone { executor, status } => {
+                if let Some(wire) = self.agents[index].wire {
+                    self.send(wire, true, Message::ExecutorGone { executor, status });
+                }
+            }
+            Effect::LaunchExecutor { executor, .. } => {
+                self.fail(|| {
+                    format!("a{index} is to run executor {}, and no actor here has one", executor.key)
+                });
+            }
+            Effect::Resize { .. }
+            | Effect::ToExecutor { .. }
+            | Effect::CloseExecutor { .. }
+            | Effect::SendMessage { .. } => {}
             Effect::Refuse { reason, .. } => {
                 self.history.note(self.now, format_args!("a{index} refuses: {reason}"));
             }
@@ -362,7 +410,11 @@ impl Sim {
         let frameworks =
             holding.frameworks.iter().map(|record| (*self.archive.framework(&record.info)).clone()).collect();
         let operations = holding.operations.iter().map(|status| (**status).clone()).collect();
-        let held = Held { tasks, frameworks, operations, ..Held::default() };
+        let executors = holding.executors.iter().map(|record| HeldExecutor {
+            framework: record.key.framework.clone(),
+            executor: self.archive.executor(&record.info),
+        });
+        let held = Held { tasks, frameworks, executors: executors.collect(), operations };
         self.send(wire, true, Message::Hello { agent: Box::new(agent), held: Box::new(held) });
     }
 

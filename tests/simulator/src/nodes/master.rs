@@ -197,6 +197,10 @@ impl Sim {
                     Event::Update { link, agent, framework, status: *status, latest },
                 );
             }
+            Message::ExecutorGone { executor, status } => {
+                let Some(Some(agent)) = self.masters[index].links.get(&wire).cloned() else { return };
+                self.apply_to_master(index, Event::ExecutorGone { agent, executor, status });
+            }
             Message::Operation(status) => {
                 let Some(Some(agent)) = self.masters[index].links.get(&wire).cloned() else { return };
                 let event = Event::OperationUpdate { link: LinkId(wire), agent, status: *status };

@@ -59,7 +59,10 @@ impl SimAgent {
                 self.is_welcome = true;
             }
             AgentCommand::Refused { .. } => {}
-            AgentCommand::Launch { framework, task, role } => self.launch(&framework, &task, &role),
+            AgentCommand::Launch { framework, task, role, .. } => self.launch(&framework, &task, &role),
+            AgentCommand::LaunchGroup { framework, tasks, role, .. } => {
+                tasks.iter().for_each(|task| self.launch(&framework, task, &role));
+            }
             AgentCommand::Kill { framework, task, .. } => {
                 if let Some(task) = self.tasks.get_mut(&TaskKey { framework, task }) {
                     task.kills += 1;
