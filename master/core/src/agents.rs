@@ -106,7 +106,7 @@ impl Master {
     fn is_admission_pending(&self, id: &AgentId) -> bool {
         self.pending.values().any(|pending| match pending {
             Pending::Admit { agent, .. } | Pending::GiveUp { agent, .. } => agent == id,
-            Pending::Subscribe { .. } => false,
+            Pending::Subscribe { .. } | Pending::Quotas(_) | Pending::Weights(_) => false,
         })
     }
 

@@ -3,11 +3,12 @@
 mod agents;
 mod bounds;
 mod charges;
+mod quota;
 mod tasks;
 #[cfg(test)]
 mod tests;
 
-use chapada_model::{AgentId, OfferId, TaskKey};
+use chapada_model::{AgentId, OfferId, Role, TaskKey};
 
 use crate::Master;
 
@@ -62,6 +63,24 @@ pub enum Violation {
         /// What is where.
         what: String,
     },
+    /// I1: the allocator counts something else against a role's quota than it consumes and is offered.
+    Quota {
+        /// The role.
+        role: Role,
+        /// What it and those below consume and are offered.
+        held: String,
+        /// What the allocator counts.
+        counted: String,
+    },
+    /// I1: a role that consumes more than its limit is still offered some of it.
+    Limit {
+        /// The role.
+        role: Role,
+        /// What it and those below consume and are offered.
+        consumed: String,
+        /// What it may have.
+        limit: String,
+    },
     /// I2: a resource is held twice.
     Twice {
         /// The agent.
@@ -96,6 +115,7 @@ pub fn audit(master: &Master) -> Vec<Violation> {
     let mut found = Vec::new();
     agents::check(master, &mut found);
     charges::check(master, &mut found);
+    quota::check(master, &mut found);
     tasks::check(master, &mut found);
     bounds::check(master, &mut found);
     found

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use chapada_model::{
-    AgentDescription, AgentId, ExecutorDescription, ExecutorKey, FrameworkDescription, FrameworkId, Milli,
-    Mono, OperationStatus, Payload, Role, TaskDescription, TaskState, TaskStatus,
+    AgentDescription, AgentId, ExecutorDescription, ExecutorKey, FrameworkDescription, FrameworkId, Mono,
+    OperationStatus, Payload, Role, TaskDescription, TaskState, TaskStatus,
 };
 
 use crate::{Call, Caller, OfferConstraints, StreamId, Ticket};
@@ -112,13 +112,6 @@ pub enum Event {
         /// Which.
         framework: FrameworkId,
     },
-    /// An operator sets the weight of a role, in thousandths; zero is passed over.
-    SetWeight {
-        /// The role.
-        role: Role,
-        /// Its weight.
-        weight: Milli,
-    },
 }
 
 /// All that an agent holds.
@@ -183,8 +176,6 @@ pub enum EventKind {
     Tick,
     /// [`Event::TeardownFramework`]
     TeardownFramework,
-    /// [`Event::SetWeight`]
-    SetWeight,
 }
 
 impl Event {
@@ -203,13 +194,12 @@ impl Event {
             Self::Recorded { .. } => EventKind::Recorded,
             Self::Tick => EventKind::Tick,
             Self::TeardownFramework { .. } => EventKind::TeardownFramework,
-            Self::SetWeight { .. } => EventKind::SetWeight,
         }
     }
 }
 
 /// Every kind of event.
-pub const EVENT_KINDS: [EventKind; 13] = [
+pub const EVENT_KINDS: [EventKind; 12] = [
     EventKind::Subscribe,
     EventKind::StreamClosed,
     EventKind::Call,
@@ -222,5 +212,4 @@ pub const EVENT_KINDS: [EventKind; 13] = [
     EventKind::Recorded,
     EventKind::Tick,
     EventKind::TeardownFramework,
-    EventKind::SetWeight,
 ];

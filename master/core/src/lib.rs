@@ -25,10 +25,13 @@ mod offers;
 mod operations;
 mod operator;
 mod planted;
+mod quota;
 mod reconcile;
 mod recording;
 mod records;
 mod registry;
+mod role_calls;
+mod roles;
 mod settings;
 mod snapshot;
 mod subscribe;
@@ -38,13 +41,14 @@ mod update_framework;
 mod updates;
 mod validate;
 mod view;
+mod weights;
 
 pub use audit::{Violation, audit};
 pub use call::{
     Accept, Call, CallRefused, Caller, Change, MalformedTask, Operation, Proposal, StreamId, TaskGroup,
 };
 pub use chapada_allocator::{
-    Constraint, Explanation, Expressions, PolicyName, Predicate, Subject, Why, WhyKind,
+    Constraint, Explanation, Expressions, PolicyName, Predicate, Quota, Subject, Why, WhyKind,
 };
 pub use constraints::{InvalidOfferConstraints, MAX_EXPRESSIONS, OfferConstraints};
 pub use early_kills::{EARLY_KILL_WAIT, MAX_EARLY_KILLS};
@@ -55,6 +59,7 @@ pub use master::Master;
 pub use operator::{OperatorCall, OperatorRefused};
 #[cfg(feature = "testing")]
 pub use planted::Bug;
+pub use quota::{MAX_QUOTA_NAMES, MAX_QUOTAS, MAX_QUOTAS_PER_CALL, MAX_ROLE_BYTES, largest_amount};
 pub use records::agent::{Agent, AgentState, Executor, Stray};
 pub use records::framework::{Framework, FrameworkState};
 pub use records::offer::Offer;
@@ -64,8 +69,10 @@ pub use records::task::{MAX_STATUSES, MAX_UNACKNOWLEDGED, Task, TaskPhase};
 pub use registry::{
     AgentRecord, FrameworkRecord, REGISTRY_VERSION, RegistryChange, RegistryState, Removal, Standing,
 };
+pub use role_calls::RoleCall;
 pub use settings::{
     MAX_COMPLETED_FRAMEWORKS, MAX_COMPLETED_TASKS, MAX_REMOVED_FRAMEWORKS, MAX_UNREACHABLE_AGENTS,
     MAX_UNREACHABLE_TASKS, Settings,
 };
 pub use snapshot::{Counters, RoleView, Snapshot};
+pub use weights::{MAX_WEIGHTS, MAX_WEIGHTS_PER_CALL};

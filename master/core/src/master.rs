@@ -8,6 +8,7 @@ use chapada_model::{AgentId, FrameworkId, Mono, Now, Role, Wall};
 use crate::agents::Silence;
 use crate::early_kills::EarlyKills;
 use crate::index::Index;
+use crate::quota::Hold;
 use crate::recording::Pending;
 use crate::subscribe::Wishes;
 use crate::timers::{Timer, Timers};
@@ -41,6 +42,8 @@ pub struct Master {
     pub(crate) next_agent: u64,
     pub(crate) next_offer: u64,
     pub(crate) next_operation: u64,
+    /// Set while a new leader with quotas waits for agents to say what they hold.
+    pub(crate) hold: Option<Hold>,
     /// When the next plan is due, if something waits for one.
     pub(crate) plan_due: Option<Mono>,
     /// The moment of the event at hand.
@@ -65,6 +68,7 @@ impl Master {
             operations: imbl::OrdMap::new(),
             completed_tasks: imbl::OrdMap::new(),
             weights: imbl::OrdMap::new(),
+            quotas: imbl::OrdMap::new(),
             why: imbl::OrdMap::new(),
             counters: Counters::default(),
             total: chapada_model::Quantities::default(),
@@ -86,6 +90,7 @@ impl Master {
             next_agent: 0,
             next_offer: 0,
             next_operation: 0,
+            hold: None,
             plan_due: None,
             now,
             effects: Vec::new(),
@@ -124,7 +129,6 @@ impl Master {
             Event::Recorded { ticket } => self.on_recorded(ticket),
             Event::Tick => {}
             Event::TeardownFramework { framework } => self.teardown(&framework),
-            Event::SetWeight { role, weight } => self.set_weight(role, weight),
         }
         self.finish()
     }
@@ -141,7 +145,11 @@ impl Master {
 
     /// When [`Event::Tick`] is due at the latest; `None` while nothing waits for time. Ask again after each event.
     pub fn next_wakeup(&self) -> Option<Mono> {
-        [self.timers.next(), self.allocator.next_expiry(), self.plan_due].into_iter().flatten().min()
+        let offers = match self.hold {
+            Some(hold) => Some(hold.until),
+            None => self.allocator.next_expiry().into_iter().chain(self.plan_due).min(),
+        };
+        self.timers.next().into_iter().chain(offers).min()
     }
 
     /// The books as they are now, for readers.
@@ -181,7 +189,9 @@ impl Master {
                 Timer::Framework(framework) => self.remove_framework(&framework),
             }
         }
-        let is_due = |at: Option<Mono>| at.is_some_and(|at| at <= self.now.mono);
+        self.enforce_limits();
+        let waits = self.offers_wait();
+        let is_due = |at: Option<Mono>| !waits && at.is_some_and(|at| at <= self.now.mono);
         if is_due(self.plan_due) || is_due(self.allocator.next_expiry()) {
             self.make_offers();
         }

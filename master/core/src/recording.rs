@@ -9,7 +9,7 @@ use crate::agents::Silence;
 use crate::planted::Bug;
 use crate::timers::Timer;
 use crate::{
-    Agent, AgentRecord, AgentState, Effect, Framework, FrameworkRecord, FrameworkState, Held, LinkId,
+    Agent, AgentRecord, AgentState, Effect, Framework, FrameworkRecord, FrameworkState, Held, LinkId, Quota,
     RegistryChange, RegistryState, Standing, StreamId, Ticket,
 };
 
@@ -22,6 +22,10 @@ pub(crate) enum Pending {
     Subscribe { framework: FrameworkId, stream: StreamId, is_new: bool },
     /// An agent's tasks are said to be unreachable.
     GiveUp { agent: AgentId, since: Wall },
+    /// Quotas come into force.
+    Quotas(Vec<(Role, Option<Quota>)>),
+    /// Weights come into force.
+    Weights(Vec<(Role, Milli)>),
 }
 
 impl crate::Master {
@@ -35,9 +39,10 @@ impl crate::Master {
     }
 
     /// Asks for a change to be made durable, and says what waits for it.
-    pub(crate) fn record_then(&mut self, change: RegistryChange, then: Pending) {
+    pub(crate) fn record_then(&mut self, change: RegistryChange, then: Pending) -> Ticket {
         let ticket = self.record(change);
         self.pending.insert(ticket, then);
+        ticket
     }
 
     pub(crate) fn on_recorded(&mut self, ticket: Ticket) {
@@ -53,6 +58,8 @@ impl crate::Master {
                 self.welcome(&framework, &stream, is_new)
             }
             Some(Pending::GiveUp { agent, since }) => self.on_given_up(&agent, since),
+            Some(Pending::Quotas(changes)) => self.on_quotas_recorded(changes),
+            Some(Pending::Weights(weights)) => self.on_weights_recorded(weights),
             None => {}
         }
     }
@@ -78,21 +85,8 @@ impl crate::Master {
         }
     }
 
-    pub(crate) fn set_weight(&mut self, role: Role, weight: Milli) {
-        if weight.is_zero() {
-            return self.drop_with(|| format!("a weight of zero for role {role}"));
-        }
-        self.allocator.set_weight(&role, weight);
-        self.books.weights.insert(role.clone(), weight);
-        self.record(RegistryChange::PutWeight(role, weight));
-    }
-
     /// Fills the books of a new leader.
     pub(crate) fn recover_records(&mut self, registry: RegistryState) {
-        for (role, weight) in &registry.weights {
-            self.allocator.set_weight(role, *weight);
-            self.books.weights.insert(role.clone(), *weight);
-        }
         for (id, record) in &registry.agents {
             self.recover_agent(id, record);
         }
@@ -104,6 +98,9 @@ impl crate::Master {
             }
         }
         self.registry = registry;
+        self.recover_weights();
+        self.recover_quotas();
+        self.hold_offers();
     }
 
     fn recover_agent(&mut self, id: &AgentId, record: &AgentRecord) {

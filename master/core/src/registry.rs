@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, Milli, Role, Wall};
 
-/// The version of all records. A store with a newer one is refused by name.
-pub const REGISTRY_VERSION: u32 = 1;
+use crate::Quota;
+
+/// The version of all records. A store with a newer one is refused by name. 2 has quotas beside what 1 had.
+pub const REGISTRY_VERSION: u32 = 2;
 
 /// What became of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -73,8 +75,10 @@ pub enum RegistryChange {
     PutFramework(FrameworkId, FrameworkRecord),
     /// The framework has no record.
     DeleteFramework(FrameworkId),
-    /// The role's weight is this, in thousandths.
-    PutWeight(Role, Milli),
+    /// The weights of these roles are these, in thousandths: all of them or none.
+    PutWeights(Vec<(Role, Milli)>),
+    /// The quotas of these roles are these, or there is none: all of them or none.
+    PutQuotas(Vec<(Role, Option<Quota>)>),
 }
 
 /// Everything in the registry, as a new leader finds it.
@@ -86,8 +90,10 @@ pub struct RegistryState {
     pub agents: BTreeMap<AgentId, AgentRecord>,
     /// Frameworks by id.
     pub frameworks: BTreeMap<FrameworkId, FrameworkRecord>,
-    /// Weights that differ from 1, in thousandths.
+    /// Weights that an operator set, in thousandths.
     pub weights: BTreeMap<Role, Milli>,
+    /// Quotas that an operator set.
+    pub quotas: BTreeMap<Role, Quota>,
 }
 
 impl RegistryState {
@@ -98,7 +104,15 @@ impl RegistryState {
             RegistryChange::DeleteAgent(id) => drop(self.agents.remove(&id)),
             RegistryChange::PutFramework(id, record) => drop(self.frameworks.insert(id, record)),
             RegistryChange::DeleteFramework(id) => drop(self.frameworks.remove(&id)),
-            RegistryChange::PutWeight(role, weight) => drop(self.weights.insert(role, weight)),
+            RegistryChange::PutWeights(weights) => self.weights.extend(weights),
+            RegistryChange::PutQuotas(quotas) => {
+                for (role, quota) in quotas {
+                    match quota {
+                        Some(quota) => drop(self.quotas.insert(role, quota)),
+                        None => drop(self.quotas.remove(&role)),
+                    }
+                }
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use chapada_model::{
     AgentId, FrameworkId, Milli, OfferId, OperationKey, Quantities, Role, TaskKey, TaskState, Text, Wall,
 };
 
-use crate::{Agent, Framework, LastPlan, Offer, OfferOperation, Task};
+use crate::{Agent, Framework, LastPlan, Offer, OfferOperation, Quota, Task};
 
 /// The books at one moment. Taking one costs a few reference counts; drop it where it was read, not on the loop.
 #[derive(Clone, Debug)]
@@ -35,8 +35,10 @@ pub struct Snapshot {
     /// Ended tasks by framework, oldest first; at most
     /// [`MAX_COMPLETED_TASKS`](crate::MAX_COMPLETED_TASKS) each.
     pub completed_tasks: imbl::OrdMap<FrameworkId, imbl::Vector<Arc<Task>>>,
-    /// Weights that differ from 1, in thousandths.
+    /// Weights that an operator set, in thousandths. All other roles weigh 1.
     pub weights: imbl::OrdMap<Role, Milli>,
+    /// Quotas that an operator set. All other roles are promised nothing and have no limit.
+    pub quotas: imbl::OrdMap<Role, Quota>,
     /// For each framework that is subscribed, what the last plan that looked at it came to.
     pub why: imbl::OrdMap<FrameworkId, Arc<LastPlan>>,
     /// What has happened since this master leads.
@@ -88,10 +90,16 @@ pub struct RoleView {
     /// Its dominant share: the largest part of any one resource of the cluster that it holds, from 0 to 1, not divided
     /// by the weight.
     pub share: f64,
-    /// What its tasks hold.
+    /// Its quota; the default when it has none.
+    pub quota: Quota,
+    /// What it consumes of its quota: what is in use of unreserved resources, and all that is reserved for it.
+    pub consumed: Quantities,
+    /// What tasks of it and of roles below hold.
     pub allocated: Quantities,
-    /// What it is offered.
+    /// What it and roles below are offered.
     pub offered: Quantities,
-    /// Its frameworks.
+    /// What is reserved for it and roles below, in use or not.
+    pub reserved: Quantities,
+    /// Its own frameworks.
     pub frameworks: Vec<FrameworkId>,
 }

@@ -1,11 +1,10 @@
 //! What readers work out from a snapshot.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chapada_model::{FrameworkId, Milli, Quantities, Resources, Role, TaskId, TaskKey};
+use chapada_model::{FrameworkId, Resources, TaskId, TaskKey};
 
-use crate::{Offer, RoleView, Snapshot, Task};
+use crate::{Offer, Snapshot, Task};
 
 /// The smallest text that is a valid id, where the tasks of a framework begin.
 const FIRST_ID: &str = " ";
@@ -36,51 +35,6 @@ impl Snapshot {
         let offered: Vec<Resources> =
             self.offers_of(framework).map(|offer| offer.resources.unallocated()).collect();
         sum(offered.iter())
-    }
-
-    /// All roles that a framework has or that hold something, by name.
-    pub fn roles(&self) -> Vec<RoleView> {
-        let mut roles: BTreeMap<Role, (Quantities, Quantities, BTreeSet<FrameworkId>)> = BTreeMap::new();
-        for framework in self.frameworks.values() {
-            for role in &framework.description.roles {
-                roles.entry(role.clone()).or_default().2.insert(framework.id.clone());
-            }
-        }
-        for agent in self.agents.values() {
-            for (resources, is_used) in [(&agent.used, true), (&agent.offered, false)] {
-                for resource in resources {
-                    let Some(role) = &resource.allocation_role else { continue };
-                    let (used, offered, _) = roles.entry(role.clone()).or_default();
-                    if let chapada_model::ResourceValue::Scalar(amount) = &resource.value {
-                        if is_used { used } else { offered }.add(&resource.name, *amount);
-                    }
-                }
-            }
-        }
-        for role in self.weights.keys() {
-            roles.entry(role.clone()).or_default();
-        }
-        let view =
-            |(name, (allocated, offered, frameworks)): (Role, (Quantities, Quantities, BTreeSet<_>))| {
-                RoleView {
-                    weight: self.weights.get(&name).copied().unwrap_or(Milli(1_000)),
-                    share: self.share(&allocated, &offered),
-                    name,
-                    allocated,
-                    offered,
-                    frameworks: frameworks.into_iter().collect(),
-                }
-            };
-        roles.into_iter().map(view).collect()
-    }
-
-    /// The largest part of any one resource of the cluster that is held or offered.
-    fn share(&self, allocated: &Quantities, offered: &Quantities) -> f64 {
-        let part = |(name, total): (&chapada_model::Text, Milli)| {
-            let held = allocated.get(name).0.saturating_add(offered.get(name).0);
-            if total.is_zero() { 0.0 } else { held as f64 / total.0 as f64 }
-        };
-        self.total.iter().map(part).fold(0.0, f64::max)
     }
 }
 

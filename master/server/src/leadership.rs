@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use chapada_coordination::{Campaign, Coordination, LeaderInfo, Leadership, Term};
-use chapada_master_core::{Event, Settings};
+use chapada_master_core::{RoleCall, Settings};
 use chapada_model::{Domain, MasterDescription};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent_link::Relays;
 use crate::clock::Clock;
 use crate::config::MasterConfig;
-use crate::core_loop::{self, RECORD_QUEUE, Start};
+use crate::core_loop::{self, Core, Input, RECORD_QUEUE, Start};
 use crate::error::Error;
 use crate::registry;
 use crate::shell::{API_VERSION, Led, Standing};
@@ -95,6 +95,7 @@ impl Candidate {
             Err(error) => return Err(error.into()),
         };
         let state = registry::read(&opened)?;
+        let has_weights = !state.weights.is_empty();
         let (suspend, suspended) = watch::channel(false);
         let (writer, queue) = mpsc::channel(RECORD_QUEUE);
         let ended = CancellationToken::new();
@@ -108,10 +109,7 @@ impl Candidate {
             suspended,
             ended: ended.clone(),
         })?;
-        for (role, weight) in self.weights.iter() {
-            // Only a loop that has ended refuses; the select below notices.
-            drop(core.event(Event::SetWeight { role: role.clone(), weight }).await);
-        }
+        self.weigh(&core, has_weights).await;
         let led = Arc::new(Led {
             core: core.clone(),
             epoch: opened.epoch,
@@ -147,6 +145,22 @@ impl Candidate {
                 () = ended.cancelled() => return Ok(()),
             }
         }
+    }
+
+    /// `--weights` count until weights were made durable, by it or by an operator. Source: Mesos.
+    async fn weigh(&self, core: &Core, has_weights: bool) {
+        let weights: Vec<_> = self.weights.iter().map(|(role, weight)| (role.clone(), weight)).collect();
+        if weights.is_empty() {
+            return;
+        }
+        if has_weights {
+            return tracing::warn!(
+                "passed over --weights: the registry has weights, which an operator can change"
+            );
+        }
+        // Nobody is served before; and only a loop that has ended refuses, which its owner notices.
+        let (reply, _) = tokio::sync::oneshot::channel();
+        drop(core.send(Input::RoleCall { call: RoleCall::UpdateWeights { weights }, reply }).await);
     }
 
     fn stopped_writing(&self, written: Result<(), chapada_coordination::WriteError>) -> Result<(), Error> {

@@ -48,7 +48,7 @@ fn put(metrics: &mut BTreeMap<String, f64>, name: &str, value: f64) {
 
 fn books(metrics: &mut BTreeMap<String, f64>, books: &Snapshot) {
     resources(metrics, books);
-    for role in crate::books::roles(books) {
+    for role in books.roles() {
         put(metrics, &format!("allocator/mesos/roles/{}/shares/dominant", role.name), role.share);
     }
     agents(metrics, books);

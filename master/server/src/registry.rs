@@ -1,7 +1,8 @@
 //! The books' records as values of the registry, and the task that writes them.
 
 use chapada_coordination::{Change, OpenedRegistry, Record, Registry, Schema, WriteError};
-use chapada_master_core::{Event, REGISTRY_VERSION, RegistryChange, RegistryState};
+use chapada_master_core::{Event, Quota, REGISTRY_VERSION, RegistryChange, RegistryState};
+use chapada_model::Role;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -18,6 +19,7 @@ const WRITE_BATCH: usize = 128;
 const AGENTS: &str = "agents";
 const FRAMEWORKS: &str = "frameworks";
 const WEIGHTS: &str = "weights";
+const QUOTAS: &str = "quotas";
 
 /// Reads what the registry has.
 ///
@@ -38,7 +40,11 @@ pub(crate) fn read_records(epoch: u64, records: &[Record]) -> Result<RegistrySta
             AGENTS => drop(state.agents.insert(key(record)?, value(record)?)),
             FRAMEWORKS => drop(state.frameworks.insert(key(record)?, value(record)?)),
             WEIGHTS => drop(state.weights.insert(key(record)?, value(record)?)),
-            other => return Err(damaged(record, format!("nobody knows records of kind {other}"))),
+            QUOTAS => drop(state.quotas.insert(key(record)?, value(record)?)),
+            other => {
+                let problem = format!("this build knows no records of kind {other}: run a newer chapada");
+                return Err(damaged(record, problem));
+            }
         }
     }
     Ok(state)
@@ -56,13 +62,23 @@ fn damaged(record: &Record, problem: String) -> Error {
     Error::Record { key: format!("{}/{}", record.key.kind, record.key.key), problem }
 }
 
-fn change(change: &RegistryChange) -> Change {
+/// What a change is for the store. Several are one transaction.
+fn changes(change: &RegistryChange) -> Vec<Change> {
     match change {
-        RegistryChange::PutAgent(id, record) => put(AGENTS, id.as_str(), record),
-        RegistryChange::DeleteAgent(id) => Change::delete(AGENTS, id.as_str()),
-        RegistryChange::PutFramework(id, record) => put(FRAMEWORKS, id.as_str(), record),
-        RegistryChange::DeleteFramework(id) => Change::delete(FRAMEWORKS, id.as_str()),
-        RegistryChange::PutWeight(role, weight) => put(WEIGHTS, &role.to_string(), weight),
+        RegistryChange::PutAgent(id, record) => vec![put(AGENTS, id.as_str(), record)],
+        RegistryChange::DeleteAgent(id) => vec![Change::delete(AGENTS, id.as_str())],
+        RegistryChange::PutFramework(id, record) => vec![put(FRAMEWORKS, id.as_str(), record)],
+        RegistryChange::DeleteFramework(id) => vec![Change::delete(FRAMEWORKS, id.as_str())],
+        RegistryChange::PutWeights(weights) => {
+            weights.iter().map(|(role, weight)| put(WEIGHTS, role.as_str(), weight)).collect()
+        }
+        RegistryChange::PutQuotas(quotas) => {
+            let quota = |(role, quota): &(Role, Option<Quota>)| match quota {
+                Some(quota) => put(QUOTAS, role.as_str(), quota),
+                None => Change::delete(QUOTAS, role.as_str()),
+            };
+            quotas.iter().map(quota).collect()
+        }
     }
 }
 
@@ -72,6 +88,17 @@ fn put(kind: &str, key: &str, value: &impl Serialize) -> Change {
         key,
         &serde_json::to_vec(value).expect("records have no maps with keys that are no strings"),
     )
+}
+
+/// Whether a change has a write of its own, because it may be of many records.
+fn is_bulky(writing: &Writing) -> bool {
+    match &writing.change {
+        RegistryChange::PutWeights(_) | RegistryChange::PutQuotas(_) => true,
+        RegistryChange::PutAgent(..)
+        | RegistryChange::DeleteAgent(_)
+        | RegistryChange::PutFramework(..)
+        | RegistryChange::DeleteFramework(_) => false,
+    }
 }
 
 /// Writes changes in order and tells the loop of each that is durable. Returns when the leadership has ended.
@@ -85,12 +112,15 @@ pub(crate) async fn write(
 ) -> Result<(), WriteError> {
     let mut batch = Vec::with_capacity(WRITE_BATCH);
     while queue.recv_many(&mut batch, WRITE_BATCH).await > 0 {
-        registry.write(batch.iter().map(|writing| change(&writing.change)).collect()).await?;
-        for writing in batch.drain(..) {
-            if core.event(Event::Recorded { ticket: writing.ticket }).await.is_err() {
-                return Ok(());
+        for writes in batch.chunk_by(|former, next| !is_bulky(former) && !is_bulky(next)) {
+            registry.write(writes.iter().flat_map(|writing| changes(&writing.change)).collect()).await?;
+            for writing in writes {
+                if core.event(Event::Recorded { ticket: writing.ticket }).await.is_err() {
+                    return Ok(());
+                }
             }
         }
+        batch.clear();
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ const MAX_CALL: usize = 8 * 1024 * 1024;
 pub(crate) fn http(shell: &Arc<Shell>) -> Routes {
     let routes = apis(Routes::new(), shell);
     let routes = plain(routes, shell);
+    let routes = plain::role_routes(routes, shell);
     let routes = query::routes(routes, shell);
     pages(routes, shell)
 }

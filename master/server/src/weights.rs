@@ -1,5 +1,8 @@
 //! `--weights`.
 
+use std::collections::BTreeSet;
+
+use chapada_master_core::{MAX_ROLE_BYTES, MAX_WEIGHTS_PER_CALL};
 use chapada_model::{Milli, Role};
 
 use crate::error::Error;
@@ -23,7 +26,20 @@ impl Weights {
                 weight.trim().parse().ok().and_then(Milli::from_f64).filter(|weight| !weight.is_zero());
             Ok((role, weight.ok_or_else(|| wrong("a weight is a number above 0".to_owned()))?))
         });
-        Ok(Self(weights.collect::<Result<_, Error>>()?))
+        let weights = weights.collect::<Result<Vec<(Role, Milli)>, Error>>()?;
+        let mut seen = BTreeSet::new();
+        if let Some((role, _)) = weights.iter().find(|(role, _)| !seen.insert(role)) {
+            return Err(Error::Weights(format!("role {role} is named twice")));
+        }
+        if weights.len() > MAX_WEIGHTS_PER_CALL {
+            return Err(Error::Weights(format!("more than {MAX_WEIGHTS_PER_CALL} roles")));
+        }
+        if let Some((role, _)) = weights.iter().find(|(role, _)| role.as_str().len() > MAX_ROLE_BYTES) {
+            return Err(Error::Weights(format!(
+                "the name of role {role} is longer than {MAX_ROLE_BYTES} bytes"
+            )));
+        }
+        Ok(Self(weights))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Role, Milli)> {

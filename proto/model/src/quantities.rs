@@ -36,6 +36,20 @@ impl Quantities {
     }
 }
 
+impl std::fmt::Display for Quantities {
+    /// Source: Mesos writes amounts so in its answers, `cpus:2; mem:64`, and `{}` for none.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("{}");
+        }
+        for (index, (name, amount)) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{name}:{amount}")?;
+        }
+        Ok(())
+    }
+}
+
 impl From<&Resources> for Quantities {
     /// The amounts only: ranges and sets do not count toward a share.
     fn from(resources: &Resources) -> Self {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chapada_master_core::RoleCall;
 use chapada_model::Milli;
 
 use crate::node::Node;
@@ -111,7 +112,8 @@ impl Sim {
         let weight = Milli(500 + self.rng.below(4_000));
         if let Some(leader) = self.leader() {
             let role = "services".parse().expect("a valid role");
-            self.apply_to_master(leader, chapada_master_core::Event::SetWeight { role, weight });
+            // What a master refuses is in the history.
+            drop(self.call_about_roles(leader, RoleCall::UpdateWeights { weights: vec![(role, weight)] }));
         }
     }
 

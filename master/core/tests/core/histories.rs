@@ -2,6 +2,7 @@
 
 mod changes;
 mod operators;
+mod role_calls;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,12 +10,12 @@ use std::time::Duration;
 
 use crate::world::{World, command_task, executor, framework};
 use chapada_master_core::{
-    Accept, Call, Caller, EVENT_KINDS, Event, EventKind, MalformedTask, Operation, Proposal, StreamId,
-    TaskGroup,
+    Accept, Call, Caller, EVENT_KINDS, Event, EventKind, MalformedTask, Operation, Proposal, RoleView,
+    StreamId, TaskGroup,
 };
 use chapada_model::{
-    AgentId, ExecutorId, ExecutorKey, Filters, FrameworkCapability, FrameworkId, Milli, OfferId, OperationKey, OperationKind,
-    Payload, Role, TaskId, TaskKey, TaskState, UpdateUuid,
+    AgentId, ExecutorId, ExecutorKey, Filters, FrameworkCapability, FrameworkId, OfferId, OperationKey,
+    OperationKind, Payload, Role, TaskId, TaskKey, TaskState, UpdateUuid,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
@@ -47,6 +48,10 @@ struct Tally {
     launched: u64,
     lost_agents: u64,
     overcommits: u32,
+    /// Calls about roles: how often each was taken, and refused.
+    roles: BTreeMap<&'static str, (u32, u32)>,
+    /// Moments at which a role consumed more than its limit.
+    above_limit: u32,
     /// Moments at which one volume was used, or offered, by several at once.
     together: u32,
 }
@@ -295,11 +300,7 @@ impl Run<'_> {
         let framework = self.framework_id();
         match self.draw() % 3 {
             0 => self.apply(Event::TeardownFramework { framework }),
-            _ => {
-                let role = Role::new(ROLES[self.draw() % ROLES.len()]).expect("valid");
-                let weight = Milli((self.draw() % 4_000) as u64);
-                self.apply(Event::SetWeight { role, weight });
-            }
+            _ => self.about_roles(),
         }
     }
 
@@ -492,6 +493,13 @@ fn no_history_breaks_the_books() {
             tally.borrow_mut().overcommits += overcommits as u32;
             tally.borrow_mut().together +=
                 books.agents.values().filter(|agent| is_together(agent)).count() as u32;
+            if books.quotas.iter().any(|(_, quota)| !quota.limit.is_empty()) {
+                let roles = books.roles();
+                let is_above = |role: &RoleView| {
+                    role.quota.limit.iter().any(|(name, most)| role.consumed.get(name) > *most)
+                };
+                tally.borrow_mut().above_limit += u32::from(roles.iter().any(is_above));
+            }
             let kinds = books.operations.values().filter_map(|o| Some((o.key.clone(), o.kind?.name())));
             run.done.extend(kinds);
         }
@@ -514,6 +522,11 @@ fn check_tally(tally: &Tally) {
     for kind in EVENT_KINDS {
         assert!(tally.events.contains_key(&kind), "{kind:?} never happened");
     }
+    for name in ["UPDATE_QUOTA", "SET_QUOTA", "REMOVE_QUOTA", "UPDATE_WEIGHTS"] {
+        let (taken, refused) = tally.roles.get(name).copied().unwrap_or_default();
+        assert!(taken > 0 && refused > 0, "{name}: {taken} taken, {refused} refused");
+    }
+    assert!(tally.above_limit > 0, "no role was ever above its limit");
     for name in ["LAUNCH", "LAUNCH_GROUP", "REFUSED"] {
         assert!(tally.operations.contains_key(name), "{name} never happened");
     }

@@ -9,6 +9,7 @@ mod groups;
 mod histories;
 mod operations;
 mod operator;
+mod quota;
 mod sharing;
 mod silence;
 mod states;

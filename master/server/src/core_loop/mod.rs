@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use chapada_master_core::{
-    AgentCommand, Call, CallRefused, Caller, Event, Explanation, Held, LinkId, OfferConstraints, Position,
-    RegistryChange, SchedulerEvent, Snapshot, StreamId, Ticket,
+    AgentCommand, Call, CallRefused, Caller, Event, Explanation, Held, LinkId, OfferConstraints,
+    OperatorRefused, Position, RegistryChange, RoleCall, SchedulerEvent, Snapshot, StreamId, Ticket,
 };
 use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, Mono, Now, Role, Text};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -45,6 +45,11 @@ pub(crate) enum Input {
         caller: Caller,
         call: Box<Call>,
         reply: oneshot::Sender<Result<(), CallRefused>>,
+    },
+    /// Changes quotas or weights; answered when that is durable.
+    RoleCall {
+        call: RoleCall,
+        reply: oneshot::Sender<Result<(), OperatorRefused>>,
     },
     /// Asks what the allocator decides for a framework at an agent; changes nothing.
     Explain {
@@ -165,6 +170,13 @@ impl Core {
     pub(crate) async fn call(&self, caller: Caller, call: Call) -> Result<Result<(), CallRefused>, Stopped> {
         let (reply, verdict) = oneshot::channel();
         self.send(Input::Call { caller, call: Box::new(call), reply }).await?;
+        verdict.await.map_err(|_| Stopped)
+    }
+
+    /// Changes quotas or weights and waits until that is durable and in the books.
+    pub(crate) async fn role_call(&self, call: RoleCall) -> Result<Result<(), OperatorRefused>, Stopped> {
+        let (reply, verdict) = oneshot::channel();
+        self.send(Input::RoleCall { call, reply }).await?;
         verdict.await.map_err(|_| Stopped)
     }
 

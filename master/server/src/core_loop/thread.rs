@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use chapada_master_core::{
-    AgentState, Event, FrameworkState, LinkId, Master, RegistryState, Settings, StreamId,
+    AgentState, Event, FrameworkState, LinkId, Master, OperatorRefused, RegistryState, Settings, StreamId,
+    Ticket,
 };
 use chapada_model::{AgentId, FrameworkId};
 use tokio::sync::{mpsc, watch};
@@ -71,6 +72,8 @@ pub(crate) fn start(start: Start) -> Result<Core, Error> {
         },
         writer: start.writer,
         verdicts: Vec::new(),
+        waiting: HashMap::new(),
+        settled: Vec::new(),
     };
     let ended = start.ended;
     std::thread::Builder::new()
@@ -96,7 +99,13 @@ struct Loop {
     outboxes: Outboxes,
     writer: mpsc::Sender<Writing>,
     verdicts: Vec<Verdict>,
+    /// Callers whose change is on its way into the registry: no more than there are changes on the way.
+    waiting: HashMap<Ticket, RoleReply>,
+    /// Callers to be answered after the books are shown.
+    settled: Vec<(RoleReply, Result<(), OperatorRefused>)>,
 }
+
+type RoleReply = tokio::sync::oneshot::Sender<Result<(), OperatorRefused>>;
 
 type Verdict = (
     tokio::sync::oneshot::Sender<Result<(), chapada_master_core::CallRefused>>,
@@ -153,7 +162,26 @@ impl Loop {
     fn take(&mut self, input: Input) {
         let now = self.clock.now();
         let effects = match input {
+            Input::Event(Event::Recorded { ticket }) => {
+                let effects = self.master.apply(now, Event::Recorded { ticket });
+                let waiting = self.waiting.remove(&ticket);
+                self.settled.extend(waiting.map(|reply| (reply, Ok(()))));
+                effects
+            }
             Input::Event(event) => self.master.apply(now, event),
+            Input::RoleCall { call, reply } => match self.master.apply_role_call(now, call) {
+                Ok((effects, ticket)) => {
+                    match ticket {
+                        Some(ticket) => drop(self.waiting.insert(ticket, reply)),
+                        None => self.settled.push((reply, Ok(()))),
+                    }
+                    effects
+                }
+                Err(refused) => {
+                    self.settled.push((reply, Err(refused)));
+                    return;
+                }
+            },
             Input::StreamClosed { stream, framework } => {
                 self.outboxes.streams.remove(&stream);
                 match framework.or_else(|| self.subscriber(&stream)) {
@@ -237,6 +265,9 @@ impl Loop {
         }
         for (reply, verdict) in self.verdicts.drain(..) {
             // A caller that hung up needs no answer.
+            drop(reply.send(verdict));
+        }
+        for (reply, verdict) in self.settled.drain(..) {
             drop(reply.send(verdict));
         }
     }

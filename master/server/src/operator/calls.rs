@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use chapada_listener::{Action, BodyError, Call as HttpCall, HttpResponse, Object, empty, text};
 use chapada_master_core::Event;
-use chapada_model::{FrameworkId, Milli, Role};
+use chapada_model::FrameworkId;
 use chapada_wire::v1::master::call::Type;
 use chapada_wire::v1::master::response::{self, Type as Answer};
 use chapada_wire::v1::master::{Call, Response};
 use chapada_wire::v1::{self};
 use http::{Method, StatusCode};
 
-use super::{subscribe, view};
+use super::{roles, subscribe, view};
 use crate::media::{self, Media};
 use crate::shell::{API_VERSION, Led, Shell};
 
@@ -46,12 +46,12 @@ async fn answer(shell: &Arc<Shell>, call: HttpCall) -> Result<HttpResponse, Http
     read(shell, &led, kind, accepted)
 }
 
-fn invalid(message: &str) -> HttpResponse {
+pub(super) fn invalid(message: &str) -> HttpResponse {
     text(StatusCode::BAD_REQUEST, format!("Failed to validate master::Call: {message}"))
 }
 
 fn is_change(kind: Type) -> bool {
-    matches!(kind, Type::Teardown | Type::UpdateWeights)
+    matches!(kind, Type::Teardown) || roles::is_change(kind)
 }
 
 #[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
@@ -88,7 +88,8 @@ fn read(shell: &Shell, led: &Led, kind: Type, media: Media) -> Result<HttpRespon
         }
         Type::GetTasks => Response { get_tasks: Some(view::tasks(&books)), ..bare(Answer::GetTasks) },
         Type::GetRoles => Response { get_roles: Some(view::roles(&books)), ..bare(Answer::GetRoles) },
-        Type::GetWeights => Response { get_weights: Some(view::weights(&books)), ..bare(Answer::GetWeights) },
+        Type::GetWeights => Response { get_weights: roles::weights(&books), ..bare(Answer::GetWeights) },
+        Type::GetQuota => Response { get_quota: Some(roles::quota(&books)), ..bare(Answer::GetQuota) },
         Type::GetMaster => {
             Response { get_master: Some(view::master(led, shell.started)), ..bare(Answer::GetMaster) }
         }
@@ -109,21 +110,13 @@ fn bare(kind: Answer) -> Response {
 }
 
 async fn change(led: &Led, kind: Type, asked: Call) -> Result<HttpResponse, HttpResponse> {
-    let events = match kind {
-        Type::Teardown => {
-            let teardown = asked.teardown.ok_or_else(|| invalid("Expecting 'teardown' to be present"))?;
-            vec![teardown_event(led, &teardown)?]
-        }
-        _ => {
-            let update =
-                asked.update_weights.ok_or_else(|| invalid("Expecting 'update_weights' to be present"))?;
-            update.weight_infos.iter().map(weight_event).collect::<Result<_, _>>()?
-        }
-    };
-    for event in events {
-        let sent = led.core.event(event).await;
-        sent.map_err(|stopped| text(StatusCode::SERVICE_UNAVAILABLE, stopped.to_string()))?;
+    if roles::is_change(kind) {
+        return roles::change(led, kind, asked).await;
     }
+    let teardown = asked.teardown.ok_or_else(|| invalid("Expecting 'teardown' to be present"))?;
+    let event = teardown_event(led, &teardown)?;
+    let sent = led.core.event(event).await;
+    sent.map_err(|stopped| text(StatusCode::SERVICE_UNAVAILABLE, stopped.to_string()))?;
     Ok(empty(StatusCode::OK))
 }
 
@@ -135,14 +128,4 @@ fn teardown_event(led: &Led, teardown: &v1::master::call::Teardown) -> Result<Ev
         true => Ok(Event::TeardownFramework { framework }),
         false => Err(text(StatusCode::BAD_REQUEST, format!("No framework found with ID {framework}"))),
     }
-}
-
-#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
-fn weight_event(info: &v1::WeightInfo) -> Result<Event, HttpResponse> {
-    let role =
-        Role::new(info.role.clone().unwrap_or_default()).map_err(|error| invalid(&error.to_string()))?;
-    let weight = info.weight.and_then(Milli::from_f64).filter(|weight| !weight.is_zero());
-    let weight =
-        weight.ok_or_else(|| invalid(&format!("the weight of '{role}' must be a number above 0")))?;
-    Ok(Event::SetWeight { role, weight })
 }

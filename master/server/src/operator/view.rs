@@ -147,7 +147,7 @@ pub(super) fn roles(books: &Snapshot) -> response::GetRoles {
                 .collect(),
         }
     };
-    response::GetRoles { roles: books::roles(books).iter().map(role).collect() }
+    response::GetRoles { roles: books.roles().iter().map(role).collect() }
 }
 
 fn scalar(name: &str, amount: chapada_model::Milli) -> v1::Resource {
@@ -157,14 +157,6 @@ fn scalar(name: &str, amount: chapada_model::Milli) -> v1::Resource {
         scalar: Some(v1::value::Scalar { value: Some(amount.to_f64()) }),
         ..v1::Resource::default()
     }
-}
-
-pub(super) fn weights(books: &Snapshot) -> response::GetWeights {
-    let weight = |(role, weight): (&chapada_model::Role, &chapada_model::Milli)| v1::WeightInfo {
-        role: Some(role.to_string()),
-        weight: Some(weight.to_f64()),
-    };
-    response::GetWeights { weight_infos: books.weights.iter().map(weight).collect() }
 }
 
 pub(super) fn master(led: &Led, started: chapada_model::Wall) -> response::GetMaster {

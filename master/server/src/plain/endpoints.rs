@@ -241,5 +241,5 @@ async fn roles(books: &Snapshot) -> HttpResponse {
     struct Roles {
         roles: Vec<PlainRole>,
     }
-    stream_json(Roles { roles: books::roles(books).iter().map(Into::into).collect() }).await
+    stream_json(Roles { roles: books.roles().iter().map(Into::into).collect() }).await
 }

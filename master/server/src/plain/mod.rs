@@ -5,9 +5,11 @@ mod body;
 mod endpoints;
 mod frameworks;
 mod resources;
+mod role_settings;
 mod roles;
 mod state;
 mod tasks;
 
 pub(crate) use endpoints::{ENDPOINTS, Endpoint, answer, path_and_query};
 pub(crate) use resources::attributes;
+pub(crate) use role_settings::role_routes;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chapada_master_core::RoleView;
-use chapada_model::Quantities;
+use chapada_model::{Milli, Quantities, Text};
 use serde::Serialize;
 
 /// A role as `/roles` shows it.
@@ -38,19 +38,23 @@ impl From<&RoleView> for PlainRole {
             weight: role.weight.to_f64(),
             quota: PlainQuota {
                 role: role.name.to_string(),
-                guarantee: BTreeMap::new(),
-                limit: BTreeMap::new(),
-                consumed: amounts(&role.allocated),
+                guarantee: amounts(&role.quota.guarantee),
+                limit: listed(role.quota.limit.iter().map(|(name, most)| (name, *most))),
+                consumed: amounts(&role.consumed),
             },
             resources: amounts(&held),
             allocated: amounts(&role.allocated),
             offered: amounts(&role.offered),
-            reserved: BTreeMap::new(),
+            reserved: amounts(&role.reserved),
             frameworks: role.frameworks.iter().map(ToString::to_string).collect(),
         }
     }
 }
 
 fn amounts(quantities: &Quantities) -> BTreeMap<String, f64> {
-    quantities.iter().map(|(name, amount)| (name.to_string(), amount.to_f64())).collect()
+    listed(quantities.iter())
+}
+
+fn listed<'a>(amounts: impl Iterator<Item = (&'a Text, Milli)>) -> BTreeMap<String, f64> {
+    amounts.map(|(name, amount)| (name.to_string(), amount.to_f64())).collect()
 }

@@ -146,7 +146,16 @@ pub(super) fn role(role: &RoleView) -> Value {
         "name": role.name.to_string(),
         "weight": role.weight.to_f64(),
         "share": role.share,
-        "resources": { "allocated": quantities(&role.allocated), "offered": quantities(&role.offered) },
+        "resources": {
+            "allocated": quantities(&role.allocated),
+            "offered": quantities(&role.offered),
+            "reserved": quantities(&role.reserved),
+        },
+        "quota": {
+            "guarantee": quantities(&role.quota.guarantee),
+            "limit": quantities(&Quantities(role.quota.limit.clone())),
+            "consumed": quantities(&role.consumed),
+        },
         "frameworks": role.frameworks.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
     })
 }

@@ -54,7 +54,7 @@ pub(super) fn page(books: &Snapshot, kind: Kind, list: &List) -> Page {
             in_order(found, list, |offer| offer.id.to_string(), |offer| items::offer(offer))
         }
         Kind::Roles => {
-            let roles = books::roles(books);
+            let roles = books.roles();
             let found = roles.iter().filter(|role| list.finds(&[&role.name.to_string()]));
             in_order(found, list, |role| role.name.to_string(), |role| items::role(role))
         }
@@ -73,7 +73,7 @@ pub(super) fn item(books: &Snapshot, kind: Kind, framework: &str, id: &str) -> O
         }
         Kind::Tasks => books::task(books, &key(framework, id)?).map(|task| task_item::task(task, books)),
         Kind::Offers => books.offers.get(&id.parse::<OfferId>().ok()?).map(|offer| items::offer(offer)),
-        Kind::Roles => books::roles(books).iter().find(|role| role.name.to_string() == id).map(items::role),
+        Kind::Roles => books.roles().iter().find(|role| role.name.to_string() == id).map(items::role),
     }
 }
 

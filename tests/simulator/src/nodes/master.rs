@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chapada_master_core::{
-    AgentCommand, AgentState, Call, Caller, Effect, Event, FrameworkState, LinkId, Master, SchedulerEvent,
-    Settings, Snapshot, StreamId, Ticket, audit,
+    AgentCommand, AgentState, Call, Caller, Effect, Event, FrameworkState, LinkId, Master, OperatorRefused,
+    RoleCall, SchedulerEvent, Settings, Snapshot, StreamId, Ticket, audit,
 };
 use chapada_model::{AgentId, FrameworkId, Mono, TaskKey};
 
@@ -232,6 +232,23 @@ impl Sim {
         match core.apply_call(now, &caller, call) {
             Ok(effects) => self.after_master(index, effects),
             Err(refused) => self.history.note(self.now, format_args!("m{index} refuses: {refused}")),
+        }
+    }
+
+    /// An operator asks a master for quotas or weights; the refusal, if it refuses.
+    pub fn call_about_roles(&mut self, index: usize, call: RoleCall) -> Option<OperatorRefused> {
+        let now = self.clock(self.masters[index].offset);
+        let core = self.masters[index].core.as_mut()?;
+        self.history.note(self.now, format_args!("m{index} is asked for {call:?}"));
+        match core.apply_role_call(now, call) {
+            Ok((effects, _)) => {
+                self.after_master(index, effects);
+                None
+            }
+            Err(refused) => {
+                self.history.note(self.now, format_args!("m{index} refuses: {refused}"));
+                Some(refused)
+            }
         }
     }
 

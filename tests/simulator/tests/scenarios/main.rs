@@ -3,6 +3,7 @@
 mod followers;
 mod frameworks;
 mod messages;
+mod quota;
 mod scale;
 
 use std::time::Duration;

@@ -66,7 +66,9 @@ export interface Role {
   name: string;
   weight: number;
   share: number;
-  resources: { allocated: Amounts; offered: Amounts };
+  resources: { allocated: Amounts; offered: Amounts; reserved: Amounts };
+  /** What the role and those below are promised, may have at most, and consume of that. */
+  quota: { guarantee: Amounts; limit: Amounts; consumed: Amounts };
   frameworks: string[];
 }
 
