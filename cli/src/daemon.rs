@@ -3,12 +3,15 @@
 use std::error::Error;
 use std::future::Future;
 use std::io::IsTerminal;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use chapada_master::SetLevel;
 use clap::parser::ValueSource;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::reload::Handle;
 
 use crate::args::DaemonArgs;
 
@@ -20,7 +23,7 @@ pub(crate) fn run<C, F, E>(
     name: &'static str,
     args: Box<DaemonArgs<C>>,
     matches: &clap::ArgMatches,
-    daemon: impl FnOnce(C, CancellationToken) -> F,
+    daemon: impl FnOnce(C, SetLevel, CancellationToken) -> F,
 ) -> Result<()>
 where
     C: clap::Args,
@@ -31,7 +34,7 @@ where
         print_config(matches.subcommand_matches(name).expect("this subcommand was parsed"));
         return Ok(());
     }
-    start_logging(&args.logging_level, args.log_json)?;
+    let set_level = start_logging(&args.logging_level, args.log_json)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
         .enable_all()
@@ -40,7 +43,7 @@ where
     let outcome = runtime.block_on(async {
         let stop = CancellationToken::new();
         let signals = tokio::spawn(stop_at_signal(stop.clone()));
-        let outcome = daemon(args.component, stop).await;
+        let outcome = daemon(args.component, set_level, stop).await;
         signals.abort();
         outcome
     });
@@ -48,16 +51,35 @@ where
     outcome.with_context(|| format!("{name} stopped"))
 }
 
-fn start_logging(filter: &str, json: bool) -> Result<()> {
-    let filter = EnvFilter::try_new(filter)
+/// Starts the log, and gives what changes how much goes into it.
+fn start_logging(filter: &str, json: bool) -> Result<SetLevel> {
+    let parsed = EnvFilter::try_new(filter)
         .with_context(|| format!("--logging-level {filter:?} is no filter; try info or debug"))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr);
     if json {
-        lines.json().init()
-    } else {
-        lines.with_ansi(std::io::stderr().is_terminal()).init()
+        let lines = lines.json().with_filter_reloading();
+        let set_level = set_level(filter, lines.reload_handle());
+        lines.init();
+        return Ok(set_level);
     }
-    Ok(())
+    let lines = lines.with_ansi(std::io::stderr().is_terminal()).with_filter_reloading();
+    let set_level = set_level(filter, lines.reload_handle());
+    lines.init();
+    Ok(set_level)
+}
+
+/// Puts what a level adds behind the filter that the process was started with.
+fn set_level<S: 'static>(filter: &str, handle: Handle<EnvFilter, S>) -> SetLevel {
+    let filter = filter.to_owned();
+    Arc::new(move |level| {
+        let more = match level {
+            0 => "",
+            1 => ",chapada=debug",
+            _ => ",chapada=trace",
+        };
+        let filter = EnvFilter::try_new(format!("{filter}{more}")).map_err(|error| error.to_string())?;
+        handle.reload(filter).map_err(|error| error.to_string())
+    })
 }
 
 async fn stop_at_signal(stop: CancellationToken) {

@@ -29,9 +29,15 @@ fn main() -> ExitCode {
 
 fn run(args: Args, matches: &clap::ArgMatches) -> anyhow::Result<()> {
     match args.command {
-        Command::Master(daemon) => daemon::run("master", daemon, matches, chapada_master::run),
-        Command::Agent(daemon) => daemon::run("agent", daemon, matches, chapada_agent::run),
-        Command::Services(daemon) => daemon::run("services", daemon, matches, chapada_services::run),
+        Command::Master(daemon) => daemon::run("master", daemon, matches, async |config, log, stop| {
+            chapada_master::Master::bind(config).await?.with_log(log).run(stop).await
+        }),
+        Command::Agent(daemon) => {
+            daemon::run("agent", daemon, matches, |config, _, stop| chapada_agent::run(config, stop))
+        }
+        Command::Services(daemon) => {
+            daemon::run("services", daemon, matches, |config, _, stop| chapada_services::run(config, stop))
+        }
         Command::Dev(dev) => dev::run(dev),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "chapada", &mut std::io::stdout());

@@ -7,6 +7,7 @@
 
 mod agent_link;
 mod books;
+mod changes;
 mod clock;
 mod config;
 mod core_loop;
@@ -14,6 +15,8 @@ pub mod edge;
 mod error;
 mod feed;
 mod leadership;
+mod logging;
+mod machine;
 mod media;
 mod metrics;
 mod operator;
@@ -30,5 +33,6 @@ mod weights;
 
 pub use config::{DEFAULT_PORT, MasterConfig};
 pub use error::Error;
+pub use logging::SetLevel;
 pub use routes::doors;
 pub use run::{Master, run};

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::{DEFAULT_PORT, MasterConfig};
 use crate::error::Error;
 use crate::leadership::{Candidate, Identity};
+use crate::logging::{Logging, SetLevel};
 use crate::routes;
 use crate::shell::{Shell, Standing};
 use crate::weights::Weights;
@@ -35,6 +36,7 @@ pub struct Master {
     weights: Weights,
     domain: Option<Domain>,
     policy: Policy,
+    logging: Logging,
 }
 
 impl Master {
@@ -47,7 +49,15 @@ impl Master {
         let domain = config.domain.as_deref().map(domain_from_json).transpose().map_err(Error::Domain)?;
         let listener = Listener::bind(&config.listen(), DEFAULT_PORT).await?;
         let coordination = coordination(&config)?;
-        Ok(Self { config, listener, coordination, weights, domain, policy: Policy::allow_all() })
+        Ok(Self {
+            config,
+            listener,
+            coordination,
+            weights,
+            domain,
+            policy: Policy::allow_all(),
+            logging: Logging::default(),
+        })
     }
 
     /// The real address, also when port 0 was asked for.
@@ -59,6 +69,13 @@ impl Master {
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Lets SET_LOGGING_LEVEL change the log of this process, which otherwise is refused.
+    #[must_use]
+    pub fn with_log(mut self, set: SetLevel) -> Self {
+        self.logging = Logging::with(set);
         self
     }
 
@@ -80,6 +97,7 @@ impl Master {
             leader: detector.watch(),
             stop: stop.clone(),
             own: (identity.ip, identity.port),
+            logging: self.logging.clone(),
         });
         tracing::info!(address = %self.listener.local_addr(), "the master listens");
         let serving =

@@ -16,6 +16,7 @@ use crate::agent_link::Relays;
 use crate::clock::Clock;
 use crate::config::MasterConfig;
 use crate::core_loop::Core;
+use crate::logging::Logging;
 
 /// The version that clients compare, dotted integers only: that of the API served.
 pub(crate) const API_VERSION: &str = "1.12.0";
@@ -60,6 +61,7 @@ pub(crate) struct Shell {
     pub(crate) stop: CancellationToken,
     /// Where others reach this master.
     pub(crate) own: (IpAddr, u16),
+    pub(crate) logging: Logging,
 }
 
 /// Why a call cannot be served here.
@@ -86,6 +88,7 @@ impl Shell {
             leader: watch::channel(None).1,
             stop: CancellationToken::new(),
             own: (IpAddr::from([0, 0, 0, 0]), 0),
+            logging: Logging::default(),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{CONTENT_TYPE, HOST, HeaderMap, ORIGIN};
+use http::header::{CONTENT_TYPE, HOST, HeaderMap, ORIGIN, REFERER};
 use http::request::Parts;
 use http::{Method, StatusCode};
 
@@ -19,6 +19,9 @@ pub enum ContentRule {
     Listener,
     /// The handler, because its API fixes an order of checks of its own; it must refuse the same types.
     Handler,
+    /// The listener: 400 when missing, 415 when it is no form, and when a browser sends one. For APIs that are older than
+    /// JSON and are called with `curl -d`.
+    Form,
 }
 
 /// The checks that every request passes first.
@@ -114,6 +117,25 @@ pub(crate) fn check_content_type(
     ))
 }
 
+/// The rule for [`ContentRule::Form`]: a browser says where its forms come from, other programs do not.
+#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
+pub(crate) fn check_form(headers: &HeaderMap) -> Result<(), HttpResponse> {
+    let Some(content_type) = headers.get(CONTENT_TYPE) else {
+        return Err(text(StatusCode::BAD_REQUEST, "Expecting 'Content-Type' to be present"));
+    };
+    let essence = content_type.to_str().unwrap_or("").split(';').next().unwrap_or("").trim();
+    let is_form = essence.eq_ignore_ascii_case("application/x-www-form-urlencoded");
+    let browser = [ORIGIN.as_str(), REFERER.as_str(), "sec-fetch-site", "sec-fetch-mode"];
+    if is_form && !browser.iter().any(|header| headers.contains_key(*header)) {
+        return Ok(());
+    }
+    Err(text(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "Expecting 'Content-Type' of application/x-www-form-urlencoded, and none of the headers that browsers add: \
+         pages use POST /api/v1 with JSON",
+    ))
+}
+
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, String> {
     let mut values = headers.get_all(name).iter();
     let first =
@@ -203,5 +225,21 @@ mod tests {
         assert_eq!(status(Method::DELETE, &[], false), Ok(()));
         assert_eq!(status(Method::DELETE, &[], true), Err(400));
         assert_eq!(status(Method::DELETE, &[("origin", "http://x")], false), Err(400));
+    }
+
+    #[test]
+    fn a_form_is_taken_from_programs_and_from_no_browser() {
+        let status = |pairs: &[(&'static str, &str)]| {
+            let headers =
+                pairs.iter().map(|(k, v)| (k.parse().expect("name"), v.parse().expect("value"))).collect();
+            check_form(&headers).map_err(|response| response.status().as_u16())
+        };
+        let form = ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
+        assert_eq!(status(&[form]), Ok(()));
+        assert_eq!(status(&[]), Err(400));
+        assert_eq!(status(&[("content-type", "text/plain")]), Err(415));
+        for header in ["origin", "referer", "sec-fetch-site", "sec-fetch-mode"] {
+            assert_eq!(status(&[form, (header, "http://127.0.0.1:5050")]), Err(415), "{header}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use warp::{Filter, Reply};
 use crate::authority::{Action, Decision, Object, Policy, Principal};
 use crate::body::RequestBody;
 use crate::call::{Call, HangUp, Peer};
-use crate::guard::{ContentRule, check_content_type};
+use crate::guard::{ContentRule, check_content_type, check_form};
 use crate::pattern::{Params, Pattern};
 use crate::reply::{HttpResponse, text};
 
@@ -219,10 +219,14 @@ fn permit(route: &Route, call: Call) -> Result<(&Handler, Call), HttpResponse> {
     if let Decision::Deny(why) = call.policy.authorise(&call.principal, route.entry.action, &object) {
         return Err(text(StatusCode::FORBIDDEN, why));
     }
-    if route.entry.content == ContentRule::Listener {
-        let has_body = call.body.announced().is_some_and(|length| length > 0)
-            || call.headers.contains_key(http::header::TRANSFER_ENCODING);
-        check_content_type(&call.method, &call.headers, has_body)?;
+    match route.entry.content {
+        ContentRule::Listener => {
+            let has_body = call.body.announced().is_some_and(|length| length > 0)
+                || call.headers.contains_key(http::header::TRANSFER_ENCODING);
+            check_content_type(&call.method, &call.headers, has_body)?;
+        }
+        ContentRule::Form => check_form(&call.headers)?,
+        ContentRule::Handler => {}
     }
     Ok((&route.handler, call))
 }

@@ -30,6 +30,7 @@ impl Master {
         for offer in &offers {
             self.rescind(offer);
         }
+        self.take_back_shared(agent, &conversion.consumed);
         self.convert_free(agent, &conversion);
         self.send_operators(agent, change, conversion);
         Ok(())

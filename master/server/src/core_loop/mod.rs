@@ -12,14 +12,16 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use chapada_master_core::{
     AgentCommand, Call, CallRefused, Caller, Event, Explanation, Held, LinkId, OfferConstraints,
-    OperatorRefused, Position, RegistryChange, RoleCall, SchedulerEvent, Snapshot, StreamId, Ticket,
+    OperatorCall, OperatorRefused, Position, RegistryChange, RoleCall, SchedulerEvent, Snapshot, StreamId,
+    Ticket,
 };
 use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, Mono, Now, Role, Text};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::feed::Feed;
 pub(crate) use thread::{Start, start};
+
+use crate::feed::Feed;
 
 /// Inputs that may wait. A burst of updates from many agents fits; beyond it senders wait, and with them their peers.
 const INPUT_QUEUE: usize = 4_096;
@@ -49,6 +51,11 @@ pub(crate) enum Input {
     /// Changes quotas or weights; answered when that is durable.
     RoleCall {
         call: RoleCall,
+        reply: oneshot::Sender<Result<(), OperatorRefused>>,
+    },
+    /// An operator asks for something and waits for the verdict.
+    Operator {
+        call: Box<OperatorCall>,
         reply: oneshot::Sender<Result<(), OperatorRefused>>,
     },
     /// Asks what the allocator decides for a framework at an agent; changes nothing.
@@ -177,6 +184,13 @@ impl Core {
     pub(crate) async fn role_call(&self, call: RoleCall) -> Result<Result<(), OperatorRefused>, Stopped> {
         let (reply, verdict) = oneshot::channel();
         self.send(Input::RoleCall { call, reply }).await?;
+        verdict.await.map_err(|_| Stopped)
+    }
+
+    /// Makes a call of an operator and waits for the verdict.
+    pub(crate) async fn operate(&self, call: OperatorCall) -> Result<Result<(), OperatorRefused>, Stopped> {
+        let (reply, verdict) = oneshot::channel();
+        self.send(Input::Operator { call: Box::new(call), reply }).await?;
         verdict.await.map_err(|_| Stopped)
     }
 

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use chapada_master_core::{
-    AgentState, Event, FrameworkState, LinkId, Master, OperatorRefused, RegistryState, Settings, StreamId,
-    Ticket,
+    AgentState, CallRefused, Event, FrameworkState, LinkId, Master, OperatorRefused, RegistryState, Settings,
+    StreamId, Ticket,
 };
 use chapada_model::{AgentId, FrameworkId};
 use tokio::sync::{mpsc, watch};
@@ -107,10 +107,7 @@ struct Loop {
 
 type RoleReply = tokio::sync::oneshot::Sender<Result<(), OperatorRefused>>;
 
-type Verdict = (
-    tokio::sync::oneshot::Sender<Result<(), chapada_master_core::CallRefused>>,
-    Result<(), chapada_master_core::CallRefused>,
-);
+type Verdict = (tokio::sync::oneshot::Sender<Result<(), CallRefused>>, Result<(), CallRefused>);
 
 impl Loop {
     async fn run(mut self, ended: CancellationToken) {
@@ -210,6 +207,16 @@ impl Loop {
                 drop(reply.send((now, self.master.decisions(now, &framework, &agent))));
                 return;
             }
+            Input::Operator { call, reply } => match self.master.apply_operator(now, *call) {
+                Ok(effects) => {
+                    self.settled.push((reply, Ok(())));
+                    effects
+                }
+                Err(refused) => {
+                    self.settled.push((reply, Err(refused)));
+                    return;
+                }
+            },
             Input::Call { caller, call, reply } => match self.master.apply_call(now, &caller, *call) {
                 Ok(effects) => {
                     self.verdicts.push((reply, Ok(())));
@@ -263,8 +270,8 @@ impl Loop {
             self.published.store(Arc::new(Published { books, position }));
             self.versions.send_replace(version);
         }
+        // A caller that hung up needs no answer.
         for (reply, verdict) in self.verdicts.drain(..) {
-            // A caller that hung up needs no answer.
             drop(reply.send(verdict));
         }
         for (reply, verdict) in self.settled.drain(..) {

@@ -1,17 +1,16 @@
 //! `POST /api/v1`: the order of checks, and who answers which call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use chapada_listener::{Action, BodyError, Call as HttpCall, HttpResponse, Object, empty, text};
-use chapada_master_core::Event;
-use chapada_model::FrameworkId;
+use chapada_listener::{Action, BodyError, Call as HttpCall, HttpResponse, Object, Principal, empty, text};
 use chapada_wire::v1::master::call::Type;
 use chapada_wire::v1::master::response::{self, Type as Answer};
 use chapada_wire::v1::master::{Call, Response};
 use chapada_wire::v1::{self};
 use http::{Method, StatusCode};
 
-use super::{roles, subscribe, view};
+use super::{files, operate, roles, subscribe, view};
 use crate::media::{self, Media};
 use crate::shell::{API_VERSION, Led, Shell};
 
@@ -37,13 +36,13 @@ async fn answer(shell: &Arc<Shell>, call: HttpCall) -> Result<HttpResponse, Http
     if is_change(kind) {
         call.authorise(Action::OperateCluster, &Object::Named { kind: "call", id: kind.as_str_name() })?;
         let led = shell.leading().map_err(|elsewhere| elsewhere.response(&call.path))?;
-        return change(&led, kind, asked).await;
+        return change(shell, &led, kind, asked, &call.principal).await;
     }
     if kind == Type::Subscribe {
         call.authorise(Action::ViewEvents, &Object::Named { kind: "call", id: kind.as_str_name() })?;
         return Ok(subscribe::open(shell.clone(), led, asked.subscribe, accepted, call.hang_up.clone()).await);
     }
-    read(shell, &led, kind, accepted)
+    read(shell, &led, kind, asked, accepted)
 }
 
 pub(super) fn invalid(message: &str) -> HttpResponse {
@@ -51,11 +50,17 @@ pub(super) fn invalid(message: &str) -> HttpResponse {
 }
 
 fn is_change(kind: Type) -> bool {
-    matches!(kind, Type::Teardown) || roles::is_change(kind)
+    kind == Type::SetLoggingLevel || operate::is_change(kind) || roles::is_change(kind)
 }
 
 #[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
-fn read(shell: &Shell, led: &Led, kind: Type, media: Media) -> Result<HttpResponse, HttpResponse> {
+fn read(
+    shell: &Shell,
+    led: &Led,
+    kind: Type,
+    asked: Call,
+    media: Media,
+) -> Result<HttpResponse, HttpResponse> {
     let books = led.snapshot();
     let response = match kind {
         Type::GetHealth => Response {
@@ -93,10 +98,24 @@ fn read(shell: &Shell, led: &Led, kind: Type, media: Media) -> Result<HttpRespon
         Type::GetMaster => {
             Response { get_master: Some(view::master(led, shell.started)), ..bare(Answer::GetMaster) }
         }
-        Type::GetOperations => Response {
-            get_operations: Some(response::GetOperations::default()),
-            ..bare(Answer::GetOperations)
-        },
+        Type::GetOperations => {
+            Response { get_operations: Some(view::operations(&books)), ..bare(Answer::GetOperations) }
+        }
+        Type::GetLoggingLevel => {
+            let level = Some(shell.logging.level());
+            let get_logging_level = Some(response::GetLoggingLevel { level });
+            Response { get_logging_level, ..bare(Answer::GetLoggingLevel) }
+        }
+        Type::ListFiles => files::list(&asked)?,
+        Type::ReadFile => return Err(files::read(&asked)),
+        Type::GetMaintenanceSchedule => {
+            let get_maintenance_schedule = Some(view::maintenance_schedule());
+            Response { get_maintenance_schedule, ..bare(Answer::GetMaintenanceSchedule) }
+        }
+        Type::GetMaintenanceStatus => {
+            let get_maintenance_status = Some(view::maintenance_status());
+            Response { get_maintenance_status, ..bare(Answer::GetMaintenanceStatus) }
+        }
         other => {
             let message = format!("{} is not there yet", other.as_str_name());
             return Err(text(StatusCode::NOT_IMPLEMENTED, message));
@@ -105,27 +124,34 @@ fn read(shell: &Shell, led: &Led, kind: Type, media: Media) -> Result<HttpRespon
     Ok(media.answer(&response))
 }
 
-fn bare(kind: Answer) -> Response {
+pub(super) fn bare(kind: Answer) -> Response {
     Response { r#type: Some(kind.into()), ..Response::default() }
 }
 
-async fn change(led: &Led, kind: Type, asked: Call) -> Result<HttpResponse, HttpResponse> {
-    if roles::is_change(kind) {
-        return roles::change(led, kind, asked).await;
+async fn change(
+    shell: &Shell,
+    led: &Led,
+    kind: Type,
+    asked: Call,
+    by: &Principal,
+) -> Result<HttpResponse, HttpResponse> {
+    match kind {
+        Type::SetLoggingLevel => set_logging_level(shell, &asked),
+        kind if roles::is_change(kind) => roles::change(led, kind, asked).await,
+        kind => operate::change(led, kind, asked, by).await,
     }
-    let teardown = asked.teardown.ok_or_else(|| invalid("Expecting 'teardown' to be present"))?;
-    let event = teardown_event(led, &teardown)?;
-    let sent = led.core.event(event).await;
-    sent.map_err(|stopped| text(StatusCode::SERVICE_UNAVAILABLE, stopped.to_string()))?;
-    Ok(empty(StatusCode::OK))
 }
 
 #[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
-fn teardown_event(led: &Led, teardown: &v1::master::call::Teardown) -> Result<Event, HttpResponse> {
-    let id = teardown.framework_id.as_ref().ok_or_else(|| invalid("Expecting 'teardown.framework_id'"))?;
-    let framework = FrameworkId::try_from(id).map_err(|error| invalid(&error.to_string()))?;
-    match led.snapshot().frameworks.contains_key(&framework) {
-        true => Ok(Event::TeardownFramework { framework }),
-        false => Err(text(StatusCode::BAD_REQUEST, format!("No framework found with ID {framework}"))),
+fn set_logging_level(shell: &Shell, asked: &Call) -> Result<HttpResponse, HttpResponse> {
+    let set = asked.set_logging_level.as_ref();
+    let set = set.ok_or_else(|| invalid("Expecting 'set_logging_level' to be present"))?;
+    let nanoseconds = set.duration.as_ref().and_then(|duration| duration.nanoseconds).unwrap_or_default();
+    let nanoseconds = u64::try_from(nanoseconds)
+        .map_err(|_| invalid("'set_logging_level.duration' must not be negative"))?;
+    let done = shell.logging.set(set.level.unwrap_or_default(), Duration::from_nanos(nanoseconds));
+    match done {
+        Ok(()) => Ok(empty(StatusCode::OK)),
+        Err(why) => Err(text(StatusCode::NOT_IMPLEMENTED, why)),
     }
 }

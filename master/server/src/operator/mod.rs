@@ -2,15 +2,21 @@
 //!
 //! - `calls`: the order of checks and who answers which call;
 //! - `roles`: quotas and weights;
+//! - `operate`: reservations, volumes and the end of frameworks; `roles`: quotas and weights;
+//! - `files`: the files of a master, which has none;
 //! - `view`: the books as messages;
 //! - `subscribe`: the stream of what changes;
 //! - `events`: what it carries.
 
 mod calls;
 mod events;
+mod files;
+mod operate;
 mod roles;
 mod subscribe;
 mod view;
 
 pub(crate) use calls::handle;
+pub(crate) use files::is_folder;
+pub(crate) use operate::{agent_id, carry_out as carry_out_operation, changing, framework_id};
 pub(crate) use roles::{carry_out, quota_status, remove_quota, set_quota, update_weights, weight_infos};

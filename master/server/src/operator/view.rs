@@ -1,12 +1,15 @@
 //! The books as messages of the operator API.
 
-use chapada_master_core::{Agent, AgentState, Framework, FrameworkState, Snapshot, Task, TaskPhase};
-use chapada_model::{MasterDescription, Resource, ResourceValue, Resources};
+use chapada_master_core::{
+    Agent, AgentState, Framework, FrameworkState, OfferOperation, Snapshot, Task, TaskPhase,
+};
+use chapada_model::{MasterDescription, OperationKey, Resource, ResourceValue, Resources};
 use chapada_wire::convert::{ReservationFormat, resources_to_wire, task_record, wall_to_wire};
 use chapada_wire::v1;
 use chapada_wire::v1::master::response::{self, get_agents, get_executors, get_frameworks};
 
 use crate::books::{self, all_tasks};
+use crate::changes;
 use crate::shell::Led;
 
 pub(super) fn state(books: &Snapshot) -> response::GetState {
@@ -189,4 +192,38 @@ fn all(parts: impl Iterator<Item = Resources>) -> Vec<v1::Resource> {
     let mut all = resources(&amounts);
     all.append(&mut others);
     all
+}
+
+pub(super) fn operations(books: &Snapshot) -> response::GetOperations {
+    response::GetOperations { operations: books.operations.values().map(|one| operation(one)).collect() }
+}
+
+fn operation(operation: &OfferOperation) -> v1::Operation {
+    let status = v1::OperationStatus::from(&*operation.status);
+    v1::Operation {
+        framework_id: operation.framework.as_ref().map(Into::into),
+        agent_id: Some((&operation.agent).into()),
+        info: Some(changes::operation_info(operation)),
+        statuses: vec![status.clone()],
+        latest_status: Some(status),
+        uuid: Some(v1::Uuid { value: Some(uuid_of(&operation.key)) }),
+    }
+}
+
+/// The master's name for an operation as the sixteen bytes that Mesos' clients expect: the master's own, and the number.
+fn uuid_of(key: &OperationKey) -> Vec<u8> {
+    let (master, number) = key.as_str().rsplit_once("-P").unwrap_or((key.as_str(), "0"));
+    let master = uuid::Uuid::parse_str(master).unwrap_or_default().as_u128();
+    let number: u128 = number.parse().unwrap_or_default();
+    (master ^ number).to_be_bytes().to_vec()
+}
+
+/// Nothing is ever scheduled: maintenance is not there yet.
+pub(super) fn maintenance_schedule() -> response::GetMaintenanceSchedule {
+    response::GetMaintenanceSchedule { schedule: Some(v1::maintenance::Schedule::default()) }
+}
+
+/// No machine is in maintenance: it is not there yet.
+pub(super) fn maintenance_status() -> response::GetMaintenanceStatus {
+    response::GetMaintenanceStatus { status: Some(v1::maintenance::ClusterStatus::default()) }
 }

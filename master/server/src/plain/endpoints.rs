@@ -1,5 +1,6 @@
 //! Which path shows what.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chapada_listener::{Action, Call, HttpResponse, empty, json, text};
@@ -11,10 +12,13 @@ use serde::ser::{SerializeMap, Serializer};
 use super::agents::{AgentInFull, AgentView};
 use super::body::stream_json;
 use super::frameworks::FrameworkView;
+use super::registry::Registry;
 use super::roles::PlainRole;
 use super::state::{Each, State, Summary, completed, current, recovered, registered};
 use super::tasks::TaskView;
 use crate::books;
+use crate::machine;
+use crate::operator;
 use crate::shell::{API_VERSION, Shell, authority, redirect};
 
 /// A page that a plain GET shows.
@@ -32,6 +36,12 @@ pub(crate) enum Endpoint {
     MetricsSnapshot,
     Metrics,
     Redirect,
+    Registry,
+    MaintenanceSchedule,
+    MaintenanceStatus,
+    FilesBrowse,
+    FilesDebug,
+    SystemStats,
 }
 
 macro_rules! endpoints {
@@ -59,6 +69,12 @@ endpoints! {
     "flags" Flags ViewFlags,
     "metrics/snapshot" MetricsSnapshot ViewMetrics,
     "metrics" Metrics ViewMetrics,
+    "registrar(1)/registry" Registry ViewCluster,
+    "maintenance/schedule" MaintenanceSchedule ViewCluster,
+    "maintenance/status" MaintenanceStatus ViewCluster,
+    "files/browse" FilesBrowse ViewCluster,
+    "files/debug" FilesDebug ViewCluster,
+    "system/stats" SystemStats ViewMetrics,
 }
 
 /// Answers a GET.
@@ -70,6 +86,9 @@ pub(crate) async fn answer(shell: Arc<Shell>, endpoint: Endpoint, call: Call) ->
         Endpoint::Redirect => return to_leader(&shell, &call),
         Endpoint::MetricsSnapshot => return json(StatusCode::OK, &crate::metrics::snapshot(&shell)),
         Endpoint::Metrics => return crate::metrics::prometheus(&shell),
+        Endpoint::FilesBrowse => return browse(&call),
+        Endpoint::FilesDebug => return json(StatusCode::OK, &Nothing {}),
+        Endpoint::SystemStats => return json(StatusCode::OK, &system_stats()),
         _ => {}
     }
     let led = match shell.reading() {
@@ -89,12 +108,37 @@ pub(crate) async fn answer(shell: Arc<Shell>, endpoint: Endpoint, call: Call) ->
         Endpoint::Frameworks => {
             stream_json(Frameworks { books, only: call.query().get("framework_id").map(str::to_owned) }).await
         }
+        Endpoint::Registry => stream_json(Registry { led, books }).await,
+        // Nothing is ever scheduled: maintenance is not there yet.
+        Endpoint::MaintenanceSchedule | Endpoint::MaintenanceStatus => json(StatusCode::OK, &Nothing {}),
         Endpoint::Tasks => match Tasks::asked(&call, books) {
             Ok(tasks) => stream_json(tasks).await,
             Err(message) => text(StatusCode::BAD_REQUEST, message),
         },
         _ => roles(&books).await,
     }
+}
+
+/// An object without fields.
+#[derive(Serialize)]
+struct Nothing {}
+
+/// Source: Mesos' text and codes.
+fn browse(call: &Call) -> HttpResponse {
+    match call.query().get("path") {
+        None => text(StatusCode::BAD_REQUEST, "Expecting 'path=value' in query.\n"),
+        Some(path) if operator::is_folder(path) => json(StatusCode::OK, &[(); 0]),
+        Some(_) => empty(StatusCode::NOT_FOUND),
+    }
+}
+
+/// The machine by the names of this page, which are not quite those of the metrics.
+fn system_stats() -> BTreeMap<String, f64> {
+    let named = |(name, value): (&str, f64)| match name.strip_prefix("load_") {
+        Some(span) => (format!("avg_load_{span}"), value),
+        None => (name.to_owned(), value),
+    };
+    machine::stats().into_iter().map(named).collect()
 }
 
 /// The path and query that were asked for.

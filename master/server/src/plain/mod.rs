@@ -3,7 +3,9 @@
 mod agents;
 mod body;
 mod endpoints;
+mod forms;
 mod frameworks;
+mod registry;
 mod resources;
 mod role_settings;
 mod roles;
@@ -11,5 +13,6 @@ mod state;
 mod tasks;
 
 pub(crate) use endpoints::{ENDPOINTS, Endpoint, answer, path_and_query};
+pub(crate) use forms::form_routes;
 pub(crate) use resources::attributes;
 pub(crate) use role_settings::role_routes;

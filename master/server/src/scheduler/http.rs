@@ -129,7 +129,7 @@ fn refusal(refused: &CallRefused) -> HttpResponse {
     text(status, refused.to_string())
 }
 
-pub(super) fn principal(principal: &Principal) -> Option<chapada_model::Text> {
+pub(crate) fn principal(principal: &Principal) -> Option<chapada_model::Text> {
     match principal {
         Principal::Anonymous => None,
         Principal::Named(name) => Some(name.as_str().into()),

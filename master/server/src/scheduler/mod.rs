@@ -18,5 +18,5 @@ mod subscription;
 
 pub(crate) use self::event::{Writer, offer};
 pub(crate) use self::grpc::SchedulerGrpc;
-pub(crate) use self::http::{handle, wrong_method};
+pub(crate) use self::http::{handle, principal, wrong_method};
 pub(crate) use self::parse::{Parsed, parse};

@@ -1,13 +1,14 @@
 //! What an ACCEPT does with its offers.
 
 use chapada_master_core::{Change, MalformedTask, Operation, Proposal, TaskGroup};
-use chapada_model::{ExecutorDescription, Milli, OperationId, Resource, Resources, TaskDescription};
-use chapada_wire::convert::{InvalidField, resources_from_wire};
+use chapada_model::{ExecutorDescription, OperationId, TaskDescription};
+use chapada_wire::convert::InvalidField;
 use chapada_wire::v1;
 use chapada_wire::v1::offer::operation::Type;
 use prost::Message;
 
 use super::shape;
+use crate::changes;
 
 /// The largest task description, in bytes, so that a launch fits into one message of the agent link (256 KiB) together
 /// with the framework's own description.
@@ -46,59 +47,13 @@ pub(super) fn operation(wire: &v1::offer::Operation) -> Operation {
     }
 }
 
-/// Reads an operation that changes resources.
+/// Reads an operation that changes resources, as a scheduler may ask for it.
 fn change(kind: Type, wire: &v1::offer::Operation) -> Result<Change, InvalidField> {
-    let missing = || InvalidField::missing(kind.as_str_name().to_lowercase());
-    Ok(match kind {
-        Type::Reserve => {
-            let reserve = wire.reserve.as_ref().ok_or_else(missing)?;
-            if !reserve.source.is_empty() {
-                let problem = "must not be set: a scheduler cannot change whom a reservation is for";
-                return Err(InvalidField::new("reserve.source", problem));
-            }
-            Change::Reserve {
-                source: Resources::EMPTY,
-                resources: resources_from_wire("reserve.resources", &reserve.resources)?,
-            }
-        }
-        Type::Unreserve => {
-            let unreserve = wire.unreserve.as_ref().ok_or_else(missing)?;
-            Change::Unreserve { resources: resources_from_wire("unreserve.resources", &unreserve.resources)? }
-        }
-        Type::Create => {
-            let create = wire.create.as_ref().ok_or_else(missing)?;
-            Change::Create { volumes: resources_from_wire("create.volumes", &create.volumes)? }
-        }
-        Type::Destroy => {
-            let destroy = wire.destroy.as_ref().ok_or_else(missing)?;
-            Change::Destroy { volumes: resources_from_wire("destroy.volumes", &destroy.volumes)? }
-        }
-        Type::GrowVolume => {
-            let grow = wire.grow_volume.as_ref().ok_or_else(missing)?;
-            Change::GrowVolume {
-                volume: resource("grow_volume.volume", grow.volume.as_ref())?,
-                addition: resource("grow_volume.addition", grow.addition.as_ref())?,
-            }
-        }
-        Type::ShrinkVolume => {
-            let shrink = wire.shrink_volume.as_ref().ok_or_else(missing)?;
-            let amount = shrink.subtract.as_ref().and_then(|scalar| scalar.value);
-            let subtract = amount.and_then(Milli::from_f64);
-            Change::ShrinkVolume {
-                volume: resource("shrink_volume.volume", shrink.volume.as_ref())?,
-                subtract: subtract
-                    .ok_or_else(|| InvalidField::new("shrink_volume.subtract", "must be an amount in MiB"))?,
-            }
-        }
-        Type::Unknown | Type::Launch | Type::LaunchGroup | Type::CreateDisk | Type::DestroyDisk => {
-            return Err(missing());
-        }
-    })
-}
-
-fn resource(field: &str, wire: Option<&v1::Resource>) -> Result<Box<Resource>, InvalidField> {
-    let wire = wire.ok_or_else(|| InvalidField::missing(field))?;
-    Resource::try_from(wire).map(Box::new).map_err(|error| error.within(field))
+    if wire.reserve.as_ref().is_some_and(|reserve| !reserve.source.is_empty()) {
+        let problem = "must not be set: a scheduler cannot change whom a reservation is for";
+        return Err(InvalidField::new("reserve.source", problem));
+    }
+    changes::read(kind, wire)
 }
 
 /// Reads a group: whole, or with the reason why it cannot be.

@@ -77,6 +77,12 @@ async fn every_endpoint_answers_under_all_its_names() {
         "/master/frameworks/",
         "/master/state.json",
         "/state.json",
+        "/registrar(1)/registry",
+        "/maintenance/schedule",
+        "/maintenance/status",
+        "/files/browse?path=/master/log",
+        "/files/debug",
+        "/system/stats.json",
         "/query/v1/overview",
         "/query/v1/agents",
         "/query/v1/tasks?limit=5&state=running",
@@ -116,6 +122,9 @@ async fn every_endpoint_answers_under_all_its_names() {
         "GET_EXECUTORS",
         "GET_WEIGHTS",
         "GET_OPERATIONS",
+        "GET_LOGGING_LEVEL",
+        "GET_MAINTENANCE_SCHEDULE",
+        "GET_MAINTENANCE_STATUS",
     ] {
         let answer = post_json(master.at, "/api/v1", &json!({ "type": kind }).to_string()).await;
         assert_eq!((answer.status, answer.json()["type"].as_str()), (200, Some(kind)));
@@ -140,6 +149,18 @@ async fn every_action_is_denied_in_its_turn() {
         (Action::UseProxy, "GET /proxy/f/", ""),
         (Action::ActAsFramework, "POST /api/v1/scheduler", r#"{"type":"SUBSCRIBE"}"#),
         (Action::OperateCluster, "POST /api/v1", r#"{"type":"TEARDOWN"}"#),
+        (Action::OperateCluster, "POST /api/v1", r#"{"type":"RESERVE_RESOURCES"}"#),
+        (Action::OperateCluster, "POST /api/v1", r#"{"type":"UNRESERVE_RESOURCES"}"#),
+        (Action::OperateCluster, "POST /api/v1", r#"{"type":"CREATE_VOLUMES"}"#),
+        (Action::OperateCluster, "POST /api/v1", r#"{"type":"DESTROY_VOLUMES"}"#),
+        (Action::OperateCluster, "POST /api/v1", r#"{"type":"GROW_VOLUME"}"#),
+        (Action::OperateCluster, "POST /api/v1", r#"{"type":"SHRINK_VOLUME"}"#),
+        (Action::OperateCluster, "POST /api/v1", r#"{"type":"SET_LOGGING_LEVEL"}"#),
+        (Action::OperateCluster, "POST /reserve", ""),
+        (Action::ViewCluster, "GET /registrar(1)/registry", ""),
+        (Action::ViewCluster, "GET /maintenance/status", ""),
+        (Action::ViewCluster, "GET /files/browse?path=/master/log", ""),
+        (Action::ViewMetrics, "GET /system/stats.json", ""),
     ];
     for (action, line, body) in calls {
         let master = TestMaster::start_with(Policy::allow_all().deny_action(action)).await;
