@@ -13,6 +13,8 @@ mod grpc;
 mod http;
 mod operations;
 mod parse;
+#[cfg(test)]
+mod rules;
 mod shape;
 mod subscription;
 

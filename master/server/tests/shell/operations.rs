@@ -85,3 +85,46 @@ async fn reservations_and_volumes_are_made_and_heard_of() {
     agent.disconnect();
     master.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn offers_are_written_as_the_framework_can_read_them_by_now() {
+    let master = TestMaster::start().await;
+    let agent = ScriptedAgent::connect(master.at).await;
+    let capable =
+        |names: &[&str]| -> Vec<Value> { names.iter().map(|name| json!({ "type": name })).collect() };
+    let info = |capabilities: Vec<Value>| json!({"user": "root", "name": "old", "roles": ["db"], "capabilities": capabilities});
+    let subscribe =
+        json!({"type": "SUBSCRIBE", "subscribe": {"framework_info": info(capable(&["MULTI_ROLE"]))}});
+    let mut events = Subscription::open(master.at, &subscribe.to_string()).await;
+    let (stream, mut seen) = (events.id(), Vec::new());
+    let id = events.wait_for("SUBSCRIBED", &mut seen).await["subscribed"]["framework_id"].clone();
+    let offer = events.wait_for("OFFERS", &mut seen).await["offers"]["offers"][0].clone();
+    let old =
+        json!({"name": "disk", "type": "SCALAR", "scalar": {"value": 100}, "role": "db", "reservation": {}});
+    let accept = json!({"framework_id": id, "type": "ACCEPT", "accept": {"offer_ids": [offer["id"]],
+        "filters": {"refuse_seconds": 0}, "operations": [{"type": "RESERVE", "reserve": {"resources": [old]}}]}});
+    assert_eq!(call(master.at, &stream, &accept.to_string()).await.status, 202);
+    let reserved = |event: &Value| -> Value {
+        let resources = event["offers"]["offers"][0]["resources"].as_array().cloned().unwrap_or_default();
+        let is_it = |one: &Value| one["name"] == "disk" && one["scalar"]["value"] == 100.0;
+        resources.into_iter().find(is_it).unwrap_or_default()
+    };
+    let event = events.wait_for("OFFERS", &mut seen).await;
+    assert_eq!(
+        (&reserved(&event)["role"], &reserved(&event)["reservations"]),
+        (&json!("db"), &Value::Null),
+        "{event}"
+    );
+    let mut known = info(capable(&["MULTI_ROLE", "RESERVATION_REFINEMENT"]));
+    known["id"] = id.clone();
+    let update = json!({"framework_id": id, "type": "UPDATE_FRAMEWORK", "update_framework": {"framework_info": known}});
+    assert_eq!(call(master.at, &stream, &update.to_string()).await.status, 200);
+    let decline = json!({"framework_id": id, "type": "DECLINE", "decline": {
+        "offer_ids": [event["offers"]["offers"][0]["id"]], "filters": {"refuse_seconds": 0}}});
+    assert_eq!(call(master.at, &stream, &decline.to_string()).await.status, 202);
+    let event = events.wait_for("OFFERS", &mut seen).await;
+    let stack = &reserved(&event)["reservations"];
+    assert_eq!((&stack[0]["type"], &stack[0]["role"]), (&json!("DYNAMIC"), &json!("db")), "{event}");
+    agent.disconnect();
+    master.end().await;
+}

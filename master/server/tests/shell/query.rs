@@ -91,9 +91,11 @@ async fn the_allocator_says_why_and_since_when() {
     let said = client.explain(ask(framework, &agent.id)).await.expect("answered").into_inner();
     let one = &said.decisions[0];
     assert_eq!((one.reason.as_deref(), one.offered, &*one.role), (Some("filtered"), false, "*"));
-    assert_eq!((one.since, one.until), (since, Some(since + 3_600_000)));
-    let now = said.last_plan.expect("there was a plan");
-    assert_eq!(Some(now.at), plan["at"].as_u64());
+    // The clock on the wall is read afresh for each answer.
+    assert!(one.since.abs_diff(since) <= 2, "{} {since}", one.since);
+    assert_eq!(one.until, Some(one.since + 3_600_000));
+    let at = said.last_plan.expect("there was a plan").at;
+    assert!(plan["at"].as_u64().is_some_and(|before| at >= before), "{at} {plan}");
     let unknown = client.explain(ask("f", "a")).await.expect_err("nobody is called so");
     assert_eq!(unknown.code(), tonic::Code::NotFound);
     let invalid = client.explain(ask("a/b", "a")).await.expect_err("no id");
