@@ -5,6 +5,7 @@ use std::time::Duration;
 use chapada_master_core::RoleCall;
 use chapada_model::Milli;
 
+use crate::actors::Trouble;
 use crate::node::Node;
 use crate::queue::{End, Happening};
 use crate::sim::Sim;
@@ -23,7 +24,7 @@ impl Sim {
         let agent = self.rng.place(self.agents.len());
         let framework = self.rng.place(self.frameworks.len());
         let soon = self.rng.between(Duration::from_millis(50), Duration::from_secs(20));
-        match self.rng.below(15) {
+        match self.rng.below(16) {
             0 => self.break_client(Node::Agent(agent)),
             1 => self.break_client(Node::Framework(framework)),
             2 => self.crash_agent(agent, soon),
@@ -40,6 +41,10 @@ impl Sim {
             }
             12 => self.crash_framework(framework, Some(soon)),
             13 => self.kill_container(agent),
+            14 => {
+                let trouble = if self.rng.once_in(2) { Trouble::Refuses } else { Trouble::AnswerLost };
+                self.frameworks[framework].store.trouble = trouble;
+            }
             _ => match self.rng.below(3) {
                 0 => self.registry.lose_answer = true,
                 1 => self.registry.slowness = Duration::from_millis(self.rng.below(2_000)),
@@ -125,6 +130,9 @@ impl Sim {
         self.registry.slowness = Duration::ZERO;
         self.registry.lose_answer = false;
         self.heal();
+        for framework in &mut self.frameworks {
+            framework.store.trouble = Trouble::None;
+        }
         for agent in 0..self.agents.len() {
             self.mend_disk(agent);
         }

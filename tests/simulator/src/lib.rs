@@ -19,7 +19,7 @@ mod registry;
 mod run;
 mod sim;
 
-pub use actors::Manner;
+pub use actors::{Manner, Trouble};
 pub use checks::Heard;
 pub use history::History;
 pub use node::Node;

@@ -32,6 +32,11 @@ impl Sim {
         self.frameworks[framework].actor.keeper().map_or(0, crate::actors::Keeper::running)
     }
 
+    /// What becomes of the next write of a framework's store.
+    pub fn trouble_store(&mut self, framework: usize, trouble: crate::actors::Trouble) {
+        self.frameworks[framework].store.trouble = trouble;
+    }
+
     /// How many records an agent's log has.
     pub fn log_length(&self, agent: usize) -> usize {
         self.agents[agent].disk.durable.len() + self.agents[agent].disk.written.len()
@@ -130,7 +135,7 @@ impl Sim {
         let node = &mut self.frameworks[framework];
         let wire = node.wire.take()?;
         node.subscribed = false;
-        node.actor.restart();
+        node.actor.restart(&node.store);
         let process = node.process;
         self.queue.put(self.now, Happening::Connect { node: crate::Node::Framework(framework), process });
         Some(wire)

@@ -7,7 +7,7 @@ use chapada_master_core::{Accept, Call, Offer, Operation, Proposal, SchedulerEve
 use chapada_model::{Filters, TaskState, TaskStatus};
 use chapada_sdk_core::{IntentChange, Intents, Phase, Reconciliation, ReconciliationConfig, Request, fits};
 
-use super::{News, Turn, ids, task};
+use super::{News, Store, Turn, ids, task};
 
 /// Offers it has no use for are refused for so long.
 const REFUSE: Duration = Duration::from_secs(5);
@@ -15,25 +15,32 @@ const REFUSE: Duration = Duration::from_secs(5);
 /// Wants a fixed number of small tasks to run.
 #[derive(Debug)]
 pub(crate) struct Keeper {
-    /// Stored before anything is sent.
+    /// Each change is stored before anything is sent that follows from it.
     intents: Intents,
+    names: Vec<String>,
+    /// It sends first.
+    hasty: bool,
     reconciliation: Reconciliation,
     request: Request,
 }
 
 impl Keeper {
-    pub(crate) fn new(tasks: usize, index: usize) -> Self {
+    pub(crate) fn new(tasks: usize, index: usize, hasty: bool) -> Self {
+        let names: Vec<String> = (0..tasks).map(|number| format!("k{index}-{number}")).collect();
         let mut intents = Intents::default();
-        for number in 0..tasks {
-            intents.want(format!("k{index}-{number}"));
+        for name in &names {
+            intents.want(name.as_str());
         }
         let reconciliation = Reconciliation::new(ReconciliationConfig::default());
-        Self { intents, reconciliation, request: Request::new(0.3, 64.0) }
+        Self { intents, names, hasty, reconciliation, request: Request::new(0.3, 64.0) }
     }
 
-    /// Each intent was stored when it changed; the rest is gone.
-    pub(crate) fn restart(&mut self) {
-        self.intents = Intents::restore(self.intents.iter().cloned().collect::<Vec<_>>());
+    /// What was stored is there; the rest is gone.
+    pub(crate) fn restart(&mut self, store: &Store) {
+        self.intents = Intents::restore(store.intents.values().cloned());
+        for name in &self.names {
+            self.intents.want(name.as_str());
+        }
         self.reconciliation.pause();
     }
 
@@ -76,16 +83,9 @@ impl Keeper {
 
     fn on_offers(&mut self, turn: &mut Turn<'_>, offers: &[Arc<Offer>]) {
         for offer in offers {
-            let mut left = sdk_offer(offer);
-            let mut tasks = Vec::new();
-            let waiting: Vec<_> = self.intents.waiting().map(|intent| intent.task.name.clone()).collect();
-            for name in waiting {
-                let Ok(placement) = fits(&left, &self.request, turn.rng.draw()) else { break };
-                let Some(intent) = self.intents.launch(&name, offer.agent.clone()) else { continue };
-                let id = intent.task.task_id().expect("its names are valid");
-                left = left.without(&placement.resources).expect("it fits");
-                let described = task(id, &offer.agent, placement.resources.unallocated());
-                tasks.push(Proposal::Valid(Box::new(described)));
+            let tasks = self.launches(turn, offer);
+            if turn.ends && !self.hasty {
+                return;
             }
             if tasks.is_empty() {
                 turn.decline(ids(std::slice::from_ref(offer)), REFUSE);
@@ -99,11 +99,28 @@ impl Keeper {
         }
     }
 
+    /// What is to be launched on an offer; each launch is stored.
+    fn launches(&mut self, turn: &mut Turn<'_>, offer: &Offer) -> Vec<Proposal> {
+        let mut left = sdk_offer(offer);
+        let mut tasks = Vec::new();
+        let waiting: Vec<_> = self.intents.waiting().map(|intent| intent.task.name.clone()).collect();
+        for name in waiting {
+            let Ok(placement) = fits(&left, &self.request, turn.rng.draw()) else { break };
+            let Some(intent) = self.intents.launch(&name, offer.agent.clone()) else { continue };
+            turn.keep(&intent);
+            let id = intent.task.task_id().expect("its names are valid");
+            left = left.without(&placement.resources).expect("it fits");
+            let described = task(id, &offer.agent, placement.resources.unallocated());
+            tasks.push(Proposal::Valid(Box::new(described)));
+        }
+        tasks
+    }
+
     fn on_update(&mut self, turn: &mut Turn<'_>, status: &TaskStatus) {
-        turn.acknowledge(status);
         self.reconciliation.on_update(turn.now, status);
-        match self.intents.on_update(status) {
-            IntentChange::Ended(task, _) => drop(self.intents.again(&task.name)),
+        let changed = match self.intents.on_update(status) {
+            IntentChange::Ended(task, _) => self.intents.again(&task.name),
+            IntentChange::Alive(task) => self.intents.get(&task.name).cloned(),
             IntentChange::Stray => {
                 if !status.state.is_terminal() && status.state != TaskState::Unknown {
                     turn.calls.push(Call::Kill {
@@ -112,8 +129,13 @@ impl Keeper {
                         policy: None,
                     });
                 }
+                None
             }
-            IntentChange::Alive(_) | IntentChange::Nothing => {}
+            IntentChange::Nothing => None,
+        };
+        changed.iter().for_each(|intent| turn.keep(intent));
+        if !turn.ends {
+            turn.acknowledge(status);
         }
     }
 }

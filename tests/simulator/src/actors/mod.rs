@@ -4,6 +4,7 @@ mod busy;
 mod keeper;
 mod moody;
 mod reserver;
+mod store;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,12 +17,19 @@ use busy::Busy;
 pub(crate) use keeper::Keeper;
 use moody::Moody;
 use reserver::Reserver;
+pub(crate) use store::Store;
+pub use store::Trouble;
 
 /// How a framework behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Manner {
     /// Keeps so many tasks running, as the SDK would: intents, matching and reconciliation are the SDK's own.
     Keeper {
+        /// How many.
+        tasks: usize,
+    },
+    /// A keeper that launches first and stores afterwards, which the SDK forbids.
+    Hasty {
         /// How many.
         tasks: usize,
     },
@@ -50,7 +58,7 @@ pub enum Manner {
 
 impl Manner {
     pub(crate) fn is_keeper(&self) -> bool {
-        matches!(self, Self::Keeper { .. })
+        matches!(self, Self::Keeper { .. } | Self::Hasty { .. })
     }
 
     /// Its calls arrive in the order in which it made them.
@@ -60,7 +68,7 @@ impl Manner {
 
     pub(crate) fn failover_timeout(&self) -> Duration {
         match self {
-            Self::Keeper { .. } => Duration::from_secs(7 * 24 * 60 * 60),
+            Self::Keeper { .. } | Self::Hasty { .. } => Duration::from_secs(7 * 24 * 60 * 60),
             Self::Vanisher => Duration::from_secs(30),
             Self::Busy { .. }
             | Self::Reserver
@@ -75,7 +83,7 @@ impl Manner {
 
     pub(crate) fn role(&self) -> &'static str {
         match self {
-            Self::Keeper { .. } => "services",
+            Self::Keeper { .. } | Self::Hasty { .. } => "services",
             Self::Greedy | Self::Silent => "hoard",
             Self::Reserver => "ops",
             Self::Decliner
@@ -96,6 +104,7 @@ impl Manner {
                 [FrameworkCapability::PartitionAware, FrameworkCapability::ReservationRefinement].into()
             }
             Self::Keeper { .. }
+            | Self::Hasty { .. }
             | Self::Busy { .. }
             | Self::Decliner
             | Self::Silent
@@ -122,6 +131,9 @@ pub(crate) struct Turn<'a> {
     pub(crate) now: Mono,
     pub(crate) rng: &'a mut Rng,
     pub(crate) stormy: bool,
+    pub(crate) store: &'a mut Store,
+    /// Its process ends: it does not know what is stored.
+    pub(crate) ends: bool,
     pub(crate) calls: Vec<Call>,
     /// Hang up, and stay away for so long.
     pub(crate) leave_for: Option<Duration>,
@@ -129,6 +141,11 @@ pub(crate) struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// Stores an intent; should that fail, the process ends.
+    pub(crate) fn keep(&mut self, intent: &chapada_sdk_core::Intent) {
+        self.ends |= !self.store.put(intent);
+    }
+
     pub(crate) fn acknowledge(&mut self, status: &TaskStatus) {
         if let (Some(uuid), Some(agent)) = (status.uuid, status.agent.clone()) {
             self.calls.push(Call::Acknowledge { agent, task: status.task.clone(), uuid });
@@ -154,7 +171,8 @@ pub(crate) enum Actor {
 impl Actor {
     pub(crate) fn new(manner: &Manner, index: usize) -> Self {
         match manner {
-            Manner::Keeper { tasks } => Self::Keeper(Box::new(Keeper::new(*tasks, index))),
+            Manner::Keeper { tasks } => Self::Keeper(Box::new(Keeper::new(*tasks, index, false))),
+            Manner::Hasty { tasks } => Self::Keeper(Box::new(Keeper::new(*tasks, index, true))),
             Manner::Busy { launches } => Self::Busy(Busy::new(*launches, index)),
             Manner::Reserver => Self::Reserver(Reserver::new(index)),
             _ => Self::Moody(Moody::new(manner.clone(), index)),
@@ -162,9 +180,9 @@ impl Actor {
     }
 
     /// What was not stored is gone.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self, store: &Store) {
         match self {
-            Self::Keeper(keeper) => keeper.restart(),
+            Self::Keeper(keeper) => keeper.restart(store),
             Self::Moody(moody) => moody.restart(),
             Self::Busy(busy) => busy.restart(),
             Self::Reserver(_) => {}

@@ -1,8 +1,9 @@
 //! I2 and no double launch, on what the machines really run.
 
 use chapada_agent_core::TaskRecord;
+use chapada_master_core::{Call, Operation, Proposal};
 use chapada_model::Resources;
-use chapada_sdk_core::TaskName;
+use chapada_sdk_core::{Phase, TaskName};
 
 use crate::sim::Sim;
 
@@ -17,6 +18,28 @@ impl Sim {
         }
         self.check_copies(record);
         self.check_room(agent, record);
+    }
+
+    /// A keeper's launch is sent: that it is meant must be durable.
+    pub(crate) fn check_intended(&mut self, framework: usize, call: &Call) {
+        let node = &self.frameworks[framework];
+        let Call::Accept(accept) = call else { return };
+        if !node.manner.is_keeper() {
+            return;
+        }
+        let tasks = accept.operations.iter().flat_map(|operation| match operation {
+            Operation::Launch { tasks } => tasks.as_slice(),
+            _ => &[],
+        });
+        let is_stored = |task: &Proposal| match task {
+            Proposal::Valid(task) => node.store.intents.values().any(|intent| {
+                intent.phase == Phase::Launching && Ok(&intent.task) == TaskName::parse(&task.id).as_ref()
+            }),
+            Proposal::Malformed(_) => false,
+        };
+        if let Some(task) = tasks.into_iter().find(|task| !is_stored(task)).cloned() {
+            self.fail(|| format!("f{framework} launches {task:?}, and its intent is not stored"));
+        }
     }
 
     /// A keeper has at most one incarnation of each of its things.

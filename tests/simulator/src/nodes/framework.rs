@@ -7,7 +7,7 @@ use chapada_master_core::{Call, SchedulerEvent};
 use chapada_model::{FrameworkDescription, FrameworkId, Mono, Payload, Role, TaskKey};
 
 use super::master::caller;
-use crate::actors::{Actor, Manner, News, Turn};
+use crate::actors::{Actor, Manner, News, Store, Turn};
 use crate::message::Message;
 use crate::node::Node;
 use crate::queue::{End, Happening};
@@ -22,8 +22,10 @@ pub(crate) struct FrameworkNode {
     pub(crate) manner: Manner,
     pub(crate) actor: Actor,
     pub(crate) description: FrameworkDescription,
-    /// What it has stored.
+    /// Stored.
     pub(crate) id: Option<FrameworkId>,
+    /// What else it has stored.
+    pub(crate) store: Store,
     pub(crate) wire: Option<u64>,
     pub(crate) subscribed: bool,
     pub(crate) process: u64,
@@ -60,6 +62,7 @@ impl Sim {
             manner,
             description,
             id: None,
+            store: Store::default(),
             wire: None,
             subscribed: false,
             process: 0,
@@ -93,7 +96,7 @@ impl Sim {
         }
         node.process += 1;
         node.subscribed = false;
-        node.actor.restart();
+        node.actor.restart(&node.store);
         let process = node.process;
         self.history.note(self.now, format_args!("f{index} crashes, back in {away:?}"));
         if let Some(wire) = self.frameworks[index].wire.take() {
@@ -200,14 +203,21 @@ impl Sim {
             now: self.now,
             rng: &mut self.rng,
             stormy: self.stormy,
+            store: &mut node.store,
+            ends: false,
             calls: Vec::new(),
             leave_for: None,
             wake: None,
         };
         node.actor.on(&mut turn, news);
-        let (calls, leave_for, wake) = (turn.calls, turn.leave_for, turn.wake);
+        let (calls, leave_for, wake, ends) = (turn.calls, turn.leave_for, turn.wake, turn.ends);
         for call in calls {
             self.framework_calls(index, call);
+        }
+        if ends {
+            self.history.note(self.now, format_args!("f{index} cannot store"));
+            let away = self.rng.between(Duration::from_millis(50), Duration::from_secs(5));
+            return self.crash_framework(index, Some(away));
         }
         if let Some(away) = leave_for {
             self.leave(index, away);
@@ -233,6 +243,8 @@ impl Sim {
         let node = &self.frameworks[index];
         let (Some(wire), true) = (node.wire, node.subscribed) else { return };
         self.checks.note_call(index, &call);
+        self.check_intended(index, &call);
+        let node = &self.frameworks[index];
         if node.manner.is_ordered() {
             return self.send(wire, true, Message::Call(Box::new(call)));
         }

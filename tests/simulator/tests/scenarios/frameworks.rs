@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chapada_master_core::{Accept, Call, Operation};
 use chapada_model::Filters;
-use chapada_simulator::{Manner, Plan, Sim};
+use chapada_simulator::{Manner, Plan, Sim, Trouble};
 
 use crate::{HOUR, MINUTE, SECOND, cluster, pass, until};
 
@@ -41,6 +41,40 @@ fn scenario_15_framework_fails_over_during_a_burst_of_launches() {
     assert_eq!(books.counters.launched, launched, "the former instance is fenced");
     assert!(books.counters.calls_refused >= 2);
     assert_eq!(sim.kept(keeper), 20);
+}
+
+#[test]
+fn scenario_16_store_fails_when_a_launch_is_to_be_written_down() {
+    for trouble in [Trouble::Refuses, Trouble::AnswerLost] {
+        let mut sim = cluster(2, vec![]);
+        // That a launch is sent only once its intent is stored, and that nothing is launched twice, is checked at each.
+        let keeper = sim.add_framework(Manner::Keeper { tasks: 6 });
+        sim.trouble_store(keeper, trouble);
+        until(&mut sim, MINUTE, "it runs all", |sim| sim.kept(keeper) == 6);
+        assert!(sim.history.lines().any(|line| line.contains("cannot store")), "it had trouble");
+        assert_eq!(sim.running(keeper).len(), 6, "each once");
+        // And when an update is to be: it comes again, because it was not acknowledged.
+        sim.trouble_store(keeper, trouble);
+        let lost = sim.running(keeper)[0].clone();
+        sim.exit_task(&lost, 1);
+        until(&mut sim, 2 * MINUTE, "all run again", |sim| {
+            sim.running(keeper).len() == 6 && sim.kept(keeper) == 6
+        });
+        assert!(sim.unsettled().is_empty());
+    }
+}
+
+#[test]
+fn scenario_16_the_other_order_is_found() {
+    let mut sim = cluster(2, vec![]);
+    let hasty = sim.add_framework(Manner::Hasty { tasks: 1 });
+    sim.trouble_store(hasty, Trouble::Refuses);
+    sim.run_for(MINUTE);
+    let failure = sim.failure().unwrap_or_default();
+    assert!(
+        failure.contains("its intent is not stored"),
+        "the simulator sees what the SDK forbids: {failure}"
+    );
 }
 
 #[test]
