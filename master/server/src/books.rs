@@ -1,5 +1,6 @@
 //! Questions that several readers put to the books.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use chapada_master_core::{Snapshot, Task};
@@ -10,12 +11,28 @@ pub(crate) fn tasks_of<'a>(
     books: &'a Snapshot,
     framework: &FrameworkId,
 ) -> impl Iterator<Item = &'a Arc<Task>> + use<'a> {
+    tasks_after(books, framework, None)
+}
+
+/// As [`tasks_of`], only those after one of them.
+pub(crate) fn tasks_after<'a>(
+    books: &'a Snapshot,
+    framework: &FrameworkId,
+    after: Option<&TaskKey>,
+) -> impl Iterator<Item = &'a Arc<Task>> + use<'a> {
     // No id sorts before this one: it is the smallest that can be.
     let first: TaskId =
         "\u{20}".parse().unwrap_or_else(|_| "!".parse().expect("a printable character is an id"));
-    let from = TaskKey { framework: framework.clone(), task: first };
+    let from = match after {
+        Some(after) => Bound::Excluded(after.clone()),
+        None => Bound::Included(TaskKey { framework: framework.clone(), task: first }),
+    };
     let framework = framework.clone();
-    books.tasks.range(from..).map(|(_, task)| task).take_while(move |task| task.framework == framework)
+    books
+        .tasks
+        .range((from, Bound::Unbounded))
+        .map(|(_, task)| task)
+        .take_while(move |task| task.framework == framework)
 }
 
 /// All tasks the books remember, live ones first.

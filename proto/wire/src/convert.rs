@@ -7,6 +7,7 @@ mod agent;
 mod attribute;
 mod error;
 mod executor;
+mod extras;
 mod framework;
 mod ids;
 mod labels;
@@ -23,6 +24,7 @@ mod time;
 
 pub use agent::domain_from_json;
 pub use error::InvalidField;
+pub use extras::{TaskExtras, container_status, task_extras};
 pub use offer::OfferParts;
 pub use operation::operation_status_from_wire;
 pub use reservation::ReservationFormat;

@@ -9,47 +9,47 @@ use chapada_wire::convert::{ReservationFormat, resources_to_wire};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::resources::{Plain, attributes, reserved, resources, unreserved};
+use super::resources::{Amounts, Plain, attributes, reserved, resources, unreserved};
 
 /// An agent as `/state` and `/state-summary` show it.
 #[derive(Serialize)]
-pub(super) struct AgentView {
-    id: String,
-    hostname: String,
+pub(super) struct AgentView<'a> {
+    id: &'a str,
+    hostname: &'a str,
     port: u16,
     attributes: BTreeMap<String, Plain>,
     pid: String,
     registered_time: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     reregistered_time: Option<f64>,
-    resources: BTreeMap<String, Plain>,
-    used_resources: BTreeMap<String, Plain>,
-    offered_resources: BTreeMap<String, Plain>,
-    reserved_resources: BTreeMap<String, BTreeMap<String, Plain>>,
-    unreserved_resources: BTreeMap<String, Plain>,
+    resources: Amounts<'a>,
+    used_resources: Amounts<'a>,
+    offered_resources: Amounts<'a>,
+    reserved_resources: BTreeMap<String, Amounts<'a>>,
+    unreserved_resources: Amounts<'a>,
     active: bool,
     deactivated: bool,
-    version: String,
+    version: &'a str,
     capabilities: Vec<&'static str>,
 }
 
 /// An agent as `/slaves` shows it.
 #[derive(Serialize)]
-pub(super) struct AgentInFull {
+pub(super) struct AgentInFull<'a> {
     #[serde(flatten)]
-    view: AgentView,
+    view: AgentView<'a>,
     reserved_resources_full: BTreeMap<String, Vec<Value>>,
     unreserved_resources_full: Vec<Value>,
     used_resources_full: Vec<Value>,
     offered_resources_full: Vec<Value>,
 }
 
-impl From<&Agent> for AgentView {
-    fn from(agent: &Agent) -> Self {
+impl<'a> From<&'a Agent> for AgentView<'a> {
+    fn from(agent: &'a Agent) -> Self {
         let described = &agent.description;
         Self {
-            id: agent.id.to_string(),
-            hostname: described.hostname.to_string(),
+            id: agent.id.as_str(),
+            hostname: &described.hostname,
             port: described.port,
             attributes: attributes(&described.attributes),
             pid: format!("slave(1)@{}", described.address),
@@ -62,14 +62,14 @@ impl From<&Agent> for AgentView {
             unreserved_resources: unreserved(&agent.total),
             active: is_active(agent),
             deactivated: false,
-            version: described.version.to_string(),
+            version: &described.version,
             capabilities: described.capabilities.iter().map(|capability| capability.name()).collect(),
         }
     }
 }
 
-impl From<&Agent> for AgentInFull {
-    fn from(agent: &Agent) -> Self {
+impl<'a> From<&'a Agent> for AgentInFull<'a> {
+    fn from(agent: &'a Agent) -> Self {
         let kept_for: std::collections::BTreeSet<_> =
             agent.total.iter().filter_map(Resource::reserved_role).cloned().collect();
         let of = |role: &_| agent.total.filter(|resource| resource.reserved_role() == Some(role));

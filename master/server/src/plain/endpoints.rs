@@ -11,11 +11,11 @@ use serde::ser::{SerializeMap, Serializer};
 
 use super::agents::{AgentInFull, AgentView};
 use super::body::stream_json;
-use super::frameworks::FrameworkView;
+use super::pieces::stream_pieces;
 use super::registry::Registry;
 use super::roles::PlainRole;
-use super::state::{Each, State, Summary, completed, current, recovered, registered};
-use super::tasks::TaskView;
+use super::state::Pieces;
+use super::summary::{Each, Summary, recovered, registered};
 use crate::books;
 use crate::machine;
 use crate::operator;
@@ -97,7 +97,7 @@ pub(crate) async fn answer(shell: Arc<Shell>, endpoint: Endpoint, call: Call) ->
     };
     let books = led.snapshot();
     match endpoint {
-        Endpoint::State => stream_json(State { shell, led, books }).await,
+        Endpoint::State => stream_pieces(Pieces::state(&shell, &led, books)).await,
         Endpoint::StateSummary => {
             let hostname = led.master.hostname.to_string();
             stream_json(Summary { hostname, cluster: shell.config.cluster.clone(), books }).await
@@ -106,13 +106,13 @@ pub(crate) async fn answer(shell: Arc<Shell>, endpoint: Endpoint, call: Call) ->
             stream_json(Agents { books, only: call.query().get("slave_id").map(str::to_owned) }).await
         }
         Endpoint::Frameworks => {
-            stream_json(Frameworks { books, only: call.query().get("framework_id").map(str::to_owned) }).await
+            stream_pieces(Pieces::frameworks(books, call.query().get("framework_id"))).await
         }
         Endpoint::Registry => stream_json(Registry { led, books }).await,
         // Nothing is ever scheduled: maintenance is not there yet.
         Endpoint::MaintenanceSchedule | Endpoint::MaintenanceStatus => json(StatusCode::OK, &Nothing {}),
-        Endpoint::Tasks => match Tasks::asked(&call, books) {
-            Ok(tasks) => stream_json(tasks).await,
+        Endpoint::Tasks => match tasks_asked_for(&call, &books) {
+            Ok(tasks) => stream_pieces(Pieces::tasks(books, tasks)).await,
             Err(message) => text(StatusCode::BAD_REQUEST, message),
         },
         _ => roles(&books).await,
@@ -214,70 +214,31 @@ impl Serialize for Agents {
     }
 }
 
-struct Frameworks {
-    books: Arc<Snapshot>,
-    only: Option<String>,
-}
-
-impl Serialize for Frameworks {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let books = &*self.books;
-        let wanted = |id: &str| self.only.as_deref().is_none_or(|only| only == id);
-        let mut map = serializer.serialize_map(Some(3))?;
-        map.serialize_entry(
-            "frameworks",
-            &Each(|| current(books).filter(|f| wanted(f.id.as_str())).map(|f| FrameworkView::new(f, books))),
-        )?;
-        map.serialize_entry(
-            "completed_frameworks",
-            &Each(|| {
-                completed(books).filter(|f| wanted(f.id.as_str())).map(|f| FrameworkView::new(f, books))
-            }),
-        )?;
-        map.serialize_entry("unregistered_frameworks", &[(); 0])?;
-        map.end()
-    }
-}
-
 /// How many tasks `/tasks` shows when nobody says. Source: Mesos.
 const DEFAULT_LIMIT: i64 = 100;
 
-struct Tasks {
-    tasks: Vec<Arc<chapada_master_core::Task>>,
-}
-
-impl Tasks {
-    /// The tasks that `limit`, `offset`, `order`, `framework_id` and `task_id` select; the newest first.
-    fn asked(call: &Call, books: Arc<Snapshot>) -> Result<Self, String> {
-        let query = call.query();
-        let number = |name: &str, default: i64| match query.get(name) {
-            Some(text) => text.parse().map_err(|_| format!("'{name}' must be a whole number, not '{text}'")),
-            None => Ok(default),
-        };
-        let (limit, offset) = (number("limit", DEFAULT_LIMIT)?, number("offset", 0)?);
-        let (framework, task) = (query.get("framework_id"), query.get("task_id"));
-        let mut tasks: Vec<_> = books::all_tasks(&books)
-            .filter(|one| framework.is_none_or(|id| id == one.framework.as_str()))
-            .filter(|one| task.is_none_or(|id| id == one.description.id.as_str()))
-            .cloned()
-            .collect();
-        tasks.sort_by_key(|task| task.launched);
-        if query.get("order") != Some("asc") {
-            tasks.reverse();
-        }
-        // A negative limit means all.
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let offset = usize::try_from(offset).unwrap_or(0);
-        Ok(Self { tasks: tasks.into_iter().skip(offset).take(limit).collect() })
+/// The tasks that `limit`, `offset`, `order`, `framework_id` and `task_id` select; the newest first.
+fn tasks_asked_for(call: &Call, books: &Snapshot) -> Result<Vec<Arc<chapada_master_core::Task>>, String> {
+    let query = call.query();
+    let number = |name: &str, default: i64| match query.get(name) {
+        Some(text) => text.parse().map_err(|_| format!("'{name}' must be a whole number, not '{text}'")),
+        None => Ok(default),
+    };
+    let (limit, offset) = (number("limit", DEFAULT_LIMIT)?, number("offset", 0)?);
+    let (framework, task) = (query.get("framework_id"), query.get("task_id"));
+    let mut tasks: Vec<_> = books::all_tasks(books)
+        .filter(|one| framework.is_none_or(|id| id == one.framework.as_str()))
+        .filter(|one| task.is_none_or(|id| id == one.description.id.as_str()))
+        .cloned()
+        .collect();
+    tasks.sort_by_key(|task| task.launched);
+    if query.get("order") != Some("asc") {
+        tasks.reverse();
     }
-}
-
-impl Serialize for Tasks {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(1))?;
-        map.serialize_entry("tasks", &Each(|| self.tasks.iter().map(|task| TaskView::from(&**task))))?;
-        map.end()
-    }
+    // A negative limit means all.
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let offset = usize::try_from(offset).unwrap_or(0);
+    Ok(tasks.into_iter().skip(offset).take(limit).collect())
 }
 
 async fn roles(books: &Snapshot) -> HttpResponse {

@@ -1,22 +1,23 @@
 //! Frameworks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use chapada_master_core::{Framework, FrameworkState, Offer, Snapshot, Task, TaskPhase};
-use chapada_model::{Resources, Wall};
+use chapada_master_core::{Agent, Framework, FrameworkState, Offer, Snapshot, Task};
+use chapada_model::{FrameworkId, Resources, Wall};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::resources::{Plain, resources};
-use super::tasks::TaskView;
+use super::object::write;
+use super::resources::{Amounts, resources};
 
 /// A framework as `/state-summary` shows it.
 #[derive(Serialize)]
-pub(super) struct FrameworkSummary {
+pub(super) struct FrameworkSummary<'a> {
     id: String,
     name: String,
-    used_resources: BTreeMap<String, Plain>,
-    offered_resources: BTreeMap<String, Plain>,
+    used_resources: Amounts<'a>,
+    offered_resources: Amounts<'a>,
     capabilities: Vec<&'static str>,
     hostname: String,
     webui_url: String,
@@ -25,11 +26,11 @@ pub(super) struct FrameworkSummary {
     recovered: bool,
 }
 
-/// A framework as `/state` and `/frameworks` show it.
+/// What `/state` and `/frameworks` show of a framework before its tasks.
 #[derive(Serialize)]
-pub(super) struct FrameworkView {
+pub(super) struct FrameworkHead<'a> {
     #[serde(flatten)]
-    summary: FrameworkSummary,
+    summary: FrameworkSummary<'a>,
     user: String,
     failover_timeout: f64,
     checkpoint: bool,
@@ -39,36 +40,58 @@ pub(super) struct FrameworkView {
     reregistered_time: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     principal: Option<String>,
-    resources: BTreeMap<String, Plain>,
+    resources: Amounts<'a>,
     roles: Vec<String>,
-    tasks: Vec<TaskView>,
-    unreachable_tasks: Vec<TaskView>,
-    completed_tasks: Vec<TaskView>,
-    offers: Vec<Value>,
-    executors: Vec<Value>,
-    offer_constraints: BTreeMap<String, String>,
+}
+
+/// Offers and executors by framework, found once for all frameworks of an answer.
+#[derive(Default)]
+pub(super) struct Held {
+    offers: BTreeMap<FrameworkId, Vec<Arc<Offer>>>,
+    /// Agents that run executors of the framework's own.
+    agents: BTreeMap<FrameworkId, Vec<Arc<Agent>>>,
+}
+
+impl Held {
+    pub(super) fn of(books: &Snapshot) -> Self {
+        let mut held = Self::default();
+        for offer in books.offers.values() {
+            held.offers.entry(offer.framework.clone()).or_default().push(offer.clone());
+        }
+        for agent in books.agents.values().filter(|agent| !agent.executors.is_empty()) {
+            let owners: BTreeSet<_> = agent.executors.keys().map(|key| &key.framework).collect();
+            for owner in owners {
+                held.agents.entry(owner.clone()).or_default().push(agent.clone());
+            }
+        }
+        held
+    }
+
+    /// Writes what follows a framework's tasks, and closes it.
+    pub(super) fn write_end(&self, framework: &Framework, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"],\"offers\":");
+        let offers = self.offers.get(&framework.id).into_iter().flatten();
+        write(out, &offers.map(|one| offer(one)).collect::<Vec<_>>());
+        out.extend_from_slice(b",\"executors\":");
+        let agents = self.agents.get(&framework.id).into_iter().flatten();
+        write(out, &agents.flat_map(|agent| executors(framework, agent)).collect::<Vec<_>>());
+        out.extend_from_slice(b",\"offer_constraints\":{}}");
+    }
 }
 
 /// What a framework holds.
 pub(super) struct Holdings<'a> {
-    pub(super) tasks: Vec<&'a Task>,
-    pub(super) completed: Vec<&'a Task>,
-    pub(super) offers: Vec<&'a Offer>,
+    tasks: Vec<&'a Task>,
+    offers: Vec<&'a Offer>,
 }
 
 impl<'a> Holdings<'a> {
     /// Finds them in the books.
-    pub(super) fn of(framework: &Framework, books: &'a Snapshot) -> Self {
-        let completed = books.completed_tasks.get(&framework.id);
+    pub(super) fn of(framework: &Framework, books: &'a Snapshot, held: &'a Held) -> Self {
+        let offers = held.offers.get(&framework.id).into_iter().flatten();
         Self {
             tasks: crate::books::tasks_of(books, &framework.id).map(|task| &**task).collect(),
-            completed: completed.into_iter().flatten().map(|task| &**task).collect(),
-            offers: books
-                .offers
-                .values()
-                .filter(|offer| offer.framework == framework.id)
-                .map(|o| &**o)
-                .collect(),
+            offers: offers.map(|offer| &**offer).collect(),
         }
     }
 
@@ -81,8 +104,8 @@ impl<'a> Holdings<'a> {
     }
 }
 
-impl FrameworkSummary {
-    pub(super) fn new(framework: &Framework, holdings: &Holdings<'_>) -> Self {
+impl<'a> FrameworkSummary<'a> {
+    pub(super) fn new(framework: &Framework, holdings: &Holdings<'a>) -> Self {
         let described = &framework.description;
         let subscribed = matches!(framework.state, FrameworkState::Active { .. });
         let text =
@@ -102,12 +125,10 @@ impl FrameworkSummary {
     }
 }
 
-impl FrameworkView {
-    pub(super) fn new(framework: &Framework, books: &Snapshot) -> Self {
-        let holdings = Holdings::of(framework, books);
+impl<'a> FrameworkHead<'a> {
+    pub(super) fn new(framework: &Framework, books: &'a Snapshot, held: &'a Held) -> Self {
+        let holdings = Holdings::of(framework, books, held);
         let described = &framework.description;
-        let (unreachable, tasks): (Vec<&Task>, Vec<&Task>) =
-            holdings.tasks.iter().partition(|task| task.phase == TaskPhase::Unreachable);
         let completed_at = match framework.state {
             FrameworkState::Completed { at } => at,
             _ => Wall::default(),
@@ -123,12 +144,6 @@ impl FrameworkView {
             principal: described.principal.as_ref().map(ToString::to_string),
             resources: resources(held.flatten()),
             roles: described.roles.iter().map(ToString::to_string).collect(),
-            tasks: tasks.into_iter().map(Into::into).collect(),
-            unreachable_tasks: unreachable.into_iter().map(Into::into).collect(),
-            completed_tasks: holdings.completed.iter().copied().map(Into::into).collect(),
-            offers: holdings.offers.iter().copied().map(offer).collect(),
-            executors: executors(framework, books),
-            offer_constraints: BTreeMap::new(),
             summary: FrameworkSummary::new(framework, &holdings),
         }
     }
@@ -144,19 +159,16 @@ fn offer(offer: &Offer) -> Value {
     })
 }
 
-fn executors(framework: &Framework, books: &Snapshot) -> Vec<Value> {
-    let of_agent = |agent: &chapada_master_core::Agent| -> Vec<Value> {
-        let own = agent.executors.iter().filter(|(key, _)| key.framework == framework.id);
-        own.map(|(key, executor)| {
-            json!({
-                "executor_id": key.executor.as_str(),
-                "name": executor.description.name.as_deref().unwrap_or_default(),
-                "framework_id": framework.id.as_str(),
-                "resources": resources(&executor.resources),
-                "slave_id": agent.id.as_str(),
-            })
+fn executors(framework: &Framework, agent: &Agent) -> Vec<Value> {
+    let own = agent.executors.iter().filter(|(key, _)| key.framework == framework.id);
+    own.map(|(key, executor)| {
+        json!({
+            "executor_id": key.executor.as_str(),
+            "name": executor.description.name.as_deref().unwrap_or_default(),
+            "framework_id": framework.id.as_str(),
+            "resources": resources(&executor.resources),
+            "slave_id": agent.id.as_str(),
         })
-        .collect()
-    };
-    books.agents.values().flat_map(|agent| of_agent(agent)).collect()
+    })
+    .collect()
 }

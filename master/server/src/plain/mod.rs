@@ -5,12 +5,16 @@ mod body;
 mod endpoints;
 mod forms;
 mod frameworks;
+mod object;
+mod pieces;
 mod registry;
 mod resources;
 mod role_settings;
 mod roles;
 mod state;
+mod summary;
 mod tasks;
+mod writers;
 
 pub(crate) use endpoints::{ENDPOINTS, Endpoint, answer, path_and_query};
 pub(crate) use forms::form_routes;

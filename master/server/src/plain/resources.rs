@@ -3,52 +3,94 @@
 use std::collections::BTreeMap;
 
 use chapada_model::{Attribute, AttributeValue, Milli, Ranges, Resource, ResourceValue, Resources};
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// A number or text.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[serde(untagged)]
 pub(crate) enum Plain {
     Number(f64),
     Text(String),
 }
 
-/// All amounts by name; cpus, gpus, mem and disk always, ranges and sets as text.
-pub(super) fn resources<'a>(resources: impl IntoIterator<Item = &'a Resource>) -> BTreeMap<String, Plain> {
-    let mut scalars: BTreeMap<&str, Milli> =
-        ["cpus", "gpus", "mem", "disk"].into_iter().map(|name| (name, Milli::ZERO)).collect();
-    let mut ranges: BTreeMap<&str, Ranges> = BTreeMap::new();
-    let mut texts = BTreeMap::new();
-    for resource in resources {
+/// What is always written, in the order of names.
+const ALWAYS: [&str; 4] = ["cpus", "disk", "gpus", "mem"];
+
+/// Amounts by name: cpus, disk, gpus and mem always, ranges and sets as text. One of nothing but those four, as most are,
+/// takes no memory of its own.
+#[derive(Debug, Default)]
+pub(super) struct Amounts<'a> {
+    always: [Milli; ALWAYS.len()],
+    others: BTreeMap<&'a str, Other>,
+}
+
+#[derive(Debug)]
+enum Other {
+    Scalar(Milli),
+    Ranges(Ranges),
+    Text(String),
+}
+
+impl<'a> Amounts<'a> {
+    fn add(&mut self, resource: &'a Resource) {
+        let name: &str = &resource.name;
         match &resource.value {
             ResourceValue::Scalar(amount) => {
-                let sum = scalars.entry(&resource.name).or_default();
+                let sum = match ALWAYS.iter().position(|known| *known == name) {
+                    Some(index) => &mut self.always[index],
+                    None => match self.others.entry(name).or_insert(Other::Scalar(Milli::ZERO)) {
+                        Other::Scalar(sum) => sum,
+                        // Of two shapes under one name, the first is shown.
+                        Other::Ranges(_) | Other::Text(_) => return,
+                    },
+                };
                 *sum = sum.checked_add(*amount).unwrap_or(*sum);
             }
             ResourceValue::Ranges(more) => {
-                let sum = ranges.entry(&resource.name).or_default();
-                *sum = Ranges::new(sum.iter().chain(more.iter()));
+                if let Other::Ranges(sum) =
+                    self.others.entry(name).or_insert(Other::Ranges(Ranges::default()))
+                {
+                    *sum = Ranges::new(sum.iter().chain(more.iter()));
+                }
             }
-            ResourceValue::Set(_) => {
-                drop(texts.insert(resource.name.to_string(), resource.value.to_string()))
-            }
+            ResourceValue::Set(_) => drop(self.others.insert(name, Other::Text(resource.value.to_string()))),
         }
     }
-    let scalars = scalars.into_iter().map(|(name, amount)| (name.to_owned(), Plain::Number(amount.to_f64())));
-    let ranges = ranges.into_iter().map(|(name, ranges)| (name.to_owned(), Plain::Text(ranges.to_string())));
-    let texts = texts.into_iter().map(|(name, text)| (name, Plain::Text(text)));
-    scalars.chain(ranges).chain(texts).collect()
+}
+
+impl Serialize for Amounts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (name, amount) in ALWAYS.iter().zip(self.always) {
+            map.serialize_entry(name, &amount.to_f64())?;
+        }
+        for (name, other) in &self.others {
+            match other {
+                Other::Scalar(amount) => map.serialize_entry(name, &amount.to_f64())?,
+                Other::Ranges(ranges) => map.serialize_entry(name, &ranges.to_string())?,
+                Other::Text(text) => map.serialize_entry(name, text)?,
+            }
+        }
+        map.end()
+    }
+}
+
+/// All amounts together.
+pub(super) fn resources<'a>(resources: impl IntoIterator<Item = &'a Resource>) -> Amounts<'a> {
+    let mut amounts = Amounts::default();
+    resources.into_iter().for_each(|resource| amounts.add(resource));
+    amounts
 }
 
 /// What is kept for roles, by role.
-pub(super) fn reserved(total: &Resources) -> BTreeMap<String, BTreeMap<String, Plain>> {
+pub(super) fn reserved(total: &Resources) -> BTreeMap<String, Amounts<'_>> {
     let roles = total.iter().filter_map(Resource::reserved_role).collect::<std::collections::BTreeSet<_>>();
     let of = |role| resources(total.iter().filter(|resource| resource.reserved_role() == Some(role)));
     roles.into_iter().map(|role| (role.to_string(), of(role))).collect()
 }
 
 /// What is kept for nobody.
-pub(super) fn unreserved(total: &Resources) -> BTreeMap<String, Plain> {
+pub(super) fn unreserved(total: &Resources) -> Amounts<'_> {
     resources(total.iter().filter(|resource| resource.reserved_role().is_none()))
 }
 

@@ -1,0 +1,45 @@
+//! Single parts of the messages that descriptions keep, for those who show many: what is not asked for is skipped over and
+//! takes no memory.
+
+use chapada_model::{TaskDescription, TaskStatus};
+use prost::Message;
+
+use crate::v1;
+
+/// What a `TaskInfo` says that the model does not know and that lists of tasks show. The numbers are those of its fields.
+#[derive(Clone, PartialEq, Message)]
+pub struct TaskExtras {
+    /// How its health is checked.
+    #[prost(message, optional, tag = "8")]
+    pub health_check: Option<v1::HealthCheck>,
+    /// The container it wants.
+    #[prost(message, optional, tag = "9")]
+    pub container: Option<v1::ContainerInfo>,
+    /// How others find it.
+    #[prost(message, optional, tag = "11")]
+    pub discovery: Option<v1::DiscoveryInfo>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StatusExtras {
+    #[prost(message, optional, tag = "13")]
+    container_status: Option<v1::ContainerStatus>,
+}
+
+/// These parts of the message that the description was made from.
+#[must_use]
+pub fn task_extras(task: &TaskDescription) -> TaskExtras {
+    TaskExtras::decode(task.details.as_bytes()).unwrap_or_default()
+}
+
+/// The container a status speaks of, as `v1::TaskStatus::from` has it.
+#[must_use]
+pub fn container_status(status: &TaskStatus) -> Option<v1::ContainerStatus> {
+    let details = status.details.as_ref().and_then(|details| StatusExtras::decode(details.as_bytes()).ok());
+    let mut known = details.and_then(|details| details.container_status);
+    if let Some(container) = &status.container {
+        let id = known.get_or_insert_default().container_id.get_or_insert_default();
+        id.value = Some(container.to_string());
+    }
+    known
+}
