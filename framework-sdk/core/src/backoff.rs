@@ -41,4 +41,16 @@ mod tests {
         assert!(backoff.wait(9, u64::MAX) > Duration::from_millis(4_999));
         assert_eq!(backoff.ceiling(u32::MAX), Duration::from_secs(5));
     }
+
+    #[test]
+    fn ticket_9147_a_wait_does_not_overflow_and_begin_anew() {
+        let extreme = [Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(1), Duration::MAX];
+        for (first, most) in extreme.iter().flat_map(|first| extreme.iter().map(move |most| (*first, *most)))
+        {
+            let backoff = Backoff { first, most };
+            let ceilings: Vec<Duration> = (0..200).chain([u32::MAX]).map(|n| backoff.ceiling(n)).collect();
+            assert!(ceilings.is_sorted(), "{backoff:?}: {ceilings:?}");
+            assert!(ceilings.iter().all(|ceiling| *ceiling <= most));
+        }
+    }
 }

@@ -120,6 +120,8 @@ impl StoredDeployment {
     /// The deployment; `find` gives an app in one of its versions.
     pub(crate) fn resolve(self, find: impl Fn(&AppId, Timestamp) -> Option<App>) -> Deployment {
         let Self { id, version, changes, steps, current } = self;
+        // One that stands beyond its steps is at its end.
+        let current = current.min(steps.len());
         let side = |app: &AppId, version: Option<Timestamp>| version.and_then(|version| find(app, version));
         let change = |app: &AppId, (from, to)| Change { from: side(app, from), to: side(app, to) };
         let changes = changes.into_iter().map(|(app, sides)| (app.clone(), change(&app, sides))).collect();

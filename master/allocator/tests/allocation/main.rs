@@ -6,3 +6,4 @@ mod fairness;
 mod histories;
 mod policies;
 mod quota;
+mod tickets;

@@ -14,4 +14,5 @@ mod sharing;
 mod silence;
 mod states;
 mod tasks;
+mod tickets;
 mod world;

@@ -47,6 +47,7 @@ impl World {
             ip: Ipv4Addr::LOCALHOST.into(),
             port: 5050,
             version: "1.0.0".into(),
+            domain: None,
         };
         let master = Master::recover(now, Settings::new("m1"), registry.clone());
         let (sent, machine) = (Vec::new(), None);
