@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use chapada_agent_core::Runner;
 use chapada_model::ContainerId;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
@@ -27,7 +28,13 @@ pub(crate) async fn run(layout: Layout, age: Duration, inputs: mpsc::Sender<Inpu
             return;
         }
         let Ok(view) = answer.await else { return };
-        let held = view.tasks.iter().map(|task| task.record.container.clone()).collect();
+        let tasks = view.tasks.iter().map(|task| match &task.record.runner {
+            // What a task of a pod leaves is in its executor's sandbox.
+            Runner::Pod { parent, .. } => parent.clone(),
+            Runner::Command | Runner::Custom { .. } => task.record.container.clone(),
+        });
+        let executors = view.executors.iter().map(|executor| executor.record.container.clone());
+        let held = tasks.chain(executors).collect();
         let layout = layout.clone();
         if let Err(error) = spawn_blocking(move || sweep(&layout, age, &held)).await {
             tracing::error!(%error, "looking through sandboxes failed");
@@ -58,7 +65,8 @@ fn sweep_runs(runs: &Path, age: Duration, held: &BTreeSet<ContainerId>) {
         if name == LATEST {
             continue;
         }
-        let known = name.to_str().is_some_and(|name| held.contains(name));
+        let id = name.to_str().and_then(|name| name.parse::<ContainerId>().ok());
+        let known = id.is_some_and(|id| held.contains(&id));
         if known || !is_old(&run, age) {
             left += 1;
             continue;

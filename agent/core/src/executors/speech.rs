@@ -184,10 +184,8 @@ impl Agent {
         if self.executors.get(&key).is_some_and(|executor| executor.stream.is_some()) {
             return self.tell_executor(&key, ToExecutor::Message(data));
         }
-        let reason = format!(
-            "framework {} has no executor {} here that takes messages now",
-            key.framework, key.executor
-        );
+        let reason =
+            format!("framework {} has no executor {} here that takes messages", key.framework, key.executor);
         self.effects.push(Effect::Refuse { sequence, reason });
     }
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use chapada_agent_core::TaskView;
+use chapada_agent_core::{ExecutorView, Runner, TaskView};
 use chapada_listener::{Call, HttpResponse, json};
-use chapada_model::TaskDescription;
+use chapada_model::{ExecutorDescription, Resources, TaskDescription};
 use chapada_shim::Statistics;
 use chapada_wire::v1;
 use http::StatusCode;
@@ -30,36 +30,85 @@ async fn list(api: Arc<Api>, with_status: bool) -> HttpResponse {
         Ok(view) => view,
         Err(refusal) => return refusal,
     };
-    let running: Vec<TaskView> = view.tasks.into_iter().filter(|task| task.phase.pid().is_some()).collect();
+    let tasks = view.tasks.iter().filter_map(Running::of_task);
+    let running: Vec<Running> = tasks.chain(view.executors.iter().filter_map(Running::of_executor)).collect();
     let read = tokio::task::spawn_blocking(move || {
-        running.iter().map(|task| container_json(&api, task, with_status)).collect::<Vec<_>>()
+        running.iter().map(|running| container_json(&api, running, with_status)).collect::<Vec<_>>()
     });
     json(StatusCode::OK, &read.await.unwrap_or_default())
 }
 
-fn container_json(api: &Api, task: &TaskView, with_status: bool) -> Value {
-    let container = task.record.container.as_str();
-    let group = api.means.launcher.cgroups().group(container);
-    let info = v1::TaskInfo::decode(task.record.info.as_bytes()).unwrap_or_default();
-    let executor = executor_of(&task.record);
+/// A container with a process in it.
+struct Running {
+    executor: String,
+    name: String,
+    source: String,
+    framework: String,
+    container: v1::ContainerId,
+    pid: u32,
+    /// What it asked for; nothing when that cannot be read.
+    asked: Option<Resources>,
+}
+
+impl Running {
+    fn of_task(task: &TaskView) -> Option<Self> {
+        let record = &task.record;
+        let info = v1::TaskInfo::decode(record.info.as_bytes()).unwrap_or_default();
+        let executor = executor_of(record).to_string();
+        let mut container = v1::ContainerId::from(&record.container);
+        if let Runner::Pod { parent, .. } = &record.runner {
+            container.parent = Some(Box::new(parent.into()));
+        }
+        Some(Self {
+            name: executor_name(&info),
+            source: executor.clone(),
+            executor,
+            framework: record.key.framework.to_string(),
+            container,
+            pid: task.phase.pid()?,
+            asked: TaskDescription::try_from(&info).ok().map(|task| task.resources),
+        })
+    }
+
+    fn of_executor(executor: &ExecutorView) -> Option<Self> {
+        let record = &executor.record;
+        let info = v1::ExecutorInfo::decode(record.info.as_bytes()).unwrap_or_default();
+        Some(Self {
+            asked: ExecutorDescription::try_from(&info).ok().map(|executor| executor.resources),
+            executor: record.key.executor.to_string(),
+            name: info.name.unwrap_or_default(),
+            source: info.source.unwrap_or_default(),
+            framework: record.key.framework.to_string(),
+            container: (&record.container).into(),
+            pid: executor.phase.pid()?,
+        })
+    }
+}
+
+fn container_json(api: &Api, running: &Running, with_status: bool) -> Value {
+    let name = running.container.value.as_deref().unwrap_or_default();
+    let group = api.means.launcher.cgroups().group(name);
     let mut shown = json!({
-        "executor_id": executor.as_str(),
-        "executor_name": executor_name(&info),
-        "framework_id": task.record.key.framework.as_str(),
-        "source": executor.as_str(),
+        "executor_id": running.executor,
+        "executor_name": running.name,
+        "framework_id": running.framework,
+        "source": running.source,
         // A container that ended in this moment has no statistics.
-        "statistics": group.statistics().ok().map(|used| statistics_json(&used, &info)),
+        "statistics": group.statistics().ok().map(|used| statistics_json(&used, running.asked.as_ref())),
     });
     if with_status {
-        shown["container_id"] = json!(container);
-        shown["status"] = json!({ "container_id": { "value": container }, "executor_pid": task.phase.pid() });
+        let mut id = json!({ "value": name });
+        if let Some(parent) = &running.container.parent {
+            id["parent"] = json!({ "value": parent.value });
+        }
+        shown["container_id"] = json!(name);
+        shown["status"] = json!({ "container_id": id, "executor_pid": running.pid });
     }
     shown
 }
 
-fn statistics_json(used: &Statistics, info: &v1::TaskInfo) -> Value {
+fn statistics_json(used: &Statistics, asked: Option<&Resources>) -> Value {
     let seconds = |nanos: u64| nanos as f64 / 1e9;
-    let asked = TaskDescription::try_from(info).ok();
     let mut shown = json!({
         "timestamp": crate::clock::wall().as_secs_f64(),
         "cpus_user_time_secs": seconds(used.cpu_user_ns),
@@ -79,8 +128,8 @@ fn statistics_json(used: &Statistics, info: &v1::TaskInfo) -> Value {
         shown["cpus_limit"] = json!(quota as f64 / 1000.0);
     }
     if let Some(asked) = asked {
-        shown["cpus_soft_limit"] = json!(asked.resources.cpus().to_f64());
-        shown["mem_soft_limit_bytes"] = json!((asked.resources.mem().0 as f64 * BYTES_PER_MILLI_MIB) as u64);
+        shown["cpus_soft_limit"] = json!(asked.cpus().to_f64());
+        shown["mem_soft_limit_bytes"] = json!((asked.mem().0 as f64 * BYTES_PER_MILLI_MIB) as u64);
     }
     shown
 }

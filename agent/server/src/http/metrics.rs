@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chapada_agent_core::View;
 use chapada_listener::{Call, HttpResponse, bytes, json};
-use chapada_model::{Resources, TaskDescription, TaskState};
+use chapada_model::{ExecutorDescription, Resources, TaskDescription, TaskState};
 use chapada_wire::v1;
 use http::StatusCode;
 use prost::Message;
@@ -82,14 +82,16 @@ fn measure(api: &Api, view: &View) -> Vec<(String, f64)> {
     put("slave/registered", f64::from(u8::from(view.registered)));
     put("slave/registrations", api.counters.registrations() as f64);
     put("slave/frameworks_active", view.frameworks.len() as f64);
-    put("slave/executors_running", view.tasks.iter().filter(|task| task.phase.is_live()).count() as f64);
+    let command_executors =
+        view.tasks.iter().filter(|task| task.phase.is_live() && task.record.executor().is_none());
+    put("slave/executors_running", (command_executors.count() + view.executors.len()) as f64);
     put("slave/log_bytes", log_bytes as f64);
     put("slave/log_syncs", log_syncs as f64);
     put("slave/log_records", log_records as f64);
     all
 }
 
-/// What live tasks asked for.
+/// What live tasks and executors asked for.
 fn used(view: &View) -> Resources {
     let mut used = Resources::default();
     for task in view.tasks.iter().filter(|task| task.phase.is_live()) {
@@ -97,6 +99,13 @@ fn used(view: &View) -> Resources {
         let described = TaskDescription::try_from(&info).ok();
         // Two tasks with the same port cannot be added up; the first counts.
         if let Some(sum) = described.and_then(|task| used.checked_add(&task.resources).ok()) {
+            used = sum;
+        }
+    }
+    for executor in &view.executors {
+        let info = v1::ExecutorInfo::decode(executor.record.info.as_bytes()).unwrap_or_default();
+        let described = ExecutorDescription::try_from(&info).ok();
+        if let Some(sum) = described.and_then(|executor| used.checked_add(&executor.resources).ok()) {
             used = sum;
         }
     }

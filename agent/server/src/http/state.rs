@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chapada_agent_core::{FrameworkRecord, TaskView, View};
+use chapada_agent_core::{ExecutorView, FrameworkRecord, TaskView, View};
 use chapada_listener::{Call, HttpResponse, json};
-use chapada_model::{AgentId, Milli, ResourceValue, Resources, TaskDescription, TaskState};
+use chapada_model::{
+    AgentId, ExecutorDescription, Milli, ResourceValue, Resources, TaskDescription, TaskState,
+};
 use chapada_wire::v1;
 use http::StatusCode;
 use prost::Message;
@@ -46,11 +48,24 @@ pub(super) async fn state(api: Arc<Api>, _: Call) -> HttpResponse {
 
 fn framework_json(api: &Api, view: &View, framework: &FrameworkRecord) -> Value {
     let info = v1::FrameworkInfo::decode(framework.info.as_bytes()).unwrap_or_default();
+    let agent = view.agent.as_ref();
     let tasks = view.tasks.iter().filter(|task| task.record.key.framework == framework.id);
-    let (live, ended): (Vec<_>, Vec<_>) = tasks.partition(|task| task.phase.is_live());
-    let executors = |tasks: Vec<&TaskView>| -> Vec<Value> {
-        tasks.into_iter().map(|task| executor_json(api, view.agent.as_ref(), task)).collect()
+    let own = view.executors.iter().filter(|executor| executor.record.key.framework == framework.id);
+    let own: Vec<&ExecutorView> = own.collect();
+    let (of_executors, alone): (Vec<_>, Vec<_>) = tasks.partition(|task| {
+        let key = task.record.executor_key();
+        own.iter().any(|executor| Some(&executor.record.key) == key.as_ref())
+    });
+    let (live, ended): (Vec<_>, Vec<_>) = alone.into_iter().partition(|task| task.phase.is_live());
+    let each = |tasks: Vec<&TaskView>| -> Vec<Value> {
+        tasks.into_iter().map(|task| executor_json(api, agent, task)).collect()
     };
+    let mut executors = each(live);
+    executors.extend(own.into_iter().map(|executor| {
+        let key = Some(executor.record.key.clone());
+        let tasks = of_executors.iter().filter(|task| task.record.executor_key() == key).copied();
+        own_executor_json(api, agent, executor, &tasks.collect::<Vec<_>>())
+    }));
     json!({
         "id": framework.id.as_str(),
         "name": info.name,
@@ -59,8 +74,8 @@ fn framework_json(api: &Api, view: &View, framework: &FrameworkRecord) -> Value 
         "checkpoint": info.checkpoint.unwrap_or_default(),
         "hostname": info.hostname.unwrap_or_default(),
         "roles": info.roles,
-        "executors": executors(live),
-        "completed_executors": executors(ended),
+        "executors": executors,
+        "completed_executors": each(ended),
     })
 }
 
@@ -82,6 +97,42 @@ fn executor_json(api: &Api, agent: Option<&AgentId>, task: &TaskView) -> Value {
         "tasks": if live { vec![task_json.clone()] } else { Vec::new() },
         "queued_tasks": [],
         "completed_tasks": if live { Vec::new() } else { vec![task_json] },
+    })
+}
+
+/// An executor of the framework's own, or a pod's, with its tasks.
+fn own_executor_json(
+    api: &Api,
+    agent: Option<&AgentId>,
+    executor: &ExecutorView,
+    tasks: &[&TaskView],
+) -> Value {
+    let record = &executor.record;
+    let info = v1::ExecutorInfo::decode(record.info.as_bytes()).unwrap_or_default();
+    let described = ExecutorDescription::try_from(&info).ok();
+    let directory = agent.map(|agent| api.means.layout.executor_sandbox(agent, record).display().to_string());
+    let each = |wanted: bool| -> Vec<Value> {
+        let tasks = tasks.iter().filter(|task| task.phase.is_live() == wanted);
+        tasks
+            .map(|task| {
+                let info = v1::TaskInfo::decode(task.record.info.as_bytes()).unwrap_or_default();
+                let described = TaskDescription::try_from(&info).ok();
+                let resources = described.map(|task| resources_json(&task.resources)).unwrap_or_default();
+                task_json(task, &info, agent, &resources)
+            })
+            .collect()
+    };
+    json!({
+        "id": record.key.executor.as_str(),
+        "name": info.name.unwrap_or_default(),
+        "source": info.source.unwrap_or_default(),
+        "type": if record.is_pod() { "DEFAULT" } else { "CUSTOM" },
+        "container": record.container.as_str(),
+        "directory": directory,
+        "resources": described.map(|executor| resources_json(&executor.resources)).unwrap_or_default(),
+        "tasks": each(true),
+        "queued_tasks": [],
+        "completed_tasks": each(false),
     })
 }
 

@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which may fail only by failing their test")]
 
+mod executors;
 mod files;
 mod link;
 mod operations;
+mod pods;
 mod restart;
 mod support;
 mod tasks;

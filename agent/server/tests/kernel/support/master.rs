@@ -144,14 +144,24 @@ impl Link {
     }
 
     pub(crate) async fn launch(&mut self, task: v1::TaskInfo) {
-        let framework = v1::FrameworkInfo {
-            user: Some("root".to_owned()),
-            name: Some("test".to_owned()),
-            id: Some(v1::FrameworkId { value: Some("framework-1".to_owned()) }),
-            ..v1::FrameworkInfo::default()
-        };
-        self.say(to_agent::Message::Launch(link::Launch { framework: Some(framework), task: Some(task) }))
-            .await;
+        self.launch_on(task, false).await;
+    }
+
+    /// Launches a task, and its executor with it.
+    pub(crate) async fn launch_on(&mut self, task: v1::TaskInfo, launch_executor: bool) {
+        let launch = link::Launch { framework: Some(framework()), task: Some(task), launch_executor };
+        self.say(to_agent::Message::Launch(launch)).await;
+    }
+
+    pub(crate) async fn launch_group(
+        &mut self,
+        executor: v1::ExecutorInfo,
+        tasks: Vec<v1::TaskInfo>,
+        launch_executor: bool,
+    ) {
+        let (framework, executor) = (Some(framework()), Some(executor));
+        let launch = link::LaunchGroup { framework, executor, tasks, launch_executor };
+        self.say(to_agent::Message::LaunchGroup(launch)).await;
     }
 
     pub(crate) async fn kill(&mut self, task: &str) {
@@ -196,6 +206,18 @@ impl Link {
             let ended = chapada_model::TaskState::try_from(status.state.unwrap()).unwrap().is_terminal();
             assert!(!(ended && id_of(&status) == task), "{task} ended as {status:?}");
         }
+    }
+}
+
+fn framework() -> v1::FrameworkInfo {
+    v1::FrameworkInfo {
+        user: Some("root".to_owned()),
+        name: Some("test".to_owned()),
+        id: Some(v1::FrameworkId { value: Some("framework-1".to_owned()) }),
+        capabilities: vec![v1::framework_info::Capability {
+            r#type: Some(v1::framework_info::capability::Type::PartitionAware as i32),
+        }],
+        ..v1::FrameworkInfo::default()
     }
 }
 

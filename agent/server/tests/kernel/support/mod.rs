@@ -1,9 +1,11 @@
 //! A scripted master, and agents as tasks of the test or as processes of their own. Needs root and cgroups.
 
 mod agent;
+mod executor;
 mod master;
 
 pub(crate) use agent::{AgentProcess, InProcess, TestAgent, run_if_asked};
+pub(crate) use executor::{Said, Speaker};
 pub(crate) use master::{Link, ScriptedMaster, command_task, id_of, state_of};
 
 use std::time::Duration;

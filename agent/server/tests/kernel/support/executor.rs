@@ -1,0 +1,89 @@
+//! An executor's words, said by a test over HTTP.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
+
+use super::PATIENCE;
+
+/// Speaks for executor `e` of the scripted master's framework.
+pub(crate) struct Speaker {
+    pub(crate) address: String,
+    pub(crate) token: Option<String>,
+}
+
+/// An open stream.
+pub(crate) struct Said(BufReader<TcpStream>);
+
+impl Speaker {
+    /// Makes a call, and gives the status and what comes after the head.
+    fn send(&self, mut call: Value) -> (u16, BufReader<TcpStream>) {
+        call["framework_id"] = json!({ "value": "framework-1" });
+        call["executor_id"] = json!({ "value": "e" });
+        let body = call.to_string();
+        let token = self.token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n"));
+        let mut socket = TcpStream::connect(&self.address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!(
+            "POST /api/v1/executor HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n{}Content-Length: {}\r\n\r\n",
+            self.address,
+            token.unwrap_or_default(),
+            body.len()
+        );
+        socket.write_all(head.as_bytes()).unwrap();
+        socket.write_all(body.as_bytes()).unwrap();
+        let mut answer = BufReader::new(socket);
+        let mut status = String::new();
+        answer.read_line(&mut status).unwrap();
+        let mut line = String::new();
+        while line != "\r\n" {
+            line.clear();
+            assert!(answer.read_line(&mut line).unwrap() > 0, "cut off after {status}");
+        }
+        (status.split(' ').nth(1).unwrap().parse().unwrap(), answer)
+    }
+
+    /// Makes a call that has no stream for an answer.
+    pub(crate) fn call(&self, call: Value) -> u16 {
+        self.send(call).0
+    }
+
+    /// Subscribes, knowing of these tasks.
+    pub(crate) fn subscribe(&self, tasks: &[&str]) -> Result<Said, u16> {
+        let tasks: Vec<Value> = tasks
+            .iter()
+            .map(|id| json!({ "name": id, "task_id": { "value": id }, "agent_id": { "value": "agent-1" } }))
+            .collect();
+        let subscribe = json!({ "unacknowledged_tasks": tasks });
+        let (status, answer) = self.send(json!({ "type": "SUBSCRIBE", "subscribe": subscribe }));
+        if status == 200 { Ok(Said(answer)) } else { Err(status) }
+    }
+
+    /// Says that a task is in a state, in an update named by a letter.
+    pub(crate) fn update(&self, task: &str, name: u8, state: &str) -> u16 {
+        let uuid = format!("{}==", (name as char).to_string().repeat(21) + "A");
+        let status = json!({ "task_id": { "value": task }, "state": state, "source": "SOURCE_EXECUTOR", "uuid": uuid });
+        self.call(json!({ "type": "UPDATE", "update": { "status": status } }))
+    }
+}
+
+impl Said {
+    /// The next event; each is a record in a chunk of its own. `None` at the end of the stream.
+    pub(crate) fn next(&mut self) -> Option<Value> {
+        let mut size = String::new();
+        self.0.read_line(&mut size).unwrap();
+        let size = usize::from_str_radix(size.trim_end(), 16).ok()?;
+        let mut chunk = vec![0; size + 2];
+        self.0.read_exact(&mut chunk).unwrap();
+        let record = chunk.split(|byte| *byte == b'\n').nth(1)?;
+        serde_json::from_slice(record).ok()
+    }
+
+    /// The next event, which must be of this type.
+    pub(crate) fn expect(&mut self, kind: &str) -> Value {
+        let event = self.next().unwrap_or_default();
+        assert_eq!(event["type"], kind, "{event}");
+        event
+    }
+}
