@@ -27,6 +27,8 @@ pub struct Heard {
 /// What is remembered to hold the present against.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
+    /// Attempts of agents with wrong credentials, which no core hears of.
+    pub(crate) rejected: u64,
     pub(crate) failure: Option<String>,
     /// Frameworks of which an agent was told that they are gone.
     pub(crate) shut_down: BTreeSet<FrameworkId>,

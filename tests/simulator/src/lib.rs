@@ -17,6 +17,7 @@ mod queue;
 mod random;
 mod registry;
 mod run;
+pub mod scale;
 mod sim;
 
 pub use actors::{Manner, Trouble};

@@ -47,6 +47,21 @@ impl Sim {
         self.agents.iter().filter(|agent| agent.registered).count()
     }
 
+    /// Since when each agent is registered.
+    pub fn registered_at(&self) -> Vec<chapada_model::Mono> {
+        self.agents.iter().map(|agent| agent.registered_at).collect()
+    }
+
+    /// How often agents with wrong credentials were turned away.
+    pub fn rejected(&self) -> u64 {
+        self.checks.rejected
+    }
+
+    /// How often a reviver was offered something, and how long it waited each time.
+    pub fn waits(&self, framework: usize) -> &[Duration] {
+        self.frameworks[framework].actor.reviver().map_or(&[], crate::actors::Reviver::waits)
+    }
+
     /// How many tasks agents have begun.
     pub fn launches(&self) -> usize {
         self.checks.launches()

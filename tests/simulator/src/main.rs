@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use chapada_simulator::{Plan, Sim, run_plan, run_seed};
+use chapada_simulator::{Plan, Sim, run_plan, run_seed, scale};
 use clap::Parser;
 
 #[derive(Parser)]
@@ -23,6 +23,12 @@ struct Args {
     /// Replays one run and prints its whole history.
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
+    /// Runs a scenario whose size is its point: 24, 25, 26 or 28.
+    #[arg(long, conflicts_with_all = ["seeds", "from", "seed"])]
+    scenario: Option<u32>,
+    /// In full size.
+    #[arg(long, requires = "scenario")]
+    full: bool,
     /// Prints how much faster than real time a busy and an idle cluster of fifty agents are.
     #[arg(long, conflicts_with_all = ["seeds", "from", "seed"])]
     ratio: bool,
@@ -30,11 +36,46 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(number) = args.scenario {
+        return scenario(number, args.full);
+    }
     match args.seed {
         _ if args.ratio => ratio(),
         Some(seed) => replay(seed),
         None => many(args.from, args.seeds, args.keep_going),
     }
+}
+
+fn scenario(number: u32, full: bool) -> ExitCode {
+    let began = Instant::now();
+    let outcomes = match (number, full) {
+        (24, false) => vec![scale::herd(2_000)],
+        (24, true) => vec![scale::herd(10_000), scale::herd(50_000)],
+        (25, false) => vec![scale::wrong_credentials(1_000)],
+        (25, true) => vec![scale::wrong_credentials(10_000)],
+        (26, false) => vec![scale::revivers(300, 5)],
+        (26, true) => vec![scale::revivers(5_000, 10)],
+        (28, false) => vec![scale::needle(1_000, 100)],
+        (28, true) => vec![scale::needle(10_000, 100)],
+        _ => {
+            eprintln!(
+                "scenario {number} has no size: run `cargo test -p chapada-simulator scenario_{number}`"
+            );
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut worst = ExitCode::SUCCESS;
+    for outcome in outcomes {
+        match outcome {
+            Ok(figures) => println!("{figures}"),
+            Err(what) => {
+                eprintln!("scenario {number}: {what}");
+                worst = ExitCode::FAILURE;
+            }
+        }
+    }
+    println!("in {:.1?} of real time", began.elapsed());
+    worst
 }
 
 /// R1. Both runs must launch what they say.

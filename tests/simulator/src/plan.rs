@@ -24,6 +24,8 @@ pub struct Plan {
     pub settings: Settings,
     /// The books are audited after so many events of a master, 1 for each.
     pub audit_every: u64,
+    /// Whoever looks for the leader may be told of one that led up to this long ago.
+    pub found_late: Duration,
     /// Whether containers end by themselves, and calls of unordered frameworks swap and repeat, also without faults.
     pub lively: bool,
 }
@@ -39,6 +41,7 @@ impl Plan {
             calm: Duration::from_secs(20 * 60),
             settings: Settings::new("replaced"),
             audit_every: 1,
+            found_late: Duration::from_secs(2),
             lively: false,
         }
     }
@@ -83,6 +86,7 @@ impl Plan {
             calm: Duration::from_secs(5 * 60),
             settings: Settings::new("replaced"),
             audit_every: 1,
+            found_late: Duration::from_secs(2),
             lively: true,
         }
     }

@@ -28,7 +28,7 @@ impl Sim {
 
     /// Who leads, as someone sees it who hears of changes late.
     pub(crate) fn leader_seen_late(&mut self) -> Option<usize> {
-        let late = self.rng.between(Duration::ZERO, Duration::from_secs(2));
+        let late = self.rng.between(Duration::ZERO, self.plan.found_late);
         let now = self.now;
         let leaders = &self.registry.leaders;
         let seen = leaders.iter().rev().find(|(since, _)| *since + late <= now).or(leaders.first());

@@ -4,6 +4,7 @@ mod busy;
 mod keeper;
 mod moody;
 mod reserver;
+mod reviver;
 mod store;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ use busy::Busy;
 pub(crate) use keeper::Keeper;
 use moody::Moody;
 use reserver::Reserver;
+pub(crate) use reviver::Reviver;
 pub(crate) use store::Store;
 pub use store::Trouble;
 
@@ -50,6 +52,8 @@ pub enum Manner {
     },
     /// Does nothing of itself: a scenario calls for it.
     Scripted,
+    /// Subscribes, declines and revives in a loop.
+    Reviver,
     /// Wants a GPU and nothing else.
     Picky,
     /// Launches something, hangs up and comes back, perhaps too late.
@@ -74,6 +78,7 @@ impl Manner {
             | Self::Reserver
             | Self::Greedy
             | Self::Decliner
+            | Self::Reviver
             | Self::Silent
             | Self::Moody
             | Self::Scripted
@@ -87,6 +92,7 @@ impl Manner {
             Self::Greedy | Self::Silent => "hoard",
             Self::Reserver => "ops",
             Self::Decliner
+            | Self::Reviver
             | Self::Moody
             | Self::Vanisher
             | Self::Scripted
@@ -107,6 +113,7 @@ impl Manner {
             | Self::Hasty { .. }
             | Self::Busy { .. }
             | Self::Decliner
+            | Self::Reviver
             | Self::Silent
             | Self::Moody
             | Self::Scripted => {
@@ -166,6 +173,7 @@ pub(crate) enum Actor {
     Moody(Moody),
     Reserver(Reserver),
     Busy(Busy),
+    Reviver(Reviver),
 }
 
 impl Actor {
@@ -174,6 +182,7 @@ impl Actor {
             Manner::Keeper { tasks } => Self::Keeper(Box::new(Keeper::new(*tasks, index, false))),
             Manner::Hasty { tasks } => Self::Keeper(Box::new(Keeper::new(*tasks, index, true))),
             Manner::Busy { launches } => Self::Busy(Busy::new(*launches, index)),
+            Manner::Reviver => Self::Reviver(Reviver::default()),
             Manner::Reserver => Self::Reserver(Reserver::new(index)),
             _ => Self::Moody(Moody::new(manner.clone(), index)),
         }
@@ -185,7 +194,7 @@ impl Actor {
             Self::Keeper(keeper) => keeper.restart(store),
             Self::Moody(moody) => moody.restart(),
             Self::Busy(busy) => busy.restart(),
-            Self::Reserver(_) => {}
+            Self::Reserver(_) | Self::Reviver(_) => {}
         }
     }
 
@@ -195,6 +204,7 @@ impl Actor {
             Self::Moody(moody) => moody.on(turn, news),
             Self::Reserver(reserver) => reserver.on(turn, news),
             Self::Busy(busy) => busy.on(turn, news),
+            Self::Reviver(reviver) => reviver.on(turn, news),
         }
     }
 
@@ -202,7 +212,15 @@ impl Actor {
     pub(crate) fn keeper(&self) -> Option<&Keeper> {
         match self {
             Self::Keeper(keeper) => Some(keeper),
-            Self::Moody(_) | Self::Reserver(_) | Self::Busy(_) => None,
+            Self::Moody(_) | Self::Reserver(_) | Self::Busy(_) | Self::Reviver(_) => None,
+        }
+    }
+
+    /// The reviver, if it is one.
+    pub(crate) fn reviver(&self) -> Option<&Reviver> {
+        match self {
+            Self::Reviver(reviver) => Some(reviver),
+            Self::Moody(_) | Self::Reserver(_) | Self::Busy(_) | Self::Keeper(_) => None,
         }
     }
 }

@@ -36,6 +36,10 @@ pub(crate) struct AgentNode {
     pub(crate) kernel: Kernel,
     pub(crate) wire: Option<u64>,
     pub(crate) registered: bool,
+    /// Since when.
+    pub(crate) registered_at: Mono,
+    /// Its credentials are wrong: the master's door does not let it in.
+    pub(crate) stranger: bool,
     pub(crate) offset: i64,
     pub(crate) description: AgentDescription,
     wake: Option<Mono>,
@@ -65,6 +69,8 @@ impl Sim {
             kernel: Kernel::default(),
             wire: None,
             registered: false,
+            registered_at: Mono(0),
+            stranger: false,
             offset: 0,
             description,
             wake: None,
@@ -74,6 +80,21 @@ impl Sim {
         let wait = self.rng.between(Duration::from_millis(1), Duration::from_millis(500));
         self.queue.put(self.now + wait, Happening::Restart { node, process: 0 });
         index
+    }
+
+    /// One more machine, whose agent has wrong credentials.
+    pub fn add_stranger(&mut self, resources: &str) -> usize {
+        let index = self.add_agent(resources);
+        self.agents[index].stranger = true;
+        index
+    }
+
+    /// Whether the master's door turns a connection away.
+    pub(crate) fn is_stranger(&self, wire: u64) -> bool {
+        match self.network.wires.get(&wire).map(|wire| wire.client) {
+            Some(Node::Agent(index)) => self.agents[index].stranger,
+            _ => false,
+        }
     }
 
     pub(crate) fn start_agent(&mut self, index: usize, process: u64) {
@@ -202,6 +223,10 @@ impl Sim {
                 if self.agents[index].wire == Some(wire) =>
             {
                 self.obey(index, wire, epoch, sequence, *command);
+            }
+            (Node::Agent(index), Message::Refused(_)) if self.agents[index].wire == Some(wire) => {
+                self.close(wire, true);
+                self.agent_lost(index, wire);
             }
             (Node::Framework(index), message) => self.framework_hears(index, wire, message),
             _ => {}
@@ -374,6 +399,7 @@ impl Sim {
             }
             Effect::Registered { .. } => {
                 self.agents[index].registered = true;
+                self.agents[index].registered_at = self.now;
                 self.agents[index].failures = 0;
             }
             Effect::Forgotten { task, .. } => self.check_forgotten(index, &task),

@@ -74,6 +74,19 @@ impl Sim {
 
     /// The master's process ends; who is connected finds out.
     pub fn stop_master(&mut self, index: usize) {
+        // A process that ends closes its connections; a machine that ends does not.
+        let is_clean = self.rng.once_in(2);
+        self.end_master(index, is_clean);
+    }
+
+    /// Another master leads from now on, and everyone who is connected to the former one knows at once.
+    pub fn hand_over(&mut self) {
+        let former = self.leader();
+        self.elect();
+        former.into_iter().for_each(|former| self.end_master(former, true));
+    }
+
+    fn end_master(&mut self, index: usize, is_clean: bool) {
         if self.masters[index].core.take().is_none() {
             return;
         }
@@ -85,8 +98,6 @@ impl Sim {
             .filter(|(_, wire)| wire.master == index && wire.server_open)
             .map(|(id, _)| *id)
             .collect();
-        // A process that ends closes its connections; a machine that ends does not.
-        let is_clean = self.rng.once_in(2);
         for wire in wires {
             match is_clean {
                 true => self.close(wire, false),
@@ -184,6 +195,11 @@ impl Sim {
     /// A message has come in from an agent or a framework.
     pub(crate) fn master_hears(&mut self, index: usize, wire: u64, message: Message) {
         match message {
+            Message::Hello { .. } if self.is_stranger(wire) => {
+                self.checks.rejected += 1;
+                self.send(wire, false, Message::Refused("wrong credentials".to_owned()));
+                self.close(wire, false);
+            }
             Message::Hello { agent, held } => {
                 self.masters[index].links.insert(wire, None);
                 let event = Event::AgentConnected { link: LinkId(wire), agent: *agent, held: *held };
@@ -294,6 +310,11 @@ impl Sim {
             node.wake = Some(at);
             self.queue.put(at, Happening::Wake(Node::Master(index)));
         }
+    }
+
+    /// How many events the leader has taken.
+    pub fn events(&self) -> u64 {
+        self.leader().map_or(0, |leader| self.masters[leader].events)
     }
 
     /// The books of the leader; `None` while nobody leads.

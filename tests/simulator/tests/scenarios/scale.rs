@@ -1,28 +1,30 @@
-//! Herds, hoarders and needles in haystacks. In a debug build, so with fewer than the list names where it says so.
+//! Herds, hoarders and needles in haystacks. In a debug build, so with fewer than the list names; `chapada_simulator::scale` says
+//! how to run them in full.
 
-use std::time::Duration;
-
-use chapada_simulator::{Manner, Plan, Sim};
+use chapada_simulator::{Manner, Plan, Sim, scale};
 
 use crate::{MINUTE, SECOND, pass, until};
 
+fn holds(outcome: Result<String, String>) {
+    match outcome {
+        Ok(figures) => println!("{figures}"),
+        Err(what) => panic!("{what}"),
+    }
+}
+
 #[test]
-fn scenario_24_ten_thousand_agents_register_again_at_once() {
-    const AGENTS: usize = 10_000;
-    let plan = Plan { audit_every: 10_000, ..Plan::quiet(AGENTS, "cpus:4;mem:1024", vec![]) };
-    let mut sim = Sim::new(1, plan, false);
-    until(&mut sim, MINUTE, "all are registered", |sim| sim.registered() == AGENTS);
-    let dials = sim.dials();
-    sim.crash_leader(SECOND);
-    pass(&mut sim, SECOND);
-    until(&mut sim, MINUTE, "all are registered again", |sim| {
-        sim.registered() == AGENTS
-            && sim.books().is_some_and(|books| {
-                books.counters.agent_registrations + books.counters.agent_reregistrations >= AGENTS as u64
-            })
-    });
-    let again = sim.dials() - dials;
-    assert!(again <= AGENTS as u64 * 11 / 10, "no retry amplification: {again} connections");
+fn scenario_24_agents_register_again_at_once() {
+    holds(scale::herd(2_000));
+}
+
+#[test]
+fn scenario_25_agents_with_wrong_credentials() {
+    holds(scale::wrong_credentials(1_000));
+}
+
+#[test]
+fn scenario_26_frameworks_subscribe_decline_and_revive_in_a_loop() {
+    holds(scale::revivers(300, 5));
 }
 
 #[test]
@@ -48,18 +50,6 @@ fn scenario_27_hoarders_never_answer_and_others_reach_their_share() {
 }
 
 #[test]
-fn scenario_28_the_one_agent_with_a_gpu_in_two_thousand() {
-    let mut frameworks = vec![Manner::Greedy; 20];
-    frameworks.push(Manner::Silent);
-    let plan = Plan { audit_every: 2_000, ..Plan::quiet(2_000, "cpus:4;mem:1024", frameworks) };
-    let mut sim = Sim::new(1, plan, false);
-    sim.add_agent("cpus:4;mem:1024;gpus:1");
-    until(&mut sim, MINUTE, "all are registered", |sim| sim.registered() == 2_001);
-    let picky = sim.add_framework(Manner::Picky);
-    until(&mut sim, SECOND, "it is subscribed", |sim| sim.framework_id(picky).is_some());
-    let began = sim.now();
-    until(&mut sim, SECOND, "it is offered the GPU", |sim| {
-        sim.offers(picky).iter().any(|offer| !offer.resources.scalar("gpus").is_zero())
-    });
-    assert!(sim.now().since(began) < Duration::from_secs(1));
+fn scenario_28_the_one_agent_with_a_gpu() {
+    holds(scale::needle(1_000, 100));
 }
