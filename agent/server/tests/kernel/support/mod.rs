@@ -5,7 +5,7 @@ mod executor;
 mod master;
 
 pub(crate) use agent::{AgentProcess, InProcess, TestAgent, run_if_asked};
-pub(crate) use executor::{Said, Speaker};
+pub(crate) use executor::Speaker;
 pub(crate) use master::{Link, ScriptedMaster, command_task, id_of, state_of};
 
 use std::time::Duration;
