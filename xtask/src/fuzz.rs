@@ -42,6 +42,9 @@ pub(crate) fn fuzz(args: &FuzzArgs) -> Result<()> {
         );
         return on_stable(args);
     }
+    // It is a workspace of its own, with the versions of this one.
+    std::fs::copy(root().join("Cargo.lock"), root().join(MANIFEST).join("Cargo.lock"))
+        .context("cannot copy Cargo.lock for cargo-fuzz")?;
     let seeds = root().join("target/fuzz-seeds");
     let mut write = runner();
     run("seeds", write.arg("--write-seeds").arg(&seeds))?;

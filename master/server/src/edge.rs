@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use chapada_listener::Query;
 use chapada_master_core::{
-    AgentCommand, Call, Event, Held, LinkId, OfferConstraints, RegistryState, SchedulerEvent, Snapshot,
+    AgentCommand, Call, Event, Held, LinkId, OfferConstraints, OperatorCall, RegistryState, RoleCall,
+    SchedulerEvent, Snapshot,
 };
 use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, MasterDescription, Role};
 use chapada_wire::convert::ReservationFormat;
 use chapada_wire::link::{self, ToAgent, from_agent};
-use chapada_wire::v1::scheduler;
+use chapada_wire::v1::{master, scheduler};
 use chapada_wire::{Json, decode_binary};
 use serde_json::Value;
 
 use crate::agent_link::{self, Terms};
-use crate::query;
 use crate::scheduler::{Parsed, Writer, parse};
+use crate::{operator, query};
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,27 @@ pub fn scheduler_event(
     event: SchedulerEvent,
 ) -> scheduler::Event {
     Writer { master: master.clone(), format: writer_format }.event(framework, event)
+}
+
+/// What a call of an operator changes.
+#[derive(Debug)]
+pub enum OperatorChange {
+    /// Quotas or weights.
+    Roles(RoleCall),
+    /// Reservations, volumes, or the end of a framework.
+    Resources(OperatorCall),
+}
+
+/// Reads the body of `POST /api/v1`. `None` for a call that only reads.
+///
+/// # Errors
+/// What is wrong with the body, or the status that the operator is answered with.
+pub fn operator_call(body: &[u8], form: Form) -> Result<Option<OperatorChange>, String> {
+    let message = match form {
+        Form::Json => master::Call::from_json(body),
+        Form::Protobuf => decode_binary(body),
+    };
+    operator::read_call(message.map_err(|error| error.to_string())?).map_err(|status| status.to_string())
 }
 
 /// A message of an agent.

@@ -48,7 +48,8 @@ fed! {
     agent_log: 1000;
     services_store: 1000;
     app_definition: 1000;
-    master_calls: 150;
-    master_agents: 150;
-    agent_commands: 300;
+    master_calls: 60;
+    master_operator: 60;
+    master_agents: 60;
+    agent_commands: 100;
 }

@@ -3,12 +3,14 @@
 //! - `calls`: the order of checks and who answers which call;
 //! - `roles`: quotas and weights;
 //! - `operate`: reservations, volumes and the end of frameworks; `roles`: quotas and weights;
+//! - `edge`: those two as plain functions;
 //! - `files`: the files of a master, which has none;
 //! - `view`: the books as messages;
 //! - `subscribe`: the stream of what changes;
 //! - `events`: what it carries.
 
 mod calls;
+mod edge;
 mod events;
 mod files;
 mod operate;
@@ -17,6 +19,7 @@ mod subscribe;
 mod view;
 
 pub(crate) use calls::handle;
+pub(crate) use edge::read_call;
 pub(crate) use files::is_folder;
 pub(crate) use operate::{agent_id, carry_out as carry_out_operation, changing, framework_id};
 pub(crate) use roles::{carry_out, quota_status, remove_quota, set_quota, update_weights, weight_infos};

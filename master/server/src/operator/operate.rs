@@ -17,7 +17,7 @@ use crate::scheduler::principal;
 use crate::shell::Led;
 
 /// Whether this is one of these calls.
-pub(super) fn is_change(kind: Type) -> bool {
+pub(crate) fn is_change(kind: Type) -> bool {
     matches!(
         kind,
         Type::Teardown
@@ -37,7 +37,13 @@ pub(super) async fn change(
     asked: Call,
     by: &Principal,
 ) -> Result<HttpResponse, HttpResponse> {
-    let call = match kind {
+    carry_out(led, read(kind, asked, by)?).await
+}
+
+/// Reads a call; the error is the answer.
+#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
+pub(crate) fn read(kind: Type, asked: Call, by: &Principal) -> Result<OperatorCall, HttpResponse> {
+    Ok(match kind {
         Type::Teardown => {
             let teardown = asked.teardown.ok_or_else(|| invalid("Expecting 'teardown' to be present"))?;
             let id = teardown.framework_id.and_then(|id| id.value).unwrap_or_default();
@@ -51,8 +57,7 @@ pub(super) async fn change(
             let change = change.map_err(|problem: InvalidField| invalid(&problem.to_string()))?;
             changing(agent_id(&id).map_err(|error| invalid(&error))?, change, by)
         }
-    };
-    carry_out(led, call).await
+    })
 }
 
 /// The call for a change by this principal.

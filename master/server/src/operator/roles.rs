@@ -15,14 +15,20 @@ use super::calls::invalid;
 use crate::shell::Led;
 
 /// Whether this is a change of quotas or weights.
-pub(super) fn is_change(kind: Type) -> bool {
+pub(crate) fn is_change(kind: Type) -> bool {
     matches!(kind, Type::UpdateQuota | Type::SetQuota | Type::RemoveQuota | Type::UpdateWeights)
 }
 
 /// Carries a change out; answers when it is durable.
 pub(super) async fn change(led: &Led, kind: Type, asked: Call) -> Result<HttpResponse, HttpResponse> {
+    carry_out(led, read(kind, asked)?).await
+}
+
+/// Reads a change; the error is the answer.
+#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
+pub(crate) fn read(kind: Type, asked: Call) -> Result<RoleCall, HttpResponse> {
     let missing = |field: &str| invalid(&format!("Expecting '{field}' to be present"));
-    let call = match kind {
+    Ok(match kind {
         Type::UpdateQuota => {
             let update = asked.update_quota.ok_or_else(|| missing("update_quota"))?;
             let quotas = update.quota_configs.iter().map(quota_config).collect::<Result<_, _>>();
@@ -41,8 +47,7 @@ pub(super) async fn change(led: &Led, kind: Type, asked: Call) -> Result<HttpRes
             let update = asked.update_weights.ok_or_else(|| missing("update_weights"))?;
             update_weights(&update.weight_infos)?
         }
-    };
-    carry_out(led, call).await
+    })
 }
 
 /// Hands a call to the books and waits until what it changes is durable.

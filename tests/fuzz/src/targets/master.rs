@@ -1,6 +1,6 @@
 //! The master's core behind its decoders, in a busy cluster, with the audit after every step.
 
-use chapada_master::edge::{Form, scheduler_call};
+use chapada_master::edge::{Form, operator_call, scheduler_call};
 use chapada_wire::recordio::frame;
 use chapada_wire::{Json, link, v1};
 use prost::Message;
@@ -12,28 +12,46 @@ use crate::worlds::{MAX_STEPS, records};
 /// Calls in JSON, one a line; or in protobuf, as records.
 pub(super) fn calls(bytes: &[u8]) {
     let mut world = World::busy();
-    let calls: Vec<_> = if bytes.first() == Some(&b'{') {
-        let lines = bytes.split(|byte| *byte == b'\n').take(MAX_STEPS);
-        lines.map(|line| scheduler_call(line, Form::Json)).collect()
-    } else {
-        records(bytes).iter().map(|record| scheduler_call(record, Form::Protobuf)).collect()
-    };
-    calls.into_iter().flatten().for_each(|call| world.call(call));
+    bodies(bytes, scheduler_call).into_iter().flatten().for_each(|call| world.call(call));
     world.pass(std::time::Duration::from_secs(200));
+}
+
+/// Each body of an input, read.
+fn bodies<T>(bytes: &[u8], read: impl Fn(&[u8], Form) -> T) -> Vec<T> {
+    if bytes.first() == Some(&b'{') {
+        let lines = bytes.split(|byte| *byte == b'\n').take(MAX_STEPS);
+        return lines.map(|line| read(line, Form::Json)).collect();
+    }
+    records(bytes).iter().map(|record| read(record, Form::Protobuf)).collect()
+}
+
+/// Calls of operators that change something, in the same forms.
+pub(super) fn operator(bytes: &[u8]) {
+    let mut world = World::busy();
+    let changes = bodies(bytes, operator_call).into_iter().flatten().flatten();
+    changes.for_each(|change| world.operate(change));
+    world.pass(std::time::Duration::from_secs(200));
+}
+
+pub(super) fn operator_seeds() -> Vec<Vec<u8>> {
+    seeds::<v1::master::Call>(listed("operator.jsonl"), "master.Call")
 }
 
 /// Each call of ours and of the recordings by itself, and ours in a row, in both forms. The ids of the recordings are replaced
 /// by those of the world.
 pub(super) fn calls_seeds() -> Vec<Vec<u8>> {
-    let mut lines = listed("calls.jsonl");
+    seeds::<v1::scheduler::Call>(listed("calls.jsonl"), "scheduler.Call")
+}
+
+fn seeds<T: Json + Message + Default>(mut lines: Vec<String>, kind: &str) -> Vec<Vec<u8>> {
     let whole: Vec<String> = lines.chunks(4).map(|lines| lines.join("\n")).collect();
-    lines.extend(recorded("scheduler.Call").into_iter().map(|mut body| {
+    lines.extend(recorded(kind).into_iter().map(|mut body| {
         world_ids(&mut body);
         body.to_string()
     }));
     let mut seeds: Vec<Vec<u8>> = lines.iter().chain(&whole).map(|line| line.clone().into_bytes()).collect();
     for line in lines {
-        let call = v1::scheduler::Call::from_json(line.as_bytes()).expect("a seed is read");
+        let call = T::from_json(line.as_bytes()).expect("a seed is read");
         seeds.push(frame(&call.encode_to_vec()).to_vec());
     }
     seeds

@@ -53,6 +53,7 @@ targets! {
     services_store: records::services_store, records::services_store_seeds;
     app_definition: services::app_definition, services::app_definition_seeds;
     master_calls: master::calls, master::calls_seeds;
+    master_operator: master::operator, master::operator_seeds;
     master_agents: master::agents, master::agents_seeds;
     agent_commands: agent::commands, agent::commands_seeds;
 }

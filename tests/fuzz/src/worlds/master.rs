@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use chapada_master::edge::{self, AgentMessage, Form, SchedulerCall};
+use chapada_master::edge::{self, AgentMessage, Form, OperatorChange, SchedulerCall};
 use chapada_master_core::{
     Caller, Effect, Event, Held, LinkId, Master, RegistryState, Settings, Snapshot, StreamId, audit,
 };
@@ -121,6 +121,18 @@ impl World {
                 }
             }
         }
+        self.settle();
+    }
+
+    /// Takes a call of an operator.
+    pub(crate) fn operate(&mut self, change: OperatorChange) {
+        let effects = match change {
+            OperatorChange::Roles(call) => {
+                self.master.apply_role_call(self.now, call).map(|(effects, _)| effects)
+            }
+            OperatorChange::Resources(call) => self.master.apply_operator(self.now, call),
+        };
+        self.carry_out(effects.unwrap_or_default());
         self.settle();
     }
 
