@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chapada_model::{AgentId, FrameworkId};
+use chapada_model::{AgentId, FrameworkId, Wall};
 
 use crate::timers::Timer;
 use crate::{
@@ -18,12 +18,39 @@ impl Master {
             FrameworkState::Active { stream: open } | FrameworkState::Subscribing { stream: open }
                 if open == stream =>
             {
-                self.disconnect_framework(id);
+                match is_unheard(framework) {
+                    true => self.forget_unheard(id),
+                    false => self.disconnect_framework(id),
+                }
             }
             FrameworkState::Active { .. }
             | FrameworkState::Subscribing { .. }
             | FrameworkState::Disconnected { .. }
             | FrameworkState::Completed { .. } => {}
+        }
+    }
+
+    /// A framework went before it heard its id: it comes back without one, or with one of its own, as new.
+    fn forget_unheard(&mut self, id: &FrameworkId) {
+        self.books.frameworks.remove(id);
+        self.record(RegistryChange::DeleteFramework(id.clone()));
+    }
+
+    /// Removes whoever is away longest of those that hold nothing, when there are too many.
+    pub(crate) fn remove_surplus_idle(&mut self) {
+        // Whoever has not said what it holds may hold something of any of them.
+        while self.idle.len() > self.settings.max_idle_frameworks && self.silent.is_empty() {
+            let Some((_, id)) = self.idle.pop_first() else { return };
+            if self.agents_of(&id).is_empty() {
+                self.remove_framework(&id);
+            }
+        }
+    }
+
+    /// A framework that was away since then is back, or gone for good.
+    pub(crate) fn note_no_longer_idle(&mut self, id: &FrameworkId, since: Option<Wall>) {
+        if let Some(since) = since {
+            self.idle.remove(&(since, id.clone()));
         }
     }
 
@@ -41,6 +68,9 @@ impl Master {
         self.timers.set(until, Timer::Framework(id.clone()));
         self.record(RegistryChange::PutFramework(id.clone(), record));
         self.tell_operators(OperatorEvent::FrameworkUpdated(shared));
+        if self.agents_of(id).is_empty() {
+            self.idle.insert((now.wall, id.clone()));
+        }
     }
 
     /// Takes all offers of a framework back without a word.
@@ -67,6 +97,7 @@ impl Master {
         if let FrameworkState::Disconnected { until } = framework.state {
             self.timers.clear(until, Timer::Framework(id.clone()));
         }
+        self.note_no_longer_idle(id, framework.disconnected);
         match &framework.state {
             FrameworkState::Active { stream } => {
                 self.effects.push(Effect::CloseStream { stream: stream.clone() });
@@ -165,4 +196,11 @@ impl Master {
             self.tell_agent(&agent, command.clone());
         }
     }
+}
+
+/// Whether it was never told that it is subscribed.
+fn is_unheard(framework: &crate::Framework) -> bool {
+    let is_first =
+        framework.reregistered.is_none() && framework.disconnected.is_none() && !framework.recovered;
+    is_first && matches!(framework.state, FrameworkState::Subscribing { .. })
 }

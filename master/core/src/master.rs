@@ -29,6 +29,8 @@ pub struct Master {
     pub(crate) registry: RegistryState,
     /// Removed frameworks of the registry, oldest first.
     pub(crate) removed: std::collections::BTreeSet<(Wall, FrameworkId)>,
+    /// Frameworks that are away and held nothing when they went, longest first.
+    pub(crate) idle: std::collections::BTreeSet<(Wall, FrameworkId)>,
     /// Unreachable agents, longest first.
     pub(crate) unreachable: std::collections::BTreeSet<(Wall, AgentId)>,
     /// Agents of which the books do not know what they hold, because they have not said it to this master yet.
@@ -81,6 +83,7 @@ impl Master {
             timers: Timers::default(),
             registry: RegistryState { epoch: registry.epoch, ..RegistryState::default() },
             removed: std::collections::BTreeSet::new(),
+            idle: std::collections::BTreeSet::new(),
             unreachable: std::collections::BTreeSet::new(),
             silent: BTreeMap::new(),
             early_kills: EarlyKills::default(),
@@ -191,6 +194,7 @@ impl Master {
         }
         self.enforce_limits();
         let waits = self.offers_wait();
+        self.remove_surplus_idle();
         let is_due = |at: Option<Mono>| !waits && at.is_some_and(|at| at <= self.now.mono);
         if is_due(self.plan_due) || is_due(self.allocator.next_expiry()) {
             self.make_offers();

@@ -31,6 +31,9 @@ pub struct Settings {
     pub agent_reregister_timeout: Duration,
     /// How long an offer may stay unanswered. Default: 2 min.
     pub offer_timeout: Duration,
+    /// How many frameworks may be away that hold nothing; whoever was away longest is removed before its time. Whoever
+    /// subscribes and vanishes in a loop fills no memory with it. Default: 10,000.
+    pub max_idle_frameworks: usize,
     /// Who is served first. Default: `drf`.
     pub allocator: PolicyName,
     /// Where the allocator's chance comes from, if it uses any. Default: 0.
@@ -56,6 +59,7 @@ impl Settings {
             agent_timeout: Duration::from_secs(75),
             agent_reregister_timeout: Duration::from_secs(600),
             offer_timeout: Duration::from_secs(120),
+            max_idle_frameworks: 10_000,
             allocator: PolicyName::default(),
             seed: 0,
             region: None,

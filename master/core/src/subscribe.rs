@@ -108,12 +108,13 @@ impl Master {
         framework.suppressed = wishes.suppressed;
         framework.constraints = wishes.constraints;
         framework.reregistered = Some(now);
-        framework.disconnected = None;
+        let away_since = framework.disconnected.take();
         let is_new = std::mem::take(&mut framework.recovered);
         let record = Self::framework_record(framework);
         if let Some(until) = until {
             self.timers.clear(until, Timer::Framework(id.clone()));
         }
+        self.note_no_longer_idle(id, away_since);
         let is_recorded = self.registry.frameworks.get(id) == Some(&record);
         let waits = self
             .pending

@@ -25,6 +25,13 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
     let (frameworks, kills) = master.early_kills.sizes();
     bound("frameworks with early kills", frameworks, books.frameworks.len());
     bound("early kills of a framework", kills, MAX_EARLY_KILLS);
+    if master.silent.is_empty() {
+        bound(
+            "frameworks that are away and hold nothing",
+            master.idle.len(),
+            master.settings.max_idle_frameworks,
+        );
+    }
     bound("removed frameworks", master.removed.len(), MAX_REMOVED_FRAMEWORKS);
     bound("unreachable agents", master.unreachable.len(), MAX_UNREACHABLE_AGENTS + 1);
     bound("timers", master.timers.len(), books.offers.len() + books.agents.len() + books.frameworks.len());

@@ -1,5 +1,6 @@
 //! Tests of the core from outside, each in a small cluster that audits the books after every event.
 
+mod absent;
 mod accept;
 mod agents;
 mod early_kills;

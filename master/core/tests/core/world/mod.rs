@@ -40,11 +40,15 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::with_settings(Settings::new("m1"))
+    }
+
+    pub(crate) fn with_settings(settings: Settings) -> Self {
         let now = Now { mono: Mono(1), wall: Wall(1_700_000_000_000_000_000) };
         let registry = RegistryState { epoch: 1, ..RegistryState::default() };
         Self {
             now,
-            master: Master::recover(now, Settings::new("m1"), registry.clone()),
+            master: Master::recover(now, settings, registry.clone()),
             registry,
             tickets: VecDeque::new(),
             records_at_once: true,
