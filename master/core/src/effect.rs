@@ -14,6 +14,17 @@ use crate::{Agent, Framework, LinkId, Offer, OfferOperation, RegistryChange, Str
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
+/// Why a subscription ends or cannot be, for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// It makes no sense or is not allowed; the same again is refused again.
+    InvalidSubscription,
+    /// The framework was removed: its id is of no use any more.
+    FrameworkRemoved,
+    /// Another subscription of the same framework took its place.
+    FrameworkFailedOver,
+}
+
 /// Something for the shell to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -30,6 +41,8 @@ pub enum Effect {
     RefuseStream {
         /// The stream.
         stream: StreamId,
+        /// What kind of refusal it is.
+        code: ErrorCode,
         /// Why.
         message: Text,
     },
@@ -117,6 +130,8 @@ pub enum SchedulerEvent {
     },
     /// The subscription is over; [`Effect::CloseStream`] follows.
     Error {
+        /// What kind of end it is.
+        code: ErrorCode,
         /// Why.
         message: Text,
     },

@@ -7,8 +7,9 @@ use chapada_model::{AgentId, FrameworkId, Wall};
 
 use crate::timers::Timer;
 use crate::{
-    AgentCommand, Effect, FrameworkRecord, FrameworkState, MAX_COMPLETED_FRAMEWORKS, MAX_REMOVED_FRAMEWORKS,
-    Master, OperatorEvent, RegistryChange, Removal, SchedulerEvent, StreamId, TaskPhase,
+    AgentCommand, Effect, ErrorCode, FrameworkRecord, FrameworkState, MAX_COMPLETED_FRAMEWORKS,
+    MAX_REMOVED_FRAMEWORKS, Master, OperatorEvent, RegistryChange, Removal, SchedulerEvent, StreamId,
+    TaskPhase,
 };
 
 impl Master {
@@ -86,7 +87,8 @@ impl Master {
         if !self.books.frameworks.contains_key(id) {
             return self.drop_with(|| format!("a teardown of framework {id}, which is unknown"));
         }
-        self.tell_framework(id, SchedulerEvent::Error { message: "Framework has been removed".into() });
+        let (code, message) = (ErrorCode::FrameworkRemoved, "Framework has been removed".into());
+        self.tell_framework(id, SchedulerEvent::Error { code, message });
         self.remove_framework(id);
     }
 
@@ -103,8 +105,8 @@ impl Master {
                 self.effects.push(Effect::CloseStream { stream: stream.clone() });
             }
             FrameworkState::Subscribing { stream } => {
-                let message = "Framework has been removed".into();
-                self.effects.push(Effect::RefuseStream { stream: stream.clone(), message });
+                let (code, message) = (ErrorCode::FrameworkRemoved, "Framework has been removed".into());
+                self.effects.push(Effect::RefuseStream { stream: stream.clone(), code, message });
             }
             FrameworkState::Disconnected { .. } | FrameworkState::Completed { .. } => {}
         }

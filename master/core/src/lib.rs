@@ -52,7 +52,7 @@ pub use chapada_allocator::{
 };
 pub use constraints::{InvalidOfferConstraints, MAX_EXPRESSIONS, OfferConstraints};
 pub use early_kills::{EARLY_KILL_WAIT, MAX_EARLY_KILLS};
-pub use effect::{AgentCommand, Effect, OperatorEvent, RefusedReason, SchedulerEvent, Ticket};
+pub use effect::{AgentCommand, Effect, ErrorCode, OperatorEvent, RefusedReason, SchedulerEvent, Ticket};
 pub use event::{EVENT_KINDS, Event, EventKind, Held, HeldExecutor, HeldTask, LinkId};
 pub use follow::{Batch, Cut, CutReason, EventLog, FollowBounds, FollowerId, Next, NotResumed, Position};
 pub use master::Master;

@@ -8,8 +8,8 @@ use chapada_model::{FrameworkDescription, FrameworkId, Role};
 use crate::recording::Pending;
 use crate::timers::Timer;
 use crate::{
-    AgentCommand, Effect, Framework, FrameworkState, Master, OfferConstraints, OperatorEvent, RegistryChange,
-    SchedulerEvent, StreamId,
+    AgentCommand, Effect, ErrorCode, Framework, FrameworkState, Master, OfferConstraints, OperatorEvent,
+    RegistryChange, SchedulerEvent, StreamId,
 };
 
 /// What a framework wants of offers, beside what stands in its description.
@@ -28,9 +28,10 @@ impl Wishes {
 
 impl Master {
     pub(crate) fn subscribe(&mut self, stream: StreamId, description: FrameworkDescription, wishes: Wishes) {
-        let refusal = check_roles(&description, &wishes).err().or_else(|| self.why_not_again(&description));
-        if let Some(message) = refusal {
-            return self.effects.push(Effect::RefuseStream { stream, message: message.into() });
+        let invalid = |message| (ErrorCode::InvalidSubscription, message);
+        let refusal = check_roles(&description, &wishes).err().map(invalid);
+        if let Some((code, message)) = refusal.or_else(|| self.why_not_again(&description)) {
+            return self.effects.push(Effect::RefuseStream { stream, code, message: message.into() });
         }
         match description.id.clone().filter(|id| self.books.frameworks.contains_key(id)) {
             Some(id) => self.subscribe_again(&id, stream, description, wishes),
@@ -39,19 +40,20 @@ impl Master {
     }
 
     /// Why a framework with this id may not come back; nothing when it may, or has none.
-    fn why_not_again(&self, description: &FrameworkDescription) -> Option<String> {
+    fn why_not_again(&self, description: &FrameworkDescription) -> Option<(ErrorCode, String)> {
         let id = description.id.as_ref()?;
         if self.is_removed(id) {
-            return Some("Framework has been removed".to_owned());
+            return Some((ErrorCode::FrameworkRemoved, "Framework has been removed".to_owned()));
         }
         let known = self.books.frameworks.get(id)?;
         (known.description.principal != description.principal).then(|| {
             let name = |d: &FrameworkDescription| d.principal.as_deref().unwrap_or("").to_owned();
-            format!(
+            let message = format!(
                 "Changing framework's principal is not supported; attempted to change it from '{}' to '{}'",
                 name(&known.description),
                 name(description)
-            )
+            );
+            (ErrorCode::InvalidSubscription, message)
         })
     }
 
@@ -136,7 +138,8 @@ impl Master {
             FrameworkState::Active { stream } | FrameworkState::Subscribing { stream } => stream.clone(),
             FrameworkState::Disconnected { .. } | FrameworkState::Completed { .. } => return,
         };
-        let event = SchedulerEvent::Error { message: "Framework failed over".into() };
+        let (code, message) = (ErrorCode::FrameworkFailedOver, "Framework failed over".into());
+        let event = SchedulerEvent::Error { code, message };
         self.effects.push(Effect::ToFramework { framework: id.clone(), stream: stream.clone(), event });
         self.effects.push(Effect::CloseStream { stream });
         self.discard_offers(id);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chapada_master_core::{
-    AgentCommand, Call, CallRefused, Caller, Constraint, Event, FrameworkState, OfferConstraints,
+    AgentCommand, Call, CallRefused, Caller, Constraint, ErrorCode, Event, FrameworkState, OfferConstraints,
     SchedulerEvent, StreamId,
 };
 use chapada_model::{FrameworkId, Role, TaskState};
@@ -38,8 +38,8 @@ fn a_second_subscription_cuts_the_first_and_tells_it() {
     world.take(&old);
     let description = (*world.books().frameworks[&id].description).clone();
     let new = world.subscribe(description);
-    let message = "Framework failed over".into();
-    assert!(world.take(&old).contains(&SchedulerEvent::Error { message }));
+    let (code, message) = (ErrorCode::FrameworkFailedOver, "Framework failed over".into());
+    assert!(world.take(&old).contains(&SchedulerEvent::Error { code, message }));
     assert!(!world.streams.contains_key(&old));
     let events = world.take(&new);
     assert_eq!(events[0], SchedulerEvent::Subscribed);
@@ -114,7 +114,8 @@ fn a_framework_that_an_operator_removes_is_told() {
     world.take(&stream);
     world.apply(Event::TeardownFramework { framework: id });
     assert!(!world.streams.contains_key(&stream));
-    let error = SchedulerEvent::Error { message: "Framework has been removed".into() };
+    let (code, message) = (ErrorCode::FrameworkRemoved, "Framework has been removed".into());
+    let error = SchedulerEvent::Error { code, message };
     assert_eq!(world.take(&stream), [error]);
 }
 

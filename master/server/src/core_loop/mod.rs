@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use chapada_master_core::{
-    AgentCommand, Call, CallRefused, Caller, Event, Explanation, Held, LinkId, OfferConstraints,
+    AgentCommand, Call, CallRefused, Caller, ErrorCode, Event, Explanation, Held, LinkId, OfferConstraints,
     OperatorCall, OperatorRefused, Position, RegistryChange, RoleCall, SchedulerEvent, Snapshot, StreamId,
     Ticket,
 };
@@ -86,7 +86,7 @@ pub(crate) enum ToScheduler {
     /// An event of its subscription.
     Event(FrameworkId, SchedulerEvent),
     /// Its subscription is refused; the stream ends.
-    Refused(Text),
+    Refused(ErrorCode, Text),
 }
 
 /// The way to one peer. Dropping it ends the connection after what was sent before.
@@ -133,7 +133,7 @@ impl Load for ToScheduler {
     fn freight(&self) -> usize {
         match self {
             Self::Event(_, SchedulerEvent::Message { data, .. }) => data.len(),
-            Self::Event(..) | Self::Refused(_) => 0,
+            Self::Event(..) | Self::Refused(..) => 0,
         }
     }
 }

@@ -29,10 +29,10 @@ impl Outboxes {
                     self.streams.remove(&stream);
                 }
             }
-            Effect::RefuseStream { stream, message } => {
+            Effect::RefuseStream { stream, code, message } => {
                 // Its queue is empty: nothing was said on it before. Without this end of it, the stream ends too.
                 let outbox = self.streams.remove(&stream);
-                deliver(outbox.as_ref(), ToScheduler::Refused(message));
+                deliver(outbox.as_ref(), ToScheduler::Refused(code, message));
             }
             Effect::CloseStream { stream } => drop(self.streams.remove(&stream)),
             Effect::ToAgent { link, agent, command } => {

@@ -1,10 +1,11 @@
 //! What the books say, as events on the wire.
 
-use chapada_master_core::{Offer, SchedulerEvent};
+use chapada_master_core::{ErrorCode, Offer, SchedulerEvent};
 use chapada_model::{FrameworkId, MasterDescription, Reason, Source};
 use chapada_wire::convert::{OfferParts, ReservationFormat};
 use chapada_wire::v1;
 use chapada_wire::v1::scheduler::Event;
+use chapada_wire::v1::scheduler::event::error::Code;
 use chapada_wire::v1::scheduler::event::{
     Error, Failure, Message, Offers, Rescind, Subscribed, Type, Update, UpdateOperationStatus,
 };
@@ -69,7 +70,7 @@ impl Writer {
                 }),
                 ..bare(Type::Failure)
             },
-            SchedulerEvent::Error { message } => error(&message),
+            SchedulerEvent::Error { code, message } => error(code, &message),
         }
     }
 }
@@ -80,8 +81,14 @@ pub(super) fn heartbeat() -> Event {
 }
 
 /// The end of a subscription.
-pub(super) fn error(message: &str) -> Event {
-    Event { error: Some(Error { message: Some(message.to_owned()) }), ..bare(Type::Error) }
+pub(super) fn error(code: ErrorCode, message: &str) -> Event {
+    let code = match code {
+        ErrorCode::InvalidSubscription => Code::InvalidSubscription,
+        ErrorCode::FrameworkRemoved => Code::FrameworkRemoved,
+        ErrorCode::FrameworkFailedOver => Code::FrameworkFailedOver,
+    };
+    let error = Error { message: Some(message.to_owned()), code: Some(code.into()) };
+    Event { error: Some(error), ..bare(Type::Error) }
 }
 
 /// An offer on the wire.

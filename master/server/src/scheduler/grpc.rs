@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use chapada_listener::{Action, Decision, Object, Policy, Principal};
-use chapada_master_core::{CallRefused, Caller, StreamId};
+use chapada_master_core::{CallRefused, Caller, ErrorCode, StreamId};
 use chapada_model::FrameworkId;
 use chapada_wire::check_required;
 use chapada_wire::v1::scheduler::scheduler_service_server::SchedulerService;
@@ -42,7 +42,10 @@ impl SchedulerService for SchedulerGrpc {
         let subscribing = match checked(first)? {
             Parsed::Subscribe(subscribing) => *subscribing,
             Parsed::Unacceptable(message) => {
-                let events: Events = Box::pin(futures_util::stream::iter([Ok(error(&message))]));
+                let events: Events = Box::pin(futures_util::stream::iter([Ok(error(
+                    ErrorCode::InvalidSubscription,
+                    &message,
+                ))]));
                 return Ok(Response::new(events));
             }
             Parsed::Call { .. } | Parsed::UnknownFramework => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chapada_listener::{Action, Call as HttpCall, HttpResponse, Object, Principal, empty, stream, text};
-use chapada_master_core::{Call, CallRefused, Caller, StreamId};
+use chapada_master_core::{Call, CallRefused, Caller, ErrorCode, StreamId};
 use chapada_wire::v1::scheduler as wire;
 use futures_util::StreamExt;
 use http::header::{ALLOW, HeaderValue};
@@ -97,7 +97,7 @@ async fn subscribe(
 
 /// A subscription that cannot be is answered on its own stream, as Mesos does.
 fn refused_subscription(media: Media, message: &str) -> HttpResponse {
-    let record: Bytes = media.record(&error(message));
+    let record: Bytes = media.record(&error(ErrorCode::InvalidSubscription, message));
     let records = futures_util::stream::iter([Ok::<_, std::io::Error>(record)]);
     let mut response = stream(StatusCode::OK, media.content_type(), records);
     name_stream(&mut response, &uuid::Uuid::new_v4().to_string());

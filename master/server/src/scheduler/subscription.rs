@@ -117,7 +117,7 @@ impl<T: Send + 'static, F: Fn(Event) -> T + Send + Sync + 'static> Pump<T, F> {
                         self.framework = Some(framework);
                         event
                     }
-                    Some(ToScheduler::Refused(message)) => error(&message),
+                    Some(ToScheduler::Refused(code, message)) => error(code, &message),
                     None => return "closed by the master",
                 },
                 _ = beat.tick(), if subscribed => heartbeat(),

@@ -176,7 +176,7 @@ impl Sim {
                 node.id = node.id.take().or(id);
                 self.act(index, News::Subscribed);
             }
-            SchedulerEvent::Error { message } => {
+            SchedulerEvent::Error { message, .. } => {
                 self.history.note(self.now, format_args!("f{index} is told: {message}"));
                 self.frameworks[index].refused = message.contains("removed").then(|| message.to_string());
                 if let Some(wire) = self.frameworks[index].wire {

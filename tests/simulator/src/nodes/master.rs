@@ -138,7 +138,7 @@ impl Sim {
             Effect::ToFramework { framework, stream, event } => {
                 self.tell_framework(index, &framework, wire_of(&stream), event);
             }
-            Effect::RefuseStream { stream, message } => {
+            Effect::RefuseStream { stream, message, .. } => {
                 let wire = wire_of(&stream);
                 self.masters[index].streams.remove(&wire);
                 self.send(wire, false, Message::Refused(message.to_string()));

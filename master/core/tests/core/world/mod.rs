@@ -164,7 +164,7 @@ impl World {
                 }
                 self.received.entry(stream).or_default().push(event);
             }
-            Effect::RefuseStream { stream, message } => {
+            Effect::RefuseStream { stream, message, .. } => {
                 self.streams.remove(&stream);
                 self.refused_streams.push(message.to_string());
             }
