@@ -1,11 +1,11 @@
 //! Metrics: those of Mesos' names that can be told truthfully, and the same for Prometheus.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use chapada_listener::{HttpResponse, bytes};
-use chapada_master_core::{AgentState, FrameworkState, Snapshot};
-use chapada_model::{Milli, TaskState};
+use chapada_master_core::{AgentState, FrameworkState, RoleView, Snapshot};
+use chapada_model::{Milli, TaskState, Text};
 use http::StatusCode;
 
 use crate::shell::{Shell, Standing};
@@ -46,10 +46,30 @@ fn put(metrics: &mut BTreeMap<String, f64>, name: &str, value: f64) {
     metrics.insert(name.to_owned(), value);
 }
 
+/// What a role is promised, may have at most, holds and consumes, for the names that its quota speaks of. Source: Mesos' names.
+fn quota(metrics: &mut BTreeMap<String, f64>, role: &RoleView) {
+    let quota = &role.quota;
+    let names: BTreeSet<&Text> = quota.guarantee.0.keys().chain(quota.limit.keys()).collect();
+    for name in names {
+        let mut put_one = |what: &str, amount: Milli| {
+            let metric = format!("allocator/mesos/quota/roles/{}/resources/{name}/{what}", role.name);
+            put(metrics, &metric, amount.to_f64());
+        };
+        put_one("guarantee", quota.guarantee.get(name));
+        if let Some(most) = quota.limit.get(name) {
+            put_one("limit", *most);
+        }
+        let held = role.allocated.get(name).0.saturating_add(role.offered.get(name).0);
+        put_one("offered_or_allocated", Milli(held));
+        put_one("consumed", role.consumed.get(name));
+    }
+}
+
 fn books(metrics: &mut BTreeMap<String, f64>, books: &Snapshot) {
     resources(metrics, books);
     for role in books.roles() {
         put(metrics, &format!("allocator/mesos/roles/{}/shares/dominant", role.name), role.share);
+        quota(metrics, &role);
     }
     agents(metrics, books);
     frameworks(metrics, books);

@@ -9,6 +9,7 @@ mod operations;
 mod operator;
 mod proxy;
 mod query;
+mod roles;
 mod streams;
 mod support;
 mod three_doors;
