@@ -118,7 +118,7 @@ impl Master {
             return self
                 .drop_with(|| format!("a kill of task {key}, which is on agent {on} and not where it says"));
         }
-        known.killed = true;
+        (known.killed, known.kill_policy) = (true, policy);
         let TaskKey { framework, task } = key;
         if !self.tell_agent(&on, AgentCommand::Kill { framework, task, policy }) {
             self.drop_with(|| format!("agent {on} is not connected; it is told to kill when it comes back"));

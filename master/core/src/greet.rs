@@ -35,7 +35,7 @@ impl Master {
         let mut shut_down = BTreeSet::new();
         for key in self.index.tasks_by_agent.of(id) {
             let Some(task) = self.books.tasks.get(&key) else { continue };
-            let (killed, over) = (task.killed, task.phase == TaskPhase::Ended);
+            let (killed, policy, over) = (task.killed, task.kill_policy, task.phase == TaskPhase::Ended);
             if !self.books.frameworks.contains_key(&key.framework) {
                 shut_down.insert(key.framework.clone());
                 if over {
@@ -43,7 +43,7 @@ impl Master {
                 }
             } else if killed && !over {
                 let (framework, task) = (key.framework, key.task);
-                self.tell_agent(id, AgentCommand::Kill { framework, task, policy: None });
+                self.tell_agent(id, AgentCommand::Kill { framework, task, policy });
             }
         }
         for key in strays.unwrap_or_default() {

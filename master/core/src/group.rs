@@ -69,7 +69,13 @@ impl Master {
             if !seen.insert(&task.id) {
                 return Err(wrong("its ID is there twice".to_owned()));
             }
-            needed.add(&task.resources.unallocated()).map_err(|error| wrong(error.to_string()))?;
+            // What is shared is there for each of them, and for one task once.
+            let own = task.resources.unallocated();
+            if !hand.left.contains(&own) {
+                return Err(wrong(format!("it needs {own} of what is left, {}", hand.left)));
+            }
+            let added = needed.add(&own.unshared()).and_then(|()| needed.share(&own));
+            added.map_err(|error| wrong(error.to_string()))?;
         }
         match hand.left.contains(&needed) {
             true => Ok(()),

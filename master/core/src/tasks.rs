@@ -34,6 +34,7 @@ impl Task {
             updated: now,
             finished: None,
             killed: false,
+            kill_policy: None,
         }
     }
 

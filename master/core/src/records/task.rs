@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use chapada_model::{
-    AgentId, ExecutorId, FrameworkId, Resources, Role, TaskDescription, TaskKey, TaskState, TaskStatus,
-    UpdateUuid, Wall,
+    AgentId, ExecutorId, FrameworkId, KillPolicy, Resources, Role, TaskDescription, TaskKey, TaskState,
+    TaskStatus, UpdateUuid, Wall,
 };
 
 /// How many statuses of a task are kept, newest last. Health checks repeat; older ones say nothing more.
@@ -58,6 +58,8 @@ pub struct Task {
     pub finished: Option<Wall>,
     /// Whether it was asked to end, so that an agent that returns is asked again.
     pub killed: bool,
+    /// How gently it was last asked to end, when that was said.
+    pub kill_policy: Option<KillPolicy>,
 }
 
 impl Task {

@@ -3,6 +3,7 @@
 mod absent;
 mod accept;
 mod agents;
+mod capabilities;
 mod early_kills;
 mod follow;
 mod frameworks;

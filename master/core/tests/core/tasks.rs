@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chapada_master_core::{Accept, AgentCommand, Call, Event, Operation, Proposal, StreamId, TaskPhase};
-use chapada_model::{AgentId, Filters, FrameworkId, Milli, Reason, TaskId, TaskKey, TaskState};
+use chapada_model::{AgentId, Filters, FrameworkId, KillPolicy, Milli, Reason, TaskId, TaskKey, TaskState};
 
 use crate::world::{World, command_task, framework};
 
@@ -93,6 +93,28 @@ fn a_kill_reaches_the_agent_also_when_it_was_away() {
     world.call(&id, kill()).expect("accepted");
     world.connect(0);
     assert_eq!(world.agents[0].tasks[&key].kills, 2);
+}
+
+#[test]
+fn the_last_kill_says_how_gently_also_to_an_agent_that_was_away() {
+    let (mut world, id, _, key) = running();
+    let policy = |seconds| Some(KillPolicy { grace_period: Some(Duration::from_secs(seconds)) });
+    let kill = |world: &mut World, policy| {
+        world.call(&id, Call::Kill { task: key.task.clone(), agent: None, policy }).expect("accepted");
+    };
+    let said = |world: &World| {
+        let kills = world.agents[0].commands.iter().filter_map(|command| match command {
+            AgentCommand::Kill { policy, .. } => Some(*policy),
+            _ => None,
+        });
+        kills.collect::<Vec<_>>()
+    };
+    kill(&mut world, policy(60));
+    assert_eq!(said(&world), [policy(60)]);
+    world.break_link(0);
+    kill(&mut world, policy(5));
+    world.connect(0);
+    assert_eq!(said(&world), [policy(60), policy(5)]);
 }
 
 #[test]
