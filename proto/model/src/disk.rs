@@ -11,8 +11,8 @@ pub struct Disk {
     pub persistence: Option<Persistence>,
     /// Where the volume shows in the container.
     pub volume: Option<DiskVolume>,
-    /// Absent for the disk that the agent's work directory is on.
-    pub source: Option<DiskSource>,
+    /// Absent for the disk that the agent's work directory is on. Rare, so that it takes no room where it is absent.
+    pub source: Option<Box<DiskSource>>,
 }
 
 /// A volume that outlives its task.

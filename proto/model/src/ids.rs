@@ -33,28 +33,72 @@ pub(crate) fn check_id(text: &str) -> Result<(), InvalidId> {
     }
 }
 
+/// The length of a text and its last seven bytes as one number. Ids of one kind begin alike and differ in their ends, so
+/// that most often this alone tells them apart, without a look at the text.
+fn end_of(text: &str) -> u64 {
+    let bytes = text.as_bytes();
+    let end = &bytes[bytes.len().saturating_sub(7)..];
+    // A length is at most 255.
+    end.iter().fold(bytes.len() as u64, |number, byte| number << 8 | u64::from(*byte))
+}
+
 /// Makes a newtype over shared text with validation at the only way in.
+///
+/// Shorter ids come first; of those of one length, those with the smaller end. What is numbered comes in the order of its
+/// numbers.
 macro_rules! string_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[derive(Clone, serde::Serialize, serde::Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(std::sync::Arc<str>);
+        pub struct $name {
+            end: u64,
+            text: arcstr::ArcStr,
+        }
 
         impl $name {
             /// Checks the text and takes it.
             ///
             /// # Errors
             /// [`InvalidId`] when it is empty, `.`, `..`, over 255 bytes, or has a slash, backslash or control character.
-            pub fn new(text: impl Into<std::sync::Arc<str>>) -> Result<Self, InvalidId> {
+            pub fn new(text: impl Into<arcstr::ArcStr>) -> Result<Self, InvalidId> {
                 let text = text.into();
                 check_id(&text)?;
-                Ok(Self(text))
+                Ok(Self { end: end_of(&text), text })
             }
 
             /// The id as text.
             pub fn as_str(&self) -> &str {
-                &self.0
+                &self.text
+            }
+        }
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                self.cmp(other).is_eq()
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+                self.end.cmp(&other.end).then_with(|| match arcstr::ArcStr::ptr_eq(&self.text, &other.text) {
+                    true => std::cmp::Ordering::Equal,
+                    false => self.text.cmp(&other.text),
+                })
+            }
+        }
+
+        impl std::hash::Hash for $name {
+            fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+                self.text.hash(state);
             }
         }
 
@@ -81,31 +125,25 @@ macro_rules! string_id {
 
         impl From<$name> for String {
             fn from(id: $name) -> String {
-                id.0.as_ref().to_owned()
-            }
-        }
-
-        impl std::borrow::Borrow<str> for $name {
-            fn borrow(&self) -> &str {
-                &self.0
+                id.text.as_str().to_owned()
             }
         }
 
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
-                &self.0
+                &self.text
             }
         }
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(&self.text)
             }
         }
 
         impl std::fmt::Debug for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(&self.text)
             }
         }
     };
@@ -157,6 +195,19 @@ mod tests {
         assert!(TaskId::new("a\nb").is_err());
         assert_eq!(TaskId::new("x".repeat(256)), Err(InvalidId::TooLong));
         assert!(TaskId::new("x".repeat(255)).is_ok());
+    }
+
+    #[test]
+    fn what_is_numbered_comes_in_the_order_of_its_numbers() {
+        let id = |text: &str| AgentId::new(text).unwrap();
+        let sorted =
+            ["a", "b", "m-S9", "m-S10", "m-S11", "n-S10", "one-long-prefix-S1", "two-long-prefix-S1"];
+        for (index, text) in sorted.iter().enumerate() {
+            for (other, after) in sorted.iter().enumerate() {
+                assert_eq!(id(text).cmp(&id(after)), index.cmp(&other), "{text} {after}");
+                assert_eq!(id(text) == id(after), index == other, "{text} {after}");
+            }
+        }
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub use quantities::Quantities;
 pub use ranges::{Range, Ranges};
 pub use reason::{Reason, Source};
 pub use reservation::{Reservation, ReservationKind};
-pub use resource::Resource;
+pub use resource::{Resource, resource_name};
 pub use resource_value::ResourceValue;
 pub use resources::{ResourceError, Resources};
 pub use role::{InvalidRole, Role};

@@ -25,6 +25,15 @@ pub struct Resource {
     pub shared: bool,
 }
 
+/// The usual names, of which there is one text each.
+static NAMES: std::sync::LazyLock<[Text; 5]> =
+    std::sync::LazyLock::new(|| ["cpus", "mem", "disk", "ports", "gpus"].map(Text::from));
+
+/// The name as shared text: the usual names are not stored once for each resource.
+pub fn resource_name(name: &str) -> Text {
+    NAMES.iter().find(|known| known.as_ref() == name).cloned().unwrap_or_else(|| name.into())
+}
+
 impl Resource {
     /// A plain resource: reserved for nobody, allocated to nobody.
     pub fn new(name: impl Into<Text>, value: ResourceValue) -> Self {
@@ -63,8 +72,11 @@ impl Resource {
     /// Orders by everything but the value and the allocation; resources that compare equal and have one allocation are of one kind.
     pub(crate) fn compare_kind(&self, other: &Self) -> Ordering {
         let key = |r: &Self| (r.revocable, r.shared);
-        self.name
-            .cmp(&other.name)
+        let by_name = match Text::ptr_eq(&self.name, &other.name) {
+            true => Ordering::Equal,
+            false => self.name.cmp(&other.name),
+        };
+        by_name
             .then_with(|| self.reservations.cmp(&other.reservations))
             .then_with(|| self.allocation_role.cmp(&other.allocation_role))
             .then_with(|| self.disk.cmp(&other.disk))

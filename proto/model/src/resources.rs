@@ -5,15 +5,19 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use crate::{Milli, Resource, ResourceValue, Role};
 
 /// Resources of any kinds, one entry for each kind, none of them empty. Sorted, so equal resources are equal values.
 ///
-/// A shared resource has one entry for each user of it.
+/// A shared resource has one entry for each user of it. Copies share their entries until one of them is changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(from = "Vec<Resource>", into = "Vec<Resource>")]
-pub struct Resources(Vec<Resource>);
+pub struct Resources(
+    /// None while there is nothing.
+    Option<Arc<Vec<Resource>>>,
+);
 
 /// Why resources cannot be added or taken away. Nothing is changed then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +40,7 @@ pub enum ResourceError {
 
 impl Resources {
     /// No resources.
-    pub const EMPTY: Self = Self(Vec::new());
+    pub const EMPTY: Self = Self(None);
 
     /// Adds up resources of any kinds.
     ///
@@ -52,17 +56,26 @@ impl Resources {
 
     /// The entries in a stable order.
     pub fn iter(&self) -> std::slice::Iter<'_, Resource> {
-        self.0.iter()
+        self.list().iter()
+    }
+
+    fn list(&self) -> &[Resource] {
+        self.0.as_ref().map_or(&[], |list| list.as_slice())
+    }
+
+    /// For entries that are sorted and of different kinds.
+    fn of_sorted(list: Vec<Resource>) -> Self {
+        Self((!list.is_empty()).then(|| Arc::new(list)))
     }
 
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     /// How many entries there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.list().len()
     }
 
     /// Both together.
@@ -80,10 +93,13 @@ impl Resources {
     /// # Errors
     /// [`ResourceError::Conflict`] when something would be there twice; this is unchanged then.
     pub fn add(&mut self, other: &Self) -> Result<(), ResourceError> {
-        let before = self.0.clone();
-        for resource in &other.0 {
+        if self.is_empty() {
+            self.0.clone_from(&other.0);
+            return Ok(());
+        }
+        for (index, resource) in other.iter().enumerate() {
             if let Err(error) = self.add_one(resource) {
-                self.0 = before;
+                other.list()[..index].iter().for_each(|added| self.sub_one(added));
                 return Err(error);
             }
         }
@@ -108,7 +124,7 @@ impl Resources {
         if !self.contains(other) {
             return Err(ResourceError::Short { wanted: other.to_string() });
         }
-        for resource in &other.0 {
+        for resource in other {
             self.sub_one(resource);
         }
         Ok(())
@@ -116,9 +132,12 @@ impl Resources {
 
     /// What is in both: the most of `other` that can be taken out of this.
     pub fn intersection(&self, other: &Self) -> Self {
+        if self.is_empty() || other.is_empty() {
+            return Self::EMPTY;
+        }
         let mut left = self.clone();
         let mut common = Self::EMPTY;
-        for resource in &other.0 {
+        for resource in other {
             let Some(mine) = left.kind(resource).first() else { continue };
             let value = match resource.is_whole() {
                 true if mine.value == resource.value => mine.value.clone(),
@@ -135,7 +154,7 @@ impl Resources {
 
     /// Whether `other` can be taken out of this.
     pub fn contains(&self, other: &Self) -> bool {
-        let mut uses = other.0.iter().peekable();
+        let mut uses = other.iter().peekable();
         while let Some(resource) = uses.next() {
             // Equal shared entries stand beside each other: count them on both sides.
             let mut count = 1;
@@ -169,13 +188,13 @@ impl Resources {
 
     /// The role they are all allocated to; `None` when there is none, or more than one.
     pub fn allocation_role(&self) -> Option<&Role> {
-        let first = self.0.first()?.allocation_role.as_ref()?;
-        self.0.iter().all(|r| r.allocation_role.as_ref() == Some(first)).then_some(first)
+        let first = self.list().first()?.allocation_role.as_ref()?;
+        self.iter().all(|r| r.allocation_role.as_ref() == Some(first)).then_some(first)
     }
 
     /// The entries for which the predicate holds.
     pub fn filter(&self, keep: impl Fn(&Resource) -> bool) -> Self {
-        Self(self.0.iter().filter(|resource| keep(resource)).cloned().collect())
+        Self::of_sorted(self.iter().filter(|resource| keep(resource)).cloned().collect())
     }
 
     /// Puts one resource to this for people to look at: amounts add up, and what is there already stays once, as a port that
@@ -205,19 +224,19 @@ impl Resources {
 
     /// The entries, each shared one once however many use it.
     fn distinct(&self) -> impl Iterator<Item = &Resource> {
-        let before = [None].into_iter().chain(self.0.iter().map(Some));
+        let before = [None].into_iter().chain(self.iter().map(Some));
         // Equal shared entries stand beside each other.
-        self.0.iter().zip(before).filter(|(mine, before)| *before != Some(*mine)).map(|(mine, _)| mine)
+        self.iter().zip(before).filter(|(mine, before)| *before != Some(*mine)).map(|(mine, _)| mine)
     }
 
     /// What several may use at once, each once however many do.
     pub fn shared(&self) -> Self {
-        Self(self.distinct().filter(|resource| resource.shared).cloned().collect())
+        Self::of_sorted(self.distinct().filter(|resource| resource.shared).cloned().collect())
     }
 
     /// What only one may use at a time: most often all of it.
     pub fn unshared(&self) -> Cow<'_, Self> {
-        match self.0.iter().any(|resource| resource.shared) {
+        match self.iter().any(|resource| resource.shared) {
             true => Cow::Owned(self.filter(|resource| !resource.shared)),
             false => Cow::Borrowed(self),
         }
@@ -228,9 +247,7 @@ impl Resources {
     /// # Errors
     /// [`ResourceError::Conflict`] when a shared thing is here with another value; this is unchanged then.
     pub fn share(&mut self, other: &Self) -> Result<(), ResourceError> {
-        let mut news = other.shared();
-        news.0.retain(|resource| !self.0.contains(resource));
-        self.add(&news)
+        self.add(&other.shared().filter(|resource| !self.list().contains(resource)))
     }
 
     /// CPUs, in thousandths.
@@ -250,60 +267,81 @@ impl Resources {
 
     /// The ports, in ascending order. Take only as many as you need.
     pub fn ports(&self) -> impl Iterator<Item = u64> + '_ {
-        self.0.iter().filter(|r| &*r.name == "ports").flat_map(|r| match &r.value {
+        self.iter().filter(|r| &*r.name == "ports").flat_map(|r| match &r.value {
             ResourceValue::Ranges(ranges) => Some(ranges.numbers()).into_iter().flatten(),
             ResourceValue::Scalar(_) | ResourceValue::Set(_) => None.into_iter().flatten(),
         })
     }
 
+    /// Where the entries of a kind are, or would be.
+    fn place(&self, resource: &Resource) -> usize {
+        self.list().partition_point(|mine| mine.compare_kind(resource) == Ordering::Less)
+    }
+
     /// All entries of one kind: at most one unless it is shared.
     fn kind(&self, resource: &Resource) -> &[Resource] {
-        let begin = self.0.partition_point(|mine| mine.compare_kind(resource) == Ordering::Less);
-        let rest = &self.0[begin..];
-        &rest[..rest.partition_point(|mine| mine.compare_kind(resource) == Ordering::Equal)]
+        let rest = &self.list()[self.place(resource)..];
+        let end = rest.iter().take_while(|mine| mine.compare_kind(resource) == Ordering::Equal).count();
+        &rest[..end]
     }
 
     fn add_one(&mut self, resource: &Resource) -> Result<(), ResourceError> {
         if resource.value.is_empty() {
             return Ok(());
         }
-        let at = self.0.partition_point(|mine| mine.compare_kind(resource) == Ordering::Less);
-        let present = self.0.get_mut(at).filter(|mine| mine.compare_kind(resource) == Ordering::Equal);
-        match present {
-            None => self.0.insert(at, resource.clone()),
-            Some(mine) if resource.shared && mine.value == resource.value => {
-                self.0.insert(at, resource.clone())
-            }
+        let at = self.place(resource);
+        let present = self.list().get(at).filter(|mine| mine.compare_kind(resource) == Ordering::Equal);
+        let sum = match present {
+            None => None,
+            Some(mine) if resource.shared && mine.value == resource.value => None,
             Some(mine) => {
-                let sum = match resource.is_whole() {
-                    true => None,
-                    false => mine.value.checked_add(&resource.value),
-                };
-                mine.value = sum.ok_or_else(|| ResourceError::Conflict {
-                    present: mine.to_string(),
-                    added: resource.to_string(),
-                })?;
+                let sum = mine.value.checked_add(&resource.value).filter(|_| !resource.is_whole());
+                let conflict =
+                    || ResourceError::Conflict { present: mine.to_string(), added: resource.to_string() };
+                Some(sum.ok_or_else(conflict)?)
             }
+        };
+        let list = Arc::make_mut(self.0.get_or_insert_default());
+        match sum {
+            None => list.insert(at, resource.clone()),
+            Some(sum) => list[at].value = sum,
         }
         Ok(())
     }
 
     /// Only called for what is contained.
     fn sub_one(&mut self, resource: &Resource) {
-        let begin = self.0.partition_point(|mine| mine.compare_kind(resource) == Ordering::Less);
-        let left = self.0.get(begin).and_then(|mine| mine.value.checked_sub(&resource.value));
-        match left {
-            Some(value) if value.is_empty() || resource.is_whole() => {
-                self.0.remove(begin);
-            }
-            Some(value) => self.0[begin].value = value,
-            None => {}
+        let at = self.place(resource);
+        let Some(list) = &mut self.0 else { return };
+        let Some(left) = list.get(at).and_then(|mine| mine.value.checked_sub(&resource.value)) else {
+            return;
+        };
+        let is_used_up = left.is_empty() || resource.is_whole();
+        match is_used_up {
+            true if list.len() == 1 => self.0 = None,
+            true => drop(Arc::make_mut(list).remove(at)),
+            false => Arc::make_mut(list)[at].value = left,
         }
     }
 
     fn map_allocation(&self, role: Option<&Role>) -> Self {
+        let Some(first) = self.list().first() else { return Self::EMPTY };
+        if self.iter().any(|resource| resource.allocation_role != first.allocation_role) {
+            return self.merge_allocations(role);
+        }
+        // Where all have one allocation, another one changes neither order nor kinds.
+        match first.allocation_role.as_ref() == role {
+            true => self.clone(),
+            false => {
+                let with = |r: &Resource| Resource { allocation_role: role.cloned(), ..r.clone() };
+                Self::of_sorted(self.iter().map(with).collect())
+            }
+        }
+    }
+
+    fn merge_allocations(&self, role: Option<&Role>) -> Self {
         let mut changed = Self::EMPTY;
-        for resource in &self.0 {
+        for resource in self {
             let resource = Resource { allocation_role: role.cloned(), ..resource.clone() };
             // Only entries that differed by allocation alone can meet here; see the documentation of `unallocated`.
             drop(changed.add_one(&resource));
@@ -314,7 +352,7 @@ impl Resources {
 
 impl From<Resources> for Vec<Resource> {
     fn from(resources: Resources) -> Self {
-        resources.0
+        resources.0.map(Arc::unwrap_or_clone).unwrap_or_default()
     }
 }
 
@@ -333,13 +371,13 @@ impl<'a> IntoIterator for &'a Resources {
     type Item = &'a Resource;
     type IntoIter = std::slice::Iter<'a, Resource>;
     fn into_iter(self) -> Self::IntoIter {
-        self.0.iter()
+        self.iter()
     }
 }
 
 impl std::fmt::Display for Resources {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, resource) in self.0.iter().enumerate() {
+        for (index, resource) in self.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
             write!(f, "{separator}{resource}")?;
         }

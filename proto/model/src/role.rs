@@ -39,7 +39,8 @@ pub enum InvalidRole {
 impl Role {
     /// The role of frameworks that named none, and of resources that are reserved for nobody.
     pub fn star() -> Self {
-        Self(Arc::from("*"))
+        static STAR: std::sync::LazyLock<Arc<str>> = std::sync::LazyLock::new(|| Arc::from("*"));
+        Self(STAR.clone())
     }
 
     /// Checks a name and takes it.

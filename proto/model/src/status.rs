@@ -31,8 +31,8 @@ pub struct TaskStatus {
     pub container: Option<ContainerId>,
     /// Since when the agent is unreachable.
     pub unreachable_since: Option<Wall>,
-    /// The encoded `TaskStatus` that this was made from, for what is not typed here (data, labels, check and container
-    /// status, limitation). Where both say something, the typed field counts.
+    /// An encoded `TaskStatus` with what is not typed here (data, labels, check and container status, limitation); absent
+    /// when there is none of it. Where both say something, the typed field counts.
     pub details: Option<Payload>,
 }
 

@@ -21,15 +21,15 @@ fn value() -> impl Strategy<Value = ResourceValue> {
     ]
 }
 
-fn source(kind: DiskKind, id: Option<&str>) -> DiskSource {
-    DiskSource {
+fn source(kind: DiskKind, id: Option<&str>) -> Box<DiskSource> {
+    Box::new(DiskSource {
         kind,
         root: Some("/mnt".into()),
         vendor: None,
         id: id.map(Into::into),
         profile: None,
         metadata: Vec::new(),
-    }
+    })
 }
 
 fn of_source(kind: DiskKind, id: Option<&str>) -> Disk {

@@ -93,7 +93,11 @@ fn in_order(stack: Vec<Reservation>) -> Result<Vec<Reservation>, InvalidField> {
 }
 
 pub(super) fn parse_role(field: &str, role: &str) -> Result<Role, InvalidField> {
-    Role::new(role).map_err(|error| InvalidField::new(field, error))
+    match role {
+        // Of which there is one text.
+        "*" => Ok(Role::star()),
+        _ => Role::new(role).map_err(|error| InvalidField::new(field, error)),
+    }
 }
 
 /// Writes the reservations of a resource.

@@ -34,7 +34,7 @@ impl TryFrom<&v1::Resource> for Resource {
         let name = wire.name.as_deref().ok_or_else(|| InvalidField::missing("name"))?;
         let allocation = wire.allocation_info.as_ref().and_then(|info| info.role.as_deref());
         Ok(Self {
-            name: name.into(),
+            name: chapada_model::resource_name(name),
             value: value(wire)?,
             reservations: reservation::from_wire(wire)?,
             allocation_role: allocation.map(|role| parse_role("allocation_info.role", role)).transpose()?,
@@ -99,7 +99,7 @@ impl TryFrom<&DiskInfo> for Disk {
         Ok(Self {
             persistence: optional("persistence", disk.persistence.as_ref())?,
             volume: optional("volume", disk.volume.as_ref())?,
-            source: optional("source", disk.source.as_ref())?,
+            source: optional("source", disk.source.as_ref())?.map(Box::new),
         })
     }
 }
@@ -109,7 +109,7 @@ impl From<&Disk> for DiskInfo {
         Self {
             persistence: disk.persistence.as_ref().map(Into::into),
             volume: disk.volume.as_ref().map(Into::into),
-            source: disk.source.as_ref().map(Into::into),
+            source: disk.source.as_deref().map(Into::into),
         }
     }
 }

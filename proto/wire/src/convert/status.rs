@@ -27,9 +27,34 @@ impl TryFrom<&v1::TaskStatus> for TaskStatus {
             healthy: status.healthy,
             container: optional("container_status.container_id", container)?,
             unreachable_since: status.unreachable_time.as_ref().and_then(wall),
-            details: Some(Payload::from(status.encode_to_vec())),
+            details: rest(status),
         })
     }
+}
+
+/// What the model has no field for, encoded; nothing when there is nothing.
+fn rest(status: &v1::TaskStatus) -> Option<Payload> {
+    let rest = v1::TaskStatus {
+        data: status.data.clone(),
+        check_status: status.check_status,
+        labels: status.labels.clone(),
+        container_status: status.container_status.clone(),
+        limitation: status.limitation.clone(),
+        // The fields of the model, all of them, so that a new field has to be thought about here.
+        task_id: None,
+        state: None,
+        message: None,
+        source: None,
+        reason: None,
+        agent_id: None,
+        executor_id: None,
+        timestamp: None,
+        uuid: None,
+        healthy: None,
+        unreachable_time: None,
+    };
+    let bytes = rest.encode_to_vec();
+    (!bytes.is_empty()).then(|| bytes.into())
 }
 
 fn uuid(bytes: &[u8]) -> Result<UpdateUuid, InvalidField> {
