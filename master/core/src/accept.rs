@@ -9,7 +9,7 @@ use chapada_model::{
     Source, TaskDescription, TaskState, TaskStatus, Text,
 };
 
-use crate::books::subtract;
+use crate::books::{add, subtract};
 use crate::planted::Bug;
 use crate::{
     Accept, AgentCommand, Executor, Master, Offer, Operation, OperatorEvent, Proposal, SchedulerEvent, Task,
@@ -195,7 +195,8 @@ impl Master {
     /// The task is in the books.
     pub(crate) fn place(&mut self, hand: &mut Hand, description: TaskDescription) -> Arc<TaskDescription> {
         let now = self.now.wall;
-        let description = Arc::new(description);
+        // The id that the books have, so that it is stored once.
+        let description = Arc::new(TaskDescription { agent: hand.agent.clone(), ..description });
         let task = Task::new(
             hand.framework.clone(),
             description.clone(),
@@ -205,16 +206,13 @@ impl Master {
         );
         // What is shared is left for the next task, too.
         subtract(&mut hand.left, &task.resources.unshared());
-        self.use_offered(&hand.agent, &hand.role, &task.resources);
         if let Some(agent) = self.agent_mut(&hand.agent) {
+            add(&mut agent.used, &task.resources.allocated_to(&hand.role));
             agent.tasks = agent.tasks.saturating_add(1);
         }
         self.books.counters.launched += 1;
-        let key = task.key();
-        self.insert_task(task);
-        if let Some(task) = self.books.tasks.get(&key).cloned() {
-            self.tell_operators(OperatorEvent::TaskAdded(task));
-        }
+        let task = self.insert_task(task);
+        self.tell_operators(OperatorEvent::TaskAdded(task));
         description
     }
 

@@ -21,11 +21,12 @@ impl Master {
         self.books.tasks.get_mut(key).map(Arc::make_mut)
     }
 
-    pub(crate) fn insert_task(&mut self, task: Task) {
-        let key = task.key();
+    pub(crate) fn insert_task(&mut self, task: Task) -> Arc<Task> {
+        let (key, task) = (task.key(), Arc::new(task));
         self.index.tasks_by_agent.insert(&task.agent, key.clone());
         self.index.tasks_by_framework.insert(&task.framework, key.clone());
-        self.books.tasks.insert(key, Arc::new(task));
+        self.books.tasks.insert(key, task.clone());
+        task
     }
 
     /// Sends an event on a framework's stream; nothing when it has none.
@@ -75,10 +76,10 @@ impl Master {
         resources: &Resources,
     ) {
         self.allocator.discharge(framework, role, resources);
-        if let Some(record) = self.agent_mut(agent) {
-            subtract(&mut record.used, &resources.allocated_to(role));
-        }
-        self.set_free(agent, resources);
+        let Some(record) = self.agent_mut(agent) else { return };
+        subtract(&mut record.used, &resources.allocated_to(role));
+        let free = record.free_again(resources);
+        self.allocator.set_free(agent, free, true);
     }
 
     /// What an operation held has become something else, which is free.
@@ -96,17 +97,10 @@ impl Master {
         self.set_free(agent, &conversion.converted);
     }
 
-    /// Adds to what is free at an agent; what it has lost below what still ran is made up for first. What is shared was free
-    /// all the time.
+    /// Adds to what is free at an agent.
     pub(crate) fn set_free(&mut self, id: &AgentId, freed: &Resources) {
         let Some(agent) = self.agent_mut(id) else { return };
-        let mut freed = freed.unshared().into_owned();
-        let missing = agent.overcommit.intersection(&freed);
-        subtract(&mut agent.overcommit, &missing);
-        agent.forget_unused_shared();
-        subtract(&mut freed, &missing);
-        add(&mut agent.free, &freed);
-        let free = agent.free.clone();
+        let free = agent.free_again(freed);
         self.allocator.set_free(id, free, true);
     }
 
@@ -115,6 +109,20 @@ impl Master {
         if let Some(record) = self.agent_mut(agent) {
             add(&mut record.used, &resources.allocated_to(role));
         }
+    }
+}
+
+impl Agent {
+    /// Adds to what is free, and gives all that is; what the agent has lost below what still ran is made up for first. What
+    /// is shared was free all the time.
+    fn free_again(&mut self, freed: &Resources) -> Resources {
+        let mut freed = freed.unshared().into_owned();
+        let missing = self.overcommit.intersection(&freed);
+        subtract(&mut self.overcommit, &missing);
+        self.forget_unused_shared();
+        subtract(&mut freed, &missing);
+        add(&mut self.free, &freed);
+        self.free.clone()
     }
 }
 

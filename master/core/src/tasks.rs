@@ -133,12 +133,13 @@ impl Master {
 
     /// Nothing more happens to the task: it goes to the bounded history of its framework.
     pub(crate) fn complete_task(&mut self, key: &TaskKey) {
-        let state = self.books.tasks.get(key).map_or(TaskState::Unknown, |task| task.state);
-        self.end_task(key, state);
+        if let Some(state) = self.books.tasks.get(key).filter(|task| task.is_live()).map(|task| task.state) {
+            self.end_task(key, state);
+        }
         let Some(task) = self.books.tasks.remove(key) else { return };
         self.index.tasks_by_agent.remove(&task.agent, key);
         self.index.tasks_by_framework.remove(&key.framework, key);
-        let mut task = (*task).clone();
+        let mut task = Arc::unwrap_or_clone(task);
         task.phase = TaskPhase::Completed;
         task.unacknowledged.clear();
         task.finished = task.finished.or(Some(self.now.wall));

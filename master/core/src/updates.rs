@@ -18,33 +18,37 @@ impl Master {
         status: TaskStatus,
         latest: TaskState,
     ) {
-        let is_linked = self.books.agents.get(&agent).is_some_and(|a| a.state == AgentState::Active { link });
-        if !is_linked {
+        let record = self.books.agents.get(&agent).filter(|a| a.state == AgentState::Active { link });
+        let Some(record) = record else {
             self.books.counters.invalid_updates += 1;
             return self
                 .drop_with(|| format!("an update from agent {agent}, which is not registered on this link"));
-        }
-        let key = TaskKey { framework, task: status.task.clone() };
-        if self.end_stray(&agent, &key, &status, latest) {
-            return;
+        };
+        // The ids of the books are kept on, so that each is stored once.
+        let agent = record.id.clone();
+        let known = self.books.frameworks.get(&framework).map(|framework| framework.id.clone());
+        let is_removed = known.is_none();
+        let key = TaskKey { framework: known.unwrap_or(framework), task: status.task.clone() };
+        if record.strays.contains_key(&key) {
+            return self.end_stray(&agent, &key, &status, latest);
         }
         self.books.counters.valid_updates += 1;
-        let status = Arc::new(TaskStatus { agent: Some(agent.clone()), ..status });
+        let status =
+            Arc::new(self.with_id_of_books(TaskStatus { agent: Some(agent.clone()), ..status }, &key));
         self.note_update(&agent, &key, &status, latest);
         if self.has(Bug::AcknowledgedEarly) {
             self.acknowledge_to(&agent, &key, status.uuid);
         }
-        let is_removed = !self.books.frameworks.contains_key(&key.framework);
-        let is_its_own = self.books.tasks.get(&key).is_some_and(|task| task.agent == agent);
+        let is_its_own = |master: &Self| master.books.tasks.get(&key).is_some_and(|task| task.agent == agent);
         if is_removed {
             // Nobody is left to acknowledge.
             self.acknowledge_to(&agent, &key, status.uuid);
-            if latest.is_terminal() && is_its_own {
+            if latest.is_terminal() && is_its_own(self) {
                 self.complete_task(&key);
                 self.confirm_if_done(&key.framework, &agent);
             }
         } else {
-            let is_last = status.uuid.is_none() && status.state.is_terminal() && is_its_own;
+            let is_last = status.uuid.is_none() && status.state.is_terminal() && is_its_own(self);
             self.tell_framework(&key.framework, SchedulerEvent::Update(status));
             if is_last {
                 // Nobody will acknowledge what has no name.
@@ -53,32 +57,42 @@ impl Master {
         }
     }
 
+    /// The same status with the task's id as the books have it, so that it is stored once.
+    fn with_id_of_books(&self, mut status: TaskStatus, key: &TaskKey) -> TaskStatus {
+        if let Some(task) = self.books.tasks.get(key) {
+            status.task = task.description.id.clone();
+        }
+        status
+    }
+
     /// Puts an update into the books of its task, if the task is in the books.
     fn note_update(&mut self, agent: &AgentId, key: &TaskKey, status: &Arc<TaskStatus>, latest: TaskState) {
         let now = self.now.wall;
-        let Some(task) = self.task_mut(key).filter(|task| task.agent == *agent) else { return };
+        let Some(record) = self.books.tasks.get_mut(key).filter(|task| task.agent == *agent) else { return };
+        let task = Arc::make_mut(record);
         task.note(status.clone(), now);
-        if task.phase == TaskPhase::Live {
-            match latest.is_terminal() {
-                true => self.end_task(key, latest),
-                false => task.state = latest,
+        let mut shown = None;
+        if task.is_live() && latest.is_terminal() {
+            self.end_task(key, latest);
+        } else {
+            if task.is_live() {
+                task.state = latest;
             }
+            shown = Some(record.clone());
         }
-        if let Some(task) = self.books.tasks.get(key).cloned() {
+        if let Some(task) = shown.or_else(|| self.books.tasks.get(key).cloned()) {
             self.tell_operators(OperatorEvent::TaskUpdated { task, status: status.clone() });
         }
     }
 
-    /// Deals with an update of a task that should not be; false when it is another's.
-    fn end_stray(&mut self, agent: &AgentId, key: &TaskKey, status: &TaskStatus, latest: TaskState) -> bool {
-        let Some(record) = self.agent_mut(agent) else { return false };
-        let Some(stray) = record.strays.get(key).cloned() else { return false };
-        if latest.is_terminal() {
-            record.strays.remove(key);
+    /// Deals with an update of a task that should not be.
+    fn end_stray(&mut self, agent: &AgentId, key: &TaskKey, status: &TaskStatus, latest: TaskState) {
+        if latest.is_terminal()
+            && let Some(stray) = self.agent_mut(agent).and_then(|record| record.strays.remove(key))
+        {
             self.release(agent, &key.framework, &stray.role, &stray.resources);
         }
         self.acknowledge_to(agent, key, status.uuid);
-        true
     }
 
     fn acknowledge_to(&mut self, agent: &AgentId, key: &TaskKey, uuid: Option<UpdateUuid>) {
@@ -97,15 +111,18 @@ impl Master {
         uuid: UpdateUuid,
     ) {
         let key = TaskKey { framework: framework.clone(), task };
-        let is_connected = self.books.agents.get(agent).is_some_and(|agent| agent.link().is_some());
-        if !is_connected {
+        let (framework, task) = (key.framework.clone(), key.task.clone());
+        if !self.tell_agent(agent, AgentCommand::Acknowledge { framework, task, uuid }) {
             return self.drop_with(|| {
                 format!("an acknowledgement for task {key}: agent {agent} is not connected and will repeat the update")
             });
         }
-        self.acknowledge_to(agent, &key, Some(uuid));
         let Some(task) = self.task_mut(&key).filter(|task| task.agent == *agent) else { return };
         task.unacknowledged.retain(|open| *open != uuid);
+        if task.unacknowledged.is_empty() {
+            // Most tasks are in this state for most of their life: no memory is kept for it.
+            task.unacknowledged = std::collections::VecDeque::new();
+        }
         let is_last = task.statuses.iter().any(|s| s.uuid == Some(uuid) && s.state.is_terminal());
         if is_last && task.phase == TaskPhase::Ended {
             self.complete_task(&key);
