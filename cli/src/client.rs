@@ -6,6 +6,7 @@ mod leader;
 mod listing;
 mod logs;
 mod output;
+mod roles;
 mod status;
 
 use anyhow::Result;
@@ -68,6 +69,25 @@ pub(crate) enum ClientCommand {
         #[arg(long)]
         state: Option<String>,
     },
+    /// Lists the roles, with their weights and quotas.
+    Roles {
+        #[command(flatten)]
+        cluster: Cluster,
+        #[command(flatten)]
+        page: listing::Page,
+    },
+    /// What roles are promised and may have at most.
+    #[command(subcommand)]
+    Quota(roles::QuotaCommand),
+    /// Sets how much a role weighs when resources are shared out; 1 unless set.
+    Weight {
+        #[command(flatten)]
+        cluster: Cluster,
+        /// The role.
+        role: String,
+        /// Above 0; twice as much gets twice the share.
+        weight: f64,
+    },
     /// Prints what a task wrote.
     Logs(logs::LogsArgs),
     /// Long-running apps of the services framework.
@@ -87,6 +107,9 @@ pub(crate) fn run(command: ClientCommand) -> Result<()> {
                 let filters = listing::TaskFilters { framework, agent, state };
                 listing::tasks(&cluster, &page, &filters).await
             }
+            ClientCommand::Roles { cluster, page } => listing::roles(&cluster, &page).await,
+            ClientCommand::Quota(command) => roles::quota(command).await,
+            ClientCommand::Weight { cluster, role, weight } => roles::weight(&cluster, &role, weight).await,
             ClientCommand::Logs(args) => logs::logs(&args).await,
             ClientCommand::Apps(command) => apps::run(command).await,
         }

@@ -72,6 +72,11 @@ pub(crate) async fn frameworks(cluster: &Cluster, page: &Page) -> Result<()> {
     output::list(cluster.output, &items, FRAMEWORKS)
 }
 
+pub(crate) async fn roles(cluster: &Cluster, page: &Page) -> Result<()> {
+    let items = fetch(&Api::find(&cluster.master).await?, "roles", page, &[]).await?;
+    output::list(cluster.output, &items, super::roles::ROLES)
+}
+
 pub(crate) async fn tasks(cluster: &Cluster, page: &Page, filters: &TaskFilters) -> Result<()> {
     let filters = [
         ("framework", filters.framework.as_deref()),
