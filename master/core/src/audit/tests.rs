@@ -237,3 +237,51 @@ fn an_offer_with_an_amount_out_of_nowhere_is_seen() {
     });
     assert!(found.iter().any(|violation| matches!(violation, Violation::Offered { .. })), "{found:?}");
 }
+
+/// Quota of the one role: at most so many CPUs.
+fn limit(master: &mut Master, cpus: u64) {
+    let limit = [("cpus".into(), Milli(cpus))].into();
+    let quotas = vec![(Role::star(), crate::Quota { limit, ..crate::Quota::default() })];
+    let call = crate::RoleCall::UpdateQuota { quotas, force: true };
+    let (effects, _) = master.apply_role_call(now(11), call).unwrap();
+    record(master, effects);
+    assert_eq!(audit(master), []);
+}
+
+#[test]
+fn an_offer_above_a_limit_is_seen() {
+    let found = after(|master| {
+        limit(master, 2_000);
+        let quota = crate::Quota { limit: [("cpus".into(), Milli(1_000))].into(), ..crate::Quota::default() };
+        master.books.quotas.insert(Role::star(), quota.clone());
+        master.registry.quotas.insert(Role::star(), quota.clone());
+        master.allocator.set_quotas([(Role::star(), Some(quota))]);
+    });
+    assert!(matches!(found[..], [Violation::Limit { .. }]), "{found:?}");
+}
+
+#[test]
+fn a_quota_that_counts_something_else_is_seen() {
+    let found = after(|master| {
+        limit(master, 5_000);
+        let task = master.books.tasks[&only_task(master)].clone();
+        master.allocator.discharge(&task.framework, &task.role, &resources("cpus:0.1"));
+    });
+    assert!(found.iter().any(|violation| matches!(violation, Violation::Quota { .. })), "{found:?}");
+}
+
+#[test]
+fn a_quota_or_weight_that_is_in_one_place_only_is_seen() {
+    for damage in [
+        (|master| drop(master.books.quotas.remove(&Role::star()))) as fn(&mut Master),
+        |master| drop(master.registry.quotas.remove(&Role::star())),
+        |master| master.allocator.set_quotas([(Role::star(), None)]),
+        |master| drop(master.books.weights.insert(Role::star(), Milli(2_000))),
+    ] {
+        let found = after(|master| {
+            limit(master, 5_000);
+            damage(master);
+        });
+        assert!(found.iter().any(|violation| matches!(violation, Violation::Index(_))), "{found:?}");
+    }
+}

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chapada_master_core::{
-    Accept, Call, MAX_QUOTA_NAMES, MAX_QUOTAS_PER_CALL, MAX_ROLE_BYTES, MAX_WEIGHTS_PER_CALL, Operation,
-    OperatorRefused, Proposal, Quota, RoleCall, SchedulerEvent, StreamId, Ticket, largest_amount,
+    Accept, Call, Event, MAX_QUOTA_NAMES, MAX_QUOTAS_PER_CALL, MAX_ROLE_BYTES, MAX_WEIGHTS_PER_CALL,
+    Operation, OperatorRefused, Proposal, Quota, RoleCall, SchedulerEvent, StreamId, Ticket, largest_amount,
 };
 use chapada_model::{Filters, FrameworkId, Milli, Quantities, Role, TaskKey, TaskState};
 
@@ -338,8 +338,11 @@ fn a_new_leader_with_quota_offers_nothing_until_most_agents_have_said_what_they_
     let mut again = framework("f", &["ops"]);
     again.id = Some(id.clone());
     world.framework(again);
-    world.pass(Duration::from_secs(60));
-    assert_eq!(world.books().offers.len(), 0, "the limit is known, and not yet what is in use");
+    for _ in 0..60 {
+        world.pass(Duration::from_secs(1));
+        world.apply(Event::Tick);
+        assert_eq!(world.books().offers.len(), 0, "the limit is known, and not yet what is in use");
+    }
     world.connect(0);
     world.settle();
     let running = world.books().allocated_to(&id).cpus().to_f64();
