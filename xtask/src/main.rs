@@ -37,7 +37,7 @@ enum Task {
     Test(test::TestArgs),
     /// Runs one bench in a release build, or all of them.
     Bench {
-        /// `tasks`; all when absent.
+        /// `tasks`, `allocator`, `peers`, …; all when absent.
         name: Option<String>,
         /// Passed on to the bench: `--quick`, `--json`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

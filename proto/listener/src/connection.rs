@@ -26,8 +26,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_LIMIT: Duration = Duration::from_secs(20);
 /// Requests at once on one HTTP/2 connection: a subscription, some calls, and relays.
 const MAX_STREAMS: u32 = 256;
-/// Bytes of a request's head, and of an answer that waits for the socket.
-const MAX_BUFFER: usize = 64 * 1024;
+/// Bytes of a request's head, and of an answer that waits for the socket: with all else that a connection holds before anyone
+/// knows who is there, it stays below 64 KiB (`cargo xtask bench peers`).
+const MAX_BUFFER: usize = 32 * 1024;
 /// How long requests in progress may go on after the daemon was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 

@@ -4,6 +4,7 @@
 
 mod allocator;
 mod figure;
+mod peers;
 mod tasks;
 
 use anyhow::{Result, bail};
@@ -13,7 +14,7 @@ use crate::figure::Figure;
 
 #[derive(Parser)]
 struct Args {
-    /// `tasks`, `allocator`; all when absent.
+    /// `tasks`, `allocator`, `peers`; all when absent.
     name: Option<String>,
     /// A smaller shape in under a minute, under names of its own.
     #[arg(long)]
@@ -24,7 +25,8 @@ struct Args {
 }
 
 type Bench = fn(bool) -> Result<Vec<Figure>>;
-const BENCHES: &[(&str, Bench)] = &[("tasks", tasks::run), ("allocator", allocator::run)];
+const BENCHES: &[(&str, Bench)] =
+    &[("tasks", tasks::run), ("peers", peers::run), ("allocator", allocator::run)];
 
 fn main() -> Result<()> {
     let args = Args::parse();
