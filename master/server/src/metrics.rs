@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use chapada_listener::{HttpResponse, bytes};
-use chapada_master_core::{AgentState, FrameworkState, RoleView, Snapshot};
-use chapada_model::{Milli, TaskState, Text};
+use chapada_master_core::{Agent, AgentState, FrameworkState, RoleView, Snapshot};
+use chapada_model::{Milli, ResourceValue, Resources, TaskState, Text};
 use http::StatusCode;
 
 use crate::shell::{Shell, Standing};
@@ -32,6 +32,9 @@ pub(crate) fn snapshot(shell: &Shell) -> BTreeMap<String, f64> {
     let standing = shell.standing.borrow().clone();
     let elected = matches!(standing, Standing::Leading(_) | Standing::Suspended(_));
     put(&mut metrics, "master/elected", f64::from(u8::from(elected)));
+    for (name, value) in crate::machine::stats() {
+        put(&mut metrics, &format!("system/{name}"), value);
+    }
     put(&mut metrics, "master/uptime_secs", shell.clock.wall().since(shell.started).as_secs_f64());
     if let Standing::Leading(led) | Standing::Suspended(led) = standing {
         books(&mut metrics, &led.snapshot());
@@ -96,19 +99,32 @@ fn books(metrics: &mut BTreeMap<String, f64>, books: &Snapshot) {
 
 fn resources(metrics: &mut BTreeMap<String, f64>, books: &Snapshot) {
     for name in ["cpus", "gpus", "mem", "disk"] {
-        let sum = |of: fn(&chapada_master_core::Agent) -> &chapada_model::Resources| {
-            let agents = books.agents.values().filter(|agent| agent.is_registered());
-            agents.map(|agent| of(agent).scalar(name).0).fold(0, u64::saturating_add)
-        };
-        let (total, used) =
-            (Milli(sum(|agent| &agent.total)).to_f64(), Milli(sum(|agent| &agent.used)).to_f64());
-        put(metrics, &format!("master/{name}_total"), total);
-        put(metrics, &format!("master/{name}_used"), used);
-        let offered = Milli(sum(|agent| &agent.offered)).to_f64();
+        let (total, used) = (sum(books, name, false, |a| &a.total), sum(books, name, false, |a| &a.used));
+        let offered = sum(books, name, false, |agent| &agent.offered);
         put(metrics, &format!("allocator/mesos/resources/{name}/total"), total);
         put(metrics, &format!("allocator/mesos/resources/{name}/offered_or_allocated"), used + offered);
-        put(metrics, &format!("master/{name}_percent"), if total > 0.0 { used / total } else { 0.0 });
+        parts(metrics, &format!("master/{name}"), total, used);
+        let (total, used) = (sum(books, name, true, |a| &a.total), sum(books, name, true, |a| &a.used));
+        parts(metrics, &format!("master/{name}_revocable"), total, used);
     }
+}
+
+fn parts(metrics: &mut BTreeMap<String, f64>, name: &str, total: f64, used: f64) {
+    put(metrics, &format!("{name}_total"), total);
+    put(metrics, &format!("{name}_used"), used);
+    put(metrics, &format!("{name}_percent"), if total > 0.0 { used / total } else { 0.0 });
+}
+
+/// How much of a name registered agents have: what may be taken back at any time, or what may not.
+fn sum(books: &Snapshot, name: &str, revocable: bool, of: fn(&Agent) -> &Resources) -> f64 {
+    let agents = books.agents.values().filter(|agent| agent.is_registered());
+    let resources = agents.flat_map(|agent| of(agent)).filter(|one| one.revocable == revocable);
+    let amounts =
+        resources.filter(|resource| &*resource.name == name).map(|resource| match &resource.value {
+            ResourceValue::Scalar(amount) => amount.0,
+            ResourceValue::Ranges(_) | ResourceValue::Set(_) => 0,
+        });
+    Milli(amounts.fold(0, u64::saturating_add)).to_f64()
 }
 
 fn agents(metrics: &mut BTreeMap<String, f64>, books: &Snapshot) {

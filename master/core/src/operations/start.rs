@@ -17,12 +17,11 @@ impl Master {
     /// Does one operation against what is left of the offers, or says why not. The others of the ACCEPT go on either way.
     pub(crate) fn change(&mut self, hand: &mut Hand, id: Option<OperationId>, change: &Change) {
         let name = change.kind().name();
-        let agent = hand.agent.clone();
         match self.check_change(hand, id.as_ref(), change) {
             Ok(conversion) => self.start_operation(hand, id, change.kind(), conversion),
             Err(message) => {
                 let message = format!("Invalid {name} operation: {message}");
-                self.refuse_operation(&hand.framework, Some(agent), id, OperationState::Error, &message);
+                self.refuse_operation(&hand.framework, None, id, OperationState::Error, &message);
             }
         }
     }

@@ -4,11 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::differences::DIFFERENCES;
 use crate::message::Message;
 use crate::shape::shape;
-
-/// A part of how a difference reads, and why it is there.
-pub(crate) type Deliberate = (&'static str, &'static str);
 
 /// Headers that published clients read.
 const HEADERS: [&str; 7] = [
@@ -22,17 +20,17 @@ const HEADERS: [&str; 7] = [
 ];
 
 /// Collects differences, so that one run shows them all.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Findings {
-    deliberate: &'static [Deliberate],
     needed: BTreeSet<&'static str>,
     wrong: BTreeSet<String>,
 }
 
 impl Findings {
-    /// Nothing found yet.
-    pub(crate) fn new(deliberate: &'static [Deliberate]) -> Self {
-        Self { deliberate, needed: BTreeSet::new(), wrong: BTreeSet::new() }
+    /// What was found elsewhere, too.
+    pub(crate) fn merge(&mut self, mut other: Self) {
+        self.needed.append(&mut other.needed);
+        self.wrong.append(&mut other.wrong);
     }
 
     /// Something that no reason excuses.
@@ -41,9 +39,9 @@ impl Findings {
     }
 
     /// Something that may be listed.
-    fn difference(&mut self, what: String) {
-        match self.deliberate.iter().find(|(part, _)| what.contains(part)) {
-            Some((part, _)) => drop(self.needed.insert(part)),
+    pub(crate) fn difference(&mut self, what: String) {
+        match DIFFERENCES.iter().flat_map(|one| one.parts).find(|part| what.contains(**part)) {
+            Some(part) => drop(self.needed.insert(part)),
             None => drop(self.wrong.insert(what)),
         }
     }
@@ -70,6 +68,24 @@ impl Findings {
         }
     }
 
+    /// Compares an offer with those that were recorded. What is freed is offered at once, so it may have only a part of
+    /// what one of them had, while an executor runs there or not; beside that it must be like each of them.
+    pub(crate) fn offer(&mut self, recorded: &[Value], ours: &Value) {
+        let found = shape(ours);
+        if recorded.iter().any(|one| shape(one) == found) {
+            return;
+        }
+        let known: BTreeSet<String> = recorded.iter().flat_map(shape).collect();
+        for line in found.difference(&known) {
+            self.difference(format!("OFFERS adds {line}"));
+        }
+        let is_common = |line: &&String| recorded.iter().all(|one| shape(one).contains(*line));
+        let missing = known.difference(&found).filter(|line| !line.contains(".resources[]"));
+        for line in missing.filter(is_common) {
+            self.difference(format!("OFFERS lacks {line}"));
+        }
+    }
+
     /// Compares documents of which more may be said than was recorded.
     pub(crate) fn lacks(&mut self, what: &str, recorded: &Value, ours: &Value) {
         for line in shape(recorded).difference(&shape(ours)) {
@@ -77,21 +93,19 @@ impl Findings {
         }
     }
 
-    /// Fails unless all that was found is deliberate, and all that is listed as deliberate was found.
-    pub(crate) fn conclude(&self) {
-        assert!(self.wrong.is_empty(), "our answers differ from the recorded ones");
-        let unneeded: Vec<_> =
-            self.deliberate.iter().filter(|(part, _)| !self.needed.contains(part)).collect();
-        assert!(unneeded.is_empty(), "listed as differences, but there are none: {unneeded:?}");
-    }
-}
-
-impl Drop for Findings {
-    /// Says what was found before something failed.
-    fn drop(&mut self) {
+    /// Prints all that no reason excuses.
+    pub(crate) fn report(&self) {
         for wrong in &self.wrong {
             eprintln!("not as recorded: {wrong}");
         }
+    }
+
+    /// Fails unless all that was found is deliberate, and all that is listed as deliberate was found.
+    pub(crate) fn conclude(&self) {
+        assert!(self.wrong.is_empty(), "our answers differ from the recorded ones");
+        let parts = DIFFERENCES.iter().flat_map(|one| one.parts);
+        let unneeded: Vec<_> = parts.filter(|part| !self.needed.contains(**part)).collect();
+        assert!(unneeded.is_empty(), "listed as differences, but there are none: {unneeded:?}");
     }
 }
 
@@ -101,6 +115,8 @@ fn header_of(message: &Message, name: &str) -> Option<String> {
     Some(match name {
         "Mesos-Stream-Id" => "an id".to_owned(),
         "Content-Length" if value != "0" => "a length".to_owned(),
+        // Pages are for browsers, which want to know how they are written.
+        "Content-Type" if value.starts_with("text/html") => "text/html".to_owned(),
         _ => value.to_owned(),
     })
 }

@@ -1,24 +1,28 @@
-//! What master and agent tell about a framework with a running task and two that ended.
+//! What master and agent tell in each state that was recorded: without an agent, with one that does nothing, and with a
+//! framework that has a running task and two that ended. More than Mesos told is no harm.
 
-use crate::findings::{Deliberate, Findings};
+use crate::findings::Findings;
 use crate::message::recordings;
 use crate::run::Replay;
 use crate::scheduler::script;
 
-/// What is missing, and why. More than Mesos told is no harm.
-const DELIBERATE: &[Deliberate] = &[
-    (": QUOTA_V2", "a published client stops at a capability that it does not know"),
-    ("TASK_STARTING lacks .update.status.container_status.executor_pid", "as in the scheduler's replay"),
-    (".git_", "releases are told apart by their version"),
-    (".build_", "nothing is said of the machine that built it: builds can be repeated"),
-    (": AGENT_DRAINING", "an agent lists what it can"),
-    (": RESOURCE_PROVIDER", "an agent lists what it can"),
-    ("agent_info.checkpoint", "deprecated, and not part of the v1 message: there is no agent that does not"),
-];
+/// A master alone.
+pub(crate) fn no_agent() -> Findings {
+    let mut replay = Replay::start(0);
+    recordings("no_agent").iter().for_each(|exchange| replay.exchange(exchange));
+    replay.findings
+}
 
-#[test]
-fn operators_read_what_mesos_tells() {
-    let mut replay = Replay::start(Findings::new(DELIBERATE));
+/// A master and an agent.
+pub(crate) fn idle() -> Findings {
+    let mut replay = Replay::start(1);
+    recordings("idle").iter().for_each(|exchange| replay.exchange(exchange));
+    replay.findings
+}
+
+/// A framework with a task.
+pub(crate) fn running() -> Findings {
+    let mut replay = Replay::start(1);
     let script = script();
     let running = script.iter().position(|exchange| exchange.name == "07b_acknowledge_running");
     let before = script.iter().take(running.expect("a recorded task runs") + 1);
@@ -26,5 +30,5 @@ fn operators_read_what_mesos_tells() {
     for folder in ["reads", "agent"] {
         recordings(folder).iter().for_each(|exchange| replay.exchange(exchange));
     }
-    replay.conclude();
+    replay.findings
 }

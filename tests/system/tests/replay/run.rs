@@ -8,6 +8,19 @@ use crate::findings::Findings;
 use crate::message::{Exchange, Message};
 use crate::stream::Stream;
 
+/// The agent whose id stands in recorded requests.
+const RECORDED_AGENT: &str = "f9fad42d-84f3-443f-823b-05e7d54377df-S0";
+
+/// Whether a folder is the life of one framework, in which later requests belong to its subscription.
+fn follows(folder: &str) -> bool {
+    ["life", "reservations", "operator"].contains(&folder)
+}
+
+fn agent_id(cluster: &Cluster) -> String {
+    let agents = cluster.master_http(0).get("/slaves").expect("the master tells its agents");
+    agents["slaves"][0]["id"].as_str().expect("an agent is registered").to_owned()
+}
+
 /// A cluster like the recorded one, and what has been said so far.
 pub(crate) struct Replay {
     _cluster: Cluster,
@@ -19,21 +32,19 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    /// Starts the cluster.
-    pub(crate) fn start(findings: Findings) -> Self {
+    /// Starts a cluster of a master and so many agents.
+    pub(crate) fn start(agents: usize) -> Self {
         let cluster = Cluster::builder()
+            .agents(agents)
             .resources("cpus:2;mem:23081;disk:252899;ports:[31000-32000]")
             .attributes("")
             .start();
-        let addresses =
-            [("127.0.0.1:5050", cluster.master_host_port(0)), ("127.0.0.1:5051", cluster.agent_host_port(0))];
-        let ids = addresses.map(|(recorded, ours)| (recorded.to_owned(), ours.to_owned())).to_vec();
-        Self { _cluster: cluster, ids, stream: None, findings }
-    }
-
-    /// Fails when an answer differed.
-    pub(crate) fn conclude(&self) {
-        self.findings.conclude();
+        let mut ids = vec![("127.0.0.1:5050".to_owned(), cluster.master_host_port(0).to_owned())];
+        if agents > 0 {
+            ids.push(("127.0.0.1:5051".to_owned(), cluster.agent_host_port(0).to_owned()));
+            ids.push((RECORDED_AGENT.to_owned(), agent_id(&cluster)));
+        }
+        Self { _cluster: cluster, ids, stream: None, findings: Findings::default() }
     }
 
     /// Sends a request again and compares the head of the answer.
@@ -53,7 +64,7 @@ impl Replay {
             (false, false) => self.documents(recorded, &answer.body()),
             (is, ours) => self.findings.wrong(format!("{}: stream is {ours}, not {is}", recorded.name)),
         }
-        if recorded.folder == "life" && recorded.name.ends_with("teardown") {
+        if follows(recorded.folder) && recorded.name.ends_with("teardown") {
             self.stream.as_mut().expect("the framework is subscribed").finish(&mut self.findings);
         }
     }
@@ -69,7 +80,7 @@ impl Replay {
         let names = |message: &Message| message.header("Mesos-Stream-Id").map(str::to_owned);
         let stream_ids = names(&recorded.response).zip(names(&answer.head));
         let stream = Stream::open(&recorded.name, &recorded.response, answer, &mut self.findings);
-        if recorded.folder != "life" {
+        if !follows(recorded.folder) {
             return;
         }
         self.ids.extend(stream_ids);
@@ -84,7 +95,7 @@ impl Replay {
         if let (Some(stream), Ok(body)) = (&mut self.stream, std::str::from_utf8(&recorded.body)) {
             stream.until_updated(body, &mut self.findings);
             if stream.offered(body) {
-                request.body = with_offers(body, &stream.take_offers(&mut self.findings)).into();
+                request.body = with_offers(body, &stream.take_offers(body, &mut self.findings)).into();
             }
             self.ids.append(&mut stream.pairs);
         }

@@ -4,14 +4,13 @@
 //! is at once here and each second in Mesos: they may stand elsewhere and be more. Heartbeats after the first depend on
 //! how long the stream lasts.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use serde_json::Value;
 
 use crate::connection::Answer;
 use crate::findings::Findings;
 use crate::message::Message;
-use crate::shape::shape;
 
 /// The two streams, and how far they have been read.
 #[derive(Debug)]
@@ -25,7 +24,7 @@ pub(crate) struct Stream {
     /// Ids as recorded, and ours.
     pub(crate) pairs: Vec<(String, String)>,
     /// Offers that were not used yet.
-    offers: Vec<String>,
+    offers: Vec<Value>,
 }
 
 impl Stream {
@@ -60,7 +59,9 @@ impl Stream {
     /// Reads until the update that a recorded request acknowledges has come.
     pub(crate) fn until_updated(&mut self, request: &str, findings: &mut Findings) {
         let acknowledged = |event: &Value| {
-            event["update"]["status"]["uuid"].as_str().is_some_and(|uuid| request.contains(uuid))
+            let operation = &event["update_operation_status"]["status"]["uuid"]["value"];
+            let uuid = event["update"]["status"]["uuid"].as_str().or(operation.as_str());
+            uuid.is_some_and(|uuid| request.contains(uuid))
         };
         while self.expected.iter().any(acknowledged) {
             self.read(findings);
@@ -69,15 +70,25 @@ impl Stream {
 
     /// Whether a recorded request uses an offer of this stream.
     pub(crate) fn offered(&self, request: &str) -> bool {
-        self.recorded_offers.iter().flat_map(offer_ids).any(|offer| request.contains(&format!("\"{offer}\"")))
+        self.named(request).next().is_some()
     }
 
-    /// Reads until there is an offer, and takes all that there are.
-    pub(crate) fn take_offers(&mut self, findings: &mut Findings) -> Vec<String> {
-        while self.offers.is_empty() {
+    fn named<'a>(&'a self, request: &'a str) -> impl Iterator<Item = &'a Value> {
+        let offers = self.recorded_offers.iter().flat_map(offers_of);
+        offers.filter(move |offer| request.contains(&format!("\"{}\"", offer_id(offer))))
+    }
+
+    /// Reads until there are offers of all kinds of resources that the request had, and takes all that there are.
+    pub(crate) fn take_offers(&mut self, request: &str, findings: &mut Findings) -> Vec<String> {
+        let wanted: BTreeSet<String> = self.named(request).flat_map(kinds_of_resources).collect();
+        let is_there = |offers: &[Value]| {
+            let kinds: BTreeSet<String> = offers.iter().flat_map(kinds_of_resources).collect();
+            wanted.is_subset(&kinds)
+        };
+        while !is_there(&self.offers) {
             self.read(findings);
         }
-        std::mem::take(&mut self.offers)
+        self.offers.drain(..).map(|offer| offer_id(&offer).to_owned()).collect()
     }
 
     /// Reads to the end: all events that were recorded have come then, and the stream ends if that one did.
@@ -104,14 +115,15 @@ impl Stream {
         true
     }
 
-    /// What is offered after a task ends may be only what that task had, so an offer need be like one recorded.
     fn offers(&mut self, event: &Value, findings: &mut Findings) {
-        let alike = self.recorded_offers.iter().find(|recorded| shape(recorded) == shape(event));
-        match alike.or(self.recorded_offers.first()).cloned() {
-            Some(recorded) => self.compare(&recorded, event, findings),
+        match self.recorded_offers.first().cloned() {
+            Some(recorded) => {
+                pair(&recorded, event, &mut self.pairs);
+                findings.offer(&self.recorded_offers, event);
+            }
             None => findings.wrong(format!("{}: event too many: {event}", self.name)),
         }
-        self.offers.extend(offer_ids(event));
+        self.offers.extend(offers_of(event).cloned());
     }
 
     fn next(&mut self, event: &Value, findings: &mut Findings) {
@@ -123,7 +135,7 @@ impl Stream {
         match self.expected.pop_front() {
             Some(recorded) if kind(&recorded) == kind(event) => self.compare(&recorded, event, findings),
             Some(recorded) => findings.wrong(format!("{}: event {event}, not {recorded}", self.name)),
-            None => findings.wrong(format!("{}: event too many: {event}", self.name)),
+            None => findings.difference(format!("{}: event too many: {event}", self.name)),
         }
     }
 
@@ -138,11 +150,21 @@ fn kind(event: &Value) -> &str {
     event["type"].as_str().expect("an event has a type")
 }
 
-fn offer_ids(event: &Value) -> Vec<String> {
-    let offers = event["offers"]["offers"].as_array().expect("OFFERS has offers");
-    let ids =
-        offers.iter().map(|offer| offer["id"]["value"].as_str().expect("an offer has an id").to_owned());
-    ids.collect()
+fn offers_of(event: &Value) -> impl Iterator<Item = &Value> {
+    event["offers"]["offers"].as_array().expect("OFFERS has offers").iter()
+}
+
+fn offer_id(offer: &Value) -> &str {
+    offer["id"]["value"].as_str().expect("an offer has an id")
+}
+
+/// What an offer has, amounts aside: names, reservations and volumes.
+fn kinds_of_resources(offer: &Value) -> Vec<String> {
+    let resources = offer["resources"].as_array().expect("an offer has resources");
+    let kind = |resource: &Value| {
+        format!("{} {} {}", resource["name"], resource["reservations"], resource["disk"]["persistence"])
+    };
+    resources.iter().map(kind).collect()
 }
 
 /// Ids that stand at the same place.
