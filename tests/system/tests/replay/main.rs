@@ -11,6 +11,7 @@
 
 mod connection;
 mod differences;
+mod executor;
 mod findings;
 mod message;
 mod operator;

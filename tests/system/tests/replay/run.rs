@@ -4,6 +4,7 @@ use chapada_harness::Cluster;
 use serde_json::Value;
 
 use crate::connection::{Answer, send};
+use crate::executor::Executor;
 use crate::findings::Findings;
 use crate::message::{Exchange, Message};
 use crate::stream::Stream;
@@ -28,6 +29,8 @@ pub(crate) struct Replay {
     ids: Vec<(String, String)>,
     /// Of the framework whose life this is.
     stream: Option<Stream>,
+    /// The framework's own executor.
+    executor: Executor,
     pub(crate) findings: Findings,
 }
 
@@ -44,12 +47,20 @@ impl Replay {
             ids.push(("127.0.0.1:5051".to_owned(), cluster.agent_host_port(0).to_owned()));
             ids.push((RECORDED_AGENT.to_owned(), agent_id(&cluster)));
         }
-        Self { _cluster: cluster, ids, stream: None, findings: Findings::default() }
+        let executor = Executor::new();
+        ids.push(executor.command());
+        Self { _cluster: cluster, ids, stream: None, executor, findings: Findings::default() }
     }
 
     /// Sends a request again and compares the head of the answer.
     pub(crate) fn open(&mut self, recorded: &Exchange) -> Answer {
-        let request = self.request(&recorded.request);
+        let request = match recorded.folder {
+            "executor" => {
+                self.executor.before(recorded, &mut self.findings);
+                self.with_ids(&recorded.request)
+            }
+            _ => self.request(&recorded.request),
+        };
         let answer = send(request.header("Host").expect("a request says to whom it goes"), &request);
         let name = format!("{}/{}", recorded.folder, recorded.name);
         self.findings.heads(&name, &self.with_ids(&recorded.response), &answer.head);
@@ -64,6 +75,11 @@ impl Replay {
             (false, false) => self.documents(recorded, &answer.body()),
             (is, ours) => self.findings.wrong(format!("{}: stream is {ours}, not {is}", recorded.name)),
         }
+        if recorded.folder == "life" && recorded.name.ends_with("shutdown") {
+            self.executor.shut_down(&mut self.findings);
+            let stream = self.stream.as_mut().expect("the framework is subscribed");
+            stream.until("FAILURE", &mut self.findings);
+        }
         if follows(recorded.folder) && recorded.name.ends_with("teardown") {
             self.stream.as_mut().expect("the framework is subscribed").finish(&mut self.findings);
         }
@@ -77,6 +93,9 @@ impl Replay {
     }
 
     fn subscribed(&mut self, recorded: &Exchange, answer: Answer) {
+        if recorded.folder == "executor" {
+            return self.executor.subscribed(recorded, answer, &mut self.findings);
+        }
         let names = |message: &Message| message.header("Mesos-Stream-Id").map(str::to_owned);
         let stream_ids = names(&recorded.response).zip(names(&answer.head));
         let stream = Stream::open(&recorded.name, &recorded.response, answer, &mut self.findings);

@@ -15,7 +15,11 @@ pub(crate) fn replay() -> Findings {
 pub(crate) fn script() -> Vec<Exchange> {
     let mut script = recordings("errors");
     script.append(&mut recordings("life"));
+    script.append(&mut recordings("executor"));
     script.sort_by_key(|exchange| match (exchange.folder, &exchange.name[..2]) {
+        ("executor", "03") => "26b_then".to_owned(),
+        ("executor", "04") => "26c_then".to_owned(),
+        ("executor", number) => format!("26_then_{number}"),
         ("errors", number) if number < "30" => String::new(),
         ("errors", number) if number < "40" => "00_subscribed".to_owned(),
         ("errors", "40") => "30_resubscribed".to_owned(),

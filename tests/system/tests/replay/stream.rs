@@ -2,7 +2,7 @@
 //!
 //! The events must be the recorded ones in their order, with two exceptions. Offers come when resources are free, which
 //! is at once here and each second in Mesos: they may stand elsewhere and be more. Heartbeats after the first depend on
-//! how long the stream lasts.
+//! how long the stream lasts. And updates of different tasks may swap.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -64,6 +64,13 @@ impl Stream {
             uuid.is_some_and(|uuid| request.contains(uuid))
         };
         while self.expected.iter().any(acknowledged) {
+            self.read(findings);
+        }
+    }
+
+    /// Reads until an event of this kind has come that was expected next.
+    pub(crate) fn until(&mut self, wanted: &str, findings: &mut Findings) {
+        while self.expected.iter().any(|event| kind(event) == wanted) {
             self.read(findings);
         }
     }
@@ -132,11 +139,18 @@ impl Stream {
                 self.expected.pop_front();
             }
         }
-        match self.expected.pop_front() {
+        match self.expected.remove(self.place_of(event)) {
             Some(recorded) if kind(&recorded) == kind(event) => self.compare(&recorded, event, findings),
             Some(recorded) => findings.wrong(format!("{}: event {event}, not {recorded}", self.name)),
             None => findings.difference(format!("{}: event too many: {event}", self.name)),
         }
+    }
+
+    /// Updates of different tasks of one group may swap: their commands run side by side.
+    fn place_of(&self, event: &Value) -> usize {
+        let task = |event: &Value| event["update"]["status"]["task_id"]["value"].as_str().map(str::to_owned);
+        let updates = self.expected.iter().take_while(|next| kind(next) == "UPDATE");
+        updates.map(task).position(|next| next == task(event)).unwrap_or(0)
     }
 
     fn compare(&mut self, recorded: &Value, ours: &Value, findings: &mut Findings) {
