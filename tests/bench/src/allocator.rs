@@ -1,13 +1,22 @@
 //! `allocator`: how long it takes to decide who is offered what (P1, P2, P2b), on the shapes Mesos' own benchmark has.
 //!
-//! Only deciding is timed: a plan names agent, framework and shared resources, and encoding happens elsewhere.
+//! Only deciding is timed: a plan names agent, framework and shared resources. What it takes to write the offers of a
+//! plan as the scheduler API does is printed apart, on the largest shape of the target.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use chapada_allocator::{Allocator, FrameworkInput, Plan, PlannedOffer, Quota, Refusal};
-use chapada_model::{AgentId, FrameworkId, Milli, Mono, Resources, Role};
+use chapada_master::edge::{Form, scheduler_event};
+use chapada_master_core::{Offer, SchedulerEvent};
+use chapada_model::{
+    AgentDescription, AgentId, FrameworkId, Milli, Mono, Now, OfferId, Payload, Resources, Role,
+};
+use chapada_wire::Json as _;
+use chapada_wire::convert::ReservationFormat;
+use prost::Message as _;
 
 use crate::figure::{Figure, percentile};
 
@@ -44,6 +53,8 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
     for &(agents, frameworks) in cycles {
         cycle(agents, frameworks, &mut figures)?;
     }
+    let (agents, frameworks) = if quick { (2_000, 200) } else { (20_000, 2_000) };
+    encoding(agents, frameworks, &mut figures)?;
     let declined = if quick { &[(200, 50)][..] } else { DECLINED };
     for &(agents, frameworks) in declined {
         everything_declined(agents, frameworks, &mut figures)?;
@@ -131,6 +142,72 @@ fn cycle(agents: usize, frameworks: usize, figures: &mut Vec<Figure>) -> Result<
     let shape = format!("{shape}; each agent declined once before");
     figures.push(Figure::new(&name("cycle_declined_once"), percentile(&mut again, 0.5), "ms", &shape));
     Ok(())
+}
+
+/// How long it takes to write the offers of a full cycle, each framework's in events of at most a hundred.
+fn encoding(agents: usize, frameworks: usize, figures: &mut Vec<Figure>) -> Result<()> {
+    let mut allocator = cluster(agents, frameworks)?;
+    let plan = allocator.plan(Mono(0));
+    check_whole_cluster(&plan, agents, frameworks)?;
+    let mut offers: BTreeMap<FrameworkId, Vec<Arc<Offer>>> = BTreeMap::new();
+    for (number, planned) in plan.offers.iter().enumerate() {
+        offers.entry(planned.framework.clone()).or_default().push(Arc::new(offer(number, planned)?));
+    }
+    let shape = format!("{} offers of {AGENT} to {frameworks} frameworks", plan.offers.len());
+    for (form, name) in [(Form::Protobuf, "protobuf"), (Form::Json, "json")] {
+        let mut times = Vec::new();
+        for _ in 0..ROUNDS {
+            let begin = Instant::now();
+            let bytes = write(&offers, form);
+            times.push(begin.elapsed().as_secs_f64() * 1_000.0);
+            ensure!(bytes > plan.offers.len() * 100, "{bytes} bytes for {} offers", plan.offers.len());
+        }
+        let name = format!("P1.encoding_{name}_{agents}x{frameworks}");
+        figures.push(Figure::new(&name, percentile(&mut times, 0.5), "ms", &shape));
+    }
+    Ok(())
+}
+
+/// How many bytes the events have.
+fn write(offers: &BTreeMap<FrameworkId, Vec<Arc<Offer>>>, form: Form) -> usize {
+    let mut bytes = 0;
+    for (framework, offers) in offers {
+        for some in offers.chunks(100) {
+            let event = SchedulerEvent::Offers(some.to_vec());
+            let event =
+                scheduler_event(&crate::sim::describe_master(), ReservationFormat::Stacked, framework, event);
+            bytes += match form {
+                Form::Json => event.to_json().len(),
+                Form::Protobuf => event.encode_to_vec().len(),
+            };
+        }
+    }
+    bytes
+}
+
+fn offer(number: usize, planned: &PlannedOffer) -> Result<Offer> {
+    let host = AgentDescription {
+        id: Some(planned.agent.clone()),
+        hostname: "agent-00001.example".into(),
+        port: 5051,
+        address: "10.1.2.3:5051".into(),
+        resources: planned.resources.as_ref().clone(),
+        attributes: Vec::new(),
+        domain: None,
+        capabilities: BTreeSet::new(),
+        version: "0.1.0".into(),
+        details: Payload::default(),
+    };
+    Ok(Offer {
+        id: OfferId::new(format!("3d1c3e5a-7f0b-4d5e-9a65-0c8f6a1f2b3c-O{number}"))?,
+        framework: planned.framework.clone(),
+        agent: planned.agent.clone(),
+        host: Arc::new(host),
+        role: planned.role.clone(),
+        resources: planned.resources.allocated_to(&planned.role),
+        executors: Vec::new(),
+        since: Now::default(),
+    })
 }
 
 /// A cycle over every agent when every framework has declined everything.

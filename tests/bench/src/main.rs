@@ -4,7 +4,13 @@
 
 mod allocator;
 mod figure;
+mod launch;
+mod memory;
+mod million;
+mod nsdi;
+mod offers;
 mod peers;
+mod sim;
 mod tasks;
 
 use anyhow::{Result, bail};
@@ -14,7 +20,7 @@ use crate::figure::Figure;
 
 #[derive(Parser)]
 struct Args {
-    /// `tasks`, `allocator`, `peers`; all when absent.
+    /// One of them; all when absent.
     name: Option<String>,
     /// A smaller shape in under a minute, under names of its own.
     #[arg(long)]
@@ -22,14 +28,28 @@ struct Args {
     /// A JSON array on stdout and nothing else there.
     #[arg(long)]
     json: bool,
+    /// Only holds the books of so many agents with so many tasks each, for `memory`.
+    #[arg(long, hide = true, num_args = 2, value_names = ["AGENTS", "TASKS"])]
+    books: Option<Vec<usize>>,
 }
 
 type Bench = fn(bool) -> Result<Vec<Figure>>;
-const BENCHES: &[(&str, Bench)] =
-    &[("tasks", tasks::run), ("peers", peers::run), ("allocator", allocator::run)];
+const BENCHES: &[(&str, Bench)] = &[
+    ("tasks", tasks::run),
+    ("peers", peers::run),
+    ("allocator", allocator::run),
+    ("offers", offers::run),
+    ("nsdi", nsdi::run),
+    ("launch", launch::run),
+    ("million", million::run),
+    ("memory", memory::run),
+];
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    if let Some([agents, each]) = args.books.as_deref() {
+        return memory::be_the_books(*agents, *each);
+    }
     let chosen: Vec<_> = BENCHES
         .iter()
         .filter(|(name, _)| args.name.as_deref().is_none_or(|wanted| wanted == *name))

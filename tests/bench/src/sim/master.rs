@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use chapada_master::edge::{self, AgentMessage, Form, SchedulerCall};
-use chapada_master_core::{Caller, Effect, Event, Held, LinkId, Master, RegistryState, Settings, StreamId};
+use chapada_master_core::{
+    Caller, Effect, Event, Held, LinkId, Master, RegistryState, Settings, Snapshot, StreamId,
+};
 use chapada_model::{AgentId, FrameworkId, MasterDescription, Mono, Now, Wall};
 use chapada_wire::Json as _;
 use chapada_wire::convert::ReservationFormat;
@@ -34,16 +36,28 @@ const MASTER_ID: &str = "3d1c3e5a-7f0b-4d5e-9a65-0c8f6a1f2b3c";
 /// Where every agent seems to call from.
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3)), 40_000);
 
+/// What the master says about itself.
+pub(crate) fn describe_master() -> MasterDescription {
+    MasterDescription {
+        id: MASTER_ID.into(),
+        hostname: "master.example".into(),
+        ip: Ipv4Addr::new(10, 0, 0, 1).into(),
+        port: 5050,
+        version: "0.1.0".into(),
+        domain: None,
+    }
+}
+
 /// The moment by the wall clock.
 pub(crate) fn wall(at: Mono) -> Wall {
     Wall(WALL + at.0)
 }
 
-/// Something that leaves the master.
+/// Something that leaves the master, by where it goes.
 pub(crate) enum Outgoing {
-    ToAgent(Index, Vec<u8>),
-    ToFramework(Index, bytes::Bytes),
-    ToRegistry(chapada_master_core::Ticket),
+    Agent(Index, Vec<u8>),
+    Framework(Index, bytes::Bytes),
+    Registry(chapada_master_core::Ticket),
 }
 
 /// One framework's connection.
@@ -70,6 +84,8 @@ pub(crate) struct MasterHost {
     streams: Vec<Option<Stream>>,
     by_stream: HashMap<StreamId, Index>,
     describes: MasterDescription,
+    /// What readers have: the books as they were after the last batch.
+    shown: Snapshot,
     /// When it is to take its next turn.
     pub(crate) turn: Option<Mono>,
 }
@@ -80,20 +96,14 @@ impl MasterHost {
         let registry = RegistryState { epoch: 1, ..RegistryState::default() };
         let core = Master::recover(now, Settings::new(MASTER_ID), registry);
         Self {
+            shown: core.snapshot(),
             core,
             host: Host::default(),
             inbox: VecDeque::new(),
             links: (0..agents).map(|_| Link::default()).collect(),
             streams: (0..frameworks).map(|_| None).collect(),
             by_stream: HashMap::new(),
-            describes: MasterDescription {
-                id: MASTER_ID.into(),
-                hostname: "master.example".into(),
-                ip: Ipv4Addr::new(10, 0, 0, 1).into(),
-                port: 5050,
-                version: "0.1.0".into(),
-                domain: None,
-            },
+            describes: describe_master(),
             turn: None,
         }
     }
@@ -117,6 +127,11 @@ impl MasterHost {
         at.map(|at| self.host.free_at(at.max(now)))
     }
 
+    /// The books as readers have them.
+    pub(crate) fn shown(&self) -> &Snapshot {
+        &self.shown
+    }
+
     /// Takes a batch, as the loop of the real one does. What leaves, and when.
     pub(crate) fn take_turn(&mut self, at: Mono) -> Result<Vec<(Mono, Outgoing)>> {
         let meter = Meter::start();
@@ -134,20 +149,14 @@ impl MasterHost {
             let effects = self.core.apply(moment(now), Event::Tick);
             self.execute(effects, &mut leaving)?;
         }
+        self.shown = self.core.snapshot();
         let (spent, passed) = (meter.spent(), meter.passed());
         marks.push((leaving.len(), passed));
         self.host.work(at, spent);
         // Each part took the same share of the CPU as of the time.
         let share = (spent.as_secs_f64() / passed.as_secs_f64()).min(1.0);
-        let mut leaving = leaving.into_iter();
-        let mut sent = Vec::with_capacity(leaving.len());
-        let mut last = 0;
-        for (count, mark) in marks {
-            let left = begun + mark.mul_f64(share);
-            sent.extend(leaving.by_ref().take(count - last).map(|outgoing| (left, outgoing)));
-            last = count;
-        }
-        Ok(sent)
+        let marks = marks.into_iter().map(|(count, mark)| (count, begun + mark.mul_f64(share)));
+        Ok(stamp(leaving, marks))
     }
 
     fn take(&mut self, now: Mono, arrival: Arrival, leaving: &mut Vec<Outgoing>) -> Result<Vec<Effect>> {
@@ -160,7 +169,7 @@ impl MasterHost {
                 match edge::agent_message(&message, link_id(index), &agent, PEER) {
                     Ok(AgentMessage::News(event)) => Ok(self.core.apply(moment(now), *event)),
                     Ok(AgentMessage::Nothing) => {
-                        leaving.push(Outgoing::ToAgent(index, heartbeat()));
+                        leaving.push(Outgoing::Agent(index, heartbeat()));
                         Ok(Vec::new())
                     }
                     other => bail!("an agent says {other:?}"),
@@ -212,7 +221,7 @@ impl MasterHost {
                         Form::Json => event.to_json(),
                         Form::Protobuf => event.encode_to_vec(),
                     };
-                    leaving.push(Outgoing::ToFramework(index, recordio::frame(&record)));
+                    leaving.push(Outgoing::Framework(index, recordio::frame(&record)));
                 }
                 Effect::ToAgent { link, agent, command } => {
                     let index = Index::try_from(link.0)?;
@@ -222,9 +231,9 @@ impl MasterHost {
                     }
                     link.sequence += 1;
                     let message = edge::agent_command(1, link.sequence, &command).encode_to_vec();
-                    leaving.push(Outgoing::ToAgent(index, message));
+                    leaving.push(Outgoing::Agent(index, message));
                 }
-                Effect::Record { ticket, .. } => leaving.push(Outgoing::ToRegistry(ticket)),
+                Effect::Record { ticket, .. } => leaving.push(Outgoing::Registry(ticket)),
                 // As in the shell while nobody follows the cluster.
                 Effect::Operator(event) => drop(Arc::new(event)),
                 Effect::Dropped { what } => bail!("the master passes over something: {what}"),
@@ -240,6 +249,17 @@ impl MasterHost {
 fn heartbeat() -> Vec<u8> {
     let message = to_agent::Message::Heartbeat(Heartbeat {});
     ToAgent { epoch: 1, sequence: 0, message: Some(message) }.encode_to_vec()
+}
+
+/// What had left by each mark, with its moment.
+fn stamp(leaving: Vec<Outgoing>, marks: impl Iterator<Item = (usize, Mono)>) -> Vec<(Mono, Outgoing)> {
+    let mut sent = Vec::with_capacity(leaving.len());
+    let mut leaving = leaving.into_iter();
+    for (count, at) in marks {
+        let part = leaving.by_ref().take(count - sent.len());
+        sent.extend(part.map(|outgoing| (at, outgoing)));
+    }
+    sent
 }
 
 fn moment(now: Mono) -> Now {

@@ -1,0 +1,169 @@
+//! A simulated agent: it speaks the link in the real codec, writes an update to its disk before it sends it, and keeps it
+//! until it is acknowledged. What it runs is virtual time.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use chapada_model::Mono;
+use chapada_wire::link::{Heartbeat, ToAgent, from_agent, to_agent};
+use chapada_wire::v1;
+use prost::Message as _;
+
+use super::disk::Disk;
+use super::host::Host;
+use super::master::wall;
+use super::network::Channel;
+use super::wire::{Said, update};
+
+/// From a launch to the first instruction of the task.
+const START: Duration = Duration::from_millis(2);
+
+/// A task of an agent. Its update is the last that was made.
+struct Task {
+    framework: Box<str>,
+    id: Box<str>,
+    lasts: Duration,
+    state: v1::TaskState,
+    uuid: [u8; 16],
+    /// Whether the update is not acknowledged.
+    open: bool,
+}
+
+/// A machine with an agent on it.
+#[derive(Default)]
+pub(crate) struct AgentHost {
+    pub(crate) host: Host,
+    pub(crate) up: Channel,
+    pub(crate) down: Channel,
+    disk: Disk,
+    pub(crate) id: Option<Box<str>>,
+    tasks: Vec<Option<Task>>,
+    /// When what ended and was not offered again since ended, oldest first.
+    pub(crate) freed: Vec<Mono>,
+}
+
+/// What an agent has to be done for it.
+pub(crate) enum Need {
+    /// The task's first instruction will run then.
+    Run(Mono, u32),
+    /// The task will end then.
+    End(Mono, u32),
+    /// The update will be on the disk then.
+    Write(Mono, u32),
+    /// This goes to the master.
+    Send(Vec<u8>),
+}
+
+impl AgentHost {
+    /// Obeys a message of the master.
+    pub(crate) fn obey(&mut self, now: Mono, message: &[u8]) -> Result<Option<Need>> {
+        let message = ToAgent::decode(message)?.message.context("a message of the master")?;
+        match message {
+            to_agent::Message::Welcome(welcome) => {
+                self.id = Some(welcome.agent_id.into());
+                Ok(None)
+            }
+            to_agent::Message::Launch(launch) => {
+                let framework = launch.framework.and_then(|info| info.id).and_then(|id| id.value);
+                let task = launch.task.context("a launch has a task")?;
+                let id = task.task_id.and_then(|id| id.value).context("a task has an id")?;
+                let command = task.command.and_then(|command| command.value).context("a command")?;
+                let seconds = command.strip_prefix("sleep ").context("a command that sleeps")?.parse()?;
+                ensure!(task.resources.iter().all(|resource| resource.allocation_info.is_some()));
+                let task = Task {
+                    framework: framework.context("a launch has a framework")?.into(),
+                    id: id.into(),
+                    lasts: Duration::from_secs_f64(seconds),
+                    state: v1::TaskState::TaskStaging,
+                    uuid: [0; 16],
+                    open: false,
+                };
+                let slot = self.put(task)?;
+                // The launch itself is written down as well; the container starts meanwhile.
+                self.disk.write(now);
+                Ok(Some(Need::Run(now + START, slot)))
+            }
+            to_agent::Message::Acknowledge(acknowledge) => {
+                self.acknowledge(&acknowledge.task_id, &acknowledge.uuid)?;
+                Ok(None)
+            }
+            to_agent::Message::Heartbeat(_) => Ok(None),
+            other => bail!("the master says {other:?}"),
+        }
+    }
+
+    fn put(&mut self, task: Task) -> Result<u32> {
+        let free = self.tasks.iter().position(Option::is_none);
+        match free {
+            Some(slot) => self.tasks[slot] = Some(task),
+            None => self.tasks.push(Some(task)),
+        }
+        Ok(u32::try_from(free.unwrap_or(self.tasks.len() - 1))?)
+    }
+
+    fn acknowledge(&mut self, task: &str, uuid: &[u8]) -> Result<()> {
+        let known = |slot: &&mut Option<Task>| slot.as_ref().is_some_and(|known| *known.id == *task);
+        let slot = self.tasks.iter_mut().find(known).context("an acknowledgement of an unknown task")?;
+        if let Some(known) = slot.as_mut().filter(|known| known.uuid == *uuid) {
+            known.open = false;
+            if known.state == v1::TaskState::TaskFinished {
+                *slot = None;
+            }
+        }
+        Ok(())
+    }
+
+    fn task(&mut self, slot: u32) -> Result<&mut Task> {
+        self.tasks.get_mut(slot as usize).and_then(Option::as_mut).context("a task of the agent")
+    }
+
+    /// A task enters a state: it is written down first.
+    pub(crate) fn enter(&mut self, now: Mono, slot: u32, uuid: [u8; 16]) -> Result<Vec<Need>> {
+        let written = self.disk.write(now);
+        let task = self.task(slot)?;
+        // It ends after its running is on the disk.
+        let ends = (task.state == v1::TaskState::TaskStaging).then_some(written + task.lasts);
+        task.state = match ends {
+            Some(_) => v1::TaskState::TaskRunning,
+            None => v1::TaskState::TaskFinished,
+        };
+        (task.uuid, task.open) = (uuid, true);
+        let end = ends.map(|at| Need::End(at, slot));
+        Ok([Some(Need::Write(written, slot)), end].into_iter().flatten().collect())
+    }
+
+    /// The update is on the disk and may be sent.
+    pub(crate) fn written(&mut self, now: Mono, slot: u32) -> Result<Need> {
+        let id = self.id.clone().context("an agent with tasks has an id")?;
+        let task = self.task(slot)?;
+        let is_end = task.state == v1::TaskState::TaskFinished;
+        let message = update(&Said {
+            framework: &task.framework,
+            task: &task.id,
+            agent: &id,
+            state: task.state,
+            uuid: task.uuid,
+            at: wall(now).as_secs_f64(),
+        });
+        if is_end {
+            self.freed.push(now);
+        }
+        Ok(Need::Send(message))
+    }
+
+    /// The sign of life that a link carries whatever else is said on it.
+    pub(crate) fn beat(&self) -> Vec<u8> {
+        super::wire::from_agent(from_agent::Message::Heartbeat(Heartbeat {}))
+    }
+
+    /// How many updates wait for their acknowledgement.
+    pub(crate) fn unacknowledged(&self) -> usize {
+        self.tasks.iter().flatten().filter(|task| task.open).count()
+    }
+
+    /// How many tasks it runs.
+    pub(crate) fn running(&self) -> usize {
+        let runs = |task: &&Task| task.state == v1::TaskState::TaskRunning;
+        self.tasks.iter().flatten().filter(runs).count()
+    }
+}
