@@ -120,3 +120,34 @@ fn print_config(matches: &clap::ArgMatches) {
         println!("{name} = {text:?}  # {source}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::{Registry, reload};
+
+    use super::*;
+
+    #[test]
+    fn a_level_adds_to_the_filter_and_is_taken_back() {
+        let (layer, handle) = reload::Layer::new(EnvFilter::new("warn"));
+        let set_level = set_level("warn", handle);
+        tracing::subscriber::with_default(Registry::default().with(layer), || {
+            let logged = || {
+                (
+                    tracing::enabled!(target: "chapada_master", tracing::Level::INFO),
+                    tracing::enabled!(target: "chapada_master_core", tracing::Level::DEBUG),
+                    tracing::enabled!(target: "chapada_agent", tracing::Level::TRACE),
+                    tracing::enabled!(target: "hyper", tracing::Level::DEBUG),
+                )
+            };
+            assert_eq!(logged(), (false, false, false, false));
+            set_level(1).unwrap();
+            assert_eq!(logged(), (true, true, false, false));
+            set_level(7).unwrap();
+            assert_eq!(logged(), (true, true, true, false));
+            set_level(0).unwrap();
+            assert_eq!(logged(), (false, false, false, false));
+        });
+    }
+}
