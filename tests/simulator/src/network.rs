@@ -13,6 +13,13 @@ use crate::sim::Sim;
 /// Who hears nothing for so long gives a connection up. Source: heartbeats each 15 s.
 pub(crate) const SILENCE: Duration = Duration::from_secs(20);
 
+/// So many messages may wait for a peer that does not read; then its connection is ended. The master's shell allows more, and a
+/// run would not come to it.
+const OUTBOX: usize = 64;
+
+/// How long a message takes one who reads a byte a second.
+const SLOW_MESSAGE: Duration = Duration::from_secs(300);
+
 /// One direction of a wire.
 #[derive(Debug, Default)]
 pub(crate) struct Channel {
@@ -30,6 +37,8 @@ pub(crate) struct Wire {
     pub(crate) client_open: bool,
     pub(crate) server_open: bool,
     last_heard: Mono,
+    /// What the master has sent to one who reads a byte a second.
+    unread: usize,
 }
 
 /// All wires, and who cannot reach whom until when.
@@ -92,6 +101,7 @@ impl Sim {
             client_open: true,
             server_open: true,
             last_heard: self.now,
+            unread: 0,
         };
         self.network.wires.insert(self.network.last_wire, wire);
         Some(self.network.last_wire)
@@ -110,6 +120,25 @@ impl Sim {
         channel.last = channel.last.max(now + delay);
         let at = channel.last;
         self.queue.put(at, Happening::Deliver { wire: id, up, message: Box::new(message) });
+    }
+
+    /// Sends to a framework, as fast as it reads; one that lets too much wait is cut off.
+    pub(crate) fn send_to_framework(&mut self, id: u64, message: Message) {
+        let Some(wire) = self.network.wires.get_mut(&id) else { return };
+        let Node::Framework(index) = wire.client else { return };
+        if self.frameworks[index].manner != crate::Manner::SlowReader {
+            return self.send(id, false, message);
+        }
+        let is_first = wire.unread == 0;
+        wire.unread += 1;
+        match (is_first, wire.unread > OUTBOX) {
+            (true, _) => self.send(id, false, message),
+            (false, false) => {
+                wire.down.last = wire.down.last.max(self.now) + SLOW_MESSAGE;
+                self.send(id, false, message);
+            }
+            (false, true) => self.queue.put(self.now, Happening::Learn { wire: id, at_client: false }),
+        }
     }
 
     pub(crate) fn on_deliver(&mut self, id: u64, up: bool, message: Message) {

@@ -74,6 +74,10 @@ impl Plan {
             Manner::Reserver,
             Manner::Reserver,
             Manner::Keeper { tasks: 2 },
+            Manner::Churner { times: 30 },
+            Manner::SlowReader,
+            Manner::ManyRoles { roles: 12 },
+            Manner::Nonsense,
         ];
         for _ in 0..2 + rng.place(3) {
             frameworks.push(others[rng.place(others.len())].clone());

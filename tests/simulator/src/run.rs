@@ -86,7 +86,10 @@ fn drive(sim: &mut Sim) -> Result<Duration, String> {
         let unsettled = sim.unsettled();
         let passed = sim.now().since(begin);
         match (unsettled.is_empty(), passed > calm) {
-            (true, _) => return Ok(passed),
+            (true, _) => {
+                let grown = sim.grown();
+                return if grown.is_empty() { Ok(passed) } else { Err(grown.join("; ")) };
+            }
             (false, true) => {
                 return Err(format!("I7: {passed:?} after the last fault: {}", unsettled.join("; ")));
             }

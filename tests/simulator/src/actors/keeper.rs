@@ -55,6 +55,11 @@ impl Keeper {
         &self.intents
     }
 
+    /// How many tasks it asks the master for.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.reconciliation.unanswered()
+    }
+
     pub(crate) fn wanted(&self) -> usize {
         self.intents.iter().count()
     }

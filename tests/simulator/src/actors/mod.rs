@@ -1,6 +1,7 @@
 //! Frameworks as small state machines with manners of their own.
 
 mod busy;
+mod hostile;
 mod keeper;
 mod moody;
 mod reserver;
@@ -11,10 +12,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chapada_master_core::{Call, Offer, SchedulerEvent};
-use chapada_model::{Filters, FrameworkCapability, Mono, OfferId, TaskStatus};
+use chapada_model::{Filters, FrameworkCapability, Mono, OfferId, Role, TaskStatus};
 
 use crate::random::Rng;
 use busy::Busy;
+use hostile::Hostile;
 pub(crate) use keeper::Keeper;
 use moody::Moody;
 use reserver::Reserver;
@@ -52,6 +54,20 @@ pub enum Manner {
     },
     /// Does nothing of itself: a scenario calls for it.
     Scripted,
+    /// Subscribes as somebody new and vanishes at once, so many times.
+    Churner {
+        /// How many.
+        times: u32,
+    },
+    /// Reads its stream at a byte a second.
+    SlowReader,
+    /// Has so many roles.
+    ManyRoles {
+        /// How many.
+        roles: u32,
+    },
+    /// Uses ids twice, and of nobody, and asks for nothing and for everything.
+    Nonsense,
     /// Subscribes, declines and revives in a loop.
     Reviver,
     /// Wants a GPU and nothing else.
@@ -79,6 +95,10 @@ impl Manner {
             | Self::Greedy
             | Self::Decliner
             | Self::Reviver
+            | Self::Churner { .. }
+            | Self::SlowReader
+            | Self::ManyRoles { .. }
+            | Self::Nonsense
             | Self::Silent
             | Self::Moody
             | Self::Scripted
@@ -93,11 +113,26 @@ impl Manner {
             Self::Reserver => "ops",
             Self::Decliner
             | Self::Reviver
+            | Self::Churner { .. }
+            | Self::SlowReader
+            | Self::ManyRoles { .. }
+            | Self::Nonsense
             | Self::Moody
             | Self::Vanisher
             | Self::Scripted
             | Self::Picky
             | Self::Busy { .. } => "*",
+        }
+    }
+
+    /// All its roles.
+    pub(crate) fn roles(&self) -> Vec<Role> {
+        let named = |name: &str| Role::new(name).expect("a valid role");
+        match self {
+            Self::ManyRoles { roles } => {
+                (0..*roles).map(|number| named(&format!("many/r{number}"))).collect()
+            }
+            _ => vec![named(self.role())],
         }
     }
 
@@ -114,6 +149,10 @@ impl Manner {
             | Self::Busy { .. }
             | Self::Decliner
             | Self::Reviver
+            | Self::Churner { .. }
+            | Self::SlowReader
+            | Self::ManyRoles { .. }
+            | Self::Nonsense
             | Self::Silent
             | Self::Moody
             | Self::Scripted => {
@@ -144,6 +183,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) calls: Vec<Call>,
     /// Hang up, and stay away for so long.
     pub(crate) leave_for: Option<Duration>,
+    /// It forgets its id when it leaves.
+    pub(crate) forgets: bool,
     pub(crate) wake: Option<Mono>,
 }
 
@@ -174,6 +215,7 @@ pub(crate) enum Actor {
     Reserver(Reserver),
     Busy(Busy),
     Reviver(Reviver),
+    Hostile(Hostile),
 }
 
 impl Actor {
@@ -182,6 +224,9 @@ impl Actor {
             Manner::Keeper { tasks } => Self::Keeper(Box::new(Keeper::new(*tasks, index, false))),
             Manner::Hasty { tasks } => Self::Keeper(Box::new(Keeper::new(*tasks, index, true))),
             Manner::Busy { launches } => Self::Busy(Busy::new(*launches, index)),
+            Manner::Churner { .. } | Manner::SlowReader | Manner::ManyRoles { .. } | Manner::Nonsense => {
+                Self::Hostile(Hostile::new(manner.clone(), index))
+            }
             Manner::Reviver => Self::Reviver(Reviver::default()),
             Manner::Reserver => Self::Reserver(Reserver::new(index)),
             _ => Self::Moody(Moody::new(manner.clone(), index)),
@@ -194,7 +239,7 @@ impl Actor {
             Self::Keeper(keeper) => keeper.restart(store),
             Self::Moody(moody) => moody.restart(),
             Self::Busy(busy) => busy.restart(),
-            Self::Reserver(_) | Self::Reviver(_) => {}
+            Self::Reserver(_) | Self::Reviver(_) | Self::Hostile(_) => {}
         }
     }
 
@@ -205,6 +250,7 @@ impl Actor {
             Self::Reserver(reserver) => reserver.on(turn, news),
             Self::Busy(busy) => busy.on(turn, news),
             Self::Reviver(reviver) => reviver.on(turn, news),
+            Self::Hostile(hostile) => hostile.on(turn, news),
         }
     }
 
@@ -212,7 +258,7 @@ impl Actor {
     pub(crate) fn keeper(&self) -> Option<&Keeper> {
         match self {
             Self::Keeper(keeper) => Some(keeper),
-            Self::Moody(_) | Self::Reserver(_) | Self::Busy(_) | Self::Reviver(_) => None,
+            Self::Moody(_) | Self::Reserver(_) | Self::Busy(_) | Self::Reviver(_) | Self::Hostile(_) => None,
         }
     }
 
@@ -220,7 +266,7 @@ impl Actor {
     pub(crate) fn reviver(&self) -> Option<&Reviver> {
         match self {
             Self::Reviver(reviver) => Some(reviver),
-            Self::Moody(_) | Self::Reserver(_) | Self::Busy(_) | Self::Keeper(_) => None,
+            Self::Moody(_) | Self::Reserver(_) | Self::Busy(_) | Self::Keeper(_) | Self::Hostile(_) => None,
         }
     }
 }

@@ -59,6 +59,9 @@ impl Sim {
                 }
                 continue;
             }
+            if framework.manner == crate::Manner::SlowReader {
+                continue;
+            }
             if !framework.alive {
                 let is_known = framework.id.as_ref().is_some_and(|id| books.frameworks.contains_key(id));
                 if is_known && !framework.manner.is_keeper() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chapada_master_core::{Call, SchedulerEvent};
-use chapada_model::{FrameworkDescription, FrameworkId, Mono, Payload, Role, TaskKey};
+use chapada_model::{FrameworkDescription, FrameworkId, Mono, Payload, TaskKey};
 
 use super::master::caller;
 use crate::actors::{Actor, Manner, News, Store, Turn};
@@ -48,7 +48,7 @@ impl Sim {
             name: format!("f{index}").into(),
             failover_timeout: manner.failover_timeout(),
             checkpoint: true,
-            roles: vec![Role::new(manner.role()).expect("a valid role")],
+            roles: manner.roles(),
             hostname: None,
             principal: None,
             webui_url: None,
@@ -207,10 +207,12 @@ impl Sim {
             ends: false,
             calls: Vec::new(),
             leave_for: None,
+            forgets: false,
             wake: None,
         };
         node.actor.on(&mut turn, news);
         let (calls, leave_for, wake, ends) = (turn.calls, turn.leave_for, turn.wake, turn.ends);
+        let forgets = turn.forgets;
         for call in calls {
             self.framework_calls(index, call);
         }
@@ -221,6 +223,9 @@ impl Sim {
         }
         if let Some(away) = leave_for {
             self.leave(index, away);
+            if forgets {
+                self.frameworks[index].id = None;
+            }
         }
         if let Some(at) = wake {
             self.plan_wake_of_framework(index, at);
@@ -230,12 +235,14 @@ impl Sim {
     /// It hangs up and stays away.
     fn leave(&mut self, index: usize, away: Duration) {
         let node = &mut self.frameworks[index];
-        node.away_until = Some(self.now + away);
+        let until = self.now + away;
+        node.away_until = Some(until);
         node.subscribed = false;
+        let process = node.process;
         if let Some(wire) = node.wire.take() {
             self.close(wire, true);
         }
-        self.connect_framework_later(index);
+        self.queue.put(until, Happening::Connect { node: Node::Framework(index), process });
     }
 
     /// A framework calls: in order on one connection, or each call on a connection of its own.

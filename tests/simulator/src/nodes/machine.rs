@@ -12,7 +12,7 @@ use crate::queue::{End, Happening};
 use crate::sim::Sim;
 
 /// A log of more records than this is written afresh.
-const LONG_LOG: usize = 300;
+pub(crate) const LONG_LOG: usize = 300;
 
 /// The log of an agent.
 #[derive(Debug, Default)]

@@ -32,6 +32,12 @@ pub(crate) struct MasterNode {
 }
 
 impl MasterNode {
+    /// How many connections it has, and how many changes wait for the registry.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        let waits = self.core.as_ref().map_or(0, Master::unrecorded);
+        (self.links.len() + self.streams.len(), waits)
+    }
+
     /// Who is subscribed on a wire.
     pub(crate) fn framework_on(&self, wire: u64) -> Option<FrameworkId> {
         self.streams.get(&wire).cloned().flatten()
@@ -169,7 +175,7 @@ impl Sim {
             self.masters[index].streams.insert(wire, Some(framework.clone()));
             self.check_subscribed(index, framework);
         }
-        self.send(wire, false, Message::Event(Box::new(event)));
+        self.send_to_framework(wire, Message::Event(Box::new(event)));
     }
 
     fn tell_agent(&mut self, index: usize, link: LinkId, command: AgentCommand) {

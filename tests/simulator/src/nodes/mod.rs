@@ -7,4 +7,5 @@ mod master;
 
 pub(crate) use agent::{AgentNode, volume_id};
 pub(crate) use framework::FrameworkNode;
+pub(crate) use machine::LONG_LOG;
 pub(crate) use master::{MasterNode, caller};

@@ -2,6 +2,7 @@
 
 mod followers;
 mod frameworks;
+mod hostile;
 mod messages;
 mod quota;
 mod scale;

@@ -1,0 +1,62 @@
+//! I8: nothing grows without a limit. The audit holds a master's books to their bounds after every event; here are the other cores,
+//! what runs on the machines, and what is around them.
+
+use chapada_agent_core::{MAX_OPERATIONS, MAX_TASKS};
+use chapada_sdk_core::MAX_UNREACHABLE;
+
+use crate::nodes::LONG_LOG;
+use crate::sim::Sim;
+
+/// So much waits to happen for each node at most: its messages, its wakings, what it has asked a disk or a kernel for.
+const HAPPENINGS: usize = 200;
+
+/// So many records beside its tasks', frameworks' and operations' an agent's fresh log has: boot, id, epoch, what was made.
+const OWN_RECORDS: usize = 8;
+
+/// So many records a task has in a fresh log at most: its launch, its updates that are not acknowledged, its end.
+const TASK_RECORDS: usize = 32;
+
+impl Sim {
+    /// What has grown beyond its bound; nothing when all is well.
+    pub fn grown(&self) -> Vec<String> {
+        let mut grown = Vec::new();
+        let mut bound = |what: String, size: usize, most: usize| {
+            if size > most {
+                grown.push(format!("I8: {what}: {size}, and the bound is {most}"));
+            }
+        };
+        for (index, agent) in self.agents.iter().enumerate() {
+            let Some(core) = &agent.core else { continue };
+            let (view, fresh) = (core.view(), core.records().len());
+            bound(format!("tasks of a{index}"), view.tasks.len(), MAX_TASKS);
+            let frameworks = view.tasks.len() + view.executors.len();
+            bound(format!("frameworks of a{index} without a task"), view.frameworks.len(), frameworks);
+            bound(
+                format!("containers of a{index} without a task"),
+                agent.kernel.containers.len(),
+                view.tasks.len(),
+            );
+            let records = OWN_RECORDS + MAX_OPERATIONS + view.tasks.len() * TASK_RECORDS;
+            bound(format!("records of a{index}"), fresh, records);
+            bound(format!("log of a{index}"), agent.disk.durable.len(), LONG_LOG.max(fresh) + TASK_RECORDS);
+        }
+        for (index, framework) in self.frameworks.iter().enumerate() {
+            let Some(keeper) = framework.actor.keeper() else { continue };
+            bound(format!("intents of f{index}"), keeper.intents().iter().count(), keeper.wanted());
+            bound(format!("stored intents of f{index}"), framework.store.intents.len(), keeper.wanted());
+            bound(
+                format!("unanswered tasks of f{index}"),
+                keeper.unanswered(),
+                keeper.wanted() + MAX_UNREACHABLE,
+            );
+        }
+        if let Some(leader) = self.leader() {
+            let (connections, waits) = self.masters[leader].sizes();
+            bound("connections of the leader".to_owned(), connections, self.network.wires.len());
+            bound("changes that wait for the registry".to_owned(), waits, self.queue.len());
+        }
+        let nodes = self.agents.len() + self.frameworks.len() + self.masters.len();
+        bound("happenings".to_owned(), self.queue.len(), HAPPENINGS * nodes);
+        grown
+    }
+}
