@@ -12,6 +12,12 @@ fn pymesos_runs_ten_tasks_to_the_end() {
 }
 
 #[test]
+fn pymesos_runs_a_task_on_an_executor_of_its_own() {
+    let cluster = Cluster::builder().start();
+    run("own_executor.py", cluster.master_host_port(0));
+}
+
+#[test]
 fn the_marathon_client_creates_scales_lists_and_deletes_an_app() {
     let cluster = Cluster::builder().services().start();
     run("marathon_app.py", cluster.services_host_port());

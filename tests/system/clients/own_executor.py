@@ -1,0 +1,98 @@
+"""Runs a task on an executor of its own through the unmodified pymesos drivers, both sides of them in this file.
+
+As a scheduler (one argument, the master's address) it launches a task whose executor is this same file, sends it a word,
+hears it back, kills the task, and hears that the executor has ended. Without an argument it is that executor.
+"""
+
+import os
+import sys
+import threading
+
+from addict import Dict
+from pymesos import Executor, MesosExecutorDriver, MesosSchedulerDriver, Scheduler, decode_data, encode_data
+
+
+def scalars(cpus, mem):
+    return [
+        {"name": "cpus", "type": "SCALAR", "scalar": {"value": cpus}},
+        {"name": "mem", "type": "SCALAR", "scalar": {"value": mem}},
+    ]
+
+
+class Own(Scheduler):
+    def __init__(self):
+        self.said = []
+        self.launched = False
+        self.done = threading.Event()
+
+    def resourceOffers(self, driver, offers):
+        for offer in offers:
+            if self.launched:
+                driver.declineOffer(offer.id)
+                continue
+            self.launched = True
+            task = Dict()
+            task.task_id.value = "task"
+            task.name = "task"
+            task.agent_id.value = offer.agent_id.value
+            task.resources = scalars(0.1, 32)
+            task.executor.type = "CUSTOM"
+            task.executor.executor_id.value = "own"
+            task.executor.framework_id.value = driver.framework_id
+            task.executor.command.value = "exec %s %s" % (sys.executable, os.path.abspath(__file__))
+            task.executor.resources = scalars(0.1, 64)
+            task.data = encode_data(b"begin")
+            driver.launchTasks(offer.id, [task])
+
+    def statusUpdate(self, driver, update):
+        self.said.append(update.state)
+        print(update.state, update.get("message"), flush=True)
+        if update.state == "TASK_RUNNING":
+            driver.sendFrameworkMessage(update.executor_id, update.agent_id, encode_data(b"word"))
+        elif update.state != "TASK_KILLED":
+            self.done.set()
+
+    def frameworkMessage(self, driver, executor_id, agent_id, message):
+        self.said.append(decode_data(message).decode())
+        driver.killTask(Dict(value="task"))
+
+    def executorLost(self, driver, executor_id, agent_id, status):
+        self.said.append("executor lost")
+        self.done.set()
+
+
+class OwnExecutor(Executor):
+    def update(self, driver, task_id, state):
+        update = Dict(state=state)
+        update.task_id = task_id
+        driver.sendStatusUpdate(update)
+
+    def launchTask(self, driver, task):
+        assert decode_data(task.data) == b"begin"
+        self.update(driver, task.task_id, "TASK_RUNNING")
+
+    def frameworkMessage(self, driver, message):
+        driver.sendFrameworkMessage(encode_data(b"heard " + decode_data(message)))
+
+    def killTask(self, driver, task_id):
+        self.update(driver, task_id, "TASK_KILLED")
+        driver.stop()
+
+
+def schedule(address):
+    scheduler = Own()
+    framework = Dict(user="root", name="own executor", checkpoint=True)
+    driver = MesosSchedulerDriver(scheduler, framework, address, use_addict=True)
+    driver.start()
+    in_time = scheduler.done.wait(60)
+    driver.stop()
+    driver.join()
+    print(scheduler.said, "in time", in_time, flush=True)
+    wanted = ["TASK_RUNNING", "heard word", "TASK_KILLED", "executor lost"]
+    sys.exit(0 if scheduler.said == wanted else 1)
+
+
+if len(sys.argv) > 1:
+    schedule(sys.argv[1])
+else:
+    MesosExecutorDriver(OwnExecutor(), use_addict=True).run()
