@@ -205,7 +205,7 @@ impl Subscription {
     }
 
     pub(crate) async fn error(&self, message: &str) {
-        let error = event::Error { message: Some(message.to_owned()) };
+        let error = event::Error { message: Some(message.to_owned()), code: None };
         self.send(EventType::Error, |event| event.error = Some(error)).await;
     }
 }

@@ -97,7 +97,10 @@ fn escaped_names_are_names() {
 #[test]
 fn what_is_written_is_one_line_of_ascii() {
     let event = Event {
-        error: Some(v1::scheduler::event::Error { message: Some("\n\u{0}ä€😀\u{2028}\"\\".to_owned()) }),
+        error: Some(v1::scheduler::event::Error {
+            message: Some("\n\u{0}ä€😀\u{2028}\"\\".to_owned()),
+            code: None,
+        }),
         ..Event::default()
     };
     let text = String::from_utf8(event.to_json()).expect("it is ASCII");
