@@ -276,7 +276,9 @@ fn a_quota_or_weight_that_is_in_one_place_only_is_seen() {
         (|master| drop(master.books.quotas.remove(&Role::star()))) as fn(&mut Master),
         |master| drop(master.registry.quotas.remove(&Role::star())),
         |master| master.allocator.set_quotas([(Role::star(), None)]),
-        |master| drop(master.books.weights.insert(Role::star(), Milli(2_000))),
+        |master| {
+            master.books.weights.insert(Role::star(), Milli(2_000));
+        },
     ] {
         let found = after(|master| {
             limit(master, 5_000);
