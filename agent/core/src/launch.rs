@@ -9,12 +9,13 @@ use crate::effect::Effect;
 use crate::outcome::Statement;
 use crate::phase::{Ending, TaskPhase};
 use crate::record::{FrameworkRecord, Record, Runner, TaskRecord};
-use crate::task::{Framework, GroupTask, Task, TaskLaunch};
+use crate::task::{Framework, GroupTask, LaunchRefusal, Task, TaskLaunch};
 
 impl Agent {
     pub(crate) fn launch(&mut self, now: Now, sequence: u64, launch: TaskLaunch) {
-        let TaskLaunch { framework, key, executor, kill_grace, info, refusal } = launch;
-        let task = GroupTask { key, kill_grace, info };
+        let unknown = self.unknown_to_this_agent(&launch);
+        let TaskLaunch { framework, key, executor, kill_grace, info, refusal, .. } = launch;
+        let (task, refusal) = (GroupTask { key, kill_grace, info }, refusal.or(unknown));
         if let Some(executor) = executor {
             let tasks = Tasks { list: vec![task], is_group: false, refusal };
             return self.launch_on_executor(now, sequence, framework, executor, tasks);
@@ -35,6 +36,16 @@ impl Agent {
                 self.effects.push(Effect::Launch { task: record, framework, pod: None });
             }
         }
+    }
+
+    /// Why a task cannot be taken that uses what this agent never made. Source: Mesos' agent.
+    fn unknown_to_this_agent(&self, launch: &TaskLaunch) -> Option<LaunchRefusal> {
+        let is_known = self.operations.total().contains(&launch.made);
+        (!is_known).then(|| LaunchRefusal {
+            state: if launch.framework.partition_aware { TaskState::Dropped } else { TaskState::Lost },
+            reason: Reason::ResourcesUnknown,
+            message: format!("{} is unknown to the agent: no operation made it there", launch.made),
+        })
     }
 
     /// Writes a task down and holds it.

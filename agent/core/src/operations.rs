@@ -1,12 +1,12 @@
 //! Operations: what they make is written down before it is admitted, and their outcome is repeated until acknowledged.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_model::{
     Conversion, ExecutorId, FrameworkId, Mono, Now, OperationId, OperationKey, OperationState,
-    OperationStatus, Resource, ResourceError, Resources, UpdateUuid,
+    OperationStatus, Resource, ResourceError, Resources, Role, Text, UpdateUuid,
 };
 
 use crate::agent::Agent;
@@ -40,6 +40,17 @@ struct Open {
     sent: bool,
 }
 
+/// A volume's role and id, which its directory is named by.
+type VolumeName = (Option<Role>, Text);
+
+fn names(resources: &Resources) -> BTreeSet<VolumeName> {
+    let name = |volume: &Resource| {
+        let id = volume.disk.as_ref()?.persistence.as_ref()?.id.clone();
+        Some((volume.reserved_role().cloned(), id))
+    };
+    resources.iter().filter_map(name).collect()
+}
+
 /// What operations have made, and those whose outcome is not acknowledged.
 #[derive(Clone, Debug)]
 pub(crate) struct Operations {
@@ -52,6 +63,8 @@ pub(crate) struct Operations {
     unlogged: VecDeque<(u64, OperationKey)>,
     /// Whether volumes were ended by an operation that was not durable.
     volumes_changed: bool,
+    /// Which they are: what is in them is still there.
+    ending: BTreeSet<VolumeName>,
     wait: Duration,
     repeat_at: Option<Mono>,
 }
@@ -64,6 +77,7 @@ impl Default for Operations {
             open: BTreeMap::new(),
             unlogged: VecDeque::new(),
             volumes_changed: false,
+            ending: BTreeSet::new(),
             wait: FIRST_REPEAT,
             repeat_at: None,
         }
@@ -182,9 +196,16 @@ impl Agent {
                 return Err(format!("volume {id} is not on the agent's own disk, which is all it can use"));
             }
         }
+        let (made, ended) = (names(&conversion.converted), names(&conversion.consumed));
+        if let Some((_, id)) = made.difference(&ended).find(|name| self.operations.ending.contains(*name)) {
+            return Err(format!(
+                "volume {id} was ended just now and is not yet gone: make it again in a moment"
+            ));
+        }
         conversion
             .apply(&mut self.operations.total)
             .map_err(|error| format!("the agent does not have it: {error}"))?;
+        self.operations.ending.extend(ended.difference(&made).cloned());
         self.operations.made = self.operations.total.made();
         let ended = conversion.consumed.filter(Resource::is_volume);
         self.operations.volumes_changed |= !ended.is_empty();
@@ -211,6 +232,7 @@ impl Agent {
             return;
         }
         if self.operations.unlogged.is_empty() && std::mem::take(&mut self.operations.volumes_changed) {
+            self.operations.ending.clear();
             self.keep_volumes();
         }
         self.deliver_operations(now);

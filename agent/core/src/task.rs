@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chapada_model::{ExecutorId, ExecutorKind, Payload, Reason, TaskKey, TaskState};
+use chapada_model::{ExecutorId, ExecutorKind, Payload, Reason, Resources, TaskKey, TaskState};
 
 use crate::phase::TaskPhase;
 use crate::record::{FrameworkRecord, TaskRecord};
@@ -20,6 +20,8 @@ pub struct TaskLaunch {
     pub executor: Option<ExecutorLaunch>,
     /// Time to stop before SIGKILL, unless a kill says otherwise.
     pub kill_grace: Duration,
+    /// What it uses of what operations have made: dynamic reservations and volumes, allocated to nobody.
+    pub made: Resources,
     /// The encoded `TaskInfo`.
     pub info: Payload,
     /// Set when the shell sees that this agent cannot do what the description asks.

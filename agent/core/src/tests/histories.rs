@@ -1,12 +1,17 @@
 //! Random histories with crashes anywhere: updates in order, one end each, nothing said before it is durable, nothing
 //! lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use chapada_model::{TaskKey, TaskState, UpdateUuid};
+use chapada_model::{
+    Conversion, Milli, OperationKey, OperationStatus, Resource, ResourceValue, Resources, TaskKey, TaskState,
+    Text, UpdateUuid,
+};
 use proptest::prelude::*;
 
+use super::operations::{one, reserved, volume};
 use super::world::*;
 use crate::*;
 
@@ -26,6 +31,9 @@ enum Step {
     Register,
     Crash(u8),
     Compact,
+    /// One of the six operations, on one of two volumes.
+    Operate(u8, bool),
+    AcknowledgeOperation(u8),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -44,6 +52,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Register),
         2 => (0..6u8).prop_map(Step::Crash),
         1 => Just(Step::Compact),
+        5 => (0..6u8, any::<bool>()).prop_map(|(kind, which)| Step::Operate(kind, which)),
+        3 => any::<u8>().prop_map(Step::AcknowledgeOperation),
     ];
     prop::collection::vec(step, 1..120)
 }
@@ -56,6 +66,9 @@ struct History {
     /// Every launch that was durable at some point, as the disk tells.
     admitted: Vec<TaskKey>,
     acknowledged: Vec<(TaskKey, UpdateUuid)>,
+    operated: u32,
+    /// What was ever said of each operation.
+    finished: BTreeMap<OperationKey, Arc<OperationStatus>>,
 }
 
 impl History {
@@ -77,6 +90,7 @@ impl History {
             Step::ExitUnseen(n) => self.in_state(n, RUNNING, |world, container| {
                 world.containers.insert(container, FoundState::Exited(exit(1)));
                 world.crash(0);
+                configure(world);
             }),
             Step::Kill(n) if self.world.registered => {
                 if let Some(key) = self.names.get(&n) {
@@ -92,11 +106,90 @@ impl History {
             Step::Pass(seconds) => self.world.pass(Duration::from_secs(seconds.into())),
             Step::LinkLost => self.world.apply(Event::LinkLost),
             Step::Register if !self.world.registered => self.world.register(1),
-            Step::Crash(survivors) => self.world.crash(survivors.into()),
+            Step::Crash(survivors) => {
+                self.world.crash(survivors.into());
+                configure(&mut self.world);
+            }
+            Step::Operate(kind, which) if self.world.registered => self.operate(kind, which),
+            Step::AcknowledgeOperation(n) if self.world.registered && !self.world.operations.is_empty() => {
+                let status = self.world.operations[usize::from(n) % self.world.operations.len()].clone();
+                self.acknowledge_operation(&status);
+            }
             Step::Compact => self.compact(),
             Step::Launch(_) | Step::Kill(_) | Step::Acknowledge(_) | Step::Register => {}
+            Step::Operate(..) | Step::AcknowledgeOperation(_) => {}
         }
         self.note_admitted();
+        self.check_operations();
+    }
+
+    /// An operation as the master sends it: on what the agent has, as far as the master knows.
+    fn operate(&mut self, kind: u8, which: bool) {
+        let id = if which { "v" } else { "w" };
+        let has = self.world.agent.resources().clone();
+        let volumes = has.filter(Resource::is_volume);
+        let of_id = |one: &&Resource| {
+            let disk = one.disk.as_ref().and_then(|disk| disk.persistence.as_ref());
+            disk.is_some_and(|kept| &*kept.id == id)
+        };
+        let here = volumes.iter().find(of_id).cloned();
+        let conversion = match (kind, here) {
+            (0, _) => (plain(10), one(reserved(10))),
+            (1, _) => (one(reserved(10)), plain(10)),
+            (2, None) => (one(reserved(10)), one(Resource { shared: which, ..volume(id, 10) })),
+            (3, Some(volume)) => (one(volume.clone()), one(volume.without_volume())),
+            (4, Some(grown)) if !grown.shared => {
+                let size = grown.value.clone();
+                let more = size.checked_add(&ResourceValue::Scalar(Milli::whole(10))).expect("a number");
+                let both = one(grown.clone()).checked_add(&one(reserved(10))).expect("different kinds");
+                (both, one(Resource { value: more, ..grown }))
+            }
+            (5, Some(large)) if !large.shared && large.value != ResourceValue::Scalar(Milli::whole(10)) => {
+                let less =
+                    large.value.checked_sub(&ResourceValue::Scalar(Milli::whole(10))).expect("more than ten");
+                let both = one(Resource { value: less, ..large.clone() }).checked_add(&one(reserved(10)));
+                (one(large), both.expect("different kinds"))
+            }
+            _ => return,
+        };
+        self.operated += 1;
+        self.world.command(Command::Operate(Box::new(Operate {
+            key: format!("k{}", self.operated).parse().expect("valid"),
+            framework: Some(framework("f")),
+            operation: format!("o{}", self.operated).parse().ok(),
+            conversion: Conversion { consumed: conversion.0, converted: conversion.1 },
+        })));
+    }
+
+    fn acknowledge_operation(&mut self, status: &OperationStatus) {
+        let (key, uuid) =
+            (status.key.clone().expect("named"), status.uuid.expect("repeated until acknowledged"));
+        self.world.command(Command::AcknowledgeOperation { key, uuid });
+    }
+
+    /// Whatever was made or lost on the way: nothing appears or vanishes, and volumes that are admitted have their directories.
+    fn check_operations(&mut self) {
+        let has = self.world.agent.resources();
+        assert_eq!(has.disk(), configured().disk(), "{has}");
+        for status in &self.world.operations {
+            let key = status.key.clone().expect("named");
+            let said = self.finished.entry(key).or_insert_with(|| status.clone());
+            assert_eq!(said, status, "an operation has one outcome");
+        }
+        let directories = |volumes: &Resources| volumes.iter().filter_map(named).collect::<BTreeSet<_>>();
+        let missing = directories(&has.filter(Resource::is_volume));
+        assert!(missing.is_subset(&directories(&self.world.volumes)), "{has} {}", self.world.volumes);
+    }
+
+    /// In the end only what there is has a directory, and nothing waits for an acknowledgement.
+    fn check_outcomes(&self) {
+        let has = self.world.agent.resources().filter(Resource::is_volume);
+        let (has, kept): (BTreeSet<_>, BTreeSet<_>) =
+            (has.iter().filter_map(named).collect(), self.world.volumes.iter().filter_map(named).collect());
+        assert_eq!(has, kept);
+        let open = self.world.agent.records().into_iter();
+        let open = open.filter(|record| matches!(record, Record::Operation { .. })).count();
+        assert_eq!(open, 0, "an outcome is never acknowledged");
     }
 
     fn in_state(
@@ -152,6 +245,11 @@ impl History {
         for (task, update) in self.world.sent.clone() {
             self.world.acknowledge(&task, &update);
         }
+        for status in self.world.operations.clone() {
+            self.acknowledge_operation(&status);
+        }
+        // What would be repeated is acknowledged by now.
+        self.world.pass(Duration::from_secs(3_600));
         self.note_admitted();
     }
 }
@@ -165,6 +263,22 @@ fn without_grace(agent: &Agent) -> Vec<Record> {
         }
     }
     records
+}
+
+fn configured() -> Resources {
+    "cpus:2;disk:100".parse().unwrap()
+}
+
+fn configure(world: &mut World) {
+    world.agent.configure(&configured()).expect("what was made is of what there is");
+}
+
+fn plain(mib: u64) -> Resources {
+    format!("disk:{mib}").parse().unwrap()
+}
+
+fn named(volume: &Resource) -> Option<Text> {
+    Some(volume.disk.as_ref()?.persistence.as_ref()?.id.clone())
 }
 
 const RUNNING: FoundState = FoundState::Running { pid: 7 };
@@ -209,12 +323,16 @@ proptest! {
             names: BTreeMap::new(),
             admitted: Vec::new(),
             acknowledged: Vec::new(),
+            operated: 0,
+            finished: BTreeMap::new(),
         };
+        configure(&mut history.world);
         steps.into_iter().for_each(|step| history.take(step));
         history.settle();
         for key in &history.admitted {
             check_order(&history, key);
         }
+        history.check_outcomes();
         prop_assert!(history.world.agent.view().tasks.is_empty(), "{:?}", history.world.agent.view().tasks);
         prop_assert!(history.world.agent.view().frameworks.is_empty());
         prop_assert!(history.world.containers.is_empty());

@@ -3,26 +3,28 @@
 use std::time::Duration;
 
 use chapada_model::{
-    Conversion, Disk, OperationState, Persistence, Reservation, ReservationKind, Resource, Resources,
+    Conversion, Disk, OperationState, Persistence, Reason, Reservation, ReservationKind, Resource, Resources,
+    Source, TaskState,
 };
 
 use super::world::*;
 use crate::*;
 
-fn reserved() -> Resource {
-    let mut disk: Resource = "disk:40".parse::<Resources>().unwrap().iter().next().unwrap().clone();
+pub(crate) fn reserved(mib: u64) -> Resource {
+    let disk: Resources = format!("disk:{mib}").parse().unwrap();
+    let mut disk = disk.iter().next().unwrap().clone();
     let kind = ReservationKind::Dynamic;
     let role = "ops".parse().unwrap();
     disk.reservations.push(Reservation { kind, role, principal: None, labels: Vec::new() });
     disk
 }
 
-fn volume(id: &str) -> Resource {
+pub(crate) fn volume(id: &str, mib: u64) -> Resource {
     let persistence = Persistence { id: id.into(), principal: None };
-    Resource { disk: Some(Disk { persistence: Some(persistence), ..Disk::default() }), ..reserved() }
+    Resource { disk: Some(Disk { persistence: Some(persistence), ..Disk::default() }), ..reserved(mib) }
 }
 
-fn one(resource: Resource) -> Resources {
+pub(crate) fn one(resource: Resource) -> Resources {
     Resources::from_list([resource]).unwrap()
 }
 
@@ -48,17 +50,17 @@ fn world() -> World {
 #[test]
 fn what_was_made_is_there_after_a_crash_and_its_outcome_is_said_again() {
     let mut world = world();
-    world.command(operate("k1", "disk:40".parse().unwrap(), one(reserved())));
-    world.command(operate("k2", one(reserved()), one(volume("v"))));
+    world.command(operate("k1", "disk:40".parse().unwrap(), one(reserved(40))));
+    world.command(operate("k2", one(reserved(40)), one(volume("v", 40))));
     assert_eq!(world.operations.len(), 2);
-    assert_eq!(world.volumes, one(volume("v")));
+    assert_eq!(world.volumes, one(volume("v", 40)));
     let sent = std::mem::take(&mut world.operations);
     world.crash(world.disk.len());
     world.agent.configure(&configured()).unwrap();
-    assert_eq!(world.volumes, one(volume("v")));
+    assert_eq!(world.volumes, one(volume("v", 40)));
     world.register(2);
     let held = world.held.clone().unwrap();
-    assert_eq!(held.resources, configured().with_made(&one(volume("v"))).unwrap());
+    assert_eq!(held.resources, configured().with_made(&one(volume("v", 40))).unwrap());
     assert_eq!(held.operations.len(), 2);
     assert_eq!(world.operations, sent);
 }
@@ -66,7 +68,7 @@ fn what_was_made_is_there_after_a_crash_and_its_outcome_is_said_again() {
 #[test]
 fn an_outcome_is_repeated_until_it_is_acknowledged() {
     let mut world = world();
-    world.command(operate("k", "disk:40".parse().unwrap(), one(reserved())));
+    world.command(operate("k", "disk:40".parse().unwrap(), one(reserved(40))));
     let status = world.operations[0].clone();
     assert_eq!(status.state, OperationState::Finished);
     world.pass(Duration::from_secs(11));
@@ -81,9 +83,9 @@ fn an_outcome_is_repeated_until_it_is_acknowledged() {
 #[test]
 fn nothing_is_said_or_ended_before_it_is_on_disk() {
     let mut world = world();
-    world.command(operate("k1", "disk:40".parse().unwrap(), one(volume("v"))));
+    world.command(operate("k1", "disk:40".parse().unwrap(), one(volume("v", 40))));
     world.fast_disk = false;
-    world.command(operate("k2", one(volume("v")), "disk:40".parse().unwrap()));
+    world.command(operate("k2", one(volume("v", 40)), "disk:40".parse().unwrap()));
     assert_eq!((world.operations.len(), world.volumes.len()), (1, 1));
     world.sync();
     assert_eq!((world.operations.len(), world.volumes.len()), (2, 0));
@@ -92,7 +94,7 @@ fn nothing_is_said_or_ended_before_it_is_on_disk() {
 #[test]
 fn an_operation_on_what_is_not_there_fails_and_all_is_stated_afresh() {
     let mut world = world();
-    world.command(operate("k", one(reserved()), one(volume("v"))));
+    world.command(operate("k", one(reserved(40)), one(volume("v", 40))));
     assert_eq!(world.dropped.len(), 1);
     assert!(world.dropped[0].contains("does not have it"), "{:?}", world.dropped);
     world.register(2);
@@ -102,9 +104,62 @@ fn an_operation_on_what_is_not_there_fails_and_all_is_stated_afresh() {
 }
 
 #[test]
+fn a_task_that_uses_what_was_never_made_is_dropped_and_one_that_uses_what_was_runs() {
+    for (aware, state) in [(true, TaskState::Dropped), (false, TaskState::Lost)] {
+        let mut world = world();
+        world.command(operate("k", "disk:40".parse().unwrap(), one(volume("v", 40))));
+        let launch = |task: &str, made| {
+            let mut launch = TaskLaunch { made, ..launch_of(&key(task)) };
+            launch.framework.partition_aware = aware;
+            Command::Launch(Box::new(launch))
+        };
+        world.command(launch("known", one(volume("v", 40))));
+        world.command(launch("unknown", one(volume("other", 40))));
+        assert_eq!(world.states("known"), [TaskState::Starting]);
+        assert_eq!(world.states("unknown"), [state]);
+        let last = world.last();
+        assert_eq!((last.reason, last.source), (Some(Reason::ResourcesUnknown), Source::Agent));
+        assert!(last.message.contains("is unknown to the agent"), "{}", last.message);
+    }
+}
+
+#[test]
+fn a_shared_volume_is_kept_like_any_other_and_serves_many() {
+    let mut world = world();
+    let shared = || one(Resource { shared: true, ..volume("v", 40) });
+    world.command(operate("k", "disk:40".parse().unwrap(), shared()));
+    assert_eq!(world.volumes, shared());
+    for task in ["a", "b"] {
+        world.command(Command::Launch(Box::new(TaskLaunch { made: shared(), ..launch_of(&key(task)) })));
+        assert_eq!(world.states(task), [TaskState::Starting]);
+    }
+    world.crash(world.disk.len());
+    world.agent.configure(&configured()).unwrap();
+    assert_eq!(world.volumes, shared());
+    world.register(2);
+    assert_eq!(world.held.clone().unwrap().resources, configured().with_made(&shared()).unwrap());
+}
+
+#[test]
+fn a_volume_is_not_made_again_before_what_was_in_it_is_gone() {
+    let mut world = world();
+    world.command(operate("k1", "disk:40".parse().unwrap(), one(volume("v", 40))));
+    world.fast_disk = false;
+    world.command(operate("k2", one(volume("v", 40)), "disk:40".parse().unwrap()));
+    world.command(operate("k3", "disk:40".parse().unwrap(), one(volume("v", 40))));
+    assert!(world.dropped.iter().any(|why| why.contains("is not yet gone")), "{:?}", world.dropped);
+    world.sync();
+    assert!(world.volumes.is_empty());
+    world.fast_disk = true;
+    world.register(2);
+    world.command(operate("k4", "disk:40".parse().unwrap(), one(volume("v", 40))));
+    assert_eq!(world.volumes, one(volume("v", 40)));
+}
+
+#[test]
 fn volumes_and_outcomes_survive_the_rewriting_of_the_log() {
     let mut world = world();
-    world.command(operate("k1", "disk:40".parse().unwrap(), one(volume("v"))));
+    world.command(operate("k1", "disk:40".parse().unwrap(), one(volume("v", 40))));
     let mut agent = Agent::new(9);
     world.agent.records().into_iter().for_each(|record| agent.restore(record));
     agent.configure(&configured()).unwrap();
@@ -121,7 +176,7 @@ fn an_operators_operation_belongs_to_no_framework() {
         key: "k".parse().unwrap(),
         framework: None,
         operation: None,
-        conversion: Conversion { consumed: "disk:40".parse().unwrap(), converted: one(reserved()) },
+        conversion: Conversion { consumed: "disk:40".parse().unwrap(), converted: one(reserved(40)) },
     })));
     let sent = std::mem::take(&mut world.operations);
     assert_eq!((sent[0].state, &sent[0].framework), (OperationState::Finished, &None));

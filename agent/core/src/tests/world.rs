@@ -34,6 +34,7 @@ pub(crate) fn launch_of(key: &TaskKey) -> TaskLaunch {
         key: key.clone(),
         executor: None,
         kill_grace: Duration::from_secs(3),
+        made: Resources::EMPTY,
         info: Payload::default(),
         refusal: None,
     }

@@ -94,6 +94,7 @@ fn read_launch(launch: link::Launch) -> Result<TaskLaunch, String> {
         executor: executor.transpose()?,
         kill_grace: grace(info.kill_policy.as_ref())?.unwrap_or(KILL_GRACE),
         refusal: refuse_unsupported(&info),
+        made: task.resources.unallocated().made(),
         info: payload(&info),
     })
 }

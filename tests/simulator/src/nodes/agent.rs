@@ -325,6 +325,7 @@ impl Sim {
             framework: record,
             executor,
             kill_grace: KILL_GRACE,
+            made: task.resources.unallocated().made(),
             info: self.archive.put_task(task),
             refusal: None,
         })
