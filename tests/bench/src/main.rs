@@ -5,6 +5,7 @@
 mod allocator;
 mod figure;
 mod launch;
+mod loopback;
 mod memory;
 mod million;
 mod nsdi;
@@ -41,6 +42,9 @@ const BENCHES: &[(&str, Bench)] = &[
     ("offers", offers::run),
     ("nsdi", nsdi::run),
     ("launch", launch::run),
+    ("launch", loopback::launch::run),
+    ("events", loopback::events::run),
+    ("state", loopback::state::run),
     ("million", million::run),
     ("memory", memory::run),
 ];

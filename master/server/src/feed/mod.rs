@@ -22,12 +22,12 @@ pub(crate) use follower::{Follower, Heard};
 pub(crate) use news::News;
 
 /// A batch is some milliseconds of a busy cluster, and little enough to be sent in a few pieces. With what is on its way
-/// the ring takes 64 MiB at most.
+/// the ring stays below 64 MiB.
 const BOUNDS: FollowBounds = FollowBounds {
     batch_events: 256,
     batch_bytes: 64 * 1024,
-    kept_bytes: 48 * 1024 * 1024,
-    behind_bytes: 24 * 1024 * 1024,
+    kept_bytes: 32 * 1024 * 1024,
+    behind_bytes: 16 * 1024 * 1024,
     flight_of_one: 192 * 1024,
     flight_of_all: 16 * 1024 * 1024,
     followers: 4_096,

@@ -36,6 +36,8 @@ fn write(events: &[News], first: Position, media: Media) -> Bytes {
         let position = Some(position(Position { sequence, ..first }));
         records.extend_from_slice(&media.record(&Event { position, ..event(news) }));
     }
+    // It is kept for a while: without the room it grew into.
+    records.shrink_to_fit();
     records.into()
 }
 
