@@ -13,7 +13,7 @@ const SLOTS: usize = 10;
 const FRAMEWORKS: usize = 20;
 
 pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
-    let (agents, warm, measured) = if quick { (1_000, 3, 3) } else { (10_000, 12, 15) };
+    let (agents, warm, measured) = if quick { (1_000, 3, 3) } else { (5_000, 8, 8) };
     let demand = Demand {
         cpus: 1.0,
         mem: 1_024.0,

@@ -140,22 +140,20 @@ impl MasterHost {
         let batch: Vec<Arrival> = self.inbox.drain(..self.inbox.len().min(BATCH)).collect();
         let (mut leaving, mut marks) = (Vec::new(), Vec::with_capacity(batch.len()));
         for arrival in batch {
-            let effects = self.take(begun + meter.passed(), arrival, &mut leaving)?;
+            let effects = self.take(begun + meter.spent(), arrival, &mut leaving)?;
             self.execute(effects, &mut leaving)?;
-            marks.push((leaving.len(), meter.passed()));
+            marks.push((leaving.len(), meter.spent()));
         }
-        let now = begun + meter.passed();
+        let now = begun + meter.spent();
         if wakeup.is_some_and(|due| due <= now) {
             let effects = self.core.apply(moment(now), Event::Tick);
             self.execute(effects, &mut leaving)?;
         }
         self.shown = self.core.snapshot();
-        let (spent, passed) = (meter.spent(), meter.passed());
-        marks.push((leaving.len(), passed));
+        let spent = meter.spent();
+        marks.push((leaving.len(), spent));
         self.host.work(at, spent);
-        // Each part took the same share of the CPU as of the time.
-        let share = (spent.as_secs_f64() / passed.as_secs_f64()).min(1.0);
-        let marks = marks.into_iter().map(|(count, mark)| (count, begun + mark.mul_f64(share)));
+        let marks = marks.into_iter().map(|(count, mark)| (count, begun + mark));
         Ok(stamp(leaving, marks))
     }
 
