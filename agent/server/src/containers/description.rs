@@ -43,6 +43,18 @@ pub(crate) fn refuse_group(executor: &v1::ExecutorInfo, tasks: &[v1::TaskInfo]) 
     of_executor.or_else(|| tasks.iter().find_map(refuse_member))
 }
 
+/// A task that joins an executor that runs already can bring no volume: the executor's mounts are made when it starts.
+pub(crate) fn refuse_late_volumes(tasks: &[v1::TaskInfo]) -> Option<LaunchRefusal> {
+    let is_volume = |resource: &v1::Resource| {
+        resource.disk.as_ref().is_some_and(|disk| disk.persistence.is_some() && disk.volume.is_some())
+    };
+    tasks.iter().find_map(|info| {
+        let index = info.resources.iter().position(is_volume)?;
+        let remedy = "use it in a task that starts its executor";
+        Some(unsupported(&format!("resources[{index}].disk.persistence"), remedy))
+    })
+}
+
 fn refuse_checks(info: &v1::TaskInfo) -> Option<LaunchRefusal> {
     let absent: [(bool, &str, &str); 3] = [
         (info.health_check.is_some(), "health_check", "check from the framework instead"),
@@ -333,6 +345,21 @@ mod tests {
         assert_eq!(refuse_unsupported(&info), None);
         info.health_check = Some(v1::HealthCheck::default());
         assert!(message(&info).starts_with("health_check is"));
+    }
+
+    #[test]
+    fn a_volume_that_comes_after_its_executor_is_refused() {
+        let mut info = task(v1::ContainerInfo::default());
+        assert_eq!(refuse_late_volumes(std::slice::from_ref(&info)), None);
+        let disk = v1::resource::DiskInfo {
+            persistence: Some(Default::default()),
+            volume: Some(v1::Volume::default()),
+            ..Default::default()
+        };
+        info.resources =
+            vec![v1::Resource::default(), v1::Resource { disk: Some(disk), ..Default::default() }];
+        let refused = refuse_late_volumes(&[info]).unwrap();
+        assert!(refused.message.starts_with("resources[1].disk.persistence is"), "{}", refused.message);
     }
 
     #[test]

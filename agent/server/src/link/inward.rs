@@ -6,15 +6,15 @@ use chapada_agent_core::{
     Command, ExecutorLaunch, FrameworkRecord, GroupLaunch, GroupTask, Operate, TaskLaunch,
 };
 use chapada_model::{
-    Conversion, ExecutorDescription, FrameworkCapability, FrameworkDescription, KillPolicy, Payload,
-    TaskDescription, TaskKey, UpdateUuid,
+    Conversion, ExecutorDescription, ExecutorKind, FrameworkCapability, FrameworkDescription, KillPolicy,
+    Payload, TaskDescription, TaskKey, UpdateUuid,
 };
 use chapada_wire::convert::resources_from_wire;
 use chapada_wire::link::{self, to_agent};
 use chapada_wire::v1;
 use prost::Message;
 
-use crate::containers::{refuse_group, refuse_unsupported};
+use crate::containers::{refuse_group, refuse_late_volumes, refuse_unsupported};
 
 /// Source: Mesos' `DEFAULT_EXECUTOR_SHUTDOWN_GRACE_PERIOD` of the command executor.
 const KILL_GRACE: Duration = Duration::from_secs(3);
@@ -87,13 +87,15 @@ fn read_launch(launch: link::Launch) -> Result<TaskLaunch, String> {
     let info = launch.task.ok_or("launch.task is missing")?;
     let task = TaskDescription::try_from(&info).map_err(|error| format!("launch.task: {error}"))?;
     let own = info.executor.as_ref().zip(task.executor);
+    let joins = own.is_some() && !launch.launch_executor;
+    let late = joins.then(|| refuse_late_volumes(std::slice::from_ref(&info))).flatten();
     let executor = own.map(|(info, described)| executor(info, described, launch.launch_executor));
     Ok(TaskLaunch {
         key: TaskKey { framework: framework.id.clone(), task: task.id },
         framework,
         executor: executor.transpose()?,
         kill_grace: grace(info.kill_policy.as_ref())?.unwrap_or(KILL_GRACE),
-        refusal: refuse_unsupported(&info),
+        refusal: refuse_unsupported(&info).or(late),
         made: task.resources.unallocated().made(),
         info: payload(&info),
     })
@@ -104,7 +106,9 @@ fn read_group(launch: link::LaunchGroup) -> Result<GroupLaunch, String> {
     let own = launch.executor.ok_or("launch_group.executor is missing")?;
     let described =
         ExecutorDescription::try_from(&own).map_err(|error| format!("launch_group.executor: {error}"))?;
-    let refusal = refuse_group(&own, &launch.tasks);
+    let joins = described.kind == ExecutorKind::Custom && !launch.launch_executor;
+    let late = joins.then(|| refuse_late_volumes(&launch.tasks)).flatten();
+    let refusal = refuse_group(&own, &launch.tasks).or(late);
     let executor = executor(&own, described, launch.launch_executor)?;
     let mut tasks = Vec::with_capacity(launch.tasks.len());
     for mut info in launch.tasks {
