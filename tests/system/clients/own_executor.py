@@ -5,9 +5,13 @@ hears it back, kills the task, and hears that the executor has ended. Without an
 """
 
 import os
+import shutil
 import sys
+import tempfile
 import threading
 
+import addict
+import pymesos
 from addict import Dict
 from pymesos import Executor, MesosExecutorDriver, MesosSchedulerDriver, Scheduler, decode_data, encode_data
 
@@ -19,8 +23,16 @@ def scalars(cpus, mem):
     ]
 
 
+def copy_for_containers(folder):
+    """This file and what it imports, where a container sees it: a checkout may lie below /tmp, and each has its own."""
+    for package in (addict, pymesos):
+        shutil.copytree(os.path.dirname(package.__file__), os.path.join(folder, package.__name__))
+    return shutil.copy(os.path.abspath(__file__), folder)
+
+
 class Own(Scheduler):
-    def __init__(self):
+    def __init__(self, folder):
+        self.command = "PYTHONPATH=%s exec /usr/bin/python3 %s" % (folder, copy_for_containers(folder))
         self.said = []
         self.launched = False
         self.done = threading.Event()
@@ -39,7 +51,7 @@ class Own(Scheduler):
             task.executor.type = "CUSTOM"
             task.executor.executor_id.value = "own"
             task.executor.framework_id.value = driver.framework_id
-            task.executor.command.value = "exec %s %s" % (sys.executable, os.path.abspath(__file__))
+            task.executor.command.value = self.command
             task.executor.resources = scalars(0.1, 64)
             task.data = encode_data(b"begin")
             driver.launchTasks(offer.id, [task])
@@ -79,8 +91,8 @@ class OwnExecutor(Executor):
         driver.stop()
 
 
-def schedule(address):
-    scheduler = Own()
+def schedule(address, folder):
+    scheduler = Own(folder)
     framework = Dict(user="root", name="own executor", checkpoint=True)
     driver = MesosSchedulerDriver(scheduler, framework, address, use_addict=True)
     driver.start()
@@ -93,6 +105,7 @@ def schedule(address):
 
 
 if len(sys.argv) > 1:
-    schedule(sys.argv[1])
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="chapada-executor-") as folder:
+        schedule(sys.argv[1], folder)
 else:
     MesosExecutorDriver(OwnExecutor(), use_addict=True).run()
