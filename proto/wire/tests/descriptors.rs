@@ -14,7 +14,7 @@ const PACKAGE: &str = "chapada.v1.";
 const OURS: [&str; 3] = ["master.Call.Subscribe", "master.Position", "scheduler.CallAccepted"];
 
 /// Enums of our own; all others must be in the facts.
-const OUR_ENUMS: [&str; 1] = ["master.Event.Subscribed.NotResumed"];
+const OUR_ENUMS: [&str; 2] = ["master.Event.Subscribed.NotResumed", "scheduler.Event.Error.Code"];
 
 /// Fields of our own have numbers from here on.
 const FIRST_OWN_NUMBER: i32 = 10_000;

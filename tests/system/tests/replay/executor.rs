@@ -28,12 +28,13 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    /// Not started yet. A container sees no `/tmp` of the machine, so the place is in the build directory.
+    /// Not started yet. A container sees no `/tmp` of the machine, and the checkout may lie below it.
     pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("executor-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&place).expect("the build directory can be written to");
+        let name =
+            format!("chapada-executor-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let place = PathBuf::from("/var/tmp").join(name);
+        fs::create_dir_all(&place).expect("/var/tmp can be written to");
         Self { place, stream: None }
     }
 
@@ -69,7 +70,7 @@ impl Executor {
     /// The executor is told to end, and does. All that was recorded has come then.
     pub(crate) fn shut_down(&mut self, findings: &mut Findings) {
         self.until("SHUTDOWN", findings);
-        fs::write(self.place.join("stop"), "").expect("the build directory can be written to");
+        fs::write(self.place.join("stop"), "").expect("/var/tmp can be written to");
         self.stream.as_mut().expect("the executor is subscribed").finish(findings);
     }
 
