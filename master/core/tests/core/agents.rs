@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chapada_master_core::{AgentCommand, AgentState, RefusedReason, SchedulerEvent, Standing, TaskPhase};
-use chapada_model::{Milli, Reason, TaskState};
+use chapada_model::{Milli, Reason, TaskKey, TaskState};
 
 use crate::tasks::{launch, running};
 use crate::world::{World, framework};
@@ -170,8 +170,8 @@ fn agents_that_do_not_come_back_to_a_new_leader_are_given_up_in_full_time() {
     assert!(matches!(world.books().agents[&world.agent_id(0)].state, AgentState::Unreachable { .. }));
 }
 
-#[test]
-fn a_task_that_lives_twice_is_ended_where_it_came_second() {
+/// A new leader that has not heard of the first agent yet, and on a second one the task that still runs on the first.
+fn launched_again_elsewhere() -> (World, TaskKey) {
     let (mut world, id, _, key) = running();
     let description = (*world.books().frameworks[&id].description).clone();
     world.break_link(0);
@@ -180,6 +180,12 @@ fn a_task_that_lives_twice_is_ended_where_it_came_second() {
     world.subscribe(description);
     world.settle();
     assert_eq!(launch(&mut world, &id, "t", "cpus:1"), key);
+    (world, key)
+}
+
+#[test]
+fn a_task_that_lives_twice_is_ended_where_it_came_second() {
+    let (mut world, key) = launched_again_elsewhere();
     world.connect(0);
     assert_eq!(world.agents[0].tasks[&key].kills, 1);
     assert_eq!(world.agents[1].tasks[&key].kills, 0);
@@ -195,14 +201,7 @@ fn a_task_that_lives_twice_is_ended_where_it_came_second() {
 
 #[test]
 fn a_task_that_has_ended_does_not_live_again_where_it_came_second() {
-    let (mut world, id, _, key) = running();
-    let description = (*world.books().frameworks[&id].description).clone();
-    world.break_link(0);
-    world.fail_over();
-    world.add_agent("cpus:2;mem:1024");
-    world.subscribe(description);
-    world.settle();
-    assert_eq!(launch(&mut world, &id, "t", "cpus:1"), key);
+    let (mut world, key) = launched_again_elsewhere();
     world.update(1, &key, TaskState::Finished);
     world.connect(0);
     let books = world.books();
