@@ -9,12 +9,15 @@ use crate::run::{cargo, on_path, root, run};
 /// Real components that the tests start, as Debian packages them.
 const PACKAGES: &[&str] = &[
     "chromium",
+    "docker-registry",
     "iproute2",
     "nftables",
     "python3-http-parser",
     "python3-kazoo",
     "python3-marathon",
     "python3-venv",
+    "skopeo",
+    "umoci",
     "zookeeper",
 ];
 /// The unmodified client of the Mesos v1 scheduler API that the system tests run.
