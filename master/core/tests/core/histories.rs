@@ -477,8 +477,8 @@ impl Run<'_> {
 #[test]
 fn no_history_breaks_the_books() {
     let tally = RefCell::new(Tally::default());
-    let config =
-        Config { cases: 192, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
+    // 256 histories, or as many as PROPTEST_CASES says.
+    let config = Config { failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
     let histories = prop::collection::vec(step(), 100..350);
     let outcome = TestRunner::new(config).run(&histories, |history| {
         let mut world = World::new();

@@ -7,6 +7,7 @@ use chapada_model::{
 };
 
 use super::Run;
+use super::operators::growth;
 
 fn one(resource: Resource) -> Resources {
     Resources::from_list([resource]).expect("one resource")
@@ -51,11 +52,14 @@ impl Run<'_> {
                 Change::Create { volumes: one(self.volume(disk)) }
             }
             3 => Change::Destroy { volumes: one(self.pick_where(&offered, made_up, Resource::is_volume)) },
-            4 => {
-                let volume = self.pick_where(&offered, made_up, Resource::is_volume);
-                let addition = Resource { value: self.amount(), ..volume.without_volume() };
-                Change::GrowVolume { volume: Box::new(volume), addition: Box::new(addition) }
-            }
+            4 => match growth(&offered).filter(|_| !self.once_in(4)) {
+                Some(growth) => growth,
+                None => {
+                    let volume = self.pick_where(&offered, made_up, Resource::is_volume);
+                    let addition = Resource { value: self.amount(), ..volume.without_volume() };
+                    Change::GrowVolume { volume: Box::new(volume), addition: Box::new(addition) }
+                }
+            },
             _ => {
                 let volume = self.pick_where(&offered, made_up, Resource::is_volume);
                 Change::ShrinkVolume {

@@ -22,11 +22,15 @@ impl Run<'_> {
         match self.draw() % 8 {
             0 => {
                 let guarantee = self.amounts().into_iter().collect();
-                ("SET_QUOTA", RoleCall::SetQuota { role, guarantee, force: self.once_in(2) })
+                ("SET_QUOTA", RoleCall::SetQuota { role, guarantee, force: self.once_in(3) })
             }
-            1 | 2 => ("REMOVE_QUOTA", RoleCall::RemoveQuota { role }),
+            1 | 2 => {
+                let with_quota: Vec<Role> =
+                    self.world.books().quotas.iter().map(|(role, _)| role.clone()).collect();
+                ("REMOVE_QUOTA", RoleCall::RemoveQuota { role: self.pick(&with_quota, role) })
+            }
             3 => {
-                let weight = Milli((self.draw() % 6) as u64 * 500);
+                let weight = Milli((self.draw() % 3) as u64 * 500);
                 ("UPDATE_WEIGHTS", RoleCall::UpdateWeights { weights: vec![(role, weight)] })
             }
             _ => {
