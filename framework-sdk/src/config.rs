@@ -1,11 +1,14 @@
 //! How a framework presents itself and how its driver behaves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chapada_coordination::{MasterAddress, ZkOptions};
-use chapada_model::{FrameworkCapability, FrameworkDescription, FrameworkId, Label, Payload, Role, Text};
+use chapada_model::{
+    FrameworkCapability, FrameworkDescription, FrameworkId, Label, Payload, Quantities, Role, Text,
+};
 use chapada_sdk_core::{Backoff, ReconciliationConfig};
+use chapada_wire::v1::scheduler::OfferConstraints;
 
 /// Everything the driver needs to know. Begin with [`FrameworkConfig::new`] and change what is to differ.
 #[derive(Clone, Debug)]
@@ -20,6 +23,13 @@ pub struct FrameworkConfig {
     pub user: Text,
     /// The roles to take offers in. Default: `*`.
     pub roles: Vec<Role>,
+    /// Those of the roles in which no offers are wanted after a subscription, until [`Driver::revive`](crate::Driver::revive).
+    /// Default: none.
+    pub suppressed_roles: Vec<Role>,
+    /// The least that is worth an offer, by role: any one of its list; an empty list takes everything. Default: as the master has it.
+    pub min_allocatable: BTreeMap<Role, Vec<Quantities>>,
+    /// Which agents are wanted at all, by role, in the API's own terms. Default: all.
+    pub offer_constraints: Option<OfferConstraints>,
     /// For how long tasks run on while no scheduler is subscribed; after that the master ends them. Default: one week.
     pub failover_timeout: Duration,
     /// Where this scheduler runs, for people.
@@ -63,6 +73,9 @@ impl FrameworkConfig {
             name: name.into(),
             user: "".into(),
             roles: vec![Role::star()],
+            suppressed_roles: Vec::new(),
+            min_allocatable: BTreeMap::new(),
+            offer_constraints: None,
             failover_timeout: Duration::from_secs(7 * 24 * 60 * 60),
             hostname: None,
             webui_url: None,
@@ -97,7 +110,7 @@ impl FrameworkConfig {
             webui_url: self.webui_url.clone(),
             capabilities,
             labels: self.labels.clone(),
-            offer_filters: Default::default(),
+            offer_filters: self.min_allocatable.clone(),
             details: Payload::default(),
         }
     }

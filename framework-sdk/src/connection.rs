@@ -191,7 +191,11 @@ impl Connection {
         let info = v1::FrameworkInfo::from(&self.config.description(id.clone()));
         let mut call = api::Call {
             framework_id: id.as_ref().map(Into::into),
-            subscribe: Some(api::call::Subscribe { framework_info: Some(info), ..Default::default() }),
+            subscribe: Some(api::call::Subscribe {
+                framework_info: Some(info),
+                suppressed_roles: self.config.suppressed_roles.iter().map(ToString::to_string).collect(),
+                offer_constraints: self.config.offer_constraints.clone(),
+            }),
             ..Default::default()
         };
         call.set_type(api::call::Type::Subscribe);

@@ -1,6 +1,6 @@
 //! Wire messages into what schedulers see.
 
-use chapada_model::{Attribute, Domain, Role, TaskStatus, Text, Wall};
+use chapada_model::{Attribute, Domain, OperationStatus, Role, TaskStatus, Text, Wall};
 use chapada_sdk_core::Offer;
 use chapada_wire::convert::{InvalidField, resources_from_wire};
 use chapada_wire::v1;
@@ -63,9 +63,11 @@ pub(crate) fn event(event: api::Event) -> Result<Converted, InvalidField> {
                 status: failure.status,
             }))
         }
-        Type::Subscribed | Type::Heartbeat | Type::Error | Type::UpdateOperationStatus | Type::Unknown => {
-            None
+        Type::UpdateOperationStatus => {
+            let status = event.update_operation_status.unwrap_or_default().status.unwrap_or_default();
+            Some(Event::Operation(OperationStatus::try_from(&status)?))
         }
+        Type::Subscribed | Type::Heartbeat | Type::Error | Type::Unknown => None,
     };
     Ok(Converted { event, refused })
 }

@@ -1,21 +1,23 @@
 //! The handle by which a scheduler speaks to the master.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+mod executors;
+mod operations;
+mod shared;
+mod wishes;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use chapada_model::{
-    AgentId, ExecutorId, Filters, FrameworkId, KillPolicy, Mono, OfferId, TaskDescription, TaskId, TaskStatus,
+    AgentId, Filters, FrameworkId, KillPolicy, OfferId, TaskDescription, TaskId, TaskStatus,
 };
-use chapada_sdk_core::{Reconciliation, ReconciliationConfig, Round};
 use chapada_wire::v1;
 use chapada_wire::v1::scheduler as api;
 use chapada_wire::v1::scheduler::call::Type;
-use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::sandbox::{self, SandboxError};
+pub(crate) use shared::Shared;
+use shared::reconcile;
 
 /// Speaks to the leading master. Cheap to clone; usable from any task.
 ///
@@ -35,32 +37,6 @@ pub enum CallError {
     /// The status has no uuid or no agent, so it wants no acknowledgement.
     #[error("this update wants no acknowledgement")]
     NothingToAcknowledge,
-}
-
-/// What the driver's handles and the connection share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    outgoing: watch::Sender<Option<Outgoing>>,
-    framework: watch::Sender<Option<FrameworkId>>,
-    reconciliation: Mutex<Reconciliation>,
-    /// Something about the reconciliation's time has changed.
-    pub(crate) rearmed: Notify,
-    began: Instant,
-    /// Leave the master and end.
-    pub(crate) stop: CancellationToken,
-    /// Wait for the master to end the subscription, then end.
-    pub(crate) finish: CancellationToken,
-    tearing_down: AtomicBool,
-    aborted: Mutex<Option<String>>,
-}
-
-/// The current subscription.
-#[derive(Clone, Debug)]
-struct Outgoing {
-    framework: FrameworkId,
-    calls: mpsc::Sender<api::Call>,
-    /// `ip:port` of the master.
-    master: std::net::SocketAddr,
 }
 
 impl Driver {
@@ -126,6 +102,22 @@ impl Driver {
         self.call(Type::AcceptInverseOffers, |call| call.accept_inverse_offers = Some(accept)).await
     }
 
+    /// Wants to stay on machines. The operator hears of it and may go on all the same.
+    ///
+    /// # Errors
+    /// When not subscribed.
+    pub async fn decline_inverse_offers(
+        &self,
+        offers: impl IntoIterator<Item = OfferId>,
+        filters: Filters,
+    ) -> Result<(), CallError> {
+        let decline = api::call::DeclineInverseOffers {
+            inverse_offer_ids: ids(offers),
+            filters: Some(wire_filters(filters)),
+        };
+        self.call(Type::DeclineInverseOffers, |call| call.decline_inverse_offers = Some(decline)).await
+    }
+
     /// Ends a task; its last update tells when it has ended. Without a policy the task's own holds.
     ///
     /// # Errors
@@ -171,40 +163,6 @@ impl Driver {
             Some(round) => self.reconcile(round.into_tasks()).await,
             None => Ok(()),
         }
-    }
-
-    /// Wants no offers until [`Driver::revive`]; for all roles of the framework.
-    ///
-    /// # Errors
-    /// When not subscribed.
-    pub async fn suppress(&self) -> Result<(), CallError> {
-        self.call(Type::Suppress, |call| call.suppress = Some(Default::default())).await
-    }
-
-    /// Wants offers again, those that were declined included.
-    ///
-    /// # Errors
-    /// When not subscribed.
-    pub async fn revive(&self) -> Result<(), CallError> {
-        self.call(Type::Revive, |call| call.revive = Some(Default::default())).await
-    }
-
-    /// Sends bytes to an executor of one's own. They may get lost.
-    ///
-    /// # Errors
-    /// When not subscribed.
-    pub async fn message(
-        &self,
-        agent: &AgentId,
-        executor: &ExecutorId,
-        data: &[u8],
-    ) -> Result<(), CallError> {
-        let message = api::call::Message {
-            agent_id: Some(agent.into()),
-            executor_id: Some(executor.into()),
-            data: Some(data.to_vec()),
-        };
-        self.call(Type::Message, |call| call.message = Some(message)).await
     }
 
     /// Says that an update was handled, so that it does not come again. Only with
@@ -301,100 +259,6 @@ impl Driver {
         let call = self.shared.prepare(kind, fill)?;
         self.shared.send(call).await
     }
-}
-
-impl Shared {
-    pub(crate) fn new(framework: Option<FrameworkId>, config: ReconciliationConfig) -> Self {
-        Self {
-            outgoing: watch::Sender::new(None),
-            framework: watch::Sender::new(framework),
-            reconciliation: Mutex::new(Reconciliation::new(config)),
-            rearmed: Notify::new(),
-            began: Instant::now(),
-            stop: CancellationToken::new(),
-            finish: CancellationToken::new(),
-            tearing_down: AtomicBool::new(false),
-            aborted: Mutex::new(None),
-        }
-    }
-
-    pub(crate) fn now(&self) -> Mono {
-        Mono(u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX))
-    }
-
-    pub(crate) fn instant(&self, mono: Mono) -> Instant {
-        self.began + Duration::from_nanos(mono.0)
-    }
-
-    /// Nothing panics while it is held, and it is never held across an await.
-    pub(crate) fn reconciliation(&self) -> MutexGuard<'_, Reconciliation> {
-        self.reconciliation.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn aborted(&self) -> Option<String> {
-        self.aborted.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    pub(crate) fn is_tearing_down(&self) -> bool {
-        self.tearing_down.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn framework(&self) -> Option<FrameworkId> {
-        self.framework.borrow().clone()
-    }
-
-    pub(crate) fn open(
-        &self,
-        framework: &FrameworkId,
-        calls: mpsc::Sender<api::Call>,
-        master: std::net::SocketAddr,
-    ) {
-        self.framework.send_replace(Some(framework.clone()));
-        self.outgoing.send_replace(Some(Outgoing { framework: framework.clone(), calls, master }));
-    }
-
-    /// Whether there was a subscription to close.
-    pub(crate) fn close(&self) -> bool {
-        self.reconciliation().pause();
-        self.outgoing.send_replace(None).is_some()
-    }
-
-    fn prepare(&self, kind: Type, fill: impl FnOnce(&mut api::Call)) -> Result<api::Call, CallError> {
-        if self.is_tearing_down() && kind != Type::Teardown {
-            return Err(CallError::Disconnected);
-        }
-        let outgoing = self.outgoing.borrow();
-        let framework = &outgoing.as_ref().ok_or(CallError::Disconnected)?.framework;
-        let mut call = api::Call { framework_id: Some(framework.into()), ..Default::default() };
-        call.set_type(kind);
-        fill(&mut call);
-        Ok(call)
-    }
-
-    async fn send(&self, call: api::Call) -> Result<(), CallError> {
-        let outgoing = self.outgoing.borrow().clone().ok_or(CallError::Disconnected)?;
-        outgoing.calls.send(call).await.map_err(|_| CallError::Disconnected)
-    }
-
-    /// Without waiting for room; the next round asks again.
-    pub(crate) fn try_reconcile(&self, round: Round) {
-        let prepared =
-            self.prepare(Type::Reconcile, |call| call.reconcile = Some(reconcile(round.into_tasks())));
-        let outgoing = self.outgoing.borrow().clone();
-        if let (Ok(call), Some(outgoing)) = (prepared, outgoing)
-            && outgoing.calls.try_send(call).is_err()
-        {
-            tracing::debug!("a round of reconciliation was left out: the connection is full");
-        }
-    }
-}
-
-fn reconcile(tasks: impl IntoIterator<Item = (TaskId, Option<AgentId>)>) -> api::call::Reconcile {
-    let task = |(task, agent): (TaskId, Option<AgentId>)| api::call::reconcile::Task {
-        task_id: Some((&task).into()),
-        agent_id: agent.as_ref().map(Into::into),
-    };
-    api::call::Reconcile { tasks: tasks.into_iter().map(task).collect() }
 }
 
 fn ids(offers: impl IntoIterator<Item = OfferId>) -> Vec<v1::OfferId> {

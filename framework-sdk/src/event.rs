@@ -1,6 +1,8 @@
 //! What a master tells a framework, typed.
 
-use chapada_model::{AgentId, ExecutorId, FrameworkId, MasterDescription, OfferId, TaskStatus, Text, Wall};
+use chapada_model::{
+    AgentId, ExecutorId, FrameworkId, MasterDescription, OfferId, OperationStatus, TaskStatus, Text, Wall,
+};
 use chapada_sdk_core::Offer;
 
 /// One thing that happened.
@@ -20,6 +22,8 @@ pub enum Event {
     InverseOfferRescinded(OfferId),
     /// What became of a task. Comes at least once, in order for each task.
     Update(TaskStatus),
+    /// What became of an operation that was given an id. Comes at least once.
+    Operation(OperationStatus),
     /// From an executor of one's own; may get lost.
     Message(ExecutorMessage),
     /// An agent was removed or an executor has ended; the tasks' own updates come as well.
@@ -83,6 +87,7 @@ impl Event {
             Self::InverseOffers(_) => "inverse offers",
             Self::InverseOfferRescinded(_) => "inverse offer rescinded",
             Self::Update(_) => "update",
+            Self::Operation(_) => "operation",
             Self::Message(_) => "message",
             Self::Failure(_) => "failure",
         }

@@ -8,6 +8,7 @@
 //! What decides without doing lives in `chapada-sdk-core` and is re-exported: [`fits`], [`Intents`], [`Backoff`].
 #![forbid(unsafe_code)]
 
+mod command;
 mod config;
 mod connection;
 mod convert;
@@ -15,6 +16,7 @@ mod driver;
 pub mod edge;
 mod elected;
 mod event;
+mod executor;
 mod random;
 mod run;
 mod sandbox;
@@ -38,6 +40,7 @@ pub use config::{Acknowledge, FrameworkConfig};
 pub use driver::{CallError, Driver};
 pub use elected::{Candidate, run_elected};
 pub use event::{Event, ExecutorMessage, Failure, InverseOffer, Subscribed};
+pub use executor::{ExecutorBuilder, InvalidExecutor};
 pub use random::random;
 pub use run::{Events, RunError, connect, drive, run};
 pub use sandbox::SandboxError;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chapada_coordination::{Detector, WriteError};
-use chapada_model::TaskStatus;
+use chapada_model::{OperationStatus, TaskStatus};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -65,27 +65,58 @@ pub struct Events {
     queue: mpsc::Receiver<Result<Event, RunError>>,
     driver: Driver,
     acknowledge: Acknowledge,
-    unacknowledged: Option<TaskStatus>,
+    unacknowledged: Option<Unacknowledged>,
+}
+
+/// What was handed to the scheduler and is acknowledged once it has handled it.
+#[derive(Debug)]
+enum Unacknowledged {
+    Task(TaskStatus),
+    Operation(OperationStatus),
+}
+
+impl Unacknowledged {
+    fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::Update(status) => Some(Self::Task(status.clone())),
+            Event::Operation(status) => Some(Self::Operation(status.clone())),
+            Event::Subscribed(_)
+            | Event::Disconnected
+            | Event::Offers(_)
+            | Event::Rescinded(_)
+            | Event::InverseOffers(_)
+            | Event::InverseOfferRescinded(_)
+            | Event::Message(_)
+            | Event::Failure(_) => None,
+        }
+    }
+
+    async fn acknowledge(&self, driver: &Driver) -> Result<(), CallError> {
+        match self {
+            Self::Task(status) => driver.acknowledge(status).await,
+            Self::Operation(status) => driver.acknowledge_operation(status).await,
+        }
+    }
 }
 
 impl Events {
-    /// The next event; none when the run is over. Asking for it acknowledges the update given before, when the driver is to
+    /// The next event; none when the run is over. Asking for it acknowledges the update, of a task or of an operation, given before, when the driver is to
     /// do that. May be cancelled.
     ///
     /// # Errors
     /// Why the run is over, when unasked; none follows.
     pub async fn next(&mut self) -> Option<Result<Event, RunError>> {
-        if let Some(status) = &self.unacknowledged {
-            match self.driver.acknowledge(status).await {
+        if let Some(handled) = &self.unacknowledged {
+            match handled.acknowledge(&self.driver).await {
                 Ok(()) | Err(CallError::NothingToAcknowledge) => {}
                 // It comes again with the next subscription, and is acknowledged then.
-                Err(CallError::Disconnected) => tracing::debug!(task_id = %status.task, "not acknowledged"),
+                Err(CallError::Disconnected) => tracing::debug!(?handled, "not acknowledged"),
             }
             self.unacknowledged = None;
         }
         let event = self.queue.recv().await?;
-        if let (Acknowledge::Automatically, Ok(Event::Update(status))) = (self.acknowledge, &event) {
-            self.unacknowledged = Some(status.clone());
+        if let (Acknowledge::Automatically, Ok(event)) = (self.acknowledge, &event) {
+            self.unacknowledged = Unacknowledged::of(event);
         }
         Some(event)
     }
@@ -192,6 +223,7 @@ async fn dispatch<S: Scheduler>(
         Event::InverseOffers(offers) => scheduler.inverse_offers(driver, offers).await,
         Event::InverseOfferRescinded(_) => Ok(()),
         Event::Update(status) => scheduler.update(driver, status).await,
+        Event::Operation(status) => scheduler.operation(driver, status).await,
         Event::Message(message) => scheduler.message(driver, message).await,
         Event::Failure(failure) => scheduler.failure(driver, failure).await,
     }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use chapada_model::{AgentId, Filters, OfferId, TaskId, TaskStatus};
+use chapada_model::{AgentId, Filters, OfferId, OperationStatus, TaskId, TaskStatus};
 use chapada_sdk_core::Offer;
 
 use crate::driver::Driver;
@@ -69,6 +69,16 @@ pub trait Scheduler: Send {
             let offers = offers.into_iter().map(|offer| offer.id);
             Ok(driver.accept_inverse_offers(offers, Filters::default()).await?)
         }
+    }
+
+    /// What became of an operation that was given an id in [`Driver::accept`]. Comes at least once, and is acknowledged when this
+    /// has returned `Ok`.
+    fn operation(
+        &mut self,
+        _driver: &Driver,
+        _status: OperationStatus,
+    ) -> impl Future<Output = Result<(), SchedulerError>> + Send {
+        async { Ok(()) }
     }
 
     /// A message from an executor of one's own.

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use chapada_model::{InvalidId, KillPolicy, Label, Limit, TaskDescription, TaskId};
+use chapada_model::{ExecutorDescription, InvalidId, KillPolicy, Label, Limit, TaskDescription, TaskId};
 use chapada_sdk_core::{Offer, Placement};
 use chapada_wire::convert::{InvalidField, ReservationFormat, duration_to_wire, resources_to_wire};
 use chapada_wire::v1;
+
+use crate::command;
 
 /// Puts a task's description together; [`TaskBuilder::place`] ends it.
 #[derive(Clone, Debug)]
@@ -19,6 +21,9 @@ pub enum InvalidTask {
     /// The id cannot be one.
     #[error("the task's id is not valid")]
     Id(#[from] InvalidId),
+    /// A task for an executor of one's own was given an environment, a user or a file, which are the executor's.
+    #[error("the task's environment, user and files are those of its executor")]
+    Command,
     /// A field.
     #[error("the task's description is not valid")]
     Field(#[source] InvalidField),
@@ -27,9 +32,7 @@ pub enum InvalidTask {
 impl TaskBuilder {
     /// A task that hands `command` to `/bin/sh -c`. Its name is its id until said otherwise.
     pub fn shell(id: &TaskId, command: impl Into<String>) -> Self {
-        let command =
-            v1::CommandInfo { shell: Some(true), value: Some(command.into()), ..v1::CommandInfo::default() };
-        Self::new(id, command)
+        Self::new(id, Some(command::shell(command.into())))
     }
 
     /// A task that runs a program without a shell. `arguments` begins with what the program is to see as its own name.
@@ -38,20 +41,22 @@ impl TaskBuilder {
         path: impl Into<String>,
         arguments: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
-        let command = v1::CommandInfo {
-            shell: Some(false),
-            value: Some(path.into()),
-            arguments: arguments.into_iter().map(Into::into).collect(),
-            ..v1::CommandInfo::default()
-        };
-        Self::new(id, command)
+        Self::new(id, Some(command::program(path.into(), arguments)))
     }
 
-    fn new(id: &TaskId, command: v1::CommandInfo) -> Self {
+    /// A task that an executor of one's own runs as it sees fit; [`TaskBuilder::data`] says what. The executor starts with its
+    /// first task and stays until it ends itself or [`Driver::shutdown_executor`](crate::Driver::shutdown_executor).
+    pub fn by_executor(id: &TaskId, executor: &ExecutorDescription) -> Self {
+        let mut builder = Self::new(id, None);
+        builder.info.executor = Some(executor.into());
+        builder
+    }
+
+    fn new(id: &TaskId, command: Option<v1::CommandInfo>) -> Self {
         let info = v1::TaskInfo {
             name: Some(id.to_string()),
             task_id: Some(id.into()),
-            command: Some(command),
+            command,
             ..v1::TaskInfo::default()
         };
         Self { info }
@@ -67,12 +72,7 @@ impl TaskBuilder {
     /// One variable of the task's environment.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        let variable = v1::environment::Variable {
-            name: Some(name.into()),
-            value: Some(value.into()),
-            ..Default::default()
-        };
-        self.command().environment.get_or_insert_default().variables.push(variable);
+        command::add_variable(self.command(), name.into(), value.into());
         self
     }
 
@@ -86,8 +86,14 @@ impl TaskBuilder {
     /// A file to fetch into the sandbox before it starts; archives are unpacked.
     #[must_use]
     pub fn fetch(mut self, uri: impl Into<String>) -> Self {
-        let uri = v1::command_info::Uri { value: Some(uri.into()), ..Default::default() };
-        self.command().uris.push(uri);
+        command::add_uri(self.command(), uri.into());
+        self
+    }
+
+    /// For the executor: what the task is to it. A task that is a command has no use for it.
+    #[must_use]
+    pub fn data(mut self, data: impl Into<Vec<u8>>) -> Self {
+        self.info.data = Some(data.into());
         self
     }
 
@@ -139,6 +145,9 @@ impl TaskBuilder {
     /// # Errors
     /// [`InvalidTask`] names the field that makes no sense.
     pub fn place(mut self, offer: &Offer, placement: &Placement) -> Result<TaskDescription, InvalidTask> {
+        if self.info.executor.is_some() && self.info.command.is_some() {
+            return Err(InvalidTask::Command);
+        }
         self.info.agent_id = Some((&offer.agent).into());
         self.info.resources = resources_to_wire(&placement.resources, ReservationFormat::Stacked);
         TaskDescription::try_from(&self.info).map_err(InvalidTask::Field)

@@ -165,7 +165,7 @@ impl Subscription {
         self.events.send(Ok(event)).await.unwrap();
     }
 
-    /// An offer of 4 cpus, 1024 MiB and ports 31000 to 31099 of agent `a1`.
+    /// An offer of 4 cpus, 1024 MiB of memory and 1000 MiB of disk of agent `a1`.
     pub(crate) async fn offer(&self, id: &str) {
         let value = |text: &str| Some(text.to_owned());
         let scalar = |name: &str, amount: f64| {
@@ -183,7 +183,7 @@ impl Subscription {
             framework_id: Some(wire::FrameworkId { value: value("f1") }),
             agent_id: Some(wire::AgentId { value: value("a1") }),
             hostname: value("h1"),
-            resources: vec![scalar("cpus", 4.0), scalar("mem", 1024.0)],
+            resources: vec![scalar("cpus", 4.0), scalar("mem", 1024.0), scalar("disk", 1000.0)],
             allocation_info: Some(wire::resource::AllocationInfo { role: value("*") }),
             ..Default::default()
         };
@@ -201,6 +201,20 @@ impl Subscription {
         };
         status.set_state(state);
         self.send(EventType::Update, |event| event.update = Some(event::Update { status: Some(status) }))
+            .await;
+    }
+
+    /// The outcome of an operation with a uuid, so that it must be acknowledged.
+    pub(crate) async fn operation(&self, operation: &str, state: wire::OperationState) {
+        let mut status = wire::OperationStatus {
+            operation_id: Some(wire::OperationId { value: Some(operation.to_owned()) }),
+            agent_id: Some(wire::AgentId { value: Some("a1".to_owned()) }),
+            uuid: Some(wire::Uuid { value: Some(vec![8; 16]) }),
+            ..Default::default()
+        };
+        status.set_state(state);
+        let update = event::UpdateOperationStatus { status: Some(status) };
+        self.send(EventType::UpdateOperationStatus, |event| event.update_operation_status = Some(update))
             .await;
     }
 

@@ -52,6 +52,7 @@ impl Ears {
             // A launch that crosses the withdrawal comes back as dropped; the tasks of a lost agent have updates of their own.
             SdkEvent::Rescinded(_)
             | SdkEvent::InverseOfferRescinded(_)
+            | SdkEvent::Operation(_)
             | SdkEvent::Message(_)
             | SdkEvent::Failure(_) => {}
         }

@@ -21,6 +21,29 @@ impl From<&OperationStatus> for v1::OperationStatus {
     }
 }
 
+/// Reads a status as a framework is told it: whose it is goes without saying.
+impl TryFrom<&v1::OperationStatus> for OperationStatus {
+    type Error = InvalidField;
+
+    fn try_from(wire: &v1::OperationStatus) -> Result<Self, InvalidField> {
+        let state = wire.state.ok_or_else(|| InvalidField::missing("state"))?;
+        let uuid = wire.uuid.as_ref().and_then(|uuid| uuid.value.as_deref());
+        let uuid = uuid.map(|bytes| {
+            UpdateUuid::from_slice(bytes).ok_or_else(|| InvalidField::new("uuid", "must have 16 bytes"))
+        });
+        Ok(Self {
+            key: None,
+            operation: optional("operation_id", wire.operation_id.as_ref())?,
+            framework: None,
+            agent: optional("agent_id", wire.agent_id.as_ref())?,
+            state: OperationState::try_from(state).map_err(|error| InvalidField::new("state", error))?,
+            message: text(wire.message.as_ref()),
+            converted: resources_from_wire("converted_resources", &wire.converted_resources)?,
+            uuid: uuid.transpose()?,
+        })
+    }
+}
+
 /// Reads a status of an operation of a framework, or of an operator.
 ///
 /// # Errors
@@ -30,19 +53,5 @@ pub fn operation_status_from_wire(
     framework: Option<FrameworkId>,
     wire: &v1::OperationStatus,
 ) -> Result<OperationStatus, InvalidField> {
-    let state = wire.state.ok_or_else(|| InvalidField::missing("state"))?;
-    let uuid = wire.uuid.as_ref().and_then(|uuid| uuid.value.as_deref());
-    let uuid = uuid.map(|bytes| {
-        UpdateUuid::from_slice(bytes).ok_or_else(|| InvalidField::new("uuid", "must have 16 bytes"))
-    });
-    Ok(OperationStatus {
-        key: Some(key),
-        operation: optional("operation_id", wire.operation_id.as_ref())?,
-        framework,
-        agent: optional("agent_id", wire.agent_id.as_ref())?,
-        state: OperationState::try_from(state).map_err(|error| InvalidField::new("state", error))?,
-        message: text(wire.message.as_ref()),
-        converted: resources_from_wire("converted_resources", &wire.converted_resources)?,
-        uuid: uuid.transpose()?,
-    })
+    Ok(OperationStatus { key: Some(key), framework, ..wire.try_into()? })
 }

@@ -1,0 +1,139 @@
+//! What all handles of one framework and its connection share.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chapada_model::{AgentId, FrameworkId, Mono, TaskId};
+use chapada_sdk_core::{Reconciliation, ReconciliationConfig, Round};
+use chapada_wire::v1::scheduler as api;
+use chapada_wire::v1::scheduler::call::Type;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::CallError;
+
+/// What the driver's handles and the connection share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(super) outgoing: watch::Sender<Option<Outgoing>>,
+    pub(super) framework: watch::Sender<Option<FrameworkId>>,
+    reconciliation: Mutex<Reconciliation>,
+    /// Something about the reconciliation's time has changed.
+    pub(crate) rearmed: Notify,
+    began: Instant,
+    /// Leave the master and end.
+    pub(crate) stop: CancellationToken,
+    /// Wait for the master to end the subscription, then end.
+    pub(crate) finish: CancellationToken,
+    pub(super) tearing_down: AtomicBool,
+    pub(super) aborted: Mutex<Option<String>>,
+}
+
+/// The current subscription.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    pub(super) framework: FrameworkId,
+    pub(super) calls: mpsc::Sender<api::Call>,
+    /// `ip:port` of the master.
+    pub(super) master: std::net::SocketAddr,
+}
+
+impl Shared {
+    pub(crate) fn new(framework: Option<FrameworkId>, config: ReconciliationConfig) -> Self {
+        Self {
+            outgoing: watch::Sender::new(None),
+            framework: watch::Sender::new(framework),
+            reconciliation: Mutex::new(Reconciliation::new(config)),
+            rearmed: Notify::new(),
+            began: Instant::now(),
+            stop: CancellationToken::new(),
+            finish: CancellationToken::new(),
+            tearing_down: AtomicBool::new(false),
+            aborted: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Mono {
+        Mono(u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn instant(&self, mono: Mono) -> Instant {
+        self.began + Duration::from_nanos(mono.0)
+    }
+
+    /// Nothing panics while it is held, and it is never held across an await.
+    pub(crate) fn reconciliation(&self) -> MutexGuard<'_, Reconciliation> {
+        self.reconciliation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn aborted(&self) -> Option<String> {
+        self.aborted.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn is_tearing_down(&self) -> bool {
+        self.tearing_down.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn framework(&self) -> Option<FrameworkId> {
+        self.framework.borrow().clone()
+    }
+
+    pub(crate) fn open(
+        &self,
+        framework: &FrameworkId,
+        calls: mpsc::Sender<api::Call>,
+        master: std::net::SocketAddr,
+    ) {
+        self.framework.send_replace(Some(framework.clone()));
+        self.outgoing.send_replace(Some(Outgoing { framework: framework.clone(), calls, master }));
+    }
+
+    /// Whether there was a subscription to close.
+    pub(crate) fn close(&self) -> bool {
+        self.reconciliation().pause();
+        self.outgoing.send_replace(None).is_some()
+    }
+
+    pub(super) fn prepare(
+        &self,
+        kind: Type,
+        fill: impl FnOnce(&mut api::Call),
+    ) -> Result<api::Call, CallError> {
+        if self.is_tearing_down() && kind != Type::Teardown {
+            return Err(CallError::Disconnected);
+        }
+        let outgoing = self.outgoing.borrow();
+        let framework = &outgoing.as_ref().ok_or(CallError::Disconnected)?.framework;
+        let mut call = api::Call { framework_id: Some(framework.into()), ..Default::default() };
+        call.set_type(kind);
+        fill(&mut call);
+        Ok(call)
+    }
+
+    pub(super) async fn send(&self, call: api::Call) -> Result<(), CallError> {
+        let outgoing = self.outgoing.borrow().clone().ok_or(CallError::Disconnected)?;
+        outgoing.calls.send(call).await.map_err(|_| CallError::Disconnected)
+    }
+
+    /// Without waiting for room; the next round asks again.
+    pub(crate) fn try_reconcile(&self, round: Round) {
+        let prepared =
+            self.prepare(Type::Reconcile, |call| call.reconcile = Some(reconcile(round.into_tasks())));
+        let outgoing = self.outgoing.borrow().clone();
+        if let (Ok(call), Some(outgoing)) = (prepared, outgoing)
+            && outgoing.calls.try_send(call).is_err()
+        {
+            tracing::debug!("a round of reconciliation was left out: the connection is full");
+        }
+    }
+}
+
+pub(super) fn reconcile(tasks: impl IntoIterator<Item = (TaskId, Option<AgentId>)>) -> api::call::Reconcile {
+    let task = |(task, agent): (TaskId, Option<AgentId>)| api::call::reconcile::Task {
+        task_id: Some((&task).into()),
+        agent_id: agent.as_ref().map(Into::into),
+    };
+    api::call::Reconcile { tasks: tasks.into_iter().map(task).collect() }
+}

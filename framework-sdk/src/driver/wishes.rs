@@ -1,0 +1,52 @@
+//! Whether the framework wants offers.
+
+use chapada_model::Role;
+use chapada_wire::v1::scheduler::call::{Revive, Suppress, Type};
+
+use super::{CallError, Driver};
+
+impl Driver {
+    /// Wants no offers until [`Driver::revive`]; for all roles of the framework.
+    ///
+    /// # Errors
+    /// When not subscribed.
+    pub async fn suppress(&self) -> Result<(), CallError> {
+        self.call(Type::Suppress, |call| call.suppress = Some(Default::default())).await
+    }
+
+    /// Wants offers again, those that were declined included.
+    ///
+    /// # Errors
+    /// When not subscribed.
+    pub async fn revive(&self) -> Result<(), CallError> {
+        self.call(Type::Revive, |call| call.revive = Some(Default::default())).await
+    }
+
+    /// As [`Driver::suppress`], for these of the framework's roles only. No roles: nothing is sent.
+    ///
+    /// # Errors
+    /// When not subscribed.
+    pub async fn suppress_in(&self, roles: impl IntoIterator<Item = Role>) -> Result<(), CallError> {
+        let roles = names(roles);
+        if roles.is_empty() {
+            return Ok(());
+        }
+        self.call(Type::Suppress, |call| call.suppress = Some(Suppress { roles })).await
+    }
+
+    /// As [`Driver::revive`], for these of the framework's roles only. No roles: nothing is sent.
+    ///
+    /// # Errors
+    /// When not subscribed.
+    pub async fn revive_in(&self, roles: impl IntoIterator<Item = Role>) -> Result<(), CallError> {
+        let roles = names(roles);
+        if roles.is_empty() {
+            return Ok(());
+        }
+        self.call(Type::Revive, |call| call.revive = Some(Revive { roles })).await
+    }
+}
+
+fn names(roles: impl IntoIterator<Item = Role>) -> Vec<String> {
+    roles.into_iter().map(|role| role.to_string()).collect()
+}
