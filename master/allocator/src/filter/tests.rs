@@ -36,6 +36,8 @@ fn a_refusal_lasts_at_least_a_second() {
     let mut filters = Filters::default();
     refuse(&mut filters, Mono(0), "cpus:1", Refusal::Declined(Duration::from_millis(1)));
     assert_eq!(filters.next_expiry(), Some(Mono(0) + LEAST_REFUSAL));
+    refuse(&mut filters, Mono(0), "cpus:1", Refusal::Leftover(Duration::from_millis(1)));
+    assert_eq!(filters.next_expiry(), Some(Mono(0) + LEAST_REFUSAL), "also of what an accepted offer left");
 }
 
 #[test]

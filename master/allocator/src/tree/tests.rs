@@ -102,6 +102,8 @@ proptest! {
                 }
                 Change::Total(total) => {
                     kept.set_total(&cpus(total));
+                    // Now, not in the end: what comes after must keep the order by itself.
+                    kept.refresh();
                     outcome.total = total;
                 }
             }
@@ -129,4 +131,17 @@ proptest! {
         prop_assert_eq!(order.len(), outcome.joined.values().filter(|joined| **joined).count());
         prop_assert_eq!(order, fresh.order().collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn roles_that_come_and_go_leave_nothing() {
+    let mut tree = empty();
+    let before = tree.nodes.len();
+    for n in 0..100 {
+        let slot = RoleSlot(1_000);
+        tree.add_role(slot, &Role::new(format!("eng/team-{n}/a")).expect("a valid role"));
+        tree.remove_role(slot);
+    }
+    assert!(tree.nodes.len() <= before + 2, "{} roles are kept of {before}", tree.nodes.len());
+    assert_eq!((tree.by_name.len(), tree.by_slot.len()), (ROLES.len(), ROLES.len()));
 }

@@ -52,6 +52,38 @@ fn weights_and_the_tree_of_roles_count() {
     assert_eq!(who(&plan)[2], ("db", "s3"));
 }
 
+/// `mixed` has most of the memory, `busy` most of the CPUs, and more of both together.
+fn two_with_different_needs() -> Allocator {
+    let mut allocator = allocator();
+    subscribe(&mut allocator, "mixed", &["a"]);
+    subscribe(&mut allocator, "busy", &["b"]);
+    allocator.charge(&framework("mixed"), &role("a"), &resources("cpus:3;mem:12000"));
+    allocator.charge(&framework("busy"), &role("b"), &resources("cpus:5;mem:9000"));
+    allocator.add_agent(&agent("s1"), &resources("cpus:9;mem:18000"), resources("cpus:1"));
+    allocator
+}
+
+#[test]
+fn the_dominant_share_counts_and_not_the_sum() {
+    // 12 of 18 against 5 of 9, though 3/9 + 12/18 is less than 5/9 + 9/18.
+    assert_eq!(who(&two_with_different_needs().plan(Mono(0))), [("busy", "s1")]);
+}
+
+#[test]
+fn what_is_left_out_of_shares_makes_nobody_wait() {
+    let mut allocator = two_with_different_needs();
+    allocator.exclude_from_shares([chapada_model::Text::from("mem")].into());
+    assert_eq!(who(&allocator.plan(Mono(0))), [("mixed", "s1")], "3 of 9 CPUs against 5");
+}
+
+#[test]
+fn a_weight_counts_from_when_it_is_said() {
+    let mut allocator = two_with_different_needs();
+    allocator.plan(Mono(0)).offers.iter().for_each(|offer| give_back(&mut allocator, offer));
+    allocator.set_weight(&role("a"), Milli::whole(2));
+    assert_eq!(who(&allocator.plan(Mono(1))), [("mixed", "s1")], "12 of 18 halved");
+}
+
 #[test]
 fn reservations_go_to_their_role_and_those_below() {
     let mut allocator = allocator();

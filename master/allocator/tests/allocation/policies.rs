@@ -81,6 +81,18 @@ fn pack_gives_the_fullest_agents_away_first_and_stays_fair() {
 }
 
 #[test]
+fn an_agent_is_as_full_as_its_scarcest_resource() {
+    let mut allocator = allocator("pack", 0);
+    subscribe(&mut allocator, "f", &["*"]);
+    let total = resources("cpus:8;mem:1000");
+    for (name, free) in [("even", "cpus:4;mem:400"), ("short", "cpus:2;mem:1000")] {
+        allocator.add_agent(&agent(name), &total, resources(free));
+    }
+    let plan = allocator.plan(Mono(0));
+    assert_eq!(what(&plan)[0].1, "short", "of CPUs it has a quarter left");
+}
+
+#[test]
 fn pack_leaves_whole_agents_for_those_who_need_them() {
     let mut allocator = allocator("pack", 0);
     subscribe(&mut allocator, "small", &["*"]);

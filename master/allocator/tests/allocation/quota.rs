@@ -1,8 +1,8 @@
 //! Quota: guarantees are kept free, limits are never passed, on any role of the tree.
 
 use crate::cluster::*;
-use chapada_allocator::{Allocator, Why, WhyKind};
-use chapada_model::Mono;
+use chapada_allocator::{Allocator, Quota, Why, WhyKind};
+use chapada_model::{Disk, DiskKind, DiskSource, FrameworkCapability, Milli, Mono, Resource, Resources};
 
 fn allocator(quotas: &[(&str, u64, Option<u64>)]) -> Allocator {
     let mut allocator = Allocator::new(minimum());
@@ -27,6 +27,85 @@ fn a_limit_is_never_passed_and_an_offer_is_cut_to_it() {
     give_back(&mut allocator, &plan.offers[0]);
     let again: f64 = offered(&allocator.plan(Mono(1)), "f");
     assert_eq!(again, 4.0, "what is given back may be offered again");
+}
+
+#[test]
+fn what_a_limit_left_of_an_offer_can_be_refused() {
+    let mut allocator = allocator(&[("ops", 0, Some(5))]);
+    subscribe(&mut allocator, "f", &["ops"]);
+    add(&mut allocator, "s1", "cpus:4");
+    add(&mut allocator, "s2", "cpus:4");
+    let plan = allocator.plan(Mono(0));
+    decline(&mut allocator, Mono(0), &plan.offers[1], 5 * SECOND);
+    assert!(allocator.plan(Mono(1)).offers.is_empty(), "more is free, but no more may be offered");
+    let until = Mono(0) + 5 * SECOND;
+    assert_eq!(
+        allocator.explain(Mono(1), &framework("f"), &agent("s2")),
+        [(role("ops"), Some(Why::FilteredUntil(until)))]
+    );
+    assert_eq!(what(&allocator.plan(until)), [("f", "s2", 1.0)]);
+}
+
+#[test]
+fn what_can_be_taken_back_counts_for_no_limit() {
+    let mut allocator = allocator(&[("ops", 0, Some(2))]);
+    subscribe_with(&mut allocator, "f", &["ops"], &[FrameworkCapability::RevocableResources]);
+    let total = Resources::from_list([scalar("cpus", 4, |_| ()), scalar("cpus", 3, |r| r.revocable = true)]);
+    let total = total.expect("valid resources");
+    allocator.add_agent(&agent("s1"), &total, total.clone());
+    assert_eq!(offered(&allocator.plan(Mono(0)), "f"), 5.0);
+    assert_eq!(allocator.consumed(&role("ops")), Some(cpus(2)));
+}
+
+/// Disk of a kind.
+fn disk(amount: u64, kind: DiskKind) -> Resource {
+    let source = DiskSource {
+        kind,
+        root: Some("/mnt".into()),
+        vendor: None,
+        id: None,
+        profile: None,
+        metadata: Vec::new(),
+    };
+    scalar("disk", amount, |resource| {
+        let source = Some(Box::new(source.clone()));
+        resource.disk = Some(Disk { source, ..Disk::default() });
+    })
+}
+
+#[test]
+fn a_limit_on_disk_binds_all_kinds_together_and_breaks_no_mounted_disk() {
+    let mut allocator = Allocator::new(Vec::new());
+    let limit = [("disk".into(), Milli::whole(10))].into();
+    allocator.set_quotas([(role("ops"), Some(Quota { guarantee: Default::default(), limit }))]);
+    subscribe(&mut allocator, "f", &["ops"]);
+    let cut = |allocator: &mut Allocator, name: &str, disks: Vec<Resource>| {
+        let total = Resources::from_list(disks).expect("valid resources");
+        allocator.add_agent(&agent(name), &total, total.clone());
+        let plan = allocator.plan(Mono(0));
+        let amount = plan.offers.first().map_or(Milli::ZERO, |offer| offer.resources.disk());
+        plan.offers.iter().for_each(|offer| give_back(allocator, offer));
+        allocator.remove_agent(&agent(name));
+        amount
+    };
+    let plain = || scalar("disk", 6, |_| ());
+    assert_eq!(cut(&mut allocator, "s1", vec![plain(), disk(8, DiskKind::Path)]), Milli::whole(10));
+    assert_eq!(cut(&mut allocator, "s2", vec![disk(12, DiskKind::Mount)]), Milli::ZERO);
+    assert_eq!(cut(&mut allocator, "s3", vec![disk(9, DiskKind::Mount)]), Milli::whole(9));
+}
+
+#[test]
+fn what_a_lost_agent_has_free_is_no_reserve_for_those_who_are_owed_something() {
+    let mut allocator = allocator(&[("ops", 6, None)]);
+    subscribe(&mut allocator, "greedy", &["web"]);
+    add(&mut allocator, "s1", "cpus:4");
+    add(&mut allocator, "s2", "cpus:4");
+    allocator.set_agent_active(&agent("s2"), false);
+    assert_eq!(allocator.unmet(), cpus(2));
+    assert!(allocator.plan(Mono(0)).offers.is_empty(), "all 4 that are left are owed to ops");
+    allocator.set_agent_active(&agent("s2"), true);
+    assert!(allocator.unmet().is_empty());
+    assert_eq!(offered(&allocator.plan(Mono(1)), "greedy"), 2.0);
 }
 
 #[test]
