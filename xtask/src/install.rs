@@ -26,7 +26,7 @@ const CARGO_DENY: &str = "cargo-deny@0.20.2";
 
 /// Idempotent: what is there already costs a look.
 pub(crate) fn install() -> Result<()> {
-    packages()?;
+    packages(PACKAGES)?;
     python()?;
     if !on_path("cargo-deny") {
         cargo_deny()?;
@@ -42,8 +42,9 @@ pub(crate) fn cargo_deny() -> Result<()> {
     )
 }
 
-fn packages() -> Result<()> {
-    let missing: Vec<&str> = PACKAGES.iter().copied().filter(|package| !installed(package)).collect();
+/// Those of these Debian packages that are missing.
+pub(crate) fn packages(wanted: &[&'static str]) -> Result<()> {
+    let missing: Vec<&str> = wanted.iter().copied().filter(|package| !installed(package)).collect();
     if missing.is_empty() {
         return Ok(());
     }

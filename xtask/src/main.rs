@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod cgroup2;
 mod check;
 mod dev;
 mod fuzz;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::run::{cargo, on_path, run};
-use crate::{check, install, ui};
+use crate::{cgroup2, check, install, ui};
 
 #[derive(Args)]
 pub(crate) struct TestArgs {
@@ -14,10 +14,16 @@ pub(crate) struct TestArgs {
     /// What the property tests draw from; another number tries other histories.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Only the isolation tests, on a virtual machine that has cgroup v2 alone.
+    #[arg(long)]
+    cgroup2: bool,
 }
 
 /// The real UI first, because the binary embeds it; the real binary next, because the system tests start it.
 pub(crate) fn test(args: &TestArgs) -> Result<()> {
+    if args.cgroup2 {
+        return cgroup2::test();
+    }
     install::install()?;
     ui::build()?;
     if !args.no_check {
@@ -36,5 +42,6 @@ pub(crate) fn test(args: &TestArgs) -> Result<()> {
         run("tests", tests.env("PROPTEST_RNG_SEED", &seed))?;
     }
     let planted = ["test", "--package", "chapada-simulator", "--features", "testing", "--test", "planted"];
-    run("the simulator finds planted bugs", &mut cargo(&planted))
+    run("the simulator finds planted bugs", &mut cargo(&planted))?;
+    cgroup2::test()
 }
