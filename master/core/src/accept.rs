@@ -127,7 +127,9 @@ impl Master {
                         self.refuse_task(framework, task, state, Reason::InvalidOffers, &message);
                     }
                 }
-                Operation::Change { id, .. } | Operation::Refused { id, .. } => {
+                Operation::Change { id, .. }
+                | Operation::Refused { id, .. }
+                | Operation::Unsupported { id, .. } => {
                     let message = format!("Operation attempted with invalid offers: {error}");
                     self.refuse_operation(framework, None, id, OperationState::Error, &message);
                 }
@@ -161,6 +163,11 @@ impl Master {
             Operation::Refused { name, id, message } => {
                 let (agent, message) = (hand.agent.clone(), format!("Invalid {name} operation: {message}"));
                 self.refuse_operation(&framework, Some(agent), id, OperationState::Error, &message);
+                true
+            }
+            Operation::Unsupported { name, id, message } => {
+                let (agent, message) = (hand.agent.clone(), format!("{name} is not supported: {message}"));
+                self.refuse_operation(&framework, Some(agent), id, OperationState::Unsupported, &message);
                 true
             }
         }

@@ -146,13 +146,22 @@ pub enum Operation {
         /// How.
         change: Change,
     },
-    /// An operation that cannot be read or is not supported; it is in error.
+    /// An operation that cannot be read; it is in error.
     Refused {
         /// The operation's name.
         name: &'static str,
         /// Set when the framework wants to hear of the outcome.
         id: Option<OperationId>,
         /// What is wrong.
+        message: Text,
+    },
+    /// An operation that nothing here can do, however it is asked for: OPERATION_UNSUPPORTED.
+    Unsupported {
+        /// The operation's name.
+        name: &'static str,
+        /// Set when the framework wants to hear of the outcome.
+        id: Option<OperationId>,
+        /// What to do instead.
         message: Text,
     },
 }

@@ -6,7 +6,7 @@ use crate::{AgentId, FrameworkId, OperationId, OperationKey, ResourceError, Reso
 numbered!(
     /// What became of an operation. All the values of the v1 API.
     OperationState {
-        /// Stands for a value that the receiver does not know.
+        /// Nobody here can do it; also stands for a value that the receiver does not know.
         Unsupported = 0 "OPERATION_UNSUPPORTED",
         /// Its agent has not answered.
         Pending = 1 "OPERATION_PENDING",

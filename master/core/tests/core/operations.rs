@@ -405,7 +405,7 @@ fn operations_on_offers_that_are_not_valid_are_in_error() {
     let mut scene = scene();
     let operations = vec![
         Operation::Change { id: Some(id("o")), change: reserve(reserved("cpus:1")) },
-        Operation::Refused { name: "CREATE_DISK", id: Some(id("p")), message: "no".into() },
+        Operation::Refused { name: "CREATE", id: Some(id("p")), message: "no".into() },
     ];
     let offers = vec![chapada_model::OfferId::new("none").expect("valid")];
     let accept = Accept { offers, operations, filters: AT_ONCE };

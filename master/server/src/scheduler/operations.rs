@@ -14,6 +14,10 @@ use crate::changes;
 /// with the framework's own description.
 const MAX_TASK_BYTES: usize = 192 * 1024;
 
+/// Why a disk is neither made nor ended, and what does it instead.
+const NO_PLUGINS: &str = "there are no storage plugins. Make the disk on the agent's machine and name it in the agent's \
+    --resources, with disk.source of type PATH or MOUNT; then CREATE and DESTROY make and end volumes on it";
+
 /// Reads one operation. Never fails: what cannot be read is a task in error, or an operation that is not there.
 pub(super) fn operation(wire: &v1::offer::Operation) -> Operation {
     let kind = wire.r#type.and_then(|number| Type::try_from(number).ok()).unwrap_or(Type::Unknown);
@@ -41,7 +45,7 @@ pub(super) fn operation(wire: &v1::offer::Operation) -> Operation {
             Err(problem) => refused(kind.as_str_name(), &problem.to_string()),
         },
         Type::CreateDisk | Type::DestroyDisk => {
-            refused(kind.as_str_name(), "it is not supported: there are no storage plugins that could do it")
+            Operation::Unsupported { name: kind.as_str_name(), id: id.clone(), message: NO_PLUGINS.into() }
         }
         Type::Unknown => refused("UNKNOWN", "its type is unknown"),
     }

@@ -38,6 +38,7 @@ async fn reservations_and_volumes_are_made_and_heard_of() {
             {"type": "RESERVE", "id": {"value": "r"}, "reserve": {"resources": [disk(None)]}},
             {"type": "CREATE", "id": {"value": "c"}, "create": {"volumes": [disk(Some("v"))]}},
             {"type": "CREATE_DISK", "id": {"value": "d"}, "create_disk": {"source": disk(None), "target_type": "MOUNT"}},
+            {"type": "DESTROY_DISK", "id": {"value": "e"}, "destroy_disk": {"source": disk(None)}},
             {"type": "RESERVE", "id": {"value": "x"}, "reserve": {"source": [disk(None)], "resources": [disk(None)]}},
             group]}});
     assert_eq!(call(master.at, &stream, &accept.to_string()).await.status, 202);
@@ -51,14 +52,17 @@ async fn reservations_and_volumes_are_made_and_heard_of() {
         let operations = seen.iter().filter(|event| event["type"] == "UPDATE_OPERATION_STATUS");
         operations.map(|event| event["update_operation_status"]["status"].clone()).collect()
     };
-    while statuses(&seen).len() + statuses(&news).len() < 4 {
+    while statuses(&seen).len() + statuses(&news).len() < 5 {
         events.wait_for("UPDATE_OPERATION_STATUS", &mut news).await;
     }
     seen.extend(news);
     let all = statuses(&seen);
     let of = |id: &str| all.iter().find(|status| status["operation_id"]["value"] == id).expect("heard of");
-    assert_eq!(of("d")["state"], "OPERATION_ERROR");
-    assert!(of("d")["message"].as_str().expect("words").contains("not supported"));
+    for (id, name) in [("d", "CREATE_DISK"), ("e", "DESTROY_DISK")] {
+        assert_eq!(of(id)["state"], "OPERATION_UNSUPPORTED", "{name}");
+        let words = of(id)["message"].as_str().expect("words");
+        assert!(words.starts_with(name) && words.contains("--resources"), "what to do instead: {words}");
+    }
     assert!(of("x")["message"].as_str().expect("words").contains("reserve.source"));
     for id in ["r", "c"] {
         assert_eq!(of(id)["state"], "OPERATION_FINISHED", "{}", of(id));
