@@ -21,13 +21,13 @@ impl Master {
         }
     }
 
-    /// The state of a task that is in the books.
+    /// What was last said of a task that is in the books. Of a newer state, which its agent may be in already, the updates
+    /// tell, in order.
     fn latest_of(&self, key: &TaskKey) -> Option<TaskStatus> {
         let task = self.books.tasks.get(key)?;
         let said = task.latest().map(|status| (**status).clone());
         let said = said.unwrap_or_else(|| TaskStatus::new(key.task.clone(), task.state));
         Some(TaskStatus {
-            state: task.state,
             source: Some(Source::Master),
             reason: Some(Reason::Reconciliation),
             message: Some("Reconciliation: Latest task state".into()),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chapada_model::{
-    AgentId, ExecutorKey, FrameworkId, Payload, TaskId, TaskKey, TaskState, TaskStatus, UpdateUuid,
+    AgentId, ExecutorKey, FrameworkId, Payload, Reason, TaskId, TaskKey, TaskState, TaskStatus, UpdateUuid,
 };
 
 use crate::planted::Bug;
@@ -33,8 +33,12 @@ impl Master {
             return self.end_stray(&agent, &key, &status, latest);
         }
         self.books.counters.valid_updates += 1;
-        let status =
-            Arc::new(self.with_id_of_books(TaskStatus { agent: Some(agent.clone()), ..status }, &key));
+        let mut status = self.with_id_of_books(TaskStatus { agent: Some(agent.clone()), ..status }, &key);
+        if is_removed && status.state == TaskState::Killed {
+            // Its agent was told to end it, and not why.
+            status.reason = status.reason.or(Some(Reason::FrameworkRemoved));
+        }
+        let status = Arc::new(status);
         self.note_update(&agent, &key, &status, latest);
         if self.has(Bug::AcknowledgedEarly) {
             self.acknowledge_to(&agent, &key, status.uuid);
