@@ -45,11 +45,9 @@ impl Agent {
 
     /// Says something without a record. Should it be lost, the next statement of all that is held says as much.
     pub(crate) fn say_once(&mut self, now: Now, key: &TaskKey, statement: Statement) {
-        if self.link.is_up() {
-            let latest = statement.state;
-            let update = Arc::new(self.update(now, statement, None));
-            self.effects.push(Effect::SendUpdate { task: key.clone(), executor: None, update, latest });
-        }
+        let latest = statement.state;
+        let update = Arc::new(self.update(now, statement, None));
+        self.tell_master(Effect::SendUpdate { task: key.clone(), executor: None, update, latest });
     }
 
     /// TASK_LOST for a framework that does not know the finer state.

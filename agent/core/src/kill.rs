@@ -170,9 +170,9 @@ impl Agent {
     fn say_unlogged_end(&mut self, key: &TaskKey) {
         let unsaid = |task: &&crate::task::Task| task.phase == TaskPhase::Ended(Ending::Unlogged);
         let end = self.tasks.get(key).filter(unsaid).and_then(|task| task.stream.newest()).cloned();
-        if let Some(update) = end.filter(|_| self.link.is_up()) {
+        if let Some(update) = end {
             let latest = update.state;
-            self.effects.push(Effect::SendUpdate { task: key.clone(), executor: None, update, latest });
+            self.tell_master(Effect::SendUpdate { task: key.clone(), executor: None, update, latest });
         }
     }
 

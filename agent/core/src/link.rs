@@ -34,11 +34,13 @@ pub(crate) struct Link {
     held: VecDeque<FromMaster>,
     /// Nothing is obeyed before this record is durable.
     obey_after: u64,
+    /// What is said once, and happened after all was stated and before the master's answer: no more than was stated.
+    unsaid: Vec<Effect>,
 }
 
 impl Default for Link {
     fn default() -> Self {
-        Self { phase: LinkPhase::Down, held: VecDeque::new(), obey_after: 0 }
+        Self { phase: LinkPhase::Down, held: VecDeque::new(), obey_after: 0, unsaid: Vec::new() }
     }
 }
 
@@ -58,6 +60,17 @@ impl Agent {
     pub(crate) fn on_link_lost(&mut self) {
         self.link.phase = LinkPhase::Down;
         self.link.held.clear();
+        self.link.unsaid.clear();
+    }
+
+    /// Says something that has no record and is not repeated. The next statement of all that is held says as much, so it
+    /// may be lost with the link; but what was stated already is not over for the master until it hears so.
+    pub(crate) fn tell_master(&mut self, effect: Effect) {
+        match self.link.phase {
+            LinkPhase::Down | LinkPhase::Opened => {}
+            LinkPhase::Stated => self.link.unsaid.push(effect),
+            LinkPhase::Up => self.effects.push(effect),
+        }
     }
 
     pub(crate) fn drop_link(&mut self, reason: String) {
@@ -162,6 +175,7 @@ impl Agent {
             }
             self.deliver(now, &key);
         }
+        self.effects.append(&mut self.link.unsaid);
     }
 
     /// The id was given up by an operator: every task ends, and the agent comes back as a new one.

@@ -193,9 +193,7 @@ impl Agent {
             if let Some(container) = container {
                 self.effects.push(Effect::Remove { container });
             }
-            if self.link.is_up() {
-                self.effects.push(Effect::SendExecutorGone { executor: key, status });
-            }
+            self.tell_master(Effect::SendExecutorGone { executor: key, status });
         }
     }
 

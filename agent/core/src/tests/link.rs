@@ -1,6 +1,6 @@
 //! Epochs, registration, and what is stated on connect.
 
-use chapada_model::TaskState as S;
+use chapada_model::{ExecutorKind, TaskState as S};
 
 use super::world::*;
 use crate::*;
@@ -77,4 +77,28 @@ fn an_agent_marked_gone_ends_its_tasks_and_comes_back_as_a_new_one() {
     assert_eq!(world.agent.id(), None);
     world.apply(Event::LinkOpened);
     assert_eq!(world.held.clone().unwrap().agent, None);
+}
+
+#[test]
+fn what_ends_between_the_statement_and_the_welcome_is_said_after_it() {
+    let mut world = World::registered();
+    world.launch_group(&["t"], ExecutorKind::Custom, true);
+    let executor = world.agent.view().executors[0].record.container.clone();
+    world.start(&executor);
+    let abandoned = world.run("u");
+    world.command(Command::ShutdownFramework { framework: framework("f") });
+    world.apply(Event::LinkLost);
+    world.apply(Event::LinkOpened);
+    let held = world.held.clone().unwrap();
+    assert_eq!((held.executors.len(), held.tasks.len()), (1, 2), "the master counts all of it");
+    world.exit(&executor, exit(0));
+    world.exit(&abandoned, exit(0));
+    assert_eq!((world.gone.len(), world.sent.len()), (0, 2), "only the first life's words are said so far");
+    world.master_says(1, Command::Welcome { agent: "a".parse().unwrap() });
+    assert_eq!(world.gone.len(), 1);
+    let ended = world.sent.iter().filter(|(_, update)| update.state.is_terminal());
+    assert_eq!(ended.count(), 2, "{:?}", world.sent);
+    world.apply(Event::LinkLost);
+    world.register(1);
+    assert_eq!(world.gone.len(), 1, "the next statement says as much");
 }
