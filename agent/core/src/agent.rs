@@ -1,6 +1,7 @@
 //! The agent's state and the way events enter it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use chapada_model::{AgentId, ContainerId, ExecutorKey, FrameworkId, Mono, Now, TaskKey};
 
@@ -93,6 +94,9 @@ impl Agent {
             Event::ContainerStarted { container, pid } => self.on_started(now, &container, pid),
             Event::LaunchFailed { container, message } => self.on_launch_failed(now, &container, message),
             Event::ContainerExited { container, exit } => self.on_exited(now, &container, &exit),
+            Event::Probed { container, purpose, answer } => {
+                self.on_probed(now, &container, purpose, &answer);
+            }
             Event::ExecutorSubscribed(subscription) => self.on_subscribed(now, *subscription),
             Event::ExecutorClosed { executor, stream } => self.on_stream_closed(&executor, stream),
             Event::ExecutorUpdate { executor, report } => self.on_report(now, &executor, *report),
@@ -172,6 +176,8 @@ impl Agent {
             match timer {
                 Timer::Force(key) => self.on_force_due(now, &key),
                 Timer::Repeat(key) => self.on_repeat_due(now, &key),
+                Timer::Probe(key, purpose) => self.on_probe_due(now, &key, purpose),
+                Timer::Completion(key) => self.on_completion_due(now, &key),
                 Timer::Executor(key) => self.on_executor_due(now, &key),
                 Timer::Operations => self.on_operations_due(now),
             }
@@ -189,6 +195,7 @@ impl Agent {
         match task.phase {
             TaskPhase::Launching { kill: None } => {
                 task.phase = TaskPhase::Running { pid };
+                self.limit_time(now, &key, Duration::ZERO);
                 self.announce(now, &key);
             }
             TaskPhase::Launching { kill: Some(_) } => {

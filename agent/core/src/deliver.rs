@@ -6,6 +6,7 @@ use chapada_model::{Now, Reason, TaskKey, TaskState, UpdateUuid};
 
 use crate::agent::Agent;
 use crate::effect::Effect;
+use crate::kill::KillCause;
 use crate::outcome::Statement;
 use crate::phase::{Ending, TaskPhase};
 use crate::record::{Record, Update};
@@ -16,7 +17,12 @@ impl Agent {
     pub(crate) fn say(&mut self, now: Now, key: &TaskKey, statement: Statement) {
         let Some(task) = self.tasks.get(key) else { return };
         let pid = task.phase.pid().or_else(|| task.stream.newest().and_then(|update| update.pid));
-        let update = self.update(now, statement, pid);
+        let check = task.record.watch.shown(statement.state, task.watching.seen);
+        let healthy = match statement.state {
+            TaskState::Running => task.watching.healthy,
+            _ => (task.cause == KillCause::Unhealthy).then_some(false),
+        };
+        let update = Update { healthy, check, ..self.update(now, statement, pid) };
         self.append_update(key, update);
     }
 
@@ -35,6 +41,7 @@ impl Agent {
 
     pub(crate) fn say_running(&mut self, now: Now, key: &TaskKey) {
         self.say(now, key, Statement::executor(TaskState::Running));
+        self.start_checks(now, key);
     }
 
     /// Answers for a task that is not held: once, without a record.
@@ -68,6 +75,8 @@ impl Agent {
             at: now.wall,
             pid,
             memory: statement.memory,
+            healthy: None,
+            check: None,
             details: None,
         }
     }
@@ -126,5 +135,6 @@ impl Agent {
         if let Some(at) = self.tasks.get_mut(key).and_then(|task| task.stream.schedule(now.mono)) {
             self.timers.set(at, Timer::Repeat(key.clone()));
         }
+        self.say_owed(now, key);
     }
 }

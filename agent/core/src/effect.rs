@@ -1,11 +1,13 @@
 //! Everything the agent can ask its shell to do. The shell makes no choices of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chapada_model::{
     AgentId, ContainerId, ExecutorId, ExecutorKey, OperationStatus, Payload, Resources, TaskKey, TaskState,
 };
 
+use crate::checks::Purpose;
 use crate::executor::ToExecutor;
 use crate::record::{ExecutorRecord, FrameworkRecord, Record, TaskRecord, Update};
 
@@ -80,6 +82,22 @@ pub enum Effect {
         container: ContainerId,
         /// What to send.
         signal: Signal,
+    },
+    /// Ask a running task how it is, as its description says; answered by [`crate::Event::Probed`].
+    Probe {
+        /// The task.
+        task: Arc<TaskRecord>,
+        /// The container's first process.
+        pid: u32,
+        /// Which of its checks asks.
+        purpose: Purpose,
+        /// How long to wait for an answer; [`crate::Answer::Nothing`] after that. For ever when this is absent.
+        timeout: Option<Duration>,
+    },
+    /// Nobody waits for the answers to probes of this task any more.
+    EndProbes {
+        /// Its container.
+        container: ContainerId,
     },
     /// The end of this container is written down: remove its cgroups and its runtime directory, keep its sandbox.
     Remove {

@@ -6,6 +6,7 @@ use chapada_model::{
     AgentId, ContainerId, ExecutorId, ExecutorKey, FrameworkId, OperationKey, Payload, TaskKey, UpdateUuid,
 };
 
+use crate::checks::{Answer, Purpose};
 use crate::executor::{Report, Subscription};
 use crate::exit::Exit;
 use crate::operations::Operate;
@@ -54,6 +55,15 @@ pub enum Event {
         container: ContainerId,
         /// How it ended.
         exit: Exit,
+    },
+    /// What came of a probe; see [`crate::Effect::Probe`].
+    Probed {
+        /// Whose task's.
+        container: ContainerId,
+        /// Which of its checks asked.
+        purpose: Purpose,
+        /// The answer.
+        answer: Answer,
     },
     /// An executor of a framework's own has opened a stream; see [`crate::Agent::check_executor`].
     ExecutorSubscribed(Box<Subscription>),

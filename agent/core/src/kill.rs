@@ -16,8 +16,25 @@ use crate::timers::Timer;
 /// have escaped it.
 const REPEAT_FORCE: Duration = Duration::from_secs(1);
 
+/// Why a task is ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KillCause {
+    /// Somebody asked for it, or its executor or group ends.
+    #[default]
+    Asked,
+    /// Its health check failed too often.
+    Unhealthy,
+    /// It ran for longer than it was to.
+    TooLong,
+}
+
 impl Agent {
     pub(crate) fn kill(&mut self, now: Now, key: &TaskKey, grace: Option<Duration>) {
+        self.kill_for(now, key, grace, KillCause::Asked);
+    }
+
+    /// The cause of the first kill is the one that counts.
+    pub(crate) fn kill_for(&mut self, now: Now, key: &TaskKey, grace: Option<Duration>, cause: KillCause) {
         let Some(task) = self.tasks.get(key) else {
             let message = "Cannot find executor: the agent holds no such task".to_owned();
             return self.say_dropped(now, key, Reason::ExecutorTerminated, message);
@@ -30,7 +47,11 @@ impl Agent {
         }
         let grace = grace.unwrap_or(task.record.kill_grace);
         let first = task.phase.kill().is_none();
-        self.log(Record::Kill { task: key.clone(), grace });
+        let cause = if first { cause } else { task.cause };
+        self.log(Record::Kill { task: key.clone(), grace, cause });
+        if let Some(task) = self.tasks.get_mut(key) {
+            task.cause = cause;
+        }
         if first
             && self.frameworks.get(&key.framework).is_some_and(|f| f.record.knows_killing && !f.shut_down)
         {
@@ -41,6 +62,7 @@ impl Agent {
 
     /// Moves a live task towards its end; a second time can only bring SIGKILL forward.
     pub(crate) fn start_kill(&mut self, now: Now, key: &TaskKey, grace: Duration) {
+        self.stop_watching(key);
         let Some(task) = self.tasks.get_mut(key) else { return };
         let container = task.record.container.clone();
         let asked = now.mono + grace;
@@ -106,8 +128,8 @@ impl Agent {
         }
         self.announce_before_end(now, &key);
         let Some(task) = self.tasks.get(&key) else { return };
-        let killed = task.phase.kill().is_some();
-        let statement = if killed && !task.has_run() {
+        let killed = task.killed();
+        let statement = if killed.is_some() && !task.has_run() {
             Statement::killed_during_launch()
         } else {
             Statement::of_exit(exit, killed)
@@ -177,6 +199,7 @@ impl Agent {
     }
 
     pub(crate) fn clear_timers(&mut self, key: &TaskKey) {
+        self.stop_watching(key);
         let Some(task) = self.tasks.get_mut(key) else { return };
         if let TaskPhase::Killing { force_at, .. } = task.phase {
             self.timers.clear(force_at, Timer::Force(key.clone()));

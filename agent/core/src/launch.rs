@@ -14,8 +14,8 @@ use crate::task::{Framework, GroupTask, LaunchRefusal, Task, TaskLaunch};
 impl Agent {
     pub(crate) fn launch(&mut self, now: Now, sequence: u64, launch: TaskLaunch) {
         let unknown = self.unknown_to_this_agent(&launch);
-        let TaskLaunch { framework, key, executor, kill_grace, info, refusal, .. } = launch;
-        let (task, refusal) = (GroupTask { key, kill_grace, info }, refusal.or(unknown));
+        let TaskLaunch { framework, key, executor, kill_grace, watch, info, refusal, .. } = launch;
+        let (task, refusal) = (GroupTask { key, kill_grace, watch, info }, refusal.or(unknown));
         if let Some(executor) = executor {
             let tasks = Tasks { list: vec![task], is_group: false, refusal };
             return self.launch_on_executor(now, sequence, framework, executor, tasks);
@@ -57,8 +57,10 @@ impl Agent {
         container: ContainerId,
         phase: TaskPhase,
     ) -> Arc<TaskRecord> {
-        let GroupTask { key, kill_grace, info } = task;
-        let record = Arc::new(TaskRecord { key, runner, container, kill_grace, launched: now.wall, info });
+        let GroupTask { key, kill_grace, watch, info } = task;
+        let launched = now.wall;
+        let record = TaskRecord { key, runner, container, kill_grace, watch, launched, info };
+        let record = Arc::new(record);
         self.log(Record::Task(record.clone()));
         self.hold(Task::new(record.clone(), phase));
         record

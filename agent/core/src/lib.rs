@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod checks;
 mod deliver;
 mod effect;
 mod event;
@@ -25,12 +26,14 @@ mod timers;
 mod view;
 
 pub use agent::{Agent, MAX_TASKS};
+pub use checks::{Answer, Check, CheckKind, CheckStatus, HealthCheck, Purpose, Schedule, Watch};
 pub use effect::{Effect, HeldTask, Holding, Signal};
 pub use event::{Command, Event, FromMaster};
 pub use executor::{
     ExecutorPhase, ExecutorRefused, ExecutorTimeouts, GivenUp, Report, Subscription, ToExecutor,
 };
 pub use exit::{Exit, ExitCause, MemoryExceeded, signal_name};
+pub use kill::KillCause;
 pub use link::MAX_HELD_MESSAGES;
 pub use operations::{MAX_OPERATIONS, Operate};
 pub use phase::{Ending, TaskPhase};

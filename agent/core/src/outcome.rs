@@ -5,6 +5,7 @@ use chapada_model::{Reason, Source, TaskState};
 
 use crate::executor::GivenUp;
 use crate::exit::{Exit, ExitCause, MemoryExceeded, signal_name};
+use crate::kill::KillCause;
 use crate::task::LaunchRefusal;
 
 const MIB: u64 = 1024 * 1024;
@@ -50,13 +51,31 @@ impl Statement {
         Self::agent(TaskState::Failed, reason, message)
     }
 
-    /// A success stays one even after a kill; anything else after a kill is TASK_KILLED.
-    pub(crate) fn of_exit(exit: &Exit, killed: bool) -> Self {
-        if let (Some(memory), false) = (exit.memory, exit.cause == ExitCause::Code(0) || killed) {
+    /// A success stays one even after a kill; anything else after a kill is TASK_KILLED. One that ran for too long has
+    /// failed, whatever it made of the signal.
+    pub(crate) fn of_exit(exit: &Exit, killed: Option<KillCause>) -> Self {
+        if let (Some(memory), false) = (exit.memory, exit.cause == ExitCause::Code(0) || killed.is_some()) {
             return Self::of_memory(memory);
         }
-        let failed = if killed { TaskState::Killed } else { TaskState::Failed };
-        match &exit.cause {
+        match killed {
+            Some(cause) => Self::of_cause(&exit.cause, TaskState::Killed).for_cause(cause),
+            None => Self::of_cause(&exit.cause, TaskState::Failed),
+        }
+    }
+
+    /// What is said of the end of a task that ran for too long; that of others is as it is.
+    pub(crate) fn for_cause(self, cause: KillCause) -> Self {
+        match cause {
+            KillCause::Asked | KillCause::Unhealthy => self,
+            KillCause::TooLong => {
+                let reason = Some(Reason::MaxCompletionTimeReached);
+                Self { state: TaskState::Failed, reason, ..self }
+            }
+        }
+    }
+
+    fn of_cause(cause: &ExitCause, failed: TaskState) -> Self {
+        match cause {
             ExitCause::Code(0) => Self::with(TaskState::Finished, "Command exited with status 0".to_owned()),
             ExitCause::Code(code) => Self::with(failed, format!("Command exited with status {code}")),
             ExitCause::Signal(signal) => {

@@ -8,7 +8,9 @@ use chapada_model::{
     Payload, Reason, Resources, Source, TaskId, TaskKey, TaskState, UpdateUuid, Wall,
 };
 
+use crate::checks::{CheckStatus, Watch};
 use crate::exit::MemoryExceeded;
+use crate::kill::KillCause;
 
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +46,8 @@ pub enum Record {
         task: TaskKey,
         /// Time to stop before SIGKILL, counted afresh after a restart.
         grace: Duration,
+        /// Why.
+        cause: KillCause,
     },
     /// An update of a task.
     Update {
@@ -98,6 +102,8 @@ pub struct TaskRecord {
     pub container: ContainerId,
     /// Time to stop before SIGKILL, unless a kill says otherwise.
     pub kill_grace: Duration,
+    /// What it is watched for while it runs.
+    pub watch: Watch,
     /// When the agent took it on.
     pub launched: Wall,
     /// The encoded `TaskInfo`.
@@ -200,6 +206,10 @@ pub struct Update {
     pub pid: Option<u32>,
     /// The memory limit that was hit.
     pub memory: Option<MemoryExceeded>,
+    /// What its health check says.
+    pub healthy: Option<bool>,
+    /// What its check found.
+    pub check: Option<CheckStatus>,
     /// The encoded `TaskStatus` of an executor of the framework's own, for what is not typed here.
     pub details: Option<Payload>,
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use chapada_model::{ContainerId, ExecutorKey, FrameworkId, Now, Reason, TaskKey, TaskState, UpdateUuid};
 
 use crate::agent::Agent;
+use crate::checks::past;
 use crate::effect::Effect;
 use crate::exit::Exit;
+use crate::kill::KillCause;
 use crate::outcome::Statement;
 use crate::phase::{Ending, TaskPhase};
 use crate::record::{Record, Update};
@@ -62,11 +64,12 @@ impl Agent {
             Record::ExecutorShutdown(key) => self.restore_executor_shutdown(&key),
             Record::ExecutorForgotten(key) => self.restore_executor_forgotten(&key),
             Record::Task(record) => self.hold(Task::new(record, TaskPhase::Recovering { kill: None })),
-            Record::Kill { task, grace } => {
-                if let Some(TaskPhase::Recovering { kill }) =
-                    self.tasks.get_mut(&task).map(|task| &mut task.phase)
+            Record::Kill { task, grace, cause } => {
+                if let Some(task) = self.tasks.get_mut(&task)
+                    && let TaskPhase::Recovering { kill } = &mut task.phase
                 {
                     *kill = Some(grace);
+                    task.cause = cause;
                 }
             }
             Record::Update { task, update } => self.restore_update(&task, update),
@@ -150,7 +153,7 @@ impl Agent {
 
     fn recover_task(&mut self, now: Now, key: &TaskKey, found: Option<FoundState>, rebooted: bool) {
         let Some(task) = self.tasks.get_mut(key) else { return };
-        let container = task.record.container.clone();
+        let (container, task_cause) = (task.record.container.clone(), task.cause);
         let TaskPhase::Recovering { kill } = task.phase else {
             if found.is_some() {
                 self.effects.push(Effect::Remove { container });
@@ -167,7 +170,7 @@ impl Agent {
             Some(FoundState::Running { pid }) if !rebooted => self.adopt(now, key, pid),
             Some(FoundState::Starting) if !rebooted => task.phase = TaskPhase::Launching { kill },
             Some(FoundState::Running { .. } | FoundState::Starting | FoundState::Dead) | None => {
-                let statement = self.vanished(key, rebooted, kill.is_some());
+                let statement = self.vanished(key, rebooted, kill.map(|_| task_cause));
                 self.end(now, key, statement);
             }
         }
@@ -179,20 +182,24 @@ impl Agent {
         let Some(task) = self.tasks.get_mut(key) else { return };
         let kill = task.phase.kill().or(shut_down.then_some(task.record.kill_grace));
         task.phase = TaskPhase::Running { pid };
-        let reported = task.has_run();
-        match kill {
-            Some(grace) => self.start_kill(now, key, grace),
-            None if !reported => self.announce(now, key),
-            None => {}
+        let (reported, launched) = (task.has_run(), task.record.launched);
+        if let Some(grace) = kill {
+            return self.start_kill(now, key, grace);
+        }
+        self.limit_time(now, key, past(now, launched));
+        match reported {
+            true => self.start_checks(now, key),
+            false => self.announce(now, key),
         }
     }
 
     /// What to say of a task whose container is not there.
-    fn vanished(&self, key: &TaskKey, rebooted: bool, killed: bool) -> Statement {
+    fn vanished(&self, key: &TaskKey, rebooted: bool, killed: Option<KillCause>) -> Statement {
         let has_run = self.tasks.get(key).is_some_and(Task::has_run);
-        if killed {
+        if let Some(cause) = killed {
             let message = "its container was gone when the agent came back".to_owned();
-            return Statement::agent(TaskState::Killed, Reason::ExecutorTerminated, message);
+            let gone = Statement::agent(TaskState::Killed, Reason::ExecutorTerminated, message);
+            return gone.for_cause(cause);
         }
         let (state, message) = match (rebooted, has_run) {
             (true, _) => (self.or_lost(key, TaskState::Gone), "the agent's machine was rebooted"),

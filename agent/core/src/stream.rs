@@ -142,6 +142,11 @@ impl UpdateStream {
         self.terminal && self.entries.is_empty()
     }
 
+    /// How many updates are held that nobody has acknowledged, or that follow one.
+    pub(crate) fn waiting(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(crate) fn newest(&self) -> Option<&Arc<Update>> {
         self.newest.as_ref()
     }

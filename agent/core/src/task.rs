@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chapada_model::{ExecutorId, ExecutorKind, Payload, Reason, Resources, TaskKey, TaskState};
 
+use crate::checks::{Watch, Watching};
+use crate::kill::KillCause;
 use crate::phase::TaskPhase;
 use crate::record::{FrameworkRecord, TaskRecord};
 use crate::stream::UpdateStream;
@@ -20,6 +22,8 @@ pub struct TaskLaunch {
     pub executor: Option<ExecutorLaunch>,
     /// Time to stop before SIGKILL, unless a kill says otherwise.
     pub kill_grace: Duration,
+    /// What it is watched for while it runs.
+    pub watch: Watch,
     /// What it uses of what operations have made: dynamic reservations and volumes, allocated to nobody.
     pub made: Resources,
     /// The encoded `TaskInfo`.
@@ -64,6 +68,8 @@ pub struct GroupTask {
     pub key: TaskKey,
     /// Time to stop before SIGKILL, unless a kill says otherwise.
     pub kill_grace: Duration,
+    /// What it is watched for while it runs.
+    pub watch: Watch,
     /// The encoded `TaskInfo`, with its executor.
     pub info: Payload,
 }
@@ -83,12 +89,21 @@ pub struct LaunchRefusal {
 pub(crate) struct Task {
     pub(crate) record: Arc<TaskRecord>,
     pub(crate) phase: TaskPhase,
+    /// Why it is to end, once its phase says that it is.
+    pub(crate) cause: KillCause,
+    pub(crate) watching: Watching,
     pub(crate) stream: UpdateStream,
 }
 
 impl Task {
     pub(crate) fn new(record: Arc<TaskRecord>, phase: TaskPhase) -> Self {
-        Self { record, phase, stream: UpdateStream::default() }
+        let (cause, watching) = (KillCause::default(), Watching::default());
+        Self { record, phase, cause, watching, stream: UpdateStream::default() }
+    }
+
+    /// Why it is being ended, if it is.
+    pub(crate) fn killed(&self) -> Option<KillCause> {
+        self.phase.kill().map(|_| self.cause)
     }
 
     /// Whether it was ever reported to have a process.

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use chapada_model::{ExecutorKey, Mono, TaskKey};
 
+use crate::checks::Purpose;
+
 /// What is due.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
@@ -11,6 +13,10 @@ pub(crate) enum Timer {
     Force(TaskKey),
     /// Repeat the unacknowledged updates.
     Repeat(TaskKey),
+    /// Ask the task how it is.
+    Probe(TaskKey, Purpose),
+    /// End a task that has run for too long.
+    Completion(TaskKey),
     /// What the executor's phase says.
     Executor(ExecutorKey),
     /// Repeat the unacknowledged outcomes of operations.

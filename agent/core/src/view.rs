@@ -103,7 +103,8 @@ impl Agent {
         }
         for (key, task) in &self.tasks {
             records.push(Record::Task(task.record.clone()));
-            records.extend(task.phase.kill().map(|grace| Record::Kill { task: key.clone(), grace }));
+            let kill = |grace| Record::Kill { task: key.clone(), grace, cause: task.cause };
+            records.extend(task.phase.kill().map(kill));
             for (update, acknowledged) in task.stream.retained() {
                 records.push(Record::Update { task: key.clone(), update: update.clone() });
                 if acknowledged {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use chapada_agent_core::{
-    ExecutorRecord, FrameworkRecord, HeldTask, MemoryExceeded, Runner, TaskRecord, Update,
+    CheckStatus, ExecutorRecord, FrameworkRecord, HeldTask, MemoryExceeded, Runner, TaskRecord, Update,
 };
 use chapada_model::{AgentId, Milli, Reason, Resource};
 use chapada_wire::convert::{ReservationFormat, resource_to_wire};
@@ -54,8 +54,27 @@ pub(crate) fn bare_status(task: &str, update: &Update, identity: &Identity) -> v
         agent_id: Some(v1::AgentId { value: Some(identity.agent.to_string()) }),
         timestamp: Some(update.at.as_secs_f64()),
         uuid: Some(update.uuid.0.to_vec()),
+        healthy: update.healthy.or(said.healthy),
+        check_status: update.check.map(check_status).or(said.check_status),
         limitation: update.memory.map(limitation).or(said.limitation),
         ..said
+    }
+}
+
+fn check_status(found: CheckStatus) -> v1::CheckStatusInfo {
+    use v1::check_status_info::{Command, Http, Tcp};
+    let of =
+        |kind: v1::check_info::Type| v1::CheckStatusInfo { r#type: Some(kind as i32), ..Default::default() };
+    match found {
+        CheckStatus::Command(exit_code) => {
+            v1::CheckStatusInfo { command: Some(Command { exit_code }), ..of(v1::check_info::Type::Command) }
+        }
+        CheckStatus::Http(status_code) => {
+            v1::CheckStatusInfo { http: Some(Http { status_code }), ..of(v1::check_info::Type::Http) }
+        }
+        CheckStatus::Tcp(succeeded) => {
+            v1::CheckStatusInfo { tcp: Some(Tcp { succeeded }), ..of(v1::check_info::Type::Tcp) }
+        }
     }
 }
 

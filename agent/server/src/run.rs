@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::checks::Prober;
 use crate::clock::Clock;
 use crate::config::{AgentConfig, DEFAULT_PORT};
 use crate::containers::{Containers, Means, Settings, found_of, orphan_groups, remove_groups};
@@ -73,6 +74,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
         clock: ground.clock,
         log: LogHandle::start(memory.file)?,
         containers,
+        prober: Prober::new(means.events.clone()),
         who: ground.who.clone(),
         ip: ground.address.ip(),
         volumes: Volumes::new(ground.layout.work_dir()),

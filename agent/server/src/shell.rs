@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
+use crate::checks::Prober;
 use crate::clock::Clock;
 use crate::containers::{Containers, Order, What};
 use crate::error::AgentError;
@@ -48,6 +49,7 @@ pub(crate) struct Shell {
     pub(crate) clock: Clock,
     pub(crate) log: LogHandle,
     pub(crate) containers: Containers,
+    pub(crate) prober: Prober,
     pub(crate) who: Arc<Presentation>,
     pub(crate) ip: IpAddr,
     pub(crate) volumes: Volumes,
@@ -164,6 +166,8 @@ impl Shell {
                 tracing::info!(container_id = %container, ?signal, "signal");
                 self.containers.signal(&container, signal);
             }
+            Effect::Probe { task, pid, purpose, timeout } => self.prober.ask(&task, pid, purpose, timeout),
+            Effect::EndProbes { container } => self.prober.end(&container),
             Effect::Remove { container } => {
                 self.tokens.revoke(&container);
                 self.containers.remove(container);

@@ -8,6 +8,7 @@ use crate::agent::Agent;
 use crate::effect::{Effect, Signal};
 use crate::executor::{ExecutorPhase, GivenUp, ToExecutor};
 use crate::exit::{Exit, ExitCause, signal_name};
+use crate::kill::KillCause;
 use crate::outcome::Statement;
 use crate::phase::TaskPhase;
 use crate::record::Record;
@@ -135,7 +136,7 @@ impl Agent {
         };
         let statement = |agent: &Self, task: &TaskKey| match why {
             Some(why) => Statement::given_up(why),
-            None if exit.memory.is_some() => Statement::of_exit(exit, false),
+            None if exit.memory.is_some() => Statement::of_exit(exit, None),
             None => {
                 let state = if ending { agent.or_lost(task, TaskState::Gone) } else { TaskState::Failed };
                 Statement::agent(state, Reason::ExecutorTerminated, how_ended(&exit.cause))
@@ -234,7 +235,8 @@ impl Agent {
         if let Some(task) = self.tasks.get_mut(key) {
             task.phase = TaskPhase::Delegated { kill: Some(grace.unwrap_or(own_grace)) };
         }
-        self.log(Record::Kill { task: key.clone(), grace: grace.unwrap_or(own_grace) });
+        let cause = KillCause::Asked;
+        self.log(Record::Kill { task: key.clone(), grace: grace.unwrap_or(own_grace), cause });
         self.tell_executor(&executor, ToExecutor::Kill { task: key.task.clone(), grace });
     }
 

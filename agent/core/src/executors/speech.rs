@@ -140,6 +140,8 @@ impl Agent {
             at: report.at.unwrap_or(now.wall),
             pid,
             memory: None,
+            healthy: None,
+            check: None,
             details: Some(report.details),
         };
         if self.is_shut_down(&key.framework) {

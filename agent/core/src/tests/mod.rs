@@ -1,6 +1,7 @@
 //! The core against a pretend disk, pretend containers and a scripted master.
 
 mod basics;
+mod checks;
 mod deliver;
 mod executors;
 mod histories;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_model::{
-    ContainerId, ExecutorKey, ExecutorKind, FrameworkId, Mono, Now, OperationStatus, Payload, Resources,
-    TaskKey, TaskState, UpdateUuid, Wall,
+    ContainerId, ExecutorKey, ExecutorKind, FrameworkId, Mono, Now, OperationStatus, Payload, Resource,
+    Resources, TaskKey, TaskState, UpdateUuid, Wall,
 };
 
 use crate::*;
@@ -34,6 +34,7 @@ pub(crate) fn launch_of(key: &TaskKey) -> TaskLaunch {
         key: key.clone(),
         executor: None,
         kill_grace: Duration::from_secs(3),
+        watch: Watch::default(),
         made: Resources::EMPTY,
         info: Payload::default(),
         refusal: None,
@@ -87,6 +88,8 @@ pub(crate) struct World {
     pub(crate) gone: Vec<(ExecutorKey, i32)>,
     /// For how many tasks the container that was resized last has room.
     pub(crate) room: usize,
+    /// Probes that are out.
+    pub(crate) probes: Vec<(ContainerId, Purpose)>,
     pub(crate) boot: String,
     starts: u128,
     /// Set: every record is durable at once.
@@ -122,6 +125,7 @@ impl World {
             messages: Vec::new(),
             gone: Vec::new(),
             room: 0,
+            probes: Vec::new(),
             boot: "boot-1".to_owned(),
             starts: 1,
             fast_disk: true,
@@ -153,7 +157,12 @@ impl World {
     pub(crate) fn launch_group(&mut self, tasks: &[&str], kind: ExecutorKind, is_new: bool) {
         let task = |name: &&str| {
             let launch = launch_of(&key(name));
-            GroupTask { key: launch.key, kill_grace: launch.kill_grace, info: launch.info }
+            GroupTask {
+                key: launch.key,
+                kill_grace: launch.kill_grace,
+                watch: launch.watch,
+                info: launch.info,
+            }
         };
         let launch = GroupLaunch {
             framework: framework_record("f"),
@@ -228,6 +237,7 @@ impl World {
         self.base = self.disk.len();
         self.starts += 1;
         self.agent = Agent::new(self.starts);
+        self.probes.clear();
         self.registered = false;
         for record in self.disk.clone() {
             self.agent.restore(record);
@@ -272,6 +282,8 @@ impl World {
             Effect::Remove { container } | Effect::Destroy { container } => {
                 self.containers.remove(&container);
             }
+            Effect::Probe { task, purpose, .. } => self.probes.push((task.container.clone(), purpose)),
+            Effect::EndProbes { container } => self.probes.retain(|(probed, _)| *probed != container),
             Effect::SendHolding(holding) => {
                 assert_eq!(self.durable, self.disk.len(), "nothing is stated before it is durable");
                 self.held = Some(holding);
@@ -289,7 +301,14 @@ impl World {
                 );
                 self.operations.push(status);
             }
-            Effect::MakeVolumes { volumes } => self.volumes.add(&volumes).unwrap(),
+            Effect::MakeVolumes { volumes } => {
+                // One that grew is there already, under its old size.
+                let id = |volume: &Resource| {
+                    volume.disk.as_ref()?.persistence.as_ref().map(|kept| kept.id.clone())
+                };
+                self.volumes = self.volumes.filter(|old| !volumes.iter().any(|new| id(new) == id(old)));
+                self.volumes.add(&volumes).unwrap();
+            }
             Effect::KeepVolumes { volumes } => self.volumes = volumes,
             Effect::Refuse { reason, .. } => self.refused.push(reason),
             Effect::DropLink { reason } => {

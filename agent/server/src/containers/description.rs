@@ -56,17 +56,11 @@ pub(crate) fn refuse_late_volumes(tasks: &[v1::TaskInfo]) -> Option<LaunchRefusa
 }
 
 fn refuse_checks(info: &v1::TaskInfo) -> Option<LaunchRefusal> {
-    let absent: [(bool, &str, &str); 3] = [
-        (info.health_check.is_some(), "health_check", "check from the framework instead"),
-        (info.check.is_some(), "check", "check from the framework instead"),
-        (
-            info.max_completion_time.is_some(),
-            "max_completion_time",
-            "kill the task from the framework instead",
-        ),
-    ];
-    let absent = absent.into_iter().find(|(asked, ..)| *asked);
-    absent.map(|(_, field, remedy)| unsupported(field, remedy))
+    let health = info.health_check.as_ref().is_some_and(|check| check.command.is_some());
+    let check = info.check.as_ref().is_some_and(|check| check.command.is_some());
+    let absent = [(health, "health_check.command"), (check, "check.command.command")];
+    let absent = absent.into_iter().find(|(asked, _)| *asked);
+    absent.map(|(_, field)| unsupported(field, "check over HTTP or TCP"))
 }
 
 /// One task of a pod.
@@ -239,6 +233,12 @@ fn is_plain(name: &str) -> bool {
     !reserved.contains(&name) && !name.contains(['/', '\0']) && name.len() <= 255
 }
 
+/// Whether the task has a network of its own; one that is refused anyway has none.
+pub(crate) fn has_own_network(info: &v1::TaskInfo) -> bool {
+    let networks = info.container.as_ref().map_or(&[][..], |container| &container.network_infos);
+    own_network(networks).unwrap_or(false)
+}
+
 /// Whether the task wants a network of its own.
 fn own_network(networks: &[v1::NetworkInfo]) -> Result<bool, LaunchRefusal> {
     let [network] = networks else {
@@ -343,8 +343,9 @@ mod tests {
         }
         let mut info = task(v1::ContainerInfo::default());
         assert_eq!(refuse_unsupported(&info), None);
-        info.health_check = Some(v1::HealthCheck::default());
-        assert!(message(&info).starts_with("health_check is"));
+        info.health_check =
+            Some(v1::HealthCheck { command: Some(v1::CommandInfo::default()), ..Default::default() });
+        assert!(message(&info).starts_with("health_check.command is"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod limits;
 mod remove;
 mod start;
 
-pub(crate) use description::{refuse_group, refuse_late_volumes, refuse_unsupported};
+pub(crate) use description::{has_own_network, refuse_group, refuse_late_volumes, refuse_unsupported};
 pub(crate) use exit::found_of;
 pub(crate) use remove::{orphan_groups, remove_groups};
 pub(crate) use start::{Order, What};

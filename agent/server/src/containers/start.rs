@@ -109,7 +109,7 @@ fn task_spec(
         for shared in shared_volumes(&info).map_err(refused)? {
             let directory = above.join(&shared.source);
             DirBuilder::new().recursive(true).mode(0o755).create(&directory).map_err(StartError::Sandbox)?;
-            spec.volumes.push(VolumeMount { directory, name: shared.name });
+            spec.volumes.push(VolumeMount::given(directory, shared.name));
         }
     }
     Ok(spec)
@@ -176,7 +176,7 @@ fn volumes_of(means: &Means, resources: &Resources) -> Vec<VolumeMount> {
     let mount = |resource: &Resource| {
         let directory = volumes.directory(resource)?;
         let name = resource.disk.as_ref()?.volume.as_ref()?.container_path.to_string();
-        Some(VolumeMount { directory, name })
+        Some(VolumeMount::given(directory, name))
     };
     resources.iter().filter_map(mount).collect()
 }

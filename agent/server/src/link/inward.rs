@@ -14,6 +14,7 @@ use chapada_wire::link::{self, to_agent};
 use chapada_wire::v1;
 use prost::Message;
 
+use crate::checks::watch_of;
 use crate::containers::{refuse_group, refuse_late_volumes, refuse_unsupported};
 
 /// Source: Mesos' `DEFAULT_EXECUTOR_SHUTDOWN_GRACE_PERIOD` of the command executor.
@@ -95,6 +96,7 @@ fn read_launch(launch: link::Launch) -> Result<TaskLaunch, String> {
         framework,
         executor: executor.transpose()?,
         kill_grace: grace(info.kill_policy.as_ref())?.unwrap_or(KILL_GRACE),
+        watch: watch_of(&info),
         refusal: refuse_unsupported(&info).or(late),
         made: task.resources.unallocated().made(),
         info: payload(&info),
@@ -118,6 +120,7 @@ fn read_group(launch: link::LaunchGroup) -> Result<GroupLaunch, String> {
         tasks.push(GroupTask {
             key: TaskKey { framework: framework.id.clone(), task: task.id },
             kill_grace: grace(info.kill_policy.as_ref())?.unwrap_or(KILL_GRACE),
+            watch: watch_of(&info),
             info: payload(&info),
         });
     }

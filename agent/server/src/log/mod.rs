@@ -1,6 +1,7 @@
 //! The agent's write-ahead log: records in, durability out. One thread owns the file and writes what has gathered as
 //! one frame with one sync (group commit).
 
+mod checks;
 mod executor;
 mod file;
 mod frame;

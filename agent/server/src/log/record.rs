@@ -8,6 +8,7 @@ use chapada_agent_core::{FrameworkRecord, MemoryExceeded, Record, TaskRecord, Up
 use chapada_model::{Reason, Source, TaskKey, TaskState, UpdateUuid, Wall};
 use prost::Message;
 
+use super::checks::{CheckEntry, cause_number, cause_of, check_entry, check_of, watched};
 use super::executor::{
     ExecutorEntry, ExecutorKeyEntry, executor_entry, executor_key, executor_key_of, executor_of, place_of,
     runner_of,
@@ -115,6 +116,9 @@ struct KillEntry {
     key: Option<KeyEntry>,
     #[prost(uint64, tag = "2")]
     grace_ns: u64,
+    /// 0 when it was asked for, 1 when it is unhealthy, 2 when it ran for too long.
+    #[prost(uint32, tag = "3")]
+    cause: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -140,6 +144,10 @@ struct UpdateEntry {
     /// An executor's own words.
     #[prost(bytes = "vec", optional, tag = "10")]
     details: Option<Vec<u8>>,
+    #[prost(bool, optional, tag = "11")]
+    healthy: Option<bool>,
+    #[prost(message, optional, tag = "12")]
+    check: Option<CheckEntry>,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -190,9 +198,11 @@ fn kind_of(record: &Record) -> Kind {
         Record::ExecutorShutdown(key) => Kind::ExecutorShutdown(executor_key(key)),
         Record::ExecutorForgotten(key) => Kind::ExecutorForgotten(executor_key(key)),
         Record::Task(task) => Kind::Task(task_entry(task)),
-        Record::Kill { task, grace } => {
-            Kind::Kill(KillEntry { key: Some(key_entry(task)), grace_ns: nanos(*grace) })
-        }
+        Record::Kill { task, grace, cause } => Kind::Kill(KillEntry {
+            key: Some(key_entry(task)),
+            grace_ns: nanos(*grace),
+            cause: cause_number(*cause),
+        }),
         Record::Update { task, update } => Kind::Update(update_entry(task, update)),
         Record::Acknowledged { task, uuid } => {
             Kind::Acknowledged(AcknowledgedEntry { key: Some(key_entry(task)), uuid: uuid.0.to_vec() })
@@ -228,11 +238,14 @@ fn record_of(kind: Kind) -> Option<Record> {
             container: entry.container.parse().ok()?,
             kill_grace: Duration::from_nanos(entry.kill_grace_ns),
             launched: Wall(entry.launched_ns),
+            watch: watched(&entry.info),
             info: entry.info.into(),
         })),
-        Kind::Kill(entry) => {
-            Record::Kill { task: key_of(entry.key)?, grace: Duration::from_nanos(entry.grace_ns) }
-        }
+        Kind::Kill(entry) => Record::Kill {
+            task: key_of(entry.key)?,
+            grace: Duration::from_nanos(entry.grace_ns),
+            cause: cause_of(entry.cause)?,
+        },
         Kind::Update(entry) => update_of(entry)?,
         Kind::Acknowledged(entry) => {
             Record::Acknowledged { task: key_of(entry.key)?, uuid: UpdateUuid::from_slice(&entry.uuid)? }
@@ -272,12 +285,18 @@ fn update_entry(task: &TaskKey, update: &Update) -> UpdateEntry {
             .memory
             .map(|memory| MemoryEntry { limit_bytes: memory.limit_bytes, peak_bytes: memory.peak_bytes }),
         details: update.details.as_ref().map(|details| details.as_bytes().to_vec()),
+        healthy: update.healthy,
+        check: update.check.map(check_entry),
     }
 }
 
 fn update_of(entry: UpdateEntry) -> Option<Record> {
     let reason = match entry.reason {
         Some(number) => Some(Reason::try_from(number).ok()?),
+        None => None,
+    };
+    let check = match entry.check {
+        Some(entry) => Some(check_of(entry)?),
         None => None,
     };
     let update = Update {
@@ -292,6 +311,8 @@ fn update_of(entry: UpdateEntry) -> Option<Record> {
             .memory
             .map(|memory| MemoryExceeded { limit_bytes: memory.limit_bytes, peak_bytes: memory.peak_bytes }),
         details: entry.details.map(Into::into),
+        healthy: entry.healthy,
+        check,
     };
     Some(Record::Update { task: key_of(entry.key)?, update: Arc::new(update) })
 }

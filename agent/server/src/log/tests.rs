@@ -7,13 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_agent_core::{
-    ExecutorRecord, FrameworkRecord, MemoryExceeded, Record, Runner, TaskRecord, Update,
+    CheckStatus, ExecutorRecord, FrameworkRecord, KillCause, MemoryExceeded, Record, Runner, TaskRecord,
+    Update,
 };
 use chapada_model::{
     ExecutorKey, ExecutorKind, FrameworkId, OperationState, OperationStatus, Reason, Resources, Source,
     TaskKey, TaskState, UpdateUuid, Wall,
 };
+use chapada_wire::v1;
 use proptest::prelude::*;
+use prost::Message;
+
+use crate::checks::watch_of;
 
 use super::{LogError, LogFile, LogHandle, record};
 
@@ -33,6 +38,8 @@ fn all_kinds() -> Vec<Record> {
         pid: Some(9),
         memory: Some(MemoryExceeded { limit_bytes: 1, peak_bytes: 2 }),
         details: Some(vec![4].into()),
+        healthy: Some(false),
+        check: Some(CheckStatus::Http(Some(404))),
     };
     let framework = FrameworkRecord {
         id: "f".parse().unwrap(),
@@ -41,13 +48,18 @@ fn all_kinds() -> Vec<Record> {
         info: vec![1, 2].into(),
     };
     let (executor, group) = (|| "e".parse().unwrap(), || "t".parse().unwrap());
+    let info = v1::TaskInfo {
+        max_completion_time: Some(v1::DurationInfo { nanoseconds: Some(5) }),
+        ..v1::TaskInfo::default()
+    };
     let task = |runner: Runner| TaskRecord {
         key: key(),
         runner,
         container: "c".parse().unwrap(),
         kill_grace: Duration::from_millis(1500),
+        watch: watch_of(&info),
         launched: Wall(3),
-        info: vec![3].into(),
+        info: info.encode_to_vec().into(),
     };
     vec![
         Record::Boot { boot_id: "b".into() },
@@ -68,7 +80,9 @@ fn all_kinds() -> Vec<Record> {
             parent: "p".parse().unwrap(),
             group: group(),
         }))),
-        Record::Kill { task: key(), grace: Duration::from_secs(1) },
+        kill(KillCause::Asked),
+        kill(KillCause::Unhealthy),
+        kill(KillCause::TooLong),
         Record::Update { task: key(), update: Arc::new(update) },
         Record::Acknowledged { task: key(), uuid: UpdateUuid([7; 16]) },
         Record::TaskForgotten(key()),
@@ -90,6 +104,10 @@ fn executor_record(kind: ExecutorKind) -> ExecutorRecord {
         launched: Wall(4),
         info: vec![5].into(),
     }
+}
+
+fn kill(cause: KillCause) -> Record {
+    Record::Kill { task: key(), grace: Duration::from_secs(1), cause }
 }
 
 fn disk() -> Resources {

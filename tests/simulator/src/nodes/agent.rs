@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chapada_agent_core::{
     Agent, Command, Effect, Event, ExecutorLaunch, FrameworkRecord, FromMaster, GroupLaunch, GroupTask,
-    Holding, Operate, TaskLaunch, Update,
+    Holding, Operate, TaskLaunch, Update, Watch,
 };
 use chapada_master_core::{AgentCommand, Held, HeldExecutor, HeldTask, RefusedReason};
 use chapada_model::{
@@ -137,6 +137,7 @@ impl Sim {
         self.forget_said(&lost);
         self.history
             .note(self.now, format_args!("a{index} crashes; {survivors} of {unsynced} records are kept"));
+        self.close_programs(index);
         if let Some(wire) = self.agents[index].wire.take() {
             match self.rng.once_in(2) {
                 true => self.close(wire, true),
@@ -265,6 +266,7 @@ impl Sim {
                 let tasks = each.map(|launch| GroupTask {
                     key: launch.key,
                     kill_grace: launch.kill_grace,
+                    watch: launch.watch,
                     info: launch.info,
                 });
                 let tasks = tasks.collect();
@@ -325,6 +327,7 @@ impl Sim {
             framework: record,
             executor,
             kill_grace: KILL_GRACE,
+            watch: Watch::default(),
             made: task.resources.unallocated().made(),
             info: self.archive.put_task(task),
             refusal: None,
@@ -352,6 +355,7 @@ impl Sim {
         let now = self.clock(self.agents[index].offset);
         let Some(core) = self.agents[index].core.as_mut() else { return };
         let effects = core.apply(now, event);
+        self.check_pods(index, &effects);
         for effect in effects {
             self.execute_for_agent(index, effect);
         }
@@ -364,7 +368,7 @@ impl Sim {
                 self.check_record(index, &record);
                 self.log(index, sequence, record);
             }
-            Effect::Launch { task, .. } => self.launch(index, task),
+            Effect::Launch { task, pod, .. } => self.launch(index, task, pod),
             Effect::Signal { container, signal } => self.signal(index, &container, signal),
             Effect::Remove { container } | Effect::Destroy { container } => {
                 self.agents[index].kernel.containers.remove(&container);
@@ -378,15 +382,15 @@ impl Sim {
                     self.send(wire, true, Message::ExecutorGone { executor, status });
                 }
             }
-            Effect::LaunchExecutor { executor, .. } => {
-                self.fail(|| {
-                    format!("a{index} is to run executor {}, and no actor here has one", executor.key)
-                });
+            Effect::LaunchExecutor { executor, .. } => self.launch_executor(index, executor),
+            Effect::ToExecutor { stream, message, .. } => self.tell_program(index, stream, message),
+            Effect::CloseExecutor { stream, .. } => self.close_program(index, stream),
+            Effect::SendMessage { executor, data } => {
+                if let Some(wire) = self.agents[index].wire {
+                    self.send(wire, true, Message::ExecutorSays { executor, data });
+                }
             }
-            Effect::Resize { .. }
-            | Effect::ToExecutor { .. }
-            | Effect::CloseExecutor { .. }
-            | Effect::SendMessage { .. } => {}
+            Effect::Resize { .. } | Effect::Probe { .. } | Effect::EndProbes { .. } => {}
             Effect::Refuse { reason, .. } => {
                 self.history.note(self.now, format_args!("a{index} refuses: {reason}"));
             }

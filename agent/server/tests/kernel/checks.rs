@@ -1,0 +1,174 @@
+//! Checks against real tasks, which are asked from inside their network. Needs root and python3.
+
+use std::net::TcpListener;
+
+use crate::support::*;
+use chapada_wire::v1::task_status::Reason;
+use chapada_wire::v1::{self, TaskState, check_info, health_check};
+
+/// Answers every request with a status that stands in the file `status`, if that is there.
+const SERVER: &str = r#"exec python3 -c '
+import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        status = open("status").read() if os.path.exists("status") else "200"
+        self.send_response(int(status))
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", PORT), Handler).serve_forever()
+'"#;
+
+fn server(id: &str, port: u16) -> v1::TaskInfo {
+    let mut task = command_task(id, &SERVER.replace("PORT", &port.to_string()));
+    task.resources[0].scalar = Some(v1::value::Scalar { value: Some(1.0) });
+    task
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn health(port: u16) -> v1::HealthCheck {
+    v1::HealthCheck {
+        r#type: Some(health_check::Type::Http as i32),
+        http: Some(health_check::HttpCheckInfo { port: Some(port.into()), ..Default::default() }),
+        delay_seconds: Some(0.0),
+        interval_seconds: Some(0.05),
+        timeout_seconds: Some(10.0),
+        grace_period_seconds: Some(60.0),
+        ..v1::HealthCheck::default()
+    }
+}
+
+fn alone(task: &mut v1::TaskInfo) {
+    let network = v1::NetworkInfo { name: Some("none".to_owned()), ..v1::NetworkInfo::default() };
+    task.container = Some(v1::ContainerInfo {
+        r#type: Some(v1::container_info::Type::Mesos as i32),
+        network_infos: vec![network],
+        ..v1::ContainerInfo::default()
+    });
+}
+
+fn reason_of(status: &v1::TaskStatus) -> Option<Reason> {
+    status.reason.and_then(|reason| Reason::try_from(reason).ok())
+}
+
+async fn until_checked(link: &mut Link, what: impl Fn(&v1::TaskStatus) -> bool) -> v1::TaskStatus {
+    loop {
+        let status = link.update().await;
+        if what(&status) {
+            return status;
+        }
+        assert_eq!(state_of(&status), TaskState::TaskRunning, "{status:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ill_task_is_killed_and_the_end_says_so() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let port = free_port();
+    let mut task = server("t", port);
+    task.health_check = Some(health(port));
+    link.launch(task).await;
+    assert_eq!(link.until("t", TaskState::TaskRunning).await.healthy, None);
+    let well = link.update().await;
+    assert_eq!((well.healthy, reason_of(&well)), (Some(true), Some(Reason::TaskHealthCheckStatusUpdated)));
+    std::fs::write(agent.sandbox("t").join("status"), "503").unwrap();
+    let ill = until_checked(&mut link, |status| status.healthy == Some(false)).await;
+    assert_eq!(
+        ill.message.as_deref(),
+        Some("health check failed 1 times in a row: the answer has status 503")
+    );
+    let end = link.until("t", TaskState::TaskKilled).await;
+    assert_eq!(end.healthy, Some(false));
+    eventually("the container is removed", || agent.containers().is_empty()).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_in_a_network_of_its_own_is_asked_there_and_asked_again_after_a_restart() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let first = AgentProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let port = free_port();
+    let mut task = server("t", port);
+    alone(&mut task);
+    let http = check_info::Http { port: Some(port.into()), path: Some("/x".to_owned()) };
+    task.check = Some(v1::CheckInfo {
+        r#type: Some(check_info::Type::Http as i32),
+        http: Some(http),
+        delay_seconds: Some(0.0),
+        interval_seconds: Some(0.05),
+        ..v1::CheckInfo::default()
+    });
+    let tcp = health_check::TcpCheckInfo { port: Some(port.into()), ..Default::default() };
+    task.health_check = Some(v1::HealthCheck {
+        r#type: Some(health_check::Type::Tcp as i32),
+        http: None,
+        tcp: Some(tcp),
+        ..health(port)
+    });
+    link.launch(task).await;
+    let status_code = |status: &v1::TaskStatus| {
+        status.check_status.and_then(|check| check.http).and_then(|http| http.status_code)
+    };
+    let all = |code| {
+        move |status: &v1::TaskStatus| status.healthy == Some(true) && status_code(status) == Some(code)
+    };
+    until_checked(&mut link, |status| state_of(status) == TaskState::TaskStarting).await;
+    until_checked(&mut link, all(200)).await;
+    first.kill();
+    std::fs::write(agent.sandbox("t").join("status"), "418").unwrap();
+    let second = AgentProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let status = until_checked(&mut link, all(418)).await;
+    assert_eq!(reason_of(&status), Some(Reason::TaskCheckStatusUpdated));
+    link.kill("t").await;
+    link.until("t", TaskState::TaskKilled).await;
+    drop(second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_hangs_delays_no_kill() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    // Takes connections and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let mut task = command_task("t", "trap '' TERM; while :; do sleep 1; done");
+    task.health_check = Some(v1::HealthCheck { timeout_seconds: Some(0.0), ..health(port) });
+    let grace = v1::DurationInfo { nanoseconds: Some(100_000_000) };
+    task.kill_policy = Some(v1::KillPolicy { grace_period: Some(grace) });
+    link.launch(task).await;
+    link.until("t", TaskState::TaskRunning).await;
+    let (mut open, _) = silent.accept().unwrap();
+    let started = std::time::Instant::now();
+    link.kill("t").await;
+    link.until("t", TaskState::TaskKilled).await;
+    assert!(started.elapsed() < std::time::Duration::from_millis(2_100), "{:?}", started.elapsed());
+    // The probe is dropped with the task.
+    let mut rest = Vec::new();
+    std::io::Read::read_to_end(&mut open, &mut rest).unwrap();
+    assert!(rest.starts_with(b"GET / HTTP/1.1\r\n"));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_takes_too_long_fails() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let mut task = command_task("t", "trap '' TERM; while :; do sleep 1; done");
+    task.max_completion_time = Some(v1::DurationInfo { nanoseconds: Some(200_000_000) });
+    link.launch(task).await;
+    let end = link.until("t", TaskState::TaskFailed).await;
+    assert_eq!(reason_of(&end), Some(Reason::MaxCompletionTimeReached));
+    eventually("the container is removed", || agent.containers().is_empty()).await;
+    running.stop().await;
+}
