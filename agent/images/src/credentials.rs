@@ -7,7 +7,7 @@ use base64::Engine;
 use serde::Deserialize;
 
 /// What proves who we are at one registry.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Credential {
     /// A name and a password.
     Password { user: String, password: String },

@@ -6,6 +6,9 @@ mod digest;
 mod manifest;
 mod process;
 mod reference;
+mod registry;
+mod settings;
+mod unpack;
 mod user;
 
 pub use credentials::{Credentials, InvalidCredentials};
@@ -13,4 +16,7 @@ pub use digest::{Digest, InvalidDigest};
 pub use manifest::{ImageConfig, UnfitImage};
 pub use process::{NothingToRun, Process, Rules, Wishes, process};
 pub use reference::{InvalidReference, Reference};
+pub use registry::RegistryError;
+pub use settings::{Limits, Marks, Patience, Settings};
+pub use unpack::UnpackError;
 pub use user::{Identity, Unknown, resolve};
