@@ -90,6 +90,8 @@ fn the_last_constraints_hold_and_those_before_are_gone() {
     let total = resources("cpus:4");
     let domain = Some(Domain { region: "north".into(), zone: "z1".into() });
     allocator.add_agent(&agent("s1"), AgentInput { domain, ..AgentInput::from(&total) }, total);
+    // Nobody is there, and the agent is looked at no more until someone comes.
+    assert_eq!(allocator.plan(Mono(0)).considered, 1);
     for (now, zone, expected) in [(0, Some("z2"), 0), (1, Some("z1"), 1), (2, Some("z2"), 0), (3, None, 1)] {
         allocator.set_framework(&framework("f"), wants(zone));
         let plan = allocator.plan(Mono(now));

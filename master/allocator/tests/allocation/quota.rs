@@ -92,6 +92,52 @@ fn a_limit_on_disk_binds_all_kinds_together_and_breaks_no_mounted_disk() {
     assert_eq!(cut(&mut allocator, "s1", vec![plain(), disk(8, DiskKind::Path)]), Milli::whole(10));
     assert_eq!(cut(&mut allocator, "s2", vec![disk(12, DiskKind::Mount)]), Milli::ZERO);
     assert_eq!(cut(&mut allocator, "s3", vec![disk(9, DiskKind::Mount)]), Milli::whole(9));
+    let whole = Resources::from_list([disk(12, DiskKind::Mount)]).expect("valid resources");
+    allocator.add_agent(&agent("s4"), &whole, whole.clone());
+    let why = allocator.explain(Mono(0), &framework("f"), &agent("s4"));
+    assert_eq!(why, [(role("ops"), Some(Why::OverLimit))], "as the plan has it");
+}
+
+/// Plans until nothing is left to look at: the offers of each plan.
+fn plan_on(allocator: &mut Allocator) -> Vec<usize> {
+    let mut made = Vec::new();
+    while allocator.is_dirty() {
+        made.push(allocator.plan(Mono(0)).offers.len());
+    }
+    made
+}
+
+#[test]
+fn room_below_a_limit_is_given_away_some_agents_at_a_time_until_it_is_used() {
+    let mut allocator = allocator(&[("ops", 0, Some(100))]);
+    subscribe(&mut allocator, "f", &["ops"]);
+    allocator.charge(&framework("f"), &role("ops"), &resources("cpus:100"));
+    (0..200).for_each(|index| add(&mut allocator, &format!("s{index:03}"), "cpus:1"));
+    assert_eq!(plan_on(&mut allocator).into_iter().sum::<usize>(), 0);
+    allocator.discharge(&framework("f"), &role("ops"), &resources("cpus:100"));
+    let made = plan_on(&mut allocator);
+    assert_eq!(made.iter().sum::<usize>(), 100, "{made:?}");
+    assert!(made[0] < 100, "not all agents at once: {made:?}");
+}
+
+#[test]
+fn agents_that_were_looked_at_in_vain_wait_for_the_others_to_have_their_turn() {
+    let mut allocator = Allocator::new(Vec::new());
+    let limit = [("disk".into(), Milli::whole(20))].into();
+    allocator.set_quotas([(role("ops"), Some(Quota { guarantee: Default::default(), limit }))]);
+    subscribe(&mut allocator, "f", &["ops"]);
+    allocator.charge(&framework("f"), &role("ops"), &resources("disk:20"));
+    for index in 0..71 {
+        let whole = disk(if index < 70 { 12 } else { 5 }, DiskKind::Mount);
+        let total = Resources::from_list([whole]).expect("valid resources");
+        allocator.add_agent(&agent(&format!("s{index:02}")), &total, total.clone());
+    }
+    plan_on(&mut allocator);
+    let room = |allocator: &mut Allocator, text: &str| {
+        allocator.discharge(&framework("f"), &role("ops"), &resources(text));
+        plan_on(allocator).into_iter().sum::<usize>()
+    };
+    assert_eq!(room(&mut allocator, "disk:5") + room(&mut allocator, "disk:1"), 1, "that on s70");
 }
 
 #[test]
