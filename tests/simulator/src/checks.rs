@@ -1,6 +1,7 @@
 //! What must hold across the cores, beside each master's own audit. I1 to I8 are the invariants of the design.
 
 mod bounds;
+mod groups;
 mod launches;
 mod settled;
 mod updates;
@@ -37,6 +38,8 @@ pub(crate) struct Checks {
     pub(crate) stale: bool,
     /// Every task that any agent ever began.
     launched: BTreeSet<TaskKey>,
+    /// What was asked to start together, by the first task of each group.
+    groups: BTreeMap<TaskKey, Vec<TaskKey>>,
     /// Updates as agents wrote them down.
     said: BTreeMap<TaskKey, Vec<(UpdateUuid, TaskState)>>,
     /// What each framework has heard.
@@ -50,7 +53,8 @@ impl Checks {
         self.launched.len()
     }
 
-    pub(crate) fn note_call(&mut self, _framework: usize, call: &Call) {
+    pub(crate) fn note_call(&mut self, framework: &FrameworkId, call: &Call) {
+        self.note_groups(framework, call);
         if let Call::Acknowledge { uuid, .. } = call {
             self.acknowledged.insert(*uuid);
         }

@@ -24,7 +24,7 @@ impl Sim {
         let agent = self.rng.place(self.agents.len());
         let framework = self.rng.place(self.frameworks.len());
         let soon = self.rng.between(Duration::from_millis(50), Duration::from_secs(20));
-        match self.rng.below(16) {
+        match self.rng.below(17) {
             0 => self.break_client(Node::Agent(agent)),
             1 => self.break_client(Node::Framework(framework)),
             2 => self.crash_agent(agent, soon),
@@ -45,6 +45,7 @@ impl Sim {
                 let trouble = if self.rng.once_in(2) { Trouble::Refuses } else { Trouble::AnswerLost };
                 self.frameworks[framework].store.trouble = trouble;
             }
+            15 => self.break_program(agent),
             _ => match self.rng.below(3) {
                 0 => self.registry.lose_answer = true,
                 1 => self.registry.slowness = Duration::from_millis(self.rng.below(2_000)),

@@ -7,7 +7,7 @@ use chapada_model::{AgentId, Filters, FrameworkId, TaskId};
 
 use crate::actors::task;
 use crate::network::SILENCE;
-use crate::nodes::caller;
+use crate::nodes::{Container, caller};
 use crate::queue::{End, Happening};
 use crate::sim::Sim;
 
@@ -76,8 +76,8 @@ impl Sim {
     pub fn running(&self, framework: usize) -> Vec<String> {
         let id = self.framework_id(framework);
         let all = self.agents.iter().flat_map(|agent| agent.kernel.containers.values());
-        let own = all.filter(|found| found.is_live() && Some(&found.task.framework) == id.as_ref());
-        own.map(|found| found.task.task.to_string()).collect()
+        let own = all.filter(|found| found.is_live() && Some(found.framework()) == id.as_ref());
+        own.flat_map(|found| found.tasks().map(|task| task.key.task.to_string())).collect()
     }
 
     /// A framework's outstanding offers.
@@ -135,8 +135,10 @@ impl Sim {
     pub fn exit_task(&mut self, name: &str, code: u8) {
         for agent in 0..self.agents.len() {
             let containers = &self.agents[agent].kernel.containers;
-            let found =
-                containers.iter().find(|(_, found)| found.is_live() && found.task.task.as_str() == name);
+            let is_it = |found: &Container| {
+                found.is_live() && found.tasks().any(|task| task.key.task.as_str() == name)
+            };
+            let found = containers.iter().find(|(_, found)| is_it(found));
             if let Some((container, _)) = found {
                 let (container, end) = (container.clone(), End::Code(code));
                 self.queue.put(self.now, Happening::Exited { agent, container, end });

@@ -4,7 +4,8 @@ use std::fmt;
 
 use chapada_master_core::{AgentCommand, Call, Held, SchedulerEvent};
 use chapada_model::{
-    AgentDescription, ExecutorKey, FrameworkDescription, FrameworkId, OperationStatus, TaskState, TaskStatus,
+    AgentDescription, ExecutorKey, FrameworkDescription, FrameworkId, OperationStatus, Payload, TaskState,
+    TaskStatus,
 };
 
 /// One message.
@@ -16,6 +17,8 @@ pub(crate) enum Message {
     Update { framework: FrameworkId, status: Box<TaskStatus>, latest: TaskState },
     /// An executor is over.
     ExecutorGone { executor: ExecutorKey, status: i32 },
+    /// An executor sends bytes to its framework.
+    ExecutorSays { executor: ExecutorKey, data: Payload },
     /// An agent says what became of an operation.
     Operation(Box<OperationStatus>),
     /// A master's command.
@@ -40,6 +43,7 @@ impl fmt::Display for Message {
                 write!(out, "update {framework}/{} {} latest {latest}", status.task, status.state)
             }
             Self::ExecutorGone { executor, status } => write!(out, "executor {executor} gone: {status}"),
+            Self::ExecutorSays { executor, .. } => write!(out, "executor {executor} says something"),
             Self::Operation(status) => write!(out, "operation {:?} {}", status.key, status.state),
             Self::Command { epoch, command, .. } => write!(out, "epoch {epoch} {}", brief_command(command)),
             Self::Subscribe(description) => {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use chapada_master_core::{Call, Caller, RegistryChange, Ticket};
-use chapada_model::{ContainerId, Mono};
+use chapada_model::{ContainerId, ExecutorKey, Mono};
 
 use crate::message::Message;
 use crate::node::Node;
+use crate::nodes::Act;
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -29,6 +30,10 @@ pub(crate) enum Happening {
     Started { agent: usize, container: ContainerId },
     /// A container's processes are gone.
     Exited { agent: usize, container: ContainerId, end: End },
+    /// The program of an executor does something, hears or has said something.
+    Executor { agent: usize, container: ContainerId, act: Act },
+    /// A process of an agent finds that the stream of an executor is broken.
+    StreamLost { agent: usize, process: u64, executor: ExecutorKey, stream: u64 },
     /// A change arrives at the registry.
     Write { master: usize, ticket: Ticket, change: Box<RegistryChange> },
     /// The registry's answer arrives.

@@ -142,6 +142,10 @@ impl Sim {
             Happening::Synced { agent, process, through } => self.on_synced(agent, process, through),
             Happening::Started { agent, container } => self.on_started(agent, &container),
             Happening::Exited { agent, container, end } => self.on_exited(agent, &container, end),
+            Happening::Executor { agent, container, act } => self.on_act(agent, &container, act),
+            Happening::StreamLost { agent, process, executor, stream } => {
+                self.on_stream_lost(agent, process, executor, stream);
+            }
             Happening::Write { master, ticket, change } => self.on_write(master, ticket, *change),
             Happening::Recorded { master, ticket } => self.on_recorded(master, ticket),
             Happening::Elect => self.elect(),

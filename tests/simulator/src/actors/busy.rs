@@ -7,7 +7,7 @@ use std::time::Duration;
 use chapada_master_core::{Accept, Call, Offer, Operation, Proposal, SchedulerEvent};
 use chapada_model::{Filters, TaskId};
 
-use super::{News, Turn, ids, task};
+use super::{Actor, News, Store, Turn, ids, task};
 
 /// It holds so many offers; the others need some, too.
 const MAX_HELD: usize = 8;
@@ -21,16 +21,8 @@ pub(crate) struct Busy {
     offers: VecDeque<Arc<Offer>>,
 }
 
-impl Busy {
-    pub(crate) fn new(launches: usize, index: usize) -> Self {
-        Self { launches, index, launched: 0, offers: VecDeque::new() }
-    }
-
-    pub(crate) fn restart(&mut self) {
-        self.offers.clear();
-    }
-
-    pub(crate) fn on(&mut self, turn: &mut Turn<'_>, news: News) {
+impl Actor for Busy {
+    fn on(&mut self, turn: &mut Turn<'_>, news: News) {
         match news {
             News::Subscribed => turn.wake = Some(turn.now + Duration::from_secs(1)),
             News::Disconnected => self.offers.clear(),
@@ -44,6 +36,16 @@ impl Busy {
             News::Event(_) => {}
             News::Woken => self.launch(turn),
         }
+    }
+
+    fn restart(&mut self, _store: &Store) {
+        self.offers.clear();
+    }
+}
+
+impl Busy {
+    pub(crate) fn new(launches: usize, index: usize) -> Self {
+        Self { launches, index, launched: 0, offers: VecDeque::new() }
     }
 
     fn launch(&mut self, turn: &mut Turn<'_>) {

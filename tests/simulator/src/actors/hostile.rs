@@ -6,7 +6,7 @@ use std::time::Duration;
 use chapada_master_core::{Accept, Call, Offer, Operation, Proposal, SchedulerEvent};
 use chapada_model::{AgentId, Filters, TaskId, UpdateUuid};
 
-use super::{Manner, News, Turn, ids, task};
+use super::{Actor, Manner, News, Turn, ids, task};
 
 /// It has so many tasks in its whole life, each with next to nothing.
 const MAX_TASKS: u64 = 40;
@@ -20,12 +20,8 @@ pub(crate) struct Hostile {
     vanished: u32,
 }
 
-impl Hostile {
-    pub(crate) fn new(manner: Manner, index: usize) -> Self {
-        Self { manner, index, launched: 0, vanished: 0 }
-    }
-
-    pub(crate) fn on(&mut self, turn: &mut Turn<'_>, news: News) {
+impl Actor for Hostile {
+    fn on(&mut self, turn: &mut Turn<'_>, news: News) {
         match (&self.manner, news) {
             (Manner::Churner { times }, News::Subscribed) if self.vanished < *times => {
                 self.vanished += 1;
@@ -41,6 +37,12 @@ impl Hostile {
             (_, News::Event(SchedulerEvent::Update(status))) => turn.acknowledge(&status),
             (_, News::Event(_) | News::Subscribed | News::Woken | News::Disconnected) => {}
         }
+    }
+}
+
+impl Hostile {
+    pub(crate) fn new(manner: Manner, index: usize) -> Self {
+        Self { manner, index, launched: 0, vanished: 0 }
     }
 
     /// Uses an offer for what makes no sense, and for a little that does, with ids twice and ids of nobody.

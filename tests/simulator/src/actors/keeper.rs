@@ -7,7 +7,7 @@ use chapada_master_core::{Accept, Call, Offer, Operation, Proposal, SchedulerEve
 use chapada_model::{Filters, TaskState, TaskStatus};
 use chapada_sdk_core::{IntentChange, Intents, Phase, Reconciliation, ReconciliationConfig, Request, fits};
 
-use super::{News, Store, Turn, ids, task};
+use super::{Actor, News, Store, Turn, ids, task};
 
 /// Offers it has no use for are refused for so long.
 const REFUSE: Duration = Duration::from_secs(5);
@@ -24,6 +24,43 @@ pub(crate) struct Keeper {
     request: Request,
 }
 
+impl Actor for Keeper {
+    fn on(&mut self, turn: &mut Turn<'_>, news: News) {
+        match news {
+            News::Subscribed => {
+                let unsettled: Vec<_> = self.intents.unsettled().collect();
+                for round in self.reconciliation.begin(turn.now, unsettled) {
+                    turn.calls.push(Call::Reconcile { tasks: round.into_tasks() });
+                }
+            }
+            News::Disconnected => self.reconciliation.pause(),
+            News::Event(SchedulerEvent::Offers(offers)) => self.on_offers(turn, &offers),
+            News::Event(SchedulerEvent::Update(status)) => self.on_update(turn, &status),
+            News::Event(_) => {}
+            News::Woken => {
+                let random = turn.rng.draw();
+                if let Some(round) = self.reconciliation.on_time(turn.now, random) {
+                    turn.calls.push(Call::Reconcile { tasks: round.into_tasks() });
+                }
+            }
+        }
+        turn.wake = self.reconciliation.next();
+    }
+
+    /// What was stored is there; the rest is gone.
+    fn restart(&mut self, store: &Store) {
+        self.intents = Intents::restore(store.intents.values().cloned());
+        for name in &self.names {
+            self.intents.want(name.as_str());
+        }
+        self.reconciliation.pause();
+    }
+
+    fn keeper(&self) -> Option<&Keeper> {
+        Some(self)
+    }
+}
+
 impl Keeper {
     pub(crate) fn new(tasks: usize, index: usize, hasty: bool) -> Self {
         let names: Vec<String> = (0..tasks).map(|number| format!("k{index}-{number}")).collect();
@@ -33,15 +70,6 @@ impl Keeper {
         }
         let reconciliation = Reconciliation::new(ReconciliationConfig::default());
         Self { intents, names, hasty, reconciliation, request: Request::new(0.3, 64.0) }
-    }
-
-    /// What was stored is there; the rest is gone.
-    pub(crate) fn restart(&mut self, store: &Store) {
-        self.intents = Intents::restore(store.intents.values().cloned());
-        for name in &self.names {
-            self.intents.want(name.as_str());
-        }
-        self.reconciliation.pause();
     }
 
     /// How many of its tasks it knows to run.
@@ -62,28 +90,6 @@ impl Keeper {
 
     pub(crate) fn wanted(&self) -> usize {
         self.intents.iter().count()
-    }
-
-    pub(crate) fn on(&mut self, turn: &mut Turn<'_>, news: News) {
-        match news {
-            News::Subscribed => {
-                let unsettled: Vec<_> = self.intents.unsettled().collect();
-                for round in self.reconciliation.begin(turn.now, unsettled) {
-                    turn.calls.push(Call::Reconcile { tasks: round.into_tasks() });
-                }
-            }
-            News::Disconnected => self.reconciliation.pause(),
-            News::Event(SchedulerEvent::Offers(offers)) => self.on_offers(turn, &offers),
-            News::Event(SchedulerEvent::Update(status)) => self.on_update(turn, &status),
-            News::Event(_) => {}
-            News::Woken => {
-                let random = turn.rng.draw();
-                if let Some(round) = self.reconciliation.on_time(turn.now, random) {
-                    turn.calls.push(Call::Reconcile { tasks: round.into_tasks() });
-                }
-            }
-        }
-        turn.wake = self.reconciliation.next();
     }
 
     fn on_offers(&mut self, turn: &mut Turn<'_>, offers: &[Arc<Offer>]) {

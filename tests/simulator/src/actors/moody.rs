@@ -7,7 +7,7 @@ use std::time::Duration;
 use chapada_master_core::{Accept, Call, Offer, Operation, Proposal, SchedulerEvent};
 use chapada_model::{AgentId, Filters, Resources, TaskId, TaskStatus};
 
-use super::{Manner, News, Turn, ids, task};
+use super::{Actor, Manner, News, Store, Turn, ids, task};
 
 /// So many tasks at once at most, so that others find room once it is calm.
 const MAX_TASKS: usize = 3;
@@ -23,16 +23,8 @@ pub(crate) struct Moody {
     unacknowledged_once: bool,
 }
 
-impl Moody {
-    pub(crate) fn new(manner: Manner, index: usize) -> Self {
-        Self { manner, index, launched: 0, live: BTreeSet::new(), unacknowledged_once: false }
-    }
-
-    pub(crate) fn restart(&mut self) {
-        self.live.clear();
-    }
-
-    pub(crate) fn on(&mut self, turn: &mut Turn<'_>, news: News) {
+impl Actor for Moody {
+    fn on(&mut self, turn: &mut Turn<'_>, news: News) {
         if self.manner == Manner::Scripted {
             return;
         }
@@ -49,6 +41,16 @@ impl Moody {
             News::Event(_) => {}
             News::Woken => self.on_time(turn),
         }
+    }
+
+    fn restart(&mut self, _store: &Store) {
+        self.live.clear();
+    }
+}
+
+impl Moody {
+    pub(crate) fn new(manner: Manner, index: usize) -> Self {
+        Self { manner, index, launched: 0, live: BTreeSet::new(), unacknowledged_once: false }
     }
 
     fn on_offers(&mut self, turn: &mut Turn<'_>, offers: &[Arc<Offer>]) {

@@ -9,7 +9,7 @@ use chapada_model::{
     ReservationKind, Resource, ResourceValue, Resources,
 };
 
-use super::{News, Turn, ids};
+use super::{Actor, News, Turn, ids};
 
 /// So many operations over its whole life.
 const MAX_OPERATIONS: u64 = 60;
@@ -26,12 +26,8 @@ pub(crate) struct Reserver {
     made: u64,
 }
 
-impl Reserver {
-    pub(crate) fn new(index: usize) -> Self {
-        Self { index, done: 0, made: 0 }
-    }
-
-    pub(crate) fn on(&mut self, turn: &mut Turn<'_>, news: News) {
+impl Actor for Reserver {
+    fn on(&mut self, turn: &mut Turn<'_>, news: News) {
         match news {
             News::Subscribed => turn.calls.push(Call::ReconcileOperations { operations: Vec::new() }),
             News::Event(SchedulerEvent::Offers(offers)) => self.on_offers(turn, &offers),
@@ -39,6 +35,12 @@ impl Reserver {
             News::Event(SchedulerEvent::UpdateOperation(status)) => acknowledge(turn, &status),
             News::Event(_) | News::Disconnected | News::Woken => {}
         }
+    }
+}
+
+impl Reserver {
+    pub(crate) fn new(index: usize) -> Self {
+        Self { index, done: 0, made: 0 }
     }
 
     fn on_offers(&mut self, turn: &mut Turn<'_>, offers: &[Arc<Offer>]) {

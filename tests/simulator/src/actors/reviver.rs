@@ -5,7 +5,7 @@ use std::time::Duration;
 use chapada_master_core::{Call, SchedulerEvent};
 use chapada_model::Mono;
 
-use super::{News, Turn, ids};
+use super::{Actor, News, Turn, ids};
 
 /// After so many offers it hangs up and subscribes again.
 const ROUNDS: usize = 8;
@@ -18,13 +18,8 @@ pub(crate) struct Reviver {
     waits: Vec<Duration>,
 }
 
-impl Reviver {
-    /// How long it waited for each offer.
-    pub(crate) fn waits(&self) -> &[Duration] {
-        &self.waits
-    }
-
-    pub(crate) fn on(&mut self, turn: &mut Turn<'_>, news: News) {
+impl Actor for Reviver {
+    fn on(&mut self, turn: &mut Turn<'_>, news: News) {
         match news {
             News::Subscribed => self.revived = Some(turn.now),
             News::Event(SchedulerEvent::Offers(offers)) => {
@@ -41,5 +36,16 @@ impl Reviver {
             }
             News::Event(_) | News::Woken | News::Disconnected => {}
         }
+    }
+
+    fn reviver(&self) -> Option<&Reviver> {
+        Some(self)
+    }
+}
+
+impl Reviver {
+    /// How long it waited for each offer.
+    pub(crate) fn waits(&self) -> &[Duration] {
+        &self.waits
     }
 }

@@ -34,9 +34,10 @@ impl Sim {
             bound(
                 format!("containers of a{index} without a task"),
                 agent.kernel.containers.len(),
-                view.tasks.len(),
+                view.tasks.len() + view.executors.len(),
             );
-            let records = OWN_RECORDS + MAX_OPERATIONS + view.tasks.len() * TASK_RECORDS;
+            let held = view.tasks.len() + view.executors.len();
+            let records = OWN_RECORDS + MAX_OPERATIONS + held * TASK_RECORDS;
             bound(format!("records of a{index}"), fresh, records);
             bound(format!("log of a{index}"), agent.disk.durable.len(), LONG_LOG.max(fresh) + TASK_RECORDS);
         }

@@ -1,23 +1,30 @@
 //! I2 and no double launch, on what the machines really run.
 
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
 use chapada_agent_core::TaskRecord;
 use chapada_master_core::{Call, Operation, Proposal};
-use chapada_model::Resources;
+use chapada_model::{ResourceError, Resources};
 use chapada_sdk_core::{Phase, TaskName};
 
 use crate::sim::Sim;
 
 impl Sim {
-    /// A container is about to be made.
+    /// A task is about to be run.
     pub(crate) fn check_launch(&mut self, agent: usize, record: &TaskRecord) {
-        if self.checks.stale {
-            self.fail(|| format!("I5: a{agent} launches {} at the word of a deposed master", record.key));
-        }
+        self.check_stale(agent, &record.key);
         if !self.checks.launched.insert(record.key.clone()) {
-            self.fail(|| format!("task {} is launched twice", record.key));
+            self.fail(|| format!("I2: task {} is launched twice", record.key));
         }
         self.check_copies(record);
-        self.check_room(agent, record);
+    }
+
+    /// Something is about to be done.
+    pub(crate) fn check_stale(&mut self, agent: usize, what: &impl Display) {
+        if self.checks.stale {
+            self.fail(|| format!("I5: a{agent} launches {what} at the word of a deposed master"));
+        }
     }
 
     /// A keeper's launch is sent: that it is meant must be durable.
@@ -50,43 +57,48 @@ impl Sim {
         }
         let Ok(name) = TaskName::parse(&record.key.task) else { return };
         let machines = self.agents.iter().flat_map(|agent| agent.kernel.containers.values());
-        let mut live =
-            machines.filter(|found| found.is_live() && found.task.framework == record.key.framework);
-        let copy =
-            live.find(|found| TaskName::parse(&found.task.task).is_ok_and(|other| other.name == name.name));
-        if let Some(copy) = copy.map(|found| found.task.clone()) {
-            self.fail(|| format!("double launch: {} begins while {copy} runs", record.key));
+        let live = machines.filter(|found| found.is_live() && *found.framework() == record.key.framework);
+        let is_copy = |other: &&std::sync::Arc<TaskRecord>| {
+            TaskName::parse(&other.key.task).is_ok_and(|other| other.name == name.name)
+        };
+        let copy = live.flat_map(|found| found.tasks()).find(is_copy).map(|found| found.key.clone());
+        if let Some(copy) = copy {
+            self.fail(|| format!("I6: double launch: {} begins while {copy} runs", record.key));
         }
     }
 
-    /// What runs on a machine fits on it.
-    fn check_room(&mut self, agent: usize, record: &TaskRecord) {
-        let mut used = self.archive.task(&record.info).resources.unallocated();
+    /// What runs on a machine fits on it, now that this runs there too.
+    pub(crate) fn check_room(&mut self, agent: usize, what: &impl Display) {
         let Some(core) = &self.agents[agent].core else { return };
-        let total = core.resources().clone();
+        let total = core.resources();
+        match self.held_on(agent) {
+            Ok(used) if total.contains(&used) => {}
+            Ok(used) => {
+                let total = total.clone();
+                self.fail(|| format!("I2: a{agent} has {total} and is to run {used} with {what}"));
+            }
+            Err(error) => self.fail(|| format!("I2: {what} holds what another holds on a{agent}: {error}")),
+        }
+    }
+
+    /// What the live containers of a machine hold: their tasks, and each executor once.
+    fn held_on(&self, agent: usize) -> Result<Resources, ResourceError> {
+        let mut sum = Resources::EMPTY;
+        let mut executors = BTreeSet::new();
         for found in self.agents[agent].kernel.containers.values().filter(|found| found.is_live()) {
-            let more = self.archive.task(&found.record.info).resources.unallocated();
-            if used.add(&more).is_err() {
-                return self.fail(|| {
-                    format!("I2: {} and {} hold the same on a{agent}", record.key, found_key(&more))
-                });
+            for task in found.tasks() {
+                sum.add(&self.archive.task(&task.info).resources.unallocated())?;
+            }
+            if let Some(executor) = found.executor().filter(|executor| executors.insert(&executor.container))
+            {
+                sum.add(&self.archive.executor(&executor.info).resources.unallocated())?;
             }
         }
-        if !total.contains(&used) {
-            self.fail(|| format!("I2: a{agent} has {total} and is to run {used} with {}", record.key));
-        }
+        Ok(sum)
     }
 
     /// What the live containers of a machine hold.
     pub(crate) fn running_on(&self, agent: usize) -> Resources {
-        let mut sum = Resources::EMPTY;
-        for found in self.agents[agent].kernel.containers.values().filter(|found| found.is_live()) {
-            drop(sum.add(&self.archive.task(&found.record.info).resources.unallocated()));
-        }
-        sum
+        self.held_on(agent).unwrap_or_default()
     }
-}
-
-fn found_key(resources: &Resources) -> String {
-    resources.to_string()
 }

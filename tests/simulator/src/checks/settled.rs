@@ -15,6 +15,7 @@ impl Sim {
             found.push(format!("{} changes wait for the registry", Master::unrecorded(core)));
         }
         self.unsettled_agents(&books, &mut found);
+        self.unsettled_groups(&mut found);
         self.unsettled_frameworks(&books, &mut found);
         found
     }
@@ -44,8 +45,8 @@ impl Sim {
                 found.push(format!("a{index} runs {runs}, and the books say {}", known.used.unallocated()));
             }
             for container in agent.kernel.containers.values().filter(|container| container.is_live()) {
-                if !books.frameworks.contains_key(&container.task.framework) {
-                    found.push(format!("{} runs on a{index} for nobody", container.task));
+                if !books.frameworks.contains_key(container.framework()) {
+                    found.push(format!("something of {} runs on a{index} for nobody", container.framework()));
                 }
             }
         }

@@ -20,7 +20,7 @@ const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(crate) struct FrameworkNode {
     pub(crate) manner: Manner,
-    pub(crate) actor: Actor,
+    pub(crate) actor: Box<dyn Actor>,
     pub(crate) description: FrameworkDescription,
     /// Stored.
     pub(crate) id: Option<FrameworkId>,
@@ -42,23 +42,24 @@ impl Sim {
     /// One more framework, which is about to start.
     pub fn add_framework(&mut self, manner: Manner) -> usize {
         let index = self.frameworks.len();
+        let (words, actor) = manner.begin(index);
         let description = FrameworkDescription {
             id: None,
             user: "root".into(),
             name: format!("f{index}").into(),
-            failover_timeout: manner.failover_timeout(),
+            failover_timeout: words.failover_timeout,
             checkpoint: true,
-            roles: manner.roles(),
+            roles: words.roles,
             hostname: None,
             principal: None,
             webui_url: None,
-            capabilities: manner.capabilities(),
+            capabilities: words.capabilities.iter().copied().collect(),
             labels: Vec::new(),
             offer_filters: BTreeMap::new(),
             details: Payload::default(),
         };
         self.frameworks.push(FrameworkNode {
-            actor: Actor::new(&manner, index),
+            actor,
             manner,
             description,
             id: None,
@@ -249,7 +250,9 @@ impl Sim {
     pub fn framework_calls(&mut self, index: usize, call: Call) {
         let node = &self.frameworks[index];
         let (Some(wire), true) = (node.wire, node.subscribed) else { return };
-        self.checks.note_call(index, &call);
+        if let Some(id) = &node.id {
+            self.checks.note_call(id, &call);
+        }
         self.check_intended(index, &call);
         let node = &self.frameworks[index];
         if node.manner.is_ordered() {

@@ -1,13 +1,15 @@
 //! A machine: a disk that syncs late or is full, and a kernel with containers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_agent_core::{
-    Exit, ExitCause, FoundContainer, FoundState, MemoryExceeded, Record, Signal, TaskRecord,
+    ExecutorRecord, Exit, ExitCause, FoundContainer, FoundState, MemoryExceeded, Record, Signal, TaskRecord,
 };
-use chapada_model::{ContainerId, TaskKey};
+use chapada_model::{ContainerId, FrameworkId};
 
+use super::program::{Act, Program};
 use crate::queue::{End, Happening};
 use crate::sim::Sim;
 
@@ -49,12 +51,21 @@ pub(crate) struct Kernel {
     pub(crate) boots: u64,
     pub(crate) containers: BTreeMap<ContainerId, Container>,
     last_pid: u32,
+    last_stream: u64,
+}
+
+/// What a container is for.
+#[derive(Debug)]
+pub(crate) enum Tenant {
+    /// One task, with the executor beneath whose container it is when it is one of a pod.
+    Task { record: Arc<TaskRecord>, pod: Option<Arc<ExecutorRecord>> },
+    /// An executor of a framework's own, with its tasks.
+    Program(Program),
 }
 
 #[derive(Debug)]
 pub(crate) struct Container {
-    pub(crate) task: TaskKey,
-    pub(crate) record: std::sync::Arc<TaskRecord>,
+    pub(crate) tenant: Tenant,
     pub(crate) state: FoundState,
     /// It does not end on SIGTERM.
     pub(crate) stubborn: bool,
@@ -63,6 +74,37 @@ pub(crate) struct Container {
 impl Container {
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.state, FoundState::Starting | FoundState::Running { .. })
+    }
+
+    pub(crate) fn framework(&self) -> &FrameworkId {
+        match &self.tenant {
+            Tenant::Task { record, .. } => &record.key.framework,
+            Tenant::Program(program) => &program.record.key.framework,
+        }
+    }
+
+    /// The tasks in it: its own, or those of its executor.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = &Arc<TaskRecord>> {
+        let (own, others) = match &self.tenant {
+            Tenant::Task { record, .. } => (Some(record), None),
+            Tenant::Program(program) => (None, Some(program.tasks.values())),
+        };
+        own.into_iter().chain(others.into_iter().flatten())
+    }
+
+    /// The executor that holds something beside its tasks.
+    pub(crate) fn executor(&self) -> Option<&Arc<ExecutorRecord>> {
+        match &self.tenant {
+            Tenant::Task { pod, .. } => pod.as_ref(),
+            Tenant::Program(program) => Some(&program.record),
+        }
+    }
+
+    fn name(&self) -> String {
+        match &self.tenant {
+            Tenant::Task { record, .. } => record.key.to_string(),
+            Tenant::Program(program) => format!("executor {}", program.record.key),
+        }
     }
 }
 
@@ -74,6 +116,12 @@ impl Kernel {
             state: found.state.clone(),
         })
         .collect()
+    }
+
+    /// A number for a stream, never used before.
+    pub(crate) fn next_stream(&mut self) -> u64 {
+        self.last_stream += 1;
+        self.last_stream
     }
 
     pub(crate) fn boot_id(&self) -> String {
@@ -156,11 +204,23 @@ impl Sim {
         self.sync(index);
     }
 
-    pub(crate) fn launch(&mut self, index: usize, record: std::sync::Arc<TaskRecord>) {
+    pub(crate) fn launch(&mut self, index: usize, record: Arc<TaskRecord>, pod: Option<Arc<ExecutorRecord>>) {
         self.check_launch(index, &record);
-        let container = record.container.clone();
+        let (key, container) = (record.key.clone(), record.container.clone());
+        self.make_container(index, container, Tenant::Task { record, pod });
+        self.check_room(index, &key);
+    }
+
+    pub(crate) fn launch_executor(&mut self, index: usize, record: Arc<ExecutorRecord>) {
+        self.check_stale(index, &record.key);
+        let (key, container) = (record.key.clone(), record.container.clone());
+        self.make_container(index, container, Tenant::Program(Program::new(record)));
+        self.check_room(index, &key);
+    }
+
+    fn make_container(&mut self, index: usize, container: ContainerId, tenant: Tenant) {
         let stubborn = self.plan.lively && self.rng.once_in(8);
-        let made = Container { task: record.key.clone(), record, state: FoundState::Starting, stubborn };
+        let made = Container { tenant, state: FoundState::Starting, stubborn };
         self.agents[index].kernel.containers.insert(container.clone(), made);
         let wait = self.rng.between(Duration::from_millis(5), Duration::from_millis(200));
         self.queue.put(self.now + wait, Happening::Started { agent: index, container });
@@ -175,21 +235,29 @@ impl Sim {
                 let (container, message) = (container.clone(), "no such image".to_owned());
                 self.history.note(
                     self.now,
-                    format_args!(
-                        "a{index} cannot make {}",
-                        found_task(&self.agents[index].kernel, &container)
-                    ),
+                    format_args!("a{index} cannot make {}", name(&self.agents[index].kernel, &container)),
                 );
                 self.apply_to_agent(index, chapada_agent_core::Event::LaunchFailed { container, message });
             }
             return;
         }
         let Some(pid) = self.agents[index].kernel.start(container) else { return };
-        let task = self.agents[index].kernel.containers[container].task.clone();
-        self.history.note(self.now, format_args!("a{index} runs {task} as {pid}"));
-        if let Some((wait, end)) = self.fate(&task) {
-            self.queue
-                .put(self.now + wait, Happening::Exited { agent: index, container: container.clone(), end });
+        let found = &self.agents[index].kernel.containers[container];
+        self.history.note(self.now, format_args!("a{index} runs {} as {pid}", found.name()));
+        match &found.tenant {
+            Tenant::Task { record, .. } => {
+                let task = record.key.clone();
+                if let Some((wait, end)) = self.fate(&task) {
+                    let container = container.clone();
+                    self.queue.put(self.now + wait, Happening::Exited { agent: index, container, end });
+                }
+            }
+            // Some never find their agent, and are given up.
+            Tenant::Program(_) if self.stormy && self.rng.once_in(20) => {}
+            Tenant::Program(_) => {
+                let wait = self.rng.between(Duration::from_millis(5), Duration::from_secs(1));
+                self.act_later(index, container, wait, Act::Dial);
+            }
         }
         let container = container.clone();
         self.apply_to_agent(index, chapada_agent_core::Event::ContainerStarted { container, pid });
@@ -197,8 +265,8 @@ impl Sim {
 
     pub(crate) fn on_exited(&mut self, index: usize, container: &ContainerId, end: End) {
         let Some(exit) = self.agents[index].kernel.end(container, end) else { return };
-        let task = found_task(&self.agents[index].kernel, container);
-        self.history.note(self.now, format_args!("a{index} sees {task} end: {end:?}"));
+        let name = name(&self.agents[index].kernel, container);
+        self.history.note(self.now, format_args!("a{index} sees {name} end: {end:?}"));
         let container = container.clone();
         self.apply_to_agent(index, chapada_agent_core::Event::ContainerExited { container, exit });
     }
@@ -219,6 +287,6 @@ impl Sim {
     }
 }
 
-fn found_task(kernel: &Kernel, container: &ContainerId) -> String {
-    kernel.containers.get(container).map_or_else(String::new, |found| found.task.to_string())
+fn name(kernel: &Kernel, container: &ContainerId) -> String {
+    kernel.containers.get(container).map_or_else(String::new, Container::name)
 }

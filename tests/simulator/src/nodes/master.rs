@@ -223,6 +223,10 @@ impl Sim {
                 let Some(Some(agent)) = self.masters[index].links.get(&wire).cloned() else { return };
                 self.apply_to_master(index, Event::ExecutorGone { agent, executor, status });
             }
+            Message::ExecutorSays { executor, data } => {
+                let Some(Some(agent)) = self.masters[index].links.get(&wire).cloned() else { return };
+                self.apply_to_master(index, Event::ExecutorMessage { agent, executor, data });
+            }
             Message::Operation(status) => {
                 let Some(Some(agent)) = self.masters[index].links.get(&wire).cloned() else { return };
                 let event = Event::OperationUpdate { link: LinkId(wire), agent, status: *status };

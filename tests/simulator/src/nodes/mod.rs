@@ -4,8 +4,10 @@ mod agent;
 mod framework;
 mod machine;
 mod master;
+mod program;
 
 pub(crate) use agent::{AgentNode, volume_id};
 pub(crate) use framework::FrameworkNode;
-pub(crate) use machine::LONG_LOG;
+pub(crate) use machine::{Container, LONG_LOG};
 pub(crate) use master::{MasterNode, caller};
+pub(crate) use program::Act;
