@@ -17,6 +17,8 @@ pub(super) struct Follower {
     end: usize,
     /// Bytes on their way to it.
     flight: usize,
+    /// When the first of these were handed to it or it last read any, in turns of the log.
+    read: u64,
     /// It came back from farther behind than one may be, and has not caught up yet.
     is_catching_up: bool,
 }
@@ -48,7 +50,7 @@ pub enum CutReason {
     Behind,
     /// It does not read what it was handed.
     Holding,
-    /// All together hold too much, and it is the farthest behind.
+    /// All together hold too much, and it has read nothing for the longest time.
     Crowded,
     /// There are too many, and it came first.
     Oldest,
@@ -73,7 +75,7 @@ impl<T, E: Default> EventLog<T, E> {
         let id = FollowerId(self.next_follower);
         self.next_follower += 1;
         let is_catching_up = self.total.wrapping_sub(end) > self.bounds.behind_bytes;
-        let follower = Follower { had: position.sequence, end, flight: 0, is_catching_up };
+        let follower = Follower { had: position.sequence, end, flight: 0, read: 0, is_catching_up };
         self.followers.insert(id, follower);
         Ok((id, cut))
     }
@@ -91,7 +93,11 @@ impl<T, E: Default> EventLog<T, E> {
 
     /// So many bytes are on their way to a follower. The cut are those for whom this is too much.
     pub fn handed(&mut self, id: FollowerId, bytes: usize) -> Vec<Cut> {
+        self.turn += 1;
         let Some(follower) = self.followers.get_mut(&id) else { return Vec::new() };
+        if follower.flight == 0 {
+            follower.read = self.turn;
+        }
         follower.flight = follower.flight.saturating_add(bytes);
         self.flight = self.flight.saturating_add(bytes);
         let mut cut = Vec::new();
@@ -101,7 +107,7 @@ impl<T, E: Default> EventLog<T, E> {
         }
         while self.flight > self.bounds.flight_of_all {
             let holding = self.followers.iter().filter(|(_, follower)| follower.flight > 0);
-            let Some((&follower, _)) = holding.min_by_key(|(_, follower)| follower.had) else { break };
+            let Some((&follower, _)) = holding.min_by_key(|(_, follower)| follower.read) else { break };
             self.leave(follower);
             cut.push(Cut { follower, reason: CutReason::Crowded });
         }
@@ -110,8 +116,10 @@ impl<T, E: Default> EventLog<T, E> {
 
     /// So many bytes have reached a follower's connection. Those of one that is gone count for nobody.
     pub fn written(&mut self, id: FollowerId, bytes: usize) {
+        self.turn += 1;
         if let Some(follower) = self.followers.get_mut(&id) {
             let bytes = bytes.min(follower.flight);
+            follower.read = self.turn;
             follower.flight -= bytes;
             self.flight -= bytes;
         }

@@ -71,6 +71,8 @@ pub struct EventLog<T, E = ()> {
     pub(super) followers: BTreeMap<FollowerId, Follower>,
     pub(super) next_follower: u64,
     pub(super) flight: usize,
+    /// Grows whenever something is handed to a follower or read by one.
+    pub(super) turn: u64,
 }
 
 impl<T, E: Default> EventLog<T, E> {
@@ -89,6 +91,7 @@ impl<T, E: Default> EventLog<T, E> {
             followers: BTreeMap::new(),
             next_follower: 0,
             flight: 0,
+            turn: 0,
         }
     }
 

@@ -114,15 +114,18 @@ fn one_that_holds_too_much_is_cut() {
 }
 
 #[test]
-fn when_all_hold_too_much_the_farthest_behind_is_cut() {
+fn when_all_hold_too_much_the_one_that_has_read_nothing_for_longest_is_cut() {
     let mut log = log();
     let followers: Vec<FollowerId> = (0..3).map(|_| log.join(at(0)).unwrap().0).collect();
     happen(&mut log, 1);
-    read(&mut log, followers[0]);
-    read(&mut log, followers[2]);
+    // The one that came first is the farthest behind, and reads all the while.
     assert_eq!(log.handed(followers[0], 60), []);
-    assert_eq!(log.handed(followers[1], 50), []);
-    let cut = log.handed(followers[2], 50);
+    read(&mut log, followers[1]);
+    read(&mut log, followers[2]);
+    assert_eq!(log.handed(followers[1], 40), []);
+    assert_eq!(log.handed(followers[2], 40), []);
+    log.written(followers[0], 1);
+    let cut = log.handed(followers[2], 15);
     assert_eq!(cut, [Cut { follower: followers[1], reason: CutReason::Crowded }]);
 }
 
