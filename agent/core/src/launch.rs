@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chapada_model::{ContainerId, FrameworkId, Now, Reason, Source, TaskKey, TaskState};
+use chapada_model::{ContainerId, FrameworkId, Now, Reason, Resources, Source, TaskKey, TaskState};
 
 use crate::agent::{Agent, MAX_TASKS, Tenant};
 use crate::effect::Effect;
@@ -13,7 +13,7 @@ use crate::task::{Framework, GroupTask, LaunchRefusal, Task, TaskLaunch};
 
 impl Agent {
     pub(crate) fn launch(&mut self, now: Now, sequence: u64, launch: TaskLaunch) {
-        let unknown = self.unknown_to_this_agent(&launch);
+        let unknown = self.unknown_to_this_agent(&launch.framework, &launch.made);
         let TaskLaunch { framework, key, executor, kill_grace, watch, info, refusal, .. } = launch;
         let (task, refusal) = (GroupTask { key, kill_grace, watch, info }, refusal.or(unknown));
         if let Some(executor) = executor {
@@ -38,13 +38,17 @@ impl Agent {
         }
     }
 
-    /// Why a task cannot be taken that uses what this agent never made. Source: Mesos' agent.
-    fn unknown_to_this_agent(&self, launch: &TaskLaunch) -> Option<LaunchRefusal> {
-        let is_known = self.operations.total().contains(&launch.made);
+    /// Why tasks cannot be taken that use what this agent never made. Source: Mesos' agent.
+    pub(crate) fn unknown_to_this_agent(
+        &self,
+        framework: &FrameworkRecord,
+        made: &Resources,
+    ) -> Option<LaunchRefusal> {
+        let is_known = self.operations.total().contains(made);
         (!is_known).then(|| LaunchRefusal {
-            state: if launch.framework.partition_aware { TaskState::Dropped } else { TaskState::Lost },
+            state: if framework.partition_aware { TaskState::Dropped } else { TaskState::Lost },
             reason: Reason::ResourcesUnknown,
-            message: format!("{} is unknown to the agent: no operation made it there", launch.made),
+            message: format!("{made} is unknown to the agent: no operation made it there"),
         })
     }
 

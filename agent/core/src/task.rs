@@ -24,7 +24,7 @@ pub struct TaskLaunch {
     pub kill_grace: Duration,
     /// What it is watched for while it runs.
     pub watch: Watch,
-    /// What it uses of what operations have made: dynamic reservations and volumes, allocated to nobody.
+    /// What it and its executor use of what operations have made: dynamic reservations and volumes, allocated to nobody.
     pub made: Resources,
     /// The encoded `TaskInfo`.
     pub info: Payload,
@@ -57,6 +57,8 @@ pub struct GroupLaunch {
     pub executor: ExecutorLaunch,
     /// At least one.
     pub tasks: Vec<GroupTask>,
+    /// What all of them and the executor use of what operations have made, allocated to nobody.
+    pub made: Resources,
     /// Set when the shell sees that this agent cannot do what the descriptions ask.
     pub refusal: Option<LaunchRefusal>,
 }

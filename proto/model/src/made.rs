@@ -51,6 +51,20 @@ impl Resources {
         self.filter(|resource| resource.is_dynamically_reserved() || resource.is_volume())
     }
 
+    /// What these together have of what operations have made, allocated to nobody. What is shared is there once.
+    ///
+    /// # Errors
+    /// [`ResourceError`] when two have the same that is not shared.
+    pub fn made_together<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Result<Self, ResourceError> {
+        let mut all = Self::EMPTY;
+        for part in parts {
+            let made = part.unallocated().made();
+            all.add(&made.unshared())?;
+            all.share(&made)?;
+        }
+        Ok(all)
+    }
+
     /// The resources of an agent that is configured with these and has `made` of them.
     ///
     /// # Errors

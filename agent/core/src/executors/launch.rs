@@ -15,7 +15,8 @@ use crate::task::{ExecutorLaunch, GroupLaunch};
 
 impl Agent {
     pub(crate) fn launch_group(&mut self, now: Now, sequence: u64, launch: GroupLaunch) {
-        let GroupLaunch { framework, executor, tasks, refusal } = launch;
+        let GroupLaunch { framework, executor, tasks, made, refusal } = launch;
+        let refusal = refusal.or_else(|| self.unknown_to_this_agent(&framework, &made));
         let tasks = Tasks { list: tasks, is_group: true, refusal };
         self.launch_on_executor(now, sequence, framework, executor, tasks);
     }

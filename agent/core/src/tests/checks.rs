@@ -303,6 +303,7 @@ fn an_ill_task_of_a_pod_takes_its_group_along_and_is_not_asked_before_all_run() 
         framework: framework_record("f"),
         executor: executor_launch("e", ExecutorKind::Default, true),
         tasks: vec![task("a", health()), task("b", Watch::default())],
+        made: chapada_model::Resources::EMPTY,
         refusal: None,
     };
     world.command(Command::LaunchGroup(Box::new(launch)));

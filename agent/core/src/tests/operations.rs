@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chapada_model::{
-    Conversion, Disk, OperationState, Persistence, Reason, Reservation, ReservationKind, Resource, Resources,
-    Source, TaskState,
+    Conversion, Disk, ExecutorKind, OperationState, Persistence, Reason, Reservation, ReservationKind,
+    Resource, Resources, Source, TaskState,
 };
 
 use super::world::*;
@@ -120,6 +120,25 @@ fn a_task_that_uses_what_was_never_made_is_dropped_and_one_that_uses_what_was_ru
         let last = world.last();
         assert_eq!((last.reason, last.source), (Some(Reason::ResourcesUnknown), Source::Agent));
         assert!(last.message.contains("is unknown to the agent"), "{}", last.message);
+    }
+}
+
+#[test]
+fn a_group_that_uses_what_was_never_made_is_dropped_as_a_whole() {
+    for (aware, state) in [(true, TaskState::Dropped), (false, TaskState::Lost)] {
+        let mut world = world();
+        world.command(operate("k", "disk:40".parse().unwrap(), one(volume("v", 40))));
+        let framework = FrameworkRecord { partition_aware: aware, ..framework_record("f") };
+        let mut launch = |tasks: &[&str], made| {
+            world.launch_group_of(framework.clone(), tasks, ExecutorKind::Default, true, one(made));
+        };
+        launch(&["a", "b"], volume("other", 40));
+        launch(&["c"], volume("v", 40));
+        for task in ["a", "b"] {
+            assert_eq!(world.states(task), [state]);
+        }
+        assert_eq!(world.states("c"), [TaskState::Starting]);
+        assert!(world.sent.iter().any(|(_, said)| said.reason == Some(Reason::ResourcesUnknown)));
     }
 }
 

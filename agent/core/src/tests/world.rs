@@ -155,6 +155,18 @@ impl World {
 
     /// These tasks as a group on executor `e`.
     pub(crate) fn launch_group(&mut self, tasks: &[&str], kind: ExecutorKind, is_new: bool) {
+        self.launch_group_of(framework_record("f"), tasks, kind, is_new, Resources::EMPTY);
+    }
+
+    /// The same of this framework, and with so much of what operations have made.
+    pub(crate) fn launch_group_of(
+        &mut self,
+        framework: FrameworkRecord,
+        tasks: &[&str],
+        kind: ExecutorKind,
+        is_new: bool,
+        made: Resources,
+    ) {
         let task = |name: &&str| {
             let launch = launch_of(&key(name));
             GroupTask {
@@ -165,9 +177,10 @@ impl World {
             }
         };
         let launch = GroupLaunch {
-            framework: framework_record("f"),
+            framework,
             executor: executor_launch("e", kind, is_new),
             tasks: tasks.iter().map(task).collect(),
+            made,
             refusal: None,
         };
         self.command(Command::LaunchGroup(Box::new(launch)));

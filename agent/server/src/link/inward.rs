@@ -7,7 +7,7 @@ use chapada_agent_core::{
 };
 use chapada_model::{
     Conversion, ExecutorDescription, ExecutorKind, FrameworkCapability, FrameworkDescription, KillPolicy,
-    Payload, TaskDescription, TaskKey, UpdateUuid,
+    Payload, Resources, TaskDescription, TaskKey, UpdateUuid,
 };
 use chapada_wire::convert::resources_from_wire;
 use chapada_wire::link::{self, to_agent};
@@ -87,6 +87,8 @@ fn read_launch(launch: link::Launch) -> Result<TaskLaunch, String> {
     let framework = framework(&launch.framework.ok_or("launch.framework is missing")?)?;
     let info = launch.task.ok_or("launch.task is missing")?;
     let task = TaskDescription::try_from(&info).map_err(|error| format!("launch.task: {error}"))?;
+    let parts = [&task.resources].into_iter().chain(task.executor.iter().map(|executor| &executor.resources));
+    let made = Resources::made_together(parts).map_err(|error| format!("launch.task: {error}"))?;
     let own = info.executor.as_ref().zip(task.executor);
     let joins = own.is_some() && !launch.launch_executor;
     let late = joins.then(|| refuse_late_volumes(std::slice::from_ref(&info))).flatten();
@@ -98,7 +100,7 @@ fn read_launch(launch: link::Launch) -> Result<TaskLaunch, String> {
         kill_grace: grace(info.kill_policy.as_ref())?.unwrap_or(KILL_GRACE),
         watch: watch_of(&info),
         refusal: refuse_unsupported(&info).or(late),
-        made: task.resources.unallocated().made(),
+        made,
         info: payload(&info),
     })
 }
@@ -111,12 +113,14 @@ fn read_group(launch: link::LaunchGroup) -> Result<GroupLaunch, String> {
     let joins = described.kind == ExecutorKind::Custom && !launch.launch_executor;
     let late = joins.then(|| refuse_late_volumes(&launch.tasks)).flatten();
     let refusal = refuse_group(&own, &launch.tasks).or(late);
+    let mut used = vec![described.resources.clone()];
     let executor = executor(&own, described, launch.launch_executor)?;
     let mut tasks = Vec::with_capacity(launch.tasks.len());
     for mut info in launch.tasks {
         info.executor.get_or_insert_with(|| own.clone());
         let task =
             TaskDescription::try_from(&info).map_err(|error| format!("launch_group.tasks: {error}"))?;
+        used.push(task.resources);
         tasks.push(GroupTask {
             key: TaskKey { framework: framework.id.clone(), task: task.id },
             kill_grace: grace(info.kill_policy.as_ref())?.unwrap_or(KILL_GRACE),
@@ -127,7 +131,8 @@ fn read_group(launch: link::LaunchGroup) -> Result<GroupLaunch, String> {
     if tasks.is_empty() {
         return Err("launch_group.tasks is empty".to_owned());
     }
-    Ok(GroupLaunch { framework, executor, tasks, refusal })
+    let made = Resources::made_together(&used).map_err(|error| format!("launch_group: {error}"))?;
+    Ok(GroupLaunch { framework, executor, tasks, made, refusal })
 }
 
 fn executor(

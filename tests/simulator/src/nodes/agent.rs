@@ -11,7 +11,7 @@ use chapada_agent_core::{
 use chapada_master_core::{AgentCommand, Held, HeldExecutor, HeldTask, RefusedReason};
 use chapada_model::{
     AgentDescription, AgentId, ExecutorDescription, FrameworkCapability, FrameworkDescription, Mono, Payload,
-    Resource, Role, TaskDescription, TaskKey, TaskState, TaskStatus,
+    Resource, Resources, Role, TaskDescription, TaskKey, TaskState, TaskStatus,
 };
 
 use super::machine::{Disk, Kernel};
@@ -259,6 +259,8 @@ impl Sim {
                 Command::Launch(Box::new(self.task_launch(&framework, &task, &role, is_first)?))
             }
             AgentCommand::LaunchGroup { framework, executor, tasks, role, is_first } => {
+                let parts = tasks.iter().map(|task| &task.resources).chain([&executor.resources]);
+                let made = Resources::made_together(parts).ok()?;
                 let executor = self.executor_launch(&executor, &role, is_first);
                 let launches = tasks.iter().map(|task| self.task_launch(&framework, task, &role, false));
                 let launches: Option<Vec<TaskLaunch>> = launches.collect();
@@ -271,7 +273,13 @@ impl Sim {
                 });
                 let tasks = tasks.collect();
                 let framework = self.framework_record(&framework)?;
-                Command::LaunchGroup(Box::new(GroupLaunch { framework, executor, tasks, refusal: None }))
+                Command::LaunchGroup(Box::new(GroupLaunch {
+                    framework,
+                    executor,
+                    tasks,
+                    made,
+                    refusal: None,
+                }))
             }
             AgentCommand::Kill { framework, task, .. } => {
                 Command::Kill { task: TaskKey { framework, task }, grace: None }
