@@ -155,7 +155,17 @@ impl Master {
         self.timers.next().into_iter().chain(offers).min()
     }
 
-    /// The books as they are now, for readers.
+    /// Grows with every event; books of one version are the same.
+    pub fn version(&self) -> u64 {
+        self.books.version
+    }
+
+    /// The epoch of this leadership.
+    pub fn epoch(&self) -> u64 {
+        self.books.epoch
+    }
+
+    /// The books as they are now, for readers. While one is kept, each part of it that changes is copied first.
     pub fn snapshot(&self) -> Snapshot {
         self.books.clone()
     }

@@ -27,7 +27,7 @@ const STATES: [(&str, TaskState); 13] = [
 ];
 
 /// All metrics by Mesos' names.
-pub(crate) fn snapshot(shell: &Shell) -> BTreeMap<String, f64> {
+pub(crate) async fn snapshot(shell: &Shell) -> BTreeMap<String, f64> {
     let mut metrics = BTreeMap::new();
     let standing = shell.standing.borrow().clone();
     let elected = matches!(standing, Standing::Leading(_) | Standing::Suspended(_));
@@ -36,8 +36,11 @@ pub(crate) fn snapshot(shell: &Shell) -> BTreeMap<String, f64> {
         put(&mut metrics, &format!("system/{name}"), value);
     }
     put(&mut metrics, "master/uptime_secs", shell.clock.wall().since(shell.started).as_secs_f64());
-    if let Standing::Leading(led) | Standing::Suspended(led) = standing {
-        books(&mut metrics, &led.snapshot());
+    // One whose leadership ends at this moment has no books to tell of.
+    if let Standing::Leading(led) | Standing::Suspended(led) = standing
+        && let Ok(shown) = led.snapshot().await
+    {
+        books(&mut metrics, &shown);
         put(&mut metrics, "master/epoch", led.epoch as f64);
         let followers = led.core.feed().followers();
         put(&mut metrics, "master/operator_event_stream_subscribers", followers as f64);
@@ -176,9 +179,9 @@ fn tasks(metrics: &mut BTreeMap<String, f64>, books: &Snapshot) {
 }
 
 /// The same for Prometheus: `master/cpus_total` is `chapada_master_cpus_total`.
-pub(crate) fn prometheus(shell: &Shell) -> HttpResponse {
+pub(crate) async fn prometheus(shell: &Shell) -> HttpResponse {
     let mut page = String::new();
-    for (name, value) in snapshot(shell) {
+    for (name, value) in snapshot(shell).await {
         let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let kind = if is_counter(&name) { "counter" } else { "gauge" };
         // Writing to a string cannot fail.

@@ -56,9 +56,11 @@ impl Proxy {
     }
 
     async fn answer(&self, shell: &Shell, call: Call) -> Result<HttpResponse, HttpResponse> {
-        let led = shell.reading().map_err(|elsewhere| elsewhere.response(&path_and_query(&call)))?;
+        let books = shell.books().await;
+        let (_, books) = books.map_err(|elsewhere| elsewhere.response(&path_and_query(&call)))?;
         let named = call.param("framework").to_owned();
-        let base = address(&led.snapshot(), &named)?;
+        let base = address(&books, &named)?;
+        drop(books);
         let uri = target(&base, &call, &named)?;
         let stop = call.stop.clone();
         let body = call.read_body().await.map_err(chapada_listener::BodyError::into_response)?;

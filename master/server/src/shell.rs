@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent_link::Relays;
 use crate::clock::Clock;
 use crate::config::MasterConfig;
-use crate::core_loop::Core;
+use crate::core_loop::{Core, Stopped};
 use crate::logging::Logging;
 
 /// The version that clients compare, dotted integers only: that of the API served.
@@ -33,8 +33,12 @@ pub(crate) struct Led {
 }
 
 impl Led {
-    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        self.core.snapshot()
+    /// The books.
+    ///
+    /// # Errors
+    /// When the leadership has ended.
+    pub(crate) async fn snapshot(&self) -> Result<Arc<Snapshot>, Stopped> {
+        self.core.snapshot().await
     }
 }
 
@@ -108,6 +112,15 @@ impl Shell {
             Standing::Leading(led) | Standing::Suspended(led) => Ok(led.clone()),
             Standing::Recovering => Err(Elsewhere::Recovering),
             Standing::Following => Err(self.elsewhere()),
+        }
+    }
+
+    /// The leadership and its books, for reading.
+    pub(crate) async fn books(&self) -> Result<(Arc<Led>, Arc<Snapshot>), Elsewhere> {
+        let led = self.reading()?;
+        match led.snapshot().await {
+            Ok(books) => Ok((led, books)),
+            Err(Stopped) => Err(self.elsewhere()),
         }
     }
 

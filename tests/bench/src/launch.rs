@@ -41,17 +41,30 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
     ensure!(ran > agents, "{ran} tasks ran");
     cluster.check_books()?;
     let used = (cluster.master.host.used - used).as_secs_f64();
+    let polled = polled(&mut cluster)?;
     let shape = format!(
         "{agents} agents of {SLOTS} tasks that last 0.5 to 1.5 s, {FRAMEWORKS} frameworks over protobuf, \
-         two acknowledged updates a task"
+         two acknowledged updates a task, a reader that asks for the books each second"
     );
+    let shape_polled = format!("{shape} and one that asks after each batch");
     let name = |kind: &str| format!("P5.{kind}_{agents}");
     let seconds = measured as f64;
     Ok(vec![
         Figure::new(&name("launches_sim"), ran as f64 / seconds, "1/s", &shape),
         Figure::new(&name("master_core_sim"), used / seconds * 100.0, "% of a core", &shape),
         Figure::new(&name("cpu_per_launch_sim"), used / ran as f64 * 1e6, "µs", &shape),
+        Figure::new(&name("cpu_per_launch_polled_sim"), polled, "µs", &shape_polled),
     ])
+}
+
+/// The master's microseconds for a launch while a reader wants the books after each batch.
+fn polled(cluster: &mut Cluster) -> Result<f64> {
+    cluster.master.reading = Some(Duration::ZERO);
+    let (used, before) = (cluster.master.host.used, Done::by_now(cluster));
+    cluster.run_for(Duration::from_secs(2))?;
+    let ran = Done::by_now(cluster).ran - before.ran;
+    ensure!(ran > 0, "no tasks ran");
+    Ok((cluster.master.host.used - used).as_secs_f64() / ran as f64 * 1e6)
 }
 
 /// How many tasks there were so far.
@@ -64,7 +77,7 @@ struct Done {
 impl Done {
     /// By the master's count, and by that of the frameworks, which acknowledge what they count.
     fn by_now(cluster: &Cluster) -> Self {
-        let launched = cluster.master.shown().counters.launched;
+        let launched = cluster.master.core.snapshot().counters.launched;
         Self {
             launched: usize::try_from(launched).unwrap_or(usize::MAX),
             ran: cluster.running.len(),

@@ -41,7 +41,9 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
     ensure!(output.status.success(), "the books: {}", String::from_utf8_lossy(&output.stderr));
     let resident: Resident = serde_json::from_slice(&output.stdout)?;
     let tasks = agents * each;
-    let shape = format!("{agents} agents, {tasks} tasks running and acknowledged, {FRAMEWORKS} frameworks");
+    let shape = format!(
+        "{agents} agents, {tasks} tasks running and acknowledged, {FRAMEWORKS} frameworks, nobody reads"
+    );
     let name = |kind: &str| format!("P17.{kind}_{agents}x{tasks}");
     let part = |from: u64, to: u64, of: usize| to.saturating_sub(from) as f64 / of as f64 / 1_024.0;
     let per_task = part(resident.registered, resident.running, tasks);
@@ -95,6 +97,7 @@ struct Talk {
 impl Talk {
     fn new(agents: usize, each: usize) -> Self {
         let mut master = MasterHost::new(agents, FRAMEWORKS);
+        master.reading = None;
         let day = Duration::from_secs(86_400);
         let demand = Demand {
             cpus: 1.0,

@@ -4,21 +4,22 @@
 //! in and every queue out are bounded; one that is full ends the one connection it belongs to, never the loop.
 
 mod outboxes;
+mod publisher;
 mod thread;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use arc_swap::ArcSwap;
 use chapada_master_core::{
     AgentCommand, Call, CallRefused, Caller, ErrorCode, Event, Explanation, Held, LinkId, OfferConstraints,
-    OperatorCall, OperatorRefused, Position, RegistryChange, RoleCall, SchedulerEvent, Snapshot, StreamId,
-    Ticket,
+    OperatorCall, OperatorRefused, RegistryChange, RoleCall, SchedulerEvent, Snapshot, StreamId, Ticket,
 };
 use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, Mono, Now, Role, Text};
+use chapada_wire::convert::ReservationFormat;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use publisher::Published;
 pub(crate) use thread::{Start, start};
 
 use crate::feed::Feed;
@@ -85,6 +86,8 @@ pub(crate) enum Input {
 pub(crate) enum ToScheduler {
     /// An event of its subscription.
     Event(FrameworkId, SchedulerEvent),
+    /// From here on its framework reads reservations like that. Nothing is sent.
+    Reads(ReservationFormat),
     /// Its subscription is refused; the stream ends.
     Refused(ErrorCode, Text),
 }
@@ -133,7 +136,7 @@ impl Load for ToScheduler {
     fn freight(&self) -> usize {
         match self {
             Self::Event(_, SchedulerEvent::Message { data, .. }) => data.len(),
-            Self::Event(..) | Self::Refused(..) => 0,
+            Self::Event(..) | Self::Reads(_) | Self::Refused(..) => 0,
         }
     }
 }
@@ -156,8 +159,7 @@ pub(crate) struct Stopped;
 #[derive(Clone)]
 pub(crate) struct Core {
     inputs: mpsc::Sender<Input>,
-    published: Arc<ArcSwap<Published>>,
-    versions: watch::Receiver<u64>,
+    reader: publisher::Reader,
     feed: Arc<Feed>,
     links: Arc<AtomicU64>,
 }
@@ -205,19 +207,20 @@ impl Core {
         decisions.await.map_err(|_| Stopped)
     }
 
-    /// The books as of a moment ago; everything a call changed is in it once the call returned.
-    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        self.published.load().books.clone()
+    /// The books; everything a call changed is in them once the call returned. Waits for the loop when they have changed
+    /// since they were last asked for.
+    pub(crate) async fn snapshot(&self) -> Result<Arc<Snapshot>, Stopped> {
+        Ok(self.published().await?.books.clone())
     }
 
     /// As [`Core::snapshot`], with the last event that the books already show.
-    pub(crate) fn published(&self) -> Arc<Published> {
-        self.published.load_full()
+    pub(crate) async fn published(&self) -> Result<Arc<Published>, Stopped> {
+        self.reader.read().await
     }
 
-    /// Tells when there is a newer snapshot.
+    /// Tells when the books have changed.
     pub(crate) fn versions(&self) -> watch::Receiver<u64> {
-        self.versions.clone()
+        self.reader.versions()
     }
 
     /// What happens, for those who follow the cluster.
@@ -229,13 +232,6 @@ impl Core {
     pub(crate) fn next_link(&self) -> LinkId {
         LinkId(self.links.fetch_add(1, Ordering::Relaxed))
     }
-}
-
-/// The books for readers.
-pub(crate) struct Published {
-    pub(crate) books: Arc<Snapshot>,
-    /// The last event that led to them: a state of these books and the events after it leave nothing out.
-    pub(crate) position: Position,
 }
 
 /// A change for the registry, in order.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use chapada_master_core::{AgentCommand, Effect, LinkId, StreamId};
+use chapada_model::FrameworkId;
 use tokio::sync::mpsc;
 
 use super::{Load, Outbox, ToScheduler, Writing};
@@ -23,11 +24,8 @@ impl Outboxes {
     pub(super) fn execute(&mut self, effect: Effect) {
         match effect {
             Effect::ToFramework { framework, stream, event } => {
-                let sent = deliver(self.streams.get(&stream), ToScheduler::Event(framework.clone(), event));
-                if sent == Delivery::TooSlow {
-                    tracing::warn!(framework_id = %framework, "cut off a scheduler that does not read its events");
-                    self.streams.remove(&stream);
-                }
+                let message = ToScheduler::Event(framework.clone(), event);
+                self.tell(&framework, &stream, message);
             }
             Effect::RefuseStream { stream, code, message } => {
                 // Its queue is empty: nothing was said on it before. Without this end of it, the stream ends too.
@@ -46,6 +44,14 @@ impl Outboxes {
             Effect::Record { ticket, change } => self.records.push(Writing { ticket, change }),
             Effect::Operator(event) => self.news.push(event.into()),
             Effect::Dropped { what } => tracing::info!("{what}"),
+        }
+    }
+
+    /// Puts something into a scheduler's queue; one that is full ends the stream.
+    pub(super) fn tell(&mut self, framework: &FrameworkId, stream: &StreamId, message: ToScheduler) {
+        if deliver(self.streams.get(stream), message) == Delivery::TooSlow {
+            tracing::warn!(framework_id = %framework, "cut off a scheduler that does not read its events");
+            self.streams.remove(stream);
         }
     }
 }

@@ -4,22 +4,23 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use arc_swap::ArcSwap;
 use chapada_master_core::{
-    AgentState, CallRefused, Event, FrameworkState, LinkId, Master, OperatorRefused, RegistryState, Settings,
-    StreamId, Ticket,
+    AgentState, Call, CallRefused, Event, FrameworkState, LinkId, Master, OperatorRefused, RegistryState,
+    Settings, StreamId, Ticket,
 };
 use chapada_model::{AgentId, FrameworkId};
+use chapada_wire::convert::ReservationFormat;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::outboxes::Outboxes;
-use super::{Core, INPUT_QUEUE, Input, Published, Writing};
+use super::publisher::Publisher;
+use super::{Core, INPUT_QUEUE, Input, ToScheduler, Writing};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::feed::Feed;
 
-/// Inputs between two snapshots: few enough that readers see what happened within a millisecond or so.
+/// Inputs after which readers are looked after: few enough that none waits longer than some milliseconds.
 const BATCH: usize = 256;
 
 /// What a new leadership begins with.
@@ -42,26 +43,17 @@ pub(crate) struct Start {
 pub(crate) fn start(start: Start) -> Result<Core, Error> {
     let (inputs, queue) = mpsc::channel(INPUT_QUEUE);
     let master = Master::recover(start.clock.now(), start.settings, start.registry);
-    let feed = Arc::new(Feed::new(master.snapshot().epoch));
+    let feed = Arc::new(Feed::new(master.epoch()));
     tokio::spawn(feed.clone().run(start.ended.clone()));
-    let books = Arc::new(master.snapshot());
-    let (versions, shown) = watch::channel(books.version);
-    let published = Arc::new(ArcSwap::from_pointee(Published { books, position: feed.publish(Vec::new()) }));
-    let core = Core {
-        inputs,
-        published: published.clone(),
-        versions: shown,
-        feed: feed.clone(),
-        links: Arc::new(AtomicU64::new(1)),
-    };
+    let (publisher, reader) = Publisher::new(master.version(), feed.publish(Vec::new()));
+    let core = Core { inputs, reader, feed: feed.clone(), links: Arc::new(AtomicU64::new(1)) };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Error::Thread)?;
     let running = Loop {
         clock: start.clock,
         master,
         queue,
-        published,
-        versions,
+        publisher,
         feed,
         suspended: start.suspended,
         outboxes: Outboxes {
@@ -92,8 +84,7 @@ struct Loop {
     clock: Clock,
     master: Master,
     queue: mpsc::Receiver<Input>,
-    published: Arc<ArcSwap<Published>>,
-    versions: watch::Sender<u64>,
+    publisher: Publisher,
     feed: Arc<Feed>,
     suspended: watch::Receiver<bool>,
     outboxes: Outboxes,
@@ -119,6 +110,7 @@ impl Loop {
                     changed = self.suspended.changed() => if changed.is_err() {
                         return;
                     },
+                    waiting = self.publisher.asked() => self.publisher.answer(&self.master, waiting),
                 }
                 continue;
             }
@@ -137,6 +129,10 @@ impl Loop {
                         return;
                     }
                 }
+                waiting = self.publisher.asked() => {
+                    self.publisher.answer(&self.master, waiting);
+                    continue;
+                }
                 () = sleep_until(wakeup) => batch.push(Input::Event(Event::Tick)),
             }
             let due = wakeup.is_some_and(|at| at <= tokio::time::Instant::now());
@@ -147,13 +143,29 @@ impl Loop {
             for input in batch.drain(..) {
                 self.take(input);
             }
-            for record in std::mem::take(&mut self.outboxes.records) {
-                if self.writer.send(record).await.is_err() {
-                    return;
-                }
+            if !self.hand_over().await {
+                return;
             }
             self.publish();
         }
+    }
+
+    /// Hands the registry its changes, and answers readers while there is no room for them. False when it is gone.
+    async fn hand_over(&mut self) -> bool {
+        for record in std::mem::take(&mut self.outboxes.records) {
+            let room = loop {
+                tokio::select! {
+                    biased; // the records first: room is nearly always there
+                    room = self.writer.reserve() => break room,
+                    waiting = self.publisher.asked() => self.publisher.answer(&self.master, waiting),
+                }
+            };
+            match room {
+                Ok(room) => room.send(record),
+                Err(_) => return false,
+            }
+        }
+        true
     }
 
     fn take(&mut self, input: Input) {
@@ -217,16 +229,26 @@ impl Loop {
                     return;
                 }
             },
-            Input::Call { caller, call, reply } => match self.master.apply_call(now, &caller, *call) {
-                Ok(effects) => {
-                    self.verdicts.push((reply, Ok(())));
-                    effects
+            Input::Call { caller, call, reply } => {
+                let reads = match &*call {
+                    Call::UpdateFramework { description, .. } => Some(ReservationFormat::of(description)),
+                    _ => None,
+                };
+                match self.master.apply_call(now, &caller, *call) {
+                    Ok(effects) => {
+                        // Before what the call leads to, which is written so already.
+                        if let (Some(format), Some(stream)) = (reads, &caller.stream) {
+                            self.outboxes.tell(&caller.framework, stream, ToScheduler::Reads(format));
+                        }
+                        self.verdicts.push((reply, Ok(())));
+                        effects
+                    }
+                    Err(refused) => {
+                        self.verdicts.push((reply, Err(refused)));
+                        return;
+                    }
                 }
-                Err(refused) => {
-                    self.verdicts.push((reply, Err(refused)));
-                    return;
-                }
-            },
+            }
         };
         for effect in effects {
             self.outboxes.execute(effect);
@@ -261,15 +283,14 @@ impl Loop {
         Some(found.id.clone())
     }
 
-    /// Shows the books to readers, then lets the callers go: who has a verdict finds it in the books.
+    /// Shows the books to readers who ask, then lets the callers go: who has a verdict finds it in the books.
     fn publish(&mut self) {
-        let books = Arc::new(self.master.snapshot());
-        let version = books.version;
-        if version != *self.versions.borrow() {
+        let version = self.master.version();
+        if version != self.publisher.version() {
             let position = self.feed.publish(std::mem::take(&mut self.outboxes.news));
-            self.published.store(Arc::new(Published { books, position }));
-            self.versions.send_replace(version);
+            self.publisher.change(version, position);
         }
+        self.publisher.answer_all(&self.master);
         // A caller that hung up needs no answer.
         for (reply, verdict) in self.verdicts.drain(..) {
             drop(reply.send(verdict));

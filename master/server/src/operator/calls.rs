@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_listener::{Action, BodyError, Call as HttpCall, HttpResponse, Object, Principal, empty, text};
+use chapada_master_core::Snapshot;
 use chapada_wire::v1::master::call::Type;
 use chapada_wire::v1::master::response::{self, Type as Answer};
 use chapada_wire::v1::master::{Call, Response};
@@ -42,7 +43,8 @@ async fn answer(shell: &Arc<Shell>, call: HttpCall) -> Result<HttpResponse, Http
         call.authorise(Action::ViewEvents, &Object::Named { kind: "call", id: kind.as_str_name() })?;
         return Ok(subscribe::open(shell.clone(), led, asked.subscribe, accepted, call.hang_up.clone()).await);
     }
-    read(shell, &led, kind, asked, accepted)
+    let (led, books) = shell.books().await.map_err(|elsewhere| elsewhere.response(&call.path))?;
+    read(shell, &led, &books, kind, asked, accepted).await
 }
 
 pub(super) fn invalid(message: &str) -> HttpResponse {
@@ -53,15 +55,14 @@ fn is_change(kind: Type) -> bool {
     kind == Type::SetLoggingLevel || operate::is_change(kind) || roles::is_change(kind)
 }
 
-#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
-fn read(
+async fn read(
     shell: &Shell,
     led: &Led,
+    books: &Snapshot,
     kind: Type,
     asked: Call,
     media: Media,
 ) -> Result<HttpResponse, HttpResponse> {
-    let books = led.snapshot();
     let response = match kind {
         Type::GetHealth => Response {
             get_health: Some(response::GetHealth { healthy: Some(true) }),
@@ -80,26 +81,26 @@ fn read(
         }
         Type::GetMetrics => {
             let metric = |(name, value)| v1::Metric { name: Some(name), value: Some(value) };
-            let metrics = crate::metrics::snapshot(shell).into_iter().map(metric).collect();
+            let metrics = crate::metrics::snapshot(shell).await.into_iter().map(metric).collect();
             Response { get_metrics: Some(response::GetMetrics { metrics }), ..bare(Answer::GetMetrics) }
         }
-        Type::GetState => Response { get_state: Some(view::state(&books)), ..bare(Answer::GetState) },
-        Type::GetAgents => Response { get_agents: Some(view::agents(&books)), ..bare(Answer::GetAgents) },
+        Type::GetState => Response { get_state: Some(view::state(books)), ..bare(Answer::GetState) },
+        Type::GetAgents => Response { get_agents: Some(view::agents(books)), ..bare(Answer::GetAgents) },
         Type::GetFrameworks => {
-            Response { get_frameworks: Some(view::frameworks(&books)), ..bare(Answer::GetFrameworks) }
+            Response { get_frameworks: Some(view::frameworks(books)), ..bare(Answer::GetFrameworks) }
         }
         Type::GetExecutors => {
-            Response { get_executors: Some(view::executors(&books)), ..bare(Answer::GetExecutors) }
+            Response { get_executors: Some(view::executors(books)), ..bare(Answer::GetExecutors) }
         }
-        Type::GetTasks => Response { get_tasks: Some(view::tasks(&books)), ..bare(Answer::GetTasks) },
-        Type::GetRoles => Response { get_roles: Some(view::roles(&books)), ..bare(Answer::GetRoles) },
-        Type::GetWeights => Response { get_weights: roles::weights(&books), ..bare(Answer::GetWeights) },
-        Type::GetQuota => Response { get_quota: Some(roles::quota(&books)), ..bare(Answer::GetQuota) },
+        Type::GetTasks => Response { get_tasks: Some(view::tasks(books)), ..bare(Answer::GetTasks) },
+        Type::GetRoles => Response { get_roles: Some(view::roles(books)), ..bare(Answer::GetRoles) },
+        Type::GetWeights => Response { get_weights: roles::weights(books), ..bare(Answer::GetWeights) },
+        Type::GetQuota => Response { get_quota: Some(roles::quota(books)), ..bare(Answer::GetQuota) },
         Type::GetMaster => {
             Response { get_master: Some(view::master(led, shell.started)), ..bare(Answer::GetMaster) }
         }
         Type::GetOperations => {
-            Response { get_operations: Some(view::operations(&books)), ..bare(Answer::GetOperations) }
+            Response { get_operations: Some(view::operations(books)), ..bare(Answer::GetOperations) }
         }
         Type::GetLoggingLevel => {
             let level = Some(shell.logging.level());

@@ -15,6 +15,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::events::{bare, position, records};
 use super::view;
+use crate::core_loop::Stopped;
 use crate::feed::Follower;
 use crate::media::Media;
 use crate::shell::{Led, Shell};
@@ -35,8 +36,8 @@ pub(super) async fn open(
         epoch: at.epoch.unwrap_or_default(),
         sequence: at.sequence.unwrap_or_default(),
     });
-    let (follower, first) = begin(&led, after, connection);
-    let Some(follower) = follower else {
+    let begun = begin(&led, after, connection).await;
+    let Ok((Some(follower), first)) = begun else {
         return chapada_listener::text(
             StatusCode::SERVICE_UNAVAILABLE,
             "the events move on too fast; try again",
@@ -63,20 +64,24 @@ struct First {
 
 /// Where the stream begins: where it was cut if that can be, else with the state. No follower when between reading the
 /// state and following so much happened that it is forgotten.
-fn begin(led: &Led, after: Option<Position>, connection: HangUp) -> (Option<Follower>, First) {
+async fn begin(
+    led: &Led,
+    after: Option<Position>,
+    connection: HangUp,
+) -> Result<(Option<Follower>, First), Stopped> {
     let feed = led.core.feed();
     let resumed = after.map(|after| feed.join(after, connection.clone()).map(|follower| (follower, after)));
     let refused = match resumed {
         Some(Ok((follower, position))) => {
-            return (Some(follower), First { position, resumed: Some(Ok(())), books: None });
+            return Ok((Some(follower), First { position, resumed: Some(Ok(())), books: None }));
         }
         Some(Err(refused)) => Some(Err(refused)),
         None => None,
     };
-    let published = led.core.published();
+    let published = led.core.published().await?;
     let position = published.position;
     let first = First { position, resumed: refused, books: Some(published.books.clone()) };
-    (feed.join(position, connection).ok(), first)
+    Ok((feed.join(position, connection).ok(), first))
 }
 
 impl First {

@@ -84,18 +84,17 @@ pub(crate) async fn answer(shell: Arc<Shell>, endpoint: Endpoint, call: Call) ->
         Endpoint::Version => return json(StatusCode::OK, &Version::ours()),
         Endpoint::Flags => return json(StatusCode::OK, &Flags::of(&shell)),
         Endpoint::Redirect => return to_leader(&shell, &call),
-        Endpoint::MetricsSnapshot => return json(StatusCode::OK, &crate::metrics::snapshot(&shell)),
-        Endpoint::Metrics => return crate::metrics::prometheus(&shell),
+        Endpoint::MetricsSnapshot => return json(StatusCode::OK, &crate::metrics::snapshot(&shell).await),
+        Endpoint::Metrics => return crate::metrics::prometheus(&shell).await,
         Endpoint::FilesBrowse => return browse(&call),
         Endpoint::FilesDebug => return json(StatusCode::OK, &Nothing {}),
         Endpoint::SystemStats => return json(StatusCode::OK, &system_stats()),
         _ => {}
     }
-    let led = match shell.reading() {
-        Ok(led) => led,
+    let (led, books) = match shell.books().await {
+        Ok(found) => found,
         Err(elsewhere) => return elsewhere.response(&path_and_query(&call)),
     };
-    let books = led.snapshot();
     match endpoint {
         Endpoint::State => stream_pieces(Pieces::state(&shell, &led, books)).await,
         Endpoint::StateSummary => {

@@ -37,8 +37,8 @@ fn view(routes: Routes, shell: &Arc<Shell>, pattern: &'static str, view: View) -
     routes.get(pattern, Action::ViewCluster, move |call| {
         let shell = shell.clone();
         async move {
-            match shell.reading() {
-                Ok(led) => bytes(StatusCode::OK, "application/json", view(&led.snapshot())),
+            match shell.books().await {
+                Ok((_, books)) => bytes(StatusCode::OK, "application/json", view(&books)),
                 Err(elsewhere) => elsewhere.response(&path_and_query(&call)),
             }
         }

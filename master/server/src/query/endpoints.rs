@@ -25,37 +25,45 @@ const TASK_FILES: [(&str, FileAccess); 4] = [
 
 /// Adds the routes of this API.
 pub(crate) fn routes(mut routes: Routes, shell: &Arc<Shell>) -> Routes {
-    let read = |answer: fn(&Arc<Shell>, Arc<Led>, &Call) -> HttpResponse| {
+    let read = |answer: fn(&Shell, &Led, &Snapshot, &Call) -> HttpResponse| {
         let shell = shell.clone();
         move |call: Call| {
             let shell = shell.clone();
             async move {
-                match shell.reading() {
-                    Ok(led) => answer(&shell, led, &call),
+                match shell.books().await {
+                    Ok((led, books)) => answer(&shell, &led, &books, &call),
                     Err(elsewhere) => elsewhere.response(&path_and_query(&call)),
                 }
             }
         }
     };
     routes = routes
-        .get("/query/v1/overview", Action::ViewCluster, read(|shell, led, _| ok(&overview(shell, &led))))
-        .get("/query/v1/watch", Action::ViewEvents, read(watched))
-        .get("/query/v1/{list}", Action::ViewCluster, read(|_, led, call| listed(&led, call)))
+        .get(
+            "/query/v1/overview",
+            Action::ViewCluster,
+            read(|shell, led, books, _| ok(&overview(shell, led, books))),
+        )
+        .get("/query/v1/{list}", Action::ViewCluster, read(|_, _, books, call| listed(books, call)))
         .get(
             "/query/v1/agents/{id}",
             Action::ViewCluster,
-            read(|_, led, call| single(&led, call, Kind::Agents)),
+            read(|_, _, books, call| single(books, call, Kind::Agents)),
         )
         .get(
             "/query/v1/frameworks/{id}",
             Action::ViewCluster,
-            read(|_, led, call| single(&led, call, Kind::Frameworks)),
+            read(|_, _, books, call| single(books, call, Kind::Frameworks)),
         )
         .get(
             "/query/v1/tasks/{framework}/{id}",
             Action::ViewCluster,
-            read(|_, led, call| single(&led, call, Kind::Tasks)),
+            read(|_, _, books, call| single(books, call, Kind::Tasks)),
         );
+    let watching = shell.clone();
+    routes = routes.get("/query/v1/watch", Action::ViewEvents, move |call| {
+        let shell = watching.clone();
+        async move { watched(&shell, &call) }
+    });
     let explaining = shell.clone();
     routes = routes.get("/allocator/explain", Action::ViewCluster, move |call| {
         explain::handle(explaining.clone(), call)
@@ -76,27 +84,28 @@ fn bad(message: String) -> HttpResponse {
     text(StatusCode::BAD_REQUEST, message)
 }
 
-fn listed(led: &Led, call: &Call) -> HttpResponse {
+fn listed(books: &Snapshot, call: &Call) -> HttpResponse {
     let Some(kind) = Kind::from_name(call.param("list")) else {
         return text(StatusCode::NOT_FOUND, format!("there is no list '{}'", call.param("list")));
     };
     match List::from_query(&call.query()) {
-        Ok(list) => ok(&page(&led.snapshot(), kind, &list).json()),
+        Ok(list) => ok(&page(books, kind, &list).json()),
         Err(message) => bad(message),
     }
 }
 
-fn single(led: &Led, call: &Call, kind: Kind) -> HttpResponse {
-    match item(&led.snapshot(), kind, call.param("framework"), call.param("id")) {
+fn single(books: &Snapshot, call: &Call, kind: Kind) -> HttpResponse {
+    match item(books, kind, call.param("framework"), call.param("id")) {
         Some(found) => ok(&found),
         None => text(StatusCode::NOT_FOUND, format!("there is no '{}'", call.param("id"))),
     }
 }
 
-fn watched(shell: &Arc<Shell>, led: Arc<Led>, call: &Call) -> HttpResponse {
-    match what(&call.query()) {
-        Ok(what) => watch::open(shell.clone(), led, what),
-        Err(message) => bad(message),
+fn watched(shell: &Arc<Shell>, call: &Call) -> HttpResponse {
+    match (shell.reading(), what(&call.query())) {
+        (Ok(led), Ok(what)) => watch::open(shell.clone(), led, what),
+        (Ok(_), Err(message)) => bad(message),
+        (Err(elsewhere), _) => elsewhere.response(&path_and_query(call)),
     }
 }
 

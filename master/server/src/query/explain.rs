@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use tonic::{Request, Response, Status};
 
 use super::items::sentence;
+use crate::core_loop::Stopped;
 use crate::plain::path_and_query;
 use crate::shell::{Led, Shell};
 
@@ -63,20 +64,17 @@ impl ExplainService for ExplainGrpc {
 
 /// Asks the allocator itself, which decides by the same rules.
 async fn explain(led: &Led, framework: &str, agent: &str) -> Result<Explanation, Unanswered> {
+    let stopped = |stopped: Stopped| Unanswered::Stopped(stopped.to_string());
     let invalid = |name: &str, error: String| Unanswered::Invalid(format!("{name}: {error}"));
     let framework = FrameworkId::new(framework).map_err(|error| invalid("framework", error.to_string()))?;
     let agent = AgentId::new(agent).map_err(|error| invalid("agent", error.to_string()))?;
-    let (now, decisions) = led
-        .core
-        .decisions(framework.clone(), agent.clone())
-        .await
-        .map_err(|stopped| Unanswered::Stopped(stopped.to_string()))?;
+    let (now, decisions) = led.core.decisions(framework.clone(), agent.clone()).await.map_err(stopped)?;
     if decisions.is_empty() {
         return Err(Unanswered::Unknown(format!(
             "framework {framework} or agent {agent} is not known, or has no part in offers"
         )));
     }
-    let plan = led.snapshot().why.get(&framework).cloned();
+    let plan = led.snapshot().await.map_err(stopped)?.why.get(&framework).cloned();
     Ok(Explanation {
         framework_id: framework.to_string(),
         agent_id: agent.to_string(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chapada_listener::{Call, HttpResponse, json, text};
+use chapada_master_core::Snapshot;
 use chapada_model::AgentId;
 use chapada_wire::link::{
     BrowseFiles, FileChunk, FileEntry, ReadFile, SandboxPath, from_relay, open_relay, relay_failed,
@@ -44,8 +45,10 @@ pub(super) async fn handle(shell: Arc<Shell>, access: FileAccess, call: Call) ->
 }
 
 async fn answer(shell: Arc<Shell>, access: FileAccess, call: &Call) -> Result<HttpResponse, HttpResponse> {
-    let led = shell.reading().map_err(|elsewhere| elsewhere.response(&crate::plain::path_and_query(call)))?;
-    let (agent, of) = locate(&led, call)?;
+    let books = shell.books().await;
+    let (led, books) = books.map_err(|elsewhere| elsewhere.response(&crate::plain::path_and_query(call)))?;
+    let (agent, of) = locate(&books, call)?;
+    drop(books);
     let query = call.query();
     let number = |name: &str| match query.get(name).filter(|text| !text.is_empty()) {
         Some(number) => match number.parse::<i64>() {
@@ -77,10 +80,9 @@ async fn answer(shell: Arc<Shell>, access: FileAccess, call: &Call) -> Result<Ht
 }
 
 #[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
-fn locate(led: &Led, call: &Call) -> Result<(AgentId, SandboxPath), HttpResponse> {
+fn locate(books: &Snapshot, call: &Call) -> Result<(AgentId, SandboxPath), HttpResponse> {
     let (framework, task) = (call.param("framework"), call.param("task"));
-    let books = led.snapshot();
-    let found = key(framework, task).and_then(|key| books::task(&books, &key).cloned());
+    let found = key(framework, task).and_then(|key| books::task(books, &key).cloned());
     let found = found.ok_or_else(|| {
         text(StatusCode::NOT_FOUND, format!("there is no task {task} of framework {framework}"))
     })?;

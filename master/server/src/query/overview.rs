@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chapada_master_core::Snapshot;
 use chapada_model::{Milli, TaskState};
 use serde_json::{Map, Value, json};
 
@@ -9,8 +10,7 @@ use super::items::{agent_state, framework_state};
 use crate::shell::{API_VERSION, Led, Shell};
 
 /// What `/query/v1/overview` answers.
-pub(super) fn overview(shell: &Shell, led: &Led) -> Value {
-    let books = led.snapshot();
+pub(super) fn overview(shell: &Shell, led: &Led, books: &Snapshot) -> Value {
     let mut agents = counts(&["active", "disconnected", "unreachable"]);
     for agent in books.agents.values() {
         *agents.entry(agent_state(agent)).or_default() += 1;
@@ -29,9 +29,9 @@ pub(super) fn overview(shell: &Shell, led: &Led) -> Value {
         "uptime_seconds": shell.clock.wall().since(shell.started).as_secs(),
         "agents": agents,
         "frameworks": frameworks,
-        "tasks": tasks(&books),
+        "tasks": tasks(books),
         "offers": books.offers.len(),
-        "resources": resources(&books),
+        "resources": resources(books),
     })
 }
 
@@ -40,7 +40,7 @@ fn counts(names: &[&'static str]) -> BTreeMap<&'static str, u64> {
 }
 
 /// Tasks by state: what is there now, and what has ended since this master leads.
-fn tasks(books: &chapada_master_core::Snapshot) -> BTreeMap<String, u64> {
+fn tasks(books: &Snapshot) -> BTreeMap<String, u64> {
     let name = |state: TaskState| state.name().trim_start_matches("TASK_").to_ascii_lowercase();
     let mut tasks: BTreeMap<String, u64> =
         ["staging", "starting", "running", "finished", "failed", "killed", "lost"]
@@ -55,7 +55,7 @@ fn tasks(books: &chapada_master_core::Snapshot) -> BTreeMap<String, u64> {
     tasks
 }
 
-fn resources(books: &chapada_master_core::Snapshot) -> Value {
+fn resources(books: &Snapshot) -> Value {
     let mut all = Map::new();
     for name in ["cpus", "mem", "disk", "gpus"] {
         let sum = |of: fn(&chapada_master_core::Agent) -> &chapada_model::Resources| {

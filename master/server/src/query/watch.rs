@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_listener::HttpResponse;
+use chapada_master_core::Snapshot;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -63,7 +64,9 @@ impl Watcher {
         loop {
             versions.mark_unchanged();
             let began = Instant::now();
-            let (event, now) = self.look(&shown);
+            let Ok(books) = self.led.snapshot().await else { return };
+            let (event, now) = self.look(&books, &shown);
+            drop(books);
             shown = now;
             if let Some(event) = event
                 && self.sender.send(Ok(event)).await.is_err()
@@ -93,20 +96,19 @@ impl Watcher {
     }
 
     /// The event to send, if anything is new, and what the reader has after it.
-    fn look(&self, shown: &Shown) -> (Option<Event>, Shown) {
-        let books = self.led.snapshot();
+    fn look(&self, books: &Snapshot, shown: &Shown) -> (Option<Event>, Shown) {
         match &self.watched {
             Watched::List(kind, list) => {
-                let now = page(&books, *kind, list);
+                let now = page(books, *kind, list);
                 let event = match shown {
                     Shown::Page(before) => change(before, &now).map(|change| event("change", &change)),
                     Shown::Nothing | Shown::One(_) => Some(event("page", &now.json())),
                 };
                 (event, Shown::Page(now))
             }
-            Watched::Overview => one(shown, overview(&self.shell, &self.led)),
+            Watched::Overview => one(shown, overview(&self.shell, &self.led, books)),
             Watched::One { kind, framework, id } => {
-                one(shown, item(&books, *kind, framework, id).unwrap_or(Value::Null))
+                one(shown, item(books, *kind, framework, id).unwrap_or(Value::Null))
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chapada_listener::Principal;
-use chapada_master_core::{SchedulerEvent, StreamId};
+use chapada_master_core::StreamId;
 use chapada_model::FrameworkId;
 use chapada_wire::convert::ReservationFormat;
 use chapada_wire::v1::scheduler::Event;
@@ -112,10 +112,13 @@ impl<T: Send + 'static, F: Fn(Event) -> T + Send + Sync + 'static> Pump<T, F> {
                 () = self.body.closed() => return "the scheduler closed it",
                 event = self.queue.recv() => match self.unloaded(event) {
                     Some(ToScheduler::Event(framework, event)) => {
-                        self.learn_format(&framework, &event);
                         let event = self.writer.event(&framework, event);
                         self.framework = Some(framework);
                         event
+                    }
+                    Some(ToScheduler::Reads(format)) => {
+                        self.writer.format = format;
+                        continue;
                     }
                     Some(ToScheduler::Refused(code, message)) => error(code, &message),
                     None => return "closed by the master",
@@ -127,15 +130,6 @@ impl<T: Send + 'static, F: Fn(Event) -> T + Send + Sync + 'static> Pump<T, F> {
                 return "the scheduler stopped reading";
             }
             subscribed |= first;
-        }
-    }
-
-    /// UPDATE_FRAMEWORK may have changed what the framework can read since it subscribed.
-    fn learn_format(&mut self, framework: &FrameworkId, event: &SchedulerEvent) {
-        if matches!(event, SchedulerEvent::Offers(_))
-            && let Some(known) = self.led.snapshot().frameworks.get(framework)
-        {
-            self.writer.format = ReservationFormat::of(&known.description);
         }
     }
 

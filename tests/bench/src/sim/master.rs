@@ -21,8 +21,11 @@ use super::cpu::Meter;
 use super::host::Host;
 use super::queue::{Arrival, Index};
 
-/// How many inputs the master's loop takes before it shows the books to readers. Source: its shell.
+/// How many inputs the master's loop takes before it looks after readers. Source: its shell.
 const BATCH: usize = 256;
+
+/// How often somebody reads the books, as one who watches the cluster does.
+pub(crate) const READING: Duration = Duration::from_secs(1);
 
 /// As fine as the timers of the master's runtime are: what is due within it happens at its end.
 const TIMER: u64 = 1_000_000;
@@ -84,8 +87,12 @@ pub(crate) struct MasterHost {
     streams: Vec<Option<Stream>>,
     by_stream: HashMap<StreamId, Index>,
     describes: MasterDescription,
-    /// What readers have: the books as they were after the last batch.
+    /// What a reader has, from one question to the next: the books as they were after a batch.
     shown: Snapshot,
+    /// When it last asked.
+    asked: Mono,
+    /// How long it waits before it asks again; nobody reads when absent.
+    pub(crate) reading: Option<Duration>,
     /// When it is to take its next turn.
     pub(crate) turn: Option<Mono>,
 }
@@ -97,6 +104,8 @@ impl MasterHost {
         let core = Master::recover(now, Settings::new(MASTER_ID), registry);
         Self {
             shown: core.snapshot(),
+            asked: now.mono,
+            reading: Some(READING),
             core,
             host: Host::default(),
             inbox: VecDeque::new(),
@@ -127,11 +136,6 @@ impl MasterHost {
         at.map(|at| self.host.free_at(at.max(now)))
     }
 
-    /// The books as readers have them.
-    pub(crate) fn shown(&self) -> &Snapshot {
-        &self.shown
-    }
-
     /// Takes a batch, as the loop of the real one does. What leaves, and when.
     pub(crate) fn take_turn(&mut self, at: Mono) -> Result<Vec<(Mono, Outgoing)>> {
         let meter = Meter::start();
@@ -149,7 +153,10 @@ impl MasterHost {
             let effects = self.core.apply(moment(now), Event::Tick);
             self.execute(effects, &mut leaving)?;
         }
-        self.shown = self.core.snapshot();
+        if self.reading.is_some_and(|wait| self.asked + wait <= now) {
+            drop(std::mem::replace(&mut self.shown, self.core.snapshot()));
+            self.asked = now;
+        }
         let spent = meter.spent();
         marks.push((leaving.len(), spent));
         self.host.work(at, spent);
