@@ -1,4 +1,7 @@
 //! Opens files that a container can influence, without ever leaving the directory they belong to.
+//!
+//! Two ways: [`open`] takes no symbolic link at all, for what nobody has reason to link; [`open_within`] takes the
+//! directory for `/`, so that links mean what they mean inside, for images.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -8,9 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::unistd::{Gid, Uid, fchown};
 
-use crate::user::User;
 use crate::{Context, IsolationError};
 
 /// Opens `path` below `directory`, through no symbolic link at all, neither in the middle nor at the end.
@@ -18,12 +19,26 @@ use crate::{Context, IsolationError};
 /// # Errors
 /// The kernel's: `ELOOP` at a symbolic link, `EXDEV` where the path leaves the directory.
 pub fn open(directory: impl AsFd, path: &Path, flags: i32, mode: u32) -> io::Result<File> {
+    let resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
+    openat2(directory, path, flags, mode, resolve)
+}
+
+/// Opens `path` with `root` as its `/`: a symbolic link or `..` leads nowhere else. The links of `/proc` that jump to open
+/// files are refused.
+///
+/// # Errors
+/// The kernel's: `ELOOP` at such a link.
+pub fn open_within(root: impl AsFd, path: &Path, flags: i32, mode: u32) -> io::Result<File> {
+    openat2(root, path, flags, mode, libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS)
+}
+
+fn openat2(directory: impl AsFd, path: &Path, flags: i32, mode: u32, resolve: u64) -> io::Result<File> {
     let name = CString::new(path.as_os_str().as_encoded_bytes())?;
     // SAFETY: open_how is plain numbers, for which zero is a value.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
     how.flags = (flags | libc::O_CLOEXEC) as u64;
     how.mode = u64::from(mode);
-    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
+    how.resolve = resolve;
     // SAFETY: the name is a C string and `how` a struct of the size given; both outlive the call.
     let result = unsafe {
         libc::syscall(
@@ -42,25 +57,23 @@ pub fn open(directory: impl AsFd, path: &Path, flags: i32, mode: u32) -> io::Res
     Ok(File::from(file))
 }
 
-/// Opens a container's working directory and gives it to its user.
+/// Opens a directory that is no link.
 ///
 /// # Errors
 /// When it is missing or is no directory.
-pub fn sandbox(path: &Path, owner: &User) -> Result<File, IsolationError> {
-    let directory = std::fs::OpenOptions::new()
+pub fn directory(path: &Path) -> Result<File, IsolationError> {
+    std::fs::OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
         .open(path)
-        .context("open the sandbox", path.display())?;
-    give(&directory, owner).context("give away the sandbox", path.display())?;
-    Ok(directory)
+        .context("open the directory", path.display())
 }
 
-/// Opens `name` in a sandbox for appending, making it if need be, for its user.
+/// Opens `name` in a sandbox for appending, making it if need be.
 ///
 /// # Errors
 /// When it is anything but a regular file with one name: a task may have put a link, a FIFO or a device there.
-pub fn log_file(sandbox: &File, name: &str, owner: &User) -> Result<File, IsolationError> {
+pub fn log_file(sandbox: &File, name: &str) -> Result<File, IsolationError> {
     let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = open(sandbox, Path::new(name), flags, 0o644).context("open in the sandbox", name)?;
     let metadata = file.metadata().context("look at", name)?;
@@ -68,17 +81,8 @@ pub fn log_file(sandbox: &File, name: &str, owner: &User) -> Result<File, Isolat
         let reason = "it is there already and is not a plain file with one name";
         return Err(IsolationError::invalid("write in the sandbox to", name, reason));
     }
-    give(&file, owner).context("give away", name)?;
     fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND)).context("set up", name)?;
     Ok(file)
-}
-
-fn give(file: &File, owner: &User) -> io::Result<()> {
-    let metadata = file.metadata()?;
-    if metadata.uid() != owner.uid || metadata.gid() != owner.gid {
-        fchown(file, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -100,7 +104,7 @@ mod tests {
         for path in ["../secret", "/etc/passwd", "stdout", "/proc/self/exe"] {
             assert!(open(&root, Path::new(path), libc::O_RDONLY, 0).is_err(), "{path}");
         }
-        let error = log_file(&root, "stdout", &User::current()).unwrap_err();
+        let error = log_file(&root, "stdout").unwrap_err();
         assert_eq!(error.errno(), Some(libc::ELOOP));
     }
 
@@ -108,13 +112,12 @@ mod tests {
     fn a_log_is_appended_to_and_is_a_plain_file() {
         let dir = tempfile::tempdir().unwrap();
         let root = File::open(dir.path()).unwrap();
-        let user = User::current();
         fs::write(dir.path().join("stdout"), "first ").unwrap();
-        log_file(&root, "stdout", &user).unwrap().write_all(b"second").unwrap();
+        log_file(&root, "stdout").unwrap().write_all(b"second").unwrap();
         assert_eq!(fs::read_to_string(dir.path().join("stdout")).unwrap(), "first second");
         nix::unistd::mkfifo(&dir.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(log_file(&root, "fifo", &user).is_err());
+        assert!(log_file(&root, "fifo").is_err());
         fs::hard_link(dir.path().join("stdout"), dir.path().join("other")).unwrap();
-        assert!(log_file(&root, "other", &user).is_err());
+        assert!(log_file(&root, "other").is_err());
     }
 }

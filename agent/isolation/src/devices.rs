@@ -1,6 +1,7 @@
 //! A minimal `/dev`: the harmless nodes, terminals and shared memory of the container's own, nothing of the machine's.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -8,6 +9,8 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
 
 use crate::mounts::memory;
+use crate::places::own_directory;
+use crate::trees::{Restrictions, Tree};
 use crate::{Context, IsolationError};
 
 /// Name and number of the nodes, all character devices. Source: Linux `Documentation/admin-guide/devices.txt`.
@@ -26,22 +29,22 @@ const LINKS: [(&str, &str); 5] = [
     ("/proc/self/fd/2", "/dev/stderr"),
     ("pts/ptmx", "/dev/ptmx"),
 ];
-/// Docker's default. Charged to the container as it fills.
-const SHM_OPTIONS: &str = "size=64m,mode=1777";
 
-/// Mounts the new `/dev`. Call it in a mount namespace of the container's own.
+/// Mounts the new `/dev` below this root, `/dev/shm` of so many bytes. Call it in a mount namespace of the container's own.
 ///
 /// # Errors
 /// Names the path; `EPERM` without the capability MKNOD.
-pub fn minimal() -> Result<(), IsolationError> {
-    memory(Path::new("/dev"), MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC, "size=64k,mode=0755")?;
+pub fn minimal(root: impl AsFd, shm_bytes: u64) -> Result<(), IsolationError> {
+    let options = [(c"size", Some("64k")), (c"mode", Some("0755"))];
+    let restrictions = Restrictions::NO_SUID.and(Restrictions::NO_EXEC);
+    Tree::new(c"tmpfs", &options, restrictions)?.put(own_directory(root, Path::new("dev"))?, "/dev")?;
     let before = umask(Mode::empty());
-    let made = fill();
+    let made = fill(shm_bytes);
     umask(before);
     made
 }
 
-fn fill() -> Result<(), IsolationError> {
+fn fill(shm_bytes: u64) -> Result<(), IsolationError> {
     let all = Mode::from_bits_truncate(0o666);
     for (path, major, minor) in NODES {
         mknod(path, SFlag::S_IFCHR, all, makedev(major, minor)).context("make the device", path)?;
@@ -55,7 +58,7 @@ fn fill() -> Result<(), IsolationError> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
     mount(Some("devpts"), "/dev/pts", Some("devpts"), flags, Some("newinstance,ptmxmode=0666,mode=0620"))
         .context("mount", "/dev/pts")?;
-    memory(Path::new("/dev/shm"), flags | MsFlags::MS_NODEV, SHM_OPTIONS)?;
+    memory(Path::new("/dev/shm"), flags | MsFlags::MS_NODEV, &format!("size={shm_bytes},mode=1777"))?;
     match mount(Some("mqueue"), "/dev/mqueue", Some("mqueue"), flags | MsFlags::MS_NODEV, None::<&str>) {
         Err(nix::errno::Errno::ENODEV) => Ok(()), // a kernel without message queues
         result => result.map_err(io::Error::from).context("mount", "/dev/mqueue"),

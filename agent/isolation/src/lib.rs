@@ -13,11 +13,14 @@ mod error;
 pub mod loopback;
 pub mod mountinfo;
 pub mod mounts;
+pub mod places;
 pub mod privileges;
 pub mod process;
 pub mod rlimits;
+pub mod root;
 pub mod sealed;
 pub mod seccomp;
+pub mod trees;
 pub mod user;
 
 pub use error::{Context, IsolationError};

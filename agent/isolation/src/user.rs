@@ -1,11 +1,16 @@
-//! Who a container runs as, from the host's user and group files. A static program has no name service, and needs none.
+//! Who a container runs as, from the user and group files of the host or of an image. A static program has no name service,
+//! and needs none.
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
-use crate::{Context, IsolationError};
+use crate::{Context, IsolationError, beneath};
 
-/// A user of this machine.
+/// A user file that is longer is no user file.
+const MAX_FILE_BYTES: u64 = 4 << 20;
+
+/// A user, of this machine or of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// User id.
@@ -14,6 +19,8 @@ pub struct User {
     pub gid: u32,
     /// Supplementary groups, without the primary one.
     pub groups: Vec<u32>,
+    /// Its home directory, if it has an entry.
+    pub home: Option<PathBuf>,
 }
 
 impl User {
@@ -30,36 +37,73 @@ impl User {
     /// # Errors
     /// When no such user exists, or the files cannot be read.
     pub fn find_in(directory: &Path, user: &str) -> Result<Self, IsolationError> {
-        let passwd = directory.join("passwd");
-        let text = fs::read_to_string(&passwd).context("read", passwd.display())?;
+        let read = |name: &str| {
+            let path = directory.join(name);
+            fs::read_to_string(&path).context("read", path.display())
+        };
+        let (passwd, group) = (read("passwd")?, read("group")?);
+        Self::among(&passwd, &group, user).ok_or_else(|| {
+            no_such(user, "no such user on this agent; create it, or run the task as another user")
+        })
+    }
+
+    /// As an image means it: `user`, `user:group`, each a name or a number, in the files of `/etc` below this root, which may
+    /// be missing.
+    ///
+    /// # Errors
+    /// When there is no such user or group, or a file is no file or too long.
+    pub fn find_within(root: &File, user: &str) -> Result<Self, IsolationError> {
+        let (passwd, group) = (read_within(root, "etc/passwd")?, read_within(root, "etc/group")?);
+        let (name, named_group) =
+            user.split_once(':').map_or((user, None), |(user, group)| (user, Some(group)));
+        let reason = "no such user in the image; name one that its /etc/passwd has, or a number";
+        let mut found = Self::among(&passwd, &group, name).ok_or_else(|| no_such(user, reason))?;
+        if let Some(named) = named_group.filter(|named| !named.is_empty()) {
+            let known = group.lines().filter_map(group_entry).find(|(name, ..)| *name == named);
+            let gid =
+                known.map(|(_, gid, _)| gid).or_else(|| named.parse().ok().filter(|gid| *gid != u32::MAX));
+            let reason = "no such group in the image; name one that its /etc/group has, or a number";
+            found.gid = gid.ok_or_else(|| no_such(user, reason))?;
+            // As Docker: who names the group gets it alone.
+            found.groups.clear();
+        }
+        Ok(found)
+    }
+
+    fn among(passwd: &str, group: &str, user: &str) -> Option<Self> {
         let number = user.parse::<u32>().ok();
-        let entry = text.lines().filter_map(Entry::parse).find(|entry| entry.name == user);
-        let entry =
-            entry.or_else(|| text.lines().filter_map(Entry::parse).find(|entry| Some(entry.uid) == number));
-        match (entry, number) {
+        let entries = || passwd.lines().filter_map(Entry::parse);
+        let entry = entries().find(|entry| entry.name == user);
+        match (entry.or_else(|| entries().find(|entry| Some(entry.uid) == number)), number) {
             (Some(entry), _) => {
-                let groups = supplementary(directory, entry.name, entry.gid)?;
-                Ok(Self { uid: entry.uid, gid: entry.gid, groups })
+                let groups = supplementary(group, entry.name, entry.gid);
+                let home = entry.home.map(PathBuf::from);
+                Some(Self { uid: entry.uid, gid: entry.gid, groups, home })
             }
             // The number -1 means "leave as it is" to the kernel.
-            (None, Some(uid)) if uid != u32::MAX => Ok(Self { uid, gid: uid, groups: Vec::new() }),
-            _ => {
-                let reason = "no such user on this agent; create it, or run the task as another user";
-                Err(IsolationError::invalid("find user", user, reason))
+            (None, Some(uid)) if uid != u32::MAX => {
+                Some(Self { uid, gid: uid, groups: Vec::new(), home: None })
             }
+            _ => None,
         }
     }
 
     /// The user this process is.
     pub fn current() -> Self {
-        Self { uid: nix::unistd::getuid().as_raw(), gid: nix::unistd::getgid().as_raw(), groups: Vec::new() }
+        let (uid, gid) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+        Self { uid, gid, groups: Vec::new(), home: None }
     }
+}
+
+fn no_such(user: &str, reason: &str) -> IsolationError {
+    IsolationError::invalid("find user", user, reason)
 }
 
 struct Entry<'a> {
     name: &'a str,
     uid: u32,
     gid: u32,
+    home: Option<&'a str>,
 }
 
 impl<'a> Entry<'a> {
@@ -67,19 +111,48 @@ impl<'a> Entry<'a> {
         let mut fields = line.split(':');
         let name = fields.next().filter(|name| !name.is_empty())?;
         let uid = fields.nth(1)?.parse().ok()?;
-        Some(Self { name, uid, gid: fields.next()?.parse().ok()? })
+        let gid = fields.next()?.parse().ok()?;
+        Some(Self { name, uid, gid, home: fields.nth(1).filter(|home| home.starts_with('/')) })
     }
 }
 
-fn supplementary(directory: &Path, name: &str, primary: u32) -> Result<Vec<u32>, IsolationError> {
-    let path = directory.join("group");
-    let text = fs::read_to_string(&path).context("read", path.display())?;
-    let member_of = |line: &str| {
-        let mut fields = line.split(':').skip(2);
-        let gid: u32 = fields.next()?.parse().ok()?;
-        fields.next()?.split(',').any(|member| member == name).then_some(gid)
+/// Name, number and members of a group.
+fn group_entry(line: &str) -> Option<(&str, u32, &str)> {
+    let mut fields = line.split(':');
+    let name = fields.next().filter(|name| !name.is_empty())?;
+    Some((name, fields.nth(1)?.parse().ok()?, fields.next().unwrap_or_default()))
+}
+
+fn supplementary(group: &str, name: &str, primary: u32) -> Vec<u32> {
+    let entries = group.lines().filter_map(group_entry);
+    let of_user = entries
+        .filter(|(_, gid, members)| *gid != primary && members.split(',').any(|member| member == name));
+    of_user.map(|(_, gid, _)| gid).collect()
+}
+
+/// The text of a file of an image; empty when there is none.
+fn read_within(root: &File, path: &str) -> Result<String, IsolationError> {
+    let read = || {
+        let opened = beneath::open_within(
+            root,
+            Path::new(path),
+            libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY,
+            0,
+        );
+        let file = match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
+            result => result?,
+        };
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no plain file"));
+        }
+        let mut bytes = Vec::new();
+        if file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)? as u64 > MAX_FILE_BYTES {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is longer than 4 MiB"));
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
-    Ok(text.lines().filter_map(member_of).filter(|gid| *gid != primary).collect())
+    read().context("read in the image", format_args!("/{path}"))
 }
 
 #[cfg(test)]
@@ -97,7 +170,7 @@ mod tests {
     #[test]
     fn names_and_numbers_find_the_same_entry() {
         let dir = files();
-        let ann = User { uid: 1001, gid: 100, groups: vec![44] };
+        let ann = User { uid: 1001, gid: 100, groups: vec![44], home: Some("/home/ann".into()) };
         assert_eq!(User::find_in(dir.path(), "ann").unwrap(), ann);
         assert_eq!(User::find_in(dir.path(), "1001").unwrap(), ann);
     }
@@ -105,10 +178,41 @@ mod tests {
     #[test]
     fn an_unknown_number_is_a_user_and_an_unknown_name_is_not() {
         let dir = files();
-        assert_eq!(User::find_in(dir.path(), "4242").unwrap(), User { uid: 4242, gid: 4242, groups: vec![] });
+        let number = User { uid: 4242, gid: 4242, groups: vec![], home: None };
+        assert_eq!(User::find_in(dir.path(), "4242").unwrap(), number);
         let error = User::find_in(dir.path(), "nobody-here").unwrap_err();
         assert_eq!(error.to_string(), "cannot find user nobody-here");
         assert!(User::find_in(dir.path(), "4294967295").is_err());
         assert!(User::find_in(dir.path(), "").is_err());
+    }
+
+    #[test]
+    fn an_image_may_name_the_group_and_lack_the_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = File::open(dir.path()).unwrap();
+        let find = |user: &str| User::find_within(&root, user).map(|user| (user.uid, user.gid, user.groups));
+        assert_eq!(find("7:8").unwrap(), (7, 8, vec![]));
+        assert!(find("ann").is_err());
+        fs::rename(files().keep(), dir.path().join("etc")).unwrap();
+        assert_eq!(find("ann").unwrap(), (1001, 100, vec![44]));
+        assert_eq!(find("ann:video").unwrap(), (1001, 44, vec![]));
+        assert_eq!(find("ann:9").unwrap(), (1001, 9, vec![]));
+        assert!(find("ann:nogroup").is_err());
+        assert!(find(":video").is_err());
+    }
+
+    #[test]
+    fn the_files_of_an_image_lead_nowhere_else_and_are_no_pipes() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("etc")).unwrap();
+        let root = File::open(dir.path()).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("etc/passwd")).unwrap();
+        assert!(User::find_within(&root, "root").is_err(), "the host's file was read");
+        fs::remove_file(dir.path().join("etc/passwd")).unwrap();
+        nix::unistd::mkfifo(&dir.path().join("etc/passwd"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(User::find_within(&root, "root").is_err());
+        fs::remove_file(dir.path().join("etc/passwd")).unwrap();
+        File::create(dir.path().join("etc/passwd")).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();
+        assert!(User::find_within(&root, "0").is_err());
     }
 }

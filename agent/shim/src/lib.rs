@@ -8,6 +8,7 @@
 mod cleanup;
 mod client;
 mod exit;
+mod files;
 mod launcher;
 mod protocol;
 mod recovery;
@@ -16,15 +17,15 @@ mod spec;
 mod state;
 
 pub use chapada_isolation::rlimits::Rlimit;
+pub use chapada_isolation::root::RootSource;
 pub use cleanup::{CleanupError, cleanup};
 pub use client::{ClientError, ShimClient};
 pub use exit::{ExitReport, Outcome};
+pub use files::{Names, RootFileSystem, VolumeMount, VolumeSource};
 pub use launcher::{LaunchError, LaunchedShim, Launcher};
 pub use protocol::{Event, LaunchOrder, PROTOCOL_VERSION, Request, SetupError, SetupFailure};
 pub use recovery::{RecoverError, RecoveredContainer, RecoveredState, recover};
-pub use spec::{
-    Command, ContainerSpec, InvalidSpec, Namespaces, Pid1, SystemCalls, TemporaryFiles, VolumeMount,
-};
+pub use spec::{Command, ContainerSpec, InvalidSpec, Namespaces, Pid1, SystemCalls, TemporaryFiles};
 pub use state::ContainerState;
 
 pub use chapada_isolation::cgroup::{Cgroups, CpuLimits, Limits, OomReport, Statistics};

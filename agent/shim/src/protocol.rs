@@ -88,6 +88,10 @@ pub enum SetupFailure {
     User,
     /// The sandbox, or a file in it.
     Sandbox,
+    /// The root file system, or a file in it.
+    Root,
+    /// A volume, or its place.
+    Volume,
     /// A cgroup.
     Cgroup,
     /// A namespace or a mount.

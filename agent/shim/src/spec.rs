@@ -6,6 +6,11 @@ use chapada_isolation::cgroup::{Limits, SHIMS};
 use chapada_isolation::rlimits::Rlimit;
 use serde::{Deserialize, Serialize};
 
+use crate::files::{RootFileSystem, VolumeMount};
+
+/// Docker's default for `/dev/shm`.
+const SHM_BYTES: u64 = 64 << 20;
+
 /// A name in a file system holds this many bytes.
 const MAX_ID_BYTES: usize = 255;
 
@@ -22,10 +27,18 @@ pub struct ContainerSpec {
     pub sandbox: PathBuf,
     /// What to run.
     pub command: Command,
-    /// The whole environment; nothing is inherited or added.
+    /// The whole environment; nothing is inherited. With a root of its own, `HOME` is added from the user's entry if it is
+    /// not here.
     pub environment: Vec<(String, String)>,
-    /// A name or a number from the host's `/etc/passwd`. `None`: the agent's own user.
+    /// A name or a number from the host's `/etc/passwd`; `None`: the agent's own user. With a root of its own, what Docker
+    /// takes: `user` or `user:group`, names from that root; `None`: 0.
     pub user: Option<String>,
+    /// A root file system of its own. `None`: the host's files.
+    #[serde(default)]
+    pub root: Option<RootFileSystem>,
+    /// Where the command starts: absolute in the container, made if it is not there. `None`: the sandbox.
+    #[serde(default)]
+    pub working_directory: Option<PathBuf>,
     /// What it may use.
     pub resources: Limits,
     /// What it does not share with the host, beyond what no container shares.
@@ -36,10 +49,12 @@ pub struct ContainerSpec {
     pub hostname: Option<String>,
     /// Its `/tmp`.
     pub temporary_files: TemporaryFiles,
+    /// The most that `/dev/shm` holds, in bytes. Charged to the container as it fills.
+    pub shm_bytes: u64,
     /// Host directories it must not see, such as the agent's own state: an empty one takes their place. The sandbox may be
     /// below one of them.
     pub hidden_paths: Vec<PathBuf>,
-    /// Host directories that show in its sandbox. The shim gives them to `user`.
+    /// What else shows in it, in this order.
     #[serde(default)]
     pub volumes: Vec<VolumeMount>,
     /// Resource limits per process.
@@ -64,11 +79,14 @@ impl ContainerSpec {
             command,
             environment: Vec::new(),
             user: None,
+            root: None,
+            working_directory: None,
             resources: Limits::default(),
             namespaces: Namespaces::default(),
             pid1: Pid1::Init,
             hostname: None,
-            temporary_files: TemporaryFiles::Private,
+            temporary_files: TemporaryFiles::Private { size_bytes: None },
+            shm_bytes: SHM_BYTES,
             hidden_paths: Vec::new(),
             volumes: Vec::new(),
             rlimits: Vec::new(),
@@ -85,14 +103,9 @@ impl ContainerSpec {
         absolute("runtime_dir", &self.runtime_dir)?;
         absolute("sandbox", &self.sandbox)?;
         self.hidden_paths.iter().try_for_each(|path| absolute("hidden_paths", path))?;
-        for volume in &self.volumes {
-            absolute("volumes", &volume.directory)?;
-            let is_taken = ["stdout", "stderr"].contains(&volume.name.as_str());
-            if is_taken || check_id(&volume.name).is_err() {
-                let rule = "a name must be a plain file name, not 'stdout' or 'stderr'";
-                return Err(InvalidSpec { field: "volumes", rule });
-            }
-        }
+        self.volumes.iter().try_for_each(VolumeMount::validate)?;
+        self.working_directory.iter().try_for_each(|path| absolute("working_directory", path))?;
+        self.root.iter().try_for_each(RootFileSystem::validate)?;
         if self.runtime_dir.file_name().is_none_or(|name| name != self.id.as_str()) {
             return Err(InvalidSpec {
                 field: "runtime_dir",
@@ -113,16 +126,6 @@ impl ContainerSpec {
     }
 }
 
-/// A directory of the host that shows in a sandbox.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct VolumeMount {
-    /// Where it is on the host. It must exist and be no link.
-    pub directory: PathBuf,
-    /// Its name in the sandbox, one component.
-    pub name: String,
-}
-
 /// Refuses what is not one plain name below a directory.
 pub(crate) fn check_id(id: &str) -> Result<(), InvalidSpec> {
     let reserved = id.is_empty() || [".", "..", SHIMS].contains(&id) || id.len() > MAX_ID_BYTES;
@@ -133,7 +136,7 @@ pub(crate) fn check_id(id: &str) -> Result<(), InvalidSpec> {
     Ok(())
 }
 
-fn absolute(field: &'static str, path: &Path) -> Result<(), InvalidSpec> {
+pub(crate) fn absolute(field: &'static str, path: &Path) -> Result<(), InvalidSpec> {
     if path.is_absolute() && !path.as_os_str().as_encoded_bytes().contains(&0) {
         return Ok(());
     }
@@ -205,14 +208,22 @@ pub enum Pid1 {
 }
 
 /// What is at `/tmp`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TemporaryFiles {
     /// Memory of its own, charged to the container.
-    #[default]
-    Private,
-    /// The host's directory, as Mesos has it without an image.
+    Private {
+        /// The most it holds; `None`: the container's memory is the bound.
+        size_bytes: Option<u64>,
+    },
+    /// What the root file system has there: the host's own directory, as Mesos has it without an image.
     Host,
+}
+
+impl Default for TemporaryFiles {
+    fn default() -> Self {
+        Self::Private { size_bytes: None }
+    }
 }
 
 /// Which system calls a container may make.

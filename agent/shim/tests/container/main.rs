@@ -3,8 +3,10 @@
 #[cfg(test)]
 mod confinement;
 #[cfg(test)]
+mod images;
 mod life;
 #[cfg(test)]
 mod outliving;
 #[cfg(test)]
 mod place;
+mod root;

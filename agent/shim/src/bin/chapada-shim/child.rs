@@ -4,13 +4,12 @@ use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 
 use chapada_isolation::seccomp::Filter;
-use chapada_isolation::{
-    Context, IsolationError, descriptors, devices, loopback, mounts, privileges, rlimits,
-};
-use chapada_shim::{ContainerSpec, Pid1, SetupError, SetupFailure, SystemCalls, TemporaryFiles};
-use nix::mount::MsFlags;
+use chapada_isolation::user::User;
+use chapada_isolation::{Context, IsolationError, descriptors, loopback, mounts, privileges, rlimits};
+use chapada_shim::{ContainerSpec, LaunchOrder, Pid1, SetupError, SetupFailure, SystemCalls};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
@@ -27,25 +26,28 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const UMASK: Mode = Mode::from_bits_truncate(0o022);
 
 /// Does all that is done inside, and becomes the command, or our init. Never returns.
-pub(crate) fn run(spec: &ContainerSpec, mut opened: Opened) -> ! {
+pub(crate) fn run(order: &LaunchOrder, mut opened: Opened) -> ! {
+    let spec = &order.spec;
     let tasks = std::mem::take(&mut opened.tasks);
     let ready = detach::join(tasks)
         .context("join the cgroups of", &spec.id)
         .map_err(of(SetupFailure::Cgroup))
-        .and_then(|()| enter(spec, &opened).map_err(of(SetupFailure::Namespace)))
-        .and_then(|()| install(&opened).map_err(of(SetupFailure::Shim)));
-    if let Err(error) = ready {
-        fail(opened.setup, &error);
-    }
-    let command = Executable::of(spec);
+        .and_then(|()| enter(spec).map_err(of(SetupFailure::Namespace)))
+        .and_then(|()| opened.files.enter(spec, order.cgroups.hierarchies()))
+        .and_then(|user| install(&opened).map(|()| user).map_err(of(SetupFailure::Shim)));
+    let user = match ready {
+        Ok(user) => user,
+        Err(error) => fail(opened.setup, &error),
+    };
+    let command = Executable::of(spec, user);
     match spec.pid1 {
-        Pid1::Command => become_command(spec, opened, &command),
+        Pid1::Command => become_command(spec, opened.setup, &command),
         Pid1::Init => under_init(spec, opened, &command),
     }
 }
 
-/// Namespaces and mounts.
-fn enter(spec: &ContainerSpec, opened: &Opened) -> Result<(), IsolationError> {
+/// Namespaces.
+fn enter(spec: &ContainerSpec) -> Result<(), IsolationError> {
     unshare(CloneFlags::CLONE_NEWCGROUP).context("unshare", "the cgroup namespace")?;
     mounts::make_private()?;
     if let Some(name) = &spec.hostname {
@@ -54,26 +56,14 @@ fn enter(spec: &ContainerSpec, opened: &Opened) -> Result<(), IsolationError> {
     if spec.namespaces.network {
         loopback::bring_up()?;
     }
-    let mut covers = mounts::Covers::new(&spec.sandbox, &opened.sandbox)?;
-    for volume in &spec.volumes {
-        covers.show(&volume.directory, &volume.name)?;
-    }
-    devices::minimal()?;
-    mounts::kernel_files()?;
-    for path in &spec.hidden_paths {
-        covers.hide(path)?;
-    }
-    if spec.temporary_files == TemporaryFiles::Private {
-        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        mounts::memory("/tmp".as_ref(), flags, "mode=1777")?;
-    }
-    covers.finish()
+    Ok(())
 }
 
 fn install(opened: &Opened) -> Result<(), IsolationError> {
     descriptors::install(&opened.stdin, 0)?;
-    descriptors::install(&opened.stdout, 1)?;
-    descriptors::install(&opened.stderr, 2)?;
+    let [stdout, stderr] = opened.files.logs();
+    descriptors::install(stdout, 1)?;
+    descriptors::install(stderr, 2)?;
     descriptors::close_on_exec()
 }
 
@@ -84,24 +74,24 @@ fn under_init(spec: &ContainerSpec, opened: Opened, command: &Executable) -> ! {
         unsafe { fork() }
     });
     match forked.context("fork", "the command").map_err(of(SetupFailure::Shim)) {
-        Ok(ForkResult::Child) => become_command(spec, opened, command),
+        Ok(ForkResult::Child) => become_command(spec, opened.setup, command),
         Ok(ForkResult::Parent { child }) => init::run(child, opened),
         Err(error) => fail(opened.setup, &error),
     }
 }
 
-fn become_command(spec: &ContainerSpec, opened: Opened, command: &Executable) -> ! {
-    let ready = drop_privileges(spec, &opened).map_err(of(SetupFailure::Privileges));
+fn become_command(spec: &ContainerSpec, setup: File, command: &Executable) -> ! {
+    let ready = drop_privileges(spec, &command.user).map_err(of(SetupFailure::Privileges));
     let Err(error) = ready.and_then(|()| command.execute().map_err(of(SetupFailure::Command)));
-    fail(opened.setup, &error)
+    fail(setup, &error)
 }
 
-fn drop_privileges(spec: &ContainerSpec, opened: &Opened) -> Result<(), IsolationError> {
+fn drop_privileges(spec: &ContainerSpec, user: &User) -> Result<(), IsolationError> {
     detach::restore_signals().context("restore", "signals")?;
     setsid().context("start", "a session")?;
     umask(UMASK);
     rlimits::apply(&spec.rlimits)?;
-    privileges::become_user(&opened.user)?;
+    privileges::become_user(user)?;
     // After the change of user, which clears it: the container ends with its shim.
     die_with_parent()?;
     match spec.system_calls {
@@ -125,6 +115,7 @@ pub(crate) fn fail(mut setup: File, error: &SetupError) -> ! {
 
 /// A command in the form the kernel takes. Made before privileges are dropped, executed after.
 struct Executable {
+    user: User,
     file: String,
     candidates: Vec<CString>,
     arguments: Vec<CString>,
@@ -132,7 +123,7 @@ struct Executable {
 }
 
 impl Executable {
-    fn of(spec: &ContainerSpec) -> Self {
+    fn of(spec: &ContainerSpec, user: User) -> Self {
         let (file, argv) = spec.command.file_and_argv();
         let c_string = |text: String| CString::new(text).expect("the spec was checked for zero bytes");
         let path = spec.environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_str());
@@ -145,13 +136,12 @@ impl Executable {
                 .map(|directory| c_string(format!("{directory}/{file}")))
                 .collect()
         };
-        let environment = spec.environment.iter().map(|(name, value)| c_string(format!("{name}={value}")));
-        Self {
-            file,
-            candidates,
-            arguments: argv.into_iter().map(c_string).collect(),
-            environment: environment.collect(),
-        }
+        let given = spec.environment.iter().map(|(name, value)| format!("{name}={value}"));
+        let lacks_home = spec.root.is_some() && spec.environment.iter().all(|(name, _)| name != "HOME");
+        let home = user.home.as_deref().unwrap_or(Path::new("/")).display();
+        let home = lacks_home.then(|| format!("HOME={home}"));
+        let environment = given.chain(home).map(c_string).collect();
+        Self { user, file, candidates, arguments: argv.into_iter().map(c_string).collect(), environment }
     }
 
     /// Becomes the command. Of several candidates that fail, one that exists says why.

@@ -5,13 +5,13 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use chapada_isolation::cgroup::{Group, OomWatch};
 use chapada_isolation::clone3::{self, Clone3, Cloned};
-use chapada_isolation::user::User;
-use chapada_isolation::{Context, IsolationError, beneath};
+use chapada_isolation::{Context, IsolationError};
 use chapada_shim::{LaunchOrder, SetupError, SetupFailure};
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
 use crate::child;
+use crate::filesystem::Files;
 
 /// A container whose process 1 exists. It may not have come to its command yet.
 pub(crate) struct Container {
@@ -26,11 +26,8 @@ pub(crate) struct Container {
 
 /// What the child needs of what was opened outside.
 pub(crate) struct Opened {
-    pub(crate) user: User,
-    pub(crate) sandbox: File,
+    pub(crate) files: Files,
     pub(crate) stdin: File,
-    pub(crate) stdout: File,
-    pub(crate) stderr: File,
     pub(crate) tasks: Vec<File>,
     pub(crate) setup: File,
     pub(crate) status: File,
@@ -39,14 +36,7 @@ pub(crate) struct Opened {
 /// Makes groups and files, then process 1. On failure what was made stays, for the agent to clean up.
 pub(crate) fn make(order: &LaunchOrder, group: &Group) -> Result<Container, SetupError> {
     let spec = &order.spec;
-    let user = spec.user.as_deref().map_or_else(|| Ok(User::current()), User::find);
-    let user = user.map_err(of(SetupFailure::User))?;
-    let sandbox = beneath::sandbox(&spec.sandbox, &user).map_err(of(SetupFailure::Sandbox))?;
-    for volume in &spec.volumes {
-        beneath::sandbox(&volume.directory, &user).map_err(of(SetupFailure::Sandbox))?;
-    }
-    let log = |name| beneath::log_file(&sandbox, name, &user).map_err(of(SetupFailure::Sandbox));
-    let (stdout, stderr) = (log("stdout")?, log("stderr")?);
+    let files = Files::open(spec)?;
     let stdin = File::open("/dev/null").context("open", "/dev/null").map_err(of(SetupFailure::Shim))?;
 
     group.create().map_err(of(SetupFailure::Cgroup))?;
@@ -58,13 +48,12 @@ pub(crate) fn make(order: &LaunchOrder, group: &Group) -> Result<Container, Setu
 
     let (setup, child_setup) = pipe().map_err(of(SetupFailure::Shim))?;
     let (status, child_status) = pipe().map_err(of(SetupFailure::Shim))?;
-    let opened =
-        Opened { user, sandbox, stdin, stdout, stderr, tasks, setup: child_setup, status: child_status };
+    let opened = Opened { files, stdin, tasks, setup: child_setup, status: child_status };
     let network = if spec.namespaces.network { libc::CLONE_NEWNET } else { 0 };
     let clone = Clone3 { namespaces: clone3::ALWAYS | network, into_cgroup: v2.as_ref().map(AsFd::as_fd) };
     // SAFETY: this program never starts a thread.
     match unsafe { clone.run() }.map_err(of(SetupFailure::Namespace))? {
-        Cloned::Child => child::run(spec, opened),
+        Cloned::Child => child::run(order, opened),
         Cloned::Parent { pid, pidfd } => Ok(Container { pid, pidfd, setup, status, oom }),
     }
 }

@@ -5,6 +5,7 @@ mod child;
 mod clients;
 mod container;
 mod detach;
+mod filesystem;
 mod init;
 mod serve;
 

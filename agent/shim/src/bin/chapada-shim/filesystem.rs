@@ -1,0 +1,277 @@
+//! The files of a container: what is opened outside, where every path still is the host's, and what is mounted inside.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use chapada_isolation::cgroup::Hierarchies;
+use chapada_isolation::places::{self, Kind};
+use chapada_isolation::trees::{Restrictions, Tree};
+use chapada_isolation::user::User;
+use chapada_isolation::{Context, IsolationError, beneath, devices, mounts, root};
+use chapada_shim::{
+    ContainerSpec, Names, RootFileSystem, SetupError, SetupFailure, TemporaryFiles, VolumeMount, VolumeSource,
+};
+use nix::fcntl::AtFlags;
+use nix::mount::{MntFlags, umount2};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
+
+use crate::container::of;
+
+/// Where secrets are for a moment: in our own `/dev`, before anybody can look.
+const SECRETS: &str = "/dev/.secrets";
+
+/// What was opened outside.
+pub(crate) struct Files {
+    sandbox: File,
+    sandbox_tree: Tree,
+    volumes: Vec<Volume>,
+    /// Standard output and error, which belong to the user.
+    logs: [File; 2],
+}
+
+struct Volume {
+    kind: Kind,
+    tree: Option<Tree>,
+    /// To be given to the user.
+    give: Option<File>,
+}
+
+impl Files {
+    /// Opens sandbox, logs and volumes of the host.
+    pub(crate) fn open(spec: &ContainerSpec) -> Result<Self, SetupError> {
+        let sandbox = beneath::directory(&spec.sandbox).map_err(of(SetupFailure::Sandbox))?;
+        let sandbox_tree = Tree::of(&sandbox, spec.sandbox.display()).map_err(of(SetupFailure::Sandbox))?;
+        let log = |name| beneath::log_file(&sandbox, name).map_err(of(SetupFailure::Sandbox));
+        let logs = [log("stdout")?, log("stderr")?];
+        let volumes = spec.volumes.iter().map(Volume::open).collect::<Result<_, _>>();
+        Ok(Self { sandbox, sandbox_tree, logs, volumes: volumes.map_err(of(SetupFailure::Volume))? })
+    }
+
+    /// Standard output and error.
+    pub(crate) fn logs(&self) -> &[File; 2] {
+        &self.logs
+    }
+
+    /// Makes what the container sees, goes to its working directory, and says who it runs as.
+    pub(crate) fn enter(&self, spec: &ContainerSpec, hierarchies: &Hierarchies) -> Result<User, SetupError> {
+        let (user, root) = match &spec.root {
+            None => self.hosts_files(spec)?,
+            Some(own) => self.own_files(spec, own, hierarchies)?,
+        };
+        self.place_volumes(spec, &root, &user).map_err(of(SetupFailure::Volume))?;
+        let finish = || {
+            spec.working_directory.iter().try_for_each(|path| root::change_directory(&root, path))?;
+            let read_only = spec.root.as_ref().is_some_and(|own| own.read_only);
+            if read_only { root::freeze(&root) } else { Ok(()) }
+        };
+        finish().map_err(of(SetupFailure::Root))?;
+        Ok(user)
+    }
+
+    /// The host's files, but for what is none of a container's business.
+    fn hosts_files(&self, spec: &ContainerSpec) -> Result<(User, File), SetupError> {
+        let user = spec.user.as_deref().map_or_else(|| Ok(User::current()), User::find);
+        let user = user.map_err(of(SetupFailure::User))?;
+        self.give(&user)?;
+        let cover = || {
+            let root = beneath::directory(Path::new("/"))?;
+            let mut covers = mounts::Covers::new(&spec.sandbox, &self.sandbox, &self.sandbox_tree)?;
+            devices::minimal(&root, spec.shm_bytes)?;
+            mounts::processes(&root)?;
+            mounts::hosts_system()?;
+            for path in &spec.hidden_paths {
+                covers.hide(path)?;
+            }
+            temporary_files(spec, &root)?;
+            covers.finish()?;
+            Ok(root)
+        };
+        Ok((user, cover().map_err(of(SetupFailure::Namespace))?))
+    }
+
+    /// A root of its own. Until `/proc` is mounted in it, nothing but its own files can be reached.
+    fn own_files(
+        &self,
+        spec: &ContainerSpec,
+        own: &RootFileSystem,
+        hierarchies: &Hierarchies,
+    ) -> Result<(User, File), SetupError> {
+        // The runtime directory is there, and of no use inside.
+        let stage = spec.runtime_dir.as_path();
+        let enter = || {
+            root::mount_over(stage, &own.source)?;
+            let root = root::enter(stage)?;
+            write_names(&root, &own.names)?;
+            Ok(root)
+        };
+        let root = enter().map_err(of(SetupFailure::Root))?;
+        let user = User::find_within(&root, spec.user.as_deref().unwrap_or("0"));
+        let user = user.map_err(of(SetupFailure::User))?;
+        self.give(&user)?;
+        let furnish = || {
+            devices::minimal(&root, spec.shm_bytes)?;
+            mounts::processes(&root)?;
+            mounts::own_system(&root, hierarchies)?;
+            temporary_files(spec, &root)?;
+            self.sandbox_tree.restrict(Restrictions::DATA)?;
+            let place = places::make(&root, &own.sandbox, Kind::Directory)?;
+            self.sandbox_tree.put(place, own.sandbox.display())?;
+            root::change_directory(&root, &own.sandbox)
+        };
+        furnish().map_err(of(SetupFailure::Namespace))?;
+        Ok((user, root))
+    }
+
+    /// Sandbox and logs belong to the user.
+    fn give(&self, user: &User) -> Result<(), SetupError> {
+        let [stdout, stderr] = &self.logs;
+        for (file, name) in [(&self.sandbox, "."), (stdout, "stdout"), (stderr, "stderr")] {
+            give(file, user).context("give away in the sandbox", name).map_err(of(SetupFailure::Sandbox))?;
+        }
+        Ok(())
+    }
+
+    /// The working directory is the sandbox now.
+    fn place_volumes(&self, spec: &ContainerSpec, root: &File, user: &User) -> Result<(), IsolationError> {
+        let sandbox = beneath::directory(Path::new("."))?;
+        let secrets = spec.volumes.iter().any(|mount| matches!(mount.source, VolumeSource::Secret { .. }));
+        let secrets = if secrets { Some(Secrets::begin()?) } else { None };
+        for (number, (volume, mount)) in self.volumes.iter().zip(&spec.volumes).enumerate() {
+            if let Some(file) = &volume.give {
+                give(file, user).context("give away the volume", mount.target.display())?;
+            }
+            let within = if mount.target.is_absolute() { root } else { &sandbox };
+            let place = places::make(within, &mount.target, volume.kind)?;
+            let secret;
+            let tree = match (&volume.tree, &mount.source, &secrets) {
+                (Some(tree), ..) => tree,
+                (None, VolumeSource::Secret { content }, Some(secrets)) => {
+                    secret = secrets.keep(number, content, user)?;
+                    &secret
+                }
+                (None, ..) => continue,
+            };
+            let read_only = mount.read_only || volume.tree.is_none();
+            tree.restrict(if read_only {
+                Restrictions::DATA.and(Restrictions::READ_ONLY)
+            } else {
+                Restrictions::DATA
+            })?;
+            tree.put(place, mount.target.display())?;
+        }
+        secrets.map_or(Ok(()), Secrets::end)
+    }
+}
+
+impl Volume {
+    fn open(mount: &VolumeMount) -> Result<Self, IsolationError> {
+        match &mount.source {
+            VolumeSource::Host { root, path, give } => {
+                let opened = open_source(root, path)?;
+                let metadata = opened.metadata().context("look at the volume", root.display())?;
+                let kind = match (metadata.is_dir(), metadata.is_file()) {
+                    (true, _) => Kind::Directory,
+                    (_, true) => Kind::File,
+                    _ => {
+                        let reason = "it is neither a directory nor a plain file";
+                        return Err(IsolationError::invalid("mount", root.join(path).display(), reason));
+                    }
+                };
+                let tree = Tree::of(&opened, root.join(path).display())?;
+                Ok(Self { kind, tree: Some(tree), give: give.then_some(opened) })
+            }
+            VolumeSource::Memory { size_bytes } => {
+                let size = size_bytes.to_string();
+                let options = [(c"size", Some(size.as_str())), (c"mode", Some("0755"))];
+                let tree = Tree::new(c"tmpfs", &options, Restrictions::DATA)?;
+                let give = tree.as_fd().try_clone_to_owned().context("hold", "a volume of memory")?;
+                Ok(Self { kind: Kind::Directory, tree: Some(tree), give: Some(give.into()) })
+            }
+            VolumeSource::Secret { .. } => Ok(Self { kind: Kind::File, tree: None, give: None }),
+        }
+    }
+}
+
+fn open_source(root: &Path, path: &Path) -> Result<File, IsolationError> {
+    let opened = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_NOFOLLOW)
+        .open(root)
+        .context("open the volume", root.display())?;
+    if path.as_os_str().is_empty() {
+        return Ok(opened);
+    }
+    beneath::open(&opened, path, libc::O_PATH | libc::O_NOFOLLOW, 0)
+        .context("open the volume", root.join(path).display())
+}
+
+/// Works on a file that is only held, too.
+fn give(file: &File, user: &User) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    if (metadata.uid(), metadata.gid()) == (user.uid, user.gid) {
+        return Ok(());
+    }
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    Ok(fchownat(file, "", Some(uid), Some(gid), AtFlags::AT_EMPTY_PATH)?)
+}
+
+fn temporary_files(spec: &ContainerSpec, root: &File) -> Result<(), IsolationError> {
+    let TemporaryFiles::Private { size_bytes } = spec.temporary_files else { return Ok(()) };
+    let size = size_bytes.map(|bytes| bytes.to_string());
+    let mut options = vec![(c"mode", Some("1777"))];
+    options.extend(size.as_deref().map(|size| (c"size", Some(size))));
+    let tree = Tree::new(c"tmpfs", &options, Restrictions::DATA)?;
+    tree.put(places::own_directory(root, Path::new("tmp"))?, "/tmp")
+}
+
+/// Replaces files of `/etc`, which may be links in an image.
+fn write_names(root: &File, names: &Names) -> Result<(), IsolationError> {
+    let files = [("hosts", &names.hosts), ("resolv.conf", &names.resolv_conf), ("hostname", &names.hostname)];
+    for (name, text) in files {
+        let Some(text) = text else { continue };
+        let etc = places::make(root, Path::new("/etc"), Kind::Directory)?;
+        replace(etc.as_fd(), name, text).context("write", format_args!("/etc/{name}"))?;
+    }
+    Ok(())
+}
+
+fn replace(directory: BorrowedFd<'_>, name: &str, text: &str) -> io::Result<()> {
+    match unlinkat(directory, name, UnlinkatFlags::NoRemoveDir).map_err(io::Error::from) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY;
+    beneath::open(directory, Path::new(name), flags, 0o644)?.write_all(text.as_bytes())
+}
+
+/// Memory in which secrets are made; each then shows in its place alone.
+struct Secrets;
+
+impl Secrets {
+    fn begin() -> Result<Self, IsolationError> {
+        std::fs::create_dir(SECRETS).context("create", SECRETS)?;
+        let tree = Tree::new(c"tmpfs", &[(c"mode", Some("0700"))], Restrictions::DATA)?;
+        tree.put(beneath::directory(Path::new(SECRETS))?, SECRETS)?;
+        Ok(Self)
+    }
+
+    fn keep(&self, number: usize, content: &[u8], user: &User) -> Result<Tree, IsolationError> {
+        let path = format!("{SECRETS}/{number}");
+        let write = || {
+            let mut file =
+                std::fs::OpenOptions::new().create_new(true).write(true).mode(0o400).open(&path)?;
+            file.write_all(content)?;
+            give(&file, user)?;
+            Ok::<_, io::Error>(file)
+        };
+        Tree::of(write().context("keep", "a secret")?, "a secret")
+    }
+
+    fn end(self) -> Result<(), IsolationError> {
+        umount2(SECRETS, MntFlags::MNT_DETACH).context("let go of", SECRETS)?;
+        std::fs::remove_dir(SECRETS).context("remove", SECRETS)
+    }
+}
