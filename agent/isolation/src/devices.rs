@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{chown, symlink};
 use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
@@ -22,6 +22,8 @@ const NODES: [(&str, u64, u64); 6] = [
     ("/dev/urandom", 1, 9),
     ("/dev/tty", 5, 0),
 ];
+/// The group of terminals on Debian and others, so that `write` and `wall` work.
+const TTY_GROUP: u32 = 5;
 const LINKS: [(&str, &str); 5] = [
     ("/proc/self/fd", "/dev/fd"),
     ("/proc/self/fd/0", "/dev/stdin"),
@@ -30,24 +32,29 @@ const LINKS: [(&str, &str); 5] = [
     ("pts/ptmx", "/dev/ptmx"),
 ];
 
-/// Mounts the new `/dev` below this root, `/dev/shm` of so many bytes. Call it in a mount namespace of the container's own.
+/// Mounts the new `/dev` below this root for a container whose root is `owner` on the host, `/dev/shm` of so many bytes. Call it in a mount namespace of the container's own.
 ///
 /// # Errors
 /// Names the path; `EPERM` without the capability MKNOD.
-pub fn minimal(root: impl AsFd, shm_bytes: u64) -> Result<(), IsolationError> {
-    let options = [(c"size", Some("64k")), (c"mode", Some("0755"))];
+pub fn minimal(root: impl AsFd, shm_bytes: u64, owner: u32) -> Result<(), IsolationError> {
+    let id = owner.to_string();
+    let id = Some(id.as_str());
+    let options = [(c"size", Some("64k")), (c"mode", Some("0755")), (c"uid", id), (c"gid", id)];
     let restrictions = Restrictions::NO_SUID.and(Restrictions::NO_EXEC);
     Tree::new(c"tmpfs", &options, restrictions)?.put(own_directory(root, Path::new("dev"))?, "/dev")?;
     let before = umask(Mode::empty());
-    let made = fill(shm_bytes);
+    let made = fill(shm_bytes, owner);
     umask(before);
     made
 }
 
-fn fill(shm_bytes: u64) -> Result<(), IsolationError> {
+fn fill(shm_bytes: u64, owner: u32) -> Result<(), IsolationError> {
     let all = Mode::from_bits_truncate(0o666);
     for (path, major, minor) in NODES {
         mknod(path, SFlag::S_IFCHR, all, makedev(major, minor)).context("make the device", path)?;
+        if owner != 0 {
+            chown(path, Some(owner), Some(owner)).context("give away the device", path)?;
+        }
     }
     for (target, path) in LINKS {
         symlink(target, path).context("link", path)?;
@@ -56,9 +63,14 @@ fn fill(shm_bytes: u64) -> Result<(), IsolationError> {
         nix::unistd::mkdir(path, Mode::from_bits_truncate(0o755)).context("create", path)?;
     }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
-    mount(Some("devpts"), "/dev/pts", Some("devpts"), flags, Some("newinstance,ptmxmode=0666,mode=0620"))
+    let options = format!("newinstance,ptmxmode=0666,mode=0620,gid={}", owner + TTY_GROUP);
+    mount(Some("devpts"), "/dev/pts", Some("devpts"), flags, Some(options.as_str()))
         .context("mount", "/dev/pts")?;
-    memory(Path::new("/dev/shm"), flags | MsFlags::MS_NODEV, &format!("size={shm_bytes},mode=1777"))?;
+    memory(
+        Path::new("/dev/shm"),
+        flags | MsFlags::MS_NODEV,
+        &format!("size={shm_bytes},mode=1777,uid={owner},gid={owner}"),
+    )?;
     match mount(Some("mqueue"), "/dev/mqueue", Some("mqueue"), flags | MsFlags::MS_NODEV, None::<&str>) {
         Err(nix::errno::Errno::ENODEV) => Ok(()), // a kernel without message queues
         result => result.map_err(io::Error::from).context("mount", "/dev/mqueue"),

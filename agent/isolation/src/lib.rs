@@ -10,6 +10,7 @@ pub mod clone3;
 pub mod descriptors;
 pub mod devices;
 mod error;
+pub mod ids;
 pub mod loopback;
 pub mod mountinfo;
 pub mod mounts;

@@ -7,7 +7,11 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 use crate::{Context, IsolationError};
 
-/// Brings `lo` up, with its addresses 127.0.0.1 and ::1.
+/// From this port on anybody may listen.
+const ANY_PORT: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+
+/// Brings `lo` up, with its addresses 127.0.0.1 and ::1, and lets everybody listen on every port: nobody else is there whose
+/// port it could be.
 ///
 /// # Errors
 /// The kernel's.
@@ -23,5 +27,6 @@ pub fn bring_up() -> Result<(), IsolationError> {
     // SAFETY: SIOCSIFFLAGS reads an ifreq, which outlives the call.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
     let result = if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
-    result.context("bring up", "lo")
+    result.context("bring up", "lo")?;
+    std::fs::write(ANY_PORT, "0").context("open ports in", ANY_PORT)
 }

@@ -94,6 +94,18 @@ impl Tree {
         restrict(self, restrictions, "a mount")
     }
 
+    /// Lets ids in it, and in what is mounted below it, be those of a user namespace: what belongs to 0 on the disk belongs to
+    /// the namespace's 0. Before it is put anywhere.
+    ///
+    /// # Errors
+    /// The kernel's; `EINVAL` when one of the file systems cannot do it ([`crate::ids::is_unmappable`]).
+    pub fn map_ids(&self, namespace: impl AsFd, subject: impl Display) -> Result<(), IsolationError> {
+        let mut attributes = no_attributes();
+        attributes.attr_set = libc::MOUNT_ATTR_IDMAP;
+        attributes.userns_fd = namespace.as_fd().as_raw_fd() as u64;
+        set_attributes(self.as_fd(), libc::AT_RECURSIVE, &attributes).context("map the ids of", subject)
+    }
+
     /// Puts it over an open directory or file of this mount namespace.
     ///
     /// # Errors

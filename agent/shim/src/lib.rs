@@ -16,6 +16,7 @@ pub mod runtime_dir;
 mod spec;
 mod state;
 
+pub use chapada_isolation::ids::IdRange;
 pub use chapada_isolation::rlimits::Rlimit;
 pub use chapada_isolation::root::RootSource;
 pub use cleanup::{CleanupError, cleanup};

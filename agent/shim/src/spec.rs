@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use chapada_isolation::cgroup::{Limits, SHIMS};
+use chapada_isolation::ids::IdRange;
 use chapada_isolation::rlimits::Rlimit;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,10 @@ pub struct ContainerSpec {
     /// A root file system of its own. `None`: the host's files.
     #[serde(default)]
     pub root: Option<RootFileSystem>,
+    /// A user namespace of its own, with these ids of the host, which no other container may have at the time. Needs `root`.
+    /// `None`: its root is the host's, with few capabilities.
+    #[serde(default)]
+    pub user_namespace: Option<IdRange>,
     /// Where the command starts: absolute in the container, made if it is not there. `None`: the sandbox.
     #[serde(default)]
     pub working_directory: Option<PathBuf>,
@@ -80,6 +85,7 @@ impl ContainerSpec {
             environment: Vec::new(),
             user: None,
             root: None,
+            user_namespace: None,
             working_directory: None,
             resources: Limits::default(),
             namespaces: Namespaces::default(),
@@ -106,6 +112,15 @@ impl ContainerSpec {
         self.volumes.iter().try_for_each(VolumeMount::validate)?;
         self.working_directory.iter().try_for_each(|path| absolute("working_directory", path))?;
         self.root.iter().try_for_each(RootFileSystem::validate)?;
+        if let Some(range) = self.user_namespace {
+            let refuse = |rule| Err(InvalidSpec { field: "user_namespace", rule });
+            if !range.is_valid() {
+                return refuse("ids must be neither 0 nor 4294967295 on the host, and at least one");
+            }
+            if self.root.is_none() {
+                return refuse("it needs a root file system of its own");
+            }
+        }
         if self.runtime_dir.file_name().is_none_or(|name| name != self.id.as_str()) {
             return Err(InvalidSpec {
                 field: "runtime_dir",

@@ -4,9 +4,13 @@
 mod confinement;
 #[cfg(test)]
 mod images;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod outliving;
 #[cfg(test)]
 mod place;
+#[cfg(test)]
 mod root;
+#[cfg(test)]
+mod userns;

@@ -34,7 +34,10 @@ pub(crate) fn run(order: &LaunchOrder, mut opened: Opened) -> ! {
         .map_err(of(SetupFailure::Cgroup))
         .and_then(|()| enter(spec).map_err(of(SetupFailure::Namespace)))
         .and_then(|()| opened.files.enter(spec, order.cgroups.hierarchies()))
-        .and_then(|user| install(&opened).map(|()| user).map_err(of(SetupFailure::Shim)));
+        .and_then(|user| install(&opened).map(|()| user).map_err(of(SetupFailure::Shim)))
+        .and_then(|user| {
+            opened.files.enter_user_namespace().map(|()| user).map_err(of(SetupFailure::Privileges))
+        });
     let user = match ready {
         Ok(user) => user,
         Err(error) => fail(opened.setup, &error),

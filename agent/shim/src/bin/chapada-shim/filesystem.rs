@@ -2,15 +2,17 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use chapada_isolation::cgroup::Hierarchies;
+use chapada_isolation::ids::{self, IdRange};
 use chapada_isolation::places::{self, Kind};
+use chapada_isolation::root::{self, Mapping};
 use chapada_isolation::trees::{Restrictions, Tree};
 use chapada_isolation::user::User;
-use chapada_isolation::{Context, IsolationError, beneath, devices, mounts, root};
+use chapada_isolation::{Context, IsolationError, beneath, devices, mounts};
 use chapada_shim::{
     ContainerSpec, Names, RootFileSystem, SetupError, SetupFailure, TemporaryFiles, VolumeMount, VolumeSource,
 };
@@ -30,6 +32,7 @@ pub(crate) struct Files {
     volumes: Vec<Volume>,
     /// Standard output and error, which belong to the user.
     logs: [File; 2],
+    user_namespace: Option<(OwnedFd, IdRange)>,
 }
 
 struct Volume {
@@ -37,7 +40,13 @@ struct Volume {
     tree: Option<Tree>,
     /// To be given to the user.
     give: Option<File>,
+    /// Whether ids on its disk are the container's, not the host's.
+    mapped: bool,
 }
+
+/// User and group, as the host or a mapped disk numbers them.
+#[derive(Clone, Copy)]
+struct Owner(u32, u32);
 
 impl Files {
     /// Opens sandbox, logs and volumes of the host.
@@ -46,13 +55,42 @@ impl Files {
         let sandbox_tree = Tree::of(&sandbox, spec.sandbox.display()).map_err(of(SetupFailure::Sandbox))?;
         let log = |name| beneath::log_file(&sandbox, name).map_err(of(SetupFailure::Sandbox));
         let logs = [log("stdout")?, log("stderr")?];
-        let volumes = spec.volumes.iter().map(Volume::open).collect::<Result<_, _>>();
-        Ok(Self { sandbox, sandbox_tree, logs, volumes: volumes.map_err(of(SetupFailure::Volume))? })
+        // SAFETY: this program never starts a thread.
+        let make = |range| Ok((unsafe { ids::make(range) }?, range));
+        let user_namespace =
+            spec.user_namespace.map(make).transpose().map_err(of(SetupFailure::Namespace))?;
+        let namespace = user_namespace.as_ref().map(|(namespace, _)| namespace);
+        let volumes = spec.volumes.iter().map(|mount| Volume::open(mount, namespace));
+        let volumes = volumes.collect::<Result<_, _>>().map_err(of(SetupFailure::Volume))?;
+        Ok(Self { sandbox, sandbox_tree, logs, volumes, user_namespace })
     }
 
     /// Standard output and error.
     pub(crate) fn logs(&self) -> &[File; 2] {
         &self.logs
+    }
+
+    /// Takes this process into the container's user namespace, if it has one.
+    pub(crate) fn enter_user_namespace(&self) -> Result<(), IsolationError> {
+        self.user_namespace.as_ref().map_or(Ok(()), |(namespace, _)| ids::enter(namespace))
+    }
+
+    /// The user as the host knows it.
+    fn on_host(&self, user: &User) -> Result<Owner, IsolationError> {
+        let Some((_, range)) = &self.user_namespace else { return Ok(Owner(user.uid, user.gid)) };
+        match (range.on_host(user.uid), range.on_host(user.gid)) {
+            (Some(uid), Some(gid)) => Ok(Owner(uid, gid)),
+            _ => Err(IsolationError::invalid(
+                "become user",
+                user.uid,
+                "it is beyond the container's range of ids",
+            )),
+        }
+    }
+
+    /// The container's root as the host knows it.
+    fn first_id(&self) -> u32 {
+        self.user_namespace.as_ref().map_or(0, |(_, range)| range.first)
     }
 
     /// Makes what the container sees, goes to its working directory, and says who it runs as.
@@ -79,13 +117,13 @@ impl Files {
         let cover = || {
             let root = beneath::directory(Path::new("/"))?;
             let mut covers = mounts::Covers::new(&spec.sandbox, &self.sandbox, &self.sandbox_tree)?;
-            devices::minimal(&root, spec.shm_bytes)?;
+            devices::minimal(&root, spec.shm_bytes, self.first_id())?;
             mounts::processes(&root)?;
             mounts::hosts_system()?;
             for path in &spec.hidden_paths {
                 covers.hide(path)?;
             }
-            temporary_files(spec, &root)?;
+            temporary_files(spec, &root, self.first_id())?;
             covers.finish()?;
             Ok(root)
         };
@@ -102,8 +140,11 @@ impl Files {
         // The runtime directory is there, and of no use inside.
         let stage = spec.runtime_dir.as_path();
         let enter = || {
-            root::mount_over(stage, &own.source)?;
-            let root = root::enter(stage)?;
+            let mapping = self.user_namespace.as_ref();
+            let mapping =
+                mapping.map(|(namespace, range)| Mapping { namespace: namespace.as_fd(), range: *range });
+            let place = root::mount_below(stage, &own.source, mapping)?;
+            let root = root::enter(&place)?;
             write_names(&root, &own.names)?;
             Ok(root)
         };
@@ -112,10 +153,10 @@ impl Files {
         let user = user.map_err(of(SetupFailure::User))?;
         self.give(&user)?;
         let furnish = || {
-            devices::minimal(&root, spec.shm_bytes)?;
+            devices::minimal(&root, spec.shm_bytes, self.first_id())?;
             mounts::processes(&root)?;
             mounts::own_system(&root, hierarchies)?;
-            temporary_files(spec, &root)?;
+            temporary_files(spec, &root, self.first_id())?;
             self.sandbox_tree.restrict(Restrictions::DATA)?;
             let place = places::make(&root, &own.sandbox, Kind::Directory)?;
             self.sandbox_tree.put(place, own.sandbox.display())?;
@@ -127,21 +168,24 @@ impl Files {
 
     /// Sandbox and logs belong to the user.
     fn give(&self, user: &User) -> Result<(), SetupError> {
+        let owner = self.on_host(user).map_err(of(SetupFailure::User))?;
         let [stdout, stderr] = &self.logs;
         for (file, name) in [(&self.sandbox, "."), (stdout, "stdout"), (stderr, "stderr")] {
-            give(file, user).context("give away in the sandbox", name).map_err(of(SetupFailure::Sandbox))?;
+            give(file, owner).context("give away in the sandbox", name).map_err(of(SetupFailure::Sandbox))?;
         }
         Ok(())
     }
 
     /// The working directory is the sandbox now.
     fn place_volumes(&self, spec: &ContainerSpec, root: &File, user: &User) -> Result<(), IsolationError> {
+        let owner = self.on_host(user)?;
         let sandbox = beneath::directory(Path::new("."))?;
         let secrets = spec.volumes.iter().any(|mount| matches!(mount.source, VolumeSource::Secret { .. }));
         let secrets = if secrets { Some(Secrets::begin()?) } else { None };
         for (number, (volume, mount)) in self.volumes.iter().zip(&spec.volumes).enumerate() {
             if let Some(file) = &volume.give {
-                give(file, user).context("give away the volume", mount.target.display())?;
+                let owner = if volume.mapped { Owner(user.uid, user.gid) } else { owner };
+                give(file, owner).context("give away the volume", mount.target.display())?;
             }
             let within = if mount.target.is_absolute() { root } else { &sandbox };
             let place = places::make(within, &mount.target, volume.kind)?;
@@ -149,7 +193,7 @@ impl Files {
             let tree = match (&volume.tree, &mount.source, &secrets) {
                 (Some(tree), ..) => tree,
                 (None, VolumeSource::Secret { content }, Some(secrets)) => {
-                    secret = secrets.keep(number, content, user)?;
+                    secret = secrets.keep(number, content, owner)?;
                     &secret
                 }
                 (None, ..) => continue,
@@ -167,7 +211,8 @@ impl Files {
 }
 
 impl Volume {
-    fn open(mount: &VolumeMount) -> Result<Self, IsolationError> {
+    /// Under a user namespace a volume of the host's is mapped: what is on its disk has the ids that the container has.
+    fn open(mount: &VolumeMount, namespace: Option<&OwnedFd>) -> Result<Self, IsolationError> {
         match &mount.source {
             VolumeSource::Host { root, path, give } => {
                 let opened = open_source(root, path)?;
@@ -181,16 +226,22 @@ impl Volume {
                     }
                 };
                 let tree = Tree::of(&opened, root.join(path).display())?;
-                Ok(Self { kind, tree: Some(tree), give: give.then_some(opened) })
+                if let Some(namespace) = namespace {
+                    tree.map_ids(namespace, root.join(path).display())?;
+                }
+                let mapped = namespace.is_some();
+                Ok(Self { kind, tree: Some(tree), give: give.then_some(opened), mapped })
             }
             VolumeSource::Memory { size_bytes } => {
                 let size = size_bytes.to_string();
                 let options = [(c"size", Some(size.as_str())), (c"mode", Some("0755"))];
                 let tree = Tree::new(c"tmpfs", &options, Restrictions::DATA)?;
                 let give = tree.as_fd().try_clone_to_owned().context("hold", "a volume of memory")?;
-                Ok(Self { kind: Kind::Directory, tree: Some(tree), give: Some(give.into()) })
+                Ok(Self { kind: Kind::Directory, tree: Some(tree), give: Some(give.into()), mapped: false })
             }
-            VolumeSource::Secret { .. } => Ok(Self { kind: Kind::File, tree: None, give: None }),
+            VolumeSource::Secret { .. } => {
+                Ok(Self { kind: Kind::File, tree: None, give: None, mapped: false })
+            }
         }
     }
 }
@@ -209,19 +260,21 @@ fn open_source(root: &Path, path: &Path) -> Result<File, IsolationError> {
 }
 
 /// Works on a file that is only held, too.
-fn give(file: &File, user: &User) -> io::Result<()> {
+fn give(file: &File, owner: Owner) -> io::Result<()> {
     let metadata = file.metadata()?;
-    if (metadata.uid(), metadata.gid()) == (user.uid, user.gid) {
+    if (metadata.uid(), metadata.gid()) == (owner.0, owner.1) {
         return Ok(());
     }
-    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    let (uid, gid) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
     Ok(fchownat(file, "", Some(uid), Some(gid), AtFlags::AT_EMPTY_PATH)?)
 }
 
-fn temporary_files(spec: &ContainerSpec, root: &File) -> Result<(), IsolationError> {
+fn temporary_files(spec: &ContainerSpec, root: &File, owner: u32) -> Result<(), IsolationError> {
     let TemporaryFiles::Private { size_bytes } = spec.temporary_files else { return Ok(()) };
     let size = size_bytes.map(|bytes| bytes.to_string());
-    let mut options = vec![(c"mode", Some("1777"))];
+    let owner = owner.to_string();
+    let mut options =
+        vec![(c"mode", Some("1777")), (c"uid", Some(owner.as_str())), (c"gid", Some(owner.as_str()))];
     options.extend(size.as_deref().map(|size| (c"size", Some(size))));
     let tree = Tree::new(c"tmpfs", &options, Restrictions::DATA)?;
     tree.put(places::own_directory(root, Path::new("tmp"))?, "/tmp")
@@ -258,13 +311,13 @@ impl Secrets {
         Ok(Self)
     }
 
-    fn keep(&self, number: usize, content: &[u8], user: &User) -> Result<Tree, IsolationError> {
+    fn keep(&self, number: usize, content: &[u8], owner: Owner) -> Result<Tree, IsolationError> {
         let path = format!("{SECRETS}/{number}");
         let write = || {
             let mut file =
                 std::fs::OpenOptions::new().create_new(true).write(true).mode(0o400).open(&path)?;
             file.write_all(content)?;
-            give(&file, user)?;
+            give(&file, owner)?;
             Ok::<_, io::Error>(file)
         };
         Tree::of(write().context("keep", "a secret")?, "a secret")
