@@ -4,7 +4,7 @@
 //! - [`v1`]: the messages, one Rust module for each package below `chapada.v1`;
 //! - [`link`]: the protocol between agent and master;
 //! - [`explain`]: the allocator's reasons;
-//! - [`Json`], [`decode_binary`]: bodies, with the check of required fields;
+//! - [`Json`], [`decode_binary`]: bodies, with the check of required fields; [`Media`]: the two forms by their media types;
 //! - [`convert`]: wire messages into the model and back;
 //! - [`recordio`]: records on a byte stream;
 //! - [`DESCRIPTORS`]: what the `.proto` files say.
@@ -15,11 +15,13 @@ pub mod convert;
 mod decode;
 mod generated;
 mod json;
+mod media;
 pub mod recordio;
 
 pub use decode::{DecodeError, check_required, decode_binary};
 pub use generated::chapada::v1;
 pub use json::{Json, JsonFields};
+pub use media::{Media, Unreadable};
 
 /// The link between an agent and the leading master (package `chapada.link.v1`).
 pub mod link {

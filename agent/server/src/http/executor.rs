@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chapada_agent_core::{Event, ExecutorRefused};
-use chapada_listener::{Call, HttpResponse, empty, stream, text};
+use chapada_listener::{Call, HttpResponse, empty, form_accepted, form_of_body, stream, text};
 use chapada_model::ExecutorKey;
+use chapada_wire::Media;
 use chapada_wire::v1::executor as wire;
 use http::header::{ALLOW, AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use http::{Method, StatusCode};
@@ -18,7 +19,6 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::Api;
-use super::media::{self, Media};
 use crate::executors::{Answer, Asked, ExecutorCall, NotTaken, Opened, heartbeat, parse};
 use crate::shell::Input;
 
@@ -41,13 +41,13 @@ async fn answer(api: &Api, call: &Call) -> Result<HttpResponse, Box<HttpResponse
     if call.method != Method::POST {
         return Err(Box::new(wrong_method(&call.method)));
     }
-    let media = media::of_body(call)?;
+    let media = form_of_body(call, &Media::KNOWN)?;
     let body = call.read_body().await.map_err(|error| Box::new(error.into_response()))?;
-    let message: wire::Call = media.decode(&body)?;
-    let invalid = |error: crate::executors::CallInvalid| text(StatusCode::BAD_REQUEST, error.to_string());
-    let parsed = parse(message).map_err(|error| Box::new(invalid(error)))?;
+    let invalid = |why: String| Box::new(text(StatusCode::BAD_REQUEST, why));
+    let message: wire::Call = media.decode(&body, "Call").map_err(|error| invalid(error.to_string()))?;
+    let parsed = parse(message).map_err(|error| invalid(error.to_string()))?;
     let accepted = match parsed.asked {
-        Asked::Subscribe { .. } => Some(media::accepted(call)?),
+        Asked::Subscribe { .. } => Some(form_accepted(call, &Media::KNOWN)?),
         Asked::Update(_) | Asked::Message(_) | Asked::Heartbeat => None,
     };
     let (reply, verdict) = oneshot::channel();

@@ -5,7 +5,6 @@ mod containers;
 mod doors;
 mod executor;
 mod files;
-mod media;
 mod metrics;
 mod state;
 
