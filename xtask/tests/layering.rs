@@ -55,6 +55,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("chapada-master", with(&["chapada-master-core", "chapada-allocator", "chapada-webui"])),
         ("chapada-agent-core", vec!["chapada-model"]),
         ("chapada-isolation", vec![]),
+        ("chapada-fetcher", vec!["chapada-isolation"]),
         ("chapada-images", vec![]),
         ("chapada-shim", vec!["chapada-isolation"]),
         ("chapada-shim-image", vec!["chapada-shim"]),
@@ -62,6 +63,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
             "chapada-agent",
             with(&[
                 "chapada-agent-core",
+                "chapada-fetcher",
                 "chapada-images",
                 "chapada-isolation",
                 "chapada-shim",

@@ -1,0 +1,202 @@
+//! The process that fetches. Whoever starts it calls [`run`] with the order on its standard input, which stays open for as
+//! long as anybody waits: its end is the end of the process, so that no fetch outlives the agent.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use chapada_isolation::user::User;
+use chapada_isolation::{beneath, privileges, rlimits, seccomp};
+
+use crate::archive::{kind_of, unpack};
+use crate::checksum::Sum;
+use crate::download::download;
+use crate::error::FetchError;
+use crate::meter::Meter;
+use crate::order::{Item, Job, Order, Report};
+use crate::place::Place;
+use crate::source::{Source, shown};
+
+/// What stands before the report, on the line that has it.
+pub const REPORT: &str = "chapada-fetched: ";
+/// Memory that this process may have: archives say how much is needed to unpack them, and may lie.
+const MOST_MEMORY_BYTES: u64 = 1 << 30;
+/// An order is one line of JSON and no longer than this.
+pub const MAX_ORDER_BYTES: u64 = 4 << 20;
+
+/// Reads an order, does it, and reports. The process is the task's user afterwards, for good, so there is nothing else that
+/// it could do.
+pub fn run() {
+    let report = match read_order().and_then(|order| fetch(&order)) {
+        Ok(()) => Report::Done,
+        Err(error) => Report::Failed(error.to_string()),
+    };
+    let json = serde_json::to_string(&report).unwrap_or_default();
+    if let Err(error) = writeln!(io::stdout(), "{REPORT}{json}") {
+        // Nobody reads it any more.
+        let _ = writeln!(io::stderr(), "{error}");
+    }
+}
+
+fn read_order() -> Result<Order, FetchError> {
+    let mut stdin = BufReader::new(io::stdin().take(MAX_ORDER_BYTES));
+    let mut line = String::new();
+    stdin.read_line(&mut line).map_err(FetchError::io("cannot read the order"))?;
+    let order = serde_json::from_str(&line).map_err(|error| FetchError::Order(error.to_string()))?;
+    thread::spawn(|| {
+        // An error is as good as an end: nobody is there.
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        std::process::exit(1);
+    });
+    Ok(order)
+}
+
+/// An item, and where it comes from and goes to.
+struct Fetch<'a> {
+    item: &'a Item,
+    /// The agent's copy.
+    cached: Option<File>,
+}
+
+fn fetch(order: &Order) -> Result<(), FetchError> {
+    let user = order.user.as_deref().map(User::find).transpose().map_err(FetchError::User)?;
+    // What only the agent may open is opened before this process is anybody else.
+    let ground = Ground::open(order, user.as_ref())?;
+    confine(order, user.as_ref())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(FetchError::io("cannot start"))?;
+    let mut meter = Meter::new(order.limits);
+    match ground.target {
+        Target::Sandbox(place, fetches) => fetches.iter().try_for_each(|fetch| {
+            let placed = runtime.block_on(put(fetch, &place, &ground.allowed, &mut meter));
+            placed.map_err(|error| {
+                FetchError::Order(format!("cannot fetch {}: {error}", shown(&fetch.item.uri)))
+            })
+        }),
+        Target::Cache(item, mut file) => runtime
+            .block_on(get(item, &mut file, &ground.allowed, &mut meter))
+            .map_err(|error| FetchError::Order(format!("cannot fetch {}: {error}", shown(&item.uri)))),
+    }
+}
+
+/// What was opened as the agent.
+struct Ground<'a> {
+    target: Target<'a>,
+    /// Directories from which files may come, with their paths.
+    allowed: Vec<(PathBuf, File)>,
+}
+
+enum Target<'a> {
+    Sandbox(Place, Vec<Fetch<'a>>),
+    Cache(&'a Item, File),
+}
+
+impl<'a> Ground<'a> {
+    fn open(order: &'a Order, user: Option<&User>) -> Result<Self, FetchError> {
+        let target = match &order.job {
+            Job::Place { sandbox, items } => {
+                let failed = || FetchError::io("cannot open the sandbox");
+                let directory = open_directory(sandbox).map_err(failed())?;
+                if let Some(user) = user {
+                    fchown(&directory, Some(user.uid), Some(user.gid)).map_err(failed())?;
+                }
+                let open = |item: &'a Item| {
+                    let cached = item.cached.as_ref().map(File::open).transpose();
+                    Ok(Fetch {
+                        item,
+                        cached: cached.map_err(FetchError::io("cannot open the agent's copy"))?,
+                    })
+                };
+                let fetches = items.iter().map(open).collect::<Result<_, FetchError>>()?;
+                Target::Sandbox(Place::new(directory), fetches)
+            }
+            Job::Store { item, file } => {
+                let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+                Target::Cache(item, made.map_err(FetchError::io("cannot make a file in the cache"))?)
+            }
+        };
+        let allowed = order.allowed_paths.iter();
+        let allowed = allowed.filter_map(|path| Some((path.clone(), open_directory(path).ok()?))).collect();
+        Ok(Self { target, allowed })
+    }
+}
+
+fn open_directory(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(nix::libc::O_DIRECTORY | nix::libc::O_NOFOLLOW).open(path)
+}
+
+/// From here on this process is the user, and can do little.
+fn confine(order: &Order, user: Option<&User>) -> Result<(), FetchError> {
+    let limit =
+        |name: &str, most: u64| rlimits::Rlimit { name: name.to_owned(), soft: Some(most), hard: Some(most) };
+    let limits = [
+        limit("core", 0),
+        limit("nofile", 256),
+        limit("data", MOST_MEMORY_BYTES),
+        limit("fsize", order.limits.bytes.max(1)),
+    ];
+    rlimits::apply(&limits).map_err(FetchError::User)?;
+    if let Some(user) = user {
+        privileges::become_user(user).map_err(FetchError::User)?;
+    }
+    seccomp::Filter::standard().install().map_err(FetchError::User)
+}
+
+/// One item, into the sandbox.
+async fn put(
+    fetch: &Fetch<'_>,
+    place: &Place,
+    allowed: &[(PathBuf, File)],
+    meter: &mut Meter,
+) -> Result<(), FetchError> {
+    let item = fetch.item;
+    let archive = if item.extract && !item.executable { kind_of(&item.name) } else { None };
+    if let (Some(cached), Some((kind, stem))) = (&fetch.cached, archive) {
+        return unpack(cached, kind, stem, place, meter);
+    }
+    let mode = if item.executable { 0o755 } else { 0o644 };
+    let mut file = place.file(Path::new(&item.name), mode)?;
+    match &fetch.cached {
+        Some(cached) => meter.copy(&mut &*cached, &mut file, |_| {})?,
+        None => get(item, &mut file, allowed, meter).await?,
+    }
+    let Some((kind, stem)) = archive else { return Ok(()) };
+    io::Seek::rewind(&mut file).map_err(FetchError::io("cannot read it"))?;
+    unpack(&file, kind, stem, place, meter)
+}
+
+/// The bytes of one item, checked.
+async fn get(
+    item: &Item,
+    to: &mut File,
+    allowed: &[(PathBuf, File)],
+    meter: &mut Meter,
+) -> Result<(), FetchError> {
+    let mut sum = Sum::new(item.checksum.as_ref());
+    match Source::parse(&item.uri).map_err(|error| FetchError::Order(error.to_string()))? {
+        Source::Web(url) => download(&url, to, &mut sum, meter).await?,
+        Source::File(path) => {
+            let mut from = open_allowed(&path, allowed)?;
+            meter.copy(&mut from, to, |bytes| sum.add(bytes))?;
+        }
+    }
+    sum.check()
+}
+
+/// Opens a plain file beneath one of these directories, as the user that this process is by now.
+fn open_allowed(path: &Path, allowed: &[(PathBuf, File)]) -> Result<File, FetchError> {
+    let refused = || FetchError::Order("the agent's operator allows no files from there".to_owned());
+    let (rest, root) = allowed
+        .iter()
+        .find_map(|(above, root)| Some((path.strip_prefix(above).ok()?, root)))
+        .ok_or_else(refused)?;
+    let flags = nix::libc::O_RDONLY | nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
+    let file = beneath::open(root, rest, flags, 0).map_err(FetchError::io("cannot open it"))?;
+    match file.metadata() {
+        Ok(metadata) if metadata.is_file() => Ok(file),
+        Ok(_) => Err(FetchError::Order("it is no plain file".to_owned())),
+        Err(error) => Err(FetchError::io("cannot look at it")(error)),
+    }
+}

@@ -1,0 +1,20 @@
+//! Puts what a task asked for into its sandbox: downloads or copies it, checks it, unpacks it.
+//!
+//! It runs as a process of its own, [`child`], which becomes the task's user before it looks at anything that a task or a
+//! server of the network can influence. The agent says what to fetch by an [`Order`] and hears a [`Report`].
+#![forbid(unsafe_code)]
+
+mod archive;
+mod checksum;
+pub mod child;
+mod download;
+mod error;
+mod meter;
+mod order;
+mod place;
+mod source;
+
+pub use checksum::{Checksum, InvalidChecksum};
+pub use error::FetchError;
+pub use order::{Item, Job, Limits, Order, Report};
+pub use source::{InvalidUri, Source, shown};
