@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::digest::Digest;
 
 /// The registry of a name without one.
-const DEFAULT_REGISTRY: &str = "docker.io";
+pub(crate) const DEFAULT_REGISTRY: &str = "docker.io";
 /// Where that registry answers.
 const DEFAULT_HOST: &str = "registry-1.docker.io";
 /// What its own images are filed under.
@@ -52,12 +52,6 @@ impl Reference {
             (Some(digest), _) => digest.to_string(),
             (None, tag) => tag.clone().unwrap_or_else(|| DEFAULT_TAG.to_owned()),
         }
-    }
-
-    /// The same image at another registry.
-    #[must_use]
-    pub fn at(&self, registry: &str) -> Self {
-        Self { registry: registry.to_owned(), ..self.clone() }
     }
 }
 

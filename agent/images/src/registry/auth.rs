@@ -59,7 +59,10 @@ impl Proof {
 
 /// What was shown with success.
 #[derive(Debug, Default)]
-pub(super) struct Tokens(Mutex<HashMap<(String, String, Option<Credential>), Proof>>);
+pub(super) struct Tokens(Mutex<HashMap<Key, Proof>>);
+
+/// Registry, repository, and who asks.
+type Key = (String, String, Option<Credential>);
 
 impl Tokens {
     pub(super) fn get(&self, repository: &Repository) -> Option<Proof> {
@@ -77,7 +80,7 @@ impl Tokens {
     }
 }
 
-fn key(repository: &Repository) -> (String, String, Option<Credential>) {
+fn key(repository: &Repository) -> Key {
     (repository.host.clone(), repository.name.clone(), repository.credential.clone())
 }
 

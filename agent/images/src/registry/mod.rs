@@ -53,6 +53,11 @@ impl Repository {
     pub(crate) fn new(reference: &Reference, host: &str, credential: Option<Credential>) -> Self {
         Self { host: host.to_owned(), name: reference.repository().to_owned(), credential }
     }
+
+    /// Where it is.
+    pub(crate) fn place(&self) -> String {
+        format!("{}/{}", self.host, self.name)
+    }
 }
 
 impl Registries {

@@ -93,7 +93,11 @@ pub(super) fn check_address(url: &Url, plain_http: &[String]) -> Result<(), Regi
     let host = host_of(url);
     let secure = match url.scheme() {
         "https" => true,
-        "http" => plain_http.contains(&host),
+        "http" => {
+            let port = url.port_or_known_default().unwrap_or_default();
+            let full = format!("{}:{port}", url.host_str().unwrap_or_default());
+            plain_http.iter().any(|allowed| *allowed == host || *allowed == full)
+        }
         _ => false,
     };
     if !secure {

@@ -1,6 +1,7 @@
 //! What the layers of one image may take together, and whether anybody still wants them.
 
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::digest::{Digest, Sum};
@@ -16,7 +17,36 @@ pub(crate) struct Budget {
     bytes: AtomicU64,
     entries: AtomicU64,
     names: AtomicU64,
-    cancelled: AtomicBool,
+}
+
+/// Stops work on another thread when it is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct StopWhenDropped(Arc<AtomicBool>);
+
+impl StopWhenDropped {
+    /// What the work looks at.
+    pub(crate) fn watch(&self) -> Watch {
+        Watch(self.0.clone())
+    }
+}
+
+impl Drop for StopWhenDropped {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Tells whether work is still wanted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Watch(Arc<AtomicBool>);
+
+impl Watch {
+    /// # Errors
+    /// When nobody wants it any more.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let stopped = self.0.load(Ordering::Relaxed);
+        if stopped { Err(io::Error::other(Stopped::Cancelled)) } else { Ok(()) }
+    }
 }
 
 /// Why reading stopped, carried through the readers of archives as an [`io::Error`].
@@ -40,18 +70,7 @@ impl Stopped {
 impl Budget {
     pub(crate) fn new(max_bytes: u64, max_entries: u64) -> Self {
         let zero = || AtomicU64::new(0);
-        let cancelled = AtomicBool::new(false);
-        Self { max_bytes, max_entries, bytes: zero(), entries: zero(), names: zero(), cancelled }
-    }
-
-    /// Stops what works on it, at its next read.
-    pub(crate) fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn check(&self) -> io::Result<()> {
-        let cancelled = self.cancelled.load(Ordering::Relaxed);
-        if cancelled { Err(io::Error::other(Stopped::Cancelled)) } else { Ok(()) }
+        Self { max_bytes, max_entries, bytes: zero(), entries: zero(), names: zero() }
     }
 
     pub(crate) fn count_entry(&self, name: usize) -> io::Result<()> {
@@ -74,11 +93,12 @@ pub(crate) struct Metered<'a, R> {
     reader: R,
     sum: Sum,
     budget: &'a Budget,
+    watch: &'a Watch,
 }
 
 impl<'a, R> Metered<'a, R> {
-    pub(crate) fn new(reader: R, sum: Sum, budget: &'a Budget) -> Self {
-        Self { reader, sum, budget }
+    pub(crate) fn new(reader: R, sum: Sum, budget: &'a Budget, watch: &'a Watch) -> Self {
+        Self { reader, sum, budget, watch }
     }
 
     pub(crate) fn sum(self) -> Digest {
@@ -88,7 +108,7 @@ impl<'a, R> Metered<'a, R> {
 
 impl<R: Read> Read for Metered<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.budget.check()?;
+        self.watch.check()?;
         let read = self.reader.read(buffer)?;
         self.budget.count_bytes(read)?;
         self.sum.update(&buffer[..read]);

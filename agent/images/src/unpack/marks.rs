@@ -20,9 +20,9 @@ pub(crate) enum Format {
 }
 
 /// The list of [`Format::List`], in a layer's directory.
-pub(crate) const MARKS: &str = "marks";
+const MARKS: &str = "marks";
 /// The directories that the archive did not bring itself, in a layer's directory. Their owner and mode are made up.
-pub(crate) const IMPLICIT: &str = "implicit";
+const IMPLICIT: &str = "implicit";
 /// More than that, and building an image of such layers would take long.
 pub(super) const MAX_IMPLICIT: usize = 10_000;
 /// Longer than any path the kernel takes.

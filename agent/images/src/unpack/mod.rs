@@ -9,8 +9,8 @@ mod path;
 mod tree;
 mod xattr;
 
-pub(crate) use budget::Budget;
-pub(crate) use marks::{Format, IMPLICIT, MARKS, Mark, read_implicit, read_marks};
+pub(crate) use budget::{Budget, StopWhenDropped, Watch};
+pub(crate) use marks::{Format, Mark, read_implicit, read_marks};
 pub(crate) use xattr::copy as copy_xattrs;
 
 use std::fs;
@@ -94,11 +94,12 @@ pub(crate) fn unpack(
     directory: &Path,
     format: Format,
     budget: &Budget,
+    watch: &Watch,
 ) -> Result<(), UnpackError> {
     fs::create_dir_all(directory.join(FILES)).map_err(UnpackError::io(directory))?;
     let mut tree = Tree::open(directory, format).map_err(UnpackError::io(directory))?;
     let reader = decompress::reader(packed).map_err(UnpackError::io(""))?;
-    let mut metered = Metered::new(reader, diff_id.summing(), budget);
+    let mut metered = Metered::new(reader, diff_id.summing(), budget, watch);
     for_each(&mut metered, |entry, body| {
         budget.count_entry(entry.path.len()).map_err(UnpackError::io(""))?;
         tree.add(&entry, body)
@@ -111,6 +112,27 @@ pub(crate) fn unpack(
     }
     let root = tree.finish().map_err(UnpackError::io(directory))?;
     syncfs(root).map_err(|error| UnpackError::io(directory)(error.into()))
+}
+
+/// Unpacks any archive in the same way, with nothing to compare it with.
+///
+/// # Errors
+/// [`UnpackError`].
+pub(crate) fn archive(
+    packed: impl Read,
+    directory: &Path,
+    budget: &Budget,
+    watch: &Watch,
+) -> Result<(), UnpackError> {
+    fs::create_dir_all(directory.join(FILES)).map_err(UnpackError::io(directory))?;
+    let mut tree = Tree::open(directory, Format::List).map_err(UnpackError::io(directory))?;
+    let reader = decompress::reader(packed).map_err(UnpackError::io(""))?;
+    let mut metered = Metered::new(reader, Digest::of(b"").summing(), budget, watch);
+    for_each(&mut metered, |entry, body| {
+        budget.count_entry(entry.path.len()).map_err(UnpackError::io(""))?;
+        tree.add(&entry, body)
+    })?;
+    tree.finish().map(drop).map_err(UnpackError::io(directory))
 }
 
 #[cfg(test)]

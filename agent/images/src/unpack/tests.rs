@@ -45,7 +45,7 @@ impl Ground {
         format: Format,
         budget: &Budget,
     ) -> Result<(), UnpackError> {
-        unpack(packed, &Digest::of(plain), &self.layer(), format, budget)
+        unpack(packed, &Digest::of(plain), &self.layer(), format, budget, &Watch::default())
     }
 
     /// Unpacks what must not get through, and looks whether anything outside has changed.
@@ -382,10 +382,13 @@ fn the_content_must_be_what_the_configuration_says() {
 
 #[test]
 fn nobody_waits_for_what_was_cancelled() {
-    let budget = Budget::new(1 << 20, 100);
-    budget.cancel();
-    let archive = Tar::new().file("a", "b").done();
-    let failed = Ground::new().unpack_as(&archive, &archive, Format::Overlay, &budget).unwrap_err();
+    let (archive, ground, budget) =
+        (Tar::new().file("a", "b").done(), Ground::new(), Budget::new(1 << 20, 100));
+    let stop = StopWhenDropped::default();
+    let watch = stop.watch();
+    drop(stop);
+    let sum = Digest::of(&archive);
+    let failed = unpack(&archive[..], &sum, &ground.layer(), Format::Overlay, &budget, &watch).unwrap_err();
     assert!(matches!(failed, UnpackError::Cancelled), "{failed}");
 }
 
