@@ -28,6 +28,8 @@ pub struct Allocator {
     pub(crate) clients: Slots<(FrameworkSlot, RoleSlot), ClientSlot, ClientRecord>,
     /// The clients that want offers.
     pub(crate) wanting: Bits,
+    /// The clients that come after all others.
+    pub(crate) late: Bits,
     /// The clients that want offers since, or in another way since, the last plan.
     pub(crate) newcomers: BTreeSet<ClientSlot>,
     pub(crate) filters: Filters,
@@ -69,6 +71,7 @@ impl Allocator {
             roles: Slots::new(),
             clients: Slots::new(),
             wanting: Bits::default(),
+            late: Bits::default(),
             newcomers: BTreeSet::new(),
             filters: Filters::default(),
             quotas: Quotas::default(),

@@ -27,6 +27,11 @@ impl Bits {
         self.0.clear();
     }
 
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
     /// Whether all of these are in `other`.
     pub(crate) fn is_within(&self, other: &Self) -> bool {
         let more = |(index, word): (usize, &u64)| word & !other.0.get(index).copied().unwrap_or(0) != 0;

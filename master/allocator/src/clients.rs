@@ -34,6 +34,7 @@ impl Allocator {
             framework.since = self.now;
             framework.roles = roles;
         }
+        self.mark_late(slot);
         for client in gone.into_values() {
             self.unname(client);
         }
@@ -66,6 +67,27 @@ impl Allocator {
             self.unname(client);
         }
         self.forget_framework_if_idle(slot);
+    }
+
+    /// The framework left its last offers unanswered, and comes after all others for now; or it has answered again.
+    pub fn set_late(&mut self, id: &FrameworkId, late: bool) {
+        let Some(slot) = self.frameworks.slot(id) else { return };
+        if let Some(framework) = self.frameworks.get_mut(slot)
+            && framework.late.is_some() != late
+        {
+            framework.late = late.then_some(self.now);
+            self.mark_late(slot);
+        }
+    }
+
+    fn mark_late(&mut self, slot: FrameworkSlot) {
+        let is_late = self.frameworks.get(slot).is_some_and(|framework| framework.late.is_some());
+        for client in self.clients_of(slot).collect::<Vec<_>>() {
+            match is_late {
+                true => self.late.insert(client.0),
+                false => self.late.remove(client.0),
+            }
+        }
     }
 
     /// The framework wants no offers in these roles.
@@ -168,6 +190,7 @@ impl Allocator {
     fn unname(&mut self, slot: ClientSlot) {
         self.filters.clear_client(slot);
         self.set_wanting(slot, false);
+        self.late.remove(slot.0);
         if let Some(record) = self.clients.get_mut(slot) {
             record.named = false;
         }

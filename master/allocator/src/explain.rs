@@ -2,6 +2,7 @@
 
 use chapada_model::{AgentId, FrameworkId, Mono, Role};
 
+use crate::eligible::Refused;
 use crate::{Allocator, Why};
 
 /// What the allocator decides for a framework in one role at one agent.
@@ -36,6 +37,10 @@ impl Allocator {
             let role = self.roles.key(client.role)?.clone();
             Some(match self.candidate(now, client, at) {
                 Ok(_) => Explanation { role, why: None, since: agent.free_since.max(record.since) },
+                Err(Refused { why: Why::NothingFree, since, .. }) if record.late.is_some() => {
+                    let since = since.max(record.late.unwrap_or_default());
+                    Explanation { role, why: Some(Why::Unanswered), since }
+                }
                 Err(refused) => Explanation { role, why: Some(refused.why), since: refused.since },
             })
         };

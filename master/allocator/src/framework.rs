@@ -42,6 +42,8 @@ pub(crate) struct Framework {
     pub(crate) capabilities: Option<BTreeSet<FrameworkCapability>>,
     /// Whether it is subscribed.
     pub(crate) active: bool,
+    /// Whether it comes after all others, and since when.
+    pub(crate) late: Option<Mono>,
     /// The roles it names.
     pub(crate) roles: BTreeMap<RoleSlot, ClientSlot>,
     /// In how many roles it is known, those included in which it only holds something.

@@ -151,7 +151,7 @@ impl Allocator {
         let mut found = None;
         let mut is_kept_back = false;
         let withheld = self.filters.withheld(slot);
-        for client in self.policy.order().filter(|client| !served.contains(&client.slot)) {
+        for client in self.in_order().filter(|client| !served.contains(&client.slot)) {
             if withheld.is_some_and(|withheld| withheld.contains(client.slot.0)) {
                 if served.is_empty() {
                     tally.look(client, Some(WhyKind::Filtered));
@@ -186,6 +186,13 @@ impl Allocator {
             self.kept_back.insert(slot);
         }
         found
+    }
+
+    /// The clients in the policy's order, those that are late after all others.
+    fn in_order(&self) -> impl Iterator<Item = Client> + '_ {
+        let is_late = |client: &Client| self.late.contains(client.slot.0);
+        let late = (!self.late.is_empty()).then(|| self.policy.order().filter(is_late));
+        self.policy.order().filter(move |client| !is_late(client)).chain(late.into_iter().flatten())
     }
 
     fn give(&mut self, slot: AgentSlot, found: Found, plan: &mut Plan) {

@@ -76,8 +76,8 @@ impl Tally {
             let open = framework.roles.values().filter(is_open).count();
             let refused = self.refused_by_all.saturating_mul(u32::try_from(open).unwrap_or(u32::MAX));
             counts.why[WhyKind::Filtered as usize] += refused;
-            counts.why[WhyKind::NothingFree as usize] +=
-                times(open).saturating_sub(counts.looks).saturating_sub(refused);
+            let rest = if framework.late.is_some() { WhyKind::Unanswered } else { WhyKind::NothingFree };
+            counts.why[rest as usize] += times(open).saturating_sub(counts.looks).saturating_sub(refused);
             counts.why[WhyKind::Suppressed as usize] += times(framework.roles.len() - open);
             let counted = WhyKind::ALL.into_iter().map(|kind| (kind, counts.why[kind as usize]));
             skipped.insert(id.clone(), counted.filter(|(_, count)| *count > 0).collect());

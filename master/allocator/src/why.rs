@@ -17,12 +17,17 @@ pub enum Why {
     Constrained,
     /// Everything that is for this role is in use or on offer.
     NothingFree,
+    /// The same, and the framework comes after all others, because it left its last offers unanswered.
+    Unanswered,
     /// The role, or one above it, has all that its quota allows.
     OverLimit,
     /// What is free is kept for roles to which it is guaranteed.
     KeptForGuarantees,
     /// What is free is less than what is worth offering.
     BelowMinimum,
+    /// A new leader offers nothing until this time, unless its agents have said before what they hold: it does not know yet
+    /// what counts against quotas. The caller says so; the allocator is not told.
+    AwaitingAgents(Mono),
     /// The framework has refused as much or more of this agent, until this time.
     FilteredUntil(Mono),
 }
@@ -42,12 +47,16 @@ pub enum WhyKind {
     Constrained,
     /// [`Why::NothingFree`]
     NothingFree,
+    /// [`Why::Unanswered`]
+    Unanswered,
     /// [`Why::OverLimit`]
     OverLimit,
     /// [`Why::KeptForGuarantees`]
     KeptForGuarantees,
     /// [`Why::BelowMinimum`]
     BelowMinimum,
+    /// [`Why::AwaitingAgents`]
+    AwaitingAgents,
     /// [`Why::FilteredUntil`]
     Filtered,
 }
@@ -62,9 +71,11 @@ impl Why {
             Self::NotCapable(_) => WhyKind::NotCapable,
             Self::Constrained => WhyKind::Constrained,
             Self::NothingFree => WhyKind::NothingFree,
+            Self::Unanswered => WhyKind::Unanswered,
             Self::OverLimit => WhyKind::OverLimit,
             Self::KeptForGuarantees => WhyKind::KeptForGuarantees,
             Self::BelowMinimum => WhyKind::BelowMinimum,
+            Self::AwaitingAgents(_) => WhyKind::AwaitingAgents,
             Self::FilteredUntil(_) => WhyKind::Filtered,
         }
     }
@@ -72,16 +83,18 @@ impl Why {
 
 impl WhyKind {
     /// All reasons.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Disconnected,
         Self::Suppressed,
         Self::AgentInactive,
         Self::NotCapable,
         Self::Constrained,
         Self::NothingFree,
+        Self::Unanswered,
         Self::OverLimit,
         Self::KeptForGuarantees,
         Self::BelowMinimum,
+        Self::AwaitingAgents,
         Self::Filtered,
     ];
 
@@ -94,9 +107,11 @@ impl WhyKind {
             Self::NotCapable => "not-capable",
             Self::Constrained => "constrained",
             Self::NothingFree => "nothing-free",
+            Self::Unanswered => "unanswered",
             Self::OverLimit => "over-limit",
             Self::KeptForGuarantees => "kept-for-guarantees",
             Self::BelowMinimum => "below-minimum",
+            Self::AwaitingAgents => "awaiting-agents",
             Self::Filtered => "filtered",
         }
     }

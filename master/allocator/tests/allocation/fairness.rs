@@ -242,3 +242,38 @@ fn a_removed_framework_still_counts_for_its_role_until_its_tasks_end() {
     allocator.discharge(&framework("f"), &role("a"), &resources("cpus:1"));
     assert_eq!((allocator.frameworks(), allocator.roles(), allocator.share(&role("a"))), (0, 0, 0.0));
 }
+
+/// Whoever leaves offers unanswered yields to those who answer, is told so, and takes what nobody else wants.
+#[test]
+fn whoever_left_offers_unanswered_comes_last_until_it_answers() {
+    let mut allocator = Allocator::new(minimum());
+    for name in ["hoarder", "honest"] {
+        subscribe(&mut allocator, name, &["*"]);
+    }
+    add(&mut allocator, "s", "cpus:4;mem:100");
+    let first = allocator.plan(Mono(0));
+    assert_eq!(what(&first), [("hoarder", "s", 4.0)]);
+    allocator.set_now(Mono(5));
+    allocator.set_late(&framework("hoarder"), true);
+    give_back(&mut allocator, &first.offers[0]);
+    let second = allocator.plan(Mono(5));
+    assert_eq!(what(&second), [("honest", "s", 4.0)]);
+    assert_eq!(second.skipped[&framework("hoarder")][&WhyKind::Unanswered], 1);
+    let decision = &allocator.decisions(Mono(6), &framework("hoarder"), &agent("s"))[0];
+    assert_eq!((decision.why, decision.since), (Some(Why::Unanswered), Mono(5)));
+    // A role that it names meanwhile is no way round.
+    subscribe(&mut allocator, "hoarder", &["*", "other"]);
+    give_back(&mut allocator, &second.offers[0]);
+    let third = allocator.plan(Mono(7));
+    assert_eq!(what(&third), [("honest", "s", 4.0)]);
+    // What others do not want is for it all the same.
+    decline(&mut allocator, Mono(8), &third.offers[0], 5 * SECOND);
+    let fourth = allocator.plan(Mono(8));
+    assert_eq!(what(&fourth), [("hoarder", "s", 4.0)]);
+    let why = |allocator: &Allocator| allocator.explain(Mono(9), &framework("honest"), &agent("s"))[0].1;
+    assert_eq!(why(&allocator), Some(Why::NothingFree), "it answers");
+    allocator.set_late(&framework("honest"), true);
+    assert_eq!(why(&allocator), Some(Why::Unanswered));
+    allocator.set_late(&framework("honest"), false);
+    assert_eq!(why(&allocator), Some(Why::NothingFree), "it answers again");
+}

@@ -85,7 +85,7 @@ async fn explain(led: &Led, framework: &str, agent: &str) -> Result<Explanation,
 
 fn one(now: Now, decision: &Decided) -> Decision {
     let (until, capability) = match decision.why {
-        Some(Why::FilteredUntil(until)) => (Some(millis(now, until)), None),
+        Some(Why::FilteredUntil(until) | Why::AwaitingAgents(until)) => (Some(millis(now, until)), None),
         Some(Why::NotCapable(capability)) => (None, Some(capability.name().to_owned())),
         Some(_) | None => (None, None),
     };

@@ -124,6 +124,10 @@ pub(super) fn sentence(kind: WhyKind) -> &'static str {
         WhyKind::OverLimit => "the role has all that its quota allows",
         WhyKind::KeptForGuarantees => "what is free is kept for guarantees of other roles",
         WhyKind::NothingFree => "everything is in use or on offer",
+        WhyKind::Unanswered => {
+            "everything is in use or on offer, and the framework comes last: it left its last offers unanswered"
+        }
+        WhyKind::AwaitingAgents => "the new leader waits for its agents to say what counts against quotas",
         WhyKind::BelowMinimum => "what is free is less than the minimum",
         WhyKind::Filtered => "the framework declined as much",
     }
