@@ -1,6 +1,7 @@
 //! The master's shell over real sockets: a raw HTTP client on one side, a scripted agent on the real agent link on the
 //! other.
 
+mod calls;
 mod doors;
 mod events;
 mod life;
