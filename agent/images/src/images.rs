@@ -1,6 +1,6 @@
 //! What the agent calls.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -11,7 +11,7 @@ use crate::credentials::{Credential, Credentials};
 use crate::digest::Digest;
 use crate::error::ImageError;
 use crate::flight::Flights;
-use crate::local::Local;
+use crate::local::{Local, LocalError};
 use crate::manifest::ImageConfig;
 use crate::pull::{Held, LayerKey, LayerOutcome, Source, blocking};
 use crate::reference::Reference;
@@ -47,6 +47,7 @@ pub(crate) struct Shelf {
     pulls: Flights<PullKey, Result<Held, Arc<ImageError>>>,
     credentials: Credentials,
     default_registry: Option<String>,
+    local_directory: Option<PathBuf>,
     patience: std::time::Duration,
     marks: Marks,
 }
@@ -92,6 +93,7 @@ impl Images {
             pulls: Flights::default(),
             credentials: settings.credentials.clone(),
             default_registry: settings.default_registry.clone(),
+            local_directory: settings.local_directory.clone(),
             patience: settings.patience.pull,
             marks: settings.marks,
         })))
@@ -135,20 +137,7 @@ impl Images {
     /// # Errors
     /// [`ImageError`]; nothing half done is left.
     pub async fn load(&self, path: &Path, name: Option<&str>) -> Result<Image, ImageError> {
-        let shelf = self.0.clone();
-        let (path, stop) = (path.to_owned(), StopWhenDropped::default());
-        let (staged, watch) = (shelf.store.paths.stage(), stop.watch());
-        let place = staged.path().to_owned();
-        let local = blocking(move || Ok(Local::open(&path, &place, &shelf.limits, &watch)?)).await?;
-        let target = local.manifest(name)?.to_string();
-        let held = self.0.fetch(&Source::Local(Arc::new(local)), &target).await;
-        // Deleting the archive's files may take a while.
-        let clean_up = move || {
-            drop((stop, staged));
-            Ok(())
-        };
-        blocking(clean_up).await?;
-        Image::new(held?)
+        Image::new(self.0.load(path.to_owned(), name.map(str::to_owned)).await?)
     }
 
     /// Makes a root file system for a container, whose id is a plain name no other has. The image is in use until
@@ -217,16 +206,56 @@ impl Shelf {
         {
             return Ok(held);
         }
-        let host = match &self.default_registry {
-            Some(host) if reference.registry() == crate::reference::DEFAULT_REGISTRY => host,
-            Some(_) | None => reference.host(),
+        let held = match &self.local_directory {
+            Some(directory) if reference.is_of_default_registry() => self.find(directory, reference).await?,
+            Some(_) | None => {
+                let other = self.default_registry.as_deref().filter(|_| reference.is_of_default_registry());
+                let host = other.unwrap_or(reference.host());
+                let source = Source::Registry(Repository::new(reference, host, credential));
+                self.fetch(&source, &reference.target()).await?
+            }
         };
-        let source = Source::Registry(Repository::new(reference, host, credential));
-        let held = self.fetch(&source, &reference.target()).await?;
         if is_shared {
             let (shelf, manifest) = (self.clone(), held.record.manifest.clone());
             blocking(move || Ok(shelf.store.keep_name(&name, &manifest)?)).await?;
         }
         Ok(held)
+    }
+
+    /// Takes an image from a directory of files.
+    async fn find(self: &Arc<Self>, directory: &Path, reference: &Reference) -> Result<Held, ImageError> {
+        let (name, tag) = reference.short();
+        let full = format!("{name}:{tag}");
+        let archive = |name: &str| format!("{name}.tar");
+        let candidates = [
+            (archive(&full), None),
+            (full.clone(), None),
+            (archive(name), Some(tag)),
+            (name.to_owned(), Some(tag)),
+        ];
+        for (file, tag) in candidates {
+            let path = directory.join(file);
+            let exists = path.clone();
+            if blocking(move || Ok(exists.exists())).await? {
+                return self.load(path, tag.map(str::to_owned)).await;
+            }
+        }
+        Err(LocalError::NoFile { name: full, directory: directory.to_owned() }.into())
+    }
+
+    async fn load(self: &Arc<Self>, path: PathBuf, name: Option<String>) -> Result<Held, ImageError> {
+        let (shelf, stop) = (self.clone(), StopWhenDropped::default());
+        let (staged, watch) = (shelf.store.paths.stage(), stop.watch());
+        let place = staged.path().to_owned();
+        let local = blocking(move || Ok(Local::open(&path, &place, &shelf.limits, &watch)?)).await?;
+        let target = local.manifest(name.as_deref())?.to_string();
+        let held = self.fetch(&Source::Local(Arc::new(local)), &target).await;
+        // Deleting the archive's files may take a while.
+        let clean_up = move || {
+            drop((stop, staged));
+            Ok(())
+        };
+        blocking(clean_up).await?;
+        held
     }
 }

@@ -37,6 +37,14 @@ pub enum LocalError {
     /// The archive.
     #[error("cannot unpack the image's archive")]
     Archive(#[source] UnpackError),
+    /// The directory of images has no such file.
+    #[error("there is no file of {name:?} in {}", directory.display())]
+    NoFile {
+        /// The name of the image.
+        name: String,
+        /// The directory.
+        directory: PathBuf,
+    },
     /// Neither of the known forms.
     #[error("there is neither {OCI_INDEX} nor {DOCKER_MANIFEST} in it")]
     Form,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::digest::Digest;
 
 /// The registry of a name without one.
-pub(crate) const DEFAULT_REGISTRY: &str = "docker.io";
+const DEFAULT_REGISTRY: &str = "docker.io";
 /// Where that registry answers.
 const DEFAULT_HOST: &str = "registry-1.docker.io";
 /// What its own images are filed under.
@@ -41,9 +41,15 @@ impl Reference {
         &self.repository
     }
 
-    /// The digest, if the name fixes it.
-    pub fn digest(&self) -> Option<&Digest> {
-        self.digest.as_ref()
+    /// Whether it was written without a registry, or could have been.
+    pub(crate) fn is_of_default_registry(&self) -> bool {
+        self.registry == DEFAULT_REGISTRY
+    }
+
+    /// The name without what Docker adds to it, and the tag; plain names below a directory.
+    pub(crate) fn short(&self) -> (&str, &str) {
+        let name = self.repository.strip_prefix(DEFAULT_NAMESPACE).and_then(|name| name.strip_prefix('/'));
+        (name.unwrap_or(&self.repository), self.tag.as_deref().unwrap_or(DEFAULT_TAG))
     }
 
     /// What a registry is asked for: the digest, or else the tag.

@@ -18,6 +18,9 @@ pub struct Settings {
     pub credentials: Credentials,
     /// The registry, `host[:port]`, of names without one. Docker's own otherwise.
     pub default_registry: Option<String>,
+    /// Where images of names without a registry are looked for instead: `NAME:TAG` or `NAME`, as a directory with an OCI
+    /// layout, or with `.tar` an archive. Docker's `library/` is left out.
+    pub local_directory: Option<PathBuf>,
     /// How large images may be.
     pub limits: Limits,
     /// How long to wait.
@@ -37,6 +40,7 @@ impl Settings {
             authorities: None,
             credentials: Credentials::default(),
             default_registry: None,
+            local_directory: None,
             limits: Limits::default(),
             patience: Patience::default(),
             marks: Marks::default(),

@@ -35,6 +35,32 @@ async fn a_layout_and_archives_of_it_and_of_docker_are_the_same_image() {
 }
 
 #[tokio::test]
+async fn names_without_a_registry_may_mean_files() {
+    let machine = Machine::new(|_| {});
+    let work = machine.directory.path();
+    debian::build(work, "one");
+    let shelf = work.join("shelf/team");
+    fs::create_dir_all(&shelf).unwrap();
+    fs::rename(work.join("layout"), shelf.join("web")).unwrap();
+    let archive = work.join("saved.tar");
+    let mut copy = Command::new("skopeo");
+    copy.args(["copy", "--quiet"]).arg(format!("oci:{}:one", shelf.join("web").display()));
+    run(copy.arg(format!("docker-archive:{}", archive.display())));
+    fs::rename(archive, work.join("shelf/plain:v2.tar")).unwrap();
+    let machine = Machine::new(|settings| settings.local_directory = Some(work.join("shelf")));
+    for name in ["team/web:one", "plain:v2"] {
+        let image = machine.pull(name).await.unwrap();
+        assert_eq!(machine.read(&image, "etc/motd").await, "one", "{name}");
+    }
+    let refused = machine.pull("none").await.unwrap_err().chain();
+    assert!(refused.contains("there is no file of \"none:latest\""), "{refused}");
+    // A name with a registry means that registry.
+    assert!(
+        machine.pull("127.0.0.1:1/team/web:one").await.unwrap_err().chain().contains("cannot be reached")
+    );
+}
+
+#[tokio::test]
 async fn files_that_lie_or_lead_elsewhere_are_refused() {
     let machine = Machine::new(|_| {});
     let work = machine.directory.path();
