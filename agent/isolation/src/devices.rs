@@ -3,11 +3,14 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{chown, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod, umask};
 
+use serde::{Deserialize, Serialize};
+
+use crate::cgroup::{DeviceKind, DeviceRule};
 use crate::mounts::memory;
 use crate::places::own_directory;
 use crate::trees::{Restrictions, Tree};
@@ -31,6 +34,44 @@ const LINKS: [(&str, &str); 5] = [
     ("/proc/self/fd/2", "/dev/stderr"),
     ("pts/ptmx", "/dev/ptmx"),
 ];
+
+/// A node of `/dev` beyond those that every container has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// Its path below `/dev`, of plain names: `nvidia0`, `dri/card0`.
+    pub name: PathBuf,
+    /// The device, and what may be done with it. Its number is that of one device.
+    pub rule: DeviceRule,
+}
+
+impl Device {
+    /// Makes the node, for `owner`.
+    ///
+    /// # Errors
+    /// Names the path; `EEXIST` when it is one of ours.
+    pub fn make(&self, owner: (u32, u32)) -> Result<(), IsolationError> {
+        let path = Path::new("/dev").join(&self.name);
+        let Some(minor) = self.rule.minor else {
+            return Err(IsolationError::invalid(
+                "make the device",
+                path.display(),
+                "its rule has no minor number",
+            ));
+        };
+        let kind = match self.rule.kind {
+            DeviceKind::Character => SFlag::S_IFCHR,
+            DeviceKind::Block => SFlag::S_IFBLK,
+        };
+        if let Some(above) = path.parent() {
+            std::fs::create_dir_all(above).context("create", above.display())?;
+        }
+        let number = makedev(self.rule.major.into(), minor.into());
+        mknod(&path, kind, Mode::from_bits_truncate(0o600), number)
+            .context("make the device", path.display())?;
+        chown(&path, Some(owner.0), Some(owner.1)).context("give away the device", path.display())
+    }
+}
 
 /// Mounts the new `/dev` below this root for a container whose root is `owner` on the host, `/dev/shm` of so many bytes. Call it in a mount namespace of the container's own.
 ///

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
 
-use chapada_isolation::cgroup::{Cgroups, Group, Hierarchies, Limits};
+use chapada_isolation::cgroup::{Cgroups, DeviceKind, DeviceRule, Group, Hierarchies, Limits};
 
 /// A place that is removed with the test, and must be removable by then.
 struct Place(Cgroups);
@@ -20,7 +20,7 @@ impl Place {
 
     fn group(&self, name: &str) -> Group {
         let group = self.0.group(name);
-        group.create().expect("the place exists");
+        group.create(&Limits::default()).expect("the place exists");
         group
     }
 }
@@ -31,6 +31,16 @@ impl Drop for Place {
     }
 }
 
+fn join(group: &Group, pid: u32) {
+    for mut tasks in group.open_tasks().expect("the group exists") {
+        tasks.write_all(pid.to_string().as_bytes()).expect("it lives");
+    }
+    if let Some(directory) = group.open_v2().expect("the group exists") {
+        let path = format!("/proc/self/fd/{}/cgroup.procs", directory.as_raw_fd());
+        std::fs::write(path, pid.to_string()).expect("it lives");
+    }
+}
+
 /// A shell that waits for a line, joins the group, and then becomes a daemon's parent.
 fn family(group: &Group) -> Child {
     let mut shell = Command::new("sh")
@@ -38,13 +48,7 @@ fn family(group: &Group) -> Child {
         .stdin(Stdio::piped())
         .spawn()
         .expect("sh is there");
-    for mut tasks in group.open_tasks().expect("the group exists") {
-        tasks.write_all(shell.id().to_string().as_bytes()).expect("it lives");
-    }
-    if let Some(directory) = group.open_v2().expect("the group exists") {
-        let path = format!("/proc/self/fd/{}/cgroup.procs", directory.as_raw_fd());
-        std::fs::write(path, shell.id().to_string()).expect("it lives");
-    }
+    join(group, shell.id());
     shell.stdin.take().expect("piped").write_all(b"go\n").expect("it reads");
     shell
 }
@@ -92,7 +96,7 @@ fn a_place_with_a_process_in_it_is_not_removed() {
     let mut shell = family(&group);
     let error = group.remove().expect_err("it is busy");
     assert_eq!(error.errno(), Some(libc::EBUSY));
-    group.create().expect("what was removed comes back");
+    group.create(&Limits::default()).expect("what was removed comes back");
     group.kill().expect("all of it is killed");
     shell.wait().expect("our child");
     group.remove().expect("nothing is left in it");
@@ -113,7 +117,7 @@ fn on_v2_processes_in_the_way_move_to_a_leaf() {
     let cgroups = Cgroups::below(hierarchies, format!("{service}/containers")).expect("a plain name");
     cgroups.ensure().expect("the agent moves away");
     let group = cgroups.group("one");
-    group.create().expect("the place exists");
+    group.create(&Limits::default()).expect("the place exists");
     let limits = Limits { memory_bytes: Some(64 << 20), ..Limits::default() };
     group.apply(&limits).expect("the controllers are there");
     let leaf = directory.join("chapada-host");
@@ -126,4 +130,110 @@ fn on_v2_processes_in_the_way_move_to_a_leaf() {
     std::fs::remove_dir(leaf).expect("it is empty");
     cgroups.remove().expect("all groups are empty");
     assert!(!directory.exists());
+}
+
+/// Moves a shell into the group, runs a script in it, and gives what it wrote.
+fn output_in(group: &Group, script: &str) -> String {
+    let mut shell = Command::new("sh")
+        .args(["-c", &format!("read go; {script}")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("sh is there");
+    join(group, shell.id());
+    shell.stdin.take().expect("piped").write_all(b"go\n").expect("it reads");
+    let output = shell.wait_with_output().expect("our child");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+const TRY_DEVICES: &str = "for name in null zero tty random kmsg loop-control; do \
+    (: < /dev/$name) 2>/dev/null && echo $name; done; (: > /dev/null) && echo written";
+
+#[test]
+fn devices_that_are_not_allowed_cannot_be_opened() {
+    let all = Hierarchies::discover().expect("cgroups are mounted");
+    let mut without_v1 = all.clone();
+    without_v1.v1.remove("devices");
+    for (name, hierarchies) in [("v1", all), ("program", without_v1)] {
+        let place = Place::new(&format!("devices-{name}"), hierarchies);
+        let group = place.group("one");
+        let kmsg =
+            DeviceRule { kind: DeviceKind::Character, major: 1, minor: Some(11), read: true, write: false };
+        group.restrict_devices(&[kmsg]).expect("a machine with devices");
+        // A terminal is none where there is no session.
+        let output = output_in(&group, TRY_DEVICES).replace("tty\n", "");
+        assert_eq!(output, "null\nzero\nrandom\nkmsg\nwritten\n", "{name}");
+        group.remove().expect("nothing is left in it");
+    }
+}
+
+#[test]
+fn processes_stand_still_while_frozen() {
+    let both = Hierarchies::discover().expect("cgroups are mounted");
+    let mut v1 = both.clone();
+    v1.v2 = None;
+    for (name, hierarchies) in [("v2", both), ("v1", v1)] {
+        if hierarchies.v2.is_none() && !hierarchies.v1.contains_key("freezer") {
+            continue;
+        }
+        let place = Place::new(&format!("frozen-{name}"), hierarchies);
+        let group = place.group("one");
+        let mut busy = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("sh is there");
+        join(&group, busy.id());
+        let used = || {
+            let text = std::fs::read_to_string(format!("/proc/{}/stat", busy.id())).expect("it lives");
+            let fields: Vec<&str> = text.split(' ').collect();
+            (fields[13].to_owned(), fields[2].to_owned())
+        };
+        group.freeze(true).expect("the group exists");
+        let (before, _) = used();
+        for _ in 0..200_000 {
+            std::hint::black_box(std::process::id());
+        }
+        assert_eq!(used().0, before, "{name}: it ran on");
+        group.freeze(false).expect("the group exists");
+        while used().0 == before {
+            std::thread::yield_now();
+        }
+        group.kill().expect("all of it is killed");
+        busy.wait().expect("our child");
+        group.remove().expect("nothing is left in it");
+    }
+}
+
+#[test]
+fn rare_limits_are_written_and_read_by_the_kernel() {
+    let hierarchies = Hierarchies::discover().expect("cgroups are mounted");
+    let place = Place::new("rare", hierarchies.clone());
+    let group = place.0.group("one");
+    let mut limits =
+        Limits { memory_soft_bytes: Some(48 << 20), memory_bytes: Some(64 << 20), ..Limits::default() };
+    if hierarchies.has("cpuset") {
+        limits.processors = Some("0".to_owned());
+    }
+    group.create(&limits).expect("the place exists");
+    group.begin(&limits).expect("limits are taken");
+    let output = output_in(&group, "grep Cpus_allowed_list /proc/self/status");
+    if hierarchies.has("cpuset") {
+        assert_eq!(output, "Cpus_allowed_list:\t0\n");
+        group.apply(&Limits::default()).expect("limits are taken");
+        let all = std::thread::available_parallelism().expect("the kernel knows").get();
+        let output = output_in(&group, "nproc");
+        assert_eq!(output.trim(), all.to_string());
+    }
+    group.remove().expect("nothing is left in it");
+}
+
+#[test]
+fn pressure_is_read_where_there_is_v2() {
+    let hierarchies = Hierarchies::discover().expect("cgroups are mounted");
+    let counted =
+        hierarchies.v2.as_ref().is_some_and(|tree| tree.mount_point.join("cgroup.pressure").exists());
+    let place = Place::new("pressure", hierarchies);
+    let group = place.group("one");
+    output_in(&group, "true");
+    let pressure = group.pressure().expect("readable");
+    assert_eq!(pressure.cpu.is_some(), counted);
+    group.remove().expect("nothing is left in it");
 }

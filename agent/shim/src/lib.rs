@@ -16,6 +16,7 @@ pub mod runtime_dir;
 mod spec;
 mod state;
 
+pub use chapada_isolation::devices::Device;
 pub use chapada_isolation::ids::IdRange;
 pub use chapada_isolation::rlimits::Rlimit;
 pub use chapada_isolation::root::RootSource;
@@ -29,4 +30,6 @@ pub use recovery::{RecoverError, RecoveredContainer, RecoveredState, recover};
 pub use spec::{Command, ContainerSpec, InvalidSpec, Namespaces, Pid1, SystemCalls, TemporaryFiles};
 pub use state::ContainerState;
 
-pub use chapada_isolation::cgroup::{Cgroups, CpuLimits, Limits, OomReport, Statistics};
+pub use chapada_isolation::cgroup::{
+    Cgroups, CpuLimits, DeviceKind, DeviceRule, DiskLimit, IoLimits, Limits, OomReport, Pressure, Statistics,
+};

@@ -55,7 +55,7 @@ pub enum Event {
     /// The container has ended, and that is on disk. The last event: the shim is gone after it.
     Exited {
         /// How.
-        report: ExitReport,
+        report: Box<ExitReport>,
     },
     /// A request was not carried out; the container goes on.
     Refused {

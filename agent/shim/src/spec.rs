@@ -1,8 +1,9 @@
 //! What a container is to be: everything the shim needs to know, and nothing of tasks or frameworks.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use chapada_isolation::cgroup::{Limits, SHIMS};
+use chapada_isolation::devices::Device;
 use chapada_isolation::ids::IdRange;
 use chapada_isolation::rlimits::Rlimit;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,9 @@ pub struct ContainerSpec {
     /// Host directories it must not see, such as the agent's own state: an empty one takes their place. The sandbox may be
     /// below one of them.
     pub hidden_paths: Vec<PathBuf>,
+    /// Devices of the machine that it may use, such as GPUs.
+    #[serde(default)]
+    pub devices: Vec<Device>,
     /// What else shows in it, in this order.
     #[serde(default)]
     pub volumes: Vec<VolumeMount>,
@@ -94,6 +98,7 @@ impl ContainerSpec {
             temporary_files: TemporaryFiles::Private { size_bytes: None },
             shm_bytes: SHM_BYTES,
             hidden_paths: Vec::new(),
+            devices: Vec::new(),
             volumes: Vec::new(),
             rlimits: Vec::new(),
             system_calls: SystemCalls::Standard,
@@ -110,6 +115,13 @@ impl ContainerSpec {
         absolute("sandbox", &self.sandbox)?;
         self.hidden_paths.iter().try_for_each(|path| absolute("hidden_paths", path))?;
         self.volumes.iter().try_for_each(VolumeMount::validate)?;
+        for device in &self.devices {
+            let plain = device.name.components().all(|part| matches!(part, Component::Normal(_)));
+            if !plain || device.name.as_os_str().is_empty() || device.rule.minor.is_none() {
+                let rule = "a name must be a relative path without '..', and a number that of one device";
+                return Err(InvalidSpec { field: "devices", rule });
+            }
+        }
         self.working_directory.iter().try_for_each(|path| absolute("working_directory", path))?;
         self.root.iter().try_for_each(RootFileSystem::validate)?;
         if let Some(range) = self.user_namespace {

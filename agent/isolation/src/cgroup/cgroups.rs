@@ -11,13 +11,18 @@ use crate::{Context, IsolationError};
 use super::file::{is_gone, read, write};
 use super::kill::processes;
 use super::remove::remove;
-use super::{Group, Hierarchies};
+use super::{Group, Hierarchies, Limits};
 
 /// The group in which the shims themselves run; no container may have this name.
 pub const SHIMS: &str = "shims";
 
 /// The v2 controllers that containers want, as far as the machine has them.
-const V2_WANTED: [&str; 3] = ["cpu", "memory", "pids"];
+const V2_WANTED: [&str; 6] = ["cpu", "cpuset", "hugetlb", "io", "memory", "pids"];
+
+/// What v1 calls a controller of v2.
+fn v1_name(name: &str) -> &str {
+    if name == "io" { "blkio" } else { name }
+}
 
 /// Where the processes go that were in a v2 group which is to have controllers below it.
 const LEAF: &str = "chapada-host";
@@ -72,12 +77,17 @@ impl Cgroups {
     /// Names the path; without root the first `mkdir` fails.
     pub fn ensure(&self) -> Result<(), IsolationError> {
         for directory in self.roots() {
-            let shims = directory.join(SHIMS);
-            fs::create_dir_all(&shims).context("create the cgroup", shims.display())?;
+            fs::create_dir_all(&directory).context("create the cgroup", directory.display())?;
         }
+        self.group(SHIMS).create(&Limits::default())?;
         let Some(tree) = &self.hierarchies.v2 else { return Ok(()) };
-        let wanted =
-            V2_WANTED.iter().filter(|name| tree.has(name) && !self.hierarchies.v1.contains_key(**name));
+        // Few machines have huge pages; where its administrator does not hand them down, nor do we.
+        let handed_down = read(&tree.mount_point, "cgroup.subtree_control")?.unwrap_or_default();
+        let is_rare = |name: &str| name == "hugetlb" && !handed_down.split_whitespace().any(|it| it == name);
+        let wanted = V2_WANTED
+            .iter()
+            .filter(|name| !is_rare(name))
+            .filter(|name| tree.has(name) && !self.hierarchies.v1.contains_key(v1_name(name)));
         let enable: Vec<String> = wanted.map(|name| format!("+{name}")).collect();
         if enable.is_empty() {
             return Ok(());

@@ -4,13 +4,22 @@ use crate::IsolationError;
 
 use super::{Limits, Statistics};
 
+/// What limits are written to. A new group has the kernel's defaults, which need not be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// A group that has just been made.
+    New,
+    /// One that may have had other limits.
+    Running,
+}
+
 /// One resource controller of one container, in the form this machine has.
 pub trait Controller {
-    /// Writes the limits. May be called again while the container runs.
+    /// Writes the limits.
     ///
     /// # Errors
     /// Names the value and the file the kernel refused.
-    fn apply(&self, limits: &Limits) -> Result<(), IsolationError>;
+    fn apply(&self, limits: &Limits, target: Target) -> Result<(), IsolationError>;
 
     /// Adds what this controller counts. A group that is gone adds nothing.
     ///

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::IsolationError;
 
 use super::file::{field, read, read_number, write, write_if_present};
-use super::{Controller, Limits, Statistics};
+use super::{Controller, Limits, Statistics, Target};
 
 /// The kernel's own period. Quotas are enforced once each.
 const PERIOD_US: u64 = 100_000;
@@ -18,25 +18,27 @@ const WEIGHTS: (u64, u64) = (1, 10_000);
 /// `cpuacct.stat` counts in USER_HZ, which is 100 on every architecture we build for.
 const NS_PER_TICK: u64 = 10_000_000;
 
-/// The v1 form: `cpu` and `cpuacct`, which may be mounted together or apart.
+/// The v1 form: `cpu` and `cpuacct`, which may be mounted together or apart. Where there is a v2 tree beside them, that counts,
+/// more exactly and without a group in `cpuacct`.
 #[derive(Debug, Clone)]
 pub struct CpuV1 {
     /// The container's directory in the `cpu` hierarchy.
     pub cpu: PathBuf,
     /// The container's directory in the `cpuacct` hierarchy, if there is one.
     pub cpuacct: Option<PathBuf>,
+    /// The container's directory in the v2 tree, if there is one.
+    pub unified: Option<PathBuf>,
 }
 
 impl Controller for CpuV1 {
-    fn apply(&self, limits: &Limits) -> Result<(), IsolationError> {
+    fn apply(&self, limits: &Limits, target: Target) -> Result<(), IsolationError> {
         if let Some(milli) = limits.cpu.share_milli {
             write(&self.cpu, "cpu.shares", &shares(milli).to_string())?;
         }
         match limits.cpu.quota_milli {
-            Some(milli) => {
-                write(&self.cpu, "cpu.cfs_period_us", &PERIOD_US.to_string())?;
-                write(&self.cpu, "cpu.cfs_quota_us", &quota_us(milli).to_string())
-            }
+            // The kernel's own period is what a new group has.
+            Some(milli) => write(&self.cpu, "cpu.cfs_quota_us", &quota_us(milli).to_string()),
+            None if target == Target::New => Ok(()),
             None => write_if_present(&self.cpu, "cpu.cfs_quota_us", "-1"),
         }
     }
@@ -47,6 +49,10 @@ impl Controller for CpuV1 {
         if let Some(text) = read(&self.cpu, "cpu.stat")? {
             read_throttling(&text, into);
             into.cpu_throttled_ns = field(&text, "throttled_time").unwrap_or(0);
+        }
+        if let Some(unified) = &self.unified {
+            read_usage(&read(unified, "cpu.stat")?.unwrap_or_default(), into);
+            return Ok(());
         }
         let Some(cpuacct) = &self.cpuacct else { return Ok(()) };
         into.cpu_usage_ns = read_number(cpuacct, "cpuacct.usage")?.unwrap_or(0);
@@ -66,9 +72,12 @@ pub struct CpuV2 {
 }
 
 impl Controller for CpuV2 {
-    fn apply(&self, limits: &Limits) -> Result<(), IsolationError> {
+    fn apply(&self, limits: &Limits, target: Target) -> Result<(), IsolationError> {
         if let Some(milli) = limits.cpu.share_milli {
             write(&self.directory, "cpu.weight", &weight(shares(milli)).to_string())?;
+        }
+        if limits.cpu.quota_milli.is_none() && target == Target::New {
+            return Ok(());
         }
         let quota = limits.cpu.quota_milli.map_or("max".to_owned(), |milli| quota_us(milli).to_string());
         write(&self.directory, "cpu.max", &format!("{quota} {PERIOD_US}"))
@@ -84,12 +93,17 @@ impl Controller for CpuV2 {
         if let Some(text) = read(&self.directory, "cpu.stat")? {
             read_throttling(&text, into);
             into.cpu_throttled_ns = field(&text, "throttled_usec").unwrap_or(0) * 1000;
-            into.cpu_usage_ns = field(&text, "usage_usec").unwrap_or(0) * 1000;
-            into.cpu_user_ns = field(&text, "user_usec").unwrap_or(0) * 1000;
-            into.cpu_system_ns = field(&text, "system_usec").unwrap_or(0) * 1000;
+            read_usage(&text, into);
         }
         Ok(())
     }
+}
+
+fn read_usage(text: &str, into: &mut Statistics) {
+    let nanoseconds = |key: &str| field(text, key).unwrap_or(0) * 1000;
+    into.cpu_usage_ns = nanoseconds("usage_usec");
+    into.cpu_user_ns = nanoseconds("user_usec");
+    into.cpu_system_ns = nanoseconds("system_usec");
 }
 
 fn read_throttling(text: &str, into: &mut Statistics) {
@@ -144,13 +158,13 @@ mod tests {
             cpu: CpuLimits { share_milli: Some(1000), quota_milli: Some(200) },
             ..Limits::default()
         };
-        cpu.apply(&limits).unwrap();
+        cpu.apply(&limits, Target::New).unwrap();
         assert_eq!(fs::read_to_string(dir.path().join("cpu.max")).unwrap(), "20000 100000");
         assert_eq!(fs::read_to_string(dir.path().join("cpu.weight")).unwrap(), "100");
         let mut statistics = Statistics::default();
         cpu.read(&mut statistics).unwrap();
         assert_eq!(statistics.cpu_quota_milli, Some(200));
-        cpu.apply(&Limits::default()).unwrap();
+        cpu.apply(&Limits::default(), Target::Running).unwrap();
         assert_eq!(fs::read_to_string(dir.path().join("cpu.max")).unwrap(), "max 100000");
     }
 

@@ -1,4 +1,4 @@
-//! One container's group: a directory in every hierarchy, and its controllers.
+//! One container's group: a directory in every hierarchy that it needs, and its controllers.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -11,29 +11,63 @@ use super::file::read;
 use super::kill::{kill_v1, kill_v2, processes};
 use super::remove::remove;
 use super::{
-    Controller, CpuV1, CpuV2, Hierarchies, Limits, MemoryV1, MemoryV2, OomReport, OomWatch, Pids, Statistics,
+    Controller, CpuV1, CpuV2, Cpuset, DeviceRule, Hierarchies, HugePages, IoV1, IoV2, Limits, MemoryV1,
+    MemoryV2, NetworkClass, OomReport, OomWatch, Pids, Pressure, Statistics, Target, devices, freeze,
+    pressure,
 };
+
+/// What only some containers need a group for.
+const ON_REQUEST: [&str; 4] = ["blkio", "cpuset", "hugetlb", "net_cls"];
+/// What v2 does better, where there is a v2 tree beside v1.
+const V2_DOES: [&str; 2] = ["cpuacct", "freezer"];
 
 /// A container's group in all hierarchies. Making this value touches nothing.
 pub struct Group {
-    v1: Vec<PathBuf>,
+    v1: Vec<InV1>,
     v2: Option<PathBuf>,
     freezer: Option<PathBuf>,
     memory_v1: Option<PathBuf>,
+    devices_v1: Option<PathBuf>,
     controllers: Vec<Box<dyn Controller>>,
+}
+
+/// The directory in one v1 hierarchy.
+struct InV1 {
+    directory: PathBuf,
+    /// Whether every container has it.
+    always: bool,
+    /// What else it is made for.
+    on_request: Vec<&'static str>,
+}
+
+impl InV1 {
+    fn of(hierarchies: &Hierarchies, path: &Path) -> Vec<Self> {
+        let in_hierarchy = |point: &PathBuf| {
+            let here = |name: &str| hierarchies.v1.get(name) == Some(point);
+            let skipped = |name: &str| {
+                ON_REQUEST.contains(&name) || (hierarchies.v2.is_some() && V2_DOES.contains(&name))
+            };
+            Self {
+                directory: point.join(path),
+                always: hierarchies.v1.keys().any(|name| here(name) && !skipped(name)),
+                on_request: ON_REQUEST.into_iter().filter(|name| here(name)).collect(),
+            }
+        };
+        hierarchies.v1_mount_points().into_iter().map(in_hierarchy).collect()
+    }
 }
 
 impl Group {
     pub(super) fn new(hierarchies: &Hierarchies, path: &Path) -> Self {
         let v1 = |controller: &str| hierarchies.v1.get(controller).map(|point| point.join(path));
-        let v2_directory = hierarchies.v2.as_ref().map(|tree| tree.mount_point.join(path));
+        let unified = hierarchies.v2.as_ref().map(|tree| tree.mount_point.join(path));
         let v2 = |controller: &str| {
             let tree = hierarchies.v2.as_ref().filter(|tree| tree.has(controller))?;
             Some(tree.mount_point.join(path))
         };
         let mut controllers: Vec<Box<dyn Controller>> = Vec::new();
         if let Some(cpu) = v1("cpu") {
-            controllers.push(Box::new(CpuV1 { cpu, cpuacct: v1("cpuacct") }));
+            controllers.push(Box::new(CpuV1 { cpu, cpuacct: v1("cpuacct"), unified: unified.clone() }));
         } else if let Some(directory) = v2("cpu") {
             controllers.push(Box::new(CpuV2 { directory }));
         }
@@ -45,21 +79,42 @@ impl Group {
         if let Some(directory) = v1("pids").or_else(|| v2("pids")) {
             controllers.push(Box::new(Pids { directory }));
         }
+        if let Some(directory) = v1("blkio") {
+            controllers.push(Box::new(IoV1 { directory }));
+        } else if let Some(directory) = v2("io") {
+            controllers.push(Box::new(IoV2 { directory }));
+        }
+        if let Some(directory) = v1("cpuset") {
+            controllers.push(Box::new(Cpuset { directory, v1: true }));
+        } else if let Some(directory) = v2("cpuset") {
+            controllers.push(Box::new(Cpuset { directory, v1: false }));
+        }
+        if let Some(directory) = v1("hugetlb") {
+            controllers.push(Box::new(HugePages { directory, limit: "limit_in_bytes" }));
+        } else if let Some(directory) = v2("hugetlb") {
+            controllers.push(Box::new(HugePages { directory, limit: "max" }));
+        }
+        if let Some(directory) = v1("net_cls") {
+            controllers.push(Box::new(NetworkClass { directory }));
+        }
         Self {
-            v1: hierarchies.v1_mount_points().into_iter().map(|point| point.join(path)).collect(),
-            v2: v2_directory,
+            v1: InV1::of(hierarchies, path),
+            v2: unified,
             freezer: v1("freezer"),
             memory_v1: v1("memory"),
+            devices_v1: v1("devices"),
             controllers,
         }
     }
 
-    /// Creates the directories; those that exist are kept.
+    /// Creates the directories that a container with these limits needs; those that exist are kept.
     ///
     /// # Errors
     /// Names the directory.
-    pub fn create(&self) -> Result<(), IsolationError> {
-        for directory in self.directories() {
+    pub fn create(&self, limits: &Limits) -> Result<(), IsolationError> {
+        let needed = |group: &&InV1| group.always || group.on_request.iter().any(|name| limits.needs(name));
+        let v1 = self.v1.iter().filter(needed).map(|group| &group.directory);
+        for directory in v1.chain(&self.v2) {
             match fs::create_dir(directory) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(error).context("create the cgroup", directory.display());
@@ -70,12 +125,53 @@ impl Group {
         Ok(())
     }
 
-    /// Writes the limits; before the first process joins, or to change them later.
+    /// Writes the limits of a group that has just been made, before the first process joins.
+    ///
+    /// # Errors
+    /// As [`Group::apply`].
+    pub fn begin(&self, limits: &Limits) -> Result<(), IsolationError> {
+        self.controllers.iter().try_for_each(|controller| controller.apply(limits, Target::New))
+    }
+
+    /// Lets its processes use the devices that every container has, these, and no other. To be called once.
+    ///
+    /// # Errors
+    /// Names the rule or the group that the kernel refused.
+    pub fn restrict_devices(&self, more: &[DeviceRule]) -> Result<(), IsolationError> {
+        match (&self.devices_v1, &self.v2) {
+            (Some(directory), _) => devices::restrict_v1(directory, more),
+            (None, Some(directory)) => devices::restrict_v2(directory, more),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Stops all its processes where they are, or lets them go on. Waits up to half a second for those in the kernel.
+    ///
+    /// # Errors
+    /// Names the file; and when the machine has neither v2 nor the v1 freezer.
+    pub fn freeze(&self, frozen: bool) -> Result<(), IsolationError> {
+        match (&self.v2, &self.freezer) {
+            (Some(directory), _) => freeze::v2(directory, frozen),
+            (None, Some(directory)) => freeze::v1(directory, frozen),
+            (None, None) => Err(self.without_v2_and_freezer("freeze the group")),
+        }
+    }
+
+    /// What its processes wait for. Nothing on a machine without v2.
+    ///
+    /// # Errors
+    /// Names the file that could not be read.
+    pub fn pressure(&self) -> Result<Pressure, IsolationError> {
+        self.v2.as_deref().map_or(Ok(Pressure::default()), pressure::of_group)
+    }
+
+    /// Changes the limits of a group; what these do not name is without limit then. Processors, disks, huge pages and network
+    /// classes can be limited on v1 only in a group that began so.
     ///
     /// # Errors
     /// Names the value and the file the kernel refused. Limits written before that stay.
     pub fn apply(&self, limits: &Limits) -> Result<(), IsolationError> {
-        self.controllers.iter().try_for_each(|controller| controller.apply(limits))
+        self.controllers.iter().try_for_each(|controller| controller.apply(limits, Target::Running))
     }
 
     /// The v1 `tasks` files, open for writing. A single-threaded process that writes `0` to each has joined, without the
@@ -84,11 +180,15 @@ impl Group {
     /// # Errors
     /// Names the file.
     pub fn open_tasks(&self) -> Result<Vec<File>, IsolationError> {
-        let open = |directory: &PathBuf| {
-            let path = directory.join("tasks");
-            OpenOptions::new().write(true).open(&path).context("open", path.display())
-        };
-        self.v1.iter().map(open).collect()
+        let mut files = Vec::new();
+        for group in &self.v1 {
+            let path = group.directory.join("tasks");
+            match OpenOptions::new().write(true).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !group.always => {}
+                result => files.push(result.context("open", path.display())?),
+            }
+        }
+        Ok(files)
     }
 
     /// The v2 directory, to be cloned into. `None` on a machine without v2.
@@ -137,7 +237,8 @@ impl Group {
     /// # Errors
     /// Names the file that could not be read.
     pub fn processes(&self) -> Result<Vec<i32>, IsolationError> {
-        self.directories().next().map_or(Ok(Vec::new()), |directory| processes(directory))
+        let always = self.v1.iter().find(|group| group.always).map(|group| &group.directory);
+        self.v2.as_ref().or(always).map_or(Ok(Vec::new()), |directory| processes(directory))
     }
 
     /// Whether the group exists in any hierarchy.
@@ -154,12 +255,14 @@ impl Group {
             (Some(directory), _) => kill_v2(directory),
             (None, Some(freezer)) => kill_v1(freezer),
             (None, None) if !self.exists() => Ok(()),
-            (None, None) => Err(IsolationError::invalid(
-                "kill the group",
-                self.v1.first().map_or(String::new(), |directory| directory.display().to_string()),
-                "this machine has neither cgroup v2 nor the v1 freezer; mount one of them",
-            )),
+            (None, None) => Err(self.without_v2_and_freezer("kill the group")),
         }
+    }
+
+    fn without_v2_and_freezer(&self, operation: &'static str) -> IsolationError {
+        let name = self.v1.first().map_or(String::new(), |group| group.directory.display().to_string());
+        let reason = "this machine has neither cgroup v2 nor the v1 freezer; mount one of them";
+        IsolationError::invalid(operation, name, reason)
     }
 
     /// Removes the directories, with pauses while the kernel still lets go of killed processes. Idempotent.
@@ -176,6 +279,6 @@ impl Group {
     }
 
     fn directories(&self) -> impl Iterator<Item = &PathBuf> {
-        self.v1.iter().chain(&self.v2)
+        self.v1.iter().map(|group| &group.directory).chain(&self.v2)
     }
 }

@@ -10,8 +10,20 @@ use serde::{Deserialize, Serialize};
 use crate::mountinfo::{self, Mount};
 use crate::{Context, IsolationError};
 
-/// The v1 hierarchies we join, if mounted. `name=systemd` because a service manager kills by it.
-const V1_JOINED: [&str; 6] = ["cpu", "cpuacct", "memory", "pids", "freezer", "name=systemd"];
+/// The v1 hierarchies we use, if mounted. `name=systemd` because a service manager kills by it.
+const V1_USED: [&str; 11] = [
+    "blkio",
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "devices",
+    "freezer",
+    "hugetlb",
+    "memory",
+    "name=systemd",
+    "net_cls",
+    "pids",
+];
 
 /// Where the cgroup hierarchies of this machine are mounted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +81,7 @@ impl Hierarchies {
 
     fn add_v1(&mut self, mount: &Mount) {
         for option in &mount.super_options {
-            if V1_JOINED.contains(&option.as_str()) {
+            if V1_USED.contains(&option.as_str()) {
                 self.v1.entry(option.clone()).or_insert_with(|| mount.mount_point.clone());
             }
         }
@@ -115,7 +127,7 @@ mod tests {
                     40 31 0:37 / /cg/systemd rw - cgroup cgroup rw,xattr,name=systemd\n\
                     41 31 0:38 / /cg/unified rw - cgroup2 cgroup2 rw\n";
         let found = Hierarchies::from_mounts(&mountinfo::parse(text));
-        assert_eq!(found.v1.len(), 4);
+        assert_eq!(found.v1.len(), 5);
         assert_eq!(found.v1["name=systemd"], PathBuf::from("/cg/systemd"));
         assert!(found.has("cpu") && found.has("memory") && !found.has("pids"));
         assert_eq!(found.v2.as_ref().map(|tree| tree.controllers.len()), Some(0));

@@ -2,8 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -11,9 +9,7 @@ use nix::unistd::Pid;
 use crate::IsolationError;
 
 use super::file::{read, write};
-
-/// Freezing takes microseconds unless a process is stuck in the kernel; then we kill what we can without it.
-const FREEZE_WAIT: Duration = Duration::from_millis(500);
+use super::freeze;
 
 /// `cgroup.kill`, which v2 has since Linux 5.14. A group that is gone is success.
 pub(super) fn kill_v2(directory: &Path) -> Result<(), IsolationError> {
@@ -25,14 +21,7 @@ pub(super) fn kill_v1(freezer: &Path) -> Result<(), IsolationError> {
     if !freezer.exists() {
         return Ok(());
     }
-    gone_is_fine(write(freezer, "freezer.state", "FROZEN"))?;
-    let started = Instant::now();
-    while read(freezer, "freezer.state")?.is_some_and(|state| state.trim() != "FROZEN") {
-        if started.elapsed() > FREEZE_WAIT {
-            break;
-        }
-        sleep(Duration::from_micros(200));
-    }
+    gone_is_fine(freeze::v1(freezer, true))?;
     kill_each(freezer)?;
     gone_is_fine(write(freezer, "freezer.state", "THAWED"))
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::IsolationError;
 
 use super::file::{field, read, read_number, write, write_if_present};
-use super::{Controller, Limits, MIN_MEMORY_BYTES, Statistics};
+use super::{Controller, Limits, MIN_MEMORY_BYTES, Statistics, Target};
 
 /// v1 says "no limit" with a number near 2^63; no machine has this much.
 const UNLIMITED: u64 = 1 << 60;
@@ -18,16 +18,22 @@ pub struct MemoryV1 {
 }
 
 impl Controller for MemoryV1 {
-    fn apply(&self, limits: &Limits) -> Result<(), IsolationError> {
-        let value =
-            limits.memory_bytes.map_or("-1".to_owned(), |bytes| bytes.max(MIN_MEMORY_BYTES).to_string());
+    fn apply(&self, limits: &Limits, target: Target) -> Result<(), IsolationError> {
+        self.spare(limits, target)?;
+        if limits.memory_bytes.is_none() && target == Target::New {
+            return Ok(());
+        }
+        let bytes = limits.memory_bytes.map(|bytes| bytes.max(MIN_MEMORY_BYTES));
+        let text = |bytes: Option<u64>| bytes.map_or("-1".to_owned(), |bytes| bytes.to_string());
+        let value = text(bytes);
+        let both = text(bytes.map(|bytes| bytes.saturating_add(limits.swap_bytes.unwrap_or(0))));
         let (memory, with_swap) = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes");
         // The kernel keeps memory <= memory + swap at every moment, so which goes first depends on the direction.
         if write(&self.directory, memory, &value).is_err() {
-            write_if_present(&self.directory, with_swap, &value)?;
+            write_if_present(&self.directory, with_swap, &both)?;
             write(&self.directory, memory, &value)?;
         }
-        write_if_present(&self.directory, with_swap, &value)
+        write_if_present(&self.directory, with_swap, &both)
     }
 
     fn read(&self, into: &mut Statistics) -> Result<(), IsolationError> {
@@ -46,6 +52,16 @@ impl Controller for MemoryV1 {
     }
 }
 
+impl MemoryV1 {
+    fn spare(&self, limits: &Limits, target: Target) -> Result<(), IsolationError> {
+        match limits.memory_soft_bytes {
+            Some(bytes) => write(&self.directory, "memory.soft_limit_in_bytes", &bytes.to_string()),
+            None if target == Target::New => Ok(()),
+            None => write_if_present(&self.directory, "memory.soft_limit_in_bytes", "-1"),
+        }
+    }
+}
+
 /// The v2 form.
 #[derive(Debug, Clone)]
 pub struct MemoryV2 {
@@ -54,12 +70,23 @@ pub struct MemoryV2 {
 }
 
 impl Controller for MemoryV2 {
-    fn apply(&self, limits: &Limits) -> Result<(), IsolationError> {
-        let value =
-            limits.memory_bytes.map_or("max".to_owned(), |bytes| bytes.max(MIN_MEMORY_BYTES).to_string());
-        write(&self.directory, "memory.max", &value)?;
-        let swap = if limits.memory_bytes.is_some() { "0" } else { "max" };
-        write_if_present(&self.directory, "memory.swap.max", swap)?;
+    fn apply(&self, limits: &Limits, target: Target) -> Result<(), IsolationError> {
+        let text = |bytes: Option<u64>| bytes.map_or("max".to_owned(), |bytes| bytes.to_string());
+        let is_new = target == Target::New;
+        if limits.memory_soft_bytes.is_some() || !is_new {
+            write(&self.directory, "memory.low", &limits.memory_soft_bytes.unwrap_or(0).to_string())?;
+        }
+        if limits.memory_bytes.is_some() || !is_new {
+            write(
+                &self.directory,
+                "memory.max",
+                &text(limits.memory_bytes.map(|it| it.max(MIN_MEMORY_BYTES))),
+            )?;
+        }
+        let swap = limits.swap_bytes.or(limits.memory_bytes.map(|_| 0));
+        if swap.is_some() || !is_new {
+            write_if_present(&self.directory, "memory.swap.max", &text(swap))?;
+        }
         // A container is one thing: what is left of it after a kill is of no use to anybody.
         write(&self.directory, "memory.oom.group", "1")
     }
@@ -86,6 +113,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn v2_spares_and_swaps_as_told_and_forgets_it_when_told_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["memory.max", "memory.low", "memory.swap.max", "memory.oom.group"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        let memory = MemoryV2 { directory: dir.path().to_owned() };
+        let text = || {
+            ["memory.max", "memory.low", "memory.swap.max"]
+                .map(|name| fs::read_to_string(dir.path().join(name)).unwrap())
+        };
+        let limits = Limits {
+            memory_bytes: Some(64 << 20),
+            memory_soft_bytes: Some(32 << 20),
+            swap_bytes: Some(1 << 20),
+            ..Limits::default()
+        };
+        memory.apply(&limits, Target::New).unwrap();
+        assert_eq!(text(), ["67108864", "33554432", "1048576"]);
+        memory.apply(&Limits::default(), Target::Running).unwrap();
+        assert_eq!(text(), ["max", "0", "max"]);
+    }
+
+    #[test]
     fn v2_turns_swap_off_and_kills_the_group_as_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
@@ -93,11 +143,11 @@ mod tests {
             fs::write(path(name), "").unwrap();
         }
         let memory = MemoryV2 { directory: dir.path().to_owned() };
-        memory.apply(&Limits { memory_bytes: Some(64 << 20), ..Limits::default() }).unwrap();
+        memory.apply(&Limits { memory_bytes: Some(64 << 20), ..Limits::default() }, Target::New).unwrap();
         assert_eq!(fs::read_to_string(path("memory.max")).unwrap(), "67108864");
         assert_eq!(fs::read_to_string(path("memory.swap.max")).unwrap(), "0");
         assert_eq!(fs::read_to_string(path("memory.oom.group")).unwrap(), "1");
-        memory.apply(&Limits { memory_bytes: Some(1), ..Limits::default() }).unwrap();
+        memory.apply(&Limits { memory_bytes: Some(1), ..Limits::default() }, Target::New).unwrap();
         assert_eq!(fs::read_to_string(path("memory.max")).unwrap(), MIN_MEMORY_BYTES.to_string());
     }
 

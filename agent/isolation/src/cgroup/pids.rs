@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::IsolationError;
 
 use super::file::{read_number, write};
-use super::{Controller, Limits, Statistics};
+use super::{Controller, Limits, Statistics, Target};
 
 /// Either form.
 #[derive(Debug, Clone)]
@@ -15,7 +15,10 @@ pub struct Pids {
 }
 
 impl Controller for Pids {
-    fn apply(&self, limits: &Limits) -> Result<(), IsolationError> {
+    fn apply(&self, limits: &Limits, target: Target) -> Result<(), IsolationError> {
+        if limits.processes.is_none() && target == Target::New {
+            return Ok(());
+        }
         let value = limits.processes.map_or("max".to_owned(), |count| count.to_string());
         write(&self.directory, "pids.max", &value)
     }

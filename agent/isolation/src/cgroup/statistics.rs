@@ -33,4 +33,12 @@ pub struct Statistics {
     pub oom_kills: u64,
     /// Processes and threads now.
     pub processes: u64,
+    /// Bytes read from disks. On v1 disks are counted only for a container with limits on them.
+    pub io_read_bytes: u64,
+    /// Bytes written to disks.
+    pub io_written_bytes: u64,
+    /// Reads from disks.
+    pub io_reads: u64,
+    /// Writes to disks.
+    pub io_writes: u64,
 }

@@ -67,6 +67,36 @@ fn limits_can_be_changed_while_it_runs() {
 }
 
 #[test]
+fn devices_are_those_that_it_was_given() {
+    let place = Place::new();
+    let number = fs::metadata("/dev/loop-control").unwrap().rdev();
+    let (major, minor) = (nix::sys::stat::major(number) as u32, nix::sys::stat::minor(number) as u32);
+    let rule =
+        DeviceRule { kind: DeviceKind::Character, major, minor: Some(minor), read: true, write: false };
+    let script = "(: < /dev/gpu/zero) && echo read; (: > /dev/gpu/zero) 2>/dev/null && echo wrote; stat -c %a /dev/gpu/zero";
+    for with_root in [true, false] {
+        let id = format!("device-{with_root}");
+        let mut spec = if with_root { place.own_root(&id, script) } else { place.spec(&id, script) };
+        spec.devices = vec![Device { name: "gpu/zero".into(), rule }];
+        assert_eq!(place.output_of(&spec), "read\n600\n");
+    }
+    // A node of another device is of no use, even to whoever could make one.
+    let mut spec =
+        place.own_root("device-others", "(: < /run/kmsg) 2>&1 | grep -c -i -e permitted -e denied");
+    let node = place.directory("upper-device-others").join("run");
+    fs::create_dir_all(&node).unwrap();
+    nix::sys::stat::mknod(
+        &node.join("kmsg"),
+        nix::sys::stat::SFlag::S_IFCHR,
+        nix::sys::stat::Mode::S_IRWXU,
+        nix::sys::stat::makedev(1, 11),
+    )
+    .unwrap();
+    spec.system_calls = SystemCalls::Unconfined;
+    assert_eq!(place.output_of(&spec), "1\n");
+}
+
+#[test]
 fn a_fork_bomb_meets_its_bound() {
     let place = Place::new();
     let script = "n=0; while [ $n -lt 30 ]; do sleep 1000 & n=$((n+1)); done; true";

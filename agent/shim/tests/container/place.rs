@@ -111,7 +111,7 @@ pub(crate) fn started(client: &mut ShimClient) -> i32 {
 pub(crate) fn exit_of(client: &mut ShimClient) -> ExitReport {
     loop {
         if let Event::Exited { report } = client.wait_event(PATIENCE).unwrap() {
-            return report;
+            return *report;
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
-use chapada_isolation::cgroup::{Group, OomWatch};
+use chapada_isolation::cgroup::{DeviceRule, Group, OomWatch};
 use chapada_isolation::clone3::{self, Clone3, Cloned};
 use chapada_isolation::{Context, IsolationError};
 use chapada_shim::{LaunchOrder, SetupError, SetupFailure};
@@ -39,8 +39,13 @@ pub(crate) fn make(order: &LaunchOrder, group: &Group) -> Result<Container, Setu
     let files = Files::open(spec)?;
     let stdin = File::open("/dev/null").context("open", "/dev/null").map_err(of(SetupFailure::Shim))?;
 
-    group.create().map_err(of(SetupFailure::Cgroup))?;
-    group.apply(&spec.resources).map_err(of(SetupFailure::Cgroup))?;
+    let begin = || {
+        group.create(&spec.resources)?;
+        group.begin(&spec.resources)?;
+        let rules: Vec<DeviceRule> = spec.devices.iter().map(|device| device.rule).collect();
+        group.restrict_devices(&rules)
+    };
+    begin().map_err(of(SetupFailure::Cgroup))?;
     let oom = if spec.resources.memory_bytes.is_some() { group.watch_oom() } else { Ok(None) };
     let oom = oom.map_err(of(SetupFailure::Cgroup))?;
     let tasks = group.open_tasks().map_err(of(SetupFailure::Cgroup))?;

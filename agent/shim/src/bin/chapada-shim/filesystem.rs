@@ -14,7 +14,8 @@ use chapada_isolation::trees::{Restrictions, Tree};
 use chapada_isolation::user::User;
 use chapada_isolation::{Context, IsolationError, beneath, devices, mounts};
 use chapada_shim::{
-    ContainerSpec, Names, RootFileSystem, SetupError, SetupFailure, TemporaryFiles, VolumeMount, VolumeSource,
+    ContainerSpec, Device, Names, RootFileSystem, SetupError, SetupFailure, TemporaryFiles, VolumeMount,
+    VolumeSource,
 };
 use nix::fcntl::AtFlags;
 use nix::mount::{MntFlags, umount2};
@@ -99,6 +100,9 @@ impl Files {
             None => self.hosts_files(spec)?,
             Some(own) => self.own_files(spec, own, hierarchies)?,
         };
+        let owner = self.on_host(&user).map_err(of(SetupFailure::User))?;
+        let make = |device: &Device| device.make((owner.0, owner.1));
+        spec.devices.iter().try_for_each(make).map_err(of(SetupFailure::Namespace))?;
         self.place_volumes(spec, &root, &user).map_err(of(SetupFailure::Volume))?;
         let finish = || {
             spec.working_directory.iter().try_for_each(|path| root::change_directory(&root, path))?;

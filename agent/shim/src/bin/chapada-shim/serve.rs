@@ -47,7 +47,7 @@ pub(crate) fn serve(order: &LaunchOrder) -> Result<(), String> {
         Err(error) => report(Outcome::NotStarted { error }, false, &group),
     };
     write_down(runtime_dir, &report);
-    clients.tell(&Event::Exited { report });
+    clients.tell(&Event::Exited { report: Box::new(report) });
     Ok(())
 }
 
