@@ -1,0 +1,136 @@
+//! The images of this machine: opened when the first task wants one, or at the start if an earlier process had some.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chapada_images::{Credentials, ImageError, Images, Settings};
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::AgentConfig;
+use crate::error::AgentError;
+use crate::layout::Layout;
+
+/// How often the disk is looked at. Source: Mesos' `--image_gc_config` says 15 s and looks only then; a pull may be faster.
+const EVERY: Duration = Duration::from_secs(15);
+
+/// Images, once somebody wants them.
+#[derive(Debug)]
+pub(crate) struct LazyImages {
+    settings: Settings,
+    opened: OnceCell<Images>,
+}
+
+impl LazyImages {
+    /// # Errors
+    /// When a flag names a file that cannot be used, or what is kept cannot be opened.
+    pub(crate) fn new(config: &AgentConfig, layout: &Layout) -> Result<Self, AgentError> {
+        let settings = settings(config, layout)?;
+        let opened = OnceCell::new();
+        if settings.directory.exists() {
+            let images = Images::open(&settings).map_err(|error| AgentError::Images(Arc::new(error)))?;
+            opened.set(images).map_err(|_| AgentError::Ended("images"))?;
+        }
+        Ok(Self { settings, opened })
+    }
+
+    /// Where they are kept.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.settings.directory
+    }
+
+    /// # Errors
+    /// When they cannot be opened; asked for again, it is tried again.
+    pub(crate) async fn get(&self) -> Result<&Images, Arc<ImageError>> {
+        let open = || async {
+            let settings = self.settings.clone();
+            let opened = spawn_blocking(move || Images::open(&settings)).await;
+            opened.unwrap_or(Err(ImageError::Stopped)).map_err(Arc::new)
+        };
+        self.opened.get_or_try_init(open).await
+    }
+
+    /// Nobody has wanted one yet: nothing is kept either.
+    pub(crate) fn opened(&self) -> Option<&Images> {
+        self.opened.get()
+    }
+
+    /// Containers of before that have a root and are not among `known`. To be asked before the first launch.
+    pub(crate) fn orphans(&self, known: &[String]) -> Vec<String> {
+        let found = self.opened().map_or(Ok(Vec::new()), Images::containers);
+        let found = found.unwrap_or_else(|error| {
+            tracing::error!(error = error.chain(), "cannot list the roots of before");
+            Vec::new()
+        });
+        found.into_iter().filter(|root| !known.contains(root)).collect()
+    }
+
+    /// Removes the root of a container, if it has one. Blocks.
+    pub(crate) fn release(&self, container: &str) {
+        let released = self.opened().map_or(Ok(()), |images| images.release(container));
+        if let Err(error) = released {
+            tracing::error!(
+                container_id = container,
+                error = error.chain(),
+                "cannot remove the root of a container"
+            );
+        }
+    }
+
+    /// Makes room where images fill the disk, until `stop`.
+    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut ticks = interval(EVERY);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            let Some(images) = self.opened().cloned() else { continue };
+            match spawn_blocking(move || images.collect()).await {
+                Ok(Ok(collected)) if collected.images + collected.layers > 0 => {
+                    tracing::info!(
+                        images = collected.images,
+                        layers = collected.layers,
+                        "removed unused images"
+                    );
+                }
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::error!(error = error.chain(), "cannot make room"),
+                Err(error) => tracing::error!(%error, "making room failed"),
+            }
+        }
+    }
+}
+
+fn settings(config: &AgentConfig, layout: &Layout) -> Result<Settings, AgentError> {
+    let own = || layout.work_dir().join("images");
+    let mut settings = Settings::new(config.docker_store_dir.clone().unwrap_or_else(own));
+    if let Some(path) = &config.docker_config {
+        let credentials = Credentials::parse(&file("docker-config", path)?);
+        settings.credentials = credentials.map_err(|error| AgentError::flag("docker-config", error))?;
+    }
+    settings.authorities = config.registry_ca.as_ref().map(|path| file("registry-ca", path)).transpose()?;
+    match config.docker_registry.as_deref() {
+        Some(directory) if directory.starts_with('/') => {
+            settings.local_directory = Some(PathBuf::from(directory))
+        }
+        Some(host) if host.contains('/') => {
+            return Err(AgentError::flag(
+                "docker-registry",
+                "name HOST or HOST:PORT, or an absolute directory",
+            ));
+        }
+        host => settings.default_registry = host.map(str::to_owned),
+    }
+    settings.plain_http.clone_from(&config.insecure_registries);
+    settings.patience.pull = config.image_pull_timeout;
+    (settings.marks.high, settings.marks.low) = (config.image_disk_high, config.image_disk_low);
+    if config.image_disk_low > config.image_disk_high || config.image_disk_high > 100 {
+        return Err(AgentError::flag("image-disk-high", "name a percentage not below --image-disk-low"));
+    }
+    Ok(settings)
+}
+
+fn file(flag: &'static str, path: &Path) -> Result<Vec<u8>, AgentError> {
+    fs::read(path).map_err(|error| AgentError::flag(flag, format!("cannot read {}: {error}", path.display())))
+}
