@@ -20,12 +20,15 @@ mod machine;
 mod media;
 mod metrics;
 mod operator;
+mod pieces;
 mod plain;
 mod proxy;
 mod query;
 mod registry;
 mod routes;
 mod run;
+#[cfg(test)]
+mod sample;
 mod scheduler;
 mod shell;
 mod ui;

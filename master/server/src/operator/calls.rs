@@ -11,7 +11,7 @@ use chapada_wire::v1::master::{Call, Response};
 use chapada_wire::v1::{self};
 use http::{Method, StatusCode};
 
-use super::{files, operate, roles, subscribe, view};
+use super::{files, operate, roles, state, subscribe, view};
 use crate::media::{self, Media};
 use crate::shell::{API_VERSION, Led, Shell};
 
@@ -44,7 +44,10 @@ async fn answer(shell: &Arc<Shell>, call: HttpCall) -> Result<HttpResponse, Http
         return Ok(subscribe::open(shell.clone(), led, asked.subscribe, accepted, call.hang_up.clone()).await);
     }
     let (led, books) = shell.books().await.map_err(|elsewhere| elsewhere.response(&call.path))?;
-    read(shell, &led, &books, kind, asked, accepted).await
+    match state::answer(kind, &books, accepted) {
+        Some(large) => Ok(large.response().await),
+        None => read(shell, &led, &books, kind, asked, accepted).await,
+    }
 }
 
 pub(super) fn invalid(message: &str) -> HttpResponse {
@@ -84,23 +87,11 @@ async fn read(
             let metrics = crate::metrics::snapshot(shell).await.into_iter().map(metric).collect();
             Response { get_metrics: Some(response::GetMetrics { metrics }), ..bare(Answer::GetMetrics) }
         }
-        Type::GetState => Response { get_state: Some(view::state(books)), ..bare(Answer::GetState) },
-        Type::GetAgents => Response { get_agents: Some(view::agents(books)), ..bare(Answer::GetAgents) },
-        Type::GetFrameworks => {
-            Response { get_frameworks: Some(view::frameworks(books)), ..bare(Answer::GetFrameworks) }
-        }
-        Type::GetExecutors => {
-            Response { get_executors: Some(view::executors(books)), ..bare(Answer::GetExecutors) }
-        }
-        Type::GetTasks => Response { get_tasks: Some(view::tasks(books)), ..bare(Answer::GetTasks) },
         Type::GetRoles => Response { get_roles: Some(view::roles(books)), ..bare(Answer::GetRoles) },
         Type::GetWeights => Response { get_weights: roles::weights(books), ..bare(Answer::GetWeights) },
         Type::GetQuota => Response { get_quota: Some(roles::quota(books)), ..bare(Answer::GetQuota) },
         Type::GetMaster => {
             Response { get_master: Some(view::master(led, shell.started)), ..bare(Answer::GetMaster) }
-        }
-        Type::GetOperations => {
-            Response { get_operations: Some(view::operations(books)), ..bare(Answer::GetOperations) }
         }
         Type::GetLoggingLevel => {
             let level = Some(shell.logging.level());

@@ -5,7 +5,7 @@
 //! - `operate`: reservations, volumes and the end of frameworks; `roles`: quotas and weights;
 //! - `edge`: those two as plain functions;
 //! - `files`: the files of a master, which has none;
-//! - `view`: the books as messages;
+//! - `view`: the books as messages; `state`: those that may be large, an element at a time;
 //! - `subscribe`: the stream of what changes;
 //! - `events`: what it carries.
 
@@ -15,6 +15,7 @@ mod events;
 mod files;
 mod operate;
 mod roles;
+mod state;
 mod subscribe;
 mod view;
 

@@ -14,15 +14,18 @@ use http::StatusCode;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::events::{bare, position, records};
-use super::view;
+use super::state;
 use crate::core_loop::Stopped;
 use crate::feed::Follower;
 use crate::media::Media;
+use crate::pieces::{Answer, Fields};
 use crate::shell::{Led, Shell};
 
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 /// What is handed to the connection at once: it holds little of one who does not read.
 const PIECE: usize = 64 * 1024;
+/// The same while it is sent the state, which nobody else shares.
+const STATE_PIECE: usize = 32 * 1024;
 
 /// Opens the stream.
 pub(super) async fn open(
@@ -43,10 +46,10 @@ pub(super) async fn open(
             "the events move on too fast; try again",
         );
     };
-    let first = first.record(media).await;
     let mut beat = interval_at(Instant::now(), HEARTBEAT_INTERVAL);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let source = Source { shell, led, media, follower, waiting: first, beat };
+    let first = Some(first.record(media));
+    let source = Source { shell, led, media, follower, first, waiting: Bytes::new(), beat };
     let pieces = unfold(source, |mut source| async {
         let piece = source.next().await?;
         Some((Ok::<_, std::io::Error>(piece), source))
@@ -85,26 +88,28 @@ async fn begin(
 }
 
 impl First {
-    /// The event as a record. Written elsewhere, for the state of a large cluster takes a while.
-    async fn record(self, media: Media) -> Bytes {
-        let written = tokio::task::spawn_blocking(move || media.record(&self.event())).await;
-        // Only a panic or the end of the runtime leaves nothing; the stream then ends with its follower.
-        written.unwrap_or_default()
+    /// The event as a record. It is written as it is read, for the state of a large cluster takes a while, and much room.
+    fn record(self, media: Media) -> Answer {
+        Answer::record(media, move |media| {
+            Fields::whole(media, |event| {
+                event.small(&bare(Type::Subscribed));
+                event.field("subscribed", 2, |fields| self.write(fields));
+                event.small(&Event { position: Some(position(self.position)), ..Event::default() });
+            })
+        })
     }
 
-    fn event(&self) -> Event {
+    fn write(&self, fields: &mut Fields) {
+        if let Some(books) = &self.books {
+            fields.field("get_state", 1, |fields| state::state(fields, books));
+        }
         let resumed = self.resumed.as_ref();
-        let subscribed = Subscribed {
-            get_state: self.books.as_deref().map(view::state),
+        fields.small(&Subscribed {
+            get_state: None,
             heartbeat_interval_seconds: Some(HEARTBEAT_INTERVAL.as_secs_f64()),
             resumed: resumed.map(Result::is_ok),
             not_resumed: resumed.and_then(|resumed| resumed.as_ref().err()).map(|why| name(*why).into()),
-        };
-        Event {
-            subscribed: Some(subscribed),
-            position: Some(position(self.position)),
-            ..bare(Type::Subscribed)
-        }
+        });
     }
 }
 
@@ -122,6 +127,8 @@ struct Source {
     led: Arc<Led>,
     media: Media,
     follower: Follower,
+    /// What is left of the first event.
+    first: Option<Answer>,
     waiting: Bytes,
     beat: Interval,
 }
@@ -129,6 +136,18 @@ struct Source {
 impl Source {
     /// The next piece; nothing when the stream ends.
     async fn next(&mut self) -> Option<Bytes> {
+        if let Some(first) = self.first.take() {
+            let written = tokio::select! {
+                biased;
+                () = self.led.ended.cancelled() => return None,
+                () = self.shell.stop.cancelled() => return None,
+                written = first.next(STATE_PIECE) => written,
+            };
+            // Only a panic leaves nothing; the stream then ends with its follower.
+            let (piece, rest) = written.ok()?;
+            self.first = rest;
+            return Some(self.follower.on_their_way(piece));
+        }
         if self.waiting.is_empty() {
             self.waiting = tokio::select! {
                 biased; // what ends the stream, then news: a heartbeat is for when there is none

@@ -1,38 +1,13 @@
 //! The books as messages of the operator API.
 
-use chapada_master_core::{
-    Agent, AgentState, Framework, FrameworkState, OfferOperation, Snapshot, Task, TaskPhase,
-};
-use chapada_model::{MasterDescription, OperationKey, Resource, ResourceValue, Resources};
+use chapada_master_core::{Agent, AgentState, Framework, FrameworkState, OfferOperation, Snapshot, Task};
+use chapada_model::{MasterDescription, OperationKey, Resources};
 use chapada_wire::convert::{ReservationFormat, resources_to_wire, task_record, wall_to_wire};
 use chapada_wire::v1;
 use chapada_wire::v1::master::response::{self, get_agents, get_executors, get_frameworks};
 
-use crate::books::{self, all_tasks};
 use crate::changes;
 use crate::shell::Led;
-
-pub(super) fn state(books: &Snapshot) -> response::GetState {
-    response::GetState {
-        get_tasks: Some(tasks(books)),
-        get_executors: Some(executors(books)),
-        get_frameworks: Some(frameworks(books)),
-        get_agents: Some(agents(books)),
-    }
-}
-
-pub(super) fn tasks(books: &Snapshot) -> response::GetTasks {
-    let mut shown = response::GetTasks::default();
-    for one in all_tasks(books) {
-        let list = match one.phase {
-            TaskPhase::Live => &mut shown.tasks,
-            TaskPhase::Unreachable => &mut shown.unreachable_tasks,
-            TaskPhase::Ended | TaskPhase::Completed => &mut shown.completed_tasks,
-        };
-        list.push(task(one));
-    }
-    shown
-}
 
 pub(super) fn task(task: &Task) -> v1::Task {
     let last = task.statuses.iter().rev().find(|status| status.uuid.is_some());
@@ -42,14 +17,6 @@ pub(super) fn task(task: &Task) -> v1::Task {
         status_update_uuid: last.and_then(|status| status.uuid).map(|uuid| uuid.0.to_vec()),
         resources: resources(&task.resources.allocated_to(&task.role)),
         ..task_record(&task.description, &task.framework, task.state)
-    }
-}
-
-pub(super) fn agents(books: &Snapshot) -> response::GetAgents {
-    let recovered = books.agents.values().filter(|agent| matches!(agent.state, AgentState::Recovered { .. }));
-    response::GetAgents {
-        agents: books.agents.values().filter(|agent| agent.is_registered()).map(|one| agent(one)).collect(),
-        recovered_agents: recovered.map(|agent| (&*agent.description).into()).collect(),
     }
 }
 
@@ -76,28 +43,6 @@ pub(super) fn agent(agent: &Agent) -> get_agents::Agent {
     }
 }
 
-pub(super) fn frameworks(books: &Snapshot) -> response::GetFrameworks {
-    let current = books.frameworks.values().filter(|framework| !framework.is_completed());
-    response::GetFrameworks {
-        frameworks: current.map(|one| framework(one, books)).collect(),
-        completed_frameworks: books.completed_frameworks.iter().map(|one| framework(one, books)).collect(),
-        ..response::GetFrameworks::default()
-    }
-}
-
-pub(super) fn framework(framework: &Framework, books: &Snapshot) -> get_frameworks::Framework {
-    let offers: Vec<_> = books.offers.values().filter(|offer| offer.framework == framework.id).collect();
-    let format = ReservationFormat::of(&framework.description);
-    let live = books::tasks_of(books, &framework.id).filter(|task| task.is_live());
-    get_frameworks::Framework {
-        offers: offers.iter().map(|made| crate::scheduler::offer(made, format)).collect(),
-        allocated_resources: all(live.map(|task| task.resources.allocated_to(&task.role))),
-        offered_resources: all(offers.iter().map(|offer| offer.resources.clone())),
-        offer_constraints: Some(v1::scheduler::OfferConstraints::default()),
-        ..framework_alone(framework)
-    }
-}
-
 /// A framework without what it holds.
 pub(super) fn framework_alone(framework: &Framework) -> get_frameworks::Framework {
     let subscribed = matches!(framework.state, FrameworkState::Active { .. });
@@ -118,18 +63,12 @@ pub(super) fn framework_alone(framework: &Framework) -> get_frameworks::Framewor
     }
 }
 
-pub(super) fn executors(books: &Snapshot) -> response::GetExecutors {
-    let of_agent = |agent: &Agent| -> Vec<get_executors::Executor> {
-        let executor = |executor: &chapada_master_core::Executor| get_executors::Executor {
-            executor_info: Some((&*executor.description).into()),
-            agent_id: Some((&agent.id).into()),
-        };
-        agent.executors.values().map(executor).collect()
-    };
-    response::GetExecutors {
-        executors: books.agents.values().flat_map(|agent| of_agent(agent)).collect(),
-        ..response::GetExecutors::default()
-    }
+/// The executors of frameworks' own on an agent.
+pub(super) fn executors(agent: &Agent) -> impl Iterator<Item = get_executors::Executor> {
+    agent.executors.values().map(|executor| get_executors::Executor {
+        executor_info: Some((&*executor.description).into()),
+        agent_id: Some((&agent.id).into()),
+    })
 }
 
 pub(super) fn roles(books: &Snapshot) -> response::GetRoles {
@@ -174,31 +113,11 @@ fn master_info(master: &MasterDescription) -> v1::MasterInfo {
     master.into()
 }
 
-fn resources(resources: &Resources) -> Vec<v1::Resource> {
+pub(super) fn resources(resources: &Resources) -> Vec<v1::Resource> {
     resources_to_wire(resources, ReservationFormat::Both)
 }
 
-/// Amounts are summed. Ports and the like are listed by agent: the same one on two agents is two.
-fn all(parts: impl Iterator<Item = Resources>) -> Vec<v1::Resource> {
-    let (mut amounts, mut others) = (Resources::default(), Vec::new());
-    for part in parts {
-        let is_amount = |resource: &Resource| matches!(resource.value, ResourceValue::Scalar(_));
-        match amounts.checked_add(&part.filter(is_amount)) {
-            Ok(sum) => amounts = sum,
-            Err(_) => others.extend(resources(&part.filter(is_amount))),
-        }
-        others.extend(resources(&part.filter(|resource| !is_amount(resource))));
-    }
-    let mut all = resources(&amounts);
-    all.append(&mut others);
-    all
-}
-
-pub(super) fn operations(books: &Snapshot) -> response::GetOperations {
-    response::GetOperations { operations: books.operations.values().map(|one| operation(one)).collect() }
-}
-
-fn operation(operation: &OfferOperation) -> v1::Operation {
+pub(super) fn operation(operation: &OfferOperation) -> v1::Operation {
     let status = v1::OperationStatus::from(&*operation.status);
     v1::Operation {
         framework_id: operation.framework.as_ref().map(Into::into),

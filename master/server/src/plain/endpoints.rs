@@ -4,18 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chapada_listener::{Action, Call, HttpResponse, empty, json, text};
-use chapada_master_core::Snapshot;
+use chapada_master_core::{Snapshot, Task};
 use http::StatusCode;
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
 
-use super::agents::{AgentInFull, AgentView};
-use super::body::stream_json;
-use super::pieces::stream_pieces;
-use super::registry::Registry;
-use super::roles::PlainRole;
-use super::state::Pieces;
-use super::summary::{Each, Summary, recovered, registered};
+use super::lists::{agents_in_full, roles};
+use super::registry::registry;
+use super::state;
+use super::summary::summary;
 use crate::books;
 use crate::machine;
 use crate::operator;
@@ -96,25 +92,21 @@ pub(crate) async fn answer(shell: Arc<Shell>, endpoint: Endpoint, call: Call) ->
         Err(elsewhere) => return elsewhere.response(&path_and_query(&call)),
     };
     match endpoint {
-        Endpoint::State => stream_pieces(Pieces::state(&shell, &led, books)).await,
+        Endpoint::State => state::state(shell.clone(), led, books).response().await,
         Endpoint::StateSummary => {
             let hostname = led.master.hostname.to_string();
-            stream_json(Summary { hostname, cluster: shell.config.cluster.clone(), books }).await
+            summary(hostname, shell.config.cluster.clone(), books).response().await
         }
-        Endpoint::Agents => {
-            stream_json(Agents { books, only: call.query().get("slave_id").map(str::to_owned) }).await
-        }
-        Endpoint::Frameworks => {
-            stream_pieces(Pieces::frameworks(books, call.query().get("framework_id"))).await
-        }
-        Endpoint::Registry => stream_json(Registry { led, books }).await,
+        Endpoint::Agents => agents_in_full(books, text_of(&call, "slave_id")).response().await,
+        Endpoint::Frameworks => state::frameworks(books, text_of(&call, "framework_id")).response().await,
+        Endpoint::Registry => registry(led, books).response().await,
         // Nothing is ever scheduled: maintenance is not there yet.
         Endpoint::MaintenanceSchedule | Endpoint::MaintenanceStatus => json(StatusCode::OK, &Nothing {}),
-        Endpoint::Tasks => match tasks_asked_for(&call, &books) {
-            Ok(tasks) => stream_pieces(Pieces::tasks(books, tasks)).await,
+        Endpoint::Tasks => match Selection::read(&call) {
+            Ok(selection) => state::tasks(books, move |books| selection.tasks(books)).response().await,
             Err(message) => text(StatusCode::BAD_REQUEST, message),
         },
-        _ => roles(&books).await,
+        _ => roles(books).response().await,
     }
 }
 
@@ -190,60 +182,52 @@ impl Flags {
     }
 }
 
-struct Agents {
-    books: Arc<Snapshot>,
-    only: Option<String>,
-}
-
-impl Serialize for Agents {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let wanted = |id: &str| self.only.as_deref().is_none_or(|only| only == id);
-        let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry(
-            "slaves",
-            &Each(|| {
-                registered(&self.books).filter(|a| wanted(a.id.as_str())).map(|a| AgentInFull::from(&**a))
-            }),
-        )?;
-        map.serialize_entry(
-            "recovered_slaves",
-            &Each(|| recovered(&self.books).filter(|a| wanted(a.id.as_str())).map(|a| AgentView::from(&**a))),
-        )?;
-        map.end()
-    }
+fn text_of(call: &Call, name: &str) -> Option<String> {
+    call.query().get(name).map(str::to_owned)
 }
 
 /// How many tasks `/tasks` shows when nobody says. Source: Mesos.
 const DEFAULT_LIMIT: i64 = 100;
 
-/// The tasks that `limit`, `offset`, `order`, `framework_id` and `task_id` select; the newest first.
-fn tasks_asked_for(call: &Call, books: &Snapshot) -> Result<Vec<Arc<chapada_master_core::Task>>, String> {
-    let query = call.query();
-    let number = |name: &str, default: i64| match query.get(name) {
-        Some(text) => text.parse().map_err(|_| format!("'{name}' must be a whole number, not '{text}'")),
-        None => Ok(default),
-    };
-    let (limit, offset) = (number("limit", DEFAULT_LIMIT)?, number("offset", 0)?);
-    let (framework, task) = (query.get("framework_id"), query.get("task_id"));
-    let mut tasks: Vec<_> = books::all_tasks(books)
-        .filter(|one| framework.is_none_or(|id| id == one.framework.as_str()))
-        .filter(|one| task.is_none_or(|id| id == one.description.id.as_str()))
-        .cloned()
-        .collect();
-    tasks.sort_by_key(|task| task.launched);
-    if query.get("order") != Some("asc") {
-        tasks.reverse();
-    }
-    // A negative limit means all.
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let offset = usize::try_from(offset).unwrap_or(0);
-    Ok(tasks.into_iter().skip(offset).take(limit).collect())
+/// The tasks that `limit`, `offset`, `order`, `framework_id` and `task_id` select.
+struct Selection {
+    /// All when absent.
+    limit: Option<usize>,
+    offset: usize,
+    oldest_first: bool,
+    framework: Option<String>,
+    task: Option<String>,
 }
 
-async fn roles(books: &Snapshot) -> HttpResponse {
-    #[derive(Serialize)]
-    struct Roles {
-        roles: Vec<PlainRole>,
+impl Selection {
+    fn read(call: &Call) -> Result<Self, String> {
+        let query = call.query();
+        let number = |name: &str, default: i64| match query.get(name) {
+            Some(text) => text.parse().map_err(|_| format!("'{name}' must be a whole number, not '{text}'")),
+            None => Ok(default),
+        };
+        let (limit, offset) = (number("limit", DEFAULT_LIMIT)?, number("offset", 0)?);
+        Ok(Self {
+            // A negative limit means all.
+            limit: usize::try_from(limit).ok(),
+            offset: usize::try_from(offset).unwrap_or(0),
+            oldest_first: query.get("order") == Some("asc"),
+            framework: text_of(call, "framework_id"),
+            task: text_of(call, "task_id"),
+        })
     }
-    stream_json(Roles { roles: books.roles().iter().map(Into::into).collect() }).await
+
+    fn tasks(&self, books: &Snapshot) -> Vec<Arc<Task>> {
+        let is = |wanted: &Option<String>, id: &str| wanted.as_deref().is_none_or(|wanted| wanted == id);
+        let mut tasks: Vec<_> = books::all_tasks(books)
+            .filter(|one| is(&self.framework, one.framework.as_str()))
+            .filter(|one| is(&self.task, one.description.id.as_str()))
+            .cloned()
+            .collect();
+        tasks.sort_by_key(|task| task.launched);
+        if !self.oldest_first {
+            tasks.reverse();
+        }
+        tasks.into_iter().skip(self.offset).take(self.limit.unwrap_or(usize::MAX)).collect()
+    }
 }

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 use super::object::write;
 use super::resources::{Amounts, resources};
+use crate::books;
+use crate::pieces::{Progress, Room, fill};
 
 /// A framework as `/state-summary` shows it.
 #[derive(Serialize)]
@@ -54,10 +56,7 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn of(books: &Snapshot) -> Self {
-        let mut held = Self::default();
-        for offer in books.offers.values() {
-            held.offers.entry(offer.framework.clone()).or_default().push(offer.clone());
-        }
+        let mut held = Self { offers: books::offers_by_framework(books), ..Self::default() };
         for agent in books.agents.values().filter(|agent| !agent.executors.is_empty()) {
             let owners: BTreeSet<_> = agent.executors.keys().map(|key| &key.framework).collect();
             for owner in owners {
@@ -67,15 +66,43 @@ impl Held {
         held
     }
 
-    /// Writes what follows a framework's tasks, and closes it.
-    pub(super) fn write_end(&self, framework: &Framework, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"],\"offers\":");
-        let offers = self.offers.get(&framework.id).into_iter().flatten();
-        write(out, &offers.map(|one| offer(one)).collect::<Vec<_>>());
-        out.extend_from_slice(b",\"executors\":");
-        let agents = self.agents.get(&framework.id).into_iter().flatten();
-        write(out, &agents.flat_map(|agent| executors(framework, agent)).collect::<Vec<_>>());
-        out.extend_from_slice(b",\"offer_constraints\":{}}");
+    fn offers_of(&self, framework: &FrameworkId) -> &[Arc<Offer>] {
+        self.offers.get(framework).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Writes the offers of a framework.
+    pub(super) fn offers(
+        self: Arc<Self>,
+        framework: FrameworkId,
+    ) -> impl FnMut(&mut Room<'_>) -> Progress + Send + Sync {
+        let mut from = 0;
+        move |room| {
+            let rest = self.offers_of(&framework).iter().enumerate().skip(from);
+            match fill(room, rest, |one, room| write(room.json(), &offer(one))) {
+                Some(last) => from = last + 1,
+                None => return Progress::End,
+            }
+            Progress::Full
+        }
+    }
+
+    /// Writes the executors of a framework's own.
+    pub(super) fn executors(
+        self: Arc<Self>,
+        framework: Arc<Framework>,
+    ) -> impl FnMut(&mut Room<'_>) -> Progress + Send + Sync {
+        let mut from = 0;
+        move |room| {
+            let rest = self.agents.get(&framework.id).into_iter().flatten().enumerate().skip(from);
+            let on_one = |agent: &Arc<Agent>, room: &mut Room<'_>| {
+                executors(&framework, agent).iter().for_each(|executor| write(room.json(), executor));
+            };
+            match fill(room, rest, on_one) {
+                Some(last) => from = last + 1,
+                None => return Progress::End,
+            }
+            Progress::Full
+        }
     }
 }
 
@@ -88,10 +115,10 @@ pub(super) struct Holdings<'a> {
 impl<'a> Holdings<'a> {
     /// Finds them in the books.
     pub(super) fn of(framework: &Framework, books: &'a Snapshot, held: &'a Held) -> Self {
-        let offers = held.offers.get(&framework.id).into_iter().flatten();
+        let tasks = books::tasks_of(books, &framework.id).map(|task| &**task);
         Self {
-            tasks: crate::books::tasks_of(books, &framework.id).map(|task| &**task).collect(),
-            offers: offers.map(|offer| &**offer).collect(),
+            tasks: tasks.collect(),
+            offers: held.offers_of(&framework.id).iter().map(|offer| &**offer).collect(),
         }
     }
 

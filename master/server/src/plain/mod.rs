@@ -1,12 +1,11 @@
 //! The endpoints that tools poll with a plain GET: `/state`, `/slaves`, `/tasks` and their like, in Mesos' JSON.
 
 mod agents;
-mod body;
 mod endpoints;
 mod forms;
 mod frameworks;
+mod lists;
 mod object;
-mod pieces;
 mod registry;
 mod resources;
 mod role_settings;
@@ -14,7 +13,6 @@ mod roles;
 mod state;
 mod summary;
 mod tasks;
-mod writers;
 
 pub(crate) use endpoints::{ENDPOINTS, Endpoint, answer, path_and_query};
 pub(crate) use forms::form_routes;

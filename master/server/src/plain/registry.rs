@@ -3,53 +3,71 @@
 use std::sync::Arc;
 
 use chapada_master_core::{Agent, AgentState, Snapshot};
+use chapada_model::Wall;
 use chapada_wire::Json;
 use chapada_wire::v1;
-use serde::ser::{Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::lists::agents;
+use super::object::write;
+use crate::media::Media;
+use crate::pieces::{Answer, Fields};
 use crate::shell::Led;
 
+/// Which agents are in a list, and how each is written there.
+type Entry = (&'static str, fn(&Agent) -> bool, fn(&Agent, &mut Vec<u8>));
+
+/// The lists of the registry, each an object with a list of its own inside. One without agents is left out.
+const LISTS: [Entry; 3] =
+    [("slaves", is_admitted, admitted), ("unreachable", is_unreachable, left), ("gone", is_gone, left)];
+
 /// The page.
-pub(super) struct Registry {
-    pub(super) led: Arc<Led>,
-    pub(super) books: Arc<Snapshot>,
+pub(super) fn registry(led: Arc<Led>, books: Arc<Snapshot>) -> Answer {
+    Answer::new(Media::Json, move |media| {
+        Fields::whole(media, |fields| {
+            let info = v1::MasterInfo::from(&led.master);
+            fields.field("master", 0, |master| master.json("info", |out| info.write_json(out)));
+            for (name, is_there, write) in LISTS {
+                if books.agents.values().any(|agent| is_there(agent)) {
+                    fields.field(name, 0, |list| {
+                        list.list("slaves", 0, agents(books.clone(), is_there, write));
+                    });
+                }
+            }
+        })
+    })
 }
 
-impl Serialize for Registry {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut page = json!({"master": {"info": value(&v1::MasterInfo::from(&self.led.master))}});
-        let fields = page.as_object_mut().ok_or_else(|| serde::ser::Error::custom("no object"))?;
-        let mut lists = [
-            ("slaves", "slaves", Vec::new()),
-            ("unreachable", "slaves", Vec::new()),
-            ("gone", "slaves", Vec::new()),
-        ];
-        for agent in self.books.agents.values() {
-            let since = |since: chapada_model::Wall| json!({"id": {"value": agent.id.as_str()}, "timestamp": {"nanoseconds": since.0}});
-            match agent.state {
-                AgentState::Unreachable { since: at } => lists[1].2.push(since(at)),
-                AgentState::Gone { since: at } => lists[2].2.push(since(at)),
-                AgentState::Admitting { .. } => {}
-                AgentState::Recovered { .. }
-                | AgentState::Active { .. }
-                | AgentState::Disconnected { .. }
-                | AgentState::Leaving => lists[0].2.push(admitted(agent)),
-            }
-        }
-        for (name, inner, list) in lists.into_iter().filter(|(_, _, list)| !list.is_empty()) {
-            fields.insert(name.to_owned(), json!({inner: list}));
-        }
-        page.serialize(serializer)
+fn is_admitted(agent: &Agent) -> bool {
+    match agent.state {
+        AgentState::Recovered { .. }
+        | AgentState::Active { .. }
+        | AgentState::Disconnected { .. }
+        | AgentState::Leaving => true,
+        AgentState::Admitting { .. } | AgentState::Unreachable { .. } | AgentState::Gone { .. } => false,
     }
 }
 
-fn admitted(agent: &Agent) -> Value {
-    let info = v1::AgentInfo { id: Some((&agent.id).into()), ..(&*agent.description).into() };
-    json!({"info": value(&info), "deactivated": false})
+fn is_unreachable(agent: &Agent) -> bool {
+    matches!(agent.state, AgentState::Unreachable { .. })
 }
 
-/// What we write is JSON.
-fn value(message: &impl Json) -> Value {
-    serde_json::from_slice(&message.to_json()).unwrap_or_default()
+fn is_gone(agent: &Agent) -> bool {
+    matches!(agent.state, AgentState::Gone { .. })
+}
+
+fn admitted(agent: &Agent, out: &mut Vec<u8>) {
+    let info = v1::AgentInfo { id: Some((&agent.id).into()), ..(&*agent.description).into() };
+    out.extend_from_slice(b"{\"info\":");
+    info.write_json(out);
+    out.extend_from_slice(b",\"deactivated\":false}");
+}
+
+fn left(agent: &Agent, out: &mut Vec<u8>) {
+    let since = match agent.state {
+        AgentState::Unreachable { since } | AgentState::Gone { since } => since,
+        _ => Wall::default(),
+    };
+    let id = agent.id.as_str();
+    write(out, &json!({"id": {"value": id}, "timestamp": {"nanoseconds": since.0}}));
 }

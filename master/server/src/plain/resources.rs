@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use chapada_model::{Attribute, AttributeValue, Milli, Ranges, Resource, ResourceValue, Resources};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::object::{quantity, text};
+
 /// A number or text.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[serde(untagged)]
@@ -58,6 +60,27 @@ impl<'a> Amounts<'a> {
     }
 }
 
+impl Amounts<'_> {
+    /// Appends them, as [`Serialize`] has them.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        for (key, amount) in ["{\"cpus\":", ",\"disk\":", ",\"gpus\":", ",\"mem\":"].iter().zip(self.always) {
+            out.extend_from_slice(key.as_bytes());
+            quantity(out, amount);
+        }
+        for (name, other) in &self.others {
+            out.push(b',');
+            text(out, name);
+            out.push(b':');
+            match other {
+                Other::Scalar(amount) => quantity(out, *amount),
+                Other::Ranges(ranges) => text(out, &ranges.to_string()),
+                Other::Text(sets) => text(out, sets),
+            }
+        }
+        out.push(b'}');
+    }
+}
+
 impl Serialize for Amounts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -103,4 +126,22 @@ pub(crate) fn attributes(attributes: &[Attribute]) -> BTreeMap<String, Plain> {
         }
     };
     attributes.iter().map(|attribute| (attribute.name.to_string(), plain(&attribute.value))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use chapada_model::Resources;
+
+    use super::*;
+
+    #[test]
+    fn amounts_are_written_as_they_are_serialised() {
+        let text = "cpus:0.1;mem:32;ports:[31000-31001,31005-31005];bugs:{a,b};foo:1.5";
+        let parsed: Resources = text.parse().unwrap();
+        for shown in [resources(&parsed), resources(&Resources::EMPTY)] {
+            let mut ours = Vec::new();
+            shown.write(&mut ours);
+            assert_eq!(String::from_utf8(ours).unwrap(), serde_json::to_string(&shown).unwrap());
+        }
+    }
 }

@@ -13,6 +13,7 @@ use super::files::{self, FileAccess};
 use super::overview::overview;
 use super::page::{item, page};
 use super::watch::{self, Watched};
+use crate::pieces;
 use crate::plain::path_and_query;
 use crate::shell::{Led, Shell};
 
@@ -30,10 +31,15 @@ pub(crate) fn routes(mut routes: Routes, shell: &Arc<Shell>) -> Routes {
         move |call: Call| {
             let shell = shell.clone();
             async move {
-                match shell.books().await {
-                    Ok((led, books)) => answer(&shell, &led, &books, &call),
-                    Err(elsewhere) => elsewhere.response(&path_and_query(&call)),
-                }
+                let (led, books) = match shell.books().await {
+                    Ok(found) => found,
+                    Err(elsewhere) => return elsewhere.response(&path_and_query(&call)),
+                };
+                // A list may be of many tasks, all of which are looked at: not where others wait.
+                let written = pieces::write(move || answer(&shell, &led, &books, &call)).await;
+                written.unwrap_or_else(|_| {
+                    text(StatusCode::INTERNAL_SERVER_ERROR, pieces::NotWritten.to_string())
+                })
             }
         }
     };

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chapada_listener::HttpResponse;
 use chapada_master_core::Snapshot;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+
 use tokio_stream::wrappers::ReceiverStream;
 use warp::Reply;
 use warp::sse::Event;
@@ -17,6 +17,7 @@ use warp::sse::Event;
 use super::ask::{Kind, List};
 use super::overview::overview;
 use super::page::{Page, item, page};
+use crate::pieces;
 use crate::shell::{Led, Shell};
 
 /// The shortest time between two changes of one stream.
@@ -59,27 +60,33 @@ enum Shown {
 
 impl Watcher {
     async fn run(self) {
-        let mut versions = self.led.core.versions();
+        let watcher = Arc::new(self);
+        let mut versions = watcher.led.core.versions();
         let mut shown = Shown::Nothing;
         loop {
             versions.mark_unchanged();
-            let began = Instant::now();
-            let Ok(books) = self.led.snapshot().await else { return };
-            let (event, now) = self.look(&books, &shown);
-            drop(books);
+            let Ok(books) = watcher.led.snapshot().await else { return };
+            // A page may be one of many tasks, all of which are looked at: not where others wait.
+            let looking = watcher.clone();
+            let look = move || {
+                let began = Instant::now();
+                let (event, now) = looking.look(&books, &shown);
+                (event, now, began.elapsed())
+            };
+            let Ok((event, now, took)) = pieces::write(look).await else { return };
             shown = now;
             if let Some(event) = event
-                && self.sender.send(Ok(event)).await.is_err()
+                && watcher.sender.send(Ok(event)).await.is_err()
             {
                 return;
             }
-            let pause = MIN_INTERVAL.max(began.elapsed() * MAX_PART);
+            let pause = MIN_INTERVAL.max(took * MAX_PART);
             tokio::select! {
-                () = self.ended() => return,
+                () = watcher.ended() => return,
                 () = tokio::time::sleep(pause) => {}
             }
             tokio::select! {
-                () = self.ended() => return,
+                () = watcher.ended() => return,
                 changed = versions.changed() => if changed.is_err() {
                     return;
                 },

@@ -14,7 +14,7 @@ static WRITERS: LazyLock<mpsc::Sender<Job>> = LazyLock::new(start);
 
 /// Does a job on a writing thread; the answer comes when it is its turn. Each reader has one job at most, so those that wait
 /// are bounded by the connections, and every reader gets a piece in turn.
-pub(super) fn write<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
+pub(crate) fn write<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
     let (sender, done) = oneshot::channel();
     // A reader that has left needs nothing. Without a thread the sender is dropped, and the reader's answer ends.
     let job: Job = Box::new(move || drop(sender.send(job())));
