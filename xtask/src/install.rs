@@ -8,6 +8,7 @@ use crate::run::{cargo, on_path, root, run};
 
 /// Real components that the tests start, as Debian packages them.
 const PACKAGES: &[&str] = &[
+    "busybox-static",
     "chromium",
     "docker-registry",
     "iproute2",
