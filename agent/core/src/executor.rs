@@ -81,7 +81,13 @@ impl ExecutorPhase {
         }
     }
 
-    /// Whether it was asked to end, and takes no more tasks.
+    /// Whether it is ended because it did not come in time. Nobody asked for that, and no record says so: should the agent
+    /// restart before its end, it has its time again.
+    pub fn is_given_up(&self) -> bool {
+        matches!(self, Self::Ending { why: Some(_), .. })
+    }
+
+    /// Whether it was asked to end, or given up, and takes no more tasks.
     pub fn is_ending(&self) -> bool {
         match self {
             Self::Pod { ending, .. } | Self::Recovering { ending } | Self::Launching { ending } => *ending,

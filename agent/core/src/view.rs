@@ -99,7 +99,8 @@ impl Agent {
         for (key, executor) in &self.executors {
             records.push(Record::Executor(executor.record.clone()));
             records.extend(executor.subscribed.then(|| Record::ExecutorSubscribed(key.clone())));
-            records.extend(executor.phase.is_ending().then(|| Record::ExecutorShutdown(key.clone())));
+            let is_asked = executor.phase.is_ending() && !executor.phase.is_given_up();
+            records.extend(is_asked.then(|| Record::ExecutorShutdown(key.clone())));
         }
         for (key, task) in &self.tasks {
             records.push(Record::Task(task.record.clone()));

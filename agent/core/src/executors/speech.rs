@@ -42,7 +42,7 @@ impl Agent {
             self.effects.push(Effect::CloseExecutor { executor: key.clone(), stream: former });
         }
         if !was_subscribed {
-            self.log(Record::ExecutorSubscribed(key.clone()));
+            self.note_subscribed(&key);
         }
         self.greet_executor(&key);
         for report in updates {
@@ -54,6 +54,13 @@ impl Agent {
         self.end_unwanted(&key, tasks);
         self.resize(&key);
         self.deliver_tasks(&key);
+    }
+
+    /// What it is sent from now on may reach it: that is on disk before anything is sent, or a restart would send it again.
+    fn note_subscribed(&mut self, key: &ExecutorKey) {
+        let sequence = self.log(Record::ExecutorSubscribed(key.clone()));
+        let queue = self.executors.get_mut(key).map(|executor| executor.queue.iter_mut());
+        queue.into_iter().flatten().for_each(|delivery| delivery.after = sequence);
     }
 
     fn greet_executor(&mut self, key: &ExecutorKey) {

@@ -1,6 +1,8 @@
 //! Random histories with crashes anywhere: updates in order, one end each, nothing said before it is durable, nothing
 //! lost.
 
+mod executors;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +12,9 @@ use chapada_model::{
     Text, UpdateUuid,
 };
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 
+use self::executors::{Act, Executors, acts};
 use super::operations::{one, reserved, volume};
 use super::world::*;
 use crate::*;
@@ -36,6 +40,10 @@ enum Step {
     AcknowledgeOperation(u8),
     /// A probe that is out is answered, well or not.
     Answer(u8, bool),
+    /// A link stands, and all is stated; the master's word comes later, if it comes.
+    Open,
+    /// Something about executors.
+    Executor(Act),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -51,12 +59,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => Just(Step::Sync),
         1 => any::<u8>().prop_map(Step::Pass),
         1 => Just(Step::LinkLost),
-        2 => Just(Step::Register),
+        4 => Just(Step::Register),
         2 => (0..6u8).prop_map(Step::Crash),
         1 => Just(Step::Compact),
         5 => (0..6u8, any::<bool>()).prop_map(|(kind, which)| Step::Operate(kind, which)),
         3 => any::<u8>().prop_map(Step::AcknowledgeOperation),
         4 => (any::<u8>(), any::<bool>()).prop_map(|(probe, well)| Step::Answer(probe, well)),
+        1 => Just(Step::Open),
+        14 => acts().prop_map(Step::Executor),
     ];
     prop::collection::vec(step, 1..120)
 }
@@ -72,15 +82,14 @@ struct History {
     operated: u32,
     /// What was ever said of each operation.
     finished: BTreeMap<OperationKey, Arc<OperationStatus>>,
+    executors: Executors,
 }
 
 impl History {
     fn take(&mut self, step: Step) {
         match step {
             Step::Launch(n) if self.world.registered => {
-                self.launched += 1;
-                let key = key(&format!("t{}", self.launched));
-                self.names.insert(n, key.clone());
+                let key = self.name(n);
                 let watch = if n % 2 == 0 { super::checks::health() } else { Watch::default() };
                 self.world.command(Command::Launch(Box::new(TaskLaunch { watch, ..launch_of(&key) })));
             }
@@ -91,11 +100,14 @@ impl History {
             Step::Exit(n, code) => {
                 self.in_state(n, RUNNING, |world, container| world.exit(&container, exit(code)));
             }
-            Step::ExitUnseen(n) => self.in_state(n, RUNNING, |world, container| {
-                world.containers.insert(container, FoundState::Exited(exit(1)));
-                world.crash(0);
-                configure(world);
-            }),
+            Step::ExitUnseen(n) => {
+                self.in_state(n, RUNNING, |world, container| {
+                    world.containers.insert(container, FoundState::Exited(exit(1)));
+                    world.crash(0);
+                    configure(world);
+                });
+                self.streams_end();
+            }
             Step::Kill(n) if self.world.registered => {
                 if let Some(key) = self.names.get(&n) {
                     self.world.command(Command::Kill { task: key.clone(), grace: None });
@@ -113,7 +125,10 @@ impl History {
             Step::Crash(survivors) => {
                 self.world.crash(survivors.into());
                 configure(&mut self.world);
+                self.streams_end();
             }
+            Step::Open if !self.world.registered => self.world.apply(Event::LinkOpened),
+            Step::Executor(act) => self.act(act),
             Step::Operate(kind, which) if self.world.registered => self.operate(kind, which),
             Step::AcknowledgeOperation(n) if self.world.registered && !self.world.operations.is_empty() => {
                 let status = self.world.operations[usize::from(n) % self.world.operations.len()].clone();
@@ -126,11 +141,20 @@ impl History {
                 let answer = Answer::Connected(well);
                 self.world.apply(Event::Probed { container, purpose, answer });
             }
-            Step::Launch(_) | Step::Kill(_) | Step::Acknowledge(_) | Step::Register => {}
+            Step::Launch(_) | Step::Kill(_) | Step::Acknowledge(_) | Step::Register | Step::Open => {}
             Step::Operate(..) | Step::AcknowledgeOperation(_) | Step::Answer(..) => {}
         }
+        self.hear();
         self.note_admitted();
         self.check_operations();
+    }
+
+    /// A new task, known by this number from now on.
+    fn name(&mut self, n: u8) -> TaskKey {
+        self.launched += 1;
+        let key = key(&format!("t{}", self.launched));
+        self.names.insert(n, key.clone());
+        key
     }
 
     /// An operation as the master sends it: on what the agent has, as far as the master knows.
@@ -242,6 +266,7 @@ impl History {
         self.world.sync();
         self.world.apply(Event::LinkLost);
         self.world.register(1);
+        self.hear();
         for (container, state) in self.world.containers.clone() {
             if state == FoundState::Dead {
                 self.world.start(&container);
@@ -260,6 +285,7 @@ impl History {
         }
         // What would be repeated is acknowledged by now.
         self.world.pass(Duration::from_secs(3_600));
+        self.hear();
         self.note_admitted();
     }
 }
@@ -323,30 +349,57 @@ fn rank(state: TaskState) -> u8 {
     }
 }
 
+/// The whole of a history, with its end.
+fn run(steps: Vec<Step>) -> History {
+    let mut world = World::registered();
+    world.fast_disk = false;
+    let mut history = History {
+        world,
+        launched: 0,
+        names: BTreeMap::new(),
+        admitted: Vec::new(),
+        acknowledged: Vec::new(),
+        operated: 0,
+        finished: BTreeMap::new(),
+        executors: Executors::default(),
+    };
+    configure(&mut history.world);
+    steps.into_iter().for_each(|step| history.take(step));
+    history.settle();
+    history
+}
+
 proptest! {
     #[test]
     fn no_history_loses_or_swaps_an_update(steps in steps()) {
-        let mut world = World::registered();
-        world.fast_disk = false;
-        let mut history = History {
-            world,
-            launched: 0,
-            names: BTreeMap::new(),
-            admitted: Vec::new(),
-            acknowledged: Vec::new(),
-            operated: 0,
-            finished: BTreeMap::new(),
-        };
-        configure(&mut history.world);
-        steps.into_iter().for_each(|step| history.take(step));
-        history.settle();
+        let history = run(steps);
         for key in &history.admitted {
             check_order(&history, key);
         }
         history.check_outcomes();
-        prop_assert!(history.world.agent.view().tasks.is_empty(), "{:?}", history.world.agent.view().tasks);
-        prop_assert!(history.world.agent.view().frameworks.is_empty());
+        let view = history.world.agent.view();
+        prop_assert!(view.tasks.is_empty(), "{:?}", view.tasks);
+        prop_assert!(view.frameworks.is_empty());
+        prop_assert!(view.executors.is_empty());
+        prop_assert!(history.executors.counted.is_empty(), "held for ever: {:?}", history.executors.counted);
         prop_assert!(history.world.containers.is_empty());
         prop_assert_eq!(history.world.agent.next_deadline(), None);
+    }
+}
+
+#[test]
+fn executors_are_told_all_there_is_to_tell() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut told = BTreeMap::new();
+    for _ in 0..300 {
+        let tree = steps().new_tree(&mut runner).expect("steps are always to be had");
+        let history = run(tree.current());
+        for (_, message) in &history.world.told {
+            *told.entry(executors::name(message)).or_insert(0) += 1;
+        }
+        *told.entry("over").or_insert(0) += history.world.gone.len();
+    }
+    for name in ["subscribed", "launch", "group", "kill", "acknowledged", "message", "shutdown", "over"] {
+        assert!(told.get(name).is_some_and(|times| *times > 5), "{name} hardly ever happens: {told:?}");
     }
 }
