@@ -16,6 +16,9 @@ use clap::{CommandFactory, FromArgMatches};
 use crate::args::{Args, Command};
 
 fn main() -> ExitCode {
+    if chapada_agent::fetch_if_asked() {
+        return ExitCode::SUCCESS;
+    }
     let matches = match config::matches(Args::command(), std::env::args_os()) {
         Ok(matches) => matches,
         Err(error) => return exit::usage(&error),

@@ -7,6 +7,8 @@ use std::time::Duration;
 use chapada_agent_core::ExecutorTimeouts;
 use chapada_listener::{DEFAULT_MAX_BODY, ListenConfig};
 
+use crate::bytes::Bytes;
+
 /// The port that Mesos' agents listen on.
 pub const DEFAULT_PORT: u16 = 5051;
 
@@ -64,6 +66,29 @@ pub struct AgentConfig {
     #[arg(long, default_value = "7d", value_parser = parse_duration)]
     #[serde(with = "humantime_serde")]
     pub gc_delay: Duration,
+    /// Where plain relative paths among a task's URIs start; files from there may be fetched.
+    #[arg(long)]
+    pub frameworks_home: Option<PathBuf>,
+    /// Other directories of this machine from which tasks may fetch files, as far as their users may read them.
+    #[arg(long, value_delimiter = ',')]
+    pub fetcher_allowed_paths: Vec<PathBuf>,
+    /// How much of what was fetched is kept for the next who wants it.
+    #[arg(long, default_value = "2GB")]
+    pub fetcher_cache_size: Bytes,
+    /// How much may be fetched for one task, what is unpacked included.
+    #[arg(long, default_value = "10GB")]
+    pub fetcher_max_size: Bytes,
+    /// How long a server may send nothing before it is given up.
+    #[arg(long, default_value = "1m", value_parser = parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub fetcher_stall_timeout: Duration,
+    /// How long all fetching for one task may take.
+    #[arg(long, default_value = "1h", value_parser = parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub fetcher_timeout: Duration,
+    /// The program that fetches, and its arguments. Default: this program.
+    #[arg(skip)]
+    pub fetcher: Vec<String>,
     /// The first wait before dialling a master again; later ones double, each drawn between zero and the full wait.
     #[arg(long, default_value = "200ms", value_parser = parse_duration)]
     #[serde(with = "humantime_serde")]
@@ -104,6 +129,13 @@ impl Default for AgentConfig {
             cgroups_enable_cfs: true,
             switch_user: true,
             gc_delay: Duration::from_secs(7 * 24 * 60 * 60),
+            frameworks_home: None,
+            fetcher_allowed_paths: Vec::new(),
+            fetcher_cache_size: Bytes(2 << 30),
+            fetcher_max_size: Bytes(10 << 30),
+            fetcher_stall_timeout: Duration::from_secs(60),
+            fetcher_timeout: Duration::from_secs(60 * 60),
+            fetcher: Vec::new(),
             registration_backoff_factor: Duration::from_millis(200),
             executor_registration_timeout: Duration::from_secs(60),
             executor_reregistration_timeout: Duration::from_secs(2),

@@ -39,6 +39,11 @@ impl Layout {
         self.work_dir.join("tokens")
     }
 
+    /// What was fetched and is kept for the next who wants it.
+    pub(crate) fn fetched(&self) -> PathBuf {
+        self.work_dir.join("fetched")
+    }
+
     /// Where the sandboxes of all agent ids are.
     pub(crate) fn agents(&self) -> PathBuf {
         self.work_dir.join("slaves")

@@ -26,6 +26,7 @@ use crate::config::{AgentConfig, DEFAULT_PORT};
 use crate::containers::{Containers, Means, Settings, found_of, orphan_groups, remove_groups};
 use crate::error::AgentError;
 use crate::executors::{Streams, Tokens};
+use crate::fetch::Fetcher;
 use crate::files::{self, Files};
 use crate::http::{self, Api};
 use crate::layout::Layout;
@@ -132,12 +133,14 @@ impl Ground {
             switch_user: self.config.switch_user,
             endpoint: self.who.address.clone(),
             hostname: self.who.info.hostname.clone().unwrap_or_default(),
+            frameworks_home: self.config.frameworks_home.clone(),
             executor_return: self.config.executor_reregistration_timeout,
         };
         let tokens = Tokens::new(self.layout.tokens(), self.config.authenticate_http_executors);
         let runtime_dir = own_directory(&self.config.runtime_dir())?;
         let launcher = launcher(&self.config, &self.layout)?;
-        Ok(Means::new(launcher, runtime_dir, self.layout.clone(), settings, tokens, events))
+        let fetcher = Fetcher::new(&self.config, &self.layout)?;
+        Ok(Means::new(launcher, runtime_dir, self.layout.clone(), settings, tokens, fetcher, events))
     }
 
     /// Starts everything around the loop. The work directory is this agent's for as long as what is returned lives.

@@ -7,6 +7,8 @@ use chapada_shim::{Namespaces, Rlimit};
 use chapada_wire::v1;
 use chapada_wire::v1::container_info;
 
+use crate::fetch::check_uris;
+
 /// The network of this name is one's own, with a loopback and nothing else.
 const NO_NETWORK: &str = "none";
 /// The network of this name is the machine's.
@@ -112,8 +114,8 @@ fn no_network_of_its_own() -> LaunchRefusal {
 }
 
 fn refuse_command(field: &str, command: &v1::CommandInfo) -> Option<LaunchRefusal> {
-    if !command.uris.is_empty() {
-        return Some(unsupported(&format!("{field}.uris"), "fetch what is needed in the command"));
+    if let Some(problem) = check_uris(field, &command.uris) {
+        return Some(refusal(problem));
     }
     if text(&command.value).is_empty() {
         return Some(refusal(format!("{field}.value is required")));

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit::exit_of;
 use super::start::{self, Order};
-use super::{Means, remove};
+use super::{Means, fetching, remove};
 
 const SIGTERM: i32 = 15;
 /// A container that takes longer to make than this hangs on something, and must not hold up others.
@@ -52,8 +52,24 @@ enum Heard {
     LetGo,
 }
 
+/// How fetching ended.
+enum Fetched {
+    /// All of it is there.
+    Done,
+    /// It is not, or nobody wants it any more.
+    Failed(String),
+    /// The agent stops.
+    LetGo,
+}
+
 impl Keeper {
     pub(super) async fn launch(mut self, order: Order) {
+        let order = Arc::new(order);
+        match self.fetch(&order).await {
+            Fetched::Done => {}
+            Fetched::Failed(message) => return self.fail(message).await,
+            Fetched::LetGo => return,
+        }
         self.launching = self.means.launching.clone().acquire_owned().await.ok();
         let starting = self.means.clone();
         let started = spawn_blocking(move || start::start(&starting, &order)).await;
@@ -63,6 +79,30 @@ impl Keeper {
             Err(panic) => return self.fail(format!("starting it failed: {panic}")).await,
         };
         self.keep(client).await;
+    }
+
+    /// Fetches what the container wants before it is made, which holds up no other. A kill ends it at once.
+    async fn fetch(&mut self, order: &Arc<Order>) -> Fetched {
+        let Some(command) = fetching::command(order) else { return Fetched::Done };
+        let (means, asked) = (self.means.clone(), order.clone());
+        let wanted = match spawn_blocking(move || fetching::wanted(&means, &asked, &command)).await {
+            Ok(Ok(wanted)) => wanted,
+            Ok(Err(error)) => return Fetched::Failed(error.to_string()),
+            Err(panic) => return Fetched::Failed(format!("fetching failed: {panic}")),
+        };
+        let fetching = self.means.fetcher.fetch(wanted);
+        tokio::select! {
+            biased; // a kill before what it ends
+            () = self.remove.cancelled() => Fetched::Failed("removed while it was fetching".to_owned()),
+            signal = self.inbox.recv() => match signal {
+                Some(_) => Fetched::Failed("killed while it was fetching".to_owned()),
+                None => Fetched::LetGo,
+            },
+            fetched = fetching => match fetched {
+                Ok(()) => Fetched::Done,
+                Err(error) => Fetched::Failed(error.to_string()),
+            },
+        }
     }
 
     pub(super) async fn adopt(self, runtime_dir: PathBuf) {
@@ -113,6 +153,8 @@ impl Keeper {
         let container = self.container.clone();
         match event {
             ShimEvent::Starting => false,
+            // Sessions have connections of their own.
+            ShimEvent::SessionTerminal | ShimEvent::SessionStarted { .. } | ShimEvent::SessionEnded { .. } => false,
             ShimEvent::Started { pid, .. } => {
                 let pid = u32::try_from(pid).unwrap_or_default();
                 self.send(Event::ContainerStarted { container, pid }).await;

@@ -4,6 +4,7 @@
 mod description;
 mod environment;
 mod exit;
+mod fetching;
 mod keeper;
 mod limits;
 mod remove;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::executors::Tokens;
+use crate::fetch::Fetcher;
 use crate::layout::Layout;
 use keeper::Keeper;
 
@@ -49,6 +51,7 @@ pub(crate) struct Means {
     pub(crate) layout: Layout,
     pub(crate) settings: Settings,
     pub(crate) tokens: Tokens,
+    pub(crate) fetcher: Fetcher,
     pub(crate) events: mpsc::Sender<Event>,
     launching: Arc<Semaphore>,
     removing: Semaphore,
@@ -65,6 +68,8 @@ pub(crate) struct Settings {
     pub(crate) endpoint: String,
     /// Name of this machine in the cluster.
     pub(crate) hostname: String,
+    /// Where plain relative paths among URIs start.
+    pub(crate) frameworks_home: Option<PathBuf>,
     /// How long an executor may take to come back after a restart of the agent.
     pub(crate) executor_return: Duration,
 }
@@ -76,10 +81,11 @@ impl Means {
         layout: Layout,
         settings: Settings,
         tokens: Tokens,
+        fetcher: Fetcher,
         events: mpsc::Sender<Event>,
     ) -> Self {
         let (launching, removing) = (Arc::new(Semaphore::new(LAUNCHING)), Semaphore::new(REMOVING));
-        Self { launcher, runtime_dir, layout, settings, tokens, events, launching, removing }
+        Self { launcher, runtime_dir, layout, settings, tokens, fetcher, events, launching, removing }
     }
 }
 

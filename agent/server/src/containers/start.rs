@@ -191,7 +191,11 @@ fn command_of(command: &v1::CommandInfo) -> Command {
 }
 
 /// The user that the command names, or else its framework.
-fn user_of(means: &Means, command: &v1::CommandInfo, framework: &FrameworkRecord) -> Option<String> {
+pub(super) fn user_of(
+    means: &Means,
+    command: &v1::CommandInfo,
+    framework: &FrameworkRecord,
+) -> Option<String> {
     if !means.settings.switch_user {
         return None;
     }

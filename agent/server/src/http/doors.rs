@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::containers::Settings;
 use crate::executors::Tokens;
+use crate::fetch::Fetcher;
 use crate::layout::Layout;
 
 /// An agent's routes without an agent behind them: what they read answers 503.
@@ -19,12 +20,15 @@ fn api(folder: &std::path::Path, cgroups: &Cgroups) -> Arc<Api> {
         switch_user: true,
         endpoint: "127.0.0.1:5051".to_owned(),
         hostname: "localhost".to_owned(),
+        frameworks_home: None,
         executor_return: std::time::Duration::from_secs(2),
     };
     let launcher = Launcher::new(chapada_shim_image::SHIM_IMAGE, cgroups.clone()).unwrap();
     let tokens = Tokens::new(layout.tokens(), false);
+    let fetcher = Fetcher::new(&AgentConfig::default(), &layout).unwrap();
+    let events = mpsc::channel(1).0;
     let means =
-        Means::new(launcher, folder.join("runtime"), layout.clone(), settings, tokens, mpsc::channel(1).0);
+        Means::new(launcher, folder.join("runtime"), layout.clone(), settings, tokens, fetcher, events);
     let who = Presentation {
         info: chapada_wire::v1::AgentInfo::default(),
         address: "127.0.0.1:5051".to_owned(),

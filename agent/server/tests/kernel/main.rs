@@ -4,6 +4,7 @@
 
 mod checks;
 mod executors;
+mod fetch;
 mod files;
 mod link;
 mod operations;

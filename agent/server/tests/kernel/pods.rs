@@ -97,7 +97,7 @@ async fn a_failure_ends_the_group() {
     for _ in 0..2 {
         let status = link.update().await;
         assert_eq!(state_of(&status), TaskState::TaskError);
-        assert!(status.message.unwrap().starts_with("command.uris is not supported"));
+        assert!(status.message.unwrap().starts_with("command.uris[0].value names no file"));
     }
     eventually("nothing is left of either", || agent.containers().is_empty()).await;
     running.stop().await;

@@ -83,11 +83,11 @@ async fn what_is_not_supported_is_refused_by_its_field() {
     let status = link.until("image", TaskState::TaskError).await;
     assert!(status.message.unwrap().starts_with("container.docker is not supported"));
     let mut task = command_task("fetch", "true");
-    let uri = v1::command_info::Uri { value: Some("http://x/y".to_owned()), ..Default::default() };
+    let uri = v1::command_info::Uri { value: Some("hdfs://x/y".to_owned()), ..Default::default() };
     task.command.as_mut().unwrap().uris = vec![uri];
     link.launch(task).await;
     let status = link.until("fetch", TaskState::TaskError).await;
-    assert!(status.message.unwrap().starts_with("command.uris is not supported"));
+    assert!(status.message.unwrap().starts_with("command.uris[0].value has the scheme hdfs"));
     assert!(agent.containers().is_empty());
     running.stop().await;
 }

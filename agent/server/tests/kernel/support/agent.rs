@@ -31,6 +31,7 @@ impl TestAgent {
             work_dir: directory.path().join("work"),
             resources: Some("cpus:4;mem:4096;disk:1000;ports:[31000-32000]".to_owned()),
             cgroups_root: Some(Path::new("chapada-test").join(name)),
+            fetcher: fetcher(),
             registration_backoff_factor: std::time::Duration::from_millis(20),
             ..AgentConfig::default()
         };
@@ -128,6 +129,12 @@ impl Drop for AgentProcess {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// This very test program, whose test `fetcher_process` then is the fetcher.
+fn fetcher() -> Vec<String> {
+    let program = std::env::current_exe().unwrap().to_str().unwrap().to_owned();
+    [program.as_str(), "--exact", "fetch::fetcher_process", "--nocapture"].map(str::to_owned).to_vec()
 }
 
 /// The body of the test `agent_process`: nothing, unless this process was started as an agent.

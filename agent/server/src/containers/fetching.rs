@@ -1,0 +1,30 @@
+//! What a container wants fetched before it is made.
+
+use chapada_wire::v1;
+use prost::Message;
+
+use super::Means;
+use super::start::{Order, StartError, What, user_of};
+use crate::fetch::{self, Wanted};
+
+/// The command of this order, when it wants something fetched.
+pub(super) fn command(order: &Order) -> Option<v1::CommandInfo> {
+    // What cannot be read is told by who starts it.
+    let command = match &order.what {
+        What::Task { task, .. } => v1::TaskInfo::decode(task.info.as_bytes()).ok()?.command,
+        What::Executor { executor, .. } => v1::ExecutorInfo::decode(executor.info.as_bytes()).ok()?.command,
+    };
+    command.filter(|command| !command.uris.is_empty())
+}
+
+/// What is to be fetched for this command. Makes the sandbox. Blocks.
+pub(super) fn wanted(means: &Means, order: &Order, command: &v1::CommandInfo) -> Result<Wanted, StartError> {
+    let items = fetch::items(command, means.settings.frameworks_home.as_deref());
+    let items = items.map_err(StartError::Description)?;
+    let sandbox = match &order.what {
+        What::Task { task, .. } => means.layout.make_sandbox(&order.agent, task),
+        What::Executor { executor, .. } => means.layout.make_executor_sandbox(&order.agent, executor),
+    };
+    let sandbox = sandbox.map_err(StartError::Sandbox)?;
+    Ok(Wanted { sandbox, user: user_of(means, command, &order.framework), items })
+}

@@ -1,0 +1,206 @@
+//! What tasks want in their sandboxes before they start, from a server that answers, lies or hangs. Needs root.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::support::*;
+use chapada_wire::v1::command_info::Uri;
+use chapada_wire::v1::task_status::Reason;
+use chapada_wire::v1::{self, TaskState};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+/// Not a test: what the agents here start to fetch. Does nothing unless asked.
+#[test]
+fn fetcher_process() {
+    chapada_agent::fetch_if_asked();
+}
+
+/// Serves these; what is not among them never gets an answer.
+struct Server {
+    address: SocketAddr,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Server {
+    async fn start(files: &[(&str, Vec<u8>)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let files: BTreeMap<String, Vec<u8>> =
+            files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.clone())).collect();
+        let (files, requests) = (Arc::new(files), Arc::new(AtomicUsize::new(0)));
+        let seen = requests.clone();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let (files, seen) = (files.clone(), seen.clone());
+                tokio::spawn(async move {
+                    let mut request = [0; 4096];
+                    let count = stream.read(&mut request).await.unwrap();
+                    seen.fetch_add(1, Ordering::Relaxed);
+                    let text = String::from_utf8_lossy(&request[..count]).into_owned();
+                    let path = text.split(' ').nth(1).unwrap_or_default().split('?').next().unwrap();
+                    let Some(bytes) = files.get(path) else {
+                        return std::future::pending::<()>().await;
+                    };
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                        bytes.len()
+                    );
+                    stream.write_all(head.as_bytes()).await.unwrap();
+                    stream.write_all(bytes).await.unwrap();
+                });
+            }
+        });
+        Self { address, requests }
+    }
+
+    fn uri(&self, path: &str) -> Uri {
+        Uri { value: Some(format!("http://me:secret@{}{path}?token=secret", self.address)), ..Uri::default() }
+    }
+}
+
+fn task(id: &str, command: &str, uris: Vec<Uri>) -> v1::TaskInfo {
+    let mut task = command_task(id, command);
+    task.command.as_mut().unwrap().uris = uris;
+    task
+}
+
+/// As made by `tar`: a program that says what it finds.
+fn bundle() -> Vec<u8> {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("app")).unwrap();
+    std::fs::write(directory.path().join("app/run"), "#!/bin/sh\necho ran\n").unwrap();
+    let tar = std::process::Command::new("tar")
+        .args(["--create", "--gzip", "--mode=0755", "--file=-", "app"])
+        .current_dir(directory.path())
+        .output();
+    tar.unwrap().stdout
+}
+
+async fn registered() -> (ScriptedMaster, TestAgent, InProcess, Link) {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let link = master.welcome(1).await;
+    (master, agent, running, link)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_fetched_is_there_before_the_command_and_is_the_users() {
+    let (_master, agent, running, mut link) = registered().await;
+    let server =
+        Server::start(&[("/app.tgz", bundle()), ("/tool", b"#!/bin/sh\necho tool\n".to_vec())]).await;
+    let digest = "sha256:2d9ff9b4d1e2c6e16f6d1b2b7d7ca0ab45b3b2a2f9bb0fd3e9bd3a0c1d4d6a5e";
+    let uris = vec![
+        server.uri("/app.tgz"),
+        Uri { executable: Some(true), output_file: Some("bin/tool".to_owned()), ..server.uri("/tool") },
+    ];
+    let mut good = task("good", "app/run && bin/tool && id -un", uris);
+    good.command.as_mut().unwrap().user = Some("nobody".to_owned());
+    link.launch(good).await;
+    link.until("good", TaskState::TaskFinished).await;
+    let sandbox = agent.sandbox("good");
+    assert_eq!(std::fs::read_to_string(sandbox.join("stdout")).unwrap(), "ran\ntool\nnobody\n");
+    let (owner, file) =
+        (std::fs::metadata(&sandbox).unwrap().uid(), std::fs::metadata(sandbox.join("app/run")).unwrap());
+    assert_eq!(file.uid(), owner);
+    assert_ne!(owner, 0);
+
+    let uri = Uri { checksum: Some(digest.to_owned()), ..server.uri("/tool") };
+    link.launch(task("wrong", "true", vec![uri])).await;
+    let status = link.until("wrong", TaskState::TaskFailed).await;
+    assert_eq!(Reason::try_from(status.reason.unwrap()), Ok(Reason::ContainerLaunchFailed));
+    let message = status.message.unwrap();
+    assert!(
+        message.starts_with(&format!("cannot fetch http://{}/tool: its checksum is", server.address)),
+        "{message}"
+    );
+    assert!(!message.contains("secret"), "{message}");
+    eventually("the containers are removed", || agent.containers().is_empty()).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_ends_a_fetch_that_hangs_and_others_do_not_wait_for_it() {
+    let (_master, agent, running, mut link) = registered().await;
+    let server = Server::start(&[]).await;
+    for n in 0..20 {
+        link.launch(task(&format!("hangs{n}"), "true", vec![server.uri("/never")])).await;
+        assert_eq!(state_of(&link.update().await), TaskState::TaskStarting);
+    }
+    eventually("the server is asked", || server.requests.load(Ordering::Relaxed) > 0).await;
+    link.launch(command_task("other", "true")).await;
+    link.until("other", TaskState::TaskFinished).await;
+    let started = Instant::now();
+    for n in 0..20 {
+        link.kill(&format!("hangs{n}")).await;
+    }
+    for _ in 0..20 {
+        let status = link.update().await;
+        assert_eq!(state_of(&status), TaskState::TaskKilled, "{status:?}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    eventually("no fetcher is left", || fetchers(&agent) == 0).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_cached_is_fetched_once() {
+    let (_master, agent, running, mut link) = registered().await;
+    let server = Server::start(&[("/app.tgz", bundle())]).await;
+    for n in 0..5 {
+        let uri = Uri { cache: Some(true), ..server.uri("/app.tgz") };
+        link.launch(task(&format!("t{n}"), "app/run", vec![uri])).await;
+    }
+    let mut finished = 0;
+    while finished < 5 {
+        let status = link.update().await;
+        assert_ne!(state_of(&status), TaskState::TaskFailed, "{status:?}");
+        finished += usize::from(state_of(&status) == TaskState::TaskFinished);
+    }
+    assert_eq!(server.requests.load(Ordering::Relaxed), 1);
+    assert_eq!(std::fs::read_dir(agent.config.work_dir.join("fetched")).unwrap().count(), 1);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_the_machine_come_from_where_the_operator_allows() {
+    let mut master = ScriptedMaster::start().await;
+    let mut agent = TestAgent::new(master.address);
+    let home = agent.config.work_dir.parent().unwrap().join("home");
+    std::fs::create_dir(&home).unwrap();
+    std::fs::write(home.join("file"), "from home").unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", home.join("link")).unwrap();
+    agent.config.frameworks_home = Some(home.clone());
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let file = |value: &str| Uri { value: Some(value.to_owned()), ..Uri::default() };
+    link.launch(task("good", "cat file", vec![file("file")])).await;
+    link.until("good", TaskState::TaskFinished).await;
+    assert_eq!(std::fs::read_to_string(agent.sandbox("good").join("stdout")).unwrap(), "from home");
+    for (n, bad) in ["file:///etc/passwd", "/etc/shadow", "../secret", "link"].into_iter().enumerate() {
+        let id = format!("bad{n}");
+        link.launch(task(&id, "true", vec![file(bad)])).await;
+        let status = link.until(&id, TaskState::TaskFailed).await;
+        assert!(status.message.as_ref().unwrap().starts_with("cannot fetch "), "{bad}: {status:?}");
+    }
+    running.stop().await;
+}
+
+/// Fetching processes of this test's agent.
+fn fetchers(_: &TestAgent) -> usize {
+    let own = std::process::id().to_string();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let is_fetcher = |path: std::path::PathBuf| {
+        let stat = std::fs::read_to_string(path.join("stat")).ok()?;
+        let is_child = stat.rsplit_once(')')?.1.split_whitespace().nth(1) == Some(own.as_str());
+        let line = std::fs::read(path.join("cmdline")).ok()?;
+        (is_child && String::from_utf8_lossy(&line).contains("fetcher_process")).then_some(())
+    };
+    processes.filter_map(|process| is_fetcher(process.path())).count()
+}
