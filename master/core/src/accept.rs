@@ -38,6 +38,7 @@ impl Hand {
 
 impl Master {
     pub(crate) fn accept(&mut self, framework: &FrameworkId, accept: Accept) {
+        self.note_answer(framework, &accept.offers);
         let offers = match self.check_offers(framework, &accept.offers) {
             Ok(offers) => offers,
             Err(error) => return self.refuse_offers(framework, accept, &error),

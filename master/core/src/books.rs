@@ -46,7 +46,8 @@ impl Master {
         let offer = self.books.offers.remove(id)?;
         self.index.offers_by_agent.remove(&offer.agent, id);
         self.index.offers_by_framework.remove(&offer.framework, id);
-        self.timers.clear(offer.since.mono + self.settings.offer_timeout, Timer::Offer(id.clone()));
+        self.timers.clear(offer.until, Timer::Offer(id.clone()));
+        self.patience.forget_offer(&offer);
         if let Some(agent) = self.agent_mut(&offer.agent) {
             subtract(&mut agent.offered, &offer.resources);
         }

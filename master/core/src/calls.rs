@@ -91,6 +91,7 @@ impl Master {
             framework.suppressed.retain(|role| !roles.contains(role));
         }
         self.allocator.revive(id, &roles);
+        self.note_wishes(id, false);
     }
 
     fn suppress(&mut self, id: &FrameworkId, roles: Vec<Role>) {
@@ -99,6 +100,7 @@ impl Master {
         if let Some(framework) = self.framework_mut(id) {
             framework.suppressed.extend(roles);
         }
+        self.note_wishes(id, false);
     }
 
     fn kill(

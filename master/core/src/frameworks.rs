@@ -57,6 +57,7 @@ impl Master {
 
     fn disconnect_framework(&mut self, id: &FrameworkId) {
         self.discard_offers(id);
+        self.patience.forget_subscription(id);
         self.allocator.deactivate_framework(id);
         self.books.why.remove(id);
         let now = self.now;
@@ -111,6 +112,7 @@ impl Master {
             FrameworkState::Disconnected { .. } | FrameworkState::Completed { .. } => {}
         }
         self.allocator.remove_framework(id);
+        self.patience.forget(id);
         self.books.why.remove(id);
         let unconfirmed = self.shut_down_framework(id);
         self.record_removal(id, Self::framework_record(&framework), unconfirmed);

@@ -24,6 +24,7 @@ mod master;
 mod offers;
 mod operations;
 mod operator;
+mod patience;
 mod planted;
 mod quota;
 mod reconcile;
@@ -57,6 +58,7 @@ pub use event::{EVENT_KINDS, Event, EventKind, Held, HeldExecutor, HeldTask, Lin
 pub use follow::{Batch, Cut, CutReason, EventLog, FollowBounds, FollowerId, Next, NotResumed, Position};
 pub use master::Master;
 pub use operator::{OperatorCall, OperatorRefused};
+pub use patience::{LEAST_OFFER_LIFE, MOST_PASSED_OVER};
 #[cfg(feature = "testing")]
 pub use planted::Bug;
 pub use quota::{MAX_QUOTA_NAMES, MAX_QUOTAS, MAX_QUOTAS_PER_CALL, MAX_ROLE_BYTES, largest_amount};

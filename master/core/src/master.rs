@@ -8,6 +8,7 @@ use chapada_model::{AgentId, FrameworkId, Mono, Now, Role, Wall};
 use crate::agents::Silence;
 use crate::early_kills::EarlyKills;
 use crate::index::Index;
+use crate::patience::Patience;
 use crate::quota::Hold;
 use crate::recording::Pending;
 use crate::subscribe::Wishes;
@@ -37,6 +38,8 @@ pub struct Master {
     pub(crate) silent: BTreeMap<AgentId, Silence>,
     /// Kills whose launch may be on its way.
     pub(crate) early_kills: EarlyKills,
+    /// How frameworks answer offers.
+    pub(crate) patience: Patience,
     /// What waits for the registry.
     pub(crate) pending: BTreeMap<Ticket, Pending>,
     pub(crate) last_ticket: u64,
@@ -87,6 +90,7 @@ impl Master {
             unreachable: std::collections::BTreeSet::new(),
             silent: BTreeMap::new(),
             early_kills: EarlyKills::default(),
+            patience: Patience::default(),
             pending: BTreeMap::new(),
             last_ticket: 0,
             next_framework: 0,
@@ -152,7 +156,8 @@ impl Master {
             Some(hold) => Some(hold.until),
             None => self.allocator.next_expiry().into_iter().chain(self.plan_due).min(),
         };
-        self.timers.next().into_iter().chain(offers).min()
+        let unheard = self.patience.next(self.settings.offer_timeout).map(|(at, _)| at);
+        self.timers.next().into_iter().chain(offers).chain(unheard).min()
     }
 
     /// Grows with every event; books of one version are the same.
@@ -173,13 +178,21 @@ impl Master {
     /// For each role of the framework: nothing when it would be offered what the agent has free, else why not. Empty when
     /// either is unknown.
     pub fn explain(&self, now: Now, framework: &FrameworkId, agent: &AgentId) -> Vec<(Role, Option<Why>)> {
-        self.allocator.explain(now.mono, framework, agent)
+        let decisions = self.decisions(now, framework, agent);
+        decisions.into_iter().map(|Explanation { role, why, .. }| (role, why)).collect()
     }
 
     /// The decision for each role of the framework at this agent, its reason, and since when it stands. Empty when either is
     /// unknown.
     pub fn decisions(&self, now: Now, framework: &FrameworkId, agent: &AgentId) -> Vec<Explanation> {
-        self.allocator.decisions(now.mono, framework, agent)
+        let mut decisions = self.allocator.decisions(now.mono, framework, agent);
+        if let Some(hold) = self.hold {
+            // Whoever would be offered something is not yet.
+            for decision in decisions.iter_mut().filter(|decision| decision.why.is_none()) {
+                decision.why = Some(Why::AwaitingAgents(hold.until));
+            }
+        }
+        decisions
     }
 
     /// What waits for the registry; zero when everything asked for is durable.
@@ -202,6 +215,7 @@ impl Master {
                 Timer::Framework(framework) => self.remove_framework(&framework),
             }
         }
+        self.take_back_from_unheard();
         self.enforce_limits();
         let waits = self.offers_wait();
         self.remove_surplus_idle();

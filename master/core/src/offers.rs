@@ -42,6 +42,7 @@ impl Master {
         let PlannedOffer { framework, role, agent: agent_id, resources } = planned;
         let id = OfferId::new(format!("{}-O{}", self.settings.master_id, self.next_offer)).ok()?;
         self.next_offer += 1;
+        let until = self.now.mono + self.patience.life(&framework, self.settings.offer_timeout);
         let agent = self.agent_mut(&agent_id)?;
         let offered = resources.allocated_to(&role);
         subtract(&mut agent.free, &resources.unshared());
@@ -57,10 +58,12 @@ impl Master {
             resources: offered,
             executors,
             since: self.now,
+            until,
         });
         self.index.offers_by_agent.insert(&offer.agent, id.clone());
         self.index.offers_by_framework.insert(&offer.framework, id.clone());
-        self.timers.set(self.now.mono + self.settings.offer_timeout, Timer::Offer(id.clone()));
+        self.timers.set(until, Timer::Offer(id.clone()));
+        self.patience.note_offer(&offer);
         self.books.offers.insert(id, offer.clone());
         self.books.counters.offers_sent += 1;
         Some(offer)
@@ -82,10 +85,10 @@ impl Master {
         }
     }
 
-    /// An offer was hoarded: it is taken back, and its framework is passed over for the usual time, as if it had declined.
+    /// An offer was hoarded: it is taken back, and its framework is passed over for some time, as if it had declined.
     pub(crate) fn on_offer_timeout(&mut self, id: &OfferId) {
         if let Some(offer) = self.take_offer(id) {
-            let refusal = Refusal::Declined(Filters::default().refuse);
+            let refusal = Refusal::Declined(self.note_no_answer(&offer));
             self.give_back(&offer, &offer.resources.unallocated(), Some(refusal));
             self.books.counters.offers_rescinded += 1;
             self.tell_framework(&offer.framework, SchedulerEvent::Rescind(id.clone()));
@@ -93,6 +96,7 @@ impl Master {
     }
 
     pub(crate) fn decline(&mut self, framework: &FrameworkId, offers: Vec<OfferId>, filters: Filters) {
+        self.note_answer(framework, &offers);
         for id in offers {
             let is_own = self.books.offers.get(&id).is_some_and(|offer| offer.framework == *framework);
             match is_own.then(|| self.take_offer(&id)).flatten() {

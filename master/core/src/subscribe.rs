@@ -143,6 +143,7 @@ impl Master {
         self.effects.push(Effect::ToFramework { framework: id.clone(), stream: stream.clone(), event });
         self.effects.push(Effect::CloseStream { stream });
         self.discard_offers(id);
+        self.patience.forget_subscription(id);
         self.allocator.deactivate_framework(id);
     }
 
@@ -161,6 +162,7 @@ impl Master {
         self.repeat_operations(id);
         self.tell_agents_of(id, &AgentCommand::UpdateFramework { framework: description });
         self.allocator.set_framework(id, input);
+        self.note_wishes(id, true);
         self.tell_operators(match is_new {
             true => OperatorEvent::FrameworkAdded(shared),
             false => OperatorEvent::FrameworkUpdated(shared),

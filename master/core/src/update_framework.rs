@@ -34,6 +34,7 @@ impl Master {
             // What was refused in a role before it was suppressed is offered again, as by REVIVE.
             self.allocator.revive(id, &revived);
         }
+        self.note_wishes(id, false);
         if is_changed {
             self.record(RegistryChange::PutFramework(id.clone(), record));
             self.tell_agents_of(id, &AgentCommand::UpdateFramework { framework: description });

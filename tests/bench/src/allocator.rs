@@ -207,6 +207,7 @@ fn offer(number: usize, planned: &PlannedOffer) -> Result<Offer> {
         resources: planned.resources.allocated_to(&planned.role),
         executors: Vec::new(),
         since: Now::default(),
+        until: Mono::default(),
     })
 }
 

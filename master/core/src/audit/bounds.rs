@@ -25,6 +25,13 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
     let (frameworks, kills) = master.early_kills.sizes();
     bound("frameworks with early kills", frameworks, books.frameworks.len());
     bound("early kills of a framework", kills, MAX_EARLY_KILLS);
+    let unknown = |id: &&chapada_model::FrameworkId| !books.frameworks.contains_key(*id);
+    bound(
+        "frameworks that are gone and left offers unanswered",
+        master.patience.frameworks().filter(unknown).count(),
+        0,
+    );
+    bound("offers to frameworks that have answered none", master.patience.offers(), books.offers.len());
     if master.silent.is_empty() {
         bound(
             "frameworks that are away and hold nothing",

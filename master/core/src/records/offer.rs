@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use chapada_model::{AgentDescription, AgentId, ExecutorId, FrameworkId, Now, OfferId, Resources, Role};
+use chapada_model::{
+    AgentDescription, AgentId, ExecutorId, FrameworkId, Mono, Now, OfferId, Resources, Role,
+};
 
 /// Resources of one agent that one framework may use, in one role.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,4 +25,6 @@ pub struct Offer {
     pub executors: Vec<ExecutorId>,
     /// When it was made.
     pub since: Now,
+    /// When it is taken back unless it is answered.
+    pub until: Mono,
 }

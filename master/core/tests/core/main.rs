@@ -11,6 +11,7 @@ mod groups;
 mod histories;
 mod operations;
 mod operator;
+mod patience;
 mod quota;
 mod sharing;
 mod silence;
