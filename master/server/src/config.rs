@@ -1,11 +1,18 @@
 //! What an operator sets. Names are those of Mesos' flags, in kebab case.
 
+mod least;
+#[cfg(test)]
+mod tests;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chapada_listener::{DEFAULT_MAX_BODY, ListenConfig};
-use chapada_master_core::PolicyName;
+use chapada_master_core::{PolicyName, Settings};
+use chapada_model::Text;
+
+pub use least::{InvalidMinAllocatable, MinAllocatable};
 
 /// The port of a master unless configured otherwise. Source: Mesos.
 pub const DEFAULT_PORT: u16 = 5050;
@@ -70,6 +77,9 @@ pub struct MasterConfig {
     /// Who is offered resources first: `drf` by fair share, `random` by lottery, or `pack` by fair share and busy agents first.
     #[arg(long, default_value_t)]
     pub allocator: PolicyName,
+    /// The least that is worth an offer to a framework that does not say so itself: any one of `cpus:0.01|mem:32`. Empty for anything.
+    #[arg(long, default_value_t)]
+    pub min_allocatable_resources: MinAllocatable,
     /// Where this master stands, `{"fault_domain":{"region":{"name":"eu"},"zone":{"name":"a"}}}`; agents of other regions are
     /// offered only to REGION_AWARE frameworks. All masters must stand in one region.
     #[arg(long)]
@@ -102,6 +112,7 @@ impl Default for MasterConfig {
             agent_reregister_timeout: Duration::from_secs(600),
             offer_timeout: Duration::from_secs(120),
             allocator: PolicyName::default(),
+            min_allocatable_resources: MinAllocatable::default(),
             domain: None,
             fair_sharing_excluded_resource_names: Vec::new(),
             weights: None,
@@ -127,8 +138,26 @@ impl MasterConfig {
     }
 
     /// After this much silence an agent is unreachable.
-    pub(crate) fn agent_timeout(&self) -> Duration {
+    fn agent_timeout(&self) -> Duration {
         self.agent_ping_timeout.saturating_mul(self.max_agent_ping_timeouts.max(1))
+    }
+
+    /// What the books of a master of this id, new at each start, go by.
+    pub(crate) fn settings(&self, master_id: &str, region: Option<Text>) -> Settings {
+        let excluded = &self.fair_sharing_excluded_resource_names;
+        Settings {
+            agent_timeout: self.agent_timeout(),
+            agent_reregister_timeout: self.agent_reregister_timeout,
+            offer_timeout: self.offer_timeout,
+            allocator: self.allocator,
+            seed: master_id
+                .bytes()
+                .fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into())),
+            region,
+            unshared_names: excluded.iter().map(|name| name.as_str().into()).collect(),
+            min_allocatable: self.min_allocatable_resources.clone().into_quantities(),
+            ..Settings::new(master_id)
+        }
     }
 
     /// The flags by name, as `/flags` shows them.

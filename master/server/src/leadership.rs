@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use chapada_coordination::{Campaign, Coordination, LeaderInfo, Leadership, Term};
-use chapada_master_core::{RoleCall, Settings};
+use chapada_master_core::RoleCall;
 use chapada_model::{Domain, MasterDescription};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -103,7 +103,9 @@ impl Candidate {
         let _ended = ended.clone().drop_guard();
         let core = core_loop::start(Start {
             clock: self.clock,
-            settings: self.settings(&master),
+            settings: self
+                .config
+                .settings(&master.id, self.domain.as_ref().map(|domain| domain.region.clone())),
             registry: state,
             writer,
             suspended,
@@ -178,24 +180,6 @@ impl Candidate {
     fn may_lose(&self, error: &chapada_coordination::OpenRegistryError) -> bool {
         use chapada_coordination::OpenRegistryError as Refused;
         self.config.zk.is_some() && matches!(error, Refused::Deposed | Refused::Session(_))
-    }
-
-    fn settings(&self, master: &MasterDescription) -> Settings {
-        let excluded = &self.config.fair_sharing_excluded_resource_names;
-        Settings {
-            agent_timeout: self.config.agent_timeout(),
-            agent_reregister_timeout: self.config.agent_reregister_timeout,
-            offer_timeout: self.config.offer_timeout,
-            allocator: self.config.allocator,
-            // The id is new at each start.
-            seed: master
-                .id
-                .bytes()
-                .fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into())),
-            region: self.domain.as_ref().map(|domain| domain.region.clone()),
-            unshared_names: excluded.iter().map(|name| name.as_str().into()).collect(),
-            ..Settings::new(master.id.clone())
-        }
     }
 }
 

@@ -17,7 +17,6 @@ mod feed;
 mod leadership;
 mod logging;
 mod machine;
-mod media;
 mod metrics;
 mod operator;
 mod pieces;
@@ -34,7 +33,7 @@ mod shell;
 mod ui;
 mod weights;
 
-pub use config::{DEFAULT_PORT, MasterConfig};
+pub use config::{DEFAULT_PORT, InvalidMinAllocatable, MasterConfig, MinAllocatable};
 pub use error::Error;
 pub use logging::SetLevel;
 pub use routes::doors;

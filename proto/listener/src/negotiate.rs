@@ -12,16 +12,17 @@ use crate::{Call, HttpResponse, text};
 ///
 /// # Errors
 /// The answer: 400 when nobody says, 415 when it is none of those known.
-pub fn form_of_body<F: Copy>(call: &Call, known: &[(&'static str, F)]) -> Result<F, Box<HttpResponse>> {
+#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
+pub fn form_of_body<F: Copy>(call: &Call, known: &[(&'static str, F)]) -> Result<F, HttpResponse> {
     if !call.headers.contains_key(CONTENT_TYPE) {
-        return Err(Box::new(text(StatusCode::BAD_REQUEST, "Expecting 'Content-Type' to be present")));
+        return Err(text(StatusCode::BAD_REQUEST, "Expecting 'Content-Type' to be present"));
     }
     let said = essence(call.header(CONTENT_TYPE.as_str()).unwrap_or_default());
     let found = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(said));
     found.map(|(_, form)| *form).ok_or_else(|| {
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
         let message = format!("Expecting 'Content-Type' of {}", names.join(" or "));
-        Box::new(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
+        text(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
     })
 }
 
@@ -29,7 +30,8 @@ pub fn form_of_body<F: Copy>(call: &Call, known: &[(&'static str, F)]) -> Result
 ///
 /// # Errors
 /// The answer: 406 when it takes none.
-pub fn form_accepted<F: Copy>(call: &Call, known: &[(&'static str, F)]) -> Result<F, Box<HttpResponse>> {
+#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
+pub fn form_accepted<F: Copy>(call: &Call, known: &[(&'static str, F)]) -> Result<F, HttpResponse> {
     let lines = call.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let ranges: Vec<&str> = lines.flat_map(|value| value.split(',')).collect();
     let allows = |name: &str| ranges.is_empty() || is_allowed(&ranges, name);
@@ -37,7 +39,7 @@ pub fn form_accepted<F: Copy>(call: &Call, known: &[(&'static str, F)]) -> Resul
     found.map(|(_, form)| *form).ok_or_else(|| {
         let names: Vec<String> = known.iter().rev().map(|(name, _)| format!("'{name}'")).collect();
         let message = format!("Expecting 'Accept' to allow {}", names.join(" or "));
-        Box::new(text(StatusCode::NOT_ACCEPTABLE, message))
+        text(StatusCode::NOT_ACCEPTABLE, message)
     })
 }
 

@@ -41,13 +41,13 @@ async fn answer(api: &Api, call: &Call) -> Result<HttpResponse, Box<HttpResponse
     if call.method != Method::POST {
         return Err(Box::new(wrong_method(&call.method)));
     }
-    let media = form_of_body(call, &Media::KNOWN)?;
+    let media = form_of_body(call, &Media::KNOWN).map_err(Box::new)?;
     let body = call.read_body().await.map_err(|error| Box::new(error.into_response()))?;
     let invalid = |why: String| Box::new(text(StatusCode::BAD_REQUEST, why));
     let message: wire::Call = media.decode(&body, "Call").map_err(|error| invalid(error.to_string()))?;
     let parsed = parse(message).map_err(|error| invalid(error.to_string()))?;
     let accepted = match parsed.asked {
-        Asked::Subscribe { .. } => Some(form_accepted(call, &Media::KNOWN)?),
+        Asked::Subscribe { .. } => Some(form_accepted(call, &Media::KNOWN).map_err(Box::new)?),
         Asked::Update(_) | Asked::Message(_) | Asked::Heartbeat => None,
     };
     let (reply, verdict) = oneshot::channel();

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chapada_listener::{Action, BodyError, Call as HttpCall, HttpResponse, Object, Principal, empty, text};
+use chapada_listener::{
+    Action, BodyError, Call as HttpCall, HttpResponse, Object, Principal, bytes, empty, form_accepted,
+    form_of_body, text,
+};
 use chapada_master_core::Snapshot;
+use chapada_wire::Media;
 use chapada_wire::v1::master::call::Type;
 use chapada_wire::v1::master::response::{self, Type as Answer};
 use chapada_wire::v1::master::{Call, Response};
@@ -12,7 +16,6 @@ use chapada_wire::v1::{self};
 use http::{Method, StatusCode};
 
 use super::{files, operate, roles, state, subscribe, view};
-use crate::media::{self, Media};
 use crate::shell::{API_VERSION, Led, Shell};
 
 /// Answers a call of an operator.
@@ -27,13 +30,14 @@ async fn answer(shell: &Arc<Shell>, call: HttpCall) -> Result<HttpResponse, Http
     if call.method != Method::POST {
         return Err(crate::scheduler::wrong_method(&call.method));
     }
-    let media = media::of_body(&call)?;
+    let media = form_of_body(&call, &Media::KNOWN)?;
     let body = call.read_body().await.map_err(BodyError::into_response)?;
-    let asked: Call = media.decode(&body, "Call")?;
+    let asked: Call =
+        media.decode(&body, "Call").map_err(|error| text(StatusCode::BAD_REQUEST, error.to_string()))?;
     let kind =
         asked.r#type.and_then(|number| Type::try_from(number).ok()).filter(|kind| *kind != Type::Unknown);
     let kind = kind.ok_or_else(|| invalid("Expecting 'type' to be present"))?;
-    let accepted = media::accepted(&call)?;
+    let accepted = form_accepted(&call, &Media::KNOWN)?;
     if is_change(kind) {
         call.authorise(Action::OperateCluster, &Object::Named { kind: "call", id: kind.as_str_name() })?;
         let led = shell.leading().map_err(|elsewhere| elsewhere.response(&call.path))?;
@@ -113,7 +117,7 @@ async fn read(
             return Err(text(StatusCode::NOT_IMPLEMENTED, message));
         }
     };
-    Ok(media.answer(&response))
+    Ok(bytes(StatusCode::OK, media.content_type(), media.encode(&response)))
 }
 
 pub(super) fn bare(kind: Answer) -> Response {

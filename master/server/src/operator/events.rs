@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use chapada_master_core::{Batch, Position};
+use chapada_wire::Media;
 use chapada_wire::v1::master::event::{
     AgentAdded, AgentRemoved, FrameworkAdded, FrameworkRemoved, FrameworkUpdated, TaskAdded, TaskUpdated,
     Type,
@@ -10,7 +11,6 @@ use chapada_wire::v1::master::{self, Event};
 
 use super::view;
 use crate::feed::{Heard, News, Written};
-use crate::media::Media;
 
 /// The records of what a follower is to hear: the bytes of the whole batch, which all share, when it has had nothing of it.
 pub(super) fn records(heard: &Heard, epoch: u64, media: Media) -> Bytes {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chapada_master_core::{Agent, AgentState, Framework, Offer, Snapshot, Task, TaskPhase};
 use chapada_model::{AgentId, FrameworkId, OperationKey, Resource, ResourceValue, Resources, TaskKey};
+use chapada_wire::Media;
 use chapada_wire::convert::ReservationFormat;
 use chapada_wire::v1;
 use chapada_wire::v1::master::call::Type as Call;
@@ -13,7 +14,6 @@ use chapada_wire::v1::master::response::{Type as Kind, get_frameworks};
 use super::calls::bare;
 use super::view;
 use crate::books;
-use crate::media::Media;
 use crate::pieces::{Answer, Fields, Progress, Room, ahead, fill};
 
 /// Writes fields of a message from the books.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chapada_listener::{HangUp, HttpResponse, stream};
 use chapada_master_core::{NotResumed, Position, Snapshot};
+use chapada_wire::Media;
 use chapada_wire::v1::master::Event;
 use chapada_wire::v1::master::call::Subscribe;
 use chapada_wire::v1::master::event::{Subscribed, Type, subscribed};
@@ -17,7 +18,6 @@ use super::events::{bare, position, records};
 use super::state;
 use crate::core_loop::Stopped;
 use crate::feed::Follower;
-use crate::media::Media;
 use crate::pieces::{Answer, Fields};
 use crate::shell::{Led, Shell};
 

@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use chapada_listener::{HttpResponse, bytes, stream, text};
+use chapada_wire::Media;
 use futures_util::stream::unfold;
 use http::StatusCode;
 use prost::encoding::{WireType, encode_key, encode_varint};
@@ -26,7 +27,6 @@ pub(crate) use writers::write;
 
 use self::measure::Measure;
 use self::part::{Rest, Step};
-use crate::media::Media;
 
 /// Pieces of an answer. What is no larger is sent whole, with its length, which some clients want.
 const PIECE: usize = 128 * 1024;

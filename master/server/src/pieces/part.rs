@@ -2,10 +2,8 @@
 
 use std::collections::VecDeque;
 
-use chapada_wire::{Json, JsonFields};
+use chapada_wire::{Json, JsonFields, Media};
 use prost::encoding::message;
-
-use crate::media::Media;
 
 /// A part of an answer.
 pub(crate) enum Part {

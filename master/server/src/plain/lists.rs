@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chapada_master_core::{Agent, Snapshot};
 use chapada_model::AgentId;
+use chapada_wire::Media;
 use serde::Serialize;
 
 use super::agents::AgentInFull;
@@ -11,7 +12,6 @@ use super::object::write;
 use super::roles::PlainRole;
 use super::state::{is_recovered, write_agent};
 use crate::books;
-use crate::media::Media;
 use crate::pieces::{Answer, Fields, Progress, Room, fill};
 
 /// Agents for which `is_wanted` holds, each written by `write`.

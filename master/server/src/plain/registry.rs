@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use chapada_master_core::{Agent, AgentState, Snapshot};
 use chapada_model::Wall;
-use chapada_wire::Json;
 use chapada_wire::v1;
+use chapada_wire::{Json, Media};
 use serde_json::json;
 
 use super::lists::agents;
 use super::object::write;
-use crate::media::Media;
 use crate::pieces::{Answer, Fields};
 use crate::shell::Led;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chapada_master_core::{Agent, AgentState, Framework, Snapshot, Task, TaskPhase};
 use chapada_model::FrameworkId;
+use chapada_wire::Media;
 use serde_json::json;
 
 use super::agents::AgentView;
@@ -13,7 +14,6 @@ use super::lists::{agents, fields_of};
 use super::object::{Object, write};
 use super::tasks::task;
 use crate::books;
-use crate::media::Media;
 use crate::pieces::{Answer, Fields, Progress, Room, ahead, fill};
 use crate::shell::{API_VERSION, Led, Shell, authority};
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use chapada_master_core::{Agent, Framework, Snapshot, Task};
 use chapada_model::{AgentId, FrameworkId, TaskState};
+use chapada_wire::Media;
 
 use super::agents::AgentView;
 use super::frameworks::{FrameworkSummary, Held, Holdings};
 use super::lists::{agents, fields_of};
 use super::object::{Object, write};
 use crate::books;
-use crate::media::Media;
 use crate::pieces::{Answer, Fields, Progress, Room, fill};
 
 const COUNTED: [TaskState; 10] = [

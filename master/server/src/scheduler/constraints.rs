@@ -93,8 +93,36 @@ mod tests {
             group.join(",")
         );
         let read = read(&json).unwrap();
-        assert_eq!(read.said()[&"ops".parse::<Role>().unwrap()][0].len(), 6);
+        let said: Vec<Predicate> =
+            read.said()[&"ops".parse::<Role>().unwrap()][0].iter().map(|one| one.predicate.clone()).collect();
+        let x = || Text::from("x");
+        assert_eq!(
+            said,
+            [
+                Predicate::Exists,
+                Predicate::NotExists,
+                Predicate::TextEquals(x()),
+                Predicate::TextNotEquals(x()),
+                Predicate::TextMatches("x.*".into()),
+                Predicate::TextNotMatches("x.*".into()),
+            ]
+        );
         assert_eq!(constraints(None).unwrap(), Arc::default());
+    }
+
+    #[test]
+    fn each_subject_is_what_it_is_called() {
+        for (selector, subject) in [
+            (r#"{"attribute_name":"rack"}"#, Subject::Attribute("rack".into())),
+            (r#"{"pseudoattribute_type":"HOSTNAME"}"#, Subject::Hostname),
+            (r#"{"pseudoattribute_type":"REGION"}"#, Subject::Region),
+            (r#"{"pseudoattribute_type":"ZONE"}"#, Subject::Zone),
+        ] {
+            let rule = format!(r#"{{"selector":{selector},"predicate":{{"exists":{{}}}}}}"#);
+            let groups = format!(r#"[{{"attribute_constraints":[{rule}]}}]"#);
+            let read = read(&format!(r#"{{"role_constraints":{{"ops":{{"groups":{groups}}}}}}}"#)).unwrap();
+            assert_eq!(read.said()[&"ops".parse::<Role>().unwrap()][0][0].subject, subject);
+        }
     }
 
     #[test]

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chapada_listener::{Action, Call as HttpCall, HttpResponse, Object, Principal, empty, stream, text};
+use chapada_listener::{
+    Action, Call as HttpCall, HttpResponse, Object, Principal, empty, form_accepted, form_of_body, stream,
+    text,
+};
 use chapada_master_core::{Call, CallRefused, Caller, ErrorCode, StreamId};
+use chapada_wire::Media;
 use chapada_wire::v1::scheduler as wire;
 use futures_util::StreamExt;
 use http::header::{ALLOW, HeaderValue};
@@ -13,7 +17,6 @@ use http::{Method, StatusCode};
 use super::event::error;
 use super::parse::{Parsed, Subscribing, parse};
 use super::subscription;
-use crate::media::{self, Media};
 use crate::shell::{Led, Shell};
 
 const STREAM_ID: &str = "mesos-stream-id";
@@ -30,9 +33,10 @@ async fn answer(shell: &Shell, call: HttpCall) -> Result<HttpResponse, HttpRespo
     if call.method != Method::POST {
         return Err(wrong_method(&call.method));
     }
-    let media = media::of_body(&call)?;
+    let media = form_of_body(&call, &Media::KNOWN)?;
     let body = call.read_body().await.map_err(chapada_listener::BodyError::into_response)?;
-    let message: wire::Call = media.decode(&body, "Call")?;
+    let message: wire::Call =
+        media.decode(&body, "Call").map_err(|error| text(StatusCode::BAD_REQUEST, error.to_string()))?;
     let parsed = parse(message).map_err(|invalid| text(StatusCode::BAD_REQUEST, invalid.to_string()))?;
     match parsed {
         Parsed::Subscribe(subscribing) => {
@@ -67,7 +71,7 @@ async fn answer(shell: &Shell, call: HttpCall) -> Result<HttpResponse, HttpRespo
 /// What the caller accepts, once it is known that it subscribes.
 #[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
 fn accepted(call: &HttpCall) -> Result<Media, HttpResponse> {
-    let media = media::accepted(call)?;
+    let media = form_accepted(call, &Media::KNOWN)?;
     if call.headers.contains_key(STREAM_ID) {
         let message = "Subscribe calls should not include the 'Mesos-Stream-Id' header";
         return Err(text(StatusCode::BAD_REQUEST, message));

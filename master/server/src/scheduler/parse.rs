@@ -1,5 +1,8 @@
 //! A call off the wire into what the books take. The order of checks and the words are those of Mesos.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use chapada_master_core::{Call, OfferConstraints};

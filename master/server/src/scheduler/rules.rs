@@ -15,8 +15,9 @@ use said::launch;
 use scene::Scene;
 use steps::IN_STEPS;
 
-/// What mesos-inventory 1.6 asks for, in its order.
-const RULES: [&str; 47] = [
+/// What mesos-inventory 1.6 asks for, in its order, after what 1.5 says of operations that launch.
+const RULES: [&str; 48] = [
+    "operation: no id with LAUNCH and LAUNCH_GROUP",
     "id: not empty",
     "id: at most 255 bytes",
     "id: no slash",

@@ -12,6 +12,18 @@ pub(super) type Check = fn(&str);
 
 /// Each rule with what shows it.
 pub(super) const IN_STEPS: &[(&str, Check)] = &[
+    ("operation: no id with LAUNCH and LAUNCH_GROUP", |rule| {
+        for (operation, reason) in
+            [(launch(task()), Reason::TaskInvalid), (group(json!({}), json!({})), Reason::TaskGroupInvalid)]
+        {
+            let said = Scene::new(true).accept(&over(operation, json!({"id": {"value": "o"}})));
+            assert!(!said.is_empty(), "{rule}");
+            for (state, why, message) in said {
+                assert_eq!((state, why), (TaskState::Error, reason), "{rule}: {message}");
+                assert!(message.contains("'Operation.id' must not be set for LAUNCH"), "{rule}: {message}");
+            }
+        }
+    }),
     ("id: unique among live tasks", |rule| {
         let mut scene = Scene::new(true);
         assert_eq!(scene.accept(&launch(task())), [], "{rule}");

@@ -1,0 +1,52 @@
+use super::*;
+use chapada_model::{Milli, Quantities};
+
+#[test]
+fn every_flag_that_the_books_go_by_reaches_them() {
+    let set = MasterConfig {
+        agent_ping_timeout: Duration::from_secs(2),
+        max_agent_ping_timeouts: 3,
+        agent_reregister_timeout: Duration::from_secs(700),
+        offer_timeout: Duration::from_secs(4),
+        allocator: "pack".parse().unwrap(),
+        fair_sharing_excluded_resource_names: vec!["gpus".to_owned()],
+        min_allocatable_resources: "cpus:2;mem:64|disk:1".parse().unwrap(),
+        ..MasterConfig::default()
+    };
+    let settings = set.settings("m1", Some("north".into()));
+    let amounts = |list: &[(&str, u64)]| -> Quantities {
+        list.iter().map(|(name, amount)| (*name, Milli::whole(*amount))).collect()
+    };
+    let expected = Settings {
+        agent_timeout: Duration::from_secs(6),
+        agent_reregister_timeout: Duration::from_secs(700),
+        offer_timeout: Duration::from_secs(4),
+        allocator: "pack".parse().unwrap(),
+        seed: settings.seed,
+        region: Some("north".into()),
+        unshared_names: vec!["gpus".into()],
+        min_allocatable: vec![amounts(&[("cpus", 2), ("mem", 64)]), amounts(&[("disk", 1)])],
+        ..Settings::new("m1")
+    };
+    assert_eq!(settings, expected);
+    assert_ne!(settings.seed, set.settings("m2", None).seed, "another draw at each start");
+}
+
+#[test]
+fn the_flags_defaults_are_those_of_the_books() {
+    let settings = MasterConfig::default().settings("m1", None);
+    assert_eq!(settings, Settings { seed: settings.seed, ..Settings::new("m1") });
+}
+
+#[test]
+fn the_least_that_is_worth_an_offer_is_read_as_it_is_written() {
+    for text in ["cpus:0.01|mem:32", "cpus:1;mem:64|gpus:1", ""] {
+        let least: MinAllocatable = text.parse().unwrap();
+        assert_eq!(least.to_string(), text);
+        assert_eq!(MinAllocatable::try_from(String::from(least.clone())), Ok(least));
+    }
+    assert_eq!("cpus:0.01|mem:32".parse(), Ok(MinAllocatable::default()));
+    for text in ["cpus", "cpus:1|", "ports:[1-2]", "cpus(ops):1", "cpus:-1", "|"] {
+        assert!(text.parse::<MinAllocatable>().is_err(), "{text}");
+    }
+}
