@@ -17,8 +17,19 @@ impl Master {
             }
         };
         for status in answers {
+            if self.raises_from_the_dead(framework, &status) {
+                continue;
+            }
             self.tell_framework(framework, SchedulerEvent::Update(status.into()));
         }
+    }
+
+    /// Its agent has ended the task, and the status says that it lives. A former leader may have told the end; the updates that
+    /// lead there are on their way, and answer.
+    fn raises_from_the_dead(&self, framework: &FrameworkId, status: &TaskStatus) -> bool {
+        let key = TaskKey { framework: framework.clone(), task: status.task.clone() };
+        let known = self.books.tasks.get(&key);
+        known.is_some_and(|task| task.state.is_terminal()) && !status.state.is_terminal()
     }
 
     /// What was last said of a task that is in the books. Of a newer state, which its agent may be in already, the updates
