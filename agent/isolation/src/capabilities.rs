@@ -23,6 +23,57 @@ pub const ROOT_DEFAULT: [u32; 11] = [
     31, // SETFCAP
 ];
 
+/// The names of all capabilities, by number. Source: `linux/capability.h` (Linux 5.9).
+const NAMES: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
+/// The number of a capability by its name in capitals, with or without `CAP_`.
+pub fn by_name(name: &str) -> Option<u32> {
+    let name = name.strip_prefix("CAP_").unwrap_or(name);
+    NAMES.iter().position(|known| *known == name).and_then(|number| u32::try_from(number).ok())
+}
+
 /// No kernel has more than this; the loop below ends at the first number the kernel does not know.
 const MAX: u32 = 63;
 const VERSION_3: u32 = 0x2008_0522;
@@ -61,25 +112,35 @@ pub fn bound(kept: &[u32]) -> Result<(), IsolationError> {
     Ok(())
 }
 
-/// Makes `kept`, as far as held, the permitted and effective set of this process; the inheritable and ambient sets empty.
+/// Makes `kept`, as far as held, the permitted and effective set of this process, and `ambient`, as far as it is among them,
+/// what a program without any of its own keeps over `execve`.
 ///
 /// # Errors
 /// The kernel's.
-pub fn keep(kept: &[u32]) -> Result<(), IsolationError> {
+pub fn keep(kept: &[u32], ambient: &[u32]) -> Result<(), IsolationError> {
     // SAFETY: prctl with plain numbers touches no memory of ours.
     let cleared = unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
     checked(cleared.into()).context("clear", "the ambient capabilities")?;
     let mut halves = held().context("read", "the capabilities")?;
     for (index, half) in halves.iter_mut().enumerate() {
-        let mask =
-            kept.iter().filter(|bit| **bit / 32 == index as u32).fold(0, |mask, bit| mask | 1 << (bit % 32));
-        half.permitted &= mask;
-        *half = Half { effective: half.permitted, permitted: half.permitted, inheritable: 0 };
+        let of_half = |set: &[u32]| {
+            set.iter().filter(|bit| **bit / 32 == index as u32).fold(0, |mask, bit| mask | 1 << (bit % 32))
+        };
+        half.permitted &= of_half(kept);
+        let inheritable = half.permitted & of_half(ambient);
+        *half = Half { effective: half.permitted, permitted: half.permitted, inheritable };
     }
     let header = Header { version: VERSION_3, pid: 0 };
     // SAFETY: version 3 reads one header and two halves, which both outlive the call.
     let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, halves.as_ptr()) };
-    checked(result).context("set", "the capabilities")
+    checked(result).context("set", "the capabilities")?;
+    for capability in ambient {
+        // SAFETY: prctl with plain numbers touches no memory of ours.
+        let raised =
+            unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, *capability, 0, 0) };
+        checked(raised.into()).context("raise the ambient capability", capability)?;
+    }
+    Ok(())
 }
 
 fn held() -> io::Result<[Half; 2]> {
@@ -92,4 +153,19 @@ fn held() -> io::Result<[Half; 2]> {
 
 fn checked(result: libc::c_long) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_in_the_order_of_the_numbers() {
+        assert_eq!(by_name("CHOWN"), Some(0));
+        assert_eq!(by_name("CAP_NET_RAW"), Some(13));
+        assert_eq!(by_name("SYS_ADMIN"), Some(21));
+        assert_eq!(by_name("CAP_CHECKPOINT_RESTORE"), Some(40));
+        assert_eq!(by_name("chown"), None);
+        assert!(ROOT_DEFAULT.iter().all(|number| (*number as usize) < NAMES.len()));
+    }
 }

@@ -19,6 +19,8 @@ pub struct Clone3<'a> {
     pub namespaces: i32,
     /// The v2 group to be born in.
     pub into_cgroup: Option<BorrowedFd<'a>>,
+    /// Whether the new process is a child not of the caller but of its parent, which then has to wait for it.
+    pub of_parent: bool,
 }
 
 /// Which of the two processes we are.
@@ -49,7 +51,12 @@ impl Clone3<'_> {
         let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
         arguments.flags = (self.namespaces | libc::CLONE_PIDFD) as u64;
         arguments.pidfd = (&raw mut pidfd) as u64;
-        arguments.exit_signal = libc::SIGCHLD as u64;
+        // With this flag the kernel takes the caller's own signal.
+        if self.of_parent {
+            arguments.flags |= libc::CLONE_PARENT as u64;
+        } else {
+            arguments.exit_signal = libc::SIGCHLD as u64;
+        }
         if let Some(group) = &self.into_cgroup {
             arguments.flags |= CLONE_INTO_CGROUP;
             arguments.cgroup = group.as_raw_fd() as u64;
@@ -67,6 +74,20 @@ impl Clone3<'_> {
             _ => Err(io::Error::last_os_error()).context("clone", "a process into new namespaces"),
         }
     }
+}
+
+/// Opens a process by its number; a child that has not been waited for is sure to be the right one.
+///
+/// # Errors
+/// `ESRCH` when it has ended.
+pub fn open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: plain numbers.
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given us this descriptor, so nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(result as i32) })
 }
 
 /// Sends a signal to a process by its descriptor.

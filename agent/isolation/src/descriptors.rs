@@ -3,6 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
 use crate::{Context, IsolationError};
 
 /// Marks everything above standard error to be closed by `execve`, whoever opened it.
@@ -40,4 +43,10 @@ pub fn install(file: impl AsFd, number: i32) -> Result<(), IsolationError> {
     let result = unsafe { libc::dup2(file.as_fd().as_raw_fd(), number) };
     let result = if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
     result.context("install the standard descriptor", number)
+}
+
+/// Waits until there is something to read, or nothing more to come.
+pub fn wait_readable(descriptor: impl AsFd) {
+    let mut watched = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
+    while poll(&mut watched, PollTimeout::NONE) == Err(Errno::EINTR) {}
 }

@@ -60,7 +60,7 @@ impl IdRange {
 /// # Errors
 /// The kernel's; `EPERM` without root.
 pub unsafe fn make(range: IdRange) -> Result<OwnedFd, IsolationError> {
-    let clone = Clone3 { namespaces: libc::CLONE_NEWUSER, into_cgroup: None };
+    let clone = Clone3 { namespaces: libc::CLONE_NEWUSER, into_cgroup: None, of_parent: false };
     // SAFETY: that there is one thread is the caller's promise.
     let (pid, pidfd) = match unsafe { clone.run() }? {
         Cloned::Parent { pid, pidfd } => (pid, pidfd),
@@ -80,11 +80,11 @@ pub unsafe fn make(range: IdRange) -> Result<OwnedFd, IsolationError> {
     Ok(namespace.into())
 }
 
-/// Makes this process the root of a user namespace, and gives up the host's.
+/// Makes this process the root of a user namespace, or of that of a process, and gives up the host's.
 ///
 /// # Errors
 /// Names the step; the process must not go on then.
-pub fn enter(namespace: &OwnedFd) -> Result<(), IsolationError> {
+pub fn enter(namespace: impl AsFd) -> Result<(), IsolationError> {
     setns(namespace, CloneFlags::CLONE_NEWUSER).context("enter", "the user namespace")?;
     setgroups(&[]).context("drop", "the supplementary groups")?;
     let (uid, gid) = (Uid::from_raw(0), Gid::from_raw(0));

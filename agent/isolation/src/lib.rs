@@ -14,6 +14,7 @@ pub mod ids;
 pub mod loopback;
 pub mod mountinfo;
 pub mod mounts;
+pub mod namespaces;
 pub mod places;
 pub mod privileges;
 pub mod process;
@@ -21,6 +22,7 @@ pub mod rlimits;
 pub mod root;
 pub mod sealed;
 pub mod seccomp;
+pub mod terminals;
 pub mod trees;
 pub mod user;
 

@@ -1,16 +1,18 @@
 //! The agent's end of a shim's socket.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::descriptors;
 use crate::protocol::{Event, Request};
 use crate::runtime_dir::{SOCKET, through};
+use crate::spec::InvalidSpec;
 
 /// An event is far smaller; a peer that sends a longer line is no shim.
 const MAX_LINE_BYTES: usize = 64 * 1024;
@@ -21,6 +23,8 @@ const MAX_LINE_BYTES: usize = 64 * 1024;
 pub struct ShimClient {
     stream: UnixStream,
     received: Vec<u8>,
+    /// Files that came with events.
+    files: Vec<OwnedFd>,
     closed: bool,
 }
 
@@ -45,6 +49,9 @@ pub enum ClientError {
     /// The peer does not speak our protocol.
     #[error("the shim sent what is no event: {0}")]
     Protocol(String),
+    /// The request cannot be.
+    #[error(transparent)]
+    Spec(#[from] InvalidSpec),
     /// The time given was over.
     #[error("no event came within {0:?}")]
     Timeout(Duration),
@@ -68,7 +75,7 @@ impl ShimClient {
     /// Speaks over a stream that is connected already.
     pub(crate) fn over(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self { stream, received: Vec::new(), closed: false })
+        Ok(Self { stream, received: Vec::new(), files: Vec::new(), closed: false })
     }
 
     /// The next event, or `None` when none has come yet. Never blocks.
@@ -84,7 +91,7 @@ impl ShimClient {
                 return Err(ClientError::Closed);
             }
             let mut chunk = [0; 4096];
-            match self.stream.read(&mut chunk) {
+            match descriptors::receive(&self.stream, &mut chunk, &mut self.files) {
                 Ok(0) => self.closed = true,
                 Ok(count) => self.received.extend_from_slice(&chunk[..count]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
@@ -141,11 +148,25 @@ impl ShimClient {
         self.request(&Request::Status)
     }
 
-    fn request(&mut self, request: &Request) -> Result<(), ClientError> {
+    /// The file that came with an event that says so.
+    pub(crate) fn take_file(&mut self) -> Option<OwnedFd> {
+        self.files.pop()
+    }
+
+    pub(crate) fn request(&mut self, request: &Request) -> Result<(), ClientError> {
+        self.request_with(request, &[])
+    }
+
+    /// A request with open files.
+    pub(crate) fn request_with(
+        &mut self,
+        request: &Request,
+        files: &[BorrowedFd<'_>],
+    ) -> Result<(), ClientError> {
         let mut line = serde_json::to_vec(request).map_err(|error| ClientError::Broken(error.into()))?;
         line.push(b'\n');
-        // A request is tens of bytes, so the socket takes it whole or, if the shim hangs with a full queue, not at all.
-        match self.stream.write(&line) {
+        // The socket takes a request whole or, if the shim hangs with a full queue, not at all.
+        match descriptors::send(&self.stream, &line, files) {
             Ok(count) if count == line.len() => Ok(()),
             Ok(_) => Err(ClientError::Broken(ErrorKind::WriteZero.into())),
             Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {

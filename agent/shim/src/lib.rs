@@ -7,19 +7,24 @@
 
 mod cleanup;
 mod client;
+pub mod descriptors;
 mod exit;
 mod files;
 mod launcher;
 mod protocol;
 mod recovery;
 pub mod runtime_dir;
+mod session;
 mod spec;
 mod state;
 
 pub use chapada_isolation::devices::Device;
 pub use chapada_isolation::ids::IdRange;
+pub use chapada_isolation::namespaces::{JoinedNamespace, NamespaceKind, NamespaceOf};
+pub use chapada_isolation::privileges::Privileges;
 pub use chapada_isolation::rlimits::Rlimit;
 pub use chapada_isolation::root::RootSource;
+pub use chapada_isolation::terminals::{WindowSize, resize};
 pub use cleanup::{CleanupError, cleanup};
 pub use client::{ClientError, ShimClient};
 pub use exit::{ExitReport, Outcome};
@@ -27,6 +32,7 @@ pub use files::{Names, RootFileSystem, VolumeMount, VolumeSource};
 pub use launcher::{LaunchError, LaunchedShim, Launcher};
 pub use protocol::{Event, LaunchOrder, PROTOCOL_VERSION, Request, SetupError, SetupFailure};
 pub use recovery::{RecoverError, RecoveredContainer, RecoveredState, recover};
+pub use session::{ExecSpec, Session, SessionStreams};
 pub use spec::{Command, ContainerSpec, InvalidSpec, Namespaces, Pid1, SystemCalls, TemporaryFiles};
 pub use state::ContainerState;
 

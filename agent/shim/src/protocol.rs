@@ -7,7 +7,8 @@ use chapada_isolation::IsolationError;
 use chapada_isolation::cgroup::Cgroups;
 use serde::{Deserialize, Serialize};
 
-use crate::exit::ExitReport;
+use crate::exit::{ExitReport, Outcome};
+use crate::session::ExecSpec;
 use crate::spec::ContainerSpec;
 
 /// Version of every record and message here. A shim refuses an order of another version by name.
@@ -37,6 +38,17 @@ pub enum Request {
     },
     /// SIGKILL everything in the container, now.
     Destroy,
+    /// Run another program in the container for as long as this connection lasts, which is the session's from now on. Three
+    /// open files come along, unless it has a terminal.
+    Exec {
+        /// The program.
+        spec: Box<ExecSpec>,
+    },
+    /// Send a signal to the process group of this connection's session.
+    SignalSession {
+        /// The signal's number.
+        signal: i32,
+    },
 }
 
 /// From the shim to the agent.
@@ -57,6 +69,18 @@ pub enum Event {
         /// How.
         report: Box<ExitReport>,
     },
+    /// The terminal of this connection's session comes along, an open file.
+    SessionTerminal,
+    /// The program of this connection's session runs.
+    SessionStarted {
+        /// Its number on the host.
+        pid: i32,
+    },
+    /// This connection's session has ended, with everything that it started. The last event of the connection.
+    SessionEnded {
+        /// How the program ended.
+        outcome: Outcome,
+    },
     /// A request was not carried out; the container goes on.
     Refused {
         /// The request.
@@ -64,6 +88,13 @@ pub enum Event {
         /// Why.
         message: String,
     },
+}
+
+impl Event {
+    /// Whether it tells a session something.
+    pub(crate) fn is_of_session(&self) -> bool {
+        !matches!(self, Self::Starting | Self::Started { .. } | Self::Exited { .. })
+    }
 }
 
 /// Why a container could not be set up. The message is a sentence for the task's status.

@@ -5,6 +5,8 @@ use std::path::{Component, Path, PathBuf};
 use chapada_isolation::cgroup::{Limits, SHIMS};
 use chapada_isolation::devices::Device;
 use chapada_isolation::ids::IdRange;
+use chapada_isolation::namespaces::{JoinedNamespace, NamespaceKind};
+use chapada_isolation::privileges::Privileges;
 use chapada_isolation::rlimits::Rlimit;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +51,9 @@ pub struct ContainerSpec {
     pub resources: Limits,
     /// What it does not share with the host, beyond what no container shares.
     pub namespaces: Namespaces,
+    /// Namespaces that it shares with others: a network made by others, or those of another container.
+    #[serde(default)]
+    pub joined: Vec<JoinedNamespace>,
     /// Who is process 1.
     pub pid1: Pid1,
     /// The name it has for itself. `None`: that of the host.
@@ -68,6 +73,9 @@ pub struct ContainerSpec {
     pub volumes: Vec<VolumeMount>,
     /// Resource limits per process.
     pub rlimits: Vec<Rlimit>,
+    /// Capabilities and groups.
+    #[serde(default)]
+    pub privileges: Privileges,
     /// Which system calls it may make.
     pub system_calls: SystemCalls,
 }
@@ -93,6 +101,7 @@ impl ContainerSpec {
             working_directory: None,
             resources: Limits::default(),
             namespaces: Namespaces::default(),
+            joined: Vec::new(),
             pid1: Pid1::Init,
             hostname: None,
             temporary_files: TemporaryFiles::Private { size_bytes: None },
@@ -101,6 +110,7 @@ impl ContainerSpec {
             devices: Vec::new(),
             volumes: Vec::new(),
             rlimits: Vec::new(),
+            privileges: Privileges::default(),
             system_calls: SystemCalls::Standard,
         }
     }
@@ -140,11 +150,14 @@ impl ContainerSpec {
             });
         }
         self.command.validate()?;
-        for (name, value) in &self.environment {
-            if name.is_empty() || name.contains('=') || name.contains('\0') || value.contains('\0') {
-                let rule = "a name must not be empty nor hold '=', and neither name nor value a zero byte";
-                return Err(InvalidSpec { field: "environment", rule });
-            }
+        check_environment(&self.environment)?;
+        let joins = |kind| self.joined.iter().filter(|joined| joined.kind == kind).count();
+        if joins(NamespaceKind::Network) + usize::from(self.namespaces.network) > 1
+            || joins(NamespaceKind::Ipc) > 1
+            || joins(NamespaceKind::Uts) + usize::from(self.hostname.is_some()) > 1
+        {
+            let rule = "one of each kind; its own network and a name are for namespaces of its own";
+            return Err(InvalidSpec { field: "joined", rule });
         }
         if self.hostname.as_ref().is_some_and(|name| name.is_empty() || name.len() > 64) {
             return Err(InvalidSpec { field: "hostname", rule: "it must have 1 to 64 bytes" });
@@ -159,6 +172,16 @@ pub(crate) fn check_id(id: &str) -> Result<(), InvalidSpec> {
     if reserved || id.contains(|c: char| c == '/' || c.is_control()) {
         let rule = "it must be a plain file name of at most 255 bytes, not '.', '..' or 'shims'";
         return Err(InvalidSpec { field: "id", rule });
+    }
+    Ok(())
+}
+
+pub(crate) fn check_environment(environment: &[(String, String)]) -> Result<(), InvalidSpec> {
+    for (name, value) in environment {
+        if name.is_empty() || name.contains('=') || name.contains('\0') || value.contains('\0') {
+            let rule = "a name must not be empty nor hold '=', and neither name nor value a zero byte";
+            return Err(InvalidSpec { field: "environment", rule });
+        }
     }
     Ok(())
 }
@@ -196,7 +219,7 @@ pub enum Command {
 }
 
 impl Command {
-    fn validate(&self) -> Result<(), InvalidSpec> {
+    pub(crate) fn validate(&self) -> Result<(), InvalidSpec> {
         let (file, argv) = self.file_and_argv();
         if file.is_empty() || std::iter::once(&file).chain(&argv).any(|text| text.contains('\0')) {
             let rule = "the program must be named, and nothing may hold a zero byte";

@@ -282,3 +282,46 @@ impl Group {
         self.v1.iter().map(|group| &group.directory).chain(&self.v2)
     }
 }
+
+/// A v2 group below a container's, for what is to be killed together; nothing where there is no v2.
+#[derive(Debug)]
+pub struct SubGroup(Option<PathBuf>);
+
+impl Group {
+    /// Makes a group below this one. It goes with this one at the latest.
+    ///
+    /// # Errors
+    /// Names the directory.
+    pub fn create_below(&self, name: &str) -> Result<SubGroup, IsolationError> {
+        let Some(directory) = self.v2.as_ref().map(|above| above.join(name)) else {
+            return Ok(SubGroup(None));
+        };
+        fs::create_dir(&directory).context("create the cgroup", directory.display())?;
+        Ok(SubGroup(Some(directory)))
+    }
+}
+
+impl SubGroup {
+    /// The directory, to be cloned into.
+    ///
+    /// # Errors
+    /// Names the directory.
+    pub fn open(&self) -> Result<Option<OwnedFd>, IsolationError> {
+        let Some(directory) = &self.0 else { return Ok(None) };
+        let file = File::open(directory).context("open", directory.display())?;
+        Ok(Some(file.into()))
+    }
+
+    /// SIGKILLs every process in it. Does not wait for their end.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn kill(&self) -> Result<(), IsolationError> {
+        self.0.as_deref().map_or(Ok(()), kill_v2)
+    }
+
+    /// Removes it if the kernel has let go of its last process; if not, it goes with the group above.
+    pub fn remove_if_empty(&self) {
+        let _busy = self.0.as_ref().map(fs::remove_dir);
+    }
+}

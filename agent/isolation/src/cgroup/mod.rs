@@ -30,7 +30,7 @@ pub use controller::{Controller, Target};
 pub use cpu::{CpuV1, CpuV2};
 pub use cpuset::Cpuset;
 pub use devices::{DeviceKind, DeviceRule};
-pub use group::Group;
+pub use group::{Group, SubGroup};
 pub use hierarchy::{Hierarchies, Unified};
 pub use hugetlb::HugePages;
 pub use io::{IoV1, IoV2};

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use crate::place::*;
+use chapada_isolation::capabilities;
 use chapada_shim::*;
 
 const MIB: u64 = 1 << 20;
@@ -190,6 +191,38 @@ fn another_user_keeps_nothing_and_owns_its_sandbox() {
     }
     assert!(!status.contains("signalled"));
     assert_eq!(fs::metadata(spec.sandbox.join("made")).unwrap().uid(), 65534);
+}
+
+#[test]
+fn capabilities_and_groups_are_those_that_were_given() {
+    let place = Place::new();
+    let net_raw = capabilities::by_name("NET_RAW").unwrap();
+    let mask = format!("{:016x}", 1_u64 << net_raw);
+    for with_root in [true, false] {
+        let id = format!("ambient-{with_root}");
+        let script = "cat /proc/self/status";
+        let mut spec = if with_root { place.own_root(&id, script) } else { place.spec(&id, script) };
+        spec.user = Some("4242".into());
+        spec.privileges.ambient = vec![net_raw];
+        spec.privileges.groups = vec![7, 9, 7];
+        fs::set_permissions(place.dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let status = place.output_of(&spec);
+        for key in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            assert_eq!(status_field(&status, key), mask, "{key}");
+        }
+        assert_eq!(status_field(&status, "Groups"), "7 9");
+    }
+    let mut spec = place.spec("bounding", "cat /proc/self/status");
+    spec.privileges.bounding = Some(vec![net_raw]);
+    let status = place.output_of(&spec);
+    for key in ["CapPrm", "CapEff", "CapBnd"] {
+        assert_eq!(status_field(&status, key), mask, "{key}");
+    }
+    let mut spec = place.spec("beyond", "true");
+    spec.user = Some("4242".into());
+    spec.privileges = Privileges { bounding: Some(vec![]), ambient: vec![net_raw], groups: vec![] };
+    let Outcome::NotStarted { error } = place.run(&spec).outcome else { panic!("it ran") };
+    assert_eq!(error.failure, SetupFailure::Privileges);
 }
 
 #[test]

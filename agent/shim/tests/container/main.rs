@@ -5,6 +5,8 @@ mod confinement;
 #[cfg(test)]
 mod images;
 #[cfg(test)]
+mod joined;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod outliving;
@@ -12,5 +14,7 @@ mod outliving;
 mod place;
 #[cfg(test)]
 mod root;
+#[cfg(test)]
+mod sessions;
 #[cfg(test)]
 mod userns;

@@ -9,7 +9,7 @@ use std::path::Path;
 use chapada_isolation::seccomp::Filter;
 use chapada_isolation::user::User;
 use chapada_isolation::{Context, IsolationError, descriptors, loopback, mounts, privileges, rlimits};
-use chapada_shim::{ContainerSpec, LaunchOrder, Pid1, SetupError, SetupFailure, SystemCalls};
+use chapada_shim::{Command, ContainerSpec, LaunchOrder, Pid1, SetupError, SetupFailure, SystemCalls};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
@@ -32,7 +32,7 @@ pub(crate) fn run(order: &LaunchOrder, mut opened: Opened) -> ! {
     let ready = detach::join(tasks)
         .context("join the cgroups of", &spec.id)
         .map_err(of(SetupFailure::Cgroup))
-        .and_then(|()| enter(spec).map_err(of(SetupFailure::Namespace)))
+        .and_then(|()| enter(spec, &opened.joined).map_err(of(SetupFailure::Namespace)))
         .and_then(|()| opened.files.enter(spec, order.cgroups.hierarchies()))
         .and_then(|user| install(&opened).map(|()| user).map_err(of(SetupFailure::Shim)))
         .and_then(|user| {
@@ -42,7 +42,7 @@ pub(crate) fn run(order: &LaunchOrder, mut opened: Opened) -> ! {
         Ok(user) => user,
         Err(error) => fail(opened.setup, &error),
     };
-    let command = Executable::of(spec, user);
+    let command = Executable::of(&spec.command, &spec.environment, spec.root.is_some(), user);
     match spec.pid1 {
         Pid1::Command => become_command(spec, opened.setup, &command),
         Pid1::Init => under_init(spec, opened, &command),
@@ -50,7 +50,10 @@ pub(crate) fn run(order: &LaunchOrder, mut opened: Opened) -> ! {
 }
 
 /// Namespaces.
-fn enter(spec: &ContainerSpec) -> Result<(), IsolationError> {
+fn enter(spec: &ContainerSpec, joined: &[File]) -> Result<(), IsolationError> {
+    for (namespace, opened) in spec.joined.iter().zip(joined) {
+        namespace.enter(opened)?;
+    }
     unshare(CloneFlags::CLONE_NEWCGROUP).context("unshare", "the cgroup namespace")?;
     mounts::make_private()?;
     if let Some(name) = &spec.hostname {
@@ -83,7 +86,8 @@ fn under_init(spec: &ContainerSpec, opened: Opened, command: &Executable) -> ! {
     }
 }
 
-fn become_command(spec: &ContainerSpec, setup: File, command: &Executable) -> ! {
+/// The last steps of a command, and of a program beside it: they cannot be taken back. Never returns.
+pub(crate) fn become_command(spec: &ContainerSpec, setup: File, command: &Executable) -> ! {
     let ready = drop_privileges(spec, &command.user).map_err(of(SetupFailure::Privileges));
     let Err(error) = ready.and_then(|()| command.execute().map_err(of(SetupFailure::Command)));
     fail(setup, &error)
@@ -91,10 +95,14 @@ fn become_command(spec: &ContainerSpec, setup: File, command: &Executable) -> ! 
 
 fn drop_privileges(spec: &ContainerSpec, user: &User) -> Result<(), IsolationError> {
     detach::restore_signals().context("restore", "signals")?;
-    setsid().context("start", "a session")?;
+    // A program beside the command leads its session already.
+    match setsid() {
+        Err(nix::errno::Errno::EPERM) => {}
+        result => result.map(drop).context("start", "a session")?,
+    }
     umask(UMASK);
     rlimits::apply(&spec.rlimits)?;
-    privileges::become_user(user)?;
+    privileges::become_user(user, &spec.privileges)?;
     // After the change of user, which clears it: the container ends with its shim.
     die_with_parent()?;
     match spec.system_calls {
@@ -117,7 +125,7 @@ pub(crate) fn fail(mut setup: File, error: &SetupError) -> ! {
 }
 
 /// A command in the form the kernel takes. Made before privileges are dropped, executed after.
-struct Executable {
+pub(crate) struct Executable {
     user: User,
     file: String,
     candidates: Vec<CString>,
@@ -126,10 +134,16 @@ struct Executable {
 }
 
 impl Executable {
-    fn of(spec: &ContainerSpec, user: User) -> Self {
-        let (file, argv) = spec.command.file_and_argv();
+    /// With `add_home`, `HOME` is the user's if the environment has none.
+    pub(crate) fn of(
+        command: &Command,
+        environment: &[(String, String)],
+        add_home: bool,
+        user: User,
+    ) -> Self {
+        let (file, argv) = command.file_and_argv();
         let c_string = |text: String| CString::new(text).expect("the spec was checked for zero bytes");
-        let path = spec.environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_str());
+        let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_str());
         let candidates = if file.contains('/') {
             vec![c_string(file.clone())]
         } else {
@@ -139,8 +153,8 @@ impl Executable {
                 .map(|directory| c_string(format!("{directory}/{file}")))
                 .collect()
         };
-        let given = spec.environment.iter().map(|(name, value)| format!("{name}={value}"));
-        let lacks_home = spec.root.is_some() && spec.environment.iter().all(|(name, _)| name != "HOME");
+        let given = environment.iter().map(|(name, value)| format!("{name}={value}"));
+        let lacks_home = add_home && environment.iter().all(|(name, _)| name != "HOME");
         let home = user.home.as_deref().unwrap_or(Path::new("/")).display();
         let home = lacks_home.then(|| format!("HOME={home}"));
         let environment = given.chain(home).map(c_string).collect();

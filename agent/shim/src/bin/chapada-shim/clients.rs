@@ -1,31 +1,54 @@
 //! Those who listen to this shim: the agent that started it, and whoever connects later.
 
-use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use chapada_shim::{Event, Request};
+use chapada_shim::{Event, Request, descriptors};
 
-/// An agent needs one; a stale one and an operator's tool may be there too.
-const MAX_CLIENTS: usize = 8;
-/// A request is tens of bytes.
-const MAX_LINE_BYTES: usize = 4096;
+/// An agent needs one, and one for each program that it runs in the container beside the command.
+const MAX_CLIENTS: usize = 64;
+/// A program with its environment; see [`chapada_shim::ExecSpec`].
+const MAX_LINE_BYTES: usize = 160 * 1024;
+
+/// Tells one connection from all others, also later ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ClientId(u64);
 
 /// The connections of a shim, and where new ones come from.
 pub(crate) struct Clients {
     listener: Option<UnixListener>,
     connected: Vec<Client>,
+    next: u64,
 }
 
 struct Client {
+    id: ClientId,
     stream: UnixStream,
     received: Vec<u8>,
+    files: Vec<OwnedFd>,
+}
+
+/// What one of them wants.
+pub(crate) struct Asked {
+    pub(crate) by: ClientId,
+    pub(crate) request: Request,
+    /// The open files that came along.
+    pub(crate) files: Vec<OwnedFd>,
 }
 
 impl Clients {
     /// Begins with the connection to the agent that started this shim. All of them must be non-blocking.
     pub(crate) fn new(listener: Option<UnixListener>, first: UnixStream) -> Self {
-        Self { listener, connected: vec![Client { stream: first, received: Vec::new() }] }
+        let mut clients = Self { listener, connected: Vec::new(), next: 0 };
+        clients.add(first);
+        clients
+    }
+
+    fn add(&mut self, stream: UnixStream) {
+        let id = ClientId(self.next);
+        self.next += 1;
+        self.connected.push(Client { id, stream, received: Vec::new(), files: Vec::new() });
     }
 
     /// What to poll for reading.
@@ -35,14 +58,13 @@ impl Clients {
     }
 
     /// Takes everything that has come without waiting. New connections are told `standing`.
-    pub(crate) fn requests(&mut self, standing: &Event) -> Vec<Request> {
+    pub(crate) fn requests(&mut self, standing: &Event) -> Vec<Asked> {
         let mut requests = Vec::new();
         self.connected.retain_mut(|client| client.read(&mut requests));
         while let Some(Ok((stream, _))) = self.listener.as_ref().map(UnixListener::accept) {
-            let mut client = Client { stream, received: Vec::new() };
-            let usable = client.stream.set_nonblocking(true).is_ok() && self.connected.len() < MAX_CLIENTS;
-            if usable && client.write(&line(standing)) {
-                self.connected.push(client);
+            let usable = stream.set_nonblocking(true).is_ok() && self.connected.len() < MAX_CLIENTS;
+            if usable && write(&stream, &line(standing)) {
+                self.add(stream);
             }
         }
         requests
@@ -51,16 +73,32 @@ impl Clients {
     /// Tells everybody. A client that does not read loses its connection, and is told on its next one.
     pub(crate) fn tell(&mut self, event: &Event) {
         let line = line(event);
-        self.connected.retain_mut(|client| client.write(&line));
+        self.connected.retain(|client| write(&client.stream, &line));
+    }
+
+    /// Tells one, if it is still there.
+    pub(crate) fn tell_one(&mut self, id: ClientId, event: &Event) {
+        let line = line(event);
+        self.connected.retain(|client| client.id != id || write(&client.stream, &line));
+    }
+
+    /// Ends a connection.
+    pub(crate) fn part_with(&mut self, id: ClientId) {
+        self.connected.retain(|client| client.id != id);
+    }
+
+    /// Its connection, if it is still there.
+    pub(crate) fn stream(&self, id: ClientId) -> Option<&UnixStream> {
+        self.connected.iter().find(|client| client.id == id).map(|client| &client.stream)
     }
 }
 
 impl Client {
     /// Whether the connection is still of use.
-    fn read(&mut self, requests: &mut Vec<Request>) -> bool {
-        let mut chunk = [0; 1024];
+    fn read(&mut self, requests: &mut Vec<Asked>) -> bool {
+        let mut chunk = [0; 4096];
         loop {
-            match self.stream.read(&mut chunk) {
+            match descriptors::receive(&self.stream, &mut chunk, &mut self.files) {
                 Ok(0) => return false,
                 Ok(count) => self.received.extend_from_slice(&chunk[..count]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
@@ -70,7 +108,10 @@ impl Client {
             while let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.received.drain(..=end).collect();
                 match serde_json::from_slice(&line) {
-                    Ok(request) => requests.push(request),
+                    Ok(request) => {
+                        let files = std::mem::take(&mut self.files);
+                        requests.push(Asked { by: self.id, request, files });
+                    }
                     Err(_) => return false,
                 }
             }
@@ -79,13 +120,14 @@ impl Client {
             }
         }
     }
-
-    fn write(&mut self, line: &[u8]) -> bool {
-        self.stream.write(line).is_ok_and(|count| count == line.len())
-    }
 }
 
-fn line(event: &Event) -> Vec<u8> {
+fn write(mut stream: &UnixStream, line: &[u8]) -> bool {
+    std::io::Write::write(&mut stream, line).is_ok_and(|count| count == line.len())
+}
+
+/// An event as it is sent.
+pub(crate) fn line(event: &Event) -> Vec<u8> {
     let mut line = serde_json::to_vec(event).expect("an event has only string keys");
     line.push(b'\n');
     line

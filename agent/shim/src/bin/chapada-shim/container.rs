@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use chapada_isolation::cgroup::{DeviceRule, Group, OomWatch};
 use chapada_isolation::clone3::{self, Clone3, Cloned};
+use chapada_isolation::namespaces::JoinedNamespace;
 use chapada_isolation::{Context, IsolationError};
 use chapada_shim::{LaunchOrder, SetupError, SetupFailure};
 use nix::fcntl::OFlag;
@@ -28,6 +29,8 @@ pub(crate) struct Container {
 pub(crate) struct Opened {
     pub(crate) files: Files,
     pub(crate) stdin: File,
+    /// In the order of the spec.
+    pub(crate) joined: Vec<File>,
     pub(crate) tasks: Vec<File>,
     pub(crate) setup: File,
     pub(crate) status: File,
@@ -37,6 +40,8 @@ pub(crate) struct Opened {
 pub(crate) fn make(order: &LaunchOrder, group: &Group) -> Result<Container, SetupError> {
     let spec = &order.spec;
     let files = Files::open(spec)?;
+    let joined = spec.joined.iter().map(JoinedNamespace::open).collect::<Result<_, _>>();
+    let joined = joined.map_err(of(SetupFailure::Namespace))?;
     let stdin = File::open("/dev/null").context("open", "/dev/null").map_err(of(SetupFailure::Shim))?;
 
     let begin = || {
@@ -53,9 +58,11 @@ pub(crate) fn make(order: &LaunchOrder, group: &Group) -> Result<Container, Setu
 
     let (setup, child_setup) = pipe().map_err(of(SetupFailure::Shim))?;
     let (status, child_status) = pipe().map_err(of(SetupFailure::Shim))?;
-    let opened = Opened { files, stdin, tasks, setup: child_setup, status: child_status };
+    let opened = Opened { files, stdin, joined, tasks, setup: child_setup, status: child_status };
     let network = if spec.namespaces.network { libc::CLONE_NEWNET } else { 0 };
-    let clone = Clone3 { namespaces: clone3::ALWAYS | network, into_cgroup: v2.as_ref().map(AsFd::as_fd) };
+    let shared = spec.joined.iter().fold(0, |flags, joined| flags | joined.kind.flag());
+    let namespaces = (clone3::ALWAYS & !shared) | network;
+    let clone = Clone3 { namespaces, into_cgroup: v2.as_ref().map(AsFd::as_fd), of_parent: false };
     // SAFETY: this program never starts a thread.
     match unsafe { clone.run() }.map_err(of(SetupFailure::Namespace))? {
         Cloned::Child => child::run(order, opened),
@@ -68,7 +75,8 @@ pub(crate) fn of(failure: SetupFailure) -> impl Fn(IsolationError) -> SetupError
     move |error| SetupError::new(failure, &error)
 }
 
-fn pipe() -> Result<(File, File), IsolationError> {
+/// A pipe that does not block.
+pub(crate) fn pipe() -> Result<(File, File), IsolationError> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).context("create", "a pipe")?;
     Ok((File::from(read), File::from(write)))
 }

@@ -32,7 +32,7 @@ pub(crate) fn into_background(cgroups: &Cgroups) -> Result<(), String> {
     let group = cgroups.group(SHIMS);
     let v2 = group.open_v2().map_err(|error| sentence(&error))?;
     let v1 = group.open_tasks().map_err(|error| sentence(&error))?;
-    let clone = Clone3 { namespaces: 0, into_cgroup: v2.as_ref().map(AsFd::as_fd) };
+    let clone = Clone3 { namespaces: 0, into_cgroup: v2.as_ref().map(AsFd::as_fd), of_parent: false };
     // SAFETY: this program never starts a thread.
     match unsafe { clone.run() }.map_err(|error| sentence(&error))? {
         // SAFETY: `_exit` is always sound; it keeps the child's copies of buffers from being written twice.

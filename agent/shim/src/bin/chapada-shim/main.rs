@@ -5,9 +5,11 @@ mod child;
 mod clients;
 mod container;
 mod detach;
+mod enter;
 mod filesystem;
 mod init;
 mod serve;
+mod sessions;
 
 use std::io::{self, Read};
 use std::process::ExitCode;

@@ -11,14 +11,15 @@ use chapada_isolation::cgroup::{Group, OomReport};
 use chapada_isolation::{Context, clone3, descriptors, process};
 use chapada_shim::runtime_dir::{self, Durability, EXIT, SOCKET, STATE};
 use chapada_shim::{
-    ContainerState, Event, ExitReport, LaunchOrder, Outcome, PROTOCOL_VERSION, Pid1, Request, SetupError,
-    SetupFailure,
+    ContainerSpec, ContainerState, Event, ExitReport, LaunchOrder, Outcome, PROTOCOL_VERSION, Pid1, Request,
+    SetupError, SetupFailure,
 };
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::clients::Clients;
+use crate::clients::{Asked, Clients};
 use crate::container::{self, Container};
+use crate::sessions::Sessions;
 
 /// How long to wait before the exit report is written again: a full disk is emptied by people.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -89,7 +90,7 @@ fn listen(runtime_dir: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-fn note_state(runtime_dir: &Path, watch: &Watch) -> io::Result<()> {
+fn note_state(runtime_dir: &Path, watch: &Watch<'_>) -> io::Result<()> {
     let state = ContainerState {
         version: PROTOCOL_VERSION,
         pid: watch.container.pid,
@@ -101,10 +102,11 @@ fn note_state(runtime_dir: &Path, watch: &Watch) -> io::Result<()> {
 }
 
 /// A container and what is known of it.
-struct Watch {
+struct Watch<'a> {
     container: Container,
     group: Group,
-    pid1: Pid1,
+    spec: &'a ContainerSpec,
+    sessions: Sessions,
     start_time: u64,
     phase: Phase,
     /// The kernel began to kill for want of memory.
@@ -117,14 +119,15 @@ enum Phase {
     Failed(SetupError),
 }
 
-impl Watch {
-    fn new(order: &LaunchOrder, container: Container, group: Group) -> Self {
+impl<'a> Watch<'a> {
+    fn new(order: &'a LaunchOrder, container: Container, group: Group) -> Self {
         // Process 1 is our child: until we wait for it, it has a start time, even when it has ended.
         let start_time = process::start_time(container.pid).unwrap_or(0);
         Self {
             container,
             group,
-            pid1: order.spec.pid1,
+            spec: &order.spec,
+            sessions: Sessions::default(),
             start_time,
             phase: Phase::SettingUp,
             out_of_memory: false,
@@ -136,9 +139,10 @@ impl Watch {
             self.wait(clients);
             self.follow_setup(clients);
             self.follow_memory();
-            for request in clients.requests(&self.standing()) {
-                self.carry_out(request, clients);
+            for asked in clients.requests(&self.standing()) {
+                self.carry_out(asked, clients);
             }
+            self.sessions.follow(clients);
             if let Some(status) = self.ended() {
                 return self.conclude(status, clients);
             }
@@ -155,6 +159,7 @@ impl Watch {
             watched.push(oom.as_fd());
         }
         watched.extend(clients.descriptors());
+        watched.extend(self.sessions.descriptors());
         let mut watched: Vec<_> =
             watched.into_iter().map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN)).collect();
         match poll(&mut watched, PollTimeout::NONE) {
@@ -199,13 +204,13 @@ impl Watch {
         }
     }
 
-    fn carry_out(&self, request: Request, clients: &mut Clients) {
-        let result = match request {
+    fn carry_out(&mut self, asked: Asked, clients: &mut Clients) {
+        let result = match asked.request {
             Request::Status => {
                 clients.tell(&self.standing());
                 Ok(())
             }
-            Request::Kill { signal: libc::SIGSTOP } if self.pid1 == Pid1::Init => {
+            Request::Kill { signal: libc::SIGSTOP } if self.spec.pid1 == Pid1::Init => {
                 Err("SIGSTOP cannot be forwarded; send SIGTSTP".to_owned())
             }
             Request::Kill { signal } if signal < 1 => Err("a signal's number is at least 1".to_owned()),
@@ -213,9 +218,19 @@ impl Watch {
                 clone3::signal(self.container.pidfd.as_fd(), signal).map_err(|error| error.to_string())
             }
             Request::Destroy => self.group.kill().map_err(|error| format!("{error}: {}", error.source)),
+            Request::Exec { .. } if matches!(self.phase, Phase::Running) => {
+                let container = (self.container.pidfd.as_fd(), &self.group);
+                return self.sessions.begin(asked, self.spec, container, clients);
+            }
+            // Its environment is not for others to hear.
+            Request::Exec { .. } => {
+                let message = "the container does not run yet".to_owned();
+                return clients.tell_one(asked.by, &Event::Refused { request: Request::Status, message });
+            }
+            Request::SignalSession { signal } => self.sessions.signal(asked.by, signal),
         };
         if let Err(message) = result {
-            clients.tell(&Event::Refused { request, message });
+            clients.tell(&Event::Refused { request: asked.request, message });
         }
     }
 
@@ -235,6 +250,7 @@ impl Watch {
         if let Err(error) = self.group.kill() {
             eprintln!("chapada-shim: {error}: {}", error.source);
         }
+        self.sessions.end_all(clients);
         let outcome = match std::mem::replace(&mut self.phase, Phase::Running) {
             Phase::Failed(error) => Outcome::NotStarted { error },
             Phase::SettingUp | Phase::Running => Outcome::from_wait_status(self.command_status(status)),

@@ -1,0 +1,71 @@
+//! Containers that share namespaces: with each other, as in a pod, and with a network that others made.
+
+use std::process::Command as Process;
+
+use crate::place::*;
+use chapada_shim::*;
+
+const NAMES: &str = "for n in net ipc uts pid mnt; do readlink /proc/self/ns/$n; done; hostname";
+
+#[test]
+fn containers_of_a_pod_share_what_they_join() {
+    let place = Place::new();
+    let mut first = place.spec("first", &format!("{NAMES}; touch ready; sleep 1000"));
+    first.namespaces.network = true;
+    first.hostname = Some("pod".into());
+    let mut client = place.launcher.launch(&first).unwrap().client;
+    let pid = started(&mut client);
+    let state: ContainerState =
+        runtime_dir::read_record(&first.runtime_dir, runtime_dir::STATE).unwrap().unwrap();
+    eventually("the first has looked", || first.sandbox.join("ready").exists());
+    let mut second = place.own_root("second", NAMES);
+    let of = NamespaceOf::Process { pid, start_time: state.start_time };
+    let join = |kind| JoinedNamespace { kind, of: of.clone() };
+    second.joined = vec![join(NamespaceKind::Network), join(NamespaceKind::Ipc), join(NamespaceKind::Uts)];
+    second.user_namespace = Some(IdRange { first: 1_600_000, count: 65_536 });
+    let ours = place.output_of(&second);
+    let theirs = place.sandbox_file("first", "stdout");
+    let (ours, theirs): (Vec<_>, Vec<_>) = (ours.lines().collect(), theirs.lines().collect());
+    assert_eq!(ours[..3], theirs[..3], "network, ipc and name");
+    assert_ne!(ours[3], theirs[3]);
+    assert_ne!(ours[4], theirs[4]);
+    assert_eq!(ours[5], "pod");
+}
+
+#[test]
+fn a_network_is_joined_by_its_path() {
+    let place = Place::new();
+    let name = format!("chapada-test-{}", std::process::id());
+    let ip = |arguments: &[&str]| assert!(Process::new("ip").args(arguments).status().unwrap().success());
+    ip(&["netns", "add", &name]);
+    let mut spec = place.own_root("network", "tail -n +3 /proc/net/dev | wc -l; ls /sys/class/net");
+    let of = NamespaceOf::Path(format!("/run/netns/{name}").into());
+    spec.joined = vec![JoinedNamespace { kind: NamespaceKind::Network, of }];
+    let report = place.run(&spec);
+    ip(&["netns", "delete", &name]);
+    assert_eq!(report.outcome, Outcome::Exited { code: 0 });
+    assert_eq!(place.sandbox_file("network", "stdout"), "1\nlo\n");
+}
+
+#[test]
+fn what_is_no_namespace_or_has_ended_is_refused() {
+    let place = Place::new();
+    let me = std::process::id() as i32;
+    let cases = [
+        NamespaceOf::Path("/etc/passwd".into()),
+        NamespaceOf::Path("/proc/self/ns/uts".into()),
+        NamespaceOf::Path("/no/such".into()),
+        NamespaceOf::Process { pid: me, start_time: 1 },
+    ];
+    for (number, of) in cases.into_iter().enumerate() {
+        let mut spec = place.spec(&format!("bad{number}"), "true");
+        spec.joined = vec![JoinedNamespace { kind: NamespaceKind::Network, of }];
+        let Outcome::NotStarted { error } = place.run(&spec).outcome else { panic!("it ran") };
+        assert_eq!(error.failure, SetupFailure::Namespace, "{error}");
+    }
+    let mut spec = place.spec("twice", "true");
+    let of = NamespaceOf::Path("/proc/self/ns/net".into());
+    spec.joined = vec![JoinedNamespace { kind: NamespaceKind::Network, of }];
+    spec.namespaces.network = true;
+    assert_eq!(spec.validate().unwrap_err().field, "joined");
+}
