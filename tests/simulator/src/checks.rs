@@ -3,13 +3,19 @@
 mod bounds;
 mod groups;
 mod launches;
+mod roles;
 mod settled;
+#[cfg(test)]
+mod tests;
 mod updates;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chapada_master_core::Call;
+use chapada_agent_core::Effect;
+use chapada_master_core::{Call, RegistryChange};
 use chapada_model::{AgentId, FrameworkId, TaskId, TaskKey, TaskState, UpdateUuid};
+
+pub(crate) use roles::roles_of;
 
 use crate::sim::Sim;
 
@@ -34,6 +40,9 @@ pub(crate) struct Checks {
     pub(crate) failure: Option<String>,
     /// Frameworks of which an agent was told that they are gone.
     pub(crate) shut_down: BTreeSet<FrameworkId>,
+    /// Who was told to be subscribed, and registered, and was not removed since.
+    subscribed: BTreeSet<FrameworkId>,
+    admitted: BTreeSet<AgentId>,
     /// A command of an old epoch is with an agent.
     pub(crate) stale: bool,
     /// Every task that any agent ever began.
@@ -44,6 +53,8 @@ pub(crate) struct Checks {
     said: BTreeMap<TaskKey, Vec<(UpdateUuid, TaskState)>>,
     /// What each framework has heard.
     heard: BTreeMap<(usize, TaskId), Heard>,
+    /// What operators were answered.
+    answers: roles::Answers,
     /// What frameworks have acknowledged.
     acknowledged: BTreeSet<UpdateUuid>,
 }
@@ -85,11 +96,29 @@ impl Sim {
         if let Some(id) = stored.agents.keys().find(|id| !books.agents.contains_key(*id)).cloned() {
             return self.fail(|| format!("I3: m{master} has forgotten agent {id}, which is in the registry"));
         }
-        let known = self.frameworks.iter().filter(|framework| framework.manner.is_keeper());
-        let lost =
-            known.filter_map(|framework| framework.id.clone()).find(|id| !stored.frameworks.contains_key(id));
-        if let Some(id) = lost {
-            self.fail(|| format!("I3: framework {id} was subscribed, and the registry has lost it"));
+        let (frameworks, agents) = (&self.checks.subscribed, &self.checks.admitted);
+        if let Some(id) = frameworks.iter().find(|id| !books.frameworks.contains_key(*id)).cloned() {
+            return self
+                .fail(|| format!("I3: framework {id} was subscribed, and m{master} has forgotten it"));
+        }
+        if let Some(id) = agents.iter().find(|id| !books.agents.contains_key(*id)).cloned() {
+            return self.fail(|| format!("I3: agent {id} was registered, and m{master} has forgotten it"));
+        }
+        self.check_roles(master);
+    }
+
+    /// I3: the registry changes only as its leader wants: who is removed there need not be known any more.
+    pub(crate) fn note_change(&mut self, change: &RegistryChange) {
+        match change {
+            RegistryChange::DeleteFramework(id) => drop(self.checks.subscribed.remove(id)),
+            RegistryChange::PutFramework(id, record) if record.removed.is_some() => {
+                self.checks.subscribed.remove(id);
+            }
+            RegistryChange::DeleteAgent(id) => drop(self.checks.admitted.remove(id)),
+            RegistryChange::PutFramework(..)
+            | RegistryChange::PutAgent(..)
+            | RegistryChange::PutWeights(_)
+            | RegistryChange::PutQuotas(_) => {}
         }
     }
 
@@ -101,6 +130,9 @@ impl Sim {
                 format!("I3: framework {framework} is told that it is subscribed before it is stored")
             });
         }
+        if is_stored {
+            self.checks.subscribed.insert(framework.clone());
+        }
     }
 
     /// I3: whoever is told to be registered is in the registry.
@@ -108,6 +140,9 @@ impl Sim {
         let is_stored = self.registry.state.agents.contains_key(agent);
         if self.leader() == Some(master) && !is_stored {
             self.fail(|| format!("I3: agent {agent} is told that it is registered before it is stored"));
+        }
+        if is_stored {
+            self.checks.admitted.insert(agent.clone());
         }
         self.check_kept(master, agent);
     }
@@ -124,6 +159,14 @@ impl Sim {
         if known.as_ref() != Some(&has) {
             let known = known.unwrap_or_default();
             self.fail(|| format!("I3: agent {agent} keeps {has}, and m{master} knows of {known}"));
+        }
+    }
+
+    /// I5: at an old word an agent does nothing but end the link.
+    pub(crate) fn check_word(&mut self, agent: usize, effects: &[Effect]) {
+        let is_done = |effect: &&Effect| !matches!(effect, Effect::DropLink { .. });
+        if let Some(done) = effects.iter().find(is_done).filter(|_| self.checks.stale) {
+            self.fail(|| format!("I5: a{agent} does {done:?} at the word of a deposed master"));
         }
     }
 

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use chapada_master_core::RoleCall;
-use chapada_model::Milli;
-
 use crate::actors::Trouble;
 use crate::node::Node;
 use crate::queue::{End, Happening};
 use crate::sim::Sim;
+use crate::tally::Met;
 
 impl Sim {
     pub(crate) fn random_fault(&mut self) {
@@ -46,10 +44,9 @@ impl Sim {
                 self.frameworks[framework].store.trouble = trouble;
             }
             15 => self.break_program(agent),
-            _ => match self.rng.below(3) {
-                0 => self.registry.lose_answer = true,
-                1 => self.registry.slowness = Duration::from_millis(self.rng.below(2_000)),
-                _ => self.set_weight(),
+            _ => match self.rng.once_in(2) {
+                true => self.registry.lose_answer = true,
+                false => self.registry.slowness = Duration::from_millis(self.rng.below(2_000)),
             },
         }
     }
@@ -65,6 +62,7 @@ impl Sim {
     /// The leader stops; another leads after this time.
     pub fn crash_leader(&mut self, after: Duration) {
         if let Some(leader) = self.leader().filter(|leader| self.masters[*leader].core.is_some()) {
+            self.tally.met(Met::LeaderEnded);
             self.stop_master(leader);
             self.queue.put(self.now + after, Happening::Elect);
         }
@@ -73,6 +71,7 @@ impl Sim {
     /// Another leads now; the former leader finds out later.
     pub fn depose_leader(&mut self) {
         if self.leader().is_some_and(|leader| self.masters[leader].core.is_some()) {
+            self.tally.met(Met::LeaderDeposed);
             self.elect();
         }
     }
@@ -94,8 +93,14 @@ impl Sim {
         let day = 24 * 60 * 60 * 1_000_000_000_i64;
         let to = i64::try_from(self.rng.below(2 * day.unsigned_abs())).unwrap_or(day) - day;
         match (self.rng.once_in(2), self.leader()) {
-            (true, Some(leader)) => self.masters[leader].offset = to,
-            _ => self.agents[agent].offset = to,
+            (true, Some(leader)) => {
+                self.masters[leader].offset = to;
+                self.tally.met(Met::MasterClock);
+            }
+            _ => {
+                self.agents[agent].offset = to;
+                self.tally.met(Met::AgentClock);
+            }
         }
         self.history.note(self.now, format_args!("a clock jumps to {to} ns off"));
     }
@@ -111,15 +116,6 @@ impl Sim {
             kernel.containers.iter().filter(|(_, found)| found.is_live()).map(|(id, _)| id.clone()).collect();
         if let Some(container) = self.rng.pick(&live).cloned() {
             self.queue.put(self.now, Happening::Exited { agent, container, end: End::OutOfMemory });
-        }
-    }
-
-    fn set_weight(&mut self) {
-        let weight = Milli(500 + self.rng.below(4_000));
-        if let Some(leader) = self.leader() {
-            let role = "services".parse().expect("a valid role");
-            // What a master refuses is in the history.
-            drop(self.call_about_roles(leader, RoleCall::UpdateWeights { weights: vec![(role, weight)] }));
         }
     }
 

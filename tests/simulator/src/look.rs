@@ -115,7 +115,8 @@ impl Sim {
         let soon = self.now + self.delay();
         for (at, call) in [(soon + late, first), (soon, second)] {
             let caller = Box::new(caller(id.clone(), wire));
-            self.queue.put(at, Happening::Call { master, caller, call: Box::new(call) });
+            let number = self.frameworks[framework].next_call();
+            self.queue.put(at, Happening::Call { master, caller, call: Box::new(call), number });
         }
     }
 
@@ -163,7 +164,8 @@ impl Sim {
         let (Some(id), Some(master)) = (self.framework_id(framework), self.leader()) else { return };
         let at = self.now + self.delay();
         let caller = Box::new(caller(id, stream));
-        self.queue.put(at, Happening::Call { master, caller, call: Box::new(call) });
+        let number = self.frameworks[framework].next_call();
+        self.queue.put(at, Happening::Call { master, caller, call: Box::new(call), number });
     }
 
     /// The longest time after which either end of a broken connection knows.

@@ -86,7 +86,8 @@ pub(crate) fn brief_call(call: &Call) -> String {
 fn brief_event(event: &SchedulerEvent) -> String {
     match event {
         SchedulerEvent::Offers(offers) => {
-            let each = offers.iter().map(|offer| format!("{} of {}", offer.id, offer.agent));
+            let each =
+                offers.iter().map(|offer| format!("{} of {} {}", offer.id, offer.agent, offer.resources));
             format!("offers {}", each.collect::<Vec<_>>().join(", "))
         }
         SchedulerEvent::UpdateOperation(status) => {

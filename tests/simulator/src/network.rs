@@ -9,6 +9,7 @@ use crate::message::Message;
 use crate::node::Node;
 use crate::queue::Happening;
 use crate::sim::Sim;
+use crate::tally::Met;
 
 /// Who hears nothing for so long gives a connection up. Source: heartbeats each 15 s.
 pub(crate) const SILENCE: Duration = Duration::from_secs(20);
@@ -19,6 +20,9 @@ const OUTBOX: usize = 64;
 
 /// How long a message takes one who reads a byte a second.
 const SLOW_MESSAGE: Duration = Duration::from_secs(300);
+
+/// What takes longer than this is slow.
+pub(crate) const LONG: Duration = Duration::from_millis(500);
 
 /// One direction of a wire.
 #[derive(Debug, Default)]
@@ -78,7 +82,11 @@ impl Sim {
             true => self.network.slowness,
             false => Duration::from_millis(3),
         };
-        self.rng.between(Duration::from_micros(100), most.max(Duration::from_millis(1)))
+        let delay = self.rng.between(Duration::from_micros(100), most.max(Duration::from_millis(1)));
+        if delay > LONG {
+            self.tally.met(Met::SlowMessage);
+        }
+        delay
     }
 
     pub(crate) fn reaches(&self, from: Node, to: Node) -> bool {
@@ -145,6 +153,9 @@ impl Sim {
         let now = self.now;
         let Some(wire) = self.network.wires.get_mut(&id) else { return };
         let (channel, open) = if up { (&wire.up, wire.server_open) } else { (&wire.down, wire.client_open) };
+        if channel.cut {
+            self.tally.met(Met::LostOnTheWay);
+        }
         if channel.cut || !open {
             return;
         }
@@ -201,6 +212,7 @@ impl Sim {
     pub(crate) fn on_learn(&mut self, id: u64, at_client: bool) {
         let open = if at_client { self.network.client_open(id) } else { self.network.server_open(id) };
         if open {
+            self.tally.met(Met::LearnedLate);
             self.history.note(self.now, format_args!("wire {id} is found broken, at client: {at_client}"));
             if at_client { self.client_lost(id) } else { self.server_lost(id) }
         }
@@ -236,6 +248,7 @@ impl Sim {
     pub fn partition(&mut self, from: Node, to: Node, back: bool, time: Duration) {
         let until = self.now + time;
         self.history.note(self.now, format_args!("{from} cannot reach {to} for {time:?}, both ways: {back}"));
+        self.tally.met(if back { Met::PartitionBothWays } else { Met::PartitionOneWay });
         let pairs = if back { vec![(from, to), (to, from)] } else { vec![(from, to)] };
         for pair in &pairs {
             let at = self.network.blocked.entry(*pair).or_default();

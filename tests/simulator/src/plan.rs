@@ -18,6 +18,8 @@ pub struct Plan {
     pub stormy: Duration,
     /// The longest time from one fault to the next.
     pub fault_every: Duration,
+    /// The longest time from one thing that an operator does to the next, while things break.
+    pub operate_every: Duration,
     /// Within this time after the last fault everything that can be satisfied must be (I7).
     pub calm: Duration,
     /// The settings of every master; the id is replaced.
@@ -38,6 +40,7 @@ impl Plan {
             frameworks,
             stormy: Duration::ZERO,
             fault_every: Duration::MAX,
+            operate_every: Duration::MAX,
             calm: Duration::from_secs(20 * 60),
             settings: Settings::new("replaced"),
             audit_every: 1,
@@ -91,6 +94,7 @@ impl Plan {
             frameworks,
             stormy: Duration::from_secs(60 + rng.below(240)),
             fault_every: Duration::from_secs(2 + rng.below(30)),
+            operate_every: Duration::from_secs(1 + rng.below(15)),
             calm: Duration::from_secs(5 * 60),
             settings: Settings::new("replaced"),
             audit_every: 1,

@@ -16,8 +16,8 @@ pub(crate) enum Happening {
     Deliver { wire: u64, up: bool, message: Box<Message> },
     /// An end of a wire finds that it is broken.
     Learn { wire: u64, at_client: bool },
-    /// A call on a connection of its own arrives.
-    Call { master: usize, caller: Box<Caller>, call: Box<Call> },
+    /// A call on a connection of its own arrives; its framework counts them.
+    Call { master: usize, caller: Box<Caller>, call: Box<Call>, number: u64 },
     /// A core asked to be woken.
     Wake(Node),
     /// A client looks for the leader.
@@ -46,6 +46,8 @@ pub(crate) enum Happening {
     Restart { node: Node, process: u64 },
     /// Space is there again, or the disk is fast again.
     DiskMended { agent: usize },
+    /// An operator may want something.
+    Operator,
     /// Something breaks.
     Fault,
     /// Nothing breaks any more.

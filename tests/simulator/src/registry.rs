@@ -7,6 +7,7 @@ use chapada_model::Mono;
 
 use crate::queue::Happening;
 use crate::sim::Sim;
+use crate::tally::Met;
 
 /// The store.
 #[derive(Debug, Default)]
@@ -35,6 +36,11 @@ impl Sim {
         seen.map(|(_, master)| *master)
     }
 
+    fn make_change(&mut self, change: RegistryChange) {
+        self.note_change(&change);
+        self.registry.state.apply(change);
+    }
+
     /// Asks the store to make a change; answers come in the order of the changes.
     pub(crate) fn write(&mut self, master: usize, ticket: Ticket, change: RegistryChange) {
         let most = Duration::from_millis(5) + self.registry.slowness;
@@ -50,19 +56,21 @@ impl Sim {
             return;
         }
         if self.leader() != Some(master) {
+            self.tally.met(Met::DeposedWrote);
             self.history.note(self.now, format_args!("the registry refuses m{master}, which was deposed"));
             return self.stop_master(master);
         }
         if std::mem::take(&mut self.registry.lose_answer) {
             let is_made = self.rng.once_in(2);
+            self.tally.met(Met::AnswerLost);
             self.history.note(self.now, format_args!("m{master} gets no answer; made: {is_made}"));
             if is_made {
-                self.registry.state.apply(change);
+                self.make_change(change);
             }
             self.stop_master(master);
             return self.queue.put(self.now + Duration::from_secs(3), Happening::Elect);
         }
-        self.registry.state.apply(change);
+        self.make_change(change);
         let at = self.masters[master].last_answer.max(self.now + Duration::from_micros(300));
         self.masters[master].last_answer = at;
         self.queue.put(at, Happening::Recorded { master, ticket });

@@ -7,6 +7,7 @@ use chapada_model::Mono;
 
 use crate::plan::Plan;
 use crate::sim::Sim;
+use crate::tally::Tally;
 
 /// A run in which everything held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Report {
     pub time: Duration,
     /// How long after the last fault everything was satisfied.
     pub settled_in: Duration,
+    /// What it met with.
+    pub tally: Tally,
 }
 
 /// A run in which something did not hold.
@@ -59,7 +62,8 @@ pub fn run_plan(seed: u64, sim: &mut Sim) -> Result<Report, Failure> {
     let what = match outcome {
         Ok(Ok(settled_in)) => {
             let time = sim.now().since(Mono(0));
-            return Ok(Report { hash: sim.history.hash(), steps: sim.history.steps(), time, settled_in });
+            let (hash, steps, tally) = (sim.history.hash(), sim.history.steps(), sim.tally.clone());
+            return Ok(Report { hash, steps, time, settled_in, tally });
         }
         Ok(Err(what)) => what,
         Err(panic) => {

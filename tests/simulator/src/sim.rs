@@ -14,12 +14,19 @@ use crate::plan::Plan;
 use crate::queue::{Happening, Queue};
 use crate::random::Rng;
 use crate::registry::Registry;
+use crate::tally::Tally;
 
 /// 2026-01-01, where every wall clock begins.
 const WALL: u64 = 1_767_225_600_000_000_000;
 
 /// More happenings at once than this mean that something feeds itself (I8).
 const MAX_QUEUE: usize = 2_000_000;
+
+/// So much happens in a second for each node at most.
+const MOST_A_SECOND: u64 = 2_000;
+
+/// The bounds are looked at after so many steps for each event between two audits.
+const BOUNDS_EVERY: u64 = 50;
 
 /// A whole cluster in one thread.
 #[derive(Debug)]
@@ -36,6 +43,10 @@ pub struct Sim {
     pub(crate) archive: Archive,
     pub(crate) checks: Checks,
     pub(crate) stormy: bool,
+    steps: u64,
+    /// When a second began, and after how many steps.
+    pace: (Mono, u64),
+    pub(crate) tally: Tally,
     /// What happened.
     pub history: History,
 }
@@ -54,6 +65,9 @@ impl Sim {
             frameworks: Vec::new(),
             archive: Archive::default(),
             checks: Checks::default(),
+            steps: 0,
+            pace: (Mono(0), 0),
+            tally: Tally::default(),
             stormy: plan.stormy > Duration::ZERO,
             history: History::new(keep_history),
             plan,
@@ -68,6 +82,7 @@ impl Sim {
         if sim.stormy {
             sim.network.slowness = Duration::from_secs(2);
             sim.queue.put(sim.now + Duration::from_secs(5), Happening::Fault);
+            sim.queue.put(sim.now + Duration::from_secs(5), Happening::Operator);
             sim.queue.put(sim.now + sim.plan.stormy, Happening::Calm);
         }
         sim
@@ -123,13 +138,34 @@ impl Sim {
             self.fail(|| format!("I8: more than {MAX_QUEUE} happenings wait"));
         }
         self.happen(happening);
+        self.steps += 1;
+        self.check_pace();
+        if self.steps.is_multiple_of(BOUNDS_EVERY * self.plan.audit_every)
+            && let Some(grown) = self.grown().pop()
+        {
+            self.fail(|| grown);
+        }
+    }
+
+    /// Whoever answers each answer lets no time pass, or hardly any.
+    fn check_pace(&mut self) {
+        if self.now.since(self.pace.0) > Duration::from_secs(1) {
+            self.pace = (self.now, self.steps);
+        }
+        let most = MOST_A_SECOND * (self.agents.len() + self.frameworks.len() + 1) as u64;
+        if self.steps - self.pace.1 > most {
+            self.fail(|| format!("I8: more than {most} happenings in a second"));
+        }
     }
 
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Deliver { wire, up, message } => self.on_deliver(wire, up, *message),
             Happening::Learn { wire, at_client } => self.on_learn(wire, at_client),
-            Happening::Call { master, caller, call } => self.on_call(master, *caller, *call),
+            Happening::Call { master, caller, call, number } => {
+                self.note_arrival(&caller, number);
+                self.on_call(master, *caller, *call);
+            }
             Happening::Wake(Node::Master(index)) => self.wake_master(index),
             Happening::Wake(Node::Agent(index)) => self.wake_agent(index),
             Happening::Wake(Node::Framework(index)) => self.wake_framework(index),
@@ -156,6 +192,7 @@ impl Sim {
             }
             Happening::Restart { node: Node::Master(_), .. } => {}
             Happening::DiskMended { agent } => self.mend_disk(agent),
+            Happening::Operator => self.on_operator(),
             Happening::Fault => self.random_fault(),
             Happening::Calm => self.calm_down(),
         }

@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use chapada_simulator::{Failure, Plan, Report, Sim, run_plan, run_seed};
+use chapada_simulator::{Failure, Met, Plan, Report, Sim, Tally, run_plan, run_seed};
 
 /// R2: so many seeds in every check.
 const SEEDS: u64 = 200;
+
+/// Each kind of trouble is met with so often in all of them together.
+const LEAST: u64 = 20;
 
 #[test]
 fn two_hundred_seeds_hold() {
@@ -16,12 +19,18 @@ fn two_hundred_seeds_hold() {
             vec![half(1), half(2)];
         halves.into_iter().map(|half| half.join().expect("a run reports its panics")).collect::<Vec<_>>()
     });
-    let mut time = Duration::ZERO;
+    let (mut time, mut tally) = (Duration::ZERO, Tally::default());
     for outcome in halves.into_iter().flatten() {
         match outcome {
-            Ok(report) => time += report.time,
+            Ok(report) => {
+                time += report.time;
+                tally.add(&report.tally);
+            }
             Err(failure) => panic!("{failure}"),
         }
+    }
+    for met in Met::ALL {
+        assert!(tally.of(met) >= LEAST, "{met:?} hardly ever happens: {tally:?}");
     }
     let real = began.elapsed();
     let ratio = time.as_secs_f64() / real.as_secs_f64();

@@ -18,6 +18,7 @@ use chapada_model::{Filters, Mono, OfferId, TaskStatus};
 use crate::random::Rng;
 pub(crate) use keeper::Keeper;
 pub use manner::Manner;
+pub(crate) use reserver::{one, volume_of};
 pub(crate) use reviver::Reviver;
 pub(crate) use store::Store;
 pub use store::Trouble;

@@ -86,15 +86,18 @@ impl Reserver {
     }
 
     fn volume(&self, disk: &Resource) -> Resource {
-        let mut volume = disk.clone();
-        let id = format!("v{}-{}", self.index, self.done).as_str().into();
-        volume.disk = Some(Disk {
-            persistence: Some(Persistence { id, principal: None }),
-            volume: Some(DiskVolume { container_path: "data".into(), host_path: None, read_only: false }),
-            source: None,
-        });
-        volume
+        volume_of(disk, &format!("v{}-{}", self.index, self.done))
     }
+}
+
+/// A volume of reserved disk.
+pub(crate) fn volume_of(disk: &Resource, id: &str) -> Resource {
+    let disk_info = Disk {
+        persistence: Some(Persistence { id: id.into(), principal: None }),
+        volume: Some(DiskVolume { container_path: "data".into(), host_path: None, read_only: false }),
+        source: None,
+    };
+    Resource { disk: Some(disk_info), ..disk.clone() }
 }
 
 /// A little of what is offered and kept for nobody, as it is to be kept.
@@ -111,7 +114,7 @@ fn kept(turn: &mut Turn<'_>, offer: &Offer, all: &Resources) -> Option<Resource>
     Some(kept)
 }
 
-fn one(resource: Resource) -> Resources {
+pub(crate) fn one(resource: Resource) -> Resources {
     Resources::from_list([resource]).expect("one resource is no contradiction")
 }
 

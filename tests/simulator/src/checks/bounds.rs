@@ -8,7 +8,7 @@ use crate::nodes::LONG_LOG;
 use crate::sim::Sim;
 
 /// So much waits to happen for each node at most: its messages, its wakings, what it has asked a disk or a kernel for.
-const HAPPENINGS: usize = 200;
+const HAPPENINGS: usize = 400;
 
 /// So many records beside its tasks', frameworks' and operations' an agent's fresh log has: boot, id, epoch, what was made.
 const OWN_RECORDS: usize = 8;
@@ -34,7 +34,8 @@ impl Sim {
             bound(
                 format!("containers of a{index} without a task"),
                 agent.kernel.containers.len(),
-                view.tasks.len() + view.executors.len(),
+                // The traces of one that has ended stay until that is on disk.
+                view.tasks.len() + view.executors.len() + agent.disk.written.len(),
             );
             let held = view.tasks.len() + view.executors.len();
             let records = OWN_RECORDS + MAX_OPERATIONS + held * TASK_RECORDS;
@@ -51,7 +52,7 @@ impl Sim {
                 keeper.wanted() + MAX_UNREACHABLE,
             );
         }
-        if let Some(leader) = self.leader() {
+        if let Some(leader) = self.leader().filter(|leader| self.masters[*leader].core.is_some()) {
             let (connections, waits) = self.masters[leader].sizes();
             bound("connections of the leader".to_owned(), connections, self.network.wires.len());
             bound("changes that wait for the registry".to_owned(), waits, self.queue.len());

@@ -8,6 +8,7 @@ use chapada_model::{TaskId, TaskKey, TaskState};
 
 use super::Checks;
 use crate::sim::Sim;
+use crate::tally::Met;
 
 impl Checks {
     /// The groups of a call, each by its first task.
@@ -49,6 +50,7 @@ impl Sim {
             let (members, others): (Vec<_>, Vec<_>) =
                 tasks.into_iter().partition(|task| group_of(task).as_ref() == Some(&group));
             tasks = others;
+            self.tally.met(Met::GroupStarted);
             let asked = self.checks.groups.get(&group).map_or(&[][..], Vec::as_slice);
             if members.len() != asked.len() || !members.iter().all(|task| asked.contains(&task.key)) {
                 let (members, asked) = (members.len(), asked.len());

@@ -12,19 +12,11 @@ use crate::sim::Sim;
 
 impl Sim {
     /// A task is about to be run.
-    pub(crate) fn check_launch(&mut self, agent: usize, record: &TaskRecord) {
-        self.check_stale(agent, &record.key);
+    pub(crate) fn check_launch(&mut self, record: &TaskRecord) {
         if !self.checks.launched.insert(record.key.clone()) {
             self.fail(|| format!("I2: task {} is launched twice", record.key));
         }
         self.check_copies(record);
-    }
-
-    /// Something is about to be done.
-    pub(crate) fn check_stale(&mut self, agent: usize, what: &impl Display) {
-        if self.checks.stale {
-            self.fail(|| format!("I5: a{agent} launches {what} at the word of a deposed master"));
-        }
     }
 
     /// A keeper's launch is sent: that it is meant must be durable.

@@ -55,7 +55,7 @@ impl Sim {
     fn unsettled_frameworks(&self, books: &Snapshot, found: &mut Vec<String>) {
         for (index, framework) in self.frameworks.iter().enumerate() {
             if let Some(why) = &framework.refused {
-                if framework.manner != crate::Manner::Vanisher {
+                if framework.manner != crate::Manner::Vanisher && !framework.torn_down {
                     found.push(format!("f{index} was refused: {why}"));
                 }
                 continue;

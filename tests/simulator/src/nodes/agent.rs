@@ -19,6 +19,7 @@ use crate::message::Message;
 use crate::node::Node;
 use crate::queue::Happening;
 use crate::sim::Sim;
+use crate::tally::Met;
 
 /// Who is not admitted within this time tries again. Source: the agent's shell.
 const WELCOME_LIMIT: Duration = Duration::from_secs(30);
@@ -129,6 +130,10 @@ impl Sim {
         }
         let unsynced = self.agents[index].disk.written.len();
         let survivors = self.rng.place(unsynced + 1);
+        self.tally.met(Met::AgentEnded);
+        if 0 < survivors && survivors < unsynced {
+            self.tally.met(Met::TornTail);
+        }
         let node = &mut self.agents[index];
         let lost = node.disk.tear(survivors);
         node.process += 1;
@@ -152,6 +157,7 @@ impl Sim {
 
     /// The whole machine goes down and comes back.
     pub fn reboot_agent(&mut self, index: usize, away: Duration) {
+        self.tally.met(Met::Rebooted);
         self.history.note(self.now, format_args!("a{index} reboots"));
         self.crash_agent(index, away);
         self.agents[index].kernel.reboot();
@@ -363,6 +369,7 @@ impl Sim {
         let now = self.clock(self.agents[index].offset);
         let Some(core) = self.agents[index].core.as_mut() else { return };
         let effects = core.apply(now, event);
+        self.check_word(index, &effects);
         self.check_pods(index, &effects);
         for effect in effects {
             self.execute_for_agent(index, effect);

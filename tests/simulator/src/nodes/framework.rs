@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chapada_master_core::{Call, SchedulerEvent};
+use chapada_master_core::{Call, Caller, SchedulerEvent};
 use chapada_model::{FrameworkDescription, FrameworkId, Mono, Payload, TaskKey};
 
 use super::master::caller;
@@ -12,6 +12,7 @@ use crate::message::Message;
 use crate::node::Node;
 use crate::queue::{End, Happening};
 use crate::sim::Sim;
+use crate::tally::Met;
 
 /// Who is not subscribed within this time tries again.
 const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(15);
@@ -33,9 +34,21 @@ pub(crate) struct FrameworkNode {
     pub(crate) alive: bool,
     /// Why it was refused; it does not try again.
     pub(crate) refused: Option<String>,
+    /// An operator removed it, or tried to.
+    pub(crate) torn_down: bool,
     /// It wants no connection until then.
     pub(crate) away_until: Option<Mono>,
     wake: Option<Mono>,
+    /// Numbers of the last call that it made on a connection of its own, and of the latest that arrived.
+    made: u64,
+    arrived: u64,
+}
+
+impl FrameworkNode {
+    pub(crate) fn next_call(&mut self) -> u64 {
+        self.made += 1;
+        self.made
+    }
 }
 
 impl Sim {
@@ -69,8 +82,11 @@ impl Sim {
             process: 0,
             alive: false,
             refused: None,
+            torn_down: false,
             away_until: None,
             wake: None,
+            made: 0,
+            arrived: 0,
         });
         let node = Node::Framework(index);
         let wait = self.rng.between(Duration::from_millis(1), Duration::from_millis(500));
@@ -99,6 +115,7 @@ impl Sim {
         node.subscribed = false;
         node.actor.restart(&node.store);
         let process = node.process;
+        self.tally.met(Met::FrameworkEnded);
         self.history.note(self.now, format_args!("f{index} crashes, back in {away:?}"));
         if let Some(wire) = self.frameworks[index].wire.take() {
             if self.rng.once_in(2) {
@@ -218,6 +235,7 @@ impl Sim {
             self.framework_calls(index, call);
         }
         if ends {
+            self.tally.met(Met::StoreFailed);
             self.history.note(self.now, format_args!("f{index} cannot store"));
             let away = self.rng.between(Duration::from_millis(50), Duration::from_secs(5));
             return self.crash_framework(index, Some(away));
@@ -261,12 +279,25 @@ impl Sim {
         let (Some(id), Some(known)) = (node.id.clone(), self.network.wires.get(&wire)) else { return };
         let (client, master) = (Node::Framework(index), known.master);
         let times = if self.stormy && self.rng.once_in(20) { 2 } else { 1 };
+        let number = self.frameworks[index].next_call();
         for _ in 0..times {
             if self.reaches(client, Node::Master(master)) {
                 let at = self.now + self.delay();
                 let caller = Box::new(caller(id.clone(), wire));
-                self.queue.put(at, Happening::Call { master, caller, call: Box::new(call.clone()) });
+                let call = Box::new(call.clone());
+                self.queue.put(at, Happening::Call { master, caller, call, number });
             }
+        }
+    }
+
+    /// Calls on different connections may swap and repeat.
+    pub(crate) fn note_arrival(&mut self, caller: &Caller, number: u64) {
+        let Some(index) = self.framework_of(&caller.framework) else { return };
+        let latest = &mut self.frameworks[index].arrived;
+        match number.cmp(latest) {
+            std::cmp::Ordering::Less => self.tally.met(Met::CallsSwapped),
+            std::cmp::Ordering::Equal => self.tally.met(Met::CallRepeated),
+            std::cmp::Ordering::Greater => *latest = number,
         }
     }
 

@@ -10,8 +10,10 @@ use chapada_agent_core::{
 use chapada_model::{ContainerId, FrameworkId};
 
 use super::program::{Act, Program};
+use crate::network::LONG;
 use crate::queue::{End, Happening};
 use crate::sim::Sim;
+use crate::tally::Met;
 
 /// A log of more records than this is written afresh.
 pub(crate) const LONG_LOG: usize = 300;
@@ -169,11 +171,17 @@ impl Sim {
 
     fn sync(&mut self, index: usize) {
         let disk = &self.agents[index].disk;
+        if disk.full && !disk.written.is_empty() {
+            self.tally.met(Met::DiskFull);
+        }
         let Some((through, _)) = disk.written.last().filter(|_| !disk.syncing && !disk.full) else { return };
         let (through, most) = (*through, disk.slowness.max(Duration::from_millis(2)));
         let process = self.agents[index].process;
         self.agents[index].disk.syncing = true;
         let wait = self.rng.between(Duration::from_micros(100), most);
+        if wait > LONG {
+            self.tally.met(Met::SlowSync);
+        }
         self.queue.put(self.now + wait, Happening::Synced { agent: index, process, through });
     }
 
@@ -205,14 +213,13 @@ impl Sim {
     }
 
     pub(crate) fn launch(&mut self, index: usize, record: Arc<TaskRecord>, pod: Option<Arc<ExecutorRecord>>) {
-        self.check_launch(index, &record);
+        self.check_launch(&record);
         let (key, container) = (record.key.clone(), record.container.clone());
         self.make_container(index, container, Tenant::Task { record, pod });
         self.check_room(index, &key);
     }
 
     pub(crate) fn launch_executor(&mut self, index: usize, record: Arc<ExecutorRecord>) {
-        self.check_stale(index, &record.key);
         let (key, container) = (record.key.clone(), record.container.clone());
         self.make_container(index, container, Tenant::Program(Program::new(record)));
         self.check_room(index, &key);
@@ -232,6 +239,7 @@ impl Sim {
                 && found.state == FoundState::Starting
             {
                 found.state = FoundState::Dead;
+                self.tally.met(Met::NotMade);
                 let (container, message) = (container.clone(), "no such image".to_owned());
                 self.history.note(
                     self.now,
@@ -265,19 +273,23 @@ impl Sim {
 
     pub(crate) fn on_exited(&mut self, index: usize, container: &ContainerId, end: End) {
         let Some(exit) = self.agents[index].kernel.end(container, end) else { return };
-        let name = name(&self.agents[index].kernel, container);
+        let found = &self.agents[index].kernel.containers[container];
+        if end == End::OutOfMemory {
+            self.tally.met(Met::OutOfMemory);
+        }
+        if matches!(found.tenant, Tenant::Program(_)) && found.tasks().next().is_some() {
+            self.tally.met(Met::ExecutorEnded);
+        }
+        let name = found.name();
         self.history.note(self.now, format_args!("a{index} sees {name} end: {end:?}"));
         let container = container.clone();
         self.apply_to_agent(index, chapada_agent_core::Event::ContainerExited { container, exit });
     }
 
     pub(crate) fn signal(&mut self, index: usize, container: &ContainerId, signal: Signal) {
-        if self.checks.stale {
-            self.fail(|| format!("I5: a{index} signals {container} at the word of a deposed master"));
-        }
         let Some(found) = self.agents[index].kernel.containers.get(container) else { return };
         let end = match signal {
-            Signal::Terminate if found.stubborn => return,
+            Signal::Terminate if found.stubborn => return self.tally.met(Met::Stubborn),
             Signal::Terminate => End::Signal(15),
             Signal::Kill => End::Signal(9),
         };

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chapada_master_core::{
-    AgentCommand, AgentState, Call, Caller, Effect, Event, FrameworkState, LinkId, Master, OperatorRefused,
-    RoleCall, SchedulerEvent, Settings, Snapshot, StreamId, Ticket, audit,
+    AgentCommand, AgentState, Call, Caller, Effect, Event, FrameworkState, LinkId, Master, OperatorCall,
+    OperatorRefused, RoleCall, SchedulerEvent, Settings, Snapshot, StreamId, Ticket, audit,
 };
 use chapada_model::{AgentId, FrameworkId, Mono, TaskKey};
 
+use crate::checks::roles_of;
 use crate::message::{Message, brief_call};
 use crate::node::Node;
 use crate::queue::Happening;
 use crate::sim::Sim;
+use crate::tally::Met;
 
 /// A master from its election until it stops.
 #[derive(Debug)]
@@ -266,8 +268,11 @@ impl Sim {
         let now = self.clock(self.masters[index].offset);
         let core = self.masters[index].core.as_mut()?;
         self.history.note(self.now, format_args!("m{index} is asked for {call:?}"));
+        let roles = roles_of(&call);
         match core.apply_role_call(now, call) {
-            Ok((effects, _)) => {
+            Ok((effects, ticket)) => {
+                self.tally.met(Met::RolesChanged);
+                self.note_asked(index, roles, ticket);
                 self.after_master(index, effects);
                 None
             }
@@ -275,6 +280,24 @@ impl Sim {
                 self.history.note(self.now, format_args!("m{index} refuses: {refused}"));
                 Some(refused)
             }
+        }
+    }
+
+    /// An operator asks a master for what is done at once.
+    pub(crate) fn operate(&mut self, index: usize, call: OperatorCall) {
+        let now = self.clock(self.masters[index].offset);
+        let Some(core) = self.masters[index].core.as_mut() else { return };
+        self.history.note(self.now, format_args!("m{index} is asked for {call:?}"));
+        let what = match &call {
+            OperatorCall::Change { .. } => Met::ResourcesChanged,
+            OperatorCall::Teardown { .. } => Met::TornDown,
+        };
+        match core.apply_operator(now, call) {
+            Ok(effects) => {
+                self.tally.met(what);
+                self.after_master(index, effects);
+            }
+            Err(refused) => self.history.note(self.now, format_args!("m{index} refuses: {refused}")),
         }
     }
 
@@ -298,6 +321,7 @@ impl Sim {
 
     pub(crate) fn on_recorded(&mut self, index: usize, ticket: Ticket) {
         self.apply_to_master(index, Event::Recorded { ticket });
+        self.note_answered(index, ticket);
     }
 
     pub(crate) fn wake_master(&mut self, index: usize) {

@@ -11,6 +11,7 @@ use chapada_model::{ContainerId, ExecutorKey, Payload, TaskId, TaskState, Update
 use super::machine::Tenant;
 use crate::queue::{End, Happening};
 use crate::sim::Sim;
+use crate::tally::Met;
 
 /// What a program does next, or what reaches it or leaves it.
 #[derive(Debug)]
@@ -182,6 +183,7 @@ impl Sim {
         let Some(program) = self.program(agent, &container) else { return };
         let executor = program.record.key.clone();
         program.stream = None;
+        self.tally.met(Met::ExecutorCut);
         self.history
             .note(self.now, format_args!("stream {stream} of executor {executor} on a{agent} breaks"));
         let (wait, process) =
@@ -248,7 +250,7 @@ impl Sim {
     fn run_in_program(&mut self, agent: usize, container: &ContainerId, task: Arc<TaskRecord>) {
         let id = task.key.task.clone();
         self.history.note(self.now, format_args!("a{agent} has {} run by its executor", task.key));
-        self.check_launch(agent, &task);
+        self.check_launch(&task);
         let Some(program) = self.program(agent, container) else { return };
         program.tasks.insert(id.clone(), task.clone());
         program.silent.insert(id.clone());

@@ -1,0 +1,263 @@
+//! Each check sees what it is for. What is wrong within a master's books is for its audit, whose own tests plant that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chapada_agent_core::{Command, Effect, Event, FromMaster, Record, TaskRecord, Update};
+use chapada_master_core::{Quota, RoleCall, SchedulerEvent};
+use chapada_model::{ContainerId, TaskId, TaskKey, TaskState, TaskStatus, UpdateUuid};
+
+use crate::nodes::Container;
+use crate::queue::Happening;
+use crate::{Manner, Plan, Sim, run_plan};
+
+/// Something that must be found.
+type Damage = fn(&mut Sim);
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Two agents, and a keeper whose four tasks run.
+fn running() -> Sim {
+    let plan = Plan::quiet(2, "cpus:1;mem:1024", vec![Manner::Keeper { tasks: 4 }]);
+    let mut sim = Sim::new(1, plan, false);
+    assert!(sim.run_until(MINUTE, |sim| sim.unsettled().is_empty()), "{:?}", sim.failure());
+    assert_eq!(sim.failure(), None);
+    sim
+}
+
+/// A task that runs, and where.
+fn some_task(sim: &Sim) -> (usize, Arc<TaskRecord>) {
+    let task = |agent: usize| {
+        let found = sim.agents[agent].kernel.containers.values().find(|found| found.is_live())?;
+        Some((agent, found.tasks().next()?.clone()))
+    };
+    (0..2).find_map(task).expect("something runs")
+}
+
+/// The same under another name.
+fn renamed(record: &TaskRecord, name: &str) -> Arc<TaskRecord> {
+    let key = TaskKey { framework: record.key.framework.clone(), task: name.parse().unwrap() };
+    let container: ContainerId = format!("container-of-{name}").parse().unwrap();
+    Arc::new(TaskRecord { key, container, ..record.clone() })
+}
+
+#[track_caller]
+fn found(sim: &Sim, words: &str) {
+    let failure = sim.failure().unwrap_or("nothing was found");
+    assert!(failure.contains(words), "{failure}");
+}
+
+#[test]
+fn i2_more_than_there_is_on_a_machine() {
+    let mut sim = running();
+    let (agent, task) = some_task(&sim);
+    for number in 0..4 {
+        sim.launch(agent, renamed(&task, &format!("other-{number}")), None);
+    }
+    found(&sim, "I2: a");
+}
+
+#[test]
+fn i2_a_task_that_begins_twice() {
+    let mut sim = running();
+    let (agent, task) = some_task(&sim);
+    sim.launch(1 - agent, task, None);
+    found(&sim, "is launched twice");
+}
+
+#[test]
+fn i3_a_framework_an_agent_and_a_quota_that_the_registry_loses() {
+    let damages: [(Damage, &str); 3] = [
+        (|sim| sim.registry.state.frameworks.clear(), "I3: framework"),
+        (|sim| sim.registry.state.agents.clear(), "I3: agent"),
+        (|sim| sim.registry.state.quotas.clear(), "I3: an operator was answered"),
+    ];
+    for (damage, words) in damages {
+        let mut sim = running();
+        let limit = [("cpus".into(), chapada_model::Milli::whole(9))].into();
+        let quotas = vec![("services".parse().unwrap(), Quota { limit, ..Quota::default() })];
+        let leader = sim.leader().unwrap();
+        assert_eq!(sim.call_about_roles(leader, RoleCall::UpdateQuota { quotas, force: true }), None);
+        sim.run_for(MINUTE);
+        assert_eq!(sim.failure(), None);
+        damage(&mut sim);
+        sim.elect();
+        found(&sim, words);
+    }
+}
+
+fn update(state: TaskState) -> Update {
+    Update {
+        uuid: UpdateUuid([9; 16]),
+        state,
+        source: chapada_model::Source::Executor,
+        reason: None,
+        message: String::new(),
+        at: chapada_model::Wall(0),
+        pid: None,
+        memory: None,
+        healthy: None,
+        check: None,
+        details: None,
+    }
+}
+
+#[test]
+fn i4_an_update_after_the_end() {
+    let mut sim = running();
+    let (agent, task) = some_task(&sim);
+    for state in [TaskState::Failed, TaskState::Running] {
+        assert_eq!(sim.failure(), None);
+        let update = Arc::new(update(state));
+        sim.check_record(agent, &Record::Update { task: task.key.clone(), update });
+    }
+    found(&sim, "I4: a");
+}
+
+#[test]
+fn i4_an_update_that_is_said_before_it_is_durable() {
+    let mut sim = running();
+    let (agent, task) = some_task(&sim);
+    let update = Arc::new(update(TaskState::Failed));
+    sim.check_record(agent, &Record::Update { task: task.key.clone(), update: update.clone() });
+    sim.check_durable(agent, &task.key, &update);
+    found(&sim, "before it is durable");
+}
+
+#[test]
+fn i4_an_update_that_is_skipped_and_one_that_raises_the_dead() {
+    let mut sim = running();
+    let (agent, task) = some_task(&sim);
+    let hears = |sim: &mut Sim, state, uuid| {
+        let status = TaskStatus { uuid, ..TaskStatus::new(task.key.task.clone(), state) };
+        sim.check_event(0, &SchedulerEvent::Update(Arc::new(status)));
+    };
+    let said = |sim: &mut Sim, name: u8, state| {
+        let update = Arc::new(Update { uuid: UpdateUuid([name; 16]), ..update(state) });
+        sim.check_record(agent, &Record::Update { task: task.key.clone(), update });
+        Some(UpdateUuid([name; 16]))
+    };
+    let skipped = said(&mut sim, 1, TaskState::Killing);
+    let end = said(&mut sim, 2, TaskState::Killed);
+    hears(&mut sim, TaskState::Killed, end);
+    found(&sim, "I4: f0 hears TASK_KILLED");
+    sim.checks.failure = None;
+    hears(&mut sim, TaskState::Killing, skipped);
+    assert_eq!(sim.failure(), None, "it is there now");
+    hears(&mut sim, TaskState::Running, None);
+    found(&sim, "I4: f0 hears TASK_RUNNING");
+}
+
+#[test]
+fn i4_an_acknowledgement_of_nobody_and_a_task_that_is_let_go_unheard() {
+    let mut sim = running();
+    let (agent, task) = some_task(&sim);
+    let (leader, id) = (sim.leader().unwrap(), sim.agent_id(agent).unwrap());
+    sim.check_acknowledged(leader, &id, &task.key, UpdateUuid([9; 16]));
+    found(&sim, "that its framework has not");
+    sim.checks.failure = None;
+    sim.check_forgotten(agent, &task.key);
+    found(&sim, "never heard its end");
+}
+
+#[test]
+fn i5_an_agent_that_does_as_a_deposed_master_says() {
+    let mut sim = running();
+    let (agent, task) = some_task(&sim);
+    sim.check_epoch(agent, 0);
+    let kill = Command::Kill { task: task.key.clone(), grace: None };
+    let effects =
+        [Effect::Signal { container: task.container.clone(), signal: chapada_agent_core::Signal::Terminate }];
+    sim.check_word(agent, &effects);
+    found(&sim, "I5: a");
+    sim.checks.failure = None;
+    // The real one does not.
+    sim.apply_to_agent(agent, Event::FromMaster(FromMaster { epoch: 0, sequence: 1, command: kill }));
+    assert_eq!(sim.failure(), None);
+}
+
+#[test]
+fn i6_two_of_one_thing() {
+    let mut sim = running();
+    let (agent, task) = some_task(&sim);
+    let name = task.key.task.as_str().to_owned();
+    let (thing, _) = name.rsplit_once('.').expect("the name of an incarnation");
+    sim.launch(1 - agent, renamed(&task, &format!("{thing}.99")), None);
+    found(&sim, "I6: double launch");
+}
+
+#[test]
+fn i7_what_is_never_satisfied() {
+    let manners = vec![Manner::Keeper { tasks: 4 }];
+    let plan = Plan { calm: Duration::from_secs(10), ..Plan::quiet(1, "cpus:1;mem:1024", manners) };
+    let failure = run_plan(1, &mut Sim::new(1, plan, false)).unwrap_err();
+    assert!(failure.what.starts_with("I7: "), "{}", failure.what);
+}
+
+#[test]
+fn i7_books_that_count_what_does_not_run() {
+    let mut sim = running();
+    let (agent, _) = some_task(&sim);
+    let live = |found: &&mut Container| found.is_live();
+    let container = sim.agents[agent].kernel.containers.values_mut().find(live).unwrap();
+    container.state = chapada_agent_core::FoundState::Dead;
+    let unsettled = sim.unsettled().join("; ");
+    assert!(unsettled.contains(&format!("a{agent} runs")), "{unsettled}");
+}
+
+#[test]
+fn i8_a_queue_and_a_log_that_grow() {
+    let damages: [(Damage, &str); 2] = [
+        (
+            |sim| {
+                let later = sim.now + 100 * MINUTE;
+                (0..2_000).for_each(|_| sim.queue.put(later, Happening::Calm));
+            },
+            "I8: happenings",
+        ),
+        (
+            |sim| {
+                let record = sim.agents[0].disk.durable[0].clone();
+                sim.agents[0].disk.durable.extend(vec![record; 10_000]);
+            },
+            "I8: log of a0",
+        ),
+    ];
+    for (damage, words) in damages {
+        let mut sim = running();
+        damage(&mut sim);
+        let grown = sim.grown().join("; ");
+        assert!(grown.contains(words), "{grown}");
+    }
+}
+
+#[test]
+fn i8_a_queue_that_grows_is_found_on_the_way() {
+    let mut sim = running();
+    let later = sim.now + 100 * MINUTE;
+    (0..2_000).for_each(|_| sim.queue.put(later, Happening::Calm));
+    sim.run_for(60 * MINUTE);
+    found(&sim, "I8: happenings");
+}
+
+#[test]
+fn i8_what_feeds_itself() {
+    let mut sim = running();
+    let now = sim.now;
+    (0..100_000).for_each(|_| sim.queue.put(now, Happening::Calm));
+    sim.run_for(MINUTE);
+    found(&sim, "I8: ");
+}
+
+#[test]
+fn a_group_of_which_only_some_start() {
+    let mut sim = running();
+    let (agent, task) = some_task(&sim);
+    let first: TaskId = "first".parse().unwrap();
+    let key = |name: &str| TaskKey { task: name.parse().unwrap(), ..task.key.clone() };
+    sim.checks.groups.insert(key("first"), vec![key("first"), key("second")]);
+    let runner = chapada_agent_core::Runner::Custom { executor: "e".parse().unwrap(), group: Some(first) };
+    let alone = TaskRecord { runner, ..(*renamed(&task, "first")).clone() };
+    sim.check_group(agent, &[Arc::new(alone)]);
+    found(&sim, "starts 1 of 2 tasks");
+}
