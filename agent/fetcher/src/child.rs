@@ -7,8 +7,9 @@ use std::os::unix::fs::{OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use chapada_isolation::privileges::{self, Privileges};
 use chapada_isolation::user::User;
-use chapada_isolation::{beneath, privileges, rlimits, seccomp};
+use chapada_isolation::{beneath, rlimits, seccomp};
 
 use crate::archive::{kind_of, unpack};
 use crate::checksum::Sum;
@@ -139,7 +140,7 @@ fn confine(order: &Order, user: Option<&User>) -> Result<(), FetchError> {
     ];
     rlimits::apply(&limits).map_err(FetchError::User)?;
     if let Some(user) = user {
-        privileges::become_user(user).map_err(FetchError::User)?;
+        privileges::become_user(user, &Privileges::default()).map_err(FetchError::User)?;
     }
     seccomp::Filter::standard().install().map_err(FetchError::User)
 }
