@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chapada_model::{AgentId, FrameworkId, Wall};
 
@@ -11,6 +12,9 @@ use crate::{
     MAX_REMOVED_FRAMEWORKS, Master, OperatorEvent, RegistryChange, Removal, SchedulerEvent, StreamId,
     TaskPhase,
 };
+
+/// The clocks of two leaders may differ by so much, or one may have jumped.
+const CLOCKS_MAY_DIFFER: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Master {
     pub(crate) fn on_stream_closed(&mut self, stream: &StreamId, id: &FrameworkId) {
@@ -147,18 +151,63 @@ impl Master {
     }
 
     fn record_removal(&mut self, id: &FrameworkId, record: FrameworkRecord, unconfirmed: BTreeSet<AgentId>) {
-        if unconfirmed.is_empty() {
+        // A former leader may have given them up, and then nobody knows what they run.
+        let absent = !self.unreachable.is_empty();
+        if unconfirmed.is_empty() && !absent {
             self.record(RegistryChange::DeleteFramework(id.clone()));
             return;
         }
         let at = self.now.wall;
-        let record = FrameworkRecord { removed: Some(Removal { at, unconfirmed }), ..record };
+        let record = FrameworkRecord { removed: Some(Removal { at, unconfirmed, absent }), ..record };
         self.record(RegistryChange::PutFramework(id.clone(), record));
         self.removed.insert((at, id.clone()));
+        if absent {
+            self.removed_unheard.insert((at, id.clone()));
+        }
         if self.removed.len() > MAX_REMOVED_FRAMEWORKS
-            && let Some((_, oldest)) = self.removed.pop_first()
+            && let Some(oldest) = self.removed.pop_first()
         {
-            self.record(RegistryChange::DeleteFramework(oldest));
+            self.removed_unheard.remove(&oldest);
+            self.record(RegistryChange::DeleteFramework(oldest.1));
+        }
+    }
+
+    /// An agent that came back may have something of a removed framework, and is to confirm that it has not.
+    pub(crate) fn expect_confirmation(&mut self, id: &FrameworkId, agent: &AgentId) {
+        let Some(record) = self.registry.frameworks.get(id) else { return };
+        let Some(mut removal) = record.removed.clone() else { return };
+        if removal.unconfirmed.insert(agent.clone()) {
+            self.put_removal(id, record.clone(), removal);
+        }
+    }
+
+    /// No agent is away any more that was when these frameworks were removed.
+    pub(crate) fn end_wait_for_absent(&mut self) {
+        while let Some((at, id)) = self.removed_unheard.first().cloned() {
+            let is_before = |since: Wall| since <= at + CLOCKS_MAY_DIFFER;
+            let is_one_away = self.unreachable.first().is_some_and(|(since, _)| is_before(*since));
+            if is_one_away || !self.silent.is_empty() {
+                return;
+            }
+            self.removed_unheard.pop_first();
+            let Some(record) = self.registry.frameworks.get(&id).cloned() else { continue };
+            if let Some(removal) = record.removed.clone() {
+                self.put_removal(&id, record, Removal { absent: false, ..removal });
+            }
+        }
+    }
+
+    /// Writes down how far a removal is; nothing when nobody has anything of the framework any more.
+    fn put_removal(&mut self, id: &FrameworkId, record: FrameworkRecord, removal: Removal) {
+        match removal.unconfirmed.is_empty() && !removal.absent {
+            true => {
+                self.removed.remove(&(removal.at, id.clone()));
+                self.record(RegistryChange::DeleteFramework(id.clone()));
+            }
+            false => {
+                let record = FrameworkRecord { removed: Some(removal), ..record };
+                self.record(RegistryChange::PutFramework(id.clone(), record));
+            }
         }
     }
 
@@ -171,16 +220,7 @@ impl Master {
         };
         let mut removal = removal.clone();
         removal.unconfirmed.remove(agent);
-        match removal.unconfirmed.is_empty() {
-            true => {
-                self.removed.remove(&(removal.at, id.clone()));
-                self.record(RegistryChange::DeleteFramework(id.clone()));
-            }
-            false => {
-                let record = FrameworkRecord { removed: Some(removal), ..record.clone() };
-                self.record(RegistryChange::PutFramework(id.clone(), record));
-            }
-        }
+        self.put_removal(id, record.clone(), removal);
     }
 
     /// The agents that run, or may still run, something for a framework.

@@ -46,6 +46,10 @@ impl Master {
                 self.tell_agent(id, AgentCommand::Kill { framework, task, policy });
             }
         }
+        // An executor without a task is of a framework that is gone as well.
+        let executors = self.books.agents.get(id).into_iter().flat_map(|agent| agent.executors.keys());
+        let unowned = executors.filter(|key| !self.books.frameworks.contains_key(&key.framework));
+        shut_down.extend(unowned.map(|key| key.framework.clone()));
         for key in strays.unwrap_or_default() {
             self.tell_agent(
                 id,
@@ -63,6 +67,7 @@ impl Master {
             }
         }
         for framework in shut_down {
+            self.expect_confirmation(&framework, id);
             self.tell_agent(id, AgentCommand::ShutdownFramework { framework: framework.clone() });
             self.confirm_if_done(&framework, id);
         }

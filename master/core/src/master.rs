@@ -30,6 +30,8 @@ pub struct Master {
     pub(crate) registry: RegistryState,
     /// Removed frameworks of the registry, oldest first.
     pub(crate) removed: std::collections::BTreeSet<(Wall, FrameworkId)>,
+    /// Those of them that wait for agents which were unreachable at the time, oldest first.
+    pub(crate) removed_unheard: std::collections::BTreeSet<(Wall, FrameworkId)>,
     /// Frameworks that are away and held nothing when they went, longest first.
     pub(crate) idle: std::collections::BTreeSet<(Wall, FrameworkId)>,
     /// Unreachable agents, longest first.
@@ -86,6 +88,7 @@ impl Master {
             timers: Timers::default(),
             registry: RegistryState { epoch: registry.epoch, ..RegistryState::default() },
             removed: std::collections::BTreeSet::new(),
+            removed_unheard: std::collections::BTreeSet::new(),
             idle: std::collections::BTreeSet::new(),
             unreachable: std::collections::BTreeSet::new(),
             silent: BTreeMap::new(),
@@ -219,6 +222,7 @@ impl Master {
         self.enforce_limits();
         let waits = self.offers_wait();
         self.remove_surplus_idle();
+        self.end_wait_for_absent();
         let is_due = |at: Option<Mono>| !waits && at.is_some_and(|at| at <= self.now.mono);
         if is_due(self.plan_due) || is_due(self.allocator.next_expiry()) {
             self.make_offers();

@@ -92,7 +92,12 @@ impl crate::Master {
         }
         for (id, record) in &registry.frameworks {
             match &record.removed {
-                Some(removal) => drop(self.removed.insert((removal.at, id.clone()))),
+                Some(removal) => {
+                    self.removed.insert((removal.at, id.clone()));
+                    if removal.absent {
+                        self.removed_unheard.insert((removal.at, id.clone()));
+                    }
+                }
                 None if self.has(Bug::FrameworkForgotten) => {}
                 None => self.recover_framework(id, record),
             }

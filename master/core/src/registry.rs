@@ -61,6 +61,10 @@ pub struct Removal {
     pub at: Wall,
     /// The agents that ran for it and have not yet confirmed that nothing of it is left. The record goes when none is left.
     pub unconfirmed: BTreeSet<AgentId>,
+    /// Whether agents were unreachable at the time, which may have something of it: nobody knows what they hold. The record
+    /// stays until they have come back or are forgotten. Records from before this was written have none.
+    #[serde(default)]
+    pub absent: bool,
 }
 
 /// One change of the registry. Applying the same change twice is the same as once.

@@ -40,6 +40,7 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
         );
     }
     bound("removed frameworks", master.removed.len(), MAX_REMOVED_FRAMEWORKS);
+    bound("removed frameworks of absent agents", master.removed_unheard.len(), master.removed.len());
     bound("unreachable agents", master.unreachable.len(), MAX_UNREACHABLE_AGENTS + 1);
     bound("timers", master.timers.len(), books.offers.len() + books.agents.len() + books.frameworks.len());
     bound("reasons", books.why.len(), books.frameworks.len());

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use chapada_master_core::{
     Accept, Call, Event, MAX_QUOTA_NAMES, MAX_QUOTAS_PER_CALL, MAX_ROLE_BYTES, MAX_WEIGHTS_PER_CALL,
-    Operation, OperatorRefused, Proposal, Quota, RoleCall, SchedulerEvent, StreamId, Ticket, largest_amount,
+    Operation, OperatorRefused, Proposal, Quota, RoleCall, SchedulerEvent, StreamId, Ticket, Why,
+    largest_amount,
 };
 use chapada_model::{Filters, FrameworkId, Milli, Quantities, Role, TaskKey, TaskState};
 
@@ -343,6 +344,8 @@ fn a_new_leader_with_quota_offers_nothing_until_most_agents_have_said_what_they_
         world.apply(Event::Tick);
         assert_eq!(world.books().offers.len(), 0, "the limit is known, and not yet what is in use");
     }
+    let decision = &world.master.decisions(world.now, &id, &world.agent_id(1))[0];
+    assert!(matches!(decision.why, Some(Why::AwaitingAgents(_))), "{decision:?}");
     world.connect(0);
     world.settle();
     let running = world.books().allocated_to(&id).cpus().to_f64();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chapada_master_core::{AgentState, Call, SchedulerEvent};
+use chapada_master_core::{AgentCommand, AgentState, Call, SchedulerEvent};
 use chapada_model::{FrameworkId, Reason, TaskKey, TaskState};
 
 use crate::tasks::running;
@@ -103,4 +103,45 @@ fn the_removal_of_a_framework_waits_for_agents_that_have_said_nothing() {
     world.update(0, &key, TaskState::Killed);
     world.record_all();
     assert!(!world.registry.frameworks.contains_key(&id), "confirmed");
+}
+
+/// The master that removed it did not know that the agent runs something of it, and the next one hears of it from the agent.
+#[test]
+fn a_framework_that_was_removed_while_its_agent_was_unreachable_stays_removed() {
+    let (mut world, id, _, key) = running();
+    let description = (*world.books().frameworks[&id].description).clone();
+    world.break_link(0);
+    world.pass(Duration::from_secs(75));
+    world.fail_over();
+    world.subscribe(description.clone());
+    assert!(world.books().tasks.is_empty(), "nobody has said that there is one");
+    assert_eq!(world.call(&id, Call::Teardown), Ok(()));
+    world.fail_over();
+    world.connect(0);
+    assert!(!world.books().frameworks.contains_key(&id), "it is not adopted");
+    world.subscribe(description);
+    assert_eq!(world.refused_streams.last().map(String::as_str), Some("Framework has been removed"));
+    let is_told =
+        |command: &AgentCommand| *command == AgentCommand::ShutdownFramework { framework: id.clone() };
+    assert!(world.agents[0].commands.iter().any(is_told));
+    // Another leader still waits for the agent, though it is no longer unreachable.
+    world.fail_over();
+    world.connect(0);
+    assert!(!world.books().frameworks.contains_key(&id) && world.registry.frameworks.contains_key(&id));
+    world.update(0, &key, TaskState::Killed);
+    assert!(!world.registry.frameworks.contains_key(&id), "confirmed, and nobody else is away");
+}
+
+#[test]
+fn a_removal_is_forgotten_once_all_are_back_that_were_unreachable() {
+    let (mut world, id, _, _) = running();
+    world.add_agent("cpus:1");
+    world.break_link(1);
+    world.pass(Duration::from_secs(80));
+    assert_eq!(world.call(&id, Call::Teardown), Ok(()));
+    let key = world.agents[0].tasks.keys().next().expect("runs").clone();
+    world.update(0, &key, TaskState::Killed);
+    assert!(world.registry.frameworks[&id].removed.as_ref().expect("removed").unconfirmed.is_empty());
+    world.connect(1);
+    assert!(!world.registry.frameworks.contains_key(&id));
 }
