@@ -1,10 +1,13 @@
 //! Which open files a process passes on.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::pipe2;
 
 use crate::{Context, IsolationError};
 
@@ -43,6 +46,16 @@ pub fn install(file: impl AsFd, number: i32) -> Result<(), IsolationError> {
     let result = unsafe { libc::dup2(file.as_fd().as_raw_fd(), number) };
     let result = if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
     result.context("install the standard descriptor", number)
+}
+
+/// A pipe: the end that is read, which does not block, and the end that is written.
+///
+/// # Errors
+/// The kernel's.
+pub fn pipe() -> Result<(File, File), IsolationError> {
+    let (read, write) = pipe2(OFlag::O_CLOEXEC).context("create", "a pipe")?;
+    fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("set up", "a pipe")?;
+    Ok((File::from(read), File::from(write)))
 }
 
 /// Waits until there is something to read, or nothing more to come.

@@ -67,6 +67,9 @@ pub fn become_init() -> Result<(), IsolationError> {
 }
 
 /// From here on no `execve` gives more than the process has: setuid bits and file capabilities are without effect.
-fn no_new_privileges() -> Result<(), IsolationError> {
+///
+/// # Errors
+/// The kernel's.
+pub fn no_new_privileges() -> Result<(), IsolationError> {
     nix::sys::prctl::set_no_new_privs().context("set", "no_new_privs")
 }

@@ -33,7 +33,9 @@ pub use launcher::{LaunchError, LaunchedShim, Launcher};
 pub use protocol::{Event, LaunchOrder, PROTOCOL_VERSION, Request, SetupError, SetupFailure};
 pub use recovery::{RecoverError, RecoveredContainer, RecoveredState, recover};
 pub use session::{ExecSpec, Session, SessionStreams};
-pub use spec::{Command, ContainerSpec, InvalidSpec, Namespaces, Pid1, SystemCalls, TemporaryFiles};
+pub use spec::{
+    Command, ContainerSpec, InvalidSpec, LogLimits, Namespaces, Pid1, SystemCalls, TemporaryFiles,
+};
 pub use state::ContainerState;
 
 pub use chapada_isolation::cgroup::{

@@ -47,6 +47,8 @@ pub struct ContainerSpec {
     /// Where the command starts: absolute in the container, made if it is not there. `None`: the sandbox.
     #[serde(default)]
     pub working_directory: Option<PathBuf>,
+    /// How much of what it writes is kept in `stdout` and `stderr` of its sandbox. `None`: all of it.
+    pub logs: Option<LogLimits>,
     /// What it may use.
     pub resources: Limits,
     /// What it does not share with the host, beyond what no container shares.
@@ -99,6 +101,7 @@ impl ContainerSpec {
             root: None,
             user_namespace: None,
             working_directory: None,
+            logs: Some(LogLimits::default()),
             resources: Limits::default(),
             namespaces: Namespaces::default(),
             joined: Vec::new(),
@@ -148,6 +151,9 @@ impl ContainerSpec {
                 field: "runtime_dir",
                 rule: "its last component must be the container id",
             });
+        }
+        if self.logs.is_some_and(|limits| limits.bytes == 0 || limits.files == 0) {
+            return Err(InvalidSpec { field: "logs", rule: "there must be a file, and room in it" });
         }
         self.command.validate()?;
         check_environment(&self.environment)?;
@@ -235,6 +241,23 @@ impl Command {
             Self::Program { file, argv } if argv.is_empty() => (file.clone(), vec![file.clone()]),
             Self::Program { file, argv } => (file.clone(), argv.clone()),
         }
+    }
+}
+
+/// How much a log holds: the file that is written and the older ones beside it, `stdout.1` being the youngest of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogLimits {
+    /// The most that one file holds, in bytes.
+    pub bytes: u64,
+    /// How many files there are at most, at least one.
+    pub files: u32,
+}
+
+impl Default for LogLimits {
+    /// Five times 10 MiB.
+    fn default() -> Self {
+        Self { bytes: 10 << 20, files: 5 }
     }
 }
 

@@ -9,6 +9,8 @@ mod joined;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod outliving;
 #[cfg(test)]
 mod place;

@@ -187,7 +187,7 @@ fn a_session_ends_with_its_connection_and_takes_all_it_started_along() {
     let mut rest = Vec::new();
     // Whoever still held the pipe would keep us here.
     (&pipes.stdout).read_to_end(&mut rest).unwrap();
-    assert_eq!(group.processes().unwrap().len(), 2, "init and the command go on");
+    assert_eq!(group.processes().unwrap().len(), 3, "init, the command and its log go on");
     client.request_status().unwrap();
     started(&mut client);
 }

@@ -67,7 +67,7 @@ fn enter(spec: &ContainerSpec, joined: &[File]) -> Result<(), IsolationError> {
 
 fn install(opened: &Opened) -> Result<(), IsolationError> {
     descriptors::install(&opened.stdin, 0)?;
-    let [stdout, stderr] = opened.files.logs();
+    let [stdout, stderr] = &opened.streams;
     descriptors::install(stdout, 1)?;
     descriptors::install(stderr, 2)?;
     descriptors::close_on_exec()

@@ -6,13 +6,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use chapada_isolation::cgroup::{DeviceRule, Group, OomWatch};
 use chapada_isolation::clone3::{self, Clone3, Cloned};
 use chapada_isolation::namespaces::JoinedNamespace;
-use chapada_isolation::{Context, IsolationError};
+use chapada_isolation::{Context, IsolationError, descriptors};
 use chapada_shim::{LaunchOrder, SetupError, SetupFailure};
-use nix::fcntl::OFlag;
-use nix::unistd::pipe2;
 
 use crate::child;
 use crate::filesystem::Files;
+use crate::pump::Pump;
 
 /// A container whose process 1 exists. It may not have come to its command yet.
 pub(crate) struct Container {
@@ -23,12 +22,16 @@ pub(crate) struct Container {
     /// Our init writes the command's wait status here.
     pub(crate) status: File,
     pub(crate) oom: Option<OomWatch>,
+    /// Writes its logs, if these have limits.
+    pub(crate) pump: Option<Pump>,
 }
 
 /// What the child needs of what was opened outside.
 pub(crate) struct Opened {
     pub(crate) files: Files,
     pub(crate) stdin: File,
+    /// What the command writes to: its logs, or pipes to them.
+    pub(crate) streams: [File; 2],
     /// In the order of the spec.
     pub(crate) joined: Vec<File>,
     pub(crate) tasks: Vec<File>,
@@ -40,6 +43,13 @@ pub(crate) struct Opened {
 pub(crate) fn make(order: &LaunchOrder, group: &Group) -> Result<Container, SetupError> {
     let spec = &order.spec;
     let files = Files::open(spec)?;
+    let (mut pump, streams) = match spec.logs {
+        None => (None, files.clone_logs()?),
+        Some(limits) => {
+            let (pump, streams) = Pump::new(files.sandbox(), files.clone_logs()?, limits)?;
+            (Some(pump), streams)
+        }
+    };
     let joined = spec.joined.iter().map(JoinedNamespace::open).collect::<Result<_, _>>();
     let joined = joined.map_err(of(SetupFailure::Namespace))?;
     let stdin = File::open("/dev/null").context("open", "/dev/null").map_err(of(SetupFailure::Shim))?;
@@ -56,9 +66,9 @@ pub(crate) fn make(order: &LaunchOrder, group: &Group) -> Result<Container, Setu
     let tasks = group.open_tasks().map_err(of(SetupFailure::Cgroup))?;
     let v2 = group.open_v2().map_err(of(SetupFailure::Cgroup))?;
 
-    let (setup, child_setup) = pipe().map_err(of(SetupFailure::Shim))?;
-    let (status, child_status) = pipe().map_err(of(SetupFailure::Shim))?;
-    let opened = Opened { files, stdin, joined, tasks, setup: child_setup, status: child_status };
+    let (setup, child_setup) = descriptors::pipe().map_err(of(SetupFailure::Shim))?;
+    let (status, child_status) = descriptors::pipe().map_err(of(SetupFailure::Shim))?;
+    let opened = Opened { files, stdin, streams, joined, tasks, setup: child_setup, status: child_status };
     let network = if spec.namespaces.network { libc::CLONE_NEWNET } else { 0 };
     let shared = spec.joined.iter().fold(0, |flags, joined| flags | joined.kind.flag());
     let namespaces = (clone3::ALWAYS & !shared) | network;
@@ -66,17 +76,18 @@ pub(crate) fn make(order: &LaunchOrder, group: &Group) -> Result<Container, Setu
     // SAFETY: this program never starts a thread.
     match unsafe { clone.run() }.map_err(of(SetupFailure::Namespace))? {
         Cloned::Child => child::run(order, opened),
-        Cloned::Parent { pid, pidfd } => Ok(Container { pid, pidfd, setup, status, oom }),
+        Cloned::Parent { pid, pidfd } => {
+            drop(opened); // with the writing ends of the pipes
+            if let Some(Err(error)) = pump.as_mut().map(|pump| pump.start(group)) {
+                group.kill().map_err(of(SetupFailure::Cgroup))?;
+                return Err(error);
+            }
+            Ok(Container { pid, pidfd, setup, status, oom, pump })
+        }
     }
 }
 
 /// Says of what kind a failure is.
 pub(crate) fn of(failure: SetupFailure) -> impl Fn(IsolationError) -> SetupError {
     move |error| SetupError::new(failure, &error)
-}
-
-/// A pipe that does not block.
-pub(crate) fn pipe() -> Result<(File, File), IsolationError> {
-    let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).context("create", "a pipe")?;
-    Ok((File::from(read), File::from(write)))
 }

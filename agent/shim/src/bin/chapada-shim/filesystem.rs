@@ -66,9 +66,17 @@ impl Files {
         Ok(Self { sandbox, sandbox_tree, logs, volumes, user_namespace })
     }
 
-    /// Standard output and error.
-    pub(crate) fn logs(&self) -> &[File; 2] {
-        &self.logs
+    /// The logs, opened a second time.
+    pub(crate) fn clone_logs(&self) -> Result<[File; 2], SetupError> {
+        let [stdout, stderr] = &self.logs;
+        let clone =
+            |file: &File| file.try_clone().context("hold", "a log").map_err(of(SetupFailure::Sandbox));
+        Ok([clone(stdout)?, clone(stderr)?])
+    }
+
+    /// The host's directory.
+    pub(crate) fn sandbox(&self) -> &File {
+        &self.sandbox
     }
 
     /// Takes this process into the container's user namespace, if it has one.

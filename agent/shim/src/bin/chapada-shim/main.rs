@@ -8,6 +8,8 @@ mod detach;
 mod enter;
 mod filesystem;
 mod init;
+mod log;
+mod pump;
 mod serve;
 mod sessions;
 

@@ -246,6 +246,9 @@ impl<'a> Watch<'a> {
         // The last words may have come between the look at the pipe and the look at the process.
         self.follow_setup(clients);
         self.follow_memory();
+        if let Some(pump) = &mut self.container.pump {
+            pump.finish();
+        }
         // Nothing outlives the task. Process 1 took its pid namespace with it; this is for what entered from outside.
         if let Err(error) = self.group.kill() {
             eprintln!("chapada-shim: {error}: {}", error.source);

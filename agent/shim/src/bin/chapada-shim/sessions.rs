@@ -10,7 +10,7 @@ use chapada_isolation::{Context, IsolationError, descriptors};
 use chapada_shim::{ContainerSpec, Event, ExecSpec, Outcome, Request, SetupError, SetupFailure};
 
 use crate::clients::{Asked, ClientId, Clients};
-use crate::container::{of, pipe};
+use crate::container::of;
 use crate::enter::{self, Entering};
 
 /// Those that run, and how many there were.
@@ -130,8 +130,8 @@ impl Session {
         let tasks = group.open_tasks().map_err(of(SetupFailure::Cgroup))?;
         let group = group.create_below(name).map_err(of(SetupFailure::Cgroup))?;
         let into = group.open().map_err(of(SetupFailure::Cgroup))?;
-        let (setup, child_setup) = pipe().map_err(of(SetupFailure::Shim))?;
-        let (born, child_born) = pipe().map_err(of(SetupFailure::Shim))?;
+        let (setup, child_setup) = descriptors::pipe().map_err(of(SetupFailure::Shim))?;
+        let (born, child_born) = descriptors::pipe().map_err(of(SetupFailure::Shim))?;
         let clone = Clone3 { namespaces: 0, into_cgroup: into.as_ref().map(AsFd::as_fd), of_parent: false };
         // SAFETY: this program never starts a thread.
         match unsafe { clone.run() }.map_err(of(SetupFailure::Namespace))? {
