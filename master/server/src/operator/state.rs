@@ -15,6 +15,7 @@ use super::calls::bare;
 use super::view;
 use crate::books;
 use crate::pieces::{Answer, Fields, Progress, Room, ahead, fill};
+use crate::scheduler::constraints_said;
 
 /// Writes fields of a message from the books.
 type Write = fn(&mut Fields, &Arc<Snapshot>);
@@ -183,7 +184,7 @@ fn write_framework(fields: &mut Fields, framework: &Arc<Framework>, books: &Arc<
     if !offered.is_empty() {
         fields.list("offered_resources", 10, offered.then(others_offered(offers.clone(), id.clone())));
     }
-    let constraints = Some(v1::scheduler::OfferConstraints::default());
+    let constraints = Some(constraints_said(&framework.constraints));
     fields.small(&get_frameworks::Framework { offer_constraints: constraints, ..Default::default() });
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chapada_master_core::{Agent, AgentState, Framework, Snapshot, Task, TaskPhase};
 use chapada_model::FrameworkId;
-use chapada_wire::Media;
+use chapada_wire::{Json as _, Media};
 use serde_json::json;
 
 use super::agents::AgentView;
@@ -15,6 +15,7 @@ use super::object::{Object, write};
 use super::tasks::task;
 use crate::books;
 use crate::pieces::{Answer, Fields, Progress, Room, ahead, fill};
+use crate::scheduler::constraints_said;
 use crate::shell::{API_VERSION, Led, Shell, authority};
 
 /// `/state`.
@@ -106,7 +107,7 @@ fn write_framework(fields: &mut Fields, framework: &Arc<Framework>, books: &Arc<
     fields.list("completed_tasks", 0, history_of(books.clone(), id.clone()));
     fields.list("offers", 0, held.clone().offers(id.clone()));
     fields.list("executors", 0, held.clone().executors(framework.clone()));
-    fields.json("offer_constraints", |out| out.extend_from_slice(b"{}"));
+    fields.json("offer_constraints", |out| constraints_said(&framework.constraints).write_json(out));
 }
 
 /// Tasks of a framework that are not history.

@@ -66,13 +66,55 @@ fn constraint(said: &wire::AttributeConstraint) -> Result<Constraint, (&'static 
     Ok(Constraint { subject, predicate })
 }
 
+/// The constraints as they were said, for those who look at the framework.
+pub(crate) fn constraints_said(constraints: &OfferConstraints) -> wire::OfferConstraints {
+    use wire::offer_constraints::{RoleConstraints, role_constraints::Group};
+    let group = |group: &Vec<Constraint>| Group { attribute_constraints: group.iter().map(said).collect() };
+    let of_role = |(role, groups): (&Role, &Vec<Vec<Constraint>>)| {
+        (role.to_string(), RoleConstraints { groups: groups.iter().map(group).collect() })
+    };
+    wire::OfferConstraints { role_constraints: constraints.said().iter().map(of_role).collect() }
+}
+
+fn said(constraint: &Constraint) -> wire::AttributeConstraint {
+    use wire::attribute_constraint::{self as one, predicate};
+    let pseudo = |kind: PseudoattributeType| Selector::PseudoattributeType(kind.into());
+    let selector = match &constraint.subject {
+        Subject::Attribute(name) => Selector::AttributeName(name.to_string()),
+        Subject::Hostname => pseudo(PseudoattributeType::Hostname),
+        Subject::Region => pseudo(PseudoattributeType::Region),
+        Subject::Zone => pseudo(PseudoattributeType::Zone),
+    };
+    let text = |text: &Text| Some(text.to_string());
+    let predicate = match &constraint.predicate {
+        Predicate::Exists => Kind::Exists(predicate::Exists {}),
+        Predicate::NotExists => Kind::NotExists(predicate::NotExists {}),
+        Predicate::TextEquals(wanted) => Kind::TextEquals(predicate::TextEquals { value: text(wanted) }),
+        Predicate::TextNotEquals(unwanted) => {
+            Kind::TextNotEquals(predicate::TextNotEquals { value: text(unwanted) })
+        }
+        Predicate::TextMatches(regex) => Kind::TextMatches(predicate::TextMatches { regex: text(regex) }),
+        Predicate::TextNotMatches(regex) => {
+            Kind::TextNotMatches(predicate::TextNotMatches { regex: text(regex) })
+        }
+    };
+    wire::AttributeConstraint {
+        selector: Some(one::Selector { selector: Some(selector) }),
+        predicate: Some(one::Predicate { predicate: Some(predicate) }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use chapada_wire::Json;
 
+    /// Reads; what is valid is shown as it was said.
     fn read(json: &str) -> Result<Arc<OfferConstraints>, String> {
-        constraints(Some(&wire::OfferConstraints::from_json(json.as_bytes()).unwrap()))
+        let said = wire::OfferConstraints::from_json(json.as_bytes()).unwrap();
+        let read = constraints(Some(&said))?;
+        assert_eq!(constraints_said(&read), said);
+        Ok(read)
     }
 
     #[test]

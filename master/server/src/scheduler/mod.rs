@@ -18,6 +18,7 @@ mod rules;
 mod shape;
 mod subscription;
 
+pub(crate) use self::constraints::constraints_said;
 pub(crate) use self::event::{Writer, offer};
 pub(crate) use self::grpc::SchedulerGrpc;
 pub(crate) use self::http::{handle, principal, wrong_method};

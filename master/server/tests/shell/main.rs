@@ -2,6 +2,7 @@
 //! other.
 
 mod calls;
+mod constraints;
 mod doors;
 mod events;
 mod life;

@@ -39,6 +39,24 @@ trait FromJsonText: chapada_wire::Json {
 
 impl<T: chapada_wire::Json> FromJsonText for T {}
 
+/// Reads events until one of this type has come; one chunk may hold a part of an event, or several.
+async fn read_until(
+    connection: &mut Connection,
+    decoder: &mut recordio::Decoder,
+    kinds: &mut Vec<Value>,
+    last: &str,
+) {
+    while kinds.last() != Some(&json!(last)) {
+        match decoder.next_record().expect("records") {
+            Some(record) => {
+                let event: Value = serde_json::from_slice(&record).expect("JSON");
+                kinds.push(event["type"].clone());
+            }
+            None => decoder.push(&connection.chunk().await.expect("a chunk")),
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_sees_the_state_and_then_what_changes() {
     let master = TestMaster::start().await;
@@ -46,15 +64,14 @@ async fn an_operator_sees_the_state_and_then_what_changes() {
     let head = "POST /api/v1 HTTP/1.1\nContent-Type: application/json\nAccept: application/json";
     connection.send(head, br#"{"type":"SUBSCRIBE"}"#).await;
     assert_eq!(connection.head().await.status, 200);
+    let mut decoder = recordio::Decoder::new(1 << 20);
     let mut kinds: Vec<Value> = Vec::new();
+    // What is there already is in the first record, however many chunks that takes; what comes later is an event.
+    read_until(&mut connection, &mut decoder, &mut kinds, "SUBSCRIBED").await;
+    assert_eq!(kinds, ["SUBSCRIBED"]);
     let agent = ScriptedAgent::connect(master.at).await;
     let framework = Subscription::open(master.at, &subscribe_body("watched", None)).await;
-    while kinds.last() != Some(&json!("FRAMEWORK_ADDED")) {
-        let chunk = String::from_utf8(connection.chunk().await.expect("a chunk")).expect("text");
-        let event: Value = serde_json::from_str(chunk.split_once('\n').expect("a record").1).expect("JSON");
-        kinds.push(event["type"].clone());
-    }
-    assert_eq!(kinds[0], "SUBSCRIBED");
+    read_until(&mut connection, &mut decoder, &mut kinds, "FRAMEWORK_ADDED").await;
     assert!(kinds.contains(&json!("HEARTBEAT")) && kinds.contains(&json!("AGENT_ADDED")), "{kinds:?}");
     drop(framework);
     agent.disconnect();
