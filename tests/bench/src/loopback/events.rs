@@ -20,17 +20,16 @@ use crate::figure::Figure;
 const TASKS: usize = 100;
 const FRAMEWORK: &str = "bench-events";
 
-pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
-    let (shapes, seconds, stalled, suffix) = match quick {
-        true => ([(200, 500), (50, 2_000)], 3, 100, "_quick"),
-        false => ([(1_000, 1_000), (100, 5_000)], 10, 1_000, ""),
-    };
-    let mut figures = Vec::new();
-    for (readers, rate) in shapes {
-        figures.extend(fan_out(readers, rate, seconds, suffix)?);
-    }
-    figures.extend(stalled::run(stalled, suffix)?);
-    Ok(figures)
+pub(crate) fn many_readers(quick: bool) -> Result<Vec<Figure>> {
+    if quick { fan_out(200, 500, 3, "_quick") } else { fan_out(1_000, 1_000, 10, "") }
+}
+
+pub(crate) fn many_events(quick: bool) -> Result<Vec<Figure>> {
+    if quick { fan_out(50, 2_000, 3, "_quick") } else { fan_out(100, 5_000, 10, "") }
+}
+
+pub(crate) fn stalled_readers(quick: bool) -> Result<Vec<Figure>> {
+    if quick { stalled::run(100, "_quick") } else { stalled::run(1_000, "") }
 }
 
 /// An agent with tasks of which it can say something.

@@ -16,28 +16,21 @@ use super::usage::resident_mib;
 use super::{master, runtime, wait_for_metric};
 use crate::figure::{Figure, percentile};
 
-pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
-    let (full, health, suffix) = match quick {
-        true => (
-            vec![Filling { agents: 1_000, live: 10, ended: 10 }],
-            (Filling { agents: 200, live: 100, ended: 100 }, 3),
-            "_quick",
-        ),
-        false => (
-            vec![
-                Filling { agents: 20_000, live: 10, ended: 10 },
-                Filling { agents: 10_000, live: 10, ended: 10 },
-            ],
-            (Filling { agents: 1_000, live: 100, ended: 100 }, 10),
-            "",
-        ),
-    };
-    let mut figures = Vec::new();
-    for filling in full {
-        figures.extend(whole_state(filling, if quick { 5 } else { 9 }, suffix)?);
+/// What figures of a small run are called after.
+fn suffix(quick: bool) -> &'static str {
+    if quick { "_quick" } else { "" }
+}
+
+pub(crate) fn largest(quick: bool) -> Result<Vec<Figure>> {
+    let agents = if quick { 1_000 } else { 20_000 };
+    whole_state(Filling { agents, live: 10, ended: 10 }, if quick { 5 } else { 9 }, suffix(quick))
+}
+
+pub(crate) fn large(quick: bool) -> Result<Vec<Figure>> {
+    match quick {
+        true => Ok(Vec::new()),
+        false => whole_state(Filling { agents: 10_000, live: 10, ended: 10 }, 9, ""),
     }
-    figures.extend(health_meanwhile(health.0, Duration::from_secs(health.1), suffix)?);
-    Ok(figures)
 }
 
 /// Reads `/state` again and again, with and without which offers are timed.
@@ -108,8 +101,10 @@ fn wait_until_filled(cluster: &Cluster, filling: Filling) -> Result<()> {
 }
 
 /// Times `/health` while five clients poll `/state`.
-fn health_meanwhile(filling: Filling, during: Duration, suffix: &str) -> Result<Vec<Figure>> {
+pub(crate) fn health_meanwhile(quick: bool) -> Result<Vec<Figure>> {
     const CLIENTS: usize = 5;
+    let (agents, seconds, suffix) = if quick { (200, 3, "_quick") } else { (1_000, 10, "") };
+    let (filling, during) = (Filling { agents, live: 100, ended: 100 }, Duration::from_secs(seconds));
     let cluster = master();
     let runtime = runtime()?;
     let filled = runtime.block_on(fill(cluster.master_host_port(0), filling))?;

@@ -1,6 +1,6 @@
 //! Readers that stop reading: what they cost, and that nobody else notices.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -48,13 +48,17 @@ pub(super) fn run(count: usize, suffix: &str) -> Result<Vec<Figure>> {
     let at: SocketAddr = cluster.master_host_port(0).parse()?;
     let idle = resident_mib(pid)?;
     let stalled: Vec<TcpStream> = (0..count).map(|number| stall(at, number)).collect::<Result<_>>()?;
-    wait_for_metric(&cluster, SUBSCRIBERS, (count + 2) as f64)?;
-    let (mut memory, mut kernel, began) = (0.0_f64, 0.0_f64, source.number);
-    while subscribers(&cluster)? > 2.0 {
+    let mut most = Most::default();
+    // Some may be cut for those that came after them, so they are never counted all at once.
+    let until = Instant::now() + WITHIN;
+    while stalled.iter().any(|stream| !is_answered(stream)) {
+        ensure!(Instant::now() < until, "some are not answered; at most {} were there", most.readers);
+        most.look(&cluster, at, idle)?;
+    }
+    let began = source.number;
+    while most.look(&cluster, at, idle)? > 0 {
         ensure!(source.number < FILLING + MOST, "some are not cut after {} events", source.number - began);
         runtime.block_on(source.happen())?;
-        memory = memory.max(resident_mib(pid)? - idle);
-        kernel = kernel.max(queued_mib(at)?);
     }
     let events = source.number - began;
     let until = Instant::now() + WITHIN;
@@ -70,17 +74,48 @@ pub(super) fn run(count: usize, suffix: &str) -> Result<Vec<Figure>> {
          that read; above the master's memory with its ring full"
     );
     let name = |kind: &str| format!("P11.{kind}_{count}{suffix}");
-    let all = memory.max(0.0) + kernel;
+    let at_once = format!("{shape}; when most of them, {}, were there at once", most.readers);
     Ok(vec![
-        Figure::new(&name("stalled_all"), all, "MiB", &shape),
-        Figure::new(&name("stalled_each"), all * 1024.0 / count as f64, "KiB", &shape),
+        Figure::new(&name("stalled_all"), most.all, "MiB", &shape),
+        Figure::new(&name("stalled_each"), most.each, "KiB", &at_once),
+        Figure::new(&name("stalled_at_once"), most.readers as f64, "readers", &at_once),
         Figure::new(
             &name("stalled_kernel"),
-            kernel,
+            most.kernel,
             "MiB",
             &format!("{shape}; waiting in the kernel, part of all"),
         ),
     ])
+}
+
+/// The most that was seen.
+#[derive(Default)]
+struct Most {
+    /// Of memory, in MiB: the master's and the kernel's.
+    all: f64,
+    kernel: f64,
+    /// Of readers that do not read at once, and what each took then, in KiB.
+    readers: usize,
+    each: f64,
+}
+
+impl Most {
+    /// Looks; how many of those that do not read are there.
+    fn look(&mut self, cluster: &Cluster, at: SocketAddr, idle: f64) -> Result<usize> {
+        // Two read.
+        let readers = subscribers(cluster)?.saturating_sub(2);
+        let kernel = queued_mib(at)?;
+        let all = (resident_mib(cluster.masters[0].pid().as_raw())? - idle).max(0.0) + kernel;
+        self.kernel = self.kernel.max(kernel);
+        self.all = self.all.max(all);
+        let each = all * 1024.0 / readers.max(1) as f64;
+        if readers > self.readers {
+            (self.readers, self.each) = (readers, each);
+        } else if readers == self.readers {
+            self.each = self.each.max(each);
+        }
+        Ok(readers)
+    }
 }
 
 struct Source<'a> {
@@ -104,10 +139,20 @@ impl Source<'_> {
 fn stall(at: SocketAddr, number: usize) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(at)?;
     stream.write_all(&request(number.is_multiple_of(2)))?;
+    stream.set_nonblocking(true)?;
     Ok(stream)
 }
 
-fn subscribers(cluster: &Cluster) -> Result<f64> {
+/// Whether an answer has come, or the connection was cut since.
+fn is_answered(stream: &TcpStream) -> bool {
+    match stream.peek(&mut [0]) {
+        Ok(_) => true,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    }
+}
+
+fn subscribers(cluster: &Cluster) -> Result<usize> {
     let metrics = cluster.master_http(0).get("/metrics/snapshot").map_err(anyhow::Error::msg)?;
-    metrics[SUBSCRIBERS].as_f64().context("the metric of subscribers")
+    let count = metrics[SUBSCRIBERS].as_f64().context("the metric of subscribers")?;
+    Ok(count as usize)
 }
