@@ -44,6 +44,8 @@ pub(crate) enum Happening {
     StepDown { master: usize },
     /// A process starts again.
     Restart { node: Node, process: u64 },
+    /// The process of an agent ends in the middle of writing.
+    Crash { agent: usize, process: u64 },
     /// Space is there again, or the disk is fast again.
     DiskMended { agent: usize },
     /// An operator may want something.

@@ -191,6 +191,7 @@ impl Sim {
                 self.start_framework(index, process);
             }
             Happening::Restart { node: Node::Master(_), .. } => {}
+            Happening::Crash { agent, process } => self.crash_writer(agent, process),
             Happening::DiskMended { agent } => self.mend_disk(agent),
             Happening::Operator => self.on_operator(),
             Happening::Fault => self.random_fault(),

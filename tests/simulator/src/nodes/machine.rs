@@ -31,6 +31,8 @@ pub(crate) struct Disk {
     pub(crate) syncing: bool,
     /// There is no space: nothing is synced until there is.
     pub(crate) full: bool,
+    /// The process ends with this record from now that is not on disk yet; never when this is 0.
+    pub(crate) doom: u64,
     /// A sync takes up to this long.
     pub(crate) slowness: Duration,
 }
@@ -165,8 +167,24 @@ impl Kernel {
 impl Sim {
     /// The log is to hold this.
     pub(crate) fn log(&mut self, index: usize, sequence: u64, record: Record) {
-        self.agents[index].disk.written.push((sequence, record));
+        let node = &mut self.agents[index];
+        node.disk.written.push((sequence, record));
+        let is_doomed = node.disk.doom == 1;
+        node.disk.doom = node.disk.doom.saturating_sub(1);
+        if is_doomed {
+            let process = node.process;
+            let wait = self.rng.between(Duration::ZERO, Duration::from_micros(300));
+            self.queue.put(self.now + wait, Happening::Crash { agent: index, process });
+        }
         self.sync(index);
+    }
+
+    /// Of what is written then some makes it to the disk, and some does not.
+    pub(crate) fn crash_writer(&mut self, index: usize, process: u64) {
+        if self.agents[index].process == process && self.stormy {
+            let away = self.rng.between(Duration::from_millis(50), Duration::from_secs(10));
+            self.crash_agent(index, away);
+        }
     }
 
     fn sync(&mut self, index: usize) {
