@@ -15,6 +15,10 @@ use clap::{CommandFactory, FromArgMatches};
 
 use crate::args::{Args, Command};
 
+/// A launch passes the master in about a hundred small pieces, which this one finds and gives back faster than the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     if chapada_agent::fetch_if_asked() {
         return ExitCode::SUCCESS;

@@ -19,6 +19,10 @@ use clap::Parser;
 
 use crate::figure::Figure;
 
+/// As in the daemons.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 struct Args {
     /// One of them; all when absent.
