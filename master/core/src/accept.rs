@@ -204,7 +204,9 @@ impl Master {
     pub(crate) fn place(&mut self, hand: &mut Hand, description: TaskDescription) -> Arc<TaskDescription> {
         let now = self.now.wall;
         // The id that the books have, so that it is stored once.
-        let description = Arc::new(TaskDescription { agent: hand.agent.clone(), ..description });
+        let resources = self.interned.share(description.resources);
+        let agent = hand.agent.clone();
+        let description = Arc::new(TaskDescription { agent, resources, ..description });
         let task = Task::new(
             hand.framework.clone(),
             description.clone(),

@@ -21,10 +21,10 @@ impl Master {
         self.books.tasks.get_mut(key).map(Arc::make_mut)
     }
 
-    pub(crate) fn insert_task(&mut self, task: Task) -> Arc<Task> {
+    pub(crate) fn insert_task(&mut self, mut task: Task) -> Arc<Task> {
+        task.resources = self.interned.share(task.resources);
         let (key, task) = (task.key(), Arc::new(task));
         self.index.tasks_by_agent.insert(&task.agent, key.clone());
-        self.index.tasks_by_framework.insert(&task.framework, key.clone());
         self.books.tasks.insert(key, task.clone());
         task
     }

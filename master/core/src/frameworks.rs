@@ -137,13 +137,9 @@ impl Master {
     fn shut_down_framework(&mut self, id: &FrameworkId) -> BTreeSet<AgentId> {
         self.tell_agents_of(id, &AgentCommand::ShutdownFramework { framework: id.clone() });
         let mut unconfirmed = self.agents_of(id);
-        for key in self.index.tasks_by_framework.of(id) {
-            match self.books.tasks.get(&key).map(|task| task.phase) {
-                Some(TaskPhase::Live) | None => {}
-                Some(TaskPhase::Unreachable | TaskPhase::Ended | TaskPhase::Completed) => {
-                    self.complete_task(&key)
-                }
-            }
+        let ended = self.books.tasks_of(id).filter(|task| !task.is_live());
+        for key in ended.map(|task| task.key()).collect::<Vec<_>>() {
+            self.complete_task(&key);
         }
         // Whoever has not said what it holds may hold something of this framework.
         unconfirmed.extend(self.silent.keys().cloned());
@@ -225,7 +221,7 @@ impl Master {
 
     /// The agents that run, or may still run, something for a framework.
     pub(crate) fn agents_of(&self, id: &FrameworkId) -> BTreeSet<AgentId> {
-        let tasks = self.index.tasks_by_framework.iter(id).filter_map(|key| self.books.tasks.get(key));
+        let tasks = self.books.tasks_of(id);
         let unfinished = tasks.filter(|task| matches!(task.phase, TaskPhase::Live | TaskPhase::Unreachable));
         let executors = self.index.executors_by_framework.iter(id).cloned();
         unfinished.map(|task| task.agent.clone()).chain(executors).collect()
@@ -233,7 +229,7 @@ impl Master {
 
     /// Sends a command to all connected agents that have a task of a framework, ended but unacknowledged ones included.
     pub(crate) fn tell_agents_of(&mut self, id: &FrameworkId, command: &AgentCommand) {
-        let tasks = self.index.tasks_by_framework.iter(id).filter_map(|key| self.books.tasks.get(key));
+        let tasks = self.books.tasks_of(id);
         let executors = self.index.executors_by_framework.iter(id).cloned();
         let agents: BTreeSet<AgentId> = tasks.map(|task| task.agent.clone()).chain(executors).collect();
         for agent in agents {

@@ -75,10 +75,9 @@ impl Master {
 
     /// A removal is confirmed by an agent on which nothing of the framework holds resources.
     pub(crate) fn confirm_if_done(&mut self, framework: &FrameworkId, agent: &AgentId) {
+        let is_live = |key: &TaskKey| self.books.tasks.get(key).is_some_and(|task| task.is_live());
         let holds_task =
-            self.index.tasks_by_framework.iter(framework).any(|key| {
-                self.books.tasks.get(key).is_some_and(|task| task.agent == *agent && task.is_live())
-            });
+            self.index.tasks_by_agent.iter(agent).any(|key| key.framework == *framework && is_live(key));
         let holds_executor = self.index.executors_by_framework.iter(framework).any(|other| other == agent);
         if !holds_task && !holds_executor {
             self.confirm_removal(framework, agent);

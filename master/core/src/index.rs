@@ -44,7 +44,6 @@ pub(crate) struct Index {
     pub(crate) offers_by_agent: Groups<AgentId, OfferId>,
     pub(crate) offers_by_framework: Groups<FrameworkId, OfferId>,
     pub(crate) tasks_by_agent: Groups<AgentId, TaskKey>,
-    pub(crate) tasks_by_framework: Groups<FrameworkId, TaskKey>,
     pub(crate) executors_by_framework: Groups<FrameworkId, AgentId>,
     pub(crate) operations_by_agent: Groups<AgentId, OperationKey>,
     pub(crate) operations_by_framework: Groups<FrameworkId, OperationKey>,

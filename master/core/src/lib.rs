@@ -19,6 +19,7 @@ mod greet;
 mod group;
 mod holdings;
 mod index;
+mod interned;
 mod load;
 mod master;
 mod offers;

@@ -8,6 +8,7 @@ use chapada_model::{AgentId, FrameworkId, Mono, Now, Role, Wall};
 use crate::agents::Silence;
 use crate::early_kills::EarlyKills;
 use crate::index::Index;
+use crate::interned::Interned;
 use crate::patience::Patience;
 use crate::quota::Hold;
 use crate::recording::Pending;
@@ -24,6 +25,7 @@ pub struct Master {
     /// What readers see.
     pub(crate) books: Snapshot,
     pub(crate) index: Index,
+    pub(crate) interned: Interned,
     pub(crate) allocator: Allocator,
     pub(crate) timers: Timers,
     /// The registry as it will be when everything asked for is durable.
@@ -85,6 +87,7 @@ impl Master {
             settings,
             books,
             index: Index::default(),
+            interned: Interned::default(),
             timers: Timers::default(),
             registry: RegistryState { epoch: registry.epoch, ..RegistryState::default() },
             removed: std::collections::BTreeSet::new(),

@@ -3,15 +3,12 @@
 use chapada_model::{AgentId, FrameworkId, Reason, Source, TaskId, TaskKey, TaskState, TaskStatus, Wall};
 
 use crate::planted::Bug;
-use crate::{AgentState, Master, SchedulerEvent};
+use crate::{AgentState, Master, SchedulerEvent, Task};
 
 impl Master {
     pub(crate) fn reconcile(&mut self, framework: &FrameworkId, tasks: Vec<(TaskId, Option<AgentId>)>) {
         let answers: Vec<TaskStatus> = match tasks.is_empty() {
-            true => {
-                let known = self.index.tasks_by_framework.iter(framework);
-                known.filter_map(|key| self.latest_of(key)).collect()
-            }
+            true => self.books.tasks_of(framework).map(|task| self.latest_of(task)).collect(),
             false => {
                 tasks.into_iter().filter_map(|(task, agent)| self.answer(framework, task, agent)).collect()
             }
@@ -34,11 +31,10 @@ impl Master {
 
     /// What was last said of a task that is in the books. Of a newer state, which its agent may be in already, the updates
     /// tell, in order.
-    fn latest_of(&self, key: &TaskKey) -> Option<TaskStatus> {
-        let task = self.books.tasks.get(key)?;
+    fn latest_of(&self, task: &Task) -> TaskStatus {
         let said = task.latest().map(|status| (**status).clone());
-        let said = said.unwrap_or_else(|| TaskStatus::new(key.task.clone(), task.state));
-        Some(TaskStatus {
+        let said = said.unwrap_or_else(|| TaskStatus::new(task.description.id.clone(), task.state));
+        TaskStatus {
             source: Some(Source::Master),
             reason: Some(Reason::Reconciliation),
             message: Some("Reconciliation: Latest task state".into()),
@@ -48,13 +44,13 @@ impl Master {
             uuid: None,
             timestamp: Some(self.now.wall),
             ..said
-        })
+        }
     }
 
     /// The answer for one task; none while an agent that may have it has not said so. Source: Mesos' `reconcile`.
     fn answer(&self, framework: &FrameworkId, task: TaskId, agent: Option<AgentId>) -> Option<TaskStatus> {
         let key = TaskKey { framework: framework.clone(), task };
-        if let Some(status) = self.latest_of(&key) {
+        if let Some(status) = self.books.tasks.get(&key).map(|task| self.latest_of(task)) {
             return Some(status);
         }
         let (state, message, since) = match self.standing_of(agent.as_ref()) {

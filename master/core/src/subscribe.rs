@@ -171,14 +171,13 @@ impl Master {
 
     /// Sends what its former self may not have seen, in order. The agents repeat the same, only later.
     fn repeat_unacknowledged(&mut self, id: &FrameworkId) {
-        for key in self.index.tasks_by_framework.of(id) {
-            let Some(task) = self.books.tasks.get(&key) else { continue };
+        let mut statuses = Vec::new();
+        for task in self.books.tasks_of(id) {
             let open = |uuid| task.unacknowledged.contains(&uuid);
-            let statuses: Vec<_> =
-                task.statuses.iter().filter(|s| s.uuid.is_some_and(open)).cloned().collect();
-            for status in statuses {
-                self.tell_framework(id, SchedulerEvent::Update(status));
-            }
+            statuses.extend(task.statuses.iter().filter(|s| s.uuid.is_some_and(open)).cloned());
+        }
+        for status in statuses {
+            self.tell_framework(id, SchedulerEvent::Update(status));
         }
     }
 

@@ -138,7 +138,6 @@ impl Master {
         }
         let Some(task) = self.books.tasks.remove(key) else { return };
         self.index.tasks_by_agent.remove(&task.agent, key);
-        self.index.tasks_by_framework.remove(&key.framework, key);
         let mut task = Arc::unwrap_or_clone(task);
         task.phase = TaskPhase::Completed;
         task.unacknowledged.clear();
@@ -179,8 +178,9 @@ impl Master {
     }
 
     fn forget_surplus_unreachable(&mut self, framework: &FrameworkId) {
-        let tasks = self.index.tasks_by_framework.iter(framework).filter_map(|key| self.books.tasks.get(key));
-        let mut unreachable: Vec<(Wall, TaskKey)> = tasks
+        let mut unreachable: Vec<(Wall, TaskKey)> = self
+            .books
+            .tasks_of(framework)
             .filter(|task| task.phase == TaskPhase::Unreachable)
             .map(|task| (task.updated, task.key()))
             .collect();

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use chapada_model::{
-    AgentId, ExecutorKey, FrameworkId, Payload, Reason, TaskId, TaskKey, TaskState, TaskStatus, UpdateUuid,
+    AgentId, ExecutorId, ExecutorKey, FrameworkId, Payload, Reason, TaskId, TaskKey, TaskState, TaskStatus,
+    UpdateUuid,
 };
 
 use crate::planted::Bug;
@@ -61,10 +62,16 @@ impl Master {
         }
     }
 
-    /// The same status with the task's id as the books have it, so that it is stored once.
+    /// The same status with the task's id as the books have it, so that it is stored once. The executor of a command has
+    /// the same name.
     fn with_id_of_books(&self, mut status: TaskStatus, key: &TaskKey) -> TaskStatus {
         if let Some(task) = self.books.tasks.get(key) {
             status.task = task.description.id.clone();
+            if let Some(executor) = &mut status.executor
+                && executor.as_str() == status.task.as_str()
+            {
+                *executor = ExecutorId::from(status.task.clone());
+            }
         }
         status
     }

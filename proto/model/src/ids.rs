@@ -165,6 +165,14 @@ string_id!(
     /// Chosen by the framework and unique only within it and one agent.
     ExecutorId
 );
+
+/// The executor of a command has the name of its task. Source: Mesos.
+impl From<TaskId> for ExecutorId {
+    fn from(task: TaskId) -> Self {
+        Self { end: task.end, text: task.text }
+    }
+}
+
 string_id!(
     /// Given by the master; an offer is answered at most once.
     OfferId

@@ -64,7 +64,6 @@ fn index_of(master: &Master) -> Index {
     }
     for (key, task) in &master.books.tasks {
         index.tasks_by_agent.insert(&task.agent, key.clone());
-        index.tasks_by_framework.insert(&task.framework, key.clone());
     }
     for (key, operation) in &master.books.operations {
         index.operations_by_agent.insert(&operation.agent, key.clone());
