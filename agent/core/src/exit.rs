@@ -9,6 +9,17 @@ pub struct Exit {
     pub memory: Option<MemoryExceeded>,
 }
 
+impl Exit {
+    /// As wait(2) gives it; nothing where nobody knows.
+    pub fn status(&self) -> Option<i32> {
+        match self.cause {
+            ExitCause::Code(code) => Some(i32::from(code) << 8),
+            ExitCause::Signal(signal) => Some(signal),
+            ExitCause::NotStarted { .. } | ExitCause::Unknown { .. } => None,
+        }
+    }
+}
+
 /// What ended the first process of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExitCause {

@@ -1,5 +1,6 @@
 //! From a configuration to a running agent, and down again.
 
+use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::net::SocketAddr;
@@ -75,13 +76,15 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
         clock: ground.clock,
         log: LogHandle::start(memory.file)?,
         containers,
-        prober: Prober::new(means.events.clone()),
+        prober: Prober::new(means.clone()),
         who: ground.who.clone(),
         ip: ground.address.ip(),
         volumes: Volumes::new(ground.layout.work_dir()),
         inputs: input_queue,
         events,
         counters: counters.clone(),
+        ended: HashMap::new(),
+        waiting: Vec::new(),
         link: None,
         streams: Streams::default(),
         tokens: means.tokens.clone(),

@@ -1,15 +1,16 @@
 //! The loop around the core: an event in, effects out, in order.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use chapada_agent_core::{Agent, Effect, Event, FrameworkRecord, Holding, Record, Update, View};
-use chapada_model::{ExecutorId, Resources, TaskKey, TaskState};
+use chapada_agent_core::{Agent, Effect, Event, FrameworkRecord, Holding, Record, Signal, Update, View};
+use chapada_model::{ContainerId, ExecutorId, Resources, TaskKey, TaskState};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
-use crate::checks::Prober;
+use crate::checks::{Probe, Prober};
 use crate::clock::Clock;
 use crate::containers::{Containers, Order, What};
 use crate::error::AgentError;
@@ -24,6 +25,8 @@ use crate::volumes::{self, Volumes};
 pub(crate) const INPUTS: usize = 1024;
 /// Events of containers that may wait for the loop; a full queue makes keepers wait.
 pub(crate) const CONTAINER_EVENTS: usize = 1024;
+/// Calls that may wait for the end of a container at once; each holds a connection.
+const MOST_WAITING: usize = 4096;
 /// So many inputs are taken before their records are handed to the log.
 const TURN: usize = 128;
 
@@ -38,6 +41,11 @@ pub(crate) enum Input {
     View(oneshot::Sender<View>),
     /// An executor of a framework's own calls.
     Executor(Box<ExecutorCall>),
+    /// Somebody waits for the end of a container, and gets its status as wait(2) gives it, if anybody knows; the other end is
+    /// dropped when there is no such container.
+    Wait(ContainerId, oneshot::Sender<Option<i32>>),
+    /// An operator signals a container; the answer is whether there is one.
+    Signal(ContainerId, Signal, oneshot::Sender<bool>),
     /// Somebody wants to know whether a task may still have processes.
     IsLive(TaskKey, oneshot::Sender<bool>),
 }
@@ -56,6 +64,10 @@ pub(crate) struct Shell {
     pub(crate) inputs: mpsc::Receiver<Input>,
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) counters: Arc<Counters>,
+    /// Containers that have ended and are not removed, with their statuses.
+    pub(crate) ended: HashMap<ContainerId, Option<i32>>,
+    /// Those who wait for the end of a container.
+    pub(crate) waiting: Vec<(ContainerId, oneshot::Sender<Option<i32>>)>,
     pub(crate) link: Option<Outbox>,
     pub(crate) streams: Streams,
     pub(crate) tokens: Tokens,
@@ -118,11 +130,39 @@ impl Shell {
             }
             Input::Executor(call) => self.hear_executor(*call),
             Input::View(reply) => drop(reply.send(self.agent.view())),
+            Input::Wait(container, reply) => self.wait(container, reply),
+            Input::Signal(container, signal, reply) => {
+                let is_there = self.containers.has(&container);
+                self.containers.signal(&container, signal);
+                let _ = reply.send(is_there); // nobody may wait any more
+            }
             Input::IsLive(key, reply) => drop(reply.send(self.agent.is_live(&key))),
         }
     }
 
+    fn wait(&mut self, container: ContainerId, reply: oneshot::Sender<Option<i32>>) {
+        self.waiting.retain(|(_, reply)| !reply.is_closed());
+        if let Some(status) = self.ended.get(&container) {
+            let _ = reply.send(*status); // nobody may wait any more
+        } else if self.containers.has(&container) && self.waiting.len() < MOST_WAITING {
+            self.waiting.push((container, reply));
+        }
+    }
+
+    /// Tells those who wait for the end of a container.
+    fn tell_ended(&mut self, container: &ContainerId, status: Option<i32>) {
+        self.ended.insert(container.clone(), status);
+        for (_, reply) in self.waiting.extract_if(.., |(waited, _)| waited == container) {
+            let _ = reply.send(status); // nobody may wait any more
+        }
+    }
+
     pub(crate) fn apply(&mut self, event: Event) {
+        match &event {
+            Event::ContainerExited { container, exit } => self.tell_ended(container, exit.status()),
+            Event::LaunchFailed { container, .. } => self.tell_ended(container, None),
+            _ => {}
+        }
         tracing::trace!(?event, "event");
         for effect in self.agent.apply(self.clock.now(), event) {
             self.execute(effect);
@@ -166,14 +206,21 @@ impl Shell {
                 tracing::info!(container_id = %container, ?signal, "signal");
                 self.containers.signal(&container, signal);
             }
-            Effect::Probe { task, pid, purpose, timeout } => self.prober.ask(&task, pid, purpose, timeout),
+            Effect::Probe { task, pid, purpose, timeout } => {
+                // Nothing runs before the agent has an id.
+                if let Some(agent) = self.agent.id().cloned() {
+                    self.prober.ask(Probe { agent, task, pid, purpose, limit: timeout });
+                }
+            }
             Effect::EndProbes { container } => self.prober.end(&container),
             Effect::Remove { container } => {
+                self.ended.remove(&container);
                 self.tokens.revoke(&container);
                 self.containers.remove(container);
             }
             Effect::Destroy { container } => {
                 tracing::warn!(container_id = %container, "destroying a container that no record knows");
+                self.ended.remove(&container);
                 self.tokens.revoke(&container);
                 self.containers.remove(container);
             }

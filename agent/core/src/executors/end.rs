@@ -142,7 +142,7 @@ impl Agent {
                 Statement::agent(state, Reason::ExecutorTerminated, how_ended(&exit.cause))
             }
         };
-        self.end_with_tasks(now, key, wait_status(&exit.cause), statement);
+        self.end_with_tasks(now, key, exit.status().unwrap_or(-1), statement);
     }
 
     /// The executor is over, and its live tasks with it.
@@ -273,14 +273,5 @@ fn how_ended(cause: &ExitCause) -> String {
         ExitCause::Code(code) => format!("Executor exited with status {code}"),
         ExitCause::Signal(signal) => format!("Executor terminated with signal {}", signal_name(*signal)),
         ExitCause::NotStarted { message } | ExitCause::Unknown { message } => message.clone(),
-    }
-}
-
-/// As wait(2) gives it; -1 where nobody knows.
-fn wait_status(cause: &ExitCause) -> i32 {
-    match cause {
-        ExitCause::Code(code) => i32::from(*code) << 8,
-        ExitCause::Signal(signal) => *signal,
-        ExitCause::NotStarted { .. } | ExitCause::Unknown { .. } => -1,
     }
 }

@@ -49,12 +49,14 @@ fn seconds(seconds: f64) -> Duration {
 }
 
 /// What to ask a task.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Question {
     /// Whether it takes a connection there.
     Tcp(SocketAddr),
     /// What it answers to a GET of this path.
     Http { address: SocketAddr, tls: bool, path: String },
+    /// How this command ends in its container.
+    Command(Box<v1::CommandInfo>),
 }
 
 /// What this check of a task asks; `None` when it makes no sense.
@@ -64,7 +66,11 @@ pub(super) fn question(info: &v1::TaskInfo, purpose: Purpose) -> Option<Question
         Purpose::Check => {
             let check = info.check.as_ref()?;
             match check.r#type() {
-                check_info::Type::Unknown | check_info::Type::Command => None,
+                check_info::Type::Unknown => None,
+                check_info::Type::Command => {
+                    let command = check.command.as_ref()?.command.clone()?;
+                    Some(Question::Command(Box::new(command)))
+                }
                 check_info::Type::Tcp => Some(Question::Tcp(address(IPv4, check.tcp.as_ref()?.port)?)),
                 check_info::Type::Http => {
                     let http = check.http.as_ref()?;
@@ -76,7 +82,8 @@ pub(super) fn question(info: &v1::TaskInfo, purpose: Purpose) -> Option<Question
         Purpose::Health => {
             let check = info.health_check.as_ref()?;
             match check.r#type() {
-                health_check::Type::Unknown | health_check::Type::Command => None,
+                health_check::Type::Unknown => None,
+                health_check::Type::Command => Some(Question::Command(Box::new(check.command.clone()?))),
                 health_check::Type::Tcp => {
                     let tcp = check.tcp.as_ref()?;
                     Some(Question::Tcp(address(tcp.protocol(), tcp.port)?))

@@ -57,12 +57,17 @@ pub(crate) fn refuse_late_volumes(tasks: &[v1::TaskInfo]) -> Option<LaunchRefusa
     })
 }
 
+/// What a check runs, it runs beside the command with what that has.
 fn refuse_checks(info: &v1::TaskInfo) -> Option<LaunchRefusal> {
-    let health = info.health_check.as_ref().is_some_and(|check| check.command.is_some());
-    let check = info.check.as_ref().is_some_and(|check| check.command.is_some());
-    let absent = [(health, "health_check.command"), (check, "check.command.command")];
-    let absent = absent.into_iter().find(|(asked, _)| *asked);
-    absent.map(|(_, field)| unsupported(field, "check over HTTP or TCP"))
+    let health = info.health_check.as_ref().and_then(|check| check.command.as_ref());
+    let check = info.check.as_ref().and_then(|check| check.command.as_ref()?.command.as_ref());
+    let commands = [("health_check.command", health), ("check.command.command", check)];
+    commands.into_iter().find_map(|(field, command)| {
+        let command = command?;
+        let fetches = !command.uris.is_empty();
+        let uris = fetches.then(|| unsupported(&format!("{field}.uris"), "name them in the task's command"));
+        uris.or_else(|| refuse_secrets(field, command))
+    })
 }
 
 /// One task of a pod.
@@ -120,6 +125,10 @@ fn refuse_command(field: &str, command: &v1::CommandInfo) -> Option<LaunchRefusa
     if text(&command.value).is_empty() {
         return Some(refusal(format!("{field}.value is required")));
     }
+    refuse_secrets(field, command)
+}
+
+fn refuse_secrets(field: &str, command: &v1::CommandInfo) -> Option<LaunchRefusal> {
     let variables = command.environment.iter().flat_map(|environment| &environment.variables);
     let secret = variables.enumerate().find(|(_, variable)| variable.secret.is_some());
     secret.map(|(index, _)| {
@@ -345,9 +354,10 @@ mod tests {
         }
         let mut info = task(v1::ContainerInfo::default());
         assert_eq!(refuse_unsupported(&info), None);
-        info.health_check =
-            Some(v1::HealthCheck { command: Some(v1::CommandInfo::default()), ..Default::default() });
-        assert!(message(&info).starts_with("health_check.command is"));
+        let uris = vec![v1::command_info::Uri::default()];
+        let command = v1::CommandInfo { uris, ..v1::CommandInfo::default() };
+        info.health_check = Some(v1::HealthCheck { command: Some(command), ..Default::default() });
+        assert!(message(&info).starts_with("health_check.command.uris is"));
     }
 
     #[test]

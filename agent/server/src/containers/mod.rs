@@ -1,6 +1,7 @@
 //! The containers of this agent. Each has a keeper: a small task that starts it, hears its shim, passes signals on and
 //! removes its traces when told to.
 
+mod check;
 mod description;
 mod environment;
 mod exit;
@@ -10,6 +11,7 @@ mod limits;
 mod remove;
 mod start;
 
+pub(crate) use check::check_spec;
 pub(crate) use description::{has_own_network, refuse_group, refuse_late_volumes, refuse_unsupported};
 pub(crate) use exit::found_of;
 pub(crate) use remove::{orphan_groups, remove_groups};
@@ -120,6 +122,11 @@ impl Containers {
     pub(crate) fn adopt(&mut self, container: ContainerId, found: &RecoveredContainer) {
         let keeper = self.keeper(container);
         self.tracker.spawn(keeper.adopt(found.runtime_dir.clone()));
+    }
+
+    /// Whether there is such a container, running or not yet removed.
+    pub(crate) fn has(&self, container: &ContainerId) -> bool {
+        self.keepers.contains_key(container)
     }
 
     pub(crate) fn signal(&self, container: &ContainerId, signal: Signal) {

@@ -181,7 +181,7 @@ fn volumes_of(means: &Means, resources: &Resources) -> Vec<VolumeMount> {
     resources.iter().filter_map(mount).collect()
 }
 
-fn command_of(command: &v1::CommandInfo) -> Command {
+pub(super) fn command_of(command: &v1::CommandInfo) -> Command {
     let value = text(&command.value).to_owned();
     if command.shell.unwrap_or(true) {
         Command::Shell(value)

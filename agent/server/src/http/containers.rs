@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use chapada_agent_core::{ExecutorView, Runner, TaskView};
+use chapada_agent_core::{ExecutorView, Runner, TaskView, View};
 use chapada_listener::{Call, HttpResponse, json};
 use chapada_model::{ExecutorDescription, Resources, TaskDescription};
 use chapada_shim::Statistics;
-use chapada_wire::v1;
+use chapada_wire::{Json, v1};
 use http::StatusCode;
 use prost::Message;
 use serde_json::{Value, json};
@@ -30,22 +30,36 @@ async fn list(api: Arc<Api>, with_status: bool) -> HttpResponse {
         Ok(view) => view,
         Err(refusal) => return refusal,
     };
-    let tasks = view.tasks.iter().filter_map(Running::of_task);
-    let running: Vec<Running> = tasks.chain(view.executors.iter().filter_map(Running::of_executor)).collect();
+    let running = running(&view);
     let read = tokio::task::spawn_blocking(move || {
         running.iter().map(|running| container_json(&api, running, with_status)).collect::<Vec<_>>()
     });
     json(StatusCode::OK, &read.await.unwrap_or_default())
 }
 
+/// Every container with a process in it.
+pub(super) fn running(view: &View) -> Vec<Running> {
+    let tasks = view.tasks.iter().filter_map(Running::of_task);
+    tasks.chain(view.executors.iter().filter_map(Running::of_executor)).collect()
+}
+
+/// What a container uses. Blocks.
+pub(super) fn usage(api: &Api, running: &Running) -> Option<v1::ResourceStatistics> {
+    let name = running.container.value.as_deref().unwrap_or_default();
+    let used = api.means.launcher.cgroups().group(name).statistics().ok()?;
+    // The two forms have the same names.
+    let shown = statistics_json(&used, running.asked.as_ref());
+    v1::ResourceStatistics::from_json(shown.to_string().as_bytes()).ok()
+}
+
 /// A container with a process in it.
-struct Running {
-    executor: String,
-    name: String,
+pub(super) struct Running {
+    pub(super) executor: String,
+    pub(super) name: String,
     source: String,
-    framework: String,
-    container: v1::ContainerId,
-    pid: u32,
+    pub(super) framework: String,
+    pub(super) container: v1::ContainerId,
+    pub(super) pid: u32,
     /// What it asked for; nothing when that cannot be read.
     asked: Option<Resources>,
 }

@@ -135,7 +135,7 @@ impl Pump {
     }
 }
 
-fn wrong_method(method: &Method) -> HttpResponse {
+pub(super) fn wrong_method(method: &Method) -> HttpResponse {
     let message = format!("405 Method Not Allowed. Expecting one of {{ 'POST' }}, but received '{method}'.");
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, message);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));

@@ -57,7 +57,7 @@ pub(super) async fn prometheus(api: Arc<Api>, _: Call) -> HttpResponse {
     bytes(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page)
 }
 
-fn measure(api: &Api, view: &View) -> Vec<(String, f64)> {
+pub(super) fn measure(api: &Api, view: &View) -> Vec<(String, f64)> {
     let mut all = Vec::new();
     let mut put = |name: &str, value: f64| all.push((name.to_owned(), value));
     for (name, state) in ENDED {

@@ -1,4 +1,4 @@
-//! The agent's own HTTP API: read-only, with Mesos' paths, their `/slave(1)` prefix and `.json` ends.
+//! The agent's own HTTP API: Mesos' read-only paths, their `/slave(1)` prefix and `.json` ends.
 
 mod containers;
 #[cfg(test)]
@@ -6,6 +6,7 @@ mod doors;
 mod executor;
 mod files;
 mod metrics;
+mod operator;
 mod state;
 
 use std::sync::Arc;
@@ -80,6 +81,13 @@ pub(crate) fn routes(api: Arc<Api>) -> Routes {
             let entry = RouteEntry { method: None, pattern, action, content };
             routes.add(entry, move |call: Call| executor::handle(api.clone(), call))
         });
+    let routes = ["/api/v1", "/slave(1)/api/v1"].into_iter().fold(routes, |routes, pattern| {
+        // What a call does is known when it is read, and is asked again then.
+        let (action, content) = (Action::ViewHealth, ContentRule::Handler);
+        let api = api.clone();
+        let entry = RouteEntry { method: None, pattern, action, content };
+        routes.add(entry, move |call: Call| operator::handle(api.clone(), call))
+    });
     routes.get("/metrics", Action::ViewMetrics, move |call| metrics::prometheus(api.clone(), call))
 }
 

@@ -172,3 +172,51 @@ async fn a_task_that_takes_too_long_fails() {
     eventually("the container is removed", || agent.containers().is_empty()).await;
     running.stop().await;
 }
+
+fn command_check(value: &str) -> v1::CommandInfo {
+    v1::CommandInfo { value: Some(value.to_owned()), ..v1::CommandInfo::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_is_run_in_the_tasks_container_as_its_user() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let mut task = command_task("t", "touch /tmp/mine; exec sleep 1000");
+    task.command.as_mut().unwrap().user = Some("nobody".to_owned());
+    let inside = "test -e /tmp/mine && test \"$(id -un)\" = nobody && test \"$MESOS_TASK_ID\" = t";
+    let look = format!("if {inside}; then exit $(cat code 2>/dev/null || echo 7); fi; exit 99");
+    task.check = Some(v1::CheckInfo {
+        r#type: Some(check_info::Type::Command as i32),
+        command: Some(check_info::Command { command: Some(command_check(&look)) }),
+        delay_seconds: Some(0.0),
+        interval_seconds: Some(0.05),
+        ..v1::CheckInfo::default()
+    });
+    task.health_check = Some(v1::HealthCheck {
+        r#type: Some(health_check::Type::Command as i32),
+        http: None,
+        command: Some(command_check("exec sleep 1000")),
+        timeout_seconds: Some(0.2),
+        grace_period_seconds: Some(0.0),
+        consecutive_failures: Some(1_000_000),
+        ..health(0)
+    });
+    link.launch(task).await;
+    link.until("t", TaskState::TaskRunning).await;
+    let code = |status: &v1::TaskStatus| {
+        status.check_status.and_then(|check| check.command).and_then(|command| command.exit_code)
+    };
+    until_checked(&mut link, |status| code(status) == Some(7)).await;
+    let ill = until_checked(&mut link, |status| status.healthy == Some(false)).await;
+    assert!(ill.message.unwrap().contains("no answer within 200ms"));
+    std::fs::write(agent.sandbox("t").join("code"), "3").unwrap();
+    until_checked(&mut link, |status| code(status) == Some(3)).await;
+    let started = std::time::Instant::now();
+    link.kill("t").await;
+    link.until("t", TaskState::TaskKilled).await;
+    assert!(started.elapsed() < std::time::Duration::from_secs(2), "{:?}", started.elapsed());
+    eventually("the container is removed", || agent.containers().is_empty()).await;
+    running.stop().await;
+}

@@ -8,6 +8,7 @@ mod fetch;
 mod files;
 mod link;
 mod operations;
+mod operator;
 mod pods;
 mod restart;
 mod support;

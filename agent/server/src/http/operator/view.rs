@@ -1,0 +1,120 @@
+//! What the agent holds, as messages.
+
+use chapada_agent_core::{ExecutorView, TaskView, View};
+use chapada_model::{AgentId, TaskState};
+use chapada_wire::v1;
+use chapada_wire::v1::agent::Response;
+use chapada_wire::v1::agent::call::Type;
+use chapada_wire::v1::agent::response::{
+    GetAgent, GetExecutors, GetFrameworks, GetState, GetTasks, Type as Answer, get_executors, get_frameworks,
+};
+use prost::Message;
+
+use super::super::state::executor_name;
+use super::{Api, bare};
+use crate::layout::executor_of;
+use crate::outward::{Identity, status};
+
+pub(super) fn agent(api: &Api, view: &View) -> GetAgent {
+    let info = v1::AgentInfo { id: view.agent.as_ref().map(agent_id), ..api.who.info.clone() };
+    GetAgent { agent_info: Some(info), ..GetAgent::default() }
+}
+
+fn agent_id(id: &AgentId) -> v1::AgentId {
+    v1::AgentId { value: Some(id.to_string()) }
+}
+
+pub(super) fn answer(api: &Api, kind: Type, view: &View) -> Response {
+    match kind {
+        Type::GetFrameworks => {
+            Response { get_frameworks: Some(frameworks(view)), ..bare(Answer::GetFrameworks) }
+        }
+        Type::GetExecutors => Response { get_executors: Some(executors(view)), ..bare(Answer::GetExecutors) },
+        Type::GetTasks => Response { get_tasks: Some(tasks(api, view)), ..bare(Answer::GetTasks) },
+        _ => {
+            let get_state = GetState {
+                get_tasks: Some(tasks(api, view)),
+                get_executors: Some(executors(view)),
+                get_frameworks: Some(frameworks(view)),
+            };
+            Response { get_state: Some(get_state), ..bare(Answer::GetState) }
+        }
+    }
+}
+
+fn frameworks(view: &View) -> GetFrameworks {
+    let info = |bytes: &[u8]| v1::FrameworkInfo::decode(bytes).ok();
+    let frameworks = view
+        .frameworks
+        .iter()
+        .map(|framework| get_frameworks::Framework { framework_info: info(framework.info.as_bytes()) });
+    GetFrameworks { frameworks: frameworks.collect(), completed_frameworks: Vec::new() }
+}
+
+/// Executors of frameworks' own and of pods, and one for each command task, as Mesos has it.
+fn executors(view: &View) -> GetExecutors {
+    let own = view.executors.iter().map(|executor: &ExecutorView| {
+        let info = v1::ExecutorInfo::decode(executor.record.info.as_bytes()).unwrap_or_default();
+        let framework_id = Some((&executor.record.key.framework).into());
+        (true, v1::ExecutorInfo { framework_id, ..info })
+    });
+    let alone = view.tasks.iter().filter(|task| task.record.executor().is_none());
+    let alone = alone.map(|task| (task.phase.is_live(), command_executor(task)));
+    let (live, ended): (Vec<_>, Vec<_>) = own.chain(alone).partition(|(lives, _)| *lives);
+    let each = |list: Vec<(bool, v1::ExecutorInfo)>| {
+        list.into_iter().map(|(_, info)| get_executors::Executor { executor_info: Some(info) }).collect()
+    };
+    GetExecutors { executors: each(live), completed_executors: each(ended) }
+}
+
+fn command_executor(task: &TaskView) -> v1::ExecutorInfo {
+    let info = v1::TaskInfo::decode(task.record.info.as_bytes()).unwrap_or_default();
+    v1::ExecutorInfo {
+        executor_id: Some((&executor_of(&task.record)).into()),
+        framework_id: Some((&task.record.key.framework).into()),
+        name: Some(executor_name(&info)),
+        source: Some(task.record.key.task.to_string()),
+        command: info.command,
+        discovery: info.discovery,
+        labels: info.labels,
+        ..v1::ExecutorInfo::default()
+    }
+}
+
+fn tasks(api: &Api, view: &View) -> GetTasks {
+    let ip = api.who.address.parse::<std::net::SocketAddr>().ok().map(|address| address.ip());
+    let identity = view.agent.clone().zip(ip).map(|(agent, ip)| Identity { agent, ip });
+    let shown = |task: &TaskView| task_of(task, identity.as_ref());
+    let (live, ended): (Vec<_>, Vec<_>) = view.tasks.iter().partition(|task| task.phase.is_live());
+    GetTasks {
+        launched_tasks: live.into_iter().map(shown).collect(),
+        terminated_tasks: ended.into_iter().map(shown).collect(),
+        ..GetTasks::default()
+    }
+}
+
+fn task_of(task: &TaskView, identity: Option<&Identity>) -> v1::Task {
+    let info = v1::TaskInfo::decode(task.record.info.as_bytes()).unwrap_or_default();
+    let newest = task.newest.as_deref();
+    let said = newest.zip(identity).map(|(update, identity)| status(&task.record, update, identity));
+    let state = newest.map_or(TaskState::Staging, |update| update.state);
+    v1::Task {
+        name: info.name,
+        task_id: info.task_id,
+        framework_id: Some((&task.record.key.framework).into()),
+        executor_id: task.record.executor().map(Into::into),
+        agent_id: info.agent_id,
+        state: Some(state.number()),
+        resources: info.resources,
+        status_update_state: newest.map(|update| update.state.number()),
+        status_update_uuid: newest.map(|update| update.uuid.0.to_vec()),
+        statuses: said.into_iter().collect(),
+        labels: info.labels,
+        discovery: info.discovery,
+        user: info.command.and_then(|command| command.user),
+        container: info.container,
+        health_check: info.health_check,
+        kill_policy: info.kill_policy,
+        limits: info.limits,
+    }
+}
