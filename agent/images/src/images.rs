@@ -152,6 +152,10 @@ impl Images {
         blocking(move || {
             let prepared = shelf.store.prepare(&held.record, &id, &watch);
             drop(held.pin);
+            // Nobody would hear of it, and it may have been released already.
+            if watch.check().is_err() {
+                shelf.store.release(&id)?;
+            }
             Ok(prepared?)
         })
         .await

@@ -12,6 +12,10 @@ use crate::bytes::Bytes;
 /// The port that Mesos' agents listen on.
 pub const DEFAULT_PORT: u16 = 5051;
 
+/// Above what distributions and systemd give to users, services and containers of their own.
+/// Source: systemd's page on users, groups, UIDs and GIDs.
+const FIRST_ID: u32 = 0x7000_0000;
+
 /// Configuration of an agent.
 #[derive(Clone, Debug, PartialEq, clap::Args, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -66,6 +70,38 @@ pub struct AgentConfig {
     #[arg(long, default_value = "7d", value_parser = parse_duration)]
     #[serde(with = "humantime_serde")]
     pub gc_delay: Duration,
+    /// The registry, `host[:port]`, of image names without one; or a directory that has them as files.
+    #[arg(long)]
+    pub docker_registry: Option<String>,
+    /// Credentials for registries: a file as docker's `config.json`.
+    #[arg(long)]
+    pub docker_config: Option<PathBuf>,
+    /// Where images are kept. Default: `images` in the work directory.
+    #[arg(long)]
+    pub docker_store_dir: Option<PathBuf>,
+    /// Registries, `host[:port]`, that are spoken to without TLS.
+    #[arg(long, value_delimiter = ',')]
+    pub insecure_registries: Vec<String>,
+    /// Certificates of authorities for registries, in PEM, trusted besides the machine's own.
+    #[arg(long)]
+    pub registry_ca: Option<PathBuf>,
+    /// How long an image may take to come, unpacking included.
+    #[arg(long, default_value = "15m", value_parser = parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub image_pull_timeout: Duration,
+    /// How full, in percent, the disk of the images may be before unused ones are removed.
+    #[arg(long, default_value_t = 85)]
+    pub image_disk_high: u8,
+    /// How full it is then, in percent.
+    #[arg(long, default_value_t = 80)]
+    pub image_disk_low: u8,
+    /// Whether the root of a container with an image is nobody on this machine. One that has a port below 1024 of the
+    /// machine's network is an exception.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    pub user_namespaces: bool,
+    /// The first id of this machine that such containers may have; each takes 65,536. No other agent may have the same.
+    #[arg(long, default_value_t = FIRST_ID)]
+    pub userns_first_id: u32,
     /// Where plain relative paths among a task's URIs start; files from there may be fetched.
     #[arg(long)]
     pub frameworks_home: Option<PathBuf>,
@@ -129,6 +165,16 @@ impl Default for AgentConfig {
             cgroups_enable_cfs: true,
             switch_user: true,
             gc_delay: Duration::from_secs(7 * 24 * 60 * 60),
+            docker_registry: None,
+            docker_config: None,
+            docker_store_dir: None,
+            insecure_registries: Vec::new(),
+            registry_ca: None,
+            image_pull_timeout: Duration::from_secs(15 * 60),
+            image_disk_high: 85,
+            image_disk_low: 80,
+            user_namespaces: true,
+            userns_first_id: FIRST_ID,
             frameworks_home: None,
             fetcher_allowed_paths: Vec::new(),
             fetcher_cache_size: Bytes(2 << 30),

@@ -36,6 +36,9 @@ pub enum AgentError {
     /// The kernel does not give what containers need.
     #[error("cannot make containers here: run the agent as root, on Linux 5.19 or later")]
     Containers(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The images of this machine.
+    #[error("cannot open the images: {}", .0.chain())]
+    Images(std::sync::Arc<chapada_images::ImageError>),
     /// What earlier containers left.
     #[error(
         "cannot find the containers of before: move the directory named below away to start without them"

@@ -39,6 +39,11 @@ impl Layout {
         self.work_dir.join("tokens")
     }
 
+    /// The ranges of ids that containers have.
+    pub(crate) fn ids(&self) -> PathBuf {
+        self.work_dir.join("ids")
+    }
+
     /// What was fetched and is kept for the next who wants it.
     pub(crate) fn fetched(&self) -> PathBuf {
         self.work_dir.join("fetched")

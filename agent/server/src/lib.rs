@@ -14,6 +14,7 @@ mod executors;
 mod fetch;
 mod files;
 mod http;
+mod images;
 mod layout;
 mod link;
 mod log;

@@ -24,10 +24,9 @@ use tokio_util::task::TaskTracker;
 use crate::checks::Prober;
 use crate::clock::Clock;
 use crate::config::{AgentConfig, DEFAULT_PORT};
-use crate::containers::{Containers, Means, Settings, found_of, orphan_groups, remove_groups};
+use crate::containers::{Containers, Means, Settings, Supplies, found_of, orphan_groups, remove_groups};
 use crate::error::AgentError;
 use crate::executors::{Streams, Tokens};
-use crate::fetch::Fetcher;
 use crate::files::{self, Files};
 use crate::http::{self, Api};
 use crate::layout::Layout;
@@ -92,7 +91,10 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
         appended: 0,
     };
     let sweeping = means.clone();
-    tasks.spawn_blocking(move || remove_groups(&sweeping, &memory.orphans));
+    tasks.spawn_blocking(move || {
+        remove_groups(&sweeping, &memory.orphans);
+        memory.orphan_roots.iter().for_each(|root| sweeping.supplies.images.release(root));
+    });
     let _lock = ground.serve(&tasks, inputs, means.clone(), counters, &stop);
     let outcome = shell.run(first, stop.clone()).await;
     stop.cancel();
@@ -134,6 +136,7 @@ impl Ground {
         let settings = Settings {
             enforce_cpu: self.config.cgroups_enable_cfs,
             switch_user: self.config.switch_user,
+            user_namespaces: self.config.user_namespaces,
             endpoint: self.who.address.clone(),
             hostname: self.who.info.hostname.clone().unwrap_or_default(),
             frameworks_home: self.config.frameworks_home.clone(),
@@ -142,8 +145,8 @@ impl Ground {
         let tokens = Tokens::new(self.layout.tokens(), self.config.authenticate_http_executors);
         let runtime_dir = own_directory(&self.config.runtime_dir())?;
         let launcher = launcher(&self.config, &self.layout)?;
-        let fetcher = Fetcher::new(&self.config, &self.layout)?;
-        Ok(Means::new(launcher, runtime_dir, self.layout.clone(), settings, tokens, fetcher, events))
+        let supplies = Supplies::new(&self.config, &self.layout)?;
+        Ok(Means::new(launcher, runtime_dir, self.layout.clone(), settings, tokens, supplies, events))
     }
 
     /// Starts everything around the loop. The work directory is this agent's for as long as what is returned lives.
@@ -159,6 +162,7 @@ impl Ground {
         let first_wait = self.config.registration_backoff_factor;
         let dialler = Dialler { inputs: inputs.clone(), relays, first_wait };
         tasks.spawn(dialler.run(Detector::start(&self.master, ZkOptions::default()), stop.clone()));
+        tasks.spawn(means.supplies.images.clone().run(stop.clone()));
         let files = Files::new(self.layout.clone());
         tasks.spawn(files::relay::serve(files.clone(), inputs.clone(), relay_queue, stop.clone()));
         tasks.spawn(sweep::run(self.layout, self.config.gc_delay, inputs.clone(), stop.clone()));
@@ -186,6 +190,7 @@ struct Memory {
     agent: Agent,
     recovered: Vec<RecoveredContainer>,
     orphans: Vec<String>,
+    orphan_roots: Vec<String>,
 }
 
 impl Memory {
@@ -197,7 +202,10 @@ impl Memory {
         let recovered = chapada_shim::recover(&means.runtime_dir)
             .map_err(|error| AgentError::Recover(Box::new(error)))?;
         let known: Vec<String> = recovered.iter().map(|found| found.id.clone()).collect();
-        Ok(Self { file, agent, orphans: orphan_groups(means, &known), recovered })
+        let ids = &means.supplies.ids;
+        ids.retain(&known).map_err(AgentError::directory("clear", means.layout.ids()))?;
+        let orphan_roots = means.supplies.images.orphans(&known);
+        Ok(Self { file, agent, orphans: orphan_groups(means, &known), orphan_roots, recovered })
     }
 }
 

@@ -5,8 +5,8 @@ use chapada_agent_core::LaunchRefusal;
 use chapada_model::{Reason, TaskState};
 use chapada_shim::{Namespaces, Rlimit};
 use chapada_wire::v1;
-use chapada_wire::v1::container_info;
 
+use super::image::image_of;
 use crate::fetch::check_uris;
 
 /// The network of this name is one's own, with a loopback and nothing else.
@@ -20,6 +20,8 @@ pub(super) struct Wishes {
     pub(super) namespaces: Namespaces,
     pub(super) hostname: Option<String>,
     pub(super) rlimits: Vec<Rlimit>,
+    /// Its image may say what to run.
+    pub(super) has_image: bool,
 }
 
 /// Names the first field that this agent cannot honour.
@@ -30,7 +32,7 @@ pub(crate) fn refuse_unsupported(info: &v1::TaskInfo) -> Option<LaunchRefusal> {
             refuse_executor("executor", executor).or_else(|| refuse_resources("resources", &info.resources))
         }
         None => refuse_checks(info)
-            .or_else(|| refuse_command("command", info.command.as_ref()?))
+            .or_else(|| refuse_command("command", info.command.as_ref()?, info.container.as_ref()))
             .or_else(|| refuse_resources("resources", &info.resources))
             .or_else(|| container_wishes("container", info.container.as_ref()).err()),
     }
@@ -78,7 +80,7 @@ fn refuse_member(info: &v1::TaskInfo) -> Option<LaunchRefusal> {
         wishes.namespaces.network.then(|| unsupported("container.network_infos[0].name", remedy))
     };
     refuse_checks(info)
-        .or_else(|| refuse_command("command", command))
+        .or_else(|| refuse_command("command", command, info.container.as_ref()))
         .or_else(|| refuse_resources("resources", &info.resources))
         .or_else(|| match member_wishes(info) {
             Ok(wishes) => own_network(&wishes),
@@ -93,6 +95,9 @@ fn refuse_pod(executor: &v1::ExecutorInfo) -> Option<LaunchRefusal> {
         match own {
             Err(refusal) => Some(refusal),
             Ok(wishes) if wishes.namespaces.network => Some(no_network_of_its_own()),
+            Ok(wishes) if wishes.has_image => {
+                Some(unsupported("executor.container.mesos.image", "give each task of the group its image"))
+            }
             Ok(_) => None,
         }
     };
@@ -105,7 +110,7 @@ fn refuse_executor(field: &str, executor: &v1::ExecutorInfo) -> Option<LaunchRef
     let Some(command) = &executor.command else {
         return Some(refusal(format!("{field}.command is required")));
     };
-    refuse_command(&format!("{field}.command"), command)
+    refuse_command(&format!("{field}.command"), command, executor.container.as_ref())
         .or_else(|| refuse_resources(&format!("{field}.resources"), &executor.resources))
         .or_else(|| match container_wishes(&format!("{field}.container"), executor.container.as_ref()) {
             Err(refusal) => Some(refusal),
@@ -118,11 +123,17 @@ fn no_network_of_its_own() -> LaunchRefusal {
     unsupported("executor.container.network_infos[0].name", remedy)
 }
 
-fn refuse_command(field: &str, command: &v1::CommandInfo) -> Option<LaunchRefusal> {
+fn refuse_command(
+    field: &str,
+    command: &v1::CommandInfo,
+    container: Option<&v1::ContainerInfo>,
+) -> Option<LaunchRefusal> {
     if let Some(problem) = check_uris(field, &command.uris) {
         return Some(refusal(problem));
     }
-    if text(&command.value).is_empty() {
+    // An image that is refused is so by its own name.
+    let has_image = container.is_some_and(|container| !matches!(image_of("container", container), Ok(None)));
+    if text(&command.value).is_empty() && (command.shell() || !has_image) {
         return Some(refusal(format!("{field}.value is required")));
     }
     refuse_secrets(field, command)
@@ -169,13 +180,8 @@ pub(super) fn member_wishes(info: &v1::TaskInfo) -> Result<Wishes, LaunchRefusal
 
 fn wishes(field: &str, container: &v1::ContainerInfo) -> Result<Wishes, LaunchRefusal> {
     let named = |name: &str| format!("{field}.{name}");
-    let image = "run a program of the machine instead";
-    if container.r#type == Some(v1::container_info::Type::Docker as i32) || container.docker.is_some() {
-        return Err(unsupported(&named("docker"), image));
-    }
-    if container.mesos.as_ref().is_some_and(|mesos: &container_info::MesosInfo| mesos.image.is_some()) {
-        return Err(unsupported(&named("mesos.image"), image));
-    }
+    let image = image_of(field, container)?;
+    let has_image = image.is_some();
     if container.linux_info.as_ref().is_some_and(|linux| !is_default(linux)) {
         return Err(unsupported(&named("linux_info"), "leave the defaults, which drop all capabilities"));
     }
@@ -183,9 +189,12 @@ fn wishes(field: &str, container: &v1::ContainerInfo) -> Result<Wishes, LaunchRe
         return Err(unsupported(&named("tty_info"), "run without a terminal"));
     }
     Ok(Wishes {
-        namespaces: Namespaces { network: own_network(&container.network_infos)? },
+        namespaces: Namespaces {
+            network: own_network(&container.network_infos)? || image.is_some_and(|image| image.no_network),
+        },
         hostname: container.hostname.clone().filter(|name| !name.is_empty()),
         rlimits: rlimits(container.rlimit_info.as_ref())?,
+        has_image,
     })
 }
 
@@ -246,8 +255,7 @@ fn is_plain(name: &str) -> bool {
 
 /// Whether the task has a network of its own; one that is refused anyway has none.
 pub(crate) fn has_own_network(info: &v1::TaskInfo) -> bool {
-    let networks = info.container.as_ref().map_or(&[][..], |container| &container.network_infos);
-    own_network(networks).unwrap_or(false)
+    container_wishes("container", info.container.as_ref()).is_ok_and(|wishes| wishes.namespaces.network)
 }
 
 /// Whether the task wants a network of its own.
@@ -295,11 +303,11 @@ pub(super) fn text(field: &Option<String>) -> &str {
     field.as_deref().unwrap_or_default()
 }
 
-fn unsupported(field: &str, remedy: &str) -> LaunchRefusal {
+pub(super) fn unsupported(field: &str, remedy: &str) -> LaunchRefusal {
     refusal(format!("{field} is not supported by this agent: {remedy}"))
 }
 
-fn refusal(message: String) -> LaunchRefusal {
+pub(super) fn refusal(message: String) -> LaunchRefusal {
     LaunchRefusal { state: TaskState::Error, reason: Reason::TaskInvalid, message }
 }
 

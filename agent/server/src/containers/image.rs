@@ -140,7 +140,7 @@ pub(super) async fn root_of(means: &Means, order: &Order) -> Result<Option<Roote
     let wish = image_of("container", &container).map_err(|refusal| refusal.message)?;
     let Some(wish) = wish else { return Ok(None) };
     let said = |error: &chapada_images::ImageError| format!("image {}: {}", wish.reference, error.chain());
-    let images = means.images.get().await.map_err(|error| said(&error))?;
+    let images = means.supplies.images.get().await.map_err(|error| said(&error))?;
     let pulled = images.pull(&wish.reference, wish.freshness, wish.credentials.as_ref()).await;
     let image = pulled.map_err(|error| said(&error))?;
     let root = images.prepare(&image, order.container().as_str()).await.map_err(|error| said(&error))?;

@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::exit_of;
+use super::image::{self, Rooted};
 use super::start::{self, Order};
 use super::{Means, fetching, remove};
 
@@ -52,10 +53,10 @@ enum Heard {
     LetGo,
 }
 
-/// How fetching ended.
-enum Fetched {
-    /// All of it is there.
-    Done,
+/// How getting what a container needs ended.
+enum Supplied {
+    /// All of it is there; for one with an image, its root too.
+    Done(Option<Rooted>),
     /// It is not, or nobody wants it any more.
     Failed(String),
     /// The agent stops.
@@ -65,14 +66,14 @@ enum Fetched {
 impl Keeper {
     pub(super) async fn launch(mut self, order: Order) {
         let order = Arc::new(order);
-        match self.fetch(&order).await {
-            Fetched::Done => {}
-            Fetched::Failed(message) => return self.fail(message).await,
-            Fetched::LetGo => return,
-        }
+        let rooted = match self.supply(&order).await {
+            Supplied::Done(rooted) => rooted,
+            Supplied::Failed(message) => return self.fail(message).await,
+            Supplied::LetGo => return,
+        };
         self.launching = self.means.launching.clone().acquire_owned().await.ok();
         let starting = self.means.clone();
-        let started = spawn_blocking(move || start::start(&starting, &order)).await;
+        let started = spawn_blocking(move || start::start(&starting, &order, rooted)).await;
         let client = match started {
             Ok(Ok(client)) => client,
             Ok(Err(error)) => return self.fail(error.to_string()).await,
@@ -81,26 +82,20 @@ impl Keeper {
         self.keep(client).await;
     }
 
-    /// Fetches what the container wants before it is made, which holds up no other. A kill ends it at once.
-    async fn fetch(&mut self, order: &Arc<Order>) -> Fetched {
-        let Some(command) = fetching::command(order) else { return Fetched::Done };
-        let (means, asked) = (self.means.clone(), order.clone());
-        let wanted = match spawn_blocking(move || fetching::wanted(&means, &asked, &command)).await {
-            Ok(Ok(wanted)) => wanted,
-            Ok(Err(error)) => return Fetched::Failed(error.to_string()),
-            Err(panic) => return Fetched::Failed(format!("fetching failed: {panic}")),
-        };
-        let fetching = self.means.fetcher.fetch(wanted);
+    /// Gets what the container needs before it is made, which holds up no other. A kill ends it at once.
+    async fn supply(&mut self, order: &Arc<Order>) -> Supplied {
+        let means = self.means.clone();
+        let supplies = async { tokio::try_join!(fetch(&means, order), image::root_of(&means, order)) };
         tokio::select! {
             biased; // a kill before what it ends
-            () = self.remove.cancelled() => Fetched::Failed("removed while it was fetching".to_owned()),
+            () = self.remove.cancelled() => Supplied::Failed("removed before it was made".to_owned()),
             signal = self.inbox.recv() => match signal {
-                Some(_) => Fetched::Failed("killed while it was fetching".to_owned()),
-                None => Fetched::LetGo,
+                Some(_) => Supplied::Failed("killed before it was made".to_owned()),
+                None => Supplied::LetGo,
             },
-            fetched = fetching => match fetched {
-                Ok(()) => Fetched::Done,
-                Err(error) => Fetched::Failed(error.to_string()),
+            supplied = supplies => match supplied {
+                Ok(((), rooted)) => Supplied::Done(rooted),
+                Err(message) => Supplied::Failed(message),
             },
         }
     }
@@ -154,7 +149,9 @@ impl Keeper {
         match event {
             ShimEvent::Starting => false,
             // Sessions have connections of their own.
-            ShimEvent::SessionTerminal | ShimEvent::SessionStarted { .. } | ShimEvent::SessionEnded { .. } => false,
+            ShimEvent::SessionTerminal
+            | ShimEvent::SessionStarted { .. }
+            | ShimEvent::SessionEnded { .. } => false,
             ShimEvent::Started { pid, .. } => {
                 let pid = u32::try_from(pid).unwrap_or_default();
                 self.send(Event::ContainerStarted { container, pid }).await;
@@ -246,4 +243,15 @@ impl Keeper {
             tracing::debug!(container_id = %self.container, "the agent has stopped");
         }
     }
+}
+
+/// Fetches what the container's command names.
+async fn fetch(means: &Arc<Means>, order: &Arc<Order>) -> Result<(), String> {
+    let Some(command) = fetching::command(order) else { return Ok(()) };
+    let (shared, asked) = (means.clone(), order.clone());
+    let wanted = match spawn_blocking(move || fetching::wanted(&shared, &asked, &command)).await {
+        Ok(wanted) => wanted.map_err(|error| error.to_string())?,
+        Err(panic) => return Err(format!("fetching failed: {panic}")),
+    };
+    means.supplies.fetcher.fetch(wanted).await.map_err(|error| error.to_string())
 }

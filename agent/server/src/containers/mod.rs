@@ -6,16 +6,21 @@ mod description;
 mod environment;
 mod exit;
 mod fetching;
+mod ids;
+mod image;
 mod keeper;
 mod limits;
+mod parameters;
 mod remove;
 mod start;
+mod supplies;
 
 pub(crate) use check::check_spec;
 pub(crate) use description::{has_own_network, refuse_group, refuse_late_volumes, refuse_unsupported};
 pub(crate) use exit::found_of;
 pub(crate) use remove::{orphan_groups, remove_groups};
 pub(crate) use start::{Order, What};
+pub(crate) use supplies::Supplies;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -30,7 +35,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::executors::Tokens;
-use crate::fetch::Fetcher;
 use crate::layout::Layout;
 use keeper::Keeper;
 
@@ -53,7 +57,7 @@ pub(crate) struct Means {
     pub(crate) layout: Layout,
     pub(crate) settings: Settings,
     pub(crate) tokens: Tokens,
-    pub(crate) fetcher: Fetcher,
+    pub(crate) supplies: Supplies,
     pub(crate) events: mpsc::Sender<Event>,
     launching: Arc<Semaphore>,
     removing: Semaphore,
@@ -66,6 +70,8 @@ pub(crate) struct Settings {
     pub(crate) enforce_cpu: bool,
     /// Run tasks as the user they name.
     pub(crate) switch_user: bool,
+    /// The root of a container with an image is nobody on this machine.
+    pub(crate) user_namespaces: bool,
     /// `ip:port` of the agent's API.
     pub(crate) endpoint: String,
     /// Name of this machine in the cluster.
@@ -83,11 +89,11 @@ impl Means {
         layout: Layout,
         settings: Settings,
         tokens: Tokens,
-        fetcher: Fetcher,
+        supplies: Supplies,
         events: mpsc::Sender<Event>,
     ) -> Self {
         let (launching, removing) = (Arc::new(Semaphore::new(LAUNCHING)), Semaphore::new(REMOVING));
-        Self { launcher, runtime_dir, layout, settings, tokens, fetcher, events, launching, removing }
+        Self { launcher, runtime_dir, layout, settings, tokens, supplies, events, launching, removing }
     }
 }
 

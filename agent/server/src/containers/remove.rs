@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chapada_agent_core::Exit;
 use chapada_model::ContainerId;
-use chapada_shim::{RecoveredState, cleanup};
+use chapada_shim::{CleanupError, RecoveredState, cleanup};
 use tokio::task::spawn_blocking;
 
 use super::Means;
@@ -15,15 +15,18 @@ use super::exit::exit_of;
 const ATTEMPTS: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Kills what still runs and removes cgroups and runtime directory.
+/// Kills what still runs and removes cgroups, runtime directory and root.
 pub(super) async fn remove(means: Arc<Means>, container: ContainerId) {
     let Ok(_permit) = means.removing.acquire().await else { return };
     let mut pause = FIRST_PAUSE;
     for attempt in 1..=ATTEMPTS {
         let (shared, id) = (means.clone(), container.clone());
-        let removed =
-            spawn_blocking(move || cleanup(shared.launcher.cgroups(), &shared.runtime_dir, id.as_str()))
-                .await;
+        let removed = spawn_blocking(move || {
+            cleanup(shared.launcher.cgroups(), &shared.runtime_dir, id.as_str())?;
+            shared.supplies.release(id.as_str());
+            Ok::<(), CleanupError>(())
+        });
+        let removed = removed.await;
         match removed {
             Ok(Ok(())) => return,
             Ok(Err(error)) => {

@@ -6,14 +6,20 @@ use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
 use chapada_agent_core::{ExecutorRecord, FrameworkRecord, LaunchRefusal, TaskRecord};
-use chapada_model::{AgentId, ContainerId, ExecutorDescription, Resource, Resources, TaskDescription};
+use chapada_model::{
+    AgentId, ContainerId, ExecutorDescription, Resource, ResourceValue, Resources, TaskDescription,
+};
 use chapada_shim::{Command, ContainerSpec, LaunchError, Limits, ShimClient, VolumeMount};
 use chapada_wire::v1;
 use prost::Message;
 
 use super::description::{container_wishes, member_wishes, shared_volumes, text};
+use super::image::Rooted;
 use super::{Means, environment, limits};
 use crate::volumes::Volumes;
+
+/// Below it only root of the machine may listen. Source: the kernel's default.
+const FIRST_OPEN_PORT: u64 = 1024;
 
 /// Why a task's container was not started. The whole chain is in the message: a framework's author reads it.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +28,10 @@ pub(super) enum StartError {
     Description(String),
     #[error("cannot make the sandbox: {0}")]
     Sandbox(io::Error),
+    #[error("{0}")]
+    Image(String),
+    #[error("cannot give it ids of its own: {0}")]
+    Ids(io::Error),
     #[error("cannot make the executor's token: {0}")]
     Token(io::Error),
     #[error("{}", with_source(.0))]
@@ -63,12 +73,19 @@ impl Order {
 }
 
 /// Starts the shim that makes the container.
-pub(super) fn start(means: &Means, order: &Order) -> Result<ShimClient, StartError> {
-    let mut spec = match &order.what {
+pub(super) fn start(means: &Means, order: &Order, rooted: Option<Rooted>) -> Result<ShimClient, StartError> {
+    let (mut spec, command) = match &order.what {
         What::Task { task, pod } => task_spec(means, order, task, pod.as_deref())?,
         What::Executor { executor, tasks } => executor_spec(means, order, executor, tasks)?,
     };
-    spec.hidden_paths = vec![means.layout.work_dir().to_owned()];
+    if let Some(rooted) = rooted {
+        rooted.dress(&mut spec, &command).map_err(StartError::Image)?;
+        if means.settings.user_namespaces && !has_privileged_port(&spec, order)? {
+            spec.user_namespace = Some(means.supplies.ids.allocate(&spec.id).map_err(StartError::Ids)?);
+        }
+    }
+    spec.hidden_paths =
+        vec![means.layout.work_dir().to_owned(), means.supplies.images.directory().to_owned()];
     if !means.runtime_dir.starts_with(means.layout.work_dir()) {
         spec.hidden_paths.push(means.runtime_dir.clone());
     }
@@ -81,7 +98,7 @@ fn task_spec(
     order: &Order,
     record: &TaskRecord,
     pod: Option<&ExecutorRecord>,
-) -> Result<ContainerSpec, StartError> {
+) -> Result<(ContainerSpec, v1::CommandInfo), StartError> {
     let agent = &order.agent;
     let (info, task) = described(record)?;
     let refused = |refusal: LaunchRefusal| StartError::Description(refusal.message);
@@ -112,7 +129,7 @@ fn task_spec(
             spec.volumes.push(VolumeMount::given(directory, shared.name));
         }
     }
-    Ok(spec)
+    Ok((spec, command.clone()))
 }
 
 fn executor_spec(
@@ -120,7 +137,7 @@ fn executor_spec(
     order: &Order,
     record: &ExecutorRecord,
     tasks: &[Arc<TaskRecord>],
-) -> Result<ContainerSpec, StartError> {
+) -> Result<(ContainerSpec, v1::CommandInfo), StartError> {
     let (info, resources) = executor_described(record)?;
     let wishes = container_wishes("executor.container", info.container.as_ref())
         .map_err(|refusal| StartError::Description(refusal.message))?;
@@ -141,7 +158,40 @@ fn executor_spec(
     for task in tasks {
         spec.volumes.extend(volumes_of(means, &described(task)?.1.resources));
     }
-    Ok(spec)
+    Ok((spec, command.clone()))
+}
+
+/// Whether it may listen where only root of the machine can: then its root has to be that one.
+fn has_privileged_port(spec: &ContainerSpec, order: &Order) -> Result<bool, StartError> {
+    let mut resources = Vec::new();
+    match &order.what {
+        What::Task { task, .. } => resources.push(described(task)?.1.resources),
+        What::Executor { executor, tasks } => {
+            resources.push(executor_described(executor)?.1);
+            for task in tasks {
+                resources.push(described(task)?.1.resources);
+            }
+        }
+    }
+    let is_privileged = |resource: &Resource| {
+        &*resource.name == "ports" && lowest(resource).is_some_and(|port| port < FIRST_OPEN_PORT)
+    };
+    let asked = resources.iter().any(|resources| resources.iter().any(is_privileged));
+    if asked && !spec.namespaces.network {
+        tracing::info!(
+            container_id = spec.id,
+            "its root is the machine's: it has a port below {FIRST_OPEN_PORT}"
+        );
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+fn lowest(resource: &Resource) -> Option<u64> {
+    match &resource.value {
+        ResourceValue::Ranges(ranges) => ranges.iter().map(|range| range.begin).min(),
+        ResourceValue::Scalar(_) | ResourceValue::Set(_) => None,
+    }
 }
 
 /// What the container of an executor may use with these tasks in it.

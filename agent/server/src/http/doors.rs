@@ -7,9 +7,8 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::containers::Settings;
+use crate::containers::{Settings, Supplies};
 use crate::executors::Tokens;
-use crate::fetch::Fetcher;
 use crate::layout::Layout;
 
 /// An agent's routes without an agent behind them: what they read answers 503.
@@ -18,6 +17,7 @@ fn api(folder: &std::path::Path, cgroups: &Cgroups) -> Arc<Api> {
     let settings = Settings {
         enforce_cpu: true,
         switch_user: true,
+        user_namespaces: true,
         endpoint: "127.0.0.1:5051".to_owned(),
         hostname: "localhost".to_owned(),
         frameworks_home: None,
@@ -25,10 +25,10 @@ fn api(folder: &std::path::Path, cgroups: &Cgroups) -> Arc<Api> {
     };
     let launcher = Launcher::new(chapada_shim_image::SHIM_IMAGE, cgroups.clone()).unwrap();
     let tokens = Tokens::new(layout.tokens(), false);
-    let fetcher = Fetcher::new(&AgentConfig::default(), &layout).unwrap();
+    let supplies = Supplies::new(&AgentConfig::default(), &layout).unwrap();
     let events = mpsc::channel(1).0;
     let means =
-        Means::new(launcher, folder.join("runtime"), layout.clone(), settings, tokens, fetcher, events);
+        Means::new(launcher, folder.join("runtime"), layout.clone(), settings, tokens, supplies, events);
     let who = Presentation {
         info: chapada_wire::v1::AgentInfo::default(),
         address: "127.0.0.1:5051".to_owned(),

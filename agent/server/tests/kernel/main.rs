@@ -6,6 +6,7 @@ mod checks;
 mod executors;
 mod fetch;
 mod files;
+mod images;
 mod link;
 mod operations;
 mod operator;

@@ -81,7 +81,7 @@ async fn what_is_not_supported_is_refused_by_its_field() {
     });
     link.launch(task).await;
     let status = link.until("image", TaskState::TaskError).await;
-    assert!(status.message.unwrap().starts_with("container.docker is not supported"));
+    assert!(status.message.unwrap().starts_with("container.docker is required"));
     let mut task = command_task("fetch", "true");
     let uri = v1::command_info::Uri { value: Some("hdfs://x/y".to_owned()), ..Default::default() };
     task.command.as_mut().unwrap().uris = vec![uri];

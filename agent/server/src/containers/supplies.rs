@@ -1,0 +1,37 @@
+//! What a container needs before it is made: files, an image, ids.
+
+use std::sync::Arc;
+
+use crate::config::AgentConfig;
+use crate::containers::ids::IdRanges;
+use crate::error::AgentError;
+use crate::fetch::Fetcher;
+use crate::images::LazyImages;
+use crate::layout::Layout;
+
+/// Where it comes from.
+#[derive(Debug)]
+pub(crate) struct Supplies {
+    pub(crate) fetcher: Fetcher,
+    pub(crate) images: Arc<LazyImages>,
+    pub(crate) ids: IdRanges,
+}
+
+impl Supplies {
+    pub(crate) fn new(config: &AgentConfig, layout: &Layout) -> Result<Self, AgentError> {
+        let ids = IdRanges::open(layout.ids(), config.userns_first_id);
+        Ok(Self {
+            fetcher: Fetcher::new(config, layout)?,
+            images: Arc::new(LazyImages::new(config, layout)?),
+            ids: ids.map_err(AgentError::directory("read", layout.ids()))?,
+        })
+    }
+
+    /// Takes back what a container had. Blocks.
+    pub(super) fn release(&self, container: &str) {
+        self.images.release(container);
+        if let Err(error) = self.ids.release(container) {
+            tracing::error!(container_id = container, %error, "cannot take back the ids of a container");
+        }
+    }
+}
