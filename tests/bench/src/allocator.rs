@@ -8,11 +8,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use chapada_allocator::{Allocator, FrameworkInput, Plan, PlannedOffer, Quota, Refusal};
+use chapada_allocator::{
+    AgentInput, Allocator, Constraint, Constraints, Expressions, FrameworkInput, Plan, PlannedOffer,
+    Predicate, Quota, Refusal, Subject,
+};
 use chapada_master::edge::{Form, scheduler_event};
 use chapada_master_core::{Offer, SchedulerEvent};
 use chapada_model::{
-    AgentDescription, AgentId, FrameworkId, Milli, Mono, Now, OfferId, Payload, Resources, Role,
+    AgentDescription, AgentId, Attribute, AttributeValue, FrameworkId, Milli, Mono, Now, OfferId, Payload,
+    Resources, Role,
 };
 use chapada_wire::Json as _;
 use chapada_wire::convert::ReservationFormat;
@@ -41,6 +45,15 @@ const CYCLES: &[(usize, usize)] = &[
     (50_000, 6_000),
 ];
 
+/// Agents and frameworks of the full cycle in which each framework has a role of its own, and none has quota.
+const ROLES: &[(usize, usize)] = &[(20_000, 2_000), (50_000, 6_000)];
+
+/// Agents and frameworks of the cycle in which each framework wants agents whose attributes match its expressions.
+const CONSTRAINED: &[(usize, usize)] = &[(5_000, 500)];
+
+/// So many racks there are, and a framework wants one of them.
+const RACKS: usize = 100;
+
 /// Agents and frameworks of the cycle in which all has been declined.
 const DECLINED: &[(usize, usize)] = &[(1_000, 200), (5_000, 50)];
 
@@ -52,6 +65,14 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
     let cycles = if quick { &[(2_000, 200)][..] } else { CYCLES };
     for &(agents, frameworks) in cycles {
         cycle(agents, frameworks, &mut figures)?;
+    }
+    let roles = if quick { &[(2_000, 200)][..] } else { ROLES };
+    for &(agents, frameworks) in roles {
+        many_roles(agents, frameworks, &mut figures)?;
+    }
+    let constrained = if quick { &[(1_000, 100)][..] } else { CONSTRAINED };
+    for &(agents, frameworks) in constrained {
+        with_constraints(agents, frameworks, &mut figures)?;
     }
     let (agents, frameworks) = if quick { (2_000, 200) } else { (20_000, 2_000) };
     encoding(agents, frameworks, &mut figures)?;
@@ -144,6 +165,108 @@ fn cycle(agents: usize, frameworks: usize, figures: &mut Vec<Figure>) -> Result<
     Ok(())
 }
 
+/// A full cycle over free agents, each framework in a role of its own.
+fn many_roles(agents: usize, frameworks: usize, figures: &mut Vec<Figure>) -> Result<()> {
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let mut allocator = cluster(agents, 0)?;
+        for index in 0..frameworks {
+            let role = Role::new(format!("role{index}"))?;
+            let input = FrameworkInput { roles: [role].into(), ..FrameworkInput::default() };
+            allocator.set_framework(&framework(index)?, input);
+        }
+        let (plan, took) = timed_plan(&mut allocator);
+        check_whole_cluster(&plan, agents, frameworks)?;
+        times.push(took);
+    }
+    let shape =
+        format!("{agents} agents, {frameworks} frameworks, {frameworks} roles without quota, {AGENT}");
+    let name = format!("P1.cycle_{agents}x{frameworks}x{frameworks}");
+    figures.push(Figure::new(&name, percentile(&mut times, 0.5), "ms", &shape));
+    Ok(())
+}
+
+/// A full cycle over free agents of which each framework wants those of one rack, by regular expressions; and the next ones
+/// once every framework has declined all that it wants.
+fn with_constraints(agents: usize, frameworks: usize, figures: &mut Vec<Figure>) -> Result<()> {
+    let mut first = Vec::new();
+    let mut allocator = empty();
+    for _ in 0..ROUNDS {
+        allocator = constrained(agents, frameworks)?;
+        let (plan, took) = timed_plan(&mut allocator);
+        ensure!(plan.offers.len() == agents, "{} offers of {agents} agents", plan.offers.len());
+        first.push(took);
+        decline_all(&mut allocator, &plan)?;
+    }
+    let mut declined = agents;
+    loop {
+        let plan = allocator.plan(Mono(0));
+        if plan.offers.is_empty() {
+            break;
+        }
+        declined += plan.offers.len();
+        decline_all(&mut allocator, &plan)?;
+    }
+    ensure!(
+        declined == agents * frameworks / RACKS,
+        "{declined} declined: not each by those that want its rack"
+    );
+    let mut again = Vec::new();
+    for _ in 0..ROUNDS {
+        touch_all(&mut allocator, agents)?;
+        let (plan, took) = timed_plan(&mut allocator);
+        ensure!(plan.considered as usize == agents, "{} agents of {agents} considered", plan.considered);
+        ensure!(plan.offers.is_empty(), "{} offers, though all is declined", plan.offers.len());
+        again.push(took);
+    }
+    let shape = format!(
+        "{agents} agents in {RACKS} racks, {frameworks} frameworks with two expressions each, {AGENT}"
+    );
+    let name = |kind: &str| format!("{kind}_{agents}x{frameworks}");
+    figures.push(Figure::new(&name("P1.constrained"), percentile(&mut first, 0.5), "ms", &shape));
+    let shape = format!("{shape}; all declined by those that want it");
+    figures.push(Figure::new(&name("P2b.constrained"), percentile(&mut again, 0.5), "ms", &shape));
+    Ok(())
+}
+
+fn constrained(agents: usize, frameworks: usize) -> Result<Allocator> {
+    let (mut allocator, expressions) = (empty(), Expressions::new());
+    let total: Resources = AGENT.parse().context("the resources of an agent")?;
+    for index in 0..agents {
+        let text = |name: &str, value: String| Attribute {
+            name: name.into(),
+            value: AttributeValue::Text(value.into()),
+        };
+        let attributes =
+            vec![text("os", "linux-6.1".to_owned()), text("rack", format!("rack-{:03}", index % RACKS))];
+        let input = AgentInput {
+            total: total.clone(),
+            hostname: format!("agent-{index:05}.example").into(),
+            attributes,
+            domain: None,
+        };
+        allocator.add_agent(&agent(index)?, input, total.clone());
+    }
+    for index in 0..frameworks {
+        let matches = |name: &str, pattern: String| Constraint {
+            subject: Subject::Attribute(name.into()),
+            predicate: Predicate::TextMatches(pattern.into()),
+        };
+        let both = vec![
+            matches("os", "linux-[0-9.]+".to_owned()),
+            matches("rack", format!("(rack|row)-{:03}", index % RACKS)),
+        ];
+        let constraints = Arc::new(Constraints::new(vec![both], &expressions)?);
+        let input = FrameworkInput {
+            roles: [Role::star()].into(),
+            constraints: [(Role::star(), constraints)].into(),
+            ..FrameworkInput::default()
+        };
+        allocator.set_framework(&framework(index)?, input);
+    }
+    Ok(allocator)
+}
+
 /// How long it takes to write the offers of a full cycle, each framework's in events of at most a hundred.
 fn encoding(agents: usize, frameworks: usize, figures: &mut Vec<Figure>) -> Result<()> {
     let mut allocator = cluster(agents, frameworks)?;
@@ -223,12 +346,7 @@ fn everything_declined(agents: usize, frameworks: usize, figures: &mut Vec<Figur
     }
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
-        // Every agent has something to look at: it has come back with what it had.
-        for index in 0..agents {
-            let id = agent(index)?;
-            allocator.set_agent_active(&id, false);
-            allocator.set_agent_active(&id, true);
-        }
+        touch_all(&mut allocator, agents)?;
         let (plan, took) = timed_plan(&mut allocator);
         ensure!(plan.considered as usize == agents, "{} agents of {agents} considered", plan.considered);
         ensure!(plan.offers.is_empty(), "{} offers, though all is declined", plan.offers.len());
@@ -238,6 +356,16 @@ fn everything_declined(agents: usize, frameworks: usize, figures: &mut Vec<Figur
     let shape = format!("{agents} agents, {frameworks} frameworks, {declined} offers declined");
     let name = format!("P2b.declined_{agents}x{frameworks}");
     figures.push(Figure::new(&name, percentile(&mut times, 0.5), "ms", &shape));
+    Ok(())
+}
+
+/// Every agent has something to look at: it has come back with what it had.
+fn touch_all(allocator: &mut Allocator, agents: usize) -> Result<()> {
+    for index in 0..agents {
+        let id = agent(index)?;
+        allocator.set_agent_active(&id, false);
+        allocator.set_agent_active(&id, true);
+    }
     Ok(())
 }
 
