@@ -142,3 +142,35 @@ fn millis(now: Now, at: Mono) -> u64 {
     let wall = now.wall.0.saturating_sub(now.mono.0.saturating_sub(at.0));
     wall.saturating_add(at.0.saturating_sub(now.mono.0)) / NANOS_PER_MILLI
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chapada_model::{FrameworkCapability, Role, Wall};
+
+    /// A second after the process began, at 1,000 s of the clock on the wall.
+    const NOW: Now = Now { mono: Mono(1_000_000_000), wall: Wall(1_000_000_000_000) };
+
+    fn said(why: Option<Why>) -> Decision {
+        one(NOW, &Decided { role: Role::star(), why, since: Mono(500_000_000) })
+    }
+
+    #[test]
+    fn what_belongs_to_a_reason_comes_with_it_and_with_no_other() {
+        let offered = said(None);
+        assert_eq!(
+            (offered.offered, offered.reason, offered.until, offered.capability),
+            (true, None, None, None)
+        );
+        assert_eq!(offered.since, 999_500, "half a second ago");
+        let blind = said(Some(Why::NotCapable(FrameworkCapability::GpuResources)));
+        assert_eq!((blind.offered, blind.until), (false, None));
+        assert_eq!(
+            (blind.reason.as_deref(), blind.capability.as_deref()),
+            (Some("not-capable"), Some("GPU_RESOURCES"))
+        );
+        let filtered = said(Some(Why::FilteredUntil(Mono(3_000_000_000))));
+        assert_eq!((filtered.reason.as_deref(), filtered.capability), (Some("filtered"), None));
+        assert_eq!(filtered.until, Some(1_002_000), "in two seconds");
+    }
+}

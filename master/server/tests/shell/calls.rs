@@ -160,3 +160,12 @@ async fn a_framework_is_torn_down_through_every_door() {
     }
     master.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_names_no_stream() {
+    let master = TestMaster::start().await;
+    let answer = stream::call(master.at, "some-stream", &subscribe_body("early", None)).await;
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert_eq!(answer.text(), "Subscribe calls should not include the 'Mesos-Stream-Id' header");
+    master.end().await;
+}
