@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod allocator;
+mod containers;
 mod figure;
 mod launch;
 mod loopback;
@@ -42,6 +43,7 @@ struct Args {
 type Bench = fn(bool) -> Result<Vec<Figure>>;
 const BENCHES: &[(&str, Bench)] = &[
     ("tasks", tasks::run),
+    ("containers", containers::run),
     ("peers", peers::run),
     ("allocator", allocator::run),
     ("offers", offers::run),
