@@ -39,12 +39,11 @@ pub(super) async fn open(
         epoch: at.epoch.unwrap_or_default(),
         sequence: at.sequence.unwrap_or_default(),
     });
-    let begun = begin(&led, after, connection).await;
-    let Ok((Some(follower), first)) = begun else {
-        return chapada_listener::text(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the events move on too fast; try again",
-        );
+    let unavailable = |why: String| chapada_listener::text(StatusCode::SERVICE_UNAVAILABLE, why);
+    let (follower, first) = match begin(&led, after, connection).await {
+        Ok((Some(follower), first)) => (follower, first),
+        Ok((None, _)) => return unavailable("the events move on too fast; try again".to_owned()),
+        Err(stopped) => return unavailable(stopped.to_string()),
     };
     let mut beat = interval_at(Instant::now(), HEARTBEAT_INTERVAL);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
