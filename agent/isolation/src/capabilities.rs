@@ -74,7 +74,7 @@ pub fn by_name(name: &str) -> Option<u32> {
     NAMES.iter().position(|known| *known == name).and_then(|number| u32::try_from(number).ok())
 }
 
-/// No kernel has more than this; the loop below ends at the first number the kernel does not know.
+/// No kernel has more than this; dropping ends at the first number the kernel does not know.
 const MAX: u32 = 63;
 const VERSION_3: u32 = 0x2008_0522;
 
@@ -97,17 +97,14 @@ struct Half {
 /// # Errors
 /// Names the capability; EPERM without SETPCAP.
 pub fn bound(kept: &[u32]) -> Result<(), IsolationError> {
-    for capability in 0..=MAX {
+    for capability in (0..=MAX).filter(|capability| !kept.contains(capability)) {
         // SAFETY: prctl with plain numbers touches no memory of ours.
-        if unsafe { libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) } < 0 {
-            break;
-        }
-        if kept.contains(&capability) {
-            continue;
-        }
-        // SAFETY: as above.
         let result = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
-        checked(result.into()).context("drop from the bounding set capability", capability)?;
+        match checked(result.into()) {
+            // One that this kernel does not know; it has none above either.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
+            result => result.context("drop from the bounding set capability", capability)?,
+        }
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use nix::cmsg_space;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 
 /// No message carries more.
-const MAX: usize = 3;
+const MAX: usize = 4;
 
 /// Sends bytes and files; gives how many bytes were taken.
 ///

@@ -1,18 +1,24 @@
-//! Starts shims. The shim's program lives in sealed memory, its order on its standard input, so nothing of either can be
-//! changed or read from a path. No code runs between fork and exec: the standard library uses `posix_spawn` here.
+//! Starts shims. Their program lives in sealed memory, an order in memory too, so nothing of either can be changed or read
+//! from a path.
+//!
+//! Starting a program costs more than half of what a container costs, so it is done once: the *zygote*, a process of the
+//! shim's program that waits for orders and divides itself for each. It ends with its launcher, and is started again if
+//! something ends it.
 
 use std::fs::File;
 use std::io::{self, Seek, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::{Command as Process, Stdio};
+use std::process::{Child, Command as Process, Stdio};
+use std::sync::{Mutex, PoisonError};
 
-use chapada_isolation::IsolationError;
-use chapada_isolation::cgroup::Cgroups;
+use chapada_isolation::cgroup::{Cgroups, SHIMS};
 use chapada_isolation::sealed::{self, memory_file};
+use chapada_isolation::{Context, IsolationError};
 
 use crate::client::ShimClient;
+use crate::descriptors;
 use crate::protocol::{LaunchOrder, PROTOCOL_VERSION};
 use crate::runtime_dir;
 use crate::spec::{ContainerSpec, InvalidSpec};
@@ -22,6 +28,14 @@ use crate::spec::{ContainerSpec, InvalidSpec};
 pub struct Launcher {
     program: OwnedFd,
     cgroups: Cgroups,
+    zygote: Mutex<Option<Zygote>>,
+}
+
+/// The process that divides itself. It ends when the socket does.
+#[derive(Debug)]
+struct Zygote {
+    process: Child,
+    socket: Option<UnixStream>,
 }
 
 /// A shim that has been started; the container may still be in the making.
@@ -51,16 +65,6 @@ pub enum LaunchError {
         #[source]
         source: io::Error,
     },
-    /// The shim ended before it had taken the order; its log has more.
-    #[error("the shim of container {id} ended at once with {status}; see {log}")]
-    Shim {
-        /// The container.
-        id: String,
-        /// How it ended.
-        status: String,
-        /// Where its last words are.
-        log: String,
-    },
 }
 
 impl Launcher {
@@ -70,7 +74,9 @@ impl Launcher {
     /// Without root, or when a cgroup hierarchy is not writable; the error names the path.
     pub fn new(program: &[u8], cgroups: Cgroups) -> Result<Self, IsolationError> {
         cgroups.ensure()?;
-        Ok(Self { program: sealed::program("chapada-shim", program)?, cgroups })
+        let program = sealed::program("chapada-shim", program)?;
+        let zygote = Zygote::start(&program).context("start", "the zygote of shims")?;
+        Ok(Self { program, cgroups, zygote: Mutex::new(Some(zygote)) })
     }
 
     /// The place of this agent's cgroups.
@@ -78,8 +84,14 @@ impl Launcher {
         &self.cgroups
     }
 
+    /// The number of the process that divides itself into shims.
+    pub fn zygote(&self) -> Option<u32> {
+        let zygote = self.zygote.lock().unwrap_or_else(PoisonError::into_inner);
+        zygote.as_ref().map(|zygote| zygote.process.id())
+    }
+
     /// Starts a shim, which then makes the container; its client tells when the command runs or why it does not. Blocks
-    /// for about a millisecond: call it from a blocking pool.
+    /// for a fraction of a millisecond: call it from a blocking pool.
     ///
     /// # Errors
     /// When there is no shim; nothing is left of the container then but its runtime directory.
@@ -98,31 +110,59 @@ impl Launcher {
         }
         let order = self.order(spec).map_err(system("write the order"))?;
         let (ours, theirs) = UnixStream::pair().map_err(system("create a socket"))?;
-        let status = Process::new(format!("/proc/self/fd/{}", self.program.as_raw_fd()))
-            .arg0("chapada-shim")
-            .arg(&spec.id)
-            .env_clear()
-            .current_dir("/")
-            .stdin(order)
-            .stdout(OwnedFd::from(theirs))
-            .stderr(log)
-            .spawn()
-            .and_then(|mut shim| shim.wait()) // it has detached itself when this returns
-            .map_err(system("start the shim"))?;
-        if !status.success() {
-            let log = spec.runtime_dir.join(runtime_dir::LOG).display().to_string();
-            return Err(LaunchError::Shim { id: spec.id.clone(), status: status.to_string(), log });
-        }
+        let v2 = self
+            .cgroups
+            .group(SHIMS)
+            .open_v2()
+            .map_err(|error| system("enter the group of shims")(error.source))?;
+        let files = [order.as_fd(), theirs.as_fd(), log.as_fd()];
+        let files: Vec<BorrowedFd<'_>> = files.into_iter().chain(v2.as_ref().map(AsFd::as_fd)).collect();
+        self.hand_over(&files).map_err(system("start the shim"))?;
         let client = ShimClient::over(ours).map_err(system("set up the socket"))?;
         Ok(LaunchedShim { client })
     }
 
-    fn order(&self, spec: &ContainerSpec) -> io::Result<Stdio> {
+    /// Gives the files of a shim to the zygote; to a new one, if there is none any more.
+    fn hand_over(&self, files: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let mut zygote = self.zygote.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(socket) = zygote.as_ref().and_then(|zygote| zygote.socket.as_ref())
+            && descriptors::send(socket, b"o", files).is_ok()
+        {
+            return Ok(());
+        }
+        let started = zygote.insert(Zygote::start(&self.program)?);
+        let Some(socket) = &started.socket else { return Err(io::ErrorKind::NotConnected.into()) };
+        descriptors::send(socket, b"o", files).map(drop)
+    }
+
+    fn order(&self, spec: &ContainerSpec) -> io::Result<File> {
         let order =
             LaunchOrder { version: PROTOCOL_VERSION, spec: spec.clone(), cgroups: self.cgroups.clone() };
         let mut file = File::from(memory_file("chapada-order")?);
         file.write_all(&serde_json::to_vec(&order)?)?;
         file.rewind()?;
-        Ok(Stdio::from(file))
+        Ok(file)
+    }
+}
+
+impl Zygote {
+    fn start(program: &OwnedFd) -> io::Result<Self> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let process = Process::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
+            .arg0("chapada-shim")
+            .env_clear()
+            .current_dir("/")
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::null())
+            .spawn()?;
+        Ok(Self { process, socket: Some(ours) })
+    }
+}
+
+impl Drop for Zygote {
+    fn drop(&mut self) {
+        drop(self.socket.take());
+        // It ends at once. If it cannot be waited for, it has been, or is nobody's concern.
+        let _ended = self.process.wait();
     }
 }

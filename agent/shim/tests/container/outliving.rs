@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Stdio};
 
@@ -174,9 +176,30 @@ fn an_order_of_another_version_is_refused_by_name() {
     fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     let path = place.dir.path().join("order");
     fs::write(&path, serde_json::to_vec(&order).unwrap()).unwrap();
-    let output = Process::new(program).stdin(fs::File::open(path).unwrap()).output().unwrap();
-    assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("version 99"), "{output:?}");
+    let log = place.dir.path().join("log");
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (_events, socket) = UnixStream::pair().unwrap();
+    let mut zygote = Process::new(program).stdin(OwnedFd::from(theirs)).spawn().unwrap();
+    let (order, written) = (fs::File::open(path).unwrap(), fs::File::create(&log).unwrap());
+    descriptors::send(&ours, b"o", &[order.as_fd(), socket.as_fd(), written.as_fd()]).unwrap();
+    eventually("the shim complains", || fs::read_to_string(&log).unwrap().contains("version 99"));
+    drop(ours);
+    assert!(zygote.wait().unwrap().success(), "the zygote goes with its agent");
+}
+
+#[test]
+fn a_zygote_that_was_killed_is_replaced_and_its_shims_live() {
+    let place = Place::new();
+    let before = place.spec("before", "sleep 1000");
+    let mut client = place.launcher.launch(&before).unwrap().client;
+    let pid = started(&mut client);
+    let zygote = place.launcher.zygote().unwrap();
+    kill(zygote as i32, libc::SIGKILL);
+    let is_gone = || fs::read_to_string(format!("/proc/{zygote}/stat")).unwrap().contains(") Z ");
+    eventually("it is gone", is_gone);
+    assert!(alive(pid));
+    started(&mut place.launcher.launch(&place.spec("after", "sleep 1000")).unwrap().client);
+    assert_ne!(place.launcher.zygote().unwrap(), zygote);
 }
 
 fn kill(pid: i32, signal: i32) {

@@ -113,13 +113,14 @@ fn a_plain_directory_is_given_away() {
 
 #[test]
 fn layers_that_cannot_be_mapped_are_given_away() {
+    // Mounts go with this thread. The process that becomes shims is made in it.
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
     let place = Place::new();
     let mut spec = spec(&place, "shifted", "stat -c %u / /bin/busybox; touch /made && stat -c %u /made");
-    // Mounts of this kind of memory cannot be mapped. It goes with this thread.
+    // Mounts of this kind of memory cannot be mapped.
     let memory = place.directory("memory");
-    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    unshare(CloneFlags::CLONE_NEWNS).unwrap();
-    mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
     mount(Some("ramfs"), &memory, Some("ramfs"), MsFlags::empty(), None::<&str>).unwrap();
     let Some(RootFileSystem { source: RootSource::Overlay { lower, .. }, .. }) = &mut spec.root else {
         panic!()

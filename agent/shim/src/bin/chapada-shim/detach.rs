@@ -1,12 +1,10 @@
-//! Leaves the agent: its process tree, its session, its cgroup, its signals.
+//! Leaves the agent: its session, its cgroup, its signals.
 
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::AsFd;
 
 use chapada_isolation::IsolationError;
 use chapada_isolation::cgroup::{Cgroups, SHIMS};
-use chapada_isolation::clone3::{Clone3, Cloned};
 use chapada_isolation::descriptors;
 use nix::errno::Errno;
 use nix::sys::prctl;
@@ -20,31 +18,24 @@ const IGNORED: [Signal; 6] =
 /// Real-time signals included.
 const LAST_SIGNAL: i32 = 64;
 
-/// Closes whatever an agent's bug may have left open.
-pub(crate) fn close_inherited() -> Result<(), String> {
+/// Leaves the agent's session, and whatever is sent to that; and closes what an agent's bug may have left open.
+pub(crate) fn leave_agent() -> Result<(), String> {
     // SAFETY: called first in `main`, when this process has opened nothing.
-    unsafe { descriptors::close_inherited() }.map_err(|error| sentence(&error))
-}
-
-/// Goes on in a child of its own session, born in the shims' cgroup; the process that the agent started ends, which tells
-/// the agent that the order was taken.
-pub(crate) fn into_background(cgroups: &Cgroups) -> Result<(), String> {
-    let group = cgroups.group(SHIMS);
-    let v2 = group.open_v2().map_err(|error| sentence(&error))?;
-    let v1 = group.open_tasks().map_err(|error| sentence(&error))?;
-    let clone = Clone3 { namespaces: 0, into_cgroup: v2.as_ref().map(AsFd::as_fd), of_parent: false };
-    // SAFETY: this program never starts a thread.
-    match unsafe { clone.run() }.map_err(|error| sentence(&error))? {
-        // SAFETY: `_exit` is always sound; it keeps the child's copies of buffers from being written twice.
-        Cloned::Parent { .. } => unsafe { libc::_exit(0) },
-        Cloned::Child => {}
-    }
-    join(v1).map_err(|error| format!("cannot join the shims' cgroup: {error}"))?;
-    setsid().map_err(|error| format!("cannot start a session: {error}"))?;
-    // Run from a descriptor, it would be called by its number; and its memory holds the task's environment.
+    unsafe { descriptors::close_inherited() }.map_err(|error| sentence(&error))?;
+    // Whoever leads a process group cannot start a session, and is in none of a terminal's to begin with.
+    let _leader = setsid();
+    // Run from a descriptor, it would be called by its number; and shims have a task's environment in their memory.
     prctl::set_name(c"chapada-shim").map_err(|error| format!("cannot take its name: {error}"))?;
     prctl::set_dumpable(false).map_err(|error| format!("cannot protect its memory: {error}"))?;
     ignore_signals().map_err(|error| format!("cannot ignore signals: {error}"))
+}
+
+/// Leaves the zygote's groups and session.
+pub(crate) fn leave_zygote(cgroups: &Cgroups) -> Result<(), String> {
+    let v1 = cgroups.group(SHIMS).open_tasks().map_err(|error| sentence(&error))?;
+    join(v1).map_err(|error| format!("cannot join the shims' cgroup: {error}"))?;
+    setsid().map_err(|error| format!("cannot start a session: {error}"))?;
+    Ok(())
 }
 
 /// Joins v1 groups by their `tasks` files.

@@ -1,5 +1,6 @@
 //! The program beside a container: makes it, waits for its end, writes that down, and tells the agent. It has one thread,
-//! reads its order from standard input, and speaks over standard output, a socket, and `shim.sock`.
+//! reads its order from standard input, and speaks over standard output, a socket, and `shim.sock`. It begins as the zygote
+//! that divides itself for each order.
 
 mod child;
 mod clients;
@@ -12,6 +13,7 @@ mod log;
 mod pump;
 mod serve;
 mod sessions;
+mod zygote;
 
 use std::io::{self, Read};
 use std::process::ExitCode;
@@ -19,7 +21,7 @@ use std::process::ExitCode;
 use chapada_shim::{LaunchOrder, PROTOCOL_VERSION};
 
 fn main() -> ExitCode {
-    match read_order().and_then(run) {
+    match detach::leave_agent().and_then(|()| zygote::divide()).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("chapada-shim: {message}");
@@ -28,9 +30,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(order: LaunchOrder) -> Result<(), String> {
-    detach::close_inherited()?;
-    detach::into_background(&order.cgroups)?;
+fn run(is_shim: bool) -> Result<(), String> {
+    if !is_shim {
+        return Ok(());
+    }
+    let order = read_order()?;
+    detach::leave_zygote(&order.cgroups)?;
     serve::serve(&order)
 }
 
