@@ -154,6 +154,15 @@ impl Talker {
     }
 }
 
+/// Resident memory of the master, in MiB.
+fn memory(cluster: &Cluster) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", cluster.masters[0].pid()));
+    let status = status.expect("the master runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kib / 1024.0
+}
+
 fn info(id: Option<&str>, said: usize) -> Value {
     let label = json!({ "key": "said", "value": format!("{said:0>EVENT$}") });
     let mut info = json!({ "user": "root", "name": "talker", "roles": ["*"], "labels": { "labels": [label] },
@@ -234,4 +243,29 @@ fn scenario_47_one_subscriber_stops_reading_and_the_others_do_not() {
     assert_eq!(resumed["subscribed"]["resumed"], true, "{resumed}");
     assert_eq!(resumed["subscribed"]["get_state"], Value::Null);
     read_up_to(&mut [(again, had)], last);
+}
+
+#[test]
+fn scenario_47_those_who_never_read_a_long_state_hold_a_piece_of_it_each() {
+    const TALKERS: usize = 100;
+    const STALLED: usize = 40;
+    let cluster = Cluster::builder().agents(0).start();
+    let at = cluster.master_host_port(0).to_owned();
+    let mut talkers: Vec<Talker> = (0..TALKERS).map(|_| Talker::subscribe(&at)).collect();
+    talkers.iter_mut().for_each(Talker::talk);
+    let before = memory(&cluster);
+    let stalled: Vec<Stream> = (0..STALLED).map(|_| Stream::follow(&at, None)).collect();
+    for stream in &stalled {
+        assert!(stream.socket.peek(&mut [0]).is_ok_and(|count| count > 0), "its answer begins");
+    }
+    // One that reads meanwhile has all of it, in one record.
+    let mut reading = Stream::follow(&at, None);
+    let subscribed = reading.event();
+    let shown = &subscribed["subscribed"]["get_state"]["get_frameworks"]["frameworks"];
+    assert_eq!(shown.as_array().map(Vec::len), Some(TALKERS));
+    let state = subscribed.to_string().len() as f64 / (1024.0 * 1024.0);
+    let held = memory(&cluster) - before;
+    let whole = state * STALLED as f64;
+    assert!(state > 3.0 && held < whole / 3.0, "{held} MiB are held for {STALLED} readers of {state} MiB");
+    assert_eq!(subscribers(&cluster), Ok((STALLED + 1) as f64), "none was cut");
 }
