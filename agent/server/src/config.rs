@@ -8,6 +8,7 @@ use chapada_agent_core::ExecutorTimeouts;
 use chapada_listener::{DEFAULT_MAX_BODY, ListenConfig};
 
 use crate::bytes::Bytes;
+use crate::sweep::Policy;
 
 /// The port that Mesos' agents listen on.
 pub const DEFAULT_PORT: u16 = 5051;
@@ -125,6 +126,14 @@ pub struct AgentConfig {
     /// The program that fetches, and its arguments. Default: this program.
     #[arg(skip)]
     pub fetcher: Vec<String>,
+    /// The share of the disk below the work directory that is to stay free: the less of it is, the sooner sandboxes go, and
+    /// all of ended tasks when it is gone.
+    #[arg(long, default_value_t = 0.1)]
+    pub gc_disk_headroom: f64,
+    /// How often the disk is looked at for that.
+    #[arg(long, default_value = "1m", value_parser = parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub disk_watch_interval: Duration,
     /// The first wait before dialling a master again; later ones double, each drawn between zero and the full wait.
     #[arg(long, default_value = "200ms", value_parser = parse_duration)]
     #[serde(with = "humantime_serde")]
@@ -182,6 +191,8 @@ impl Default for AgentConfig {
             fetcher_stall_timeout: Duration::from_secs(60),
             fetcher_timeout: Duration::from_secs(60 * 60),
             fetcher: Vec::new(),
+            gc_disk_headroom: 0.1,
+            disk_watch_interval: Duration::from_secs(60),
             registration_backoff_factor: Duration::from_millis(200),
             executor_registration_timeout: Duration::from_secs(60),
             executor_reregistration_timeout: Duration::from_secs(2),
@@ -201,6 +212,15 @@ impl AgentConfig {
             allowed_hosts: self.allowed_hosts.clone(),
             insecure: self.insecure,
             max_body_bytes: DEFAULT_MAX_BODY,
+        }
+    }
+
+    /// When sandboxes of ended tasks go.
+    pub(crate) fn sweep_policy(&self) -> Policy {
+        Policy {
+            gc_delay: self.gc_delay,
+            gc_disk_headroom: self.gc_disk_headroom,
+            disk_watch_interval: self.disk_watch_interval,
         }
     }
 

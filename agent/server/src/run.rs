@@ -165,7 +165,7 @@ impl Ground {
         tasks.spawn(means.supplies.images.clone().run(stop.clone()));
         let files = Files::new(self.layout.clone());
         tasks.spawn(files::relay::serve(files.clone(), inputs.clone(), relay_queue, stop.clone()));
-        tasks.spawn(sweep::run(self.layout, self.config.gc_delay, inputs.clone(), stop.clone()));
+        tasks.spawn(sweep::run(self.layout, self.config.sweep_policy(), inputs.clone(), stop.clone()));
         let api = Api {
             inputs,
             files,

@@ -1,13 +1,15 @@
-//! Sandboxes of ended tasks are removed once they are old enough.
+//! Sandboxes of ended tasks are removed once they are old enough, and sooner the fuller the disk is: the oldest first, and
+//! no more of them than it takes.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirEntry};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use chapada_agent_core::Runner;
 use chapada_model::ContainerId;
+use nix::sys::statvfs::statvfs;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::interval;
@@ -16,12 +18,32 @@ use tokio_util::sync::CancellationToken;
 use crate::layout::{LATEST, Layout};
 use crate::shell::Input;
 
-/// How often sandboxes are looked through. Source: Mesos' `--disk_watch_interval` is a minute; nothing here is in a hurry.
-const EVERY: Duration = Duration::from_secs(600);
+/// When sandboxes go. Source: Mesos' flags of these names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy {
+    /// How long they are kept when the disk is empty.
+    pub(crate) gc_delay: Duration,
+    /// The share of the disk that is to stay free: at less, every sandbox of an ended task is old enough.
+    pub(crate) gc_disk_headroom: f64,
+    /// How often they are looked through.
+    pub(crate) disk_watch_interval: Duration,
+}
+
+impl Policy {
+    /// The age at which a sandbox goes, with so much of the disk in use.
+    fn most_age(&self, usage: f64) -> Duration {
+        self.gc_delay.mul_f64((1.0 - self.gc_disk_headroom - usage).clamp(0.0, 1.0))
+    }
+}
 
 /// Removes old sandboxes until `stop`.
-pub(crate) async fn run(layout: Layout, age: Duration, inputs: mpsc::Sender<Input>, stop: CancellationToken) {
-    let mut ticks = interval(EVERY);
+pub(crate) async fn run(
+    layout: Layout,
+    policy: Policy,
+    inputs: mpsc::Sender<Input>,
+    stop: CancellationToken,
+) {
+    let mut ticks = interval(policy.disk_watch_interval.max(Duration::from_secs(1)));
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         let (reply, answer) = oneshot::channel();
         if inputs.send(Input::View(reply)).await.is_err() {
@@ -36,59 +58,101 @@ pub(crate) async fn run(layout: Layout, age: Duration, inputs: mpsc::Sender<Inpu
         let executors = view.executors.iter().map(|executor| executor.record.container.clone());
         let held = tasks.chain(executors).collect();
         let layout = layout.clone();
-        if let Err(error) = spawn_blocking(move || sweep(&layout, age, &held)).await {
+        let sweeping = move || {
+            let work_dir = layout.work_dir().to_owned();
+            sweep(&layout, &held, || policy.most_age(usage(&work_dir)));
+        };
+        if let Err(error) = spawn_blocking(sweeping).await {
             tracing::error!(%error, "looking through sandboxes failed");
         }
     }
 }
 
-/// Removes every sandbox that has not changed for `age` and belongs to none of these containers, and what is empty
-/// then above it.
-fn sweep(layout: &Layout, age: Duration, held: &BTreeSet<ContainerId>) {
+/// How much of the disk is in use, from 0 to 1. What is kept for root counts as used.
+fn usage(directory: &Path) -> f64 {
+    match statvfs(directory) {
+        Ok(disk) if disk.blocks() > 0 => 1.0 - disk.blocks_available() as f64 / disk.blocks() as f64,
+        Ok(_) => 0.0,
+        Err(error) => {
+            tracing::warn!(path = %directory.display(), %error, "cannot tell how full the disk is");
+            0.0
+        }
+    }
+}
+
+/// Removes the sandboxes that belong to none of these containers and have not changed for `most_age`, the oldest first, and
+/// what is empty then above them. The age is asked for each, for the disk empties on the way.
+fn sweep(layout: &Layout, held: &BTreeSet<ContainerId>, most_age: impl Fn() -> Duration) {
+    let (mut ended, mut above) = (Vec::new(), Vec::new());
     for agent in entries(&layout.agents()) {
         for framework in entries(&agent.path().join("frameworks")) {
-            for executor in entries(&framework.path().join("executors")) {
-                sweep_runs(&executor.path().join("runs"), age, held);
-                remove_empty(&executor.path().join("runs"));
-                remove_empty(&executor.path());
+            let executors = framework.path().join("executors");
+            for executor in entries(&executors) {
+                let runs = executor.path().join("runs");
+                ended.extend(entries(&runs).iter().filter_map(|run| Ended::of(run, held)));
+                above.extend([Above::Runs(runs), Above::Folder(executor.path())]);
             }
-            remove_empty(&framework.path().join("executors"));
-            remove_empty(&framework.path());
+            above.extend([Above::Folder(executors), Above::Folder(framework.path())]);
         }
     }
+    ended.sort_by_key(|run| std::cmp::Reverse(run.age));
+    for run in ended {
+        if run.age < most_age() {
+            break;
+        }
+        match fs::remove_dir_all(&run.path) {
+            Ok(()) => tracing::info!(path = %run.path.display(), age = ?run.age, "removed an old sandbox"),
+            Err(error) => tracing::warn!(path = %run.path.display(), %error, "cannot remove an old sandbox"),
+        }
+    }
+    above.iter().for_each(Above::remove_if_empty);
 }
 
-fn sweep_runs(runs: &Path, age: Duration, held: &BTreeSet<ContainerId>) {
-    let mut left = 0;
-    for run in entries(runs) {
+/// The sandbox of a container that nobody holds.
+struct Ended {
+    path: PathBuf,
+    /// Since its last change.
+    age: Duration,
+}
+
+impl Ended {
+    fn of(run: &DirEntry, held: &BTreeSet<ContainerId>) -> Option<Self> {
         let name = run.file_name();
-        if name == LATEST {
-            continue;
-        }
         let id = name.to_str().and_then(|name| name.parse::<ContainerId>().ok());
-        let known = id.is_some_and(|id| held.contains(&id));
-        if known || !is_old(&run, age) {
-            left += 1;
-            continue;
+        if name == LATEST || id.is_some_and(|id| held.contains(&id)) {
+            return None;
         }
-        match fs::remove_dir_all(run.path()) {
-            Ok(()) => tracing::info!(path = %run.path().display(), "removed an old sandbox"),
-            Err(error) => {
-                tracing::warn!(path = %run.path().display(), %error, "cannot remove an old sandbox")
-            }
-        }
-    }
-    if left == 0
-        && let Err(error) = fs::remove_file(runs.join(LATEST))
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        tracing::warn!(path = %runs.display(), %error, "cannot remove the link to the latest run");
+        let modified = run.metadata().and_then(|metadata| metadata.modified()).ok()?;
+        // One that changed in the future changed just now.
+        let age = SystemTime::now().duration_since(modified).unwrap_or_default();
+        Some(Self { path: run.path(), age })
     }
 }
 
-fn is_old(run: &DirEntry, age: Duration) -> bool {
-    let modified = run.metadata().and_then(|metadata| metadata.modified());
-    modified.is_ok_and(|modified| SystemTime::now().duration_since(modified).is_ok_and(|past| past >= age))
+/// A directory above sandboxes.
+enum Above {
+    /// Right above, with a link to the newest.
+    Runs(PathBuf),
+    Folder(PathBuf),
+}
+
+impl Above {
+    fn remove_if_empty(&self) {
+        let path = match self {
+            Self::Folder(path) => path,
+            Self::Runs(runs) => {
+                let is_left = entries(runs).iter().any(|run| run.file_name() != LATEST);
+                if !is_left
+                    && let Err(error) = fs::remove_file(runs.join(LATEST))
+                    && error.kind() != io::ErrorKind::NotFound
+                {
+                    tracing::warn!(path = %runs.display(), %error, "cannot remove the link to the latest run");
+                }
+                runs
+            }
+        };
+        remove_empty(path);
+    }
 }
 
 fn entries(directory: &Path) -> Vec<DirEntry> {
@@ -122,11 +186,45 @@ mod tests {
         symlink("/etc", runs("e2").join("c3/link")).unwrap();
         symlink("c3", runs("e2").join(LATEST)).unwrap();
         let held: BTreeSet<ContainerId> = ["c2".parse().unwrap()].into();
-        sweep(&layout, Duration::from_secs(3600), &held);
+        sweep(&layout, &held, || Duration::from_secs(3600));
         assert!(runs("e1").join("c1").exists(), "too young");
-        sweep(&layout, Duration::ZERO, &held);
+        sweep(&layout, &held, || Duration::ZERO);
         assert!(!runs("e1").join("c1").exists() && runs("e1").join("c2").exists());
         assert!(!layout.agents().join("a/frameworks/f/executors/e2").exists());
         assert!(Path::new("/etc/passwd").exists());
+    }
+
+    #[test]
+    fn a_full_disk_makes_sandboxes_old_sooner() {
+        let policy = Policy {
+            gc_delay: Duration::from_secs(1000),
+            gc_disk_headroom: 0.1,
+            disk_watch_interval: Duration::from_secs(60),
+        };
+        for (usage, age) in [(0.0, 900), (0.5, 400), (0.9, 0), (1.0, 0)] {
+            let found = policy.most_age(usage).as_secs_f64().round();
+            assert!((found - f64::from(age)).abs() < 1.0, "{usage}: {found}");
+        }
+        assert!((0.0..=1.0).contains(&usage(Path::new("/"))));
+        assert!(usage(Path::new("/no/such/place")).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn the_oldest_go_first_and_no_more_than_it_takes() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::new(directory.path().to_owned());
+        let runs = layout.agents().join("a/frameworks/f/executors/e/runs");
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        for (run, age) in [("young", 1), ("old", 3), ("middle", 2)] {
+            fs::create_dir_all(runs.join(run)).unwrap();
+            let changed = SystemTime::now() - hours(age);
+            fs::File::open(runs.join(run)).unwrap().set_modified(changed).unwrap();
+        }
+        symlink("young", runs.join(LATEST)).unwrap();
+        // The disk is full until two are gone.
+        let left = || entries(&runs).iter().filter(|run| run.file_name() != LATEST).count();
+        sweep(&layout, &BTreeSet::new(), || if left() > 1 { Duration::ZERO } else { hours(24) });
+        assert!(runs.join("young").exists() && !runs.join("middle").exists() && !runs.join("old").exists());
+        assert!(runs.join(LATEST).exists());
     }
 }

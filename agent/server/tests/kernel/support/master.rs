@@ -165,10 +165,15 @@ impl Link {
     }
 
     pub(crate) async fn kill(&mut self, task: &str) {
+        self.kill_with(task, None).await;
+    }
+
+    /// Kills with a policy that overrides the task's own.
+    pub(crate) async fn kill_with(&mut self, task: &str, kill_policy: Option<v1::KillPolicy>) {
         self.say(to_agent::Message::Kill(link::Kill {
             framework_id: "framework-1".to_owned(),
             task_id: task.to_owned(),
-            kill_policy: None,
+            kill_policy,
         }))
         .await;
     }
