@@ -127,7 +127,7 @@ fn credentials(field: &str, secret: &v1::Secret) -> Result<Credentials, LaunchRe
 ///
 /// # Errors
 /// Says why in one line, for the framework's author.
-pub(super) async fn root_of(means: &Means, order: &Order) -> Result<Option<Rooted>, String> {
+pub(super) async fn root_of(means: &Means, order: &Order) -> Result<Option<Box<Rooted>>, String> {
     let container = match &order.what {
         What::Task { task, .. } => {
             v1::TaskInfo::decode(task.info.as_bytes()).ok().and_then(|info| info.container)
@@ -144,7 +144,7 @@ pub(super) async fn root_of(means: &Means, order: &Order) -> Result<Option<Roote
     let pulled = images.pull(&wish.reference, wish.freshness, wish.credentials.as_ref()).await;
     let image = pulled.map_err(|error| said(&error))?;
     let root = images.prepare(&image, order.container().as_str()).await.map_err(|error| said(&error))?;
-    Ok(Some(Rooted { config: image.config().clone(), root, wish }))
+    Ok(Some(Box::new(Rooted { config: image.config().clone(), root, wish })))
 }
 
 impl Rooted {
@@ -256,7 +256,7 @@ mod tests {
     fn what_is_not_supported_is_named() {
         let mapping = docker_info::PortMapping::default();
         let secret = |value: &str| v1::Secret {
-            value: Some(v1::secret::Value { data: Some(value.as_bytes().to_vec().into()) }),
+            value: Some(v1::secret::Value { data: Some(value.as_bytes().to_vec()) }),
             ..v1::Secret::default()
         };
         let with_config = |secret| mesos(|image| image.docker.as_mut().unwrap().config = Some(secret));

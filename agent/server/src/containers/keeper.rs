@@ -56,7 +56,7 @@ enum Heard {
 /// How getting what a container needs ended.
 enum Supplied {
     /// All of it is there; for one with an image, its root too.
-    Done(Option<Rooted>),
+    Done(Option<Box<Rooted>>),
     /// It is not, or nobody wants it any more.
     Failed(String),
     /// The agent stops.

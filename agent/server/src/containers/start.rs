@@ -73,7 +73,11 @@ impl Order {
 }
 
 /// Starts the shim that makes the container.
-pub(super) fn start(means: &Means, order: &Order, rooted: Option<Rooted>) -> Result<ShimClient, StartError> {
+pub(super) fn start(
+    means: &Means,
+    order: &Order,
+    rooted: Option<Box<Rooted>>,
+) -> Result<ShimClient, StartError> {
     let (mut spec, command) = match &order.what {
         What::Task { task, pod } => task_spec(means, order, task, pod.as_deref())?,
         What::Executor { executor, tasks } => executor_spec(means, order, executor, tasks)?,
