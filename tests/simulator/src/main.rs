@@ -2,10 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use chapada_simulator::{Plan, Sim, run_plan, run_seed, scale};
+use chapada_simulator::{Plan, SCENARIOS, Sim, run_plan, run_seed, scale};
 use clap::Parser;
 
 #[derive(Parser)]
@@ -23,10 +23,10 @@ struct Args {
     /// Replays one run and prints its whole history.
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
-    /// Runs a scenario whose size is its point: 24, 25, 26 or 28.
+    /// Runs a scenario by its number.
     #[arg(long, conflicts_with_all = ["seeds", "from", "seed"])]
     scenario: Option<u32>,
-    /// In full size.
+    /// In full size, where size is the point: 24, 25, 26, 28.
     #[arg(long, requires = "scenario")]
     full: bool,
     /// Prints how much faster than real time a busy and an idle cluster of fifty agents are.
@@ -57,12 +57,7 @@ fn scenario(number: u32, full: bool) -> ExitCode {
         (26, true) => vec![scale::revivers(5_000, 10)],
         (28, false) => vec![scale::needle(1_000, 100)],
         (28, true) => vec![scale::needle(10_000, 100)],
-        _ => {
-            eprintln!(
-                "scenario {number} has no size: run `cargo test -p chapada-simulator scenario_{number}`"
-            );
-            return ExitCode::FAILURE;
-        }
+        _ => return scenario_test(number),
     };
     let mut worst = ExitCode::SUCCESS;
     for outcome in outcomes {
@@ -76,6 +71,25 @@ fn scenario(number: u32, full: bool) -> ExitCode {
     }
     println!("in {:.1?} of real time", began.elapsed());
     worst
+}
+
+/// A scenario without a size is the tests of its name.
+fn scenario_test(number: u32) -> ExitCode {
+    if !SCENARIOS.contains(&number) {
+        eprintln!("there is no scenario {number}: there are {SCENARIOS:?}");
+        return ExitCode::FAILURE;
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let name = format!("scenario_{number}_");
+    let arguments = ["test", "--quiet", "--package", "chapada-simulator", "--test", "scenarios", "--", &name];
+    match Command::new(cargo).args(arguments).status() {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("cargo cannot be run: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// R1. Both runs must launch what they say.

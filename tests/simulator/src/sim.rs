@@ -23,7 +23,7 @@ const WALL: u64 = 1_767_225_600_000_000_000;
 const MAX_QUEUE: usize = 2_000_000;
 
 /// So much happens in a second for each node at most.
-const MOST_A_SECOND: u64 = 2_000;
+const MOST_A_SECOND: u64 = 20_000;
 
 /// The bounds are looked at after so many steps for each event between two audits.
 const BOUNDS_EVERY: u64 = 50;
@@ -82,7 +82,9 @@ impl Sim {
         if sim.stormy {
             sim.network.slowness = Duration::from_secs(2);
             sim.queue.put(sim.now + Duration::from_secs(5), Happening::Fault);
-            sim.queue.put(sim.now + Duration::from_secs(5), Happening::Operator);
+            if sim.plan.operate_every < Duration::MAX {
+                sim.queue.put(sim.now + Duration::from_secs(5), Happening::Operator);
+            }
             sim.queue.put(sim.now + sim.plan.stormy, Happening::Calm);
         }
         sim

@@ -8,7 +8,7 @@ use crate::nodes::LONG_LOG;
 use crate::sim::Sim;
 
 /// So much waits to happen for each node at most: its messages, its wakings, what it has asked a disk or a kernel for.
-const HAPPENINGS: usize = 400;
+const HAPPENINGS: usize = 800;
 
 /// So many records beside its tasks', frameworks' and operations' an agent's fresh log has: boot, id, epoch, what was made.
 const OWN_RECORDS: usize = 8;

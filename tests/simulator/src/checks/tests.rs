@@ -211,7 +211,7 @@ fn i8_a_queue_and_a_log_that_grow() {
         (
             |sim| {
                 let later = sim.now + 100 * MINUTE;
-                (0..2_000).for_each(|_| sim.queue.put(later, Happening::Calm));
+                (0..4_000).for_each(|_| sim.queue.put(later, Happening::Calm));
             },
             "I8: happenings",
         ),
@@ -235,7 +235,7 @@ fn i8_a_queue_and_a_log_that_grow() {
 fn i8_a_queue_that_grows_is_found_on_the_way() {
     let mut sim = running();
     let later = sim.now + 100 * MINUTE;
-    (0..2_000).for_each(|_| sim.queue.put(later, Happening::Calm));
+    (0..4_000).for_each(|_| sim.queue.put(later, Happening::Calm));
     sim.run_for(60 * MINUTE);
     found(&sim, "I8: happenings");
 }

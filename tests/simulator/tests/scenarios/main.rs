@@ -9,7 +9,22 @@ mod scale;
 
 use std::time::Duration;
 
-use chapada_simulator::{Manner, Plan, Sim};
+use chapada_simulator::{Manner, Plan, SCENARIOS, Sim};
+
+#[test]
+fn each_scenario_is_a_test() {
+    let files = [
+        include_str!("followers.rs"),
+        include_str!("frameworks.rs"),
+        include_str!("messages.rs"),
+        include_str!("quota.rs"),
+        include_str!("scale.rs"),
+    ];
+    for number in SCENARIOS {
+        let name = format!("#[test]\nfn scenario_{number}_");
+        assert!(files.iter().any(|file| file.contains(&name)), "no test is scenario {number}");
+    }
+}
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
