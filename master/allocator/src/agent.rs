@@ -6,6 +6,7 @@ use chapada_model::{AgentDescription, Attributes, Domain, Milli, Mono, Resource,
 
 use crate::Amounts;
 use crate::amounts::Counted;
+use crate::bits::Bits;
 
 /// What the allocator must know of an agent.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +53,8 @@ pub(crate) struct Agent {
     pub(crate) plain: bool,
     /// Whether it has GPUs, which are kept for those who know what to do with them.
     pub(crate) has_gpus: bool,
+    /// The clients whose constraints leave it out, as far as was asked.
+    pub(crate) left_out: Bits,
     /// Whether it is connected.
     pub(crate) active: bool,
     /// Whether something has changed for it since the last plan.
@@ -71,6 +74,7 @@ impl Agent {
             free: Arc::default(),
             counted: Counted::default(),
             plain: true,
+            left_out: Bits::default(),
             active: true,
             dirty: false,
             free_since: now,

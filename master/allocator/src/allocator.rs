@@ -169,6 +169,7 @@ impl Allocator {
             let fresh = Agent::new(input, self.now);
             (agent.input, agent.has_gpus, agent.since, agent.total) =
                 (fresh.input, fresh.has_gpus, fresh.since, total);
+            agent.left_out = fresh.left_out;
         }
         self.count_agent(slot, true);
         self.tell_total();

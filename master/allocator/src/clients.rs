@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chapada_model::{AgentId, FrameworkId, Mono, Resources, Role};
 
 use crate::framework::{ClientRecord, Framework};
-use crate::{Allocator, Amounts, Client, ClientSlot, FrameworkInput, FrameworkSlot, Refusal};
+use crate::{AgentSlot, Allocator, Amounts, Client, ClientSlot, FrameworkInput, FrameworkSlot, Refusal};
 
 impl Allocator {
     /// A framework is subscribed, for the first time or again, or has changed what it said.
@@ -27,6 +27,7 @@ impl Allocator {
                 record.asked = asked.unwrap_or_default();
                 record.constraints = input.constraints.get(role).cloned();
             }
+            self.forget_left_out(client.slot);
         }
         if let Some(framework) = self.frameworks.get_mut(slot) {
             framework.capabilities = Some(input.capabilities);
@@ -67,6 +68,29 @@ impl Allocator {
             self.unname(client);
         }
         self.forget_framework_if_idle(slot);
+    }
+
+    /// The constraints of these clients leave the agent out: they need not be asked again until either changes.
+    pub(crate) fn remember_left_out(&mut self, agent: AgentSlot, clients: Vec<ClientSlot>) {
+        for client in clients {
+            if let (Some(agent), Some(record)) = (self.agents.get_mut(agent), self.clients.get_mut(client)) {
+                agent.left_out.insert(client.0);
+                record.leaves_out = true;
+            }
+        }
+    }
+
+    /// The client has other constraints, or is gone: every agent may be for it.
+    fn forget_left_out(&mut self, client: ClientSlot) {
+        let Some(record) = self.clients.get_mut(client) else { return };
+        if !std::mem::take(&mut record.leaves_out) {
+            return;
+        }
+        for slot in self.agents.slots().collect::<Vec<_>>() {
+            if let Some(agent) = self.agents.get_mut(slot) {
+                agent.left_out.remove(client.0);
+            }
+        }
     }
 
     /// The framework left its last offers unanswered, and comes after all others for now; or it has answered again.
@@ -233,6 +257,7 @@ impl Allocator {
         self.filters.clear_client(slot);
         self.newcomers.remove(&slot);
         self.sharing.forget_client(slot);
+        self.forget_left_out(slot);
         self.policy.forget(client);
         self.clients.remove(slot);
         self.release_role(client.role);

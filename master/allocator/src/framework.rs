@@ -67,6 +67,8 @@ pub(crate) struct ClientRecord {
     pub(crate) minimum: Option<Vec<Amounts>>,
     /// Which agents it wants.
     pub(crate) constraints: Option<Arc<Constraints>>,
+    /// Whether any agent remembers that they leave it out.
+    pub(crate) leaves_out: bool,
     /// What it holds.
     pub(crate) charged: Amounts,
     /// The part of it that counts for quota: neither reserved nor revocable.
@@ -85,6 +87,7 @@ impl ClientRecord {
             asked: Vec::new(),
             minimum: None,
             constraints: None,
+            leaves_out: false,
             charged: Amounts::default(),
             open: Amounts::default(),
             since: now,

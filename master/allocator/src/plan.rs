@@ -8,7 +8,7 @@ use chapada_model::{AgentId, FrameworkId, Mono, Resources, Role};
 
 use crate::agent::Agent;
 use crate::tally::Tally;
-use crate::{AgentSlot, Allocator, Client, ClientSlot, WhyKind};
+use crate::{AgentSlot, Allocator, Client, ClientSlot, Why, WhyKind};
 
 /// Up to so many clients that have just come are asked one by one about agents that everyone else has passed over; of more,
 /// every agent is looked at afresh.
@@ -147,7 +147,7 @@ impl Allocator {
         served: &[ClientSlot],
         tally: &mut Tally,
     ) -> Option<Found> {
-        let mut settled = Vec::new();
+        let (mut settled, mut left_out) = (Vec::new(), Vec::new());
         let mut found = None;
         let mut is_kept_back = false;
         let withheld = self.filters.withheld(slot);
@@ -155,6 +155,12 @@ impl Allocator {
             if withheld.is_some_and(|withheld| withheld.contains(client.slot.0)) {
                 if served.is_empty() {
                     tally.look(client, Some(WhyKind::Filtered));
+                }
+                continue;
+            }
+            if self.agents.get(slot).is_some_and(|agent| agent.left_out.contains(client.slot.0)) {
+                if served.is_empty() {
+                    tally.look(client, Some(WhyKind::Constrained));
                 }
                 continue;
             }
@@ -173,6 +179,9 @@ impl Allocator {
                         tally.look(client, Some(refused.why.kind()));
                     }
                     is_kept_back |= refused.is_cut;
+                    if refused.why == Why::Constrained {
+                        left_out.push(client.slot);
+                    }
                     if refused.settled {
                         settled.push(client.slot);
                     }
@@ -182,6 +191,7 @@ impl Allocator {
         if let Some(agent) = self.agents.get(slot) {
             settled.into_iter().for_each(|client| self.filters.settle(slot, client, &agent.free));
         }
+        self.remember_left_out(slot, left_out);
         if is_kept_back {
             self.kept_back.insert(slot);
         }

@@ -310,3 +310,44 @@ fn a_decision_says_since_when() {
     let decision = decide(&allocator, Mono(9));
     assert_eq!((decision.why, decision.since), (Some(Why::AgentInactive), Mono(9)));
 }
+
+/// That an agent was left out is remembered, until the framework says otherwise, the agent does, or another framework comes.
+#[test]
+fn a_verdict_on_constraints_is_remembered_until_either_side_changes() {
+    let wants = |allocator: &mut Allocator, name: &str, host: &str| {
+        let predicate = Predicate::TextEquals(host.into());
+        let groups = vec![vec![Constraint { subject: Subject::Hostname, predicate }]];
+        let constraints = Arc::new(Constraints::new(groups, &Expressions::new()).expect("valid"));
+        let input = FrameworkInput {
+            roles: [role("*")].into(),
+            constraints: [(role("*"), constraints)].into(),
+            ..FrameworkInput::default()
+        };
+        allocator.set_framework(&framework(name), input);
+    };
+    let host = |name: &str| AgentInput { hostname: name.into(), ..AgentInput::from(&resources("cpus:4")) };
+    let mut allocator = allocator();
+    wants(&mut allocator, "f", "b");
+    allocator.add_agent(&agent("s"), host("a"), resources("cpus:4"));
+    for now in 0..2 {
+        let plan = allocator.plan(Mono(now));
+        assert_eq!((plan.offers.len(), plan.skipped[&framework("f")][&WhyKind::Constrained]), (0, 1));
+        allocator.set_agent_active(&agent("s"), false);
+        allocator.set_agent_active(&agent("s"), true);
+    }
+    wants(&mut allocator, "f", "a");
+    let plan = allocator.plan(Mono(2));
+    assert_eq!(what(&plan), [("f", "s", 4.0)]);
+    give_back(&mut allocator, &plan.offers[0]);
+    wants(&mut allocator, "f", "b");
+    assert!(allocator.plan(Mono(3)).offers.is_empty());
+    allocator.set_agent_total(&agent("s"), host("b"));
+    let plan = allocator.plan(Mono(4));
+    assert_eq!(what(&plan), [("f", "s", 4.0)]);
+    give_back(&mut allocator, &plan.offers[0]);
+    wants(&mut allocator, "f", "a");
+    assert!(allocator.plan(Mono(5)).offers.is_empty());
+    allocator.remove_framework(&framework("f"));
+    wants(&mut allocator, "g", "b");
+    assert_eq!(what(&allocator.plan(Mono(6))), [("g", "s", 4.0)], "in the place of another");
+}
