@@ -24,6 +24,7 @@ pub use chapada_isolation::namespaces::{JoinedNamespace, NamespaceKind, Namespac
 pub use chapada_isolation::privileges::Privileges;
 pub use chapada_isolation::rlimits::Rlimit;
 pub use chapada_isolation::root::RootSource;
+pub use chapada_isolation::seccomp::{Filter, Profile};
 pub use chapada_isolation::terminals::{WindowSize, resize};
 pub use cleanup::{CleanupError, cleanup};
 pub use client::{ClientError, ShimClient};

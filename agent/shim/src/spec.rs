@@ -8,6 +8,7 @@ use chapada_isolation::ids::IdRange;
 use chapada_isolation::namespaces::{JoinedNamespace, NamespaceKind};
 use chapada_isolation::privileges::Privileges;
 use chapada_isolation::rlimits::Rlimit;
+use chapada_isolation::seccomp::Filter;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{RootFileSystem, VolumeMount};
@@ -300,12 +301,14 @@ impl Default for TemporaryFiles {
 }
 
 /// Which system calls a container may make.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SystemCalls {
     /// Those of [`chapada_isolation::seccomp`].
     #[default]
     Standard,
+    /// Those of an operator's profile; see [`chapada_isolation::seccomp::Profile`].
+    Profile(Filter),
     /// All. For an operator's exception only: capabilities still bound what they can do.
     Unconfined,
 }

@@ -346,3 +346,22 @@ fn system_calls_that_reach_the_machine_are_refused() {
     spec.command = Command::Program { file, argv };
     assert!(place.output_of(&spec).contains("1 passed"));
 }
+
+#[test]
+fn a_profile_of_the_operator_decides() {
+    let place = Place::new();
+    let profile = serde_json::json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [
+            { "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28 },
+            { "names": ["personality"], "action": "SCMP_ACT_ERRNO",
+              "args": [{ "index": 0, "value": 0x0004_0000, "op": "SCMP_CMP_EQ" }] },
+        ]
+    });
+    let profile: Profile = serde_json::from_value(profile).unwrap();
+    let script = "mkdir x 2>&1 | grep -c 'No space left'; setarch -R true 2>/dev/null || echo refused; \
+                  setarch --32bit true && echo allowed; grep ^Seccomp: /proc/self/status";
+    let mut spec = place.spec("profile", script);
+    spec.system_calls = SystemCalls::Profile(profile.compile(&[]).unwrap());
+    assert_eq!(place.output_of(&spec), "1\nrefused\nallowed\nSeccomp:\t2\n");
+}

@@ -105,8 +105,9 @@ fn drop_privileges(spec: &ContainerSpec, user: &User) -> Result<(), IsolationErr
     privileges::become_user(user, &spec.privileges)?;
     // After the change of user, which clears it: the container ends with its shim.
     die_with_parent()?;
-    match spec.system_calls {
+    match &spec.system_calls {
         SystemCalls::Standard => Filter::standard().install(),
+        SystemCalls::Profile(filter) => filter.install(),
         SystemCalls::Unconfined => Ok(()),
     }
 }

@@ -4,9 +4,22 @@
 //! The filter is a binary search over ranges of numbers, some two hundred instructions that the kernel compiles once;
 //! one comparison per system call would take ten times as long to install and to pass.
 
+//!
+//! An operator may use a profile of the form that Docker and OCI have instead ([`Profile`]).
+
+mod compile;
+mod names;
+mod profile;
+
 use std::io;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Context, IsolationError};
+
+use compile::{Condition, Rule, Test, Verdict};
+
+pub use profile::Profile;
 
 /// `mseal`, the last number looked at (Linux 6.10). Numbers are the same on all architectures from 424 on.
 const LAST_KNOWN: u32 = 462;
@@ -95,27 +108,29 @@ const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
 const EPERM: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
 const ENOSYS: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Return(u32),
-    UnlessNamespaces,
+/// One instruction, as the kernel lays it out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(C)]
+struct Instruction {
+    operation: u16,
+    yes: u8,
+    no: u8,
+    value: u32,
 }
 
 /// A compiled filter.
-#[derive(Debug)]
-pub struct Filter(Vec<libc::sock_filter>);
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter(Vec<Instruction>);
 
 impl Filter {
     /// The default of every container.
     pub fn standard() -> Self {
-        let mut program = vec![
-            load(ARCH),
-            jump(libc::BPF_JEQ, ARCHITECTURE, 1, 0),
-            give(ENOSYS), // 32-bit programs
-            load(NUMBER),
-        ];
-        search(&ranges(), &mut program);
-        Self(program)
+        compile::compile(|number| match libc::c_long::from(number) {
+            libc::SYS_clone3 => Verdict::Return(ENOSYS),
+            libc::SYS_clone => Verdict::Depends(vec![without_namespaces()], EPERM),
+            listed if DENIED.contains(&listed) => Verdict::Return(EPERM),
+            _ => Verdict::Return(ALLOW),
+        })
     }
 
     /// Puts it on this process and its descendants, for good. Needs no-new-privileges.
@@ -124,8 +139,10 @@ impl Filter {
     /// The kernel's.
     pub fn install(&self) -> Result<(), IsolationError> {
         let program = libc::sock_fprog {
-            len: u16::try_from(self.0.len()).expect("the list above makes a few hundred instructions"),
-            filter: self.0.as_ptr().cast_mut(),
+            len: u16::try_from(self.0.len())
+                .map_err(too_long)
+                .context("install", "the system call filter")?,
+            filter: self.0.as_ptr().cast_mut().cast(),
         };
         // SAFETY: the kernel copies the program, of which length and address are right, and does not write to it.
         let result =
@@ -135,88 +152,55 @@ impl Filter {
     }
 }
 
-/// Where each verdict begins, in order, from number 0 to the end.
-fn ranges() -> Vec<(u32, Verdict)> {
-    let verdict = |number: u32| match libc::c_long::from(number) {
-        libc::SYS_clone3 => Verdict::Return(ENOSYS),
-        libc::SYS_clone => Verdict::UnlessNamespaces,
-        _ if number > LAST_KNOWN => Verdict::Return(ENOSYS),
-        listed if DENIED.contains(&listed) => Verdict::Return(EPERM),
-        _ => Verdict::Return(ALLOW),
-    };
-    let mut ranges: Vec<(u32, Verdict)> =
-        (0..=LAST_KNOWN + 1).map(|number| (number, verdict(number))).collect();
-    ranges.dedup_by_key(|range| range.1);
-    ranges
+fn too_long(_: std::num::TryFromIntError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it has more than 65535 instructions")
 }
 
-/// Decides between the ranges by halves. Jumps are relative and go forward over at most 255 instructions.
-fn search(ranges: &[(u32, Verdict)], program: &mut Vec<libc::sock_filter>) {
-    match ranges {
-        [] => {}
-        [(_, Verdict::Return(value))] => program.push(give(*value)),
-        [(_, Verdict::UnlessNamespaces)] => {
-            program.extend([
-                load(FIRST_ARGUMENT),
-                jump(libc::BPF_JSET, NAMESPACES, 0, 1),
-                give(EPERM),
-                give(ALLOW),
-            ]);
-        }
-        _ => {
-            let (lower, upper) = ranges.split_at(ranges.len() / 2);
-            let mut below = Vec::new();
-            search(lower, &mut below);
-            let over = u8::try_from(below.len()).expect("the list above is too short for longer jumps");
-            program.push(jump(libc::BPF_JGE, upper[0].0, over, 0));
-            program.append(&mut below);
-            search(upper, program);
+fn without_namespaces() -> Rule {
+    let test = Test::Masked(u64::from(NAMESPACES));
+    Rule { conditions: vec![Condition { argument: 0, test, value: 0 }], value: ALLOW }
+}
+
+/// What the kernel would do, for the few instructions we use.
+#[cfg(test)]
+fn answer(filter: &Filter, architecture: u32, number: u32, arguments: [u64; 6]) -> u32 {
+    let (mut at, mut loaded) = (0, 0_u32);
+    loop {
+        let step = filter.0[at];
+        let code = u32::from(step.operation);
+        at += 1;
+        match code & 0x07 {
+            libc::BPF_LD => {
+                loaded = match step.value {
+                    NUMBER => number,
+                    ARCH => architecture,
+                    offset => {
+                        let argument = arguments[(offset - FIRST_ARGUMENT) as usize / 8];
+                        (argument >> (8 * (offset % 8))) as u32
+                    }
+                }
+            }
+            libc::BPF_ALU => loaded &= step.value,
+            libc::BPF_RET => return step.value,
+            _ if code & 0xf0 == libc::BPF_JA => at += step.value as usize,
+            _ => {
+                let yes = match code & 0xf0 {
+                    libc::BPF_JEQ => loaded == step.value,
+                    libc::BPF_JGE => loaded >= step.value,
+                    _ => loaded > step.value,
+                };
+                at += usize::from(if yes { step.yes } else { step.no });
+            }
         }
     }
-}
-
-fn load(offset: u32) -> libc::sock_filter {
-    libc::sock_filter { code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, jt: 0, jf: 0, k: offset }
-}
-
-fn jump(test: u32, value: u32, yes: u8, no: u8) -> libc::sock_filter {
-    libc::sock_filter { code: (libc::BPF_JMP | test | libc::BPF_K) as u16, jt: yes, jf: no, k: value }
-}
-
-fn give(value: u32) -> libc::sock_filter {
-    libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: value }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What the kernel would do, for the few instructions we use.
     fn run(filter: &Filter, architecture: u32, number: u32, argument: u32) -> u32 {
-        let (mut at, mut loaded) = (0, 0);
-        loop {
-            let step = filter.0[at];
-            let code = u32::from(step.code);
-            at += 1;
-            match code & 0x07 {
-                libc::BPF_LD => {
-                    loaded = match step.k {
-                        NUMBER => number,
-                        ARCH => architecture,
-                        _ => argument,
-                    }
-                }
-                libc::BPF_RET => return step.k,
-                _ => {
-                    let yes = match code & 0xf0 {
-                        libc::BPF_JEQ => loaded == step.k,
-                        libc::BPF_JGE => loaded >= step.k,
-                        _ => loaded & step.k != 0,
-                    };
-                    at += usize::from(if yes { step.jt } else { step.jf });
-                }
-            }
-        }
+        answer(filter, architecture, number, [argument.into(), 0, 0, 0, 0, 0])
     }
 
     #[test]
