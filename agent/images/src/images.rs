@@ -177,6 +177,11 @@ impl Images {
         Ok(self.0.store.containers()?)
     }
 
+    /// How the image of a container wants to be run; `None` for a container without a root here. Blocks.
+    pub fn config_of(&self, container: &str) -> Option<ImageConfig> {
+        self.0.store.record_of(container)?.config().ok()
+    }
+
     /// Makes room if the disk is too full. Blocks.
     ///
     /// # Errors

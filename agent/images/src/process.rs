@@ -97,6 +97,11 @@ pub fn process(image: &ImageConfig, wishes: &Wishes) -> Result<Process, NothingT
     })
 }
 
+/// What ends a container of this image first, if it says so and that can be.
+pub fn stop_signal_of(image: &ImageConfig) -> Option<i32> {
+    image.stop_signal.as_deref().and_then(|text| stop_signal(text).ok())
+}
+
 enum Argv {
     Whole(Vec<String>),
     Apart(String, Vec<String>),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chapada_images::{Credentials, ImageError, Images, Settings};
+use chapada_images::{Credentials, ImageError, Images, Settings, stop_signal_of};
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 use tokio::time::interval;
@@ -67,6 +67,11 @@ impl LazyImages {
             Vec::new()
         });
         found.into_iter().filter(|root| !known.contains(root)).collect()
+    }
+
+    /// What ends a container first, if its image says so. Blocks for a look at a small file.
+    pub(crate) fn stop_signal(&self, container: &str) -> Option<i32> {
+        stop_signal_of(&self.opened()?.config_of(container)?)
     }
 
     /// Removes the root of a container, if it has one. Blocks.

@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, FileTimes};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::record::Tenancy;
@@ -86,6 +87,12 @@ impl Store {
         let failed = || StoreError::at("remove the root of the container in", &place);
         let gone = self.paths.discard(&place).map_err(failed())?;
         paths::remove(&gone).map_err(failed())
+    }
+
+    /// The image that a container uses.
+    pub(crate) fn record_of(&self, id: &str) -> Option<Arc<Record>> {
+        let manifest = tenancy(&self.paths.container(id))?.manifest;
+        self.index().images.get(&manifest).cloned()
     }
 
     /// The containers that have a root here.

@@ -171,7 +171,10 @@ impl Keeper {
 
     fn pass_on(&self, signal: Signal, client: &mut ShimClient) {
         let sent = match signal {
-            Signal::Terminate => client.kill(SIGTERM),
+            Signal::Terminate => {
+                let of_image = self.means.supplies.images.stop_signal(self.container.as_str());
+                client.kill(of_image.unwrap_or(SIGTERM))
+            }
             Signal::Kill => client.destroy(),
         };
         if let Err(error) = sent {

@@ -43,7 +43,7 @@ fn build(layout: &Path) {
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let config = json!({"architecture": architecture, "os": "linux",
         "config": {"Entrypoint": ["/bin/sh", "-c"], "Cmd": ["id -u; cat /etc/motd; echo $A; pwd"],
-            "Env": ["PATH=/bin", "A=of the image"], "User": "www", "WorkingDir": "/srv"},
+            "Env": ["PATH=/bin", "A=of the image"], "User": "www", "WorkingDir": "/srv", "StopSignal": "SIGUSR1"},
         "rootfs": {"type": "layers", "diff_ids": [Digest::of(&layer)]}})
     .to_string();
     let blobs = layout.join("blobs/sha256");
@@ -132,8 +132,8 @@ async fn a_task_runs_what_its_image_says_and_sees_nothing_else() {
     let nobody = map[1] >= agent.config.userns_first_id;
     assert!(map[0] == 0 && nobody && map[2] == 65_536, "its root is nobody on this machine: {map:?}");
     eventually("nothing is left", || roots(&agent) == 0 && agent.containers().is_empty()).await;
-    let ids = std::fs::read_dir(agent.config.work_dir.join("ids")).unwrap().count();
-    assert_eq!(ids, 0, "its ids are free again");
+    let ids = || std::fs::read_dir(agent.config.work_dir.join("ids")).unwrap().count();
+    eventually("its ids are free again", || ids() == 0).await;
     running.stop().await;
 }
 
@@ -234,5 +234,15 @@ async fn a_task_with_an_image_is_found_after_a_restart_and_its_root_goes_with_it
     assert_eq!(failed.message.as_deref(), Some("Command exited with status 7"));
     assert_eq!(stdout(&agent, "long"), "from the image\n");
     eventually("nothing is left", || roots(&agent) == 0 && agent.containers().is_empty()).await;
+    // It is known to the agent of now how a container of the one before wants to be ended.
+    let line = "trap 'echo asked; exit 0' USR1; while :; do sleep 0.02; done";
+    link.launch(image_task("asked", mesos_image("box:v1"), Some(line))).await;
+    link.until("asked", TaskState::TaskRunning).await;
     drop(second);
+    let third = AgentProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    link.kill("asked").await;
+    link.until("asked", TaskState::TaskFinished).await;
+    assert_eq!(stdout(&agent, "asked"), "asked\n");
+    drop(third);
 }
