@@ -1,10 +1,10 @@
 //! What a container sees of the kernel and of the host: its own `/proc`, a read-only `/sys`, and covers over what is none of
 //! its business.
 
-use std::ffi::CStr;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
@@ -32,7 +32,7 @@ const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 /// What no program needs of a file system of the kernel's.
 const BARE: Restrictions = Restrictions::DATA.and(Restrictions::NO_EXEC);
 /// The v1 hierarchies that programs read their limits from.
-const SHOWN: [&CStr; 5] = [c"cpu", c"cpuacct", c"cpuset", c"memory", c"pids"];
+const SHOWN: [&str; 5] = ["cpu", "cpuacct", "cpuset", "memory", "pids"];
 
 /// Mounts made here stay here, and mounts made on the host from now on do not appear here.
 ///
@@ -67,42 +67,50 @@ pub fn hosts_system() -> Result<(), IsolationError> {
     mask("/sys/")
 }
 
+/// The directories of a container's group, held before the host's are gone: the v2 group alone, or those of the v1
+/// hierarchies that programs read their limits from, by name. A bind mount of each costs a fraction of mounting a hierarchy,
+/// for which the kernel would wait until all groups that are being removed are gone.
+///
+/// # Errors
+/// Names the directory.
+pub fn hold_groups(hierarchies: &Hierarchies, path: &Path) -> Result<Vec<(String, Tree)>, IsolationError> {
+    let hold = |name: &str, directory: PathBuf| match File::open(&directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        opened => {
+            let opened = opened.context("open", directory.display())?;
+            Ok(Some((name.to_owned(), Tree::of(opened, directory.display())?)))
+        }
+    };
+    if let (true, Some(tree)) = (hierarchies.v1.is_empty(), &hierarchies.v2) {
+        return Ok(hold("", tree.mount_point.join(path))?.into_iter().collect());
+    }
+    let of_v1 = |name: &&str| Some(hold(name, hierarchies.v1.get(*name)?.join(path)));
+    SHOWN.iter().filter_map(of_v1).filter_map(Result::transpose).collect()
+}
+
 /// A read-only `/sys` of this network namespace, and in it the container's own groups.
 ///
 /// # Errors
 /// Names the path.
-pub fn own_system(root: impl AsFd, hierarchies: &Hierarchies) -> Result<(), IsolationError> {
+pub fn own_system(root: impl AsFd, groups: &[(String, Tree)]) -> Result<(), IsolationError> {
     let read_only = BARE.and(Restrictions::READ_ONLY);
     Tree::new(c"sysfs", &[], read_only)?.put(own_directory(root, Path::new("sys"))?, "/sys")?;
     mask("/sys/")?;
-    let place = "/sys/fs/cgroup";
-    if !Path::new(place).is_dir() {
-        return Ok(()); // a kernel that lacks them would have no containers of ours
+    let above = "/sys/fs/cgroup";
+    let together = matches!(groups, [(name, _)] if name.is_empty());
+    if !together {
+        Tree::new(c"tmpfs", &[(c"size", Some("64k")), (c"mode", Some("0755"))], BARE)?
+            .put(open_path(above)?, above)?;
     }
-    if hierarchies.v1.is_empty() {
-        return Tree::new(c"cgroup2", &[], read_only)?.put(open_path(place)?, place);
-    }
-    Tree::new(c"tmpfs", &[(c"size", Some("64k")), (c"mode", Some("0755"))], BARE)?
-        .put(open_path(place)?, place)?;
-    let shown = |point: &Path| {
-        let on = |controller: &&CStr| {
-            hierarchies.v1.get(&*controller.to_string_lossy()).is_some_and(|it| it == point)
-        };
-        SHOWN.into_iter().filter(|controller| on(controller)).collect::<Vec<_>>()
-    };
-    for together in hierarchies.v1_mount_points().into_iter().map(|point| shown(point)) {
-        let Some(first) = together.first() else { continue };
-        let options: Vec<_> = together.iter().map(|controller| (*controller, None)).collect();
-        let first = first.to_string_lossy();
-        let place = format!("{place}/{first}");
-        fs::create_dir(&place).context("create", &place)?;
-        Tree::new(c"cgroup", &options, read_only)?.put(open_path(&place)?, &place)?;
-        for other in &together[1..] {
-            let link = format!("/sys/fs/cgroup/{}", other.to_string_lossy());
-            symlink(&*first, &link).context("link", &link)?;
+    for (name, tree) in groups {
+        let place = if together { above.to_owned() } else { format!("{above}/{name}") };
+        if !together {
+            fs::create_dir(&place).context("create", &place)?;
         }
+        tree.restrict(read_only)?;
+        tree.put(open_path(&place)?, &place)?;
     }
-    make_read_only(open_path(place)?, place)
+    if together { Ok(()) } else { make_read_only(open_path(above)?, above) }
 }
 
 /// Covers what tells of the machine below a directory.

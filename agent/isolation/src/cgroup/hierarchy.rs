@@ -93,7 +93,7 @@ impl Hierarchies {
     }
 
     /// The mount points of all v1 hierarchies, each once.
-    pub(crate) fn v1_mount_points(&self) -> Vec<&PathBuf> {
+    pub(super) fn v1_mount_points(&self) -> Vec<&PathBuf> {
         let mut points: Vec<_> = self.v1.values().collect();
         points.sort_unstable();
         points.dedup();

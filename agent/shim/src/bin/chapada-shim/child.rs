@@ -33,7 +33,7 @@ pub(crate) fn run(order: &LaunchOrder, mut opened: Opened) -> ! {
         .context("join the cgroups of", &spec.id)
         .map_err(of(SetupFailure::Cgroup))
         .and_then(|()| enter(spec, &opened.joined).map_err(of(SetupFailure::Namespace)))
-        .and_then(|()| opened.files.enter(spec, order.cgroups.hierarchies()))
+        .and_then(|()| opened.files.enter(spec, &order.cgroups))
         .and_then(|user| install(&opened).map(|()| user).map_err(of(SetupFailure::Shim)))
         .and_then(|user| {
             opened.files.enter_user_namespace().map(|()| user).map_err(of(SetupFailure::Privileges))

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use chapada_isolation::cgroup::Hierarchies;
+use chapada_isolation::cgroup::Cgroups;
 use chapada_isolation::ids::{self, IdRange};
 use chapada_isolation::places::{self, Kind};
 use chapada_isolation::root::{self, Mapping};
@@ -103,10 +103,10 @@ impl Files {
     }
 
     /// Makes what the container sees, goes to its working directory, and says who it runs as.
-    pub(crate) fn enter(&self, spec: &ContainerSpec, hierarchies: &Hierarchies) -> Result<User, SetupError> {
+    pub(crate) fn enter(&self, spec: &ContainerSpec, cgroups: &Cgroups) -> Result<User, SetupError> {
         let (user, root) = match &spec.root {
             None => self.hosts_files(spec)?,
-            Some(own) => self.own_files(spec, own, hierarchies)?,
+            Some(own) => self.own_files(spec, own, cgroups)?,
         };
         let owner = self.on_host(&user).map_err(of(SetupFailure::User))?;
         let make = |device: &Device| device.make((owner.0, owner.1));
@@ -147,7 +147,7 @@ impl Files {
         &self,
         spec: &ContainerSpec,
         own: &RootFileSystem,
-        hierarchies: &Hierarchies,
+        cgroups: &Cgroups,
     ) -> Result<(User, File), SetupError> {
         // The runtime directory is there, and of no use inside.
         let stage = spec.runtime_dir.as_path();
@@ -160,6 +160,8 @@ impl Files {
             write_names(&root, &own.names)?;
             Ok(root)
         };
+        let groups = mounts::hold_groups(cgroups.hierarchies(), &cgroups.parent().join(&spec.id));
+        let groups = groups.map_err(of(SetupFailure::Cgroup))?;
         let root = enter().map_err(of(SetupFailure::Root))?;
         let user = User::find_within(&root, spec.user.as_deref().unwrap_or("0"));
         let user = user.map_err(of(SetupFailure::User))?;
@@ -167,7 +169,7 @@ impl Files {
         let furnish = || {
             devices::minimal(&root, spec.shm_bytes, self.first_id())?;
             mounts::processes(&root)?;
-            mounts::own_system(&root, hierarchies)?;
+            mounts::own_system(&root, &groups)?;
             temporary_files(spec, &root, self.first_id())?;
             self.sandbox_tree.restrict(Restrictions::DATA)?;
             let place = places::make(&root, &own.sandbox, Kind::Directory)?;
