@@ -20,7 +20,7 @@ use prost::Message;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::containers::{Means, check_spec};
+use crate::containers::{Means, beside};
 use plan::{Question, question};
 
 /// No probe takes longer, also of a task that sets no limit: a connection is not kept for ever.
@@ -106,7 +106,7 @@ async fn answer(means: &Means, probe: &Probe) -> Answer {
                 Err(error) => Answer::Nothing(error.to_string()),
             }
         }
-        Question::Command(check) => match check_spec(means, &probe.agent, &probe.task, &check) {
+        Question::Command(check) => match beside(means, &probe.agent, &probe.task, &check) {
             Ok(spec) => command::run(&means.runtime_dir.join(probe.task.container.as_str()), &spec).await,
             Err(problem) => Answer::Nothing(problem),
         },

@@ -1,7 +1,7 @@
 //! The containers of this agent. Each has a keeper: a small task that starts it, hears its shim, passes signals on and
 //! removes its traces when told to.
 
-mod check;
+mod beside;
 mod description;
 mod environment;
 mod exit;
@@ -15,7 +15,7 @@ mod remove;
 mod start;
 mod supplies;
 
-pub(crate) use check::check_spec;
+pub(crate) use beside::beside;
 pub(crate) use description::{has_own_network, refuse_group, refuse_late_volumes, refuse_unsupported};
 pub(crate) use exit::found_of;
 pub(crate) use remove::{orphan_groups, remove_groups};

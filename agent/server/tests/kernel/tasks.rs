@@ -55,7 +55,7 @@ async fn a_kill_ends_a_task_gently_and_then_not() {
 }
 
 /// Processes that sleep for exactly so long: what a test's task has left behind.
-fn sleepers(seconds: &str) -> usize {
+pub(crate) fn sleepers(seconds: &str) -> usize {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
     let wanted = format!("sleep\0{seconds}\0");

@@ -2,6 +2,7 @@
 
 mod containers;
 mod files;
+mod session;
 mod view;
 
 use std::sync::Arc;
@@ -43,6 +44,11 @@ async fn answer(api: &Arc<Api>, call: &HttpCall) -> Result<HttpResponse, Refusal
     let kind = asked.r#type.and_then(|number| Type::try_from(number).ok());
     let kind = kind.filter(|kind| *kind != Type::Unknown);
     let kind = kind.ok_or_else(|| invalid("Expecting 'type' to be present"))?;
+    if kind == Type::LaunchNestedContainerSession {
+        let object = Object::Named { kind: "call", id: kind.as_str_name() };
+        call.authorise(Action::UseContainers, &object).map_err(Box::new)?;
+        return session::open(api, call, &asked).await;
+    }
     let accepted = form_accepted(call, &Media::KNOWN).map_err(Box::new)?;
     let object = Object::Named { kind: "call", id: kind.as_str_name() };
     call.authorise(action_of(kind), &object).map_err(Box::new)?;
