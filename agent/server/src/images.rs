@@ -115,7 +115,11 @@ fn settings(config: &AgentConfig, layout: &Layout) -> Result<Settings, AgentErro
         settings.credentials = credentials.map_err(|error| AgentError::flag("docker-config", error))?;
     }
     settings.authorities = config.registry_ca.as_ref().map(|path| file("registry-ca", path)).transpose()?;
-    match config.docker_registry.as_deref() {
+    // Mesos writes it as an address.
+    let registry = config.docker_registry.as_deref();
+    let registry =
+        registry.map(|text| text.strip_prefix("https://").map_or(text, |host| host.trim_end_matches('/')));
+    match registry {
         Some(directory) if directory.starts_with('/') => {
             settings.local_directory = Some(PathBuf::from(directory))
         }
@@ -138,4 +142,48 @@ fn settings(config: &AgentConfig, layout: &Layout) -> Result<Settings, AgentErro
 
 fn file(flag: &'static str, path: &Path) -> Result<Vec<u8>, AgentError> {
     fs::read(path).map_err(|error| AgentError::flag(flag, format!("cannot read {}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut AgentConfig)) -> String {
+        let mut config = AgentConfig::default();
+        change(&mut config);
+        let layout = Layout::new(PathBuf::from("/nowhere"));
+        settings(&config, &layout).map(|_| ()).map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn a_registry_is_a_host_or_a_directory() {
+        let layout = Layout::new(PathBuf::from("/nowhere"));
+        let of = |text: &str| {
+            let config = AgentConfig { docker_registry: Some(text.to_owned()), ..AgentConfig::default() };
+            let settings = settings(&config, &layout).unwrap();
+            (settings.default_registry, settings.local_directory)
+        };
+        assert_eq!(of("r.example:5000"), (Some("r.example:5000".to_owned()), None));
+        assert_eq!(of("https://registry-1.docker.io/"), (Some("registry-1.docker.io".to_owned()), None));
+        assert_eq!(of("/srv/images"), (None, Some(PathBuf::from("/srv/images"))));
+    }
+
+    #[test]
+    fn flags_that_cannot_be_are_named_and_show_no_secret() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&file, "canary").unwrap();
+        let path = file.path().to_owned();
+        for (said, flag) in [
+            (
+                refused(|config| config.docker_registry = Some("r.example/team".to_owned())),
+                "--docker-registry",
+            ),
+            (refused(|config| config.docker_config = Some("/nowhere/config.json".into())), "--docker-config"),
+            (refused(|config| config.docker_config = Some(path)), "--docker-config"),
+            (refused(|config| config.registry_ca = Some("/nowhere/ca.pem".into())), "--registry-ca"),
+            (refused(|config| config.image_disk_low = 90), "--image-disk-high"),
+        ] {
+            assert!(said.starts_with(flag) && !said.contains("canary"), "{said}");
+        }
+    }
 }

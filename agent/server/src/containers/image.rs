@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 
 use chapada_agent_core::LaunchRefusal;
-use chapada_images::{Credentials, Freshness, ImageConfig, Reference, RootFs, Rules, process};
+use chapada_images::{Freshness, ImageConfig, Reference, RootFs, Rules, process};
 use chapada_shim::{Command, ContainerSpec, Names, RootFileSystem, RootSource};
 use chapada_wire::v1;
 use chapada_wire::v1::container_info::{DockerInfo, docker_info};
@@ -17,6 +17,8 @@ use super::start::{Order, What};
 
 /// Where a container with an image has its sandbox. Source: Mesos' `--sandbox_directory`.
 const SANDBOX: &str = "/mnt/mesos/sandbox";
+/// Whose credentials count.
+const BY_OPERATOR: &str = "let an operator give the agent credentials by --docker-config";
 /// More than any real `/etc/hosts`.
 const MAX_NAMES: u64 = 256 << 10;
 
@@ -25,7 +27,6 @@ const MAX_NAMES: u64 = 256 << 10;
 pub(super) struct ImageWish {
     reference: Reference,
     freshness: Freshness,
-    credentials: Option<Credentials>,
     rules: Rules,
     /// A network of its own, when a container of type DOCKER says so.
     pub(super) no_network: bool,
@@ -82,7 +83,6 @@ fn of_docker(field: &str, docker: &DockerInfo) -> Result<ImageWish, LaunchRefusa
     Ok(ImageWish {
         reference: reference(&named("image"), text(&docker.image))?,
         freshness: if docker.force_pull_image() { Freshness::Now } else { Freshness::Known },
-        credentials: None,
         rules: Rules::Docker,
         no_network,
         parameters: Parameters::of(&named("parameters"), &docker.parameters)?,
@@ -96,16 +96,15 @@ fn of_mesos(field: &str, image: &v1::Image) -> Result<ImageWish, LaunchRefusal> 
     }
     let docker = image.docker.as_ref().ok_or_else(|| refusal(format!("{} is required", named("docker"))))?;
     if docker.credential.is_some() {
-        return Err(unsupported(&named("docker.credential"), "put the credentials into docker.config"));
+        return Err(unsupported(&named("docker.credential"), BY_OPERATOR));
+    }
+    // It would be written down with the task.
+    if docker.config.is_some() {
+        return Err(unsupported(&named("docker.config"), BY_OPERATOR));
     }
     Ok(ImageWish {
         reference: reference(&named("docker.name"), text(&docker.name))?,
         freshness: if image.cached() { Freshness::Known } else { Freshness::Now },
-        credentials: docker
-            .config
-            .as_ref()
-            .map(|secret| credentials(&named("docker.config"), secret))
-            .transpose()?,
         rules: Rules::Mesos,
         no_network: false,
         parameters: Parameters::default(),
@@ -114,12 +113,6 @@ fn of_mesos(field: &str, image: &v1::Image) -> Result<ImageWish, LaunchRefusal> 
 
 fn reference(field: &str, name: &str) -> Result<Reference, LaunchRefusal> {
     name.parse().map_err(|error| refusal(format!("{field}: {error}")))
-}
-
-fn credentials(field: &str, secret: &v1::Secret) -> Result<Credentials, LaunchRefusal> {
-    let value = secret.value.as_ref().and_then(|value| value.data.as_deref());
-    let value = value.ok_or_else(|| unsupported(&format!("{field}.reference"), "give its value"))?;
-    Credentials::parse(value).map_err(|error| refusal(format!("{field}: {error}")))
 }
 
 /// Gets the image of an order's container and makes a root of it; `None` for a container with the host's files. Dropping the
@@ -141,7 +134,7 @@ pub(super) async fn root_of(means: &Means, order: &Order) -> Result<Option<Box<R
     let Some(wish) = wish else { return Ok(None) };
     let said = |error: &chapada_images::ImageError| format!("image {}: {}", wish.reference, error.chain());
     let images = means.supplies.images.get().await.map_err(|error| said(&error))?;
-    let pulled = images.pull(&wish.reference, wish.freshness, wish.credentials.as_ref()).await;
+    let pulled = images.pull(&wish.reference, wish.freshness, None).await;
     let image = pulled.map_err(|error| said(&error))?;
     let root = images.prepare(&image, order.container().as_str()).await.map_err(|error| said(&error))?;
     Ok(Some(Box::new(Rooted { config: image.config().clone(), root, wish })))
@@ -274,11 +267,7 @@ mod tests {
                 "container.mesos.image.type APPC is not",
             ),
             (mesos(|i| i.docker = None), "container.mesos.image.docker is required"),
-            (with_config(v1::Secret::default()), "container.mesos.image.docker.config.reference is not"),
-            (
-                with_config(secret("canary")),
-                "container.mesos.image.docker.config: registry credentials are no JSON",
-            ),
+            (with_config(secret("canary")), "container.mesos.image.docker.config is not"),
             (
                 v1::ContainerInfo { docker: docker(|_| {}).docker, ..mesos(|_| {}) },
                 "container has both docker and mesos.image",
