@@ -292,3 +292,40 @@ fn temporary_files_and_shared_memory_have_sizes() {
         assert_eq!(place.output_of(&spec), "2048\n4096\n");
     }
 }
+
+#[test]
+fn covers_are_made_of_our_own_null_device_whatever_the_image_has() {
+    let place = Place::new();
+    let script = "stat -c '%F %t:%T' /dev/null; stat -c '%F %t:%T' /proc/timer_list; cat /proc/timer_list";
+    let mut spec = place.own_root("null", script);
+    spec.root = Some(place.layers("null", |top| {
+        fs::create_dir(top.join("dev")).unwrap();
+        symlink("/proc/sys/kernel/core_pattern", top.join("dev/null")).unwrap();
+        symlink("/etc/passwd", top.join("dev/pts")).unwrap();
+        fs::create_dir(top.join("proc")).unwrap();
+        fs::write(top.join("proc/timer_list"), "bent").unwrap();
+    }));
+    assert_eq!(place.output_of(&spec), "character special file 1:3\n".repeat(2));
+}
+
+#[test]
+fn our_own_program_cannot_be_written_from_inside() {
+    let place = Place::new();
+    for user_namespace in [None, Some(IdRange { first: 1_700_000, count: 65_536 })] {
+        let id = format!("exe-{}", user_namespace.is_some());
+        let attempts = [
+            "echo x > /proc/1/exe",
+            "echo x >> /proc/1/exe",
+            "ls /proc/1/fd/0",
+            "ls -L /proc/1/root/",
+            "head -c1 /proc/1/mem",
+        ];
+        let script: String = attempts
+            .iter()
+            .map(|attempt| format!("({attempt}) >/dev/null 2>&1 && echo '{attempt}'\n"))
+            .collect();
+        let mut spec = place.own_root(&id, &format!("{script} readlink /proc/1/exe; true"));
+        spec.user_namespace = user_namespace;
+        assert_eq!(place.output_of(&spec), "", "these worked");
+    }
+}
