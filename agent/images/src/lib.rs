@@ -24,7 +24,7 @@ pub use error::ImageError;
 pub use images::{Freshness, Image, Images};
 pub use local::LocalError;
 pub use manifest::{ImageConfig, UnfitImage};
-pub use process::{NothingToRun, Process, Rules, Wishes, process, stop_signal_of};
+pub use process::{NothingToRun, Process, Rules, Wishes, environment_of, process, stop_signal_of};
 pub use reference::{InvalidReference, Reference};
 pub use registry::RegistryError;
 pub use settings::{Limits, Marks, Patience, Settings};

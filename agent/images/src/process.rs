@@ -89,7 +89,7 @@ pub fn process(image: &ImageConfig, wishes: &Wishes) -> Result<Process, NothingT
     Ok(Process {
         argv,
         program,
-        environment: environment(image, wishes),
+        environment: environment_of(image, &wishes.environment),
         directory: directory(image, wishes)?,
         user: wishes.user.as_ref().filter(set).or(image.user.as_ref().filter(set)).cloned(),
         volumes: volumes(image)?,
@@ -131,12 +131,13 @@ fn argv(image: &ImageConfig, wishes: &Wishes) -> Result<Argv, NothingToRun> {
     }
 }
 
-fn environment(image: &ImageConfig, wishes: &Wishes) -> Vec<(String, String)> {
+/// The environment of an image with these variables, which win; no name twice.
+pub fn environment_of(image: &ImageConfig, own: &[(String, String)]) -> Vec<(String, String)> {
     let of_image = image.env.iter().flatten().filter_map(|variable| variable.split_once('='));
     let of_image = of_image.filter(|(name, _)| !name.is_empty());
     let of_image = of_image.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let mut environment: Vec<(String, String)> = vec![("PATH".to_owned(), PATH.to_owned())];
-    for (name, value) in of_image.chain(wishes.environment.iter().cloned()) {
+    for (name, value) in of_image.chain(own.iter().cloned()) {
         match environment.iter_mut().find(|(known, _)| *known == name) {
             Some(known) => known.1 = value,
             None => environment.push((name, value)),

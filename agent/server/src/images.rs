@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chapada_images::{Credentials, ImageError, Images, Settings, stop_signal_of};
+use chapada_images::{Credentials, ImageConfig, ImageError, Images, Settings, stop_signal_of};
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 use tokio::time::interval;
@@ -69,9 +69,14 @@ impl LazyImages {
         found.into_iter().filter(|root| !known.contains(root)).collect()
     }
 
+    /// How the image of a container wants to be run; `None` without an image. Blocks for a look at a small file.
+    pub(crate) fn config_of(&self, container: &str) -> Option<ImageConfig> {
+        self.opened()?.config_of(container)
+    }
+
     /// What ends a container first, if its image says so. Blocks for a look at a small file.
     pub(crate) fn stop_signal(&self, container: &str) -> Option<i32> {
-        stop_signal_of(&self.opened()?.config_of(container)?)
+        stop_signal_of(&self.config_of(container)?)
     }
 
     /// Removes the root of a container, if it has one. Blocks.

@@ -8,7 +8,7 @@ use prost::Message;
 
 use super::description::text;
 use super::start::command_of;
-use super::{Means, environment};
+use super::{Means, environment, image};
 
 /// This command beside the task's own, with the task's environment and what it adds to that, as the task's user unless it
 /// names another.
@@ -29,9 +29,14 @@ pub(crate) fn beside(
     let sandbox = means.layout.sandbox(agent, record);
     let place = environment::Place { agent, record, sandbox: &sandbox, settings: &means.settings };
     let user = Some(text(&command.user).to_owned()).filter(|user| !user.is_empty());
+    let environment = environment::of(&own, &task, &place);
+    let environment = match means.supplies.images.config_of(record.container.as_str()) {
+        Some(config) => image::beside(&config, &own, environment),
+        None => environment,
+    };
     Ok(ExecSpec {
         command: command_of(command),
-        environment: environment::of(&own, &task, &place),
+        environment,
         user: user.filter(|_| means.settings.switch_user),
         working_directory: None,
         terminal: None,

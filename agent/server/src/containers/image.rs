@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 
 use chapada_agent_core::LaunchRefusal;
-use chapada_images::{Freshness, ImageConfig, Reference, RootFs, Rules, process};
+use chapada_images::{Freshness, ImageConfig, Reference, RootFs, Rules, environment_of, process};
 use chapada_shim::{Command, ContainerSpec, Names, RootFileSystem, RootSource};
 use chapada_wire::v1;
 use chapada_wire::v1::container_info::{DockerInfo, docker_info};
@@ -147,15 +147,9 @@ impl Rooted {
     /// Says why in one line, for the framework's author.
     pub(super) fn dress(self, spec: &mut ContainerSpec, command: &v1::CommandInfo) -> Result<(), String> {
         let Self { wish, config, root } = self;
-        let own_path = command.environment.iter().flat_map(|environment| &environment.variables);
-        let own_path = own_path.into_iter().any(|variable| text(&variable.name) == "PATH");
         let mut environment = wish.parameters.environment;
         environment.append(&mut spec.environment);
-        // What a shell starts in is the shell's to say, and what programs are found by is the image's.
-        environment.retain(|(name, _)| name != "PWD" && (name != "PATH" || own_path));
-        for (_, value) in environment.iter_mut().filter(|(name, _)| name == "MESOS_SANDBOX") {
-            SANDBOX.clone_into(value);
-        }
+        let environment = within(command, environment);
         let user = [&command.user, &wish.parameters.user].into_iter().map(text).find(|user| !user.is_empty());
         let wishes = chapada_images::Wishes {
             rules: wish.rules,
@@ -181,6 +175,27 @@ impl Rooted {
         spec.root = Some(RootFileSystem { names, sandbox: SANDBOX.into(), ..RootFileSystem::new(source) });
         Ok(())
     }
+}
+
+/// The environment of a task as it is within an image, without what the image says. `command` is the task's.
+fn within(command: &v1::CommandInfo, mut environment: Vec<(String, String)>) -> Vec<(String, String)> {
+    let own_path = command.environment.iter().flat_map(|environment| &environment.variables);
+    let own_path = own_path.into_iter().any(|variable| text(&variable.name) == "PATH");
+    // What a shell starts in is the shell's to say, and what programs are found by is the image's.
+    environment.retain(|(name, _)| name != "PWD" && (name != "PATH" || own_path));
+    for (_, value) in environment.iter_mut().filter(|(name, _)| name == "MESOS_SANDBOX") {
+        SANDBOX.clone_into(value);
+    }
+    environment
+}
+
+/// The environment of what runs beside a task in its container.
+pub(super) fn beside(
+    config: &ImageConfig,
+    command: &v1::CommandInfo,
+    environment: Vec<(String, String)>,
+) -> Vec<(String, String)> {
+    environment_of(config, &within(command, environment))
 }
 
 /// What a container knows names by: the machine's files on the machine's network, else itself alone.
@@ -309,6 +324,8 @@ mod tests {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let expected = [pair("PATH", "/image"), pair("A", "task"), pair("MESOS_SANDBOX", SANDBOX)];
         assert_eq!(spec.environment, expected);
+        let path = vec![pair("PATH", "/agent"), pair("A", "task")];
+        assert_eq!(beside(&config, &command, path), expected[..2], "what runs beside it has the same");
         assert_eq!(
             spec.user.as_deref(),
             Some("www"),

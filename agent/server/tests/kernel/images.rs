@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use crate::operator::ask;
 use crate::support::*;
 use chapada_images::Digest;
 use chapada_wire::v1::{self, TaskState, container_info, image};
@@ -210,6 +211,35 @@ async fn an_image_that_cannot_be_had_fails_the_launch_and_says_why() {
     let failed = link.until("user", TaskState::TaskFailed).await;
     assert!(failed.message.unwrap().contains("nobody-there"));
     eventually("nothing is left", || roots(&agent) == 0 && agent.containers().is_empty()).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_removes_what_nothing_uses() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = agent_with_image(&master);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let address = link.hello.address.clone();
+    let layers = || {
+        let found = std::fs::read_dir(agent.config.work_dir.join("images/overlay/layers"));
+        found.map_or(0, Iterator::count)
+    };
+    let excluded = json!({"type": "PRUNE_IMAGES", "prune_images": {"excluded_images":
+        [{"type": "DOCKER", "docker": {"name": "box:v1"}}]}});
+    let all = json!({"type": "PRUNE_IMAGES"});
+    assert_eq!(ask(&address, all.clone()).await.0, 200, "when there are none");
+    link.launch(image_task("t", mesos_image("box:v1"), Some("sleep 1000"))).await;
+    link.until("t", TaskState::TaskRunning).await;
+    assert_eq!((ask(&address, all.clone()).await.0, layers()), (200, 1), "it is in use");
+    link.kill("t").await;
+    link.until("t", TaskState::TaskKilled).await;
+    eventually("the root is gone", || roots(&agent) == 0).await;
+    assert_eq!((ask(&address, excluded).await.0, layers()), (200, 1), "it is excluded");
+    assert_eq!((ask(&address, all).await.0, layers()), (200, 0));
+    let broken = json!({"type": "PRUNE_IMAGES", "prune_images": {"excluded_images":
+        [{"type": "DOCKER", "docker": {"name": "../box"}}]}});
+    assert_eq!(ask(&address, broken).await.0, 400);
     running.stop().await;
 }
 

@@ -2,6 +2,7 @@
 
 mod containers;
 mod files;
+mod images;
 mod session;
 mod view;
 
@@ -52,6 +53,9 @@ async fn answer(api: &Arc<Api>, call: &HttpCall) -> Result<HttpResponse, Refusal
     let accepted = form_accepted(call, &Media::KNOWN).map_err(Box::new)?;
     let object = Object::Named { kind: "call", id: kind.as_str_name() };
     call.authorise(action_of(kind), &object).map_err(Box::new)?;
+    if kind == Type::PruneImages {
+        return images::prune(api, &asked).await;
+    }
     if let Some(done) = containers::act(api, kind, &asked, accepted).await {
         return done;
     }
