@@ -99,7 +99,7 @@ fn give(path: &Path, owner: Option<u32>) -> Result<()> {
 pub(super) struct Signal(File);
 
 impl Signal {
-    /// Makes the pipe in a sandbox; the container knows it as [`Signal::INSIDE`].
+    /// Makes the pipe in a sandbox; the container knows it as [`Signal::inside`].
     pub(super) fn new(sandbox: &Path) -> Result<Self> {
         let path = sandbox.join("first");
         mkfifo(&path, Mode::from_bits_truncate(0o622)).context("cannot make a pipe")?;
