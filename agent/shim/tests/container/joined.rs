@@ -1,9 +1,8 @@
 //! Containers that share namespaces: with each other, as in a pod, and with a network that others made.
 
-use std::process::Command as Process;
-
 use crate::place::*;
 use chapada_shim::*;
+use nix::sched::{CloneFlags, unshare};
 
 const NAMES: &str = "for n in net ipc uts pid mnt; do readlink /proc/self/ns/$n; done; hostname";
 
@@ -35,14 +34,20 @@ fn containers_of_a_pod_share_what_they_join() {
 #[test]
 fn a_network_is_joined_by_its_path() {
     let place = Place::new();
-    let name = format!("chapada-test-{}", std::process::id());
-    let ip = |arguments: &[&str]| assert!(Process::new("ip").args(arguments).status().unwrap().success());
-    ip(&["netns", "add", &name]);
+    // The network of a thread that waits to be let go; its file is as good as one that is mounted somewhere.
+    let (tell, told) = std::sync::mpsc::channel();
+    let (let_go, wait) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        tell.send(nix::unistd::gettid()).unwrap();
+        let _over = wait.recv();
+    });
+    let path = format!("/proc/{}/task/{}/ns/net", std::process::id(), told.recv().unwrap());
     let mut spec = place.own_root("network", "tail -n +3 /proc/net/dev | wc -l; ls /sys/class/net");
-    let of = NamespaceOf::Path(format!("/run/netns/{name}").into());
-    spec.joined = vec![JoinedNamespace { kind: NamespaceKind::Network, of }];
+    spec.joined = vec![JoinedNamespace { kind: NamespaceKind::Network, of: NamespaceOf::Path(path.into()) }];
     let report = place.run(&spec);
-    ip(&["netns", "delete", &name]);
+    drop(let_go);
+    thread.join().unwrap();
     assert_eq!(report.outcome, Outcome::Exited { code: 0 });
     assert_eq!(place.sandbox_file("network", "stdout"), "1\nlo\n");
 }

@@ -96,7 +96,14 @@ fn volumes_keep_their_ids_from_one_range_to_the_next() {
         spec.user_namespace = Some(IdRange { first, ..RANGE });
         spec.user = Some("ann".into());
         spec.volumes = vec![VolumeMount::given(&data, "data")];
-        assert_eq!(place.output_of(&spec), format!("{}1001\n", "x\n".repeat(number)));
+        let report = place.run(&spec);
+        if let Outcome::NotStarted { error } = &report.outcome {
+            // Memory before Linux 6.3 is such a file system. It is said, and nothing is given away.
+            assert_eq!((error.failure, error.errno), (SetupFailure::Volume, Some(libc::EINVAL)), "{error}");
+            assert_eq!(owner(&data), (0, 0));
+            continue;
+        }
+        assert_eq!(place.sandbox_file(&spec.id, "stdout"), format!("{}1001\n", "x\n".repeat(number)));
         assert_eq!(owner(data.join("file")), (1001, 100));
     }
 }
