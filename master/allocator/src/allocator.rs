@@ -181,6 +181,7 @@ impl Allocator {
     /// So much of the agent is free now, with all that is shared, whoever uses it. `freed` says whether any of it is new, so that it is worth a look.
     pub fn set_free(&mut self, id: &AgentId, free: Resources, freed: bool) {
         let Some(slot) = self.agents.slot(id) else { return };
+        self.forget_names();
         self.put_free(slot, Arc::new(free));
         if freed {
             self.mark(slot);
@@ -255,10 +256,11 @@ impl Allocator {
 
     /// The amounts that an agent has, whose names are known from now on.
     fn count_total(&mut self, total: &Resources) -> Amounts {
+        self.forget_names();
         let names = self.names.len();
         let amounts = self.names.count(total).all;
         if self.names.len() > names {
-            self.read_minimums_again();
+            self.read_minimums_again(Amounts::has_unknown);
         }
         amounts
     }

@@ -1,6 +1,6 @@
 //! Amounts as the allocator counts them: by small numbers that stand for names, so that adding up compares no text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chapada_model::{Milli, Quantities, Resource, ResourceValue, Resources, Role, Text};
 
@@ -101,12 +101,18 @@ pub(crate) struct Counted {
     pub(crate) open: Amounts,
 }
 
-/// The names of resources and the slots that stand for them. A name stays once an agent or a quota had it: operators say those,
-/// frameworks cannot add to them.
+/// So many names at least must have come since names were last forgotten before it is done again.
+const FORGET_AFTER: usize = 256;
+
+/// The names of resources and the slots that stand for them. Agents and quotas add to them, frameworks do not. There are never
+/// more than twice as many as were in use when names were last forgotten, and [`FORGET_AFTER`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     by_name: BTreeMap<Text, NameSlot>,
-    names: Vec<Text>,
+    names: Vec<Option<Text>>,
+    free: Vec<NameSlot>,
+    /// How many were in use when names were last forgotten.
+    kept: usize,
 }
 
 impl Names {
@@ -114,10 +120,34 @@ impl Names {
         if let Some(slot) = self.by_name.get(name) {
             return *slot;
         }
-        let slot = NameSlot(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
-        self.names.push(name.clone());
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.names.push(None);
+            NameSlot(u32::try_from(self.names.len() - 1).unwrap_or(u32::MAX))
+        });
+        if let Some(place) = self.names.get_mut(slot.0 as usize) {
+            *place = Some(name.clone());
+        }
         self.by_name.insert(name.clone(), slot);
         slot
+    }
+
+    /// Whether there are so many that it is worth a look which of them are in use.
+    pub(crate) fn has_many(&self) -> bool {
+        self.by_name.len() >= self.kept.saturating_mul(2).max(self.kept + FORGET_AFTER)
+    }
+
+    /// Forgets all others.
+    pub(crate) fn keep(&mut self, in_use: &BTreeSet<NameSlot>) {
+        let Self { by_name, names, free, kept } = self;
+        by_name.retain(|_, slot| {
+            let stays = in_use.contains(slot);
+            if !stays && let Some(place) = names.get_mut(slot.0 as usize) {
+                *place = None;
+                free.push(*slot);
+            }
+            stays
+        });
+        *kept = by_name.len();
     }
 
     pub(crate) fn slot(&self, name: &str) -> Option<NameSlot> {
@@ -164,7 +194,7 @@ impl Names {
     }
 
     pub(crate) fn name(&self, slot: NameSlot) -> Option<&Text> {
-        self.names.get(slot.0 as usize)
+        self.names.get(slot.0 as usize)?.as_ref()
     }
 
     /// The amounts reserved for each role that quota counts.
@@ -191,12 +221,11 @@ impl Names {
 
     /// How many names there are.
     pub(crate) fn len(&self) -> usize {
-        self.names.len()
+        self.by_name.len()
     }
 
     pub(crate) fn quantities(&self, amounts: &Amounts) -> Quantities {
-        let name =
-            |(slot, amount): (NameSlot, Milli)| Some((self.names.get(slot.0 as usize)?.clone(), amount));
+        let name = |(slot, amount): (NameSlot, Milli)| Some((self.name(slot)?.clone(), amount));
         amounts.iter().filter_map(name).collect()
     }
 }

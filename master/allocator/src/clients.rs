@@ -193,12 +193,12 @@ impl Allocator {
         }
     }
 
-    /// There are new names: what frameworks asked for under them is worth another look.
-    pub(crate) fn read_minimums_again(&mut self) {
+    /// There are other names: what frameworks asked for, where these amounts say so, is worth another look.
+    pub(crate) fn read_minimums_again(&mut self, which: impl Fn(&Amounts) -> bool) {
         let waiting: Vec<(ClientSlot, Vec<Amounts>)> = self
             .clients
             .iter()
-            .filter(|(.., record)| record.minimum.iter().flatten().any(Amounts::has_unknown))
+            .filter(|(.., record)| record.minimum.iter().flatten().any(&which))
             .map(|(slot, _, record)| {
                 (slot, record.asked.iter().map(|least| self.names.asked(least)).collect())
             })

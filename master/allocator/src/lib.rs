@@ -14,6 +14,7 @@ mod eligible;
 mod explain;
 mod filter;
 mod framework;
+mod in_use;
 mod pack;
 mod plan;
 mod policy;

@@ -6,7 +6,7 @@ use chapada_allocator::{
     AgentInput, Allocator, Constraint, Constraints, Expressions, FrameworkInput, Plan, Predicate, Subject,
     Why, WhyKind,
 };
-use chapada_model::{Attribute, AttributeValue, Domain, Mono, Role};
+use chapada_model::{Attribute, AttributeValue, Domain, Milli, Mono, Quantities, Role};
 
 use crate::cluster::*;
 
@@ -139,4 +139,37 @@ fn a_decision_holds_since_the_later_of_the_two_met_and_nothing_is_free_since_it_
     allocator.set_now(Mono(5));
     assert_eq!(allocator.plan(Mono(5)).offers.len(), 1);
     assert_eq!(since(&allocator), (Some(WhyKind::NothingFree), Mono(5)));
+}
+
+#[test]
+fn names_that_only_agents_of_the_past_had_are_forgotten() {
+    let amounts = |of: &[(&str, u64)]| -> Quantities {
+        of.iter().map(|(name, amount)| (*name, Milli::whole(*amount))).collect()
+    };
+    let mut allocator = Allocator::new(minimum());
+    let role_a = role("a");
+    let asks = FrameworkInput {
+        roles: [role_a.clone()].into(),
+        minimum: [(role_a.clone(), vec![amounts(&[("license-0", 1)])])].into(),
+        ..FrameworkInput::default()
+    };
+    allocator.set_framework(&framework("f"), asks);
+    allocator.set_quotas([(role("b"), quota(0, Some(3)))]);
+    add(&mut allocator, "stays", "cpus:4;mem:64;kept:2");
+    allocator.charge(&framework("g"), &role("b"), &resources("held:7"));
+    for n in 0..5_000 {
+        add(&mut allocator, "comes", &format!("license-{n}:1"));
+        allocator.remove_agent(&agent("comes"));
+        assert!(allocator.names() < 300, "{} names after {n} agents", allocator.names());
+    }
+    // What is still there goes by its own name, and what is asked for is nobody else's.
+    assert_eq!(allocator.total(), amounts(&[("cpus", 4), ("kept", 2), ("mem", 64)]));
+    let charges: Vec<_> = allocator.charges().map(|(.., held)| held).collect();
+    assert_eq!(charges, [amounts(&[("held", 7)])]);
+    for n in 0..300 {
+        add(&mut allocator, &format!("s{n}"), &format!("other-{n}:1"));
+    }
+    assert!(allocator.plan(Mono(0)).offers.is_empty());
+    add(&mut allocator, "has-it", "license-0:1");
+    assert_eq!(what(&allocator.plan(Mono(1))), [("f", "has-it", 0.0)]);
 }
