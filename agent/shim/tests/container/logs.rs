@@ -5,6 +5,15 @@ use std::fs;
 use crate::place::*;
 use chapada_shim::*;
 
+/// The process that writes a container's logs, once it is one.
+fn pump_of(place: &Place, id: &str) -> i32 {
+    let group = place.launcher.cgroups().group(id);
+    let name = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let pump = || group.processes().unwrap().into_iter().find(|pid| name(pid) == "chapada-logs\n");
+    eventually("the pump is in the group", || pump().is_some());
+    pump().unwrap()
+}
+
 fn sizes(spec: &ContainerSpec) -> Vec<(String, u64)> {
     let mut found: Vec<_> = fs::read_dir(&spec.sandbox)
         .unwrap()
@@ -59,14 +68,24 @@ fn the_work_is_charged_to_the_container_and_the_shim_writes_what_memory_cut_off(
     let spec = place.spec("where", "echo ready; sleep 1000");
     let mut client = place.launcher.launch(&spec).unwrap().client;
     started(&mut client);
-    let group = place.launcher.cgroups().group("where");
-    let name = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let pump = || group.processes().unwrap().into_iter().find(|pid| name(pid) == "chapada-logs\n");
-    eventually("the pump is in the group", || pump().is_some());
-    let status = fs::read_to_string(format!("/proc/{}/status", pump().unwrap())).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", pump_of(&place, "where"))).unwrap();
     assert_eq!(status_field(&status, "CapEff"), "000000000000000b");
     assert_eq!(status_field(&status, "CapBnd"), "000000000000000b");
     eventually("the log is written", || place.sandbox_file("where", "stdout") == "ready\n");
+}
+
+#[test]
+fn a_pump_that_stands_still_costs_time_but_no_line() {
+    let place = Place::new();
+    let spec = place.spec("still", "echo ready; while [ ! -e go ]; do sleep 0.01; done; echo last");
+    let mut client = place.launcher.launch(&spec).unwrap().client;
+    started(&mut client);
+    eventually("the log is written", || place.sandbox_file("still", "stdout") == "ready\n");
+    let pump = nix::unistd::Pid::from_raw(pump_of(&place, "still"));
+    nix::sys::signal::kill(pump, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    fs::write(spec.sandbox.join("go"), "").unwrap();
+    assert_eq!(exit_of(&mut client).outcome, Outcome::Exited { code: 0 });
+    assert_eq!(place.sandbox_file("still", "stdout"), "ready\nlast\n");
 }
 
 #[test]
