@@ -134,6 +134,10 @@ impl Master {
                     let message = format!("Operation attempted with invalid offers: {error}");
                     self.refuse_operation(framework, None, id, OperationState::Error, &message);
                 }
+                Operation::Misnamed { id, .. } => {
+                    let message = format!("Operation attempted with invalid offers: {error}");
+                    self.refuse_misnamed(framework, id, &message);
+                }
             }
         }
     }
@@ -164,6 +168,10 @@ impl Master {
             Operation::Refused { name, id, message } => {
                 let (agent, message) = (hand.agent.clone(), format!("Invalid {name} operation: {message}"));
                 self.refuse_operation(&framework, Some(agent), id, OperationState::Error, &message);
+                true
+            }
+            Operation::Misnamed { name, id, message } => {
+                self.refuse_misnamed(&framework, id, &format!("Invalid {name} operation: {message}"));
                 true
             }
             Operation::Unsupported { name, id, message } => {

@@ -155,6 +155,15 @@ pub enum Operation {
         /// What is wrong.
         message: Text,
     },
+    /// An operation whose id is none; it is in error.
+    Misnamed {
+        /// The operation's name.
+        name: &'static str,
+        /// The id as the framework gave it.
+        id: Text,
+        /// What is wrong with it.
+        message: Text,
+    },
     /// An operation that nothing here can do, however it is asked for: OPERATION_UNSUPPORTED.
     Unsupported {
         /// The operation's name.

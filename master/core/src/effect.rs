@@ -110,6 +110,14 @@ pub enum SchedulerEvent {
     },
     /// News of an operation; to be acknowledged when it has a uuid.
     UpdateOperation(Arc<OperationStatus>),
+    /// An operation is in error because its id is none, so that this cannot be an
+    /// [`UpdateOperation`](Self::UpdateOperation). Never to be acknowledged.
+    OperationMisnamed {
+        /// The id as the framework gave it.
+        id: Text,
+        /// For the framework's author.
+        message: Text,
+    },
     /// Bytes from an executor.
     Message {
         /// Where it runs.

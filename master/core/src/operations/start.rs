@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chapada_allocator::AgentInput;
 use chapada_model::{
     AgentId, Conversion, FrameworkId, OperationId, OperationKey, OperationKind, OperationState,
-    OperationStatus, Resources,
+    OperationStatus, Resources, Text,
 };
 
 use super::{By, Ground};
@@ -154,6 +154,13 @@ impl Master {
             uuid: None,
         };
         self.tell_framework(framework, SchedulerEvent::UpdateOperation(Arc::new(status)));
+    }
+
+    /// Says that an operation was not done, under the id that it was given and that cannot be one.
+    pub(crate) fn refuse_misnamed(&mut self, framework: &FrameworkId, id: Text, message: &str) {
+        self.drop_with(|| format!("an operation of framework {framework}: {message}"));
+        let message = message.into();
+        self.tell_framework(framework, SchedulerEvent::OperationMisnamed { id, message });
     }
 
     pub(super) fn new_operation_key(&mut self) -> Option<OperationKey> {

@@ -423,9 +423,13 @@ impl Run<'_> {
                 (name, Operation::Change { id: self.operation_id(), change })
             }
             0 => ("LAUNCH_GROUP", Operation::LaunchGroup(self.group(agent))),
-            1 => match self.once_in(2) {
-                true => ("REFUSED", Operation::Refused { name: "CREATE", id: None, message: "no".into() }),
-                false => (
+            1 => match self.draw() % 3 {
+                0 => ("REFUSED", Operation::Refused { name: "CREATE", id: None, message: "no".into() }),
+                1 => (
+                    "MISNAMED",
+                    Operation::Misnamed { name: "CREATE", id: "a/b".into(), message: "no".into() },
+                ),
+                _ => (
                     "UNSUPPORTED",
                     Operation::Unsupported { name: "CREATE_DISK", id: None, message: "no".into() },
                 ),
@@ -533,7 +537,7 @@ fn check_tally(tally: &Tally) {
         assert!(taken > 0 && refused > 0, "{name}: {taken} taken, {refused} refused");
     }
     assert!(tally.above_limit > 0, "no role was ever above its limit");
-    for name in ["LAUNCH", "LAUNCH_GROUP", "REFUSED", "UNSUPPORTED"] {
+    for name in ["LAUNCH", "LAUNCH_GROUP", "REFUSED", "MISNAMED", "UNSUPPORTED"] {
         assert!(tally.operations.contains_key(name), "{name} never happened");
     }
     for kind in OperationKind::ALL {

@@ -414,3 +414,26 @@ fn operations_on_offers_that_are_not_valid_are_in_error() {
         scene.heard().iter().map(|status| (status.operation.clone(), status.state)).collect();
     assert_eq!(states, [(Some(id("o")), OperationState::Error), (Some(id("p")), OperationState::Error)]);
 }
+
+#[test]
+fn an_operation_whose_id_is_none_is_told_of_under_it_and_the_others_go_on() {
+    let mut scene = scene();
+    let misnamed = || Operation::Misnamed { name: "RESERVE", id: "a/b".into(), message: "no".into() };
+    let words = |scene: &mut Scene| -> Vec<String> {
+        let events = scene.world.take(&scene.stream).into_iter();
+        let said = events.filter_map(|event| match event {
+            SchedulerEvent::OperationMisnamed { id, message } => Some(format!("{id}: {message}")),
+            _ => None,
+        });
+        said.collect()
+    };
+    let call = |offers| Call::Accept(Accept { offers, operations: vec![misnamed()], filters: AT_ONCE });
+    let none = vec![chapada_model::OfferId::new("none").expect("valid")];
+    scene.world.call(&scene.framework, call(none)).expect("accepted");
+    let why = "Operation attempted with invalid offers: Offer none is no longer valid";
+    assert_eq!(words(&mut scene), [format!("a/b: {why}")]);
+    let change = Operation::Change { id: Some(id("o")), change: reserve(reserved("cpus:1")) };
+    scene.accept(vec![misnamed(), change]);
+    assert_eq!(words(&mut scene), ["a/b: Invalid RESERVE operation: no"]);
+    assert_eq!(scene.world.books().operations.len(), 1);
+}

@@ -1,7 +1,7 @@
 //! What the books say, as events on the wire.
 
 use chapada_master_core::{ErrorCode, Offer, SchedulerEvent};
-use chapada_model::{FrameworkId, MasterDescription, Reason, Source};
+use chapada_model::{FrameworkId, MasterDescription, OperationState, Reason, Source};
 use chapada_wire::convert::{OfferParts, ReservationFormat};
 use chapada_wire::v1;
 use chapada_wire::v1::scheduler::Event;
@@ -52,6 +52,17 @@ impl Writer {
             }
             SchedulerEvent::UpdateOperation(status) => Event {
                 update_operation_status: Some(UpdateOperationStatus { status: Some((&*status).into()) }),
+                ..bare(Type::UpdateOperationStatus)
+            },
+            SchedulerEvent::OperationMisnamed { id, message } => Event {
+                update_operation_status: Some(UpdateOperationStatus {
+                    status: Some(v1::OperationStatus {
+                        operation_id: Some(v1::OperationId { value: Some(id.to_string()) }),
+                        state: Some(OperationState::Error.number()),
+                        message: Some(message.to_string()),
+                        ..v1::OperationStatus::default()
+                    }),
+                }),
                 ..bare(Type::UpdateOperationStatus)
             },
             SchedulerEvent::Message { agent, executor, data } => Event {

@@ -21,7 +21,14 @@ const NO_PLUGINS: &str = "there are no storage plugins. Make the disk on the age
 /// Reads one operation. Never fails: what cannot be read is a task in error, or an operation that is not there.
 pub(super) fn operation(wire: &v1::offer::Operation) -> Operation {
     let kind = wire.r#type.and_then(|number| Type::try_from(number).ok()).unwrap_or(Type::Unknown);
-    let id = wire.id.as_ref().and_then(|id| OperationId::try_from(id).ok());
+    let id = match wire.id.as_ref().map(OperationId::try_from).transpose() {
+        Ok(id) => id,
+        Err(problem) if !matches!(kind, Type::Launch | Type::LaunchGroup) => {
+            return misnamed(kind, wire, &problem.within("id"));
+        }
+        // Tasks are refused for any id.
+        Err(_) => None,
+    };
     let refused = |name, message: &str| Operation::Refused { name, id: id.clone(), message: message.into() };
     match kind {
         Type::Launch => {
@@ -49,6 +56,12 @@ pub(super) fn operation(wire: &v1::offer::Operation) -> Operation {
         }
         Type::Unknown => refused("UNKNOWN", "its type is unknown"),
     }
+}
+
+/// An operation is refused under the id that it was given, so that whoever waits for it hears of it.
+fn misnamed(kind: Type, wire: &v1::offer::Operation, problem: &InvalidField) -> Operation {
+    let id = text(wire.id.as_ref().and_then(|id| id.value.as_deref()));
+    Operation::Misnamed { name: kind.as_str_name(), id, message: problem.to_string().into() }
 }
 
 /// Reads an operation that changes resources, as a scheduler may ask for it.

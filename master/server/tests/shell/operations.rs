@@ -40,6 +40,7 @@ async fn reservations_and_volumes_are_made_and_heard_of() {
             {"type": "CREATE_DISK", "id": {"value": "d"}, "create_disk": {"source": disk(None), "target_type": "MOUNT"}},
             {"type": "DESTROY_DISK", "id": {"value": "e"}, "destroy_disk": {"source": disk(None)}},
             {"type": "RESERVE", "id": {"value": "x"}, "reserve": {"source": [disk(None)], "resources": [disk(None)]}},
+            {"type": "RESERVE", "id": {"value": "a/b"}, "reserve": {"resources": [disk(None)]}},
             group]}});
     assert_eq!(call(master.at, &stream, &accept.to_string()).await.status, 202);
     let failed = events.wait_for("UPDATE", &mut seen).await["update"]["status"].clone();
@@ -52,7 +53,7 @@ async fn reservations_and_volumes_are_made_and_heard_of() {
         let operations = seen.iter().filter(|event| event["type"] == "UPDATE_OPERATION_STATUS");
         operations.map(|event| event["update_operation_status"]["status"].clone()).collect()
     };
-    while statuses(&seen).len() + statuses(&news).len() < 5 {
+    while statuses(&seen).len() + statuses(&news).len() < 6 {
         events.wait_for("UPDATE_OPERATION_STATUS", &mut news).await;
     }
     seen.extend(news);
@@ -64,6 +65,9 @@ async fn reservations_and_volumes_are_made_and_heard_of() {
         assert!(words.starts_with(name) && words.contains("--resources"), "what to do instead: {words}");
     }
     assert!(of("x")["message"].as_str().expect("words").contains("reserve.source"));
+    let misnamed = of("a/b");
+    assert_eq!((&misnamed["state"], &misnamed["uuid"]), (&json!("OPERATION_ERROR"), &Value::Null));
+    assert_eq!(misnamed["message"], "Invalid RESERVE operation: id.value: 'a/b' contains invalid characters");
     for id in ["r", "c"] {
         assert_eq!(of(id)["state"], "OPERATION_FINISHED", "{}", of(id));
         let acknowledge = json!({"framework_id": framework, "type": "ACKNOWLEDGE_OPERATION_STATUS",
