@@ -237,3 +237,15 @@ fn pressure_is_read_where_there_is_v2() {
     assert_eq!(pressure.cpu.is_some(), counted);
     group.remove().expect("nothing is left in it");
 }
+
+#[test]
+fn shims_together_have_a_bound() {
+    let place = Place::new("cap", Hierarchies::discover().expect("cgroups are mounted"));
+    place.0.cap_shims(64 << 20).expect("the place exists");
+    let hierarchies = place.0.hierarchies();
+    let shims = place.0.parent().join("shims");
+    let v1 = hierarchies.v1.get("memory").map(|point| point.join(&shims).join("memory.limit_in_bytes"));
+    let v2 = hierarchies.v2.as_ref().map(|tree| tree.mount_point.join(&shims).join("memory.high"));
+    let file = v1.or(v2).expect("one of them has memory");
+    assert_eq!(std::fs::read_to_string(file).expect("readable").trim(), (64 << 20).to_string());
+}

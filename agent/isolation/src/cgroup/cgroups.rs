@@ -101,6 +101,22 @@ impl Cgroups {
         Ok(())
     }
 
+    /// Bounds the memory of all shims together. v2 slows them down beyond it; v1 knows only to kill, so leave room: what many
+    /// weigh is in the shim's page.
+    ///
+    /// # Errors
+    /// Names the file; when there is no memory controller or [`Cgroups::ensure`] has not been called.
+    pub fn cap_shims(&self, bytes: u64) -> Result<(), IsolationError> {
+        let shims = self.parent.join(SHIMS);
+        match (self.hierarchies.v1.get("memory"), &self.hierarchies.v2) {
+            (Some(point), _) => write(&point.join(shims), "memory.limit_in_bytes", &bytes.to_string()),
+            (None, Some(tree)) => write(&tree.mount_point.join(shims), "memory.high", &bytes.to_string()),
+            (None, None) => {
+                Err(IsolationError::invalid("bound", "the shims", "this machine has no memory controller"))
+            }
+        }
+    }
+
     /// The group of one container. `name` is a container id, or [`SHIMS`]; nothing is created yet.
     pub fn group(&self, name: &str) -> Group {
         Group::new(&self.hierarchies, &self.parent.join(name))
