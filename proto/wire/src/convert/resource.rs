@@ -8,9 +8,10 @@ use super::error::{each, optional, text};
 use super::ranges::{ranges, ranges_to_wire, scalar, scalar_to_wire, set, set_to_wire};
 use super::reservation::{self, ReservationFormat, parse_role};
 use super::{InvalidField, labels};
-use crate::v1;
+use crate::decode::DecodeError;
 use crate::v1::resource::{AllocationInfo, DiskInfo, RevocableInfo, SharedInfo, disk_info};
 use crate::v1::value::Type;
+use crate::{Json as _, v1};
 
 /// Reads a list of resources and adds up what is of one kind.
 ///
@@ -19,6 +20,24 @@ use crate::v1::value::Type;
 pub fn resources_from_wire(field: &str, wire: &[v1::Resource]) -> Result<Resources, InvalidField> {
     let list = each(field, wire, Resource::try_from)?;
     Resources::from_list(list).map_err(|error| InvalidField::new(field, error))
+}
+
+/// Reads resources as `--resources` says them in JSON: an array of `Resource` messages. They come in its order, one for each.
+///
+/// # Errors
+/// [`InvalidField`] names the first that makes no sense, as `resources[0].disk.source.type`.
+pub fn resources_from_json(json: &str) -> Result<Vec<Resource>, InvalidField> {
+    if let Err(error) = serde_json::from_str::<Vec<serde::de::IgnoredAny>>(json) {
+        return Err(InvalidField::new("resources", format_args!("is no JSON array of resources: {error}")));
+    }
+    // A message with such an array, so that the codec says which element is wrong.
+    let message = v1::offer::operation::Reserve::from_json(format!("{{\"resources\":{json}}}").as_bytes());
+    let wire = message.map_err(|error| match error {
+        DecodeError::Json { path, problem } => InvalidField { path, problem },
+        DecodeError::Missing { path } => InvalidField::missing(path),
+        DecodeError::Binary(error) => InvalidField::new("resources", error),
+    })?;
+    each("resources", &wire.resources, Resource::try_from)
 }
 
 /// Writes a list of resources.
@@ -206,5 +225,42 @@ impl From<&DiskSource> for disk_info::Source {
             DiskKind::Raw => wire.set_type(Type::Raw),
         }
         wire
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resources_in_json_are_read_in_their_order_or_refused_by_the_field() {
+        let json = r#"[
+            {"name": "cpus", "type": "SCALAR", "scalar": {"value": 2.5}},
+            {"name": "disk", "type": "SCALAR", "scalar": {"value": 100},
+             "reservations": [{"type": "STATIC", "role": "ops"}],
+             "disk": {"source": {"type": "MOUNT", "mount": {"root": "/mnt/a"}}}}]"#;
+        let resources = resources_from_json(json).unwrap();
+        assert_eq!(resources[0], Resource::scalar("cpus", chapada_model::Milli(2_500)));
+        let source = resources[1].disk.as_ref().unwrap().source.as_ref().unwrap();
+        assert_eq!((source.kind, source.root.as_deref()), (DiskKind::Mount, Some("/mnt/a")));
+        assert_eq!(resources[1].reserved_role().unwrap().as_str(), "ops");
+        let cases = [
+            ("cpus:1", "resources: is no JSON array"),
+            (r#"[{"name": "cpus"}], "x": []"#, "resources: is no JSON array"),
+            (r#"[{"name": "cpus"}]"#, "resources[0].type: is required"),
+            (r#"[{"name": "cpus", "type": "SCALAR"}]"#, "resources[0].scalar.value: is required"),
+            (
+                r#"[{"name": "cpus", "type": "SCALAR", "scalar": {"value": []}}]"#,
+                "resources[0].scalar.value: ",
+            ),
+            (
+                r#"[{"name": "disk", "type": "SCALAR", "scalar": {"value": 1}, "disk": {"source": {}}}]"#,
+                "resources[0].disk.source.type",
+            ),
+        ];
+        for (json, begin) in cases {
+            let said = resources_from_json(json).unwrap_err().to_string();
+            assert!(said.starts_with(begin), "'{said}' does not start with '{begin}'");
+        }
     }
 }
