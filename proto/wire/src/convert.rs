@@ -13,7 +13,6 @@ mod ids;
 mod labels;
 mod limits;
 mod master;
-mod machine;
 mod offer;
 mod operation;
 mod ranges;
