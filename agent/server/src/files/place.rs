@@ -25,6 +25,18 @@ pub(crate) struct Place {
     pub(crate) shown: String,
 }
 
+impl Place {
+    /// The container whose sandbox it is in: of a pod's task its own, otherwise the one of the run.
+    pub(crate) fn container(&self) -> Option<ContainerId> {
+        let parts: Vec<&str> = self.path.iter().filter_map(|part| part.to_str()).collect();
+        // <agent>/frameworks/<framework>/executors/<executor>/runs/<run>
+        match parts.get(6..)? {
+            [_, "containers", container, ..] | [container, ..] => container.parse().ok(),
+            [] => None,
+        }
+    }
+}
+
 impl Files {
     pub(crate) fn new(layout: Layout) -> Self {
         Self { layout }

@@ -1,21 +1,31 @@
-//! `/files/browse`, `/files/read`, `/files/download`: sandboxes, by the paths that Mesos gives them.
+//! `/files/browse`, `/files/read`, `/files/download`, `/files/follow`: sandboxes, by the paths that Mesos gives them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chapada_listener::{Call, HttpResponse, json, stream, text};
+use chapada_model::ContainerId;
 use http::StatusCode;
 use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, HeaderValue};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Api;
 use crate::files::relay::blocking;
 use crate::files::{Entry, FileError, Place, Reader};
+use crate::shell::Input;
 
 /// Pieces of a download that may wait for the network; each is at most 64 KiB.
 const AHEAD: usize = 4;
+/// Files that are followed at once; each holds a connection.
+const MOST_FOLLOWERS: usize = 256;
+/// How often a followed file is looked at for more.
+const LOOK: Duration = Duration::from_millis(100);
+
+static FOLLOWERS: Semaphore = Semaphore::const_new(MOST_FOLLOWERS);
 
 pub(super) async fn browse(api: Arc<Api>, call: Call) -> HttpResponse {
     let path = match path_of(&call) {
@@ -80,6 +90,85 @@ pub(super) async fn download(api: Arc<Api>, call: Call) -> HttpResponse {
         headers.insert(CONTENT_DISPOSITION, value);
     }
     response
+}
+
+/// A file as it grows, from `offset` on, until the container whose sandbox it is in has ended and all of it is sent.
+pub(super) async fn follow(api: Arc<Api>, call: Call) -> HttpResponse {
+    let path = match path_of(&call) {
+        Ok(path) => path,
+        Err(refusal) => return refusal,
+    };
+    let offset = match number(call.query().get("offset"), "offset") {
+        Ok(offset) => offset.and_then(|offset| u64::try_from(offset).ok()).unwrap_or_default(),
+        Err(refusal) => return refusal,
+    };
+    let Ok(slot) = FOLLOWERS.try_acquire() else {
+        let message = format!("{MOST_FOLLOWERS} files are being followed; end one of them.\n");
+        return text(StatusCode::SERVICE_UNAVAILABLE, message);
+    };
+    let files = api.files.clone();
+    let opened = blocking(move || {
+        let place = files.place(&path)?;
+        Ok((Arc::new(files.reader(&place)?), place.container()))
+    });
+    let (reader, container) = match opened.await {
+        Ok(opened) => opened,
+        Err(error) => return refuse(&error),
+    };
+    let (pieces, sent) = mpsc::channel(AHEAD);
+    let inputs = api.inputs.clone();
+    api.tasks.spawn(async move {
+        let _slot = slot;
+        let ended = end_of(&inputs, container).await;
+        tokio::select! {
+            () = call.stop.cancelled() => {}
+            () = pieces.closed() => {}
+            () = send_as_it_grows(&reader, offset, ended, &pieces) => {}
+        }
+    });
+    stream(StatusCode::OK, "application/octet-stream", ReceiverStream::new(sent))
+}
+
+/// Hears of the end of a container; at once when there is none.
+async fn end_of(
+    inputs: &mpsc::Sender<Input>,
+    container: Option<ContainerId>,
+) -> oneshot::Receiver<Option<i32>> {
+    let (reply, ended) = oneshot::channel();
+    if let Some(container) = container {
+        // When the agent stops, the answer is dropped with the question.
+        let _ = inputs.send(Input::Wait(container, reply)).await;
+    }
+    ended
+}
+
+async fn send_as_it_grows(
+    reader: &Arc<Reader>,
+    mut offset: u64,
+    mut ended: oneshot::Receiver<Option<i32>>,
+    pieces: &mpsc::Sender<Result<Bytes, FileError>>,
+) {
+    let mut has_ended = false;
+    loop {
+        let file = reader.clone();
+        let piece = match blocking(move || file.read(offset, u64::MAX)).await {
+            Ok(chunk) if chunk.data.is_empty() => {
+                if has_ended {
+                    return;
+                }
+                // What was written before the end is read once more after it.
+                has_ended = timeout(LOOK, &mut ended).await.is_ok();
+                continue;
+            }
+            Ok(chunk) => Ok(Bytes::from(chunk.data)),
+            Err(error) => Err(error),
+        };
+        let is_broken = piece.is_err();
+        offset += piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        if pieces.send(piece).await.is_err() || is_broken {
+            return;
+        }
+    }
 }
 
 /// Sends the first `size` bytes. A file that became shorter breaks the answer off, so that nobody takes it for whole.

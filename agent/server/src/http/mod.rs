@@ -74,6 +74,7 @@ pub(crate) fn routes(api: Arc<Api>) -> Routes {
     let routes = aliases!(routes, api, "/files/browse", Action::AccessSandbox, files::browse);
     let routes = aliases!(routes, api, "/files/read", Action::AccessSandbox, files::read);
     let routes = aliases!(routes, api, "/files/download", Action::AccessSandbox, files::download);
+    let routes = aliases!(routes, api, "/files/follow", Action::AccessSandbox, files::follow);
     let routes =
         ["/api/v1/executor", "/slave(1)/api/v1/executor"].into_iter().fold(routes, |routes, pattern| {
             let (action, content) = (Action::ActAsExecutor, ContentRule::Handler);

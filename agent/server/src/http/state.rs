@@ -142,6 +142,7 @@ fn task_json(task: &TaskView, info: &v1::TaskInfo, agent: Option<&AgentId>, reso
         json!({
             "state": update.state.name(),
             "timestamp": update.at.as_secs_f64(),
+            "healthy": update.healthy,
             "container_status": { "container_id": { "value": task.record.container.as_str() }, "executor_pid": update.pid },
         })
     }).collect();

@@ -146,3 +146,29 @@ async fn a_log_is_followed_through_the_relay_to_its_end() {
     assert!(matches!(answer, from_relay::Message::Failed(_)), "{answer:?}");
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_followed_at_the_agent_until_its_task_ends() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let address = link.hello.address.clone();
+    link.launch(command_task("t", "echo first; while [ ! -e go ]; do sleep 0.02; done; echo last")).await;
+    link.until("t", TaskState::TaskRunning).await;
+    let sandbox = std::fs::canonicalize(agent.sandbox("t")).unwrap();
+    let stdout = sandbox.join("stdout").display().to_string();
+    let latest = "/frameworks/framework-1/executors/t/runs/latest/stdout";
+    let following = {
+        let (address, path) = (address.clone(), format!("/files/follow?path={latest}&offset=1"));
+        tokio::spawn(async move { get(&address, &path).await })
+    };
+    eventually("it has begun", || std::fs::read_to_string(&stdout).unwrap() == "first\n").await;
+    std::fs::write(sandbox.join("go"), "").unwrap();
+    let (status, followed) = following.await.unwrap();
+    assert_eq!(status, 200);
+    assert!(followed.contains("irst\n") && followed.contains("last\n"), "{followed}");
+    let (status, again) = get(&address, &format!("/files/follow?path={stdout}&offset=0")).await;
+    assert!(status == 200 && again.contains("first\n"), "what has ended is sent and that is all: {again}");
+    running.stop().await;
+}

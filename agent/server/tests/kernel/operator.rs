@@ -84,6 +84,8 @@ async fn what_runs_is_shown_waited_for_and_ended() {
     let sandbox = "/slave/log".to_owned();
     assert_eq!(ask(&address, json!({"type": "LIST_FILES", "list_files": {"path": sandbox}})).await.0, 404);
     let path = std::fs::canonicalize(agent.sandbox("t")).unwrap().display().to_string();
+    eventually("it has spoken", || std::fs::read(agent.sandbox("t").join("stdout")).unwrap() == b"out\n")
+        .await;
     let list = read(&address, json!({"type": "LIST_FILES", "list_files": {"path": path}})).await;
     let names: Vec<_> =
         list.list_files.unwrap().file_infos.into_iter().filter_map(|file| file.path).collect();
