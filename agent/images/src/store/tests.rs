@@ -142,8 +142,10 @@ fn what_a_container_uses_is_never_removed() {
 fn the_longest_unused_goes_first_and_only_until_there_is_room() {
     let ground = Ground::new();
     let store = ground.open();
-    let images: Vec<_> = ["a", "b", "c"].map(|name| keep(&store, name, &[&[name]])).into();
-    for (image, seconds) in images.iter().zip([300, 100, 200]) {
+    let mut images: Vec<_> = ["a", "b", "c"].map(|name| keep(&store, name, &[&[name]])).into();
+    // Against the order that they are kept in.
+    images.sort_by(|one, other| one.manifest.cmp(&other.manifest));
+    for (image, seconds) in images.iter().zip([300, 200, 100]) {
         let used = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
         let file = fs::File::options().write(true).open(store.paths.record(&image.manifest)).unwrap();
         file.set_times(fs::FileTimes::new().set_modified(used)).unwrap();

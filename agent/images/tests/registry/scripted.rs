@@ -20,6 +20,8 @@ pub(crate) enum Does {
     ServesWhole(Vec<u8>),
     /// Breaks the connection after so many bytes of the rest, as often as it is asked.
     BreaksAfter(usize, Vec<u8>),
+    /// Breaks once, and gives it from the beginning then, whatever is asked.
+    BreaksOnce(usize, Vec<u8>),
     /// Says nothing at all.
     Hangs,
     /// One byte at a time, for ever.
@@ -119,6 +121,11 @@ async fn serve(stream: TcpStream, script: &Mutex<Script>) -> std::io::Result<()>
         let mut script = script.lock().unwrap();
         script.asked.push(asked.clone());
         match script.does.get_mut(&path) {
+            Some(does @ Does::BreaksOnce(..)) => {
+                let Does::BreaksOnce(bytes, content) = does.clone() else { unreachable!() };
+                *does = Does::ServesWhole(content.clone());
+                Some(Does::BreaksAfter(bytes, content))
+            }
             Some(Does::Fails { times, then, .. }) if *times == 0 => Some(Does::Serves(then.clone())),
             Some(does) => {
                 let now = does.clone();
@@ -182,7 +189,7 @@ async fn answer(stream: &mut BufReader<TcpStream>, asked: &Asked, does: Option<D
             stream.write_all(head.as_bytes()).await?;
             stream.write_all(&content).await
         }
-        Some(Does::BreaksAfter(bytes, content)) => {
+        Some(Does::BreaksAfter(bytes, content) | Does::BreaksOnce(bytes, content)) => {
             stream.write_all(head(&content).as_bytes()).await?;
             let end = (start + bytes).min(content.len());
             stream.write_all(&content[start.min(content.len())..end]).await
