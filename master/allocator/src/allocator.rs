@@ -40,6 +40,8 @@ pub struct Allocator {
     pub(crate) minimum: Vec<Amounts>,
     /// The region of the master; agents elsewhere are for those who know of regions.
     pub(crate) region: Option<Text>,
+    /// Whether agents with GPUs are only for those who know of GPUs.
+    pub(crate) keeps_gpus: bool,
     /// Agents at which something has changed; some may have been looked at or be gone.
     pub(crate) dirty: Vec<AgentSlot>,
     /// Agents of which something was kept back for the sake of quota.
@@ -79,6 +81,7 @@ impl Allocator {
             reserved: BTreeMap::new(),
             minimum,
             region: None,
+            keeps_gpus: true,
             dirty: Vec::new(),
             kept_back: BTreeSet::new(),
             retried: AgentSlot(0),
@@ -98,6 +101,12 @@ impl Allocator {
     /// without one, all agents count as near.
     pub fn set_region(&mut self, region: Option<Text>) {
         self.region = region;
+        self.mark_all();
+    }
+
+    /// Whether agents with GPUs are offered only to frameworks that know of GPUs, as they are unless this says otherwise.
+    pub fn keep_gpus(&mut self, keep: bool) {
+        self.keeps_gpus = keep;
         self.mark_all();
     }
 

@@ -93,7 +93,7 @@ impl Allocator {
 
     /// What a framework must be able to do for this agent, and is not.
     fn missing(&self, framework: &Framework, agent: &Agent) -> Option<FrameworkCapability> {
-        if agent.has_gpus && !framework.can(FrameworkCapability::GpuResources) {
+        if self.keeps_gpus && agent.has_gpus && !framework.can(FrameworkCapability::GpuResources) {
             return Some(FrameworkCapability::GpuResources);
         }
         let is_far = match (&self.region, &agent.input.domain) {

@@ -247,6 +247,7 @@ fn allocator(settings: &Settings) -> Allocator {
     let policy = settings.allocator.make(settings.seed);
     let mut allocator = Allocator::with_policy(settings.min_allocatable.clone(), policy);
     allocator.set_region(settings.region.clone());
+    allocator.keep_gpus(settings.keep_gpus);
     allocator.exclude_from_shares(settings.unshared_names.iter().cloned().collect());
     allocator
 }

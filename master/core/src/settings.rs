@@ -40,6 +40,8 @@ pub struct Settings {
     pub seed: u64,
     /// The master's own region: agents of others are for frameworks that know of regions. Default: none, all are near.
     pub region: Option<Text>,
+    /// Whether agents with GPUs are only for frameworks that know of GPUs. Default: they are.
+    pub keep_gpus: bool,
     /// Names of resources that count toward no share. Default: none.
     pub unshared_names: Vec<Text>,
     /// The least that is worth offering: any one of these. Default: 0.01 CPU or 32 MiB of memory.
@@ -63,6 +65,7 @@ impl Settings {
             allocator: PolicyName::default(),
             seed: 0,
             region: None,
+            keep_gpus: true,
             unshared_names: Vec::new(),
             min_allocatable: vec![
                 [("cpus", Milli(10))].into_iter().collect(),

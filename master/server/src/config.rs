@@ -84,6 +84,10 @@ pub struct MasterConfig {
     /// offered only to REGION_AWARE frameworks. All masters must stand in one region.
     #[arg(long)]
     pub domain: Option<String>,
+    /// Whether agents with GPUs are offered only to frameworks with the capability GPU_RESOURCES. With `false`, tasks that need
+    /// no GPU may take what those that do will miss.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    pub filter_gpu_resources: bool,
     /// Resources that count toward no fair share, `gpus,…`.
     #[arg(long, value_delimiter = ',')]
     pub fair_sharing_excluded_resource_names: Vec<String>,
@@ -114,6 +118,7 @@ impl Default for MasterConfig {
             allocator: PolicyName::default(),
             min_allocatable_resources: MinAllocatable::default(),
             domain: None,
+            filter_gpu_resources: true,
             fair_sharing_excluded_resource_names: Vec::new(),
             weights: None,
         }
@@ -154,6 +159,7 @@ impl MasterConfig {
                 .bytes()
                 .fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into())),
             region,
+            keep_gpus: self.filter_gpu_resources,
             unshared_names: excluded.iter().map(|name| name.as_str().into()).collect(),
             min_allocatable: self.min_allocatable_resources.clone().into_quantities(),
             ..Settings::new(master_id)

@@ -27,6 +27,16 @@ fn gpus_are_kept_for_those_who_ask() {
 }
 
 #[test]
+fn gpus_are_for_all_when_the_operator_says_so() {
+    let mut allocator = allocator();
+    subscribe(&mut allocator, "f", &["*"]);
+    add(&mut allocator, "s1", "cpus:4;gpus:1");
+    assert!(allocator.plan(Mono(0)).offers.is_empty());
+    allocator.keep_gpus(false);
+    assert_eq!(what(&allocator.plan(Mono(1))), [("f", "s1", 4.0)]);
+}
+
+#[test]
 fn agents_of_other_regions_are_for_those_who_know_of_regions() {
     let mut allocator = allocator();
     allocator.set_region(Some("north".into()));

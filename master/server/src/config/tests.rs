@@ -9,6 +9,7 @@ fn every_flag_that_the_books_go_by_reaches_them() {
         agent_reregister_timeout: Duration::from_secs(700),
         offer_timeout: Duration::from_secs(4),
         allocator: "pack".parse().unwrap(),
+        filter_gpu_resources: false,
         fair_sharing_excluded_resource_names: vec!["gpus".to_owned()],
         min_allocatable_resources: "cpus:2;mem:64|disk:1".parse().unwrap(),
         ..MasterConfig::default()
@@ -24,6 +25,7 @@ fn every_flag_that_the_books_go_by_reaches_them() {
         allocator: "pack".parse().unwrap(),
         seed: settings.seed,
         region: Some("north".into()),
+        keep_gpus: false,
         unshared_names: vec!["gpus".into()],
         min_allocatable: vec![amounts(&[("cpus", 2), ("mem", 64)]), amounts(&[("disk", 1)])],
         ..Settings::new("m1")
