@@ -1,11 +1,12 @@
 //! Operations: what they make is written down before it is admitted, and their outcome is repeated until acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_model::{
-    Conversion, ExecutorId, FrameworkId, Mono, Now, OperationId, OperationKey, OperationState,
+    Conversion, DiskKind, ExecutorId, FrameworkId, Mono, Now, OperationId, OperationKey, OperationState,
     OperationStatus, Resource, ResourceError, Resources, Role, Text, UpdateUuid,
 };
 
@@ -40,15 +41,34 @@ struct Open {
     sent: bool,
 }
 
-/// A volume's role and id, which its directory is named by.
-type VolumeName = (Option<Role>, Text);
+/// What no two volumes have in common.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Mark {
+    /// Role and id, which its directory is named by.
+    Name(Option<Role>, Text),
+    /// The root of the disk that it has to itself.
+    Disk(Text),
+}
 
-fn names(resources: &Resources) -> BTreeSet<VolumeName> {
-    let name = |volume: &Resource| {
-        let id = volume.disk.as_ref()?.persistence.as_ref()?.id.clone();
-        Some((volume.reserved_role().cloned(), id))
+impl Display for Mark {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(_, id) => write!(f, "volume {id}"),
+            Self::Disk(root) => write!(f, "the volume on disk {root}"),
+        }
+    }
+}
+
+fn marks(resources: &Resources) -> BTreeSet<Mark> {
+    let of = |volume: &Resource| {
+        let disk = volume.disk.as_ref()?;
+        let id = disk.persistence.as_ref()?.id.clone();
+        let mount = disk.source.as_ref().filter(|source| source.kind == DiskKind::Mount);
+        let root = mount.and_then(|source| source.root.clone());
+        let name = Mark::Name(volume.reserved_role().cloned(), id);
+        Some([name].into_iter().chain(root.map(Mark::Disk)))
     };
-    resources.iter().filter_map(name).collect()
+    resources.iter().filter_map(of).flatten().collect()
 }
 
 /// What operations have made, and those whose outcome is not acknowledged.
@@ -64,7 +84,7 @@ pub(crate) struct Operations {
     /// Whether volumes were ended by an operation that was not durable.
     volumes_changed: bool,
     /// Which they are: what is in them is still there.
-    ending: BTreeSet<VolumeName>,
+    ending: BTreeSet<Mark>,
     wait: Duration,
     repeat_at: Option<Mono>,
 }
@@ -192,15 +212,14 @@ impl Agent {
             let disk = volume.disk.as_ref();
             let id = disk.and_then(|disk| disk.persistence.as_ref()).map_or("", |kept| &*kept.id);
             ExecutorId::new(id).map_err(|error| format!("the volume's id: {error}"))?;
-            if disk.is_some_and(|disk| disk.source.is_some()) {
-                return Err(format!("volume {id} is not on the agent's own disk, which is all it can use"));
+            let source = disk.and_then(|disk| disk.source.as_ref()).map(|source| source.kind);
+            if matches!(source, Some(DiskKind::Block | DiskKind::Raw)) {
+                return Err(format!("volume {id} is on a disk that holds no files"));
             }
         }
-        let (made, ended) = (names(&conversion.converted), names(&conversion.consumed));
-        if let Some((_, id)) = made.difference(&ended).find(|name| self.operations.ending.contains(*name)) {
-            return Err(format!(
-                "volume {id} was ended just now and is not yet gone: make it again in a moment"
-            ));
+        let (made, ended) = (marks(&conversion.converted), marks(&conversion.consumed));
+        if let Some(mark) = made.difference(&ended).find(|mark| self.operations.ending.contains(*mark)) {
+            return Err(format!("{mark} was ended just now and is not yet gone: make it again in a moment"));
         }
         conversion
             .apply(&mut self.operations.total)

@@ -45,7 +45,8 @@ pub struct AgentConfig {
     /// Sockets and exit codes of containers. Default: `runtime` in the work directory.
     #[arg(long)]
     pub runtime_dir: Option<PathBuf>,
-    /// What this agent offers, as `cpus:4;mem:8192;disk:10000;ports:[31000-32000]`. What is not named is detected.
+    /// What this agent offers, as `cpus:4;mem:8192;disk:10000;ports:[31000-32000]`, a JSON array of Mesos' `Resource` messages,
+    /// which can name disks by their source, or `file:///path` of either. What is not named is detected.
     #[arg(long)]
     pub resources: Option<String>,
     /// What frameworks may select this agent by, as `rack:a1;zone:{a,b}`.

@@ -37,8 +37,7 @@ pub(crate) fn name_of(ip: IpAddr) -> Result<String, AgentError> {
 
 /// What the operator names, and of the rest what the machine has.
 pub(crate) fn resources(named: Option<&str>, role: &str, work_dir: &Path) -> Result<Resources, AgentError> {
-    let named: Resources =
-        named.unwrap_or_default().parse().map_err(|error| AgentError::flag("resources", chain(&error)))?;
+    let named = crate::resources::named(named.unwrap_or_default())?;
     let mut all: Vec<Resource> = named.iter().cloned().collect();
     for (name, detect) in DETECTED {
         if !named.iter().any(|resource| &*resource.name == *name) {

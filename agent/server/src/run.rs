@@ -25,6 +25,7 @@ use crate::checks::Prober;
 use crate::clock::Clock;
 use crate::config::{AgentConfig, DEFAULT_PORT};
 use crate::containers::{Containers, Means, Settings, Supplies, found_of, orphan_groups, remove_groups};
+use crate::disks::Disks;
 use crate::error::AgentError;
 use crate::executors::{Streams, Tokens};
 use crate::files::{self, Files};
@@ -36,7 +37,6 @@ use crate::machine;
 use crate::metrics::Counters;
 use crate::shell::{CONTAINER_EVENTS, INPUTS, Input, Shell};
 use crate::sweep;
-use crate::volumes::Volumes;
 
 /// Files that masters may ask for at once; more are turned away.
 const RELAYS: usize = 64;
@@ -78,7 +78,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
         prober: Prober::new(means.clone()),
         who: ground.who.clone(),
         ip: ground.address.ip(),
-        volumes: Volumes::new(ground.layout.work_dir()),
+        volumes: means.supplies.volumes.clone(),
         inputs: input_queue,
         events,
         counters: counters.clone(),
@@ -114,6 +114,7 @@ struct Ground {
     listener: Listener,
     address: SocketAddr,
     resources: Resources,
+    disks: Disks,
     who: Arc<Presentation>,
 }
 
@@ -127,8 +128,9 @@ impl Ground {
         let address = listener.local_addr();
         let resources =
             machine::resources(config.resources.as_deref(), &config.default_role, layout.work_dir())?;
+        let disks = Disks::open(&resources, layout.work_dir())?;
         let who = Arc::new(present(&config, &resources, address)?);
-        Ok(Self { config, clock, master, layout, lock, listener, address, resources, who })
+        Ok(Self { config, clock, master, layout, lock, listener, address, resources, disks, who })
     }
 
     /// What containers are made with.
@@ -145,7 +147,7 @@ impl Ground {
         let tokens = Tokens::new(self.layout.tokens(), self.config.authenticate_http_executors);
         let runtime_dir = own_directory(&self.config.runtime_dir())?;
         let launcher = launcher(&self.config, &self.layout)?;
-        let supplies = Supplies::new(&self.config, &self.layout)?;
+        let supplies = Supplies::new(&self.config, &self.layout, self.disks.clone())?;
         Ok(Means::new(launcher, runtime_dir, self.layout.clone(), settings, tokens, supplies, events))
     }
 

@@ -19,7 +19,7 @@ use crate::link::{Outbox, OutboxFull, Presentation, update_message};
 use crate::log::LogHandle;
 use crate::metrics::Counters;
 use crate::outward::Identity;
-use crate::volumes::{self, Volumes};
+use crate::volumes::Volumes;
 
 /// Messages and questions that may wait for the loop; a full queue makes their senders wait, and with them the link.
 pub(crate) const INPUTS: usize = 1024;
@@ -275,14 +275,15 @@ impl Shell {
 
     fn keep_volumes(&self, volumes: &Resources) {
         self.make_volumes(volumes);
-        match self.volumes.set_others_aside(volumes) {
-            Ok(ended) => drop(tokio::task::spawn_blocking(move || {
-                if let Err(error) = volumes::delete(&ended) {
-                    tracing::warn!(%error, "what was in ended volumes stays until the next time");
-                }
-            })),
-            Err(error) => tracing::error!(%error, "ended volumes cannot be taken away"),
+        if let Err(error) = self.volumes.set_others_aside(volumes) {
+            return tracing::error!(%error, "ended volumes cannot be taken away");
         }
+        let volumes = self.volumes.clone();
+        drop(tokio::task::spawn_blocking(move || {
+            if let Err(error) = volumes.delete() {
+                tracing::warn!(%error, "what was in ended volumes stays until the next time");
+            }
+        }));
     }
 
     fn note(&self, record: &Record) {

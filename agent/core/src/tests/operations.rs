@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chapada_model::{
-    Conversion, Disk, ExecutorKind, OperationState, Persistence, Reason, Reservation, ReservationKind,
-    Resource, Resources, Source, TaskState,
+    Conversion, Disk, DiskKind, DiskSource, ExecutorKind, OperationState, Persistence, Reason, Reservation,
+    ReservationKind, Resource, Resources, Source, TaskState,
 };
 
 use super::world::*;
@@ -173,6 +173,41 @@ fn a_volume_is_not_made_again_before_what_was_in_it_is_gone() {
     world.register(2);
     world.command(operate("k4", "disk:40".parse().unwrap(), one(volume("v", 40))));
     assert_eq!(world.volumes, one(volume("v", 40)));
+}
+
+#[test]
+fn volumes_are_made_on_other_disks_and_a_whole_one_is_free_when_what_was_on_it_is_gone() {
+    let mut world = World::registered();
+    let on = |kind, mut resource: Resource| {
+        let root = Some("/mnt".into());
+        let (vendor, id, profile, metadata) = (None, None, None, Vec::new());
+        let source = Some(Box::new(DiskSource { kind, root, vendor, id, profile, metadata }));
+        resource.disk = Some(Disk { source, ..resource.disk.take().unwrap_or_default() });
+        one(resource)
+    };
+    let (path, mount) = (on(DiskKind::Path, reserved(40)), on(DiskKind::Mount, reserved(50)));
+    let raw = on(DiskKind::Raw, reserved(60));
+    let all = path.checked_add(&mount).unwrap().checked_add(&raw).unwrap();
+    world.agent.configure(&all).unwrap();
+    let on_path = on(DiskKind::Path, volume("p", 10));
+    world.command(operate("k1", on(DiskKind::Path, reserved(10)), on_path.clone()));
+    let larger = on(DiskKind::Path, volume("p", 20));
+    let more = on_path.checked_add(&on(DiskKind::Path, reserved(10))).unwrap();
+    world.command(operate("k2", more, larger.clone()));
+    let (v, w) = (on(DiskKind::Mount, volume("v", 50)), on(DiskKind::Mount, volume("w", 50)));
+    world.command(operate("k3", mount.clone(), v.clone()));
+    assert_eq!(world.volumes, larger.checked_add(&v).unwrap());
+    world.fast_disk = false;
+    world.command(operate("k4", v, mount.clone()));
+    world.command(operate("k5", mount.clone(), w.clone()));
+    assert!(world.dropped.iter().any(|why| why.contains("on disk /mnt was ended")), "{:?}", world.dropped);
+    world.fast_disk = true;
+    world.sync();
+    world.register(2);
+    world.command(operate("k6", mount, w.clone()));
+    assert_eq!(world.volumes, larger.checked_add(&w).unwrap());
+    world.command(operate("k7", raw, on(DiskKind::Raw, volume("r", 60))));
+    assert!(world.dropped.last().unwrap().contains("holds no files"), "{:?}", world.dropped);
 }
 
 #[test]

@@ -85,7 +85,13 @@ impl Keeper {
     /// Gets what the container needs before it is made, which holds up no other. A kill ends it at once.
     async fn supply(&mut self, order: &Arc<Order>) -> Supplied {
         let means = self.means.clone();
-        let supplies = async { tokio::try_join!(fetch(&means, order), image::root_of(&means, order)) };
+        let supplies = async {
+            tokio::try_join!(
+                fetch(&means, order),
+                image::root_of(&means, order),
+                start::cleared(&means, order)
+            )
+        };
         tokio::select! {
             biased; // a kill before what it ends
             () = self.remove.cancelled() => Supplied::Failed("removed before it was made".to_owned()),
@@ -94,7 +100,7 @@ impl Keeper {
                 None => Supplied::LetGo,
             },
             supplied = supplies => match supplied {
-                Ok(((), rooted)) => Supplied::Done(rooted),
+                Ok(((), rooted, ())) => Supplied::Done(rooted),
                 Err(message) => Supplied::Failed(message),
             },
         }

@@ -9,14 +9,13 @@ use chapada_agent_core::{ExecutorRecord, FrameworkRecord, LaunchRefusal, TaskRec
 use chapada_model::{
     AgentId, ContainerId, ExecutorDescription, Resource, ResourceValue, Resources, TaskDescription,
 };
-use chapada_shim::{Command, ContainerSpec, LaunchError, Limits, ShimClient, VolumeMount};
+use chapada_shim::{Command, ContainerSpec, LaunchError, Limits, ShimClient, VolumeMount, VolumeSource};
 use chapada_wire::v1;
 use prost::Message;
 
 use super::description::{container_wishes, member_wishes, shared_volumes, text};
 use super::image::Rooted;
 use super::{Means, environment, limits};
-use crate::volumes::Volumes;
 
 /// Below it only root of the machine may listen. Source: the kernel's default.
 const FIRST_OPEN_PORT: u64 = 1024;
@@ -90,6 +89,7 @@ pub(super) fn start(
     }
     spec.hidden_paths =
         vec![means.layout.work_dir().to_owned(), means.supplies.images.directory().to_owned()];
+    spec.hidden_paths.extend(means.supplies.volumes.hidden());
     if !means.runtime_dir.starts_with(means.layout.work_dir()) {
         spec.hidden_paths.push(means.runtime_dir.clone());
     }
@@ -226,13 +226,32 @@ fn executor_described(record: &ExecutorRecord) -> Result<(v1::ExecutorInfo, Reso
 
 /// The persistent volumes among resources.
 fn volumes_of(means: &Means, resources: &Resources) -> Vec<VolumeMount> {
-    let volumes = Volumes::new(means.layout.work_dir());
     let mount = |resource: &Resource| {
-        let directory = volumes.directory(resource)?;
-        let name = resource.disk.as_ref()?.volume.as_ref()?.container_path.to_string();
-        Some(VolumeMount::given(directory, name))
+        let place = means.supplies.volumes.place(resource)?;
+        let target = resource.disk.as_ref()?.volume.as_ref()?.container_path.to_string().into();
+        let source = VolumeSource::Host { root: place.root, path: place.path, give: true };
+        Some(VolumeMount { source, target, read_only: false })
     };
     resources.iter().filter_map(mount).collect()
+}
+
+/// Waits until disks that the container's volumes have to themselves are cleared of the volumes before.
+pub(super) async fn cleared(means: &Means, order: &Order) -> Result<(), String> {
+    if !means.supplies.volumes.is_clearing() {
+        return Ok(());
+    }
+    let resources = resources_of(order).map_err(|error| error.to_string())?;
+    means.supplies.volumes.cleared(&resources).await
+}
+
+/// All resources that a container may have to do with.
+fn resources_of(order: &Order) -> Result<Vec<Resources>, StartError> {
+    let (executor, tasks) = match &order.what {
+        What::Task { task, pod } => (pod.as_ref(), std::slice::from_ref(task)),
+        What::Executor { executor, tasks } => (Some(executor), tasks.as_slice()),
+    };
+    let of_executor = executor.map(|executor| Ok(executor_described(executor)?.1));
+    of_executor.into_iter().chain(tasks.iter().map(|task| Ok(described(task)?.1.resources))).collect()
 }
 
 pub(super) fn command_of(command: &v1::CommandInfo) -> Command {

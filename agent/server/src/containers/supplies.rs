@@ -1,13 +1,15 @@
-//! What a container needs before it is made: files, an image, ids.
+//! What a container needs before it is made: files, an image, volumes, ids.
 
 use std::sync::Arc;
 
 use crate::config::AgentConfig;
 use crate::containers::ids::IdRanges;
+use crate::disks::Disks;
 use crate::error::AgentError;
 use crate::fetch::Fetcher;
 use crate::images::LazyImages;
 use crate::layout::Layout;
+use crate::volumes::Volumes;
 
 /// Where it comes from.
 #[derive(Debug)]
@@ -15,15 +17,17 @@ pub(crate) struct Supplies {
     pub(crate) fetcher: Fetcher,
     pub(crate) images: Arc<LazyImages>,
     pub(crate) ids: IdRanges,
+    pub(crate) volumes: Volumes,
 }
 
 impl Supplies {
-    pub(crate) fn new(config: &AgentConfig, layout: &Layout) -> Result<Self, AgentError> {
+    pub(crate) fn new(config: &AgentConfig, layout: &Layout, disks: Disks) -> Result<Self, AgentError> {
         let ids = IdRanges::open(layout.ids(), config.userns_first_id);
         Ok(Self {
             fetcher: Fetcher::new(config, layout)?,
             images: Arc::new(LazyImages::new(config, layout)?),
             ids: ids.map_err(AgentError::directory("read", layout.ids()))?,
+            volumes: Volumes::new(layout.work_dir(), disks),
         })
     }
 

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::containers::{Settings, Supplies};
+use crate::disks::Disks;
 use crate::executors::Tokens;
 use crate::layout::Layout;
 
@@ -25,7 +26,7 @@ fn api(folder: &std::path::Path, cgroups: &Cgroups) -> Arc<Api> {
     };
     let launcher = Launcher::new(chapada_shim_image::SHIM_IMAGE, cgroups.clone()).unwrap();
     let tokens = Tokens::new(layout.tokens(), false);
-    let supplies = Supplies::new(&AgentConfig::default(), &layout).unwrap();
+    let supplies = Supplies::new(&AgentConfig::default(), &layout, Disks::default()).unwrap();
     let events = mpsc::channel(1).0;
     let means =
         Means::new(launcher, folder.join("runtime"), layout.clone(), settings, tokens, supplies, events);
