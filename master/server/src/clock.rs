@@ -16,7 +16,12 @@ impl Clock {
     }
 
     pub(crate) fn now(&self) -> Now {
-        Now { mono: Mono::default() + self.start.elapsed(), wall: self.wall() }
+        Now { mono: Mono::default() + self.running(), wall: self.wall() }
+    }
+
+    /// How long ago it was made: no jump of the wall clock changes that.
+    pub(crate) fn running(&self) -> Duration {
+        self.start.elapsed()
     }
 
     pub(crate) fn wall(&self) -> Wall {

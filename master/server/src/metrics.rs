@@ -35,7 +35,7 @@ pub(crate) async fn snapshot(shell: &Shell) -> BTreeMap<String, f64> {
     for (name, value) in crate::machine::stats() {
         put(&mut metrics, &format!("system/{name}"), value);
     }
-    put(&mut metrics, "master/uptime_secs", shell.clock.wall().since(shell.started).as_secs_f64());
+    put(&mut metrics, "master/uptime_secs", shell.clock.running().as_secs_f64());
     // One whose leadership ends at this moment has no books to tell of.
     if let Standing::Leading(led) | Standing::Suspended(led) = standing
         && let Ok(shown) = led.snapshot().await
@@ -194,4 +194,15 @@ fn is_counter(name: &str) -> bool {
     ["registrations", "unreachable_completed", "updates", "offers_", "launched", "calls"]
         .iter()
         .any(|part| name.contains(part) && !name.contains("outstanding"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_jump_of_the_wall_clock_is_no_time_that_has_passed() {
+        let shell = Shell { started: chapada_model::Wall(0), ..Shell::closed() };
+        assert!(snapshot(&shell).await["master/uptime_secs"] < 3_600.0);
+    }
 }

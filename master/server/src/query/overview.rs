@@ -26,7 +26,7 @@ pub(super) fn overview(shell: &Shell, led: &Led, books: &Snapshot) -> Value {
         "api_version": API_VERSION,
         "epoch": led.epoch,
         "elected_time": led.elected.as_millis(),
-        "uptime_seconds": shell.clock.wall().since(shell.started).as_secs(),
+        "uptime_seconds": shell.clock.running().as_secs(),
         "agents": agents,
         "frameworks": frameworks,
         "tasks": tasks(books),
