@@ -92,3 +92,97 @@ async fn a_volume_outlives_its_agent_and_ends_when_it_is_destroyed() {
     eventually("the volume's data is gone", || !file.parent().unwrap().exists()).await;
     drop(second);
 }
+
+/// The next operation is done, and is heard of no more.
+async fn finished(link: &mut Link) {
+    let update = outcome(link).await;
+    let status = update.status.unwrap();
+    assert_eq!(status.state, Some(v1::OperationState::OperationFinished as i32), "{}", update.key);
+    let uuid = status.uuid.unwrap().value.unwrap();
+    let acknowledge = link::AcknowledgeOperation { key: update.key, uuid };
+    link.say(to_agent::Message::AcknowledgeOperation(acknowledge)).await;
+}
+
+fn on(root: &std::path::Path, kind: &str, mut resource: v1::Resource) -> v1::Resource {
+    use v1::resource::disk_info::{Source, source};
+    let root = Some(root.to_str().unwrap().to_owned());
+    let source = match kind {
+        "PATH" => Source { path: Some(source::Path { root }), ..Source::default() },
+        _ => Source { mount: Some(source::Mount { root }), ..Source::default() },
+    };
+    let source = Source { r#type: source::Type::from_str_name(kind).map(Into::into), ..source };
+    resource.disk.get_or_insert_default().source = Some(source);
+    resource
+}
+
+/// A file system that is there for as long as this is.
+struct Mounted(std::path::PathBuf);
+
+impl Mounted {
+    fn tmpfs(path: std::path::PathBuf) -> Self {
+        std::fs::create_dir(&path).unwrap();
+        let options = nix::mount::MsFlags::empty();
+        nix::mount::mount(Some("tmpfs"), &path, Some("tmpfs"), options, Some("size=16m")).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn volumes_on_a_path_and_on_a_mount_keep_their_data_until_they_are_destroyed() {
+    let mut master = ScriptedMaster::start().await;
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    let path = folder.path().join("path");
+    std::fs::create_dir(&path).unwrap();
+    let mount = Mounted::tmpfs(folder.path().join("mount"));
+    let mut agent = TestAgent::new(master.address);
+    let scalar = |name: &str, value: f64| serde_json::json!({ "name": name, "type": "SCALAR", "scalar": { "value": value } });
+    let source = |kind: &str, root: &std::path::Path| {
+        let mut disk = scalar("disk", 16.0);
+        disk["disk"]["source"] = serde_json::json!({ "type": kind, kind.to_lowercase(): { "root": root } });
+        disk
+    };
+    let resources =
+        [scalar("cpus", 4.0), scalar("mem", 4096.0), source("PATH", &path), source("MOUNT", &mount.0)];
+    agent.config.resources = Some(serde_json::Value::from(resources.to_vec()).to_string());
+
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let disks =
+        [("PATH", &path, path.join("volumes/roles/eng db/v-PATH")), ("MOUNT", &mount.0, mount.0.clone())];
+    for (kind, root, directory) in &disks {
+        let id = format!("v-{kind}");
+        let volume = on(root, kind, disk(16.0, Some("eng/db"), Some(&id)));
+        let plain = on(root, kind, disk(16.0, None, None));
+        operate(&mut link, &format!("create-{kind}"), plain.clone(), volume.clone()).await;
+        finished(&mut link).await;
+        let hidden = if *kind == "PATH" { path.join("volumes") } else { mount.0.clone() };
+        let writes = format!("printf kept > data/file && test -z \"$(ls -A {})\"", hidden.display());
+        for (name, command) in [("writer", writes.as_str()), ("reader", "cat data/file")] {
+            let mut task = command_task(&format!("{name}-{kind}"), command);
+            task.resources.push(volume.clone());
+            link.launch(task).await;
+            link.until(&format!("{name}-{kind}"), v1::TaskState::TaskFinished).await;
+        }
+        let read = std::fs::read_to_string(agent.sandbox(&format!("reader-{kind}")).join("stdout")).unwrap();
+        assert_eq!((read.as_str(), directory.join("file").exists()), ("kept", true), "{kind}");
+        operate(&mut link, &format!("destroy-{kind}"), volume, plain).await;
+        finished(&mut link).await;
+        eventually("the volume's data is gone", || !directory.join("file").exists()).await;
+    }
+    assert!(mount.0.is_dir() && path.join("volumes").is_dir(), "the disks themselves stay");
+    // What is there next on the same disk starts empty, whatever is still to be removed.
+    let volume = on(&mount.0, "MOUNT", disk(16.0, Some("eng/db"), Some("next")));
+    operate(&mut link, "next", on(&mount.0, "MOUNT", disk(16.0, None, None)), volume.clone()).await;
+    finished(&mut link).await;
+    let mut task = command_task("next", "test -z \"$(ls -A data)\"");
+    task.resources.push(volume);
+    link.launch(task).await;
+    link.until("next", v1::TaskState::TaskFinished).await;
+    running.stop().await;
+}
