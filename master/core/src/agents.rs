@@ -29,6 +29,9 @@ impl Master {
                 None => return,
             },
         };
+        if self.is_down(&description) {
+            return self.refuse_down(link, description.id);
+        }
         if let Err((reason, message)) = self.check_agent(&id, &description, &held) {
             return self.refuse_agent(link, description.id, reason, message);
         }
@@ -78,7 +81,13 @@ impl Master {
         self.check_held(description, held).map_err(|message| (RefusedReason::Invalid, message))
     }
 
-    fn refuse_agent(&mut self, link: LinkId, agent: Option<AgentId>, reason: RefusedReason, message: String) {
+    pub(crate) fn refuse_agent(
+        &mut self,
+        link: LinkId,
+        agent: Option<AgentId>,
+        reason: RefusedReason,
+        message: String,
+    ) {
         let command = AgentCommand::Refused { reason, message: message.into() };
         self.effects.push(Effect::ToAgent { link, agent, command });
         self.effects.push(Effect::CloseLink { link });
@@ -106,7 +115,9 @@ impl Master {
     fn is_admission_pending(&self, id: &AgentId) -> bool {
         self.pending.values().any(|pending| match pending {
             Pending::Admit { agent, .. } | Pending::GiveUp { agent, .. } => agent == id,
-            Pending::Subscribe { .. } | Pending::Quotas(_) | Pending::Weights(_) => false,
+            Pending::Subscribe { .. } | Pending::Quotas(_) | Pending::Weights(_) | Pending::Machines(_) => {
+                false
+            }
         })
     }
 
@@ -134,7 +145,7 @@ impl Master {
     }
 
     /// An agent went before it heard its id: it will come back without one, so this one is nobody's.
-    fn forget_new_agent(&mut self, id: &AgentId) {
+    pub(crate) fn forget_new_agent(&mut self, id: &AgentId) {
         self.books.agents.remove(id);
         self.record(RegistryChange::DeleteAgent(id.clone()));
     }
@@ -143,6 +154,7 @@ impl Master {
         for offer in self.index.offers_by_agent.of(id) {
             self.rescind(&offer);
         }
+        self.rescind_inverse_offers_of(id);
     }
 
     /// The agent did not come back in time: it is given up once the registry says so.
@@ -183,6 +195,7 @@ impl Master {
             for key in self.index.tasks_by_agent.of(&oldest) {
                 self.complete_task(&key);
             }
+            self.forget_inverse_offers_of(&oldest);
             self.books.agents.remove(&oldest);
             self.record(RegistryChange::DeleteAgent(oldest));
         }
@@ -211,7 +224,11 @@ impl Master {
                 self.unreachable.insert((since, id.clone()));
                 self.silent.remove(id);
             }
-            AgentState::Active { .. } | AgentState::Gone { .. } => drop(self.silent.remove(id)),
+            AgentState::Active { .. } => drop(self.silent.remove(id)),
+            AgentState::Gone { since } => {
+                self.gone.insert((since, id.clone()));
+                self.silent.remove(id);
+            }
             AgentState::Recovered { .. } | AgentState::Admitting { .. } | AgentState::Leaving => {}
         }
     }

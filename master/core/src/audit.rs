@@ -3,6 +3,7 @@
 mod agents;
 mod bounds;
 mod charges;
+mod maintenance;
 mod quota;
 mod tasks;
 #[cfg(test)]
@@ -117,6 +118,7 @@ pub fn audit(master: &Master) -> Vec<Violation> {
     charges::check(master, &mut found);
     quota::check(master, &mut found);
     tasks::check(master, &mut found);
+    maintenance::check(master, &mut found);
     bounds::check(master, &mut found);
     found
 }

@@ -110,6 +110,7 @@ impl Master {
         if let Some(record) = self.agent_mut(agent) {
             add(&mut record.used, &resources.allocated_to(role));
         }
+        self.ask_to_leave(agent);
     }
 }
 

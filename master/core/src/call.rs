@@ -38,6 +38,15 @@ pub enum Call {
         /// For how long the same is not to be offered again.
         filters: Filters,
     },
+    /// Says whether it will leave agents that it is asked to leave.
+    AnswerInverse {
+        /// The inverse offers; unknown ones are passed over.
+        offers: Vec<OfferId>,
+        /// Whether it will.
+        will_leave: bool,
+        /// For how long it is not to be asked again.
+        filters: Filters,
+    },
     /// Takes offers again in these roles (all when empty) and forgets all refusals in them.
     Revive {
         /// The roles.

@@ -47,6 +47,9 @@ impl Master {
             Call::Teardown => self.remove_framework(framework),
             Call::Accept(accept) => self.accept(framework, accept),
             Call::Decline { offers, filters } => self.decline(framework, offers, filters),
+            Call::AnswerInverse { offers, will_leave, filters } => {
+                self.answer_inverse_offers(framework, offers, will_leave, filters);
+            }
             Call::Revive { roles } => self.revive(framework, roles),
             Call::Suppress { roles } => self.suppress(framework, roles),
             Call::Kill { task, agent, policy } => self.kill(framework, task, agent, policy),

@@ -8,7 +8,7 @@ use chapada_model::{
     Text, UpdateUuid, Wall,
 };
 
-use crate::{Agent, Framework, LinkId, Offer, OfferOperation, RegistryChange, StreamId, Task};
+use crate::{Agent, Framework, InverseOffer, LinkId, Offer, OfferOperation, RegistryChange, StreamId, Task};
 
 /// Names one registry change until it is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +91,10 @@ pub enum SchedulerEvent {
     Offers(Vec<Arc<Offer>>),
     /// An offer is no longer good.
     Rescind(OfferId),
+    /// Agents that the framework is asked to leave.
+    InverseOffers(Vec<Arc<InverseOffer>>),
+    /// It is not asked to leave any more.
+    RescindInverseOffer(OfferId),
     /// News of a task; to be acknowledged when it has a uuid.
     Update(Arc<TaskStatus>),
     /// News of a task whose id may be none, so that it cannot be an [`Update`](Self::Update). Source is the master.
@@ -252,6 +256,8 @@ pub enum RefusedReason {
     IdInUse,
     /// What it states cannot be.
     Invalid,
+    /// Its machine is down for maintenance.
+    MachineDown,
 }
 
 /// News for those who follow the cluster.

@@ -85,6 +85,7 @@ impl Master {
         for offer in self.index.offers_by_framework.of(id) {
             self.discard(&offer);
         }
+        self.discard_inverse_offers(id);
     }
 
     /// An operator removes a framework, which is told.
@@ -117,6 +118,7 @@ impl Master {
         }
         self.allocator.remove_framework(id);
         self.patience.forget(id);
+        self.forget_inverse_offers(id);
         self.books.why.remove(id);
         let unconfirmed = self.shut_down_framework(id);
         self.record_removal(id, Self::framework_record(&framework), unconfirmed);

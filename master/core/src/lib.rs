@@ -21,6 +21,7 @@ mod holdings;
 mod index;
 mod interned;
 mod load;
+mod maintenance;
 mod master;
 mod offers;
 mod operations;
@@ -57,6 +58,10 @@ pub use early_kills::{EARLY_KILL_WAIT, MAX_EARLY_KILLS};
 pub use effect::{AgentCommand, Effect, ErrorCode, OperatorEvent, RefusedReason, SchedulerEvent, Ticket};
 pub use event::{EVENT_KINDS, Event, EventKind, Held, HeldExecutor, HeldTask, LinkId};
 pub use follow::{Batch, Cut, CutReason, EventLog, FollowBounds, FollowerId, Next, NotResumed, Position};
+pub use maintenance::{
+    InverseAnswer, InverseOffer, MAX_GONE_AGENTS, MAX_MACHINES, MAX_MACHINES_PER_CALL, Machine,
+    MaintenanceCall, MaintenanceWindow, machine_of,
+};
 pub use master::Master;
 pub use operator::{OperatorCall, OperatorRefused};
 pub use patience::{LEAST_OFFER_LIFE, MOST_PASSED_OVER};

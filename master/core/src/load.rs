@@ -69,6 +69,7 @@ impl Master {
         let (input, free) = (AgentInput::new(&agent.description, &agent.total), agent.free.clone());
         self.allocator.add_agent(id, input, free);
         self.books.total = self.allocator.total();
+        self.ask_to_leave(id);
     }
 
     /// The agent's operations hold nothing any more; gives what they held.
@@ -89,6 +90,7 @@ impl Master {
         for offer in self.index.offers_by_agent.of(id) {
             self.rescind(&offer);
         }
+        self.rescind_inverse_offers_of(id);
         let live = self
             .index
             .tasks_by_agent

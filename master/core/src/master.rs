@@ -9,6 +9,7 @@ use crate::agents::Silence;
 use crate::early_kills::EarlyKills;
 use crate::index::Index;
 use crate::interned::Interned;
+use crate::maintenance::Leaving;
 use crate::patience::Patience;
 use crate::quota::Hold;
 use crate::recording::Pending;
@@ -44,6 +45,10 @@ pub struct Master {
     pub(crate) early_kills: EarlyKills,
     /// How frameworks answer offers.
     pub(crate) patience: Patience,
+    /// Who was asked to leave which agent.
+    pub(crate) leaving: Leaving,
+    /// Agents that operators gave up, longest first.
+    pub(crate) gone: std::collections::BTreeSet<(Wall, AgentId)>,
     /// What waits for the registry.
     pub(crate) pending: BTreeMap<Ticket, Pending>,
     pub(crate) last_ticket: u64,
@@ -78,6 +83,9 @@ impl Master {
             completed_tasks: imbl::OrdMap::new(),
             weights: imbl::OrdMap::new(),
             quotas: imbl::OrdMap::new(),
+            machines: imbl::OrdMap::new(),
+            inverse_offers: imbl::OrdMap::new(),
+            inverse_answers: imbl::OrdMap::new(),
             why: imbl::OrdMap::new(),
             counters: Counters::default(),
             total: chapada_model::Quantities::default(),
@@ -97,6 +105,8 @@ impl Master {
             silent: BTreeMap::new(),
             early_kills: EarlyKills::default(),
             patience: Patience::default(),
+            leaving: Leaving::default(),
+            gone: std::collections::BTreeSet::new(),
             pending: BTreeMap::new(),
             last_ticket: 0,
             next_framework: 0,
@@ -219,10 +229,12 @@ impl Master {
                 Timer::Offer(offer) => self.on_offer_timeout(&offer),
                 Timer::Agent(agent) => self.on_agent_timeout(&agent),
                 Timer::Framework(framework) => self.remove_framework(&framework),
+                Timer::InverseOffer(agent, framework) => self.on_inverse_offer_due(agent, &framework),
             }
         }
         self.take_back_from_unheard();
         self.enforce_limits();
+        self.make_inverse_offers();
         let waits = self.offers_wait();
         self.remove_surplus_idle();
         self.end_wait_for_absent();

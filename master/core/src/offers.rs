@@ -43,6 +43,7 @@ impl Master {
         let id = OfferId::new(format!("{}-O{}", self.settings.master_id, self.next_offer)).ok()?;
         self.next_offer += 1;
         let until = self.now.mono + self.patience.life(&framework, self.settings.offer_timeout);
+        let unavailability = self.unavailability_of(&agent_id);
         let agent = self.agent_mut(&agent_id)?;
         let offered = resources.allocated_to(&role);
         subtract(&mut agent.free, &resources.unshared());
@@ -57,6 +58,7 @@ impl Master {
             role,
             resources: offered,
             executors,
+            unavailability,
             since: self.now,
             until,
         });

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, Milli, Mono, Role, Wall};
+use chapada_model::{
+    AgentDescription, AgentId, FrameworkDescription, FrameworkId, MachineId, Milli, Mono, Role, Wall,
+};
 
 use crate::agents::Silence;
 use crate::planted::Bug;
 use crate::timers::Timer;
 use crate::{
-    Agent, AgentRecord, AgentState, Effect, Framework, FrameworkRecord, FrameworkState, Held, LinkId, Quota,
-    RegistryChange, RegistryState, Standing, StreamId, Ticket,
+    Agent, AgentRecord, AgentState, Effect, Framework, FrameworkRecord, FrameworkState, Held, LinkId,
+    Machine, Quota, RegistryChange, RegistryState, Standing, StreamId, Ticket,
 };
 
 /// What happens once a change is durable.
@@ -26,6 +28,8 @@ pub(crate) enum Pending {
     Quotas(Vec<(Role, Option<Quota>)>),
     /// Weights come into force.
     Weights(Vec<(Role, Milli)>),
+    /// The maintenance of machines is this.
+    Machines(Vec<(MachineId, Option<Machine>)>),
 }
 
 impl crate::Master {
@@ -60,6 +64,7 @@ impl crate::Master {
             Some(Pending::GiveUp { agent, since }) => self.on_given_up(&agent, since),
             Some(Pending::Quotas(changes)) => self.on_quotas_recorded(changes),
             Some(Pending::Weights(weights)) => self.on_weights_recorded(weights),
+            Some(Pending::Machines(changes)) => self.on_machines_recorded(changes),
             None => {}
         }
     }
@@ -105,6 +110,7 @@ impl crate::Master {
         self.registry = registry;
         self.recover_weights();
         self.recover_quotas();
+        self.recover_machines();
         self.hold_offers();
     }
 
@@ -120,7 +126,10 @@ impl crate::Master {
                 self.unreachable.insert((since, id.clone()));
                 AgentState::Unreachable { since }
             }
-            Standing::Gone { since } => AgentState::Gone { since },
+            Standing::Gone { since } => {
+                self.gone.insert((since, id.clone()));
+                AgentState::Gone { since }
+            }
         };
         let agent = Agent::empty(id.clone(), record.description.clone(), state, record.registered);
         self.books.agents.insert(id.clone(), Arc::new(agent));

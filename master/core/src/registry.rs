@@ -5,12 +5,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, Milli, Role, Wall};
+use chapada_model::{
+    AgentDescription, AgentId, FrameworkDescription, FrameworkId, MachineId, Milli, Role, Wall,
+};
 
-use crate::Quota;
+use crate::{Machine, Quota};
 
-/// The version of all records. A store with a newer one is refused by name. 2 has quotas beside what 1 had.
-pub const REGISTRY_VERSION: u32 = 2;
+/// The version of all records. A store with a newer one is refused by name. 2 has quotas beside what 1 had, 3 has
+/// maintenance.
+pub const REGISTRY_VERSION: u32 = 3;
 
 /// What became of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -83,6 +86,8 @@ pub enum RegistryChange {
     PutWeights(Vec<(Role, Milli)>),
     /// The quotas of these roles are these, or there is none: all of them or none.
     PutQuotas(Vec<(Role, Option<Quota>)>),
+    /// The maintenance of these machines is this, or there is none: all of it or nothing.
+    PutMachines(Vec<(MachineId, Option<Machine>)>),
 }
 
 /// Everything in the registry, as a new leader finds it.
@@ -98,6 +103,9 @@ pub struct RegistryState {
     pub weights: BTreeMap<Role, Milli>,
     /// Quotas that an operator set.
     pub quotas: BTreeMap<Role, Quota>,
+    /// Machines in the maintenance schedule. All others are up.
+    #[serde(default)]
+    pub machines: BTreeMap<MachineId, Machine>,
 }
 
 impl RegistryState {
@@ -114,6 +122,14 @@ impl RegistryState {
                     match quota {
                         Some(quota) => drop(self.quotas.insert(role, quota)),
                         None => drop(self.quotas.remove(&role)),
+                    }
+                }
+            }
+            RegistryChange::PutMachines(machines) => {
+                for (id, machine) in machines {
+                    match machine {
+                        Some(machine) => drop(self.machines.insert(id, machine)),
+                        None => drop(self.machines.remove(&id)),
                     }
                 }
             }

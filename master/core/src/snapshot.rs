@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chapada_model::{
-    AgentId, FrameworkId, Milli, OfferId, OperationKey, Quantities, Role, TaskKey, TaskState, Text, Wall,
+    AgentId, FrameworkId, MachineId, Milli, OfferId, OperationKey, Quantities, Role, TaskKey, TaskState,
+    Text, Wall,
 };
 
-use crate::{Agent, Framework, LastPlan, Offer, OfferOperation, Quota, Task};
+use crate::{
+    Agent, Framework, InverseAnswer, InverseOffer, LastPlan, Machine, Offer, OfferOperation, Quota, Task,
+};
 
 /// The books at one moment. Taking one costs a few reference counts; drop it where it was read, not on the loop.
 #[derive(Clone, Debug)]
@@ -39,6 +42,12 @@ pub struct Snapshot {
     pub weights: imbl::OrdMap<Role, Milli>,
     /// Quotas that an operator set. All other roles are promised nothing and have no limit.
     pub quotas: imbl::OrdMap<Role, Quota>,
+    /// Machines in the maintenance schedule. All others are up.
+    pub machines: imbl::OrdMap<MachineId, Machine>,
+    /// Outstanding inverse offers.
+    pub inverse_offers: imbl::OrdMap<OfferId, Arc<InverseOffer>>,
+    /// What frameworks answered last to inverse offers for agents on machines in the schedule.
+    pub inverse_answers: imbl::OrdMap<AgentId, BTreeMap<FrameworkId, InverseAnswer>>,
     /// For each framework that is subscribed, what the last plan that looked at it came to.
     pub why: imbl::OrdMap<FrameworkId, Arc<LastPlan>>,
     /// What has happened since this master leads.

@@ -163,6 +163,7 @@ impl Master {
         self.tell_agents_of(id, &AgentCommand::UpdateFramework { framework: description });
         self.allocator.set_framework(id, input);
         self.note_wishes(id, true);
+        self.ask_to_leave_all(id);
         self.tell_operators(match is_new {
             true => OperatorEvent::FrameworkAdded(shared),
             false => OperatorEvent::FrameworkUpdated(shared),

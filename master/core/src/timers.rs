@@ -13,6 +13,8 @@ pub(crate) enum Timer {
     Agent(AgentId),
     /// A framework did not come back.
     Framework(FrameworkId),
+    /// The framework may be asked again to leave the agent.
+    InverseOffer(AgentId, FrameworkId),
 }
 
 /// Timers in the order they are due.

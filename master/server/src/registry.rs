@@ -1,8 +1,8 @@
 //! The books' records as values of the registry, and the task that writes them.
 
 use chapada_coordination::{Change, OpenedRegistry, Record, Registry, Schema, WriteError};
-use chapada_master_core::{Event, Quota, REGISTRY_VERSION, RegistryChange, RegistryState};
-use chapada_model::Role;
+use chapada_master_core::{Event, Machine, Quota, REGISTRY_VERSION, RegistryChange, RegistryState};
+use chapada_model::{MachineId, Role};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -20,6 +20,7 @@ const AGENTS: &str = "agents";
 const FRAMEWORKS: &str = "frameworks";
 const WEIGHTS: &str = "weights";
 const QUOTAS: &str = "quotas";
+const MACHINES: &str = "machines";
 
 /// Reads what the registry has.
 ///
@@ -41,6 +42,7 @@ pub(crate) fn read_records(epoch: u64, records: &[Record]) -> Result<RegistrySta
             FRAMEWORKS => drop(state.frameworks.insert(key(record)?, value(record)?)),
             WEIGHTS => drop(state.weights.insert(key(record)?, value(record)?)),
             QUOTAS => drop(state.quotas.insert(key(record)?, value(record)?)),
+            MACHINES => drop(state.machines.insert(key(record)?, value(record)?)),
             other => {
                 let problem = format!("this build knows no records of kind {other}: run a newer chapada");
                 return Err(damaged(record, problem));
@@ -79,6 +81,13 @@ fn changes(change: &RegistryChange) -> Vec<Change> {
             };
             quotas.iter().map(quota).collect()
         }
+        RegistryChange::PutMachines(machines) => {
+            let machine = |(id, machine): &(MachineId, Option<Machine>)| match machine {
+                Some(machine) => put(MACHINES, &id.to_string(), machine),
+                None => Change::delete(MACHINES, &id.to_string()),
+            };
+            machines.iter().map(machine).collect()
+        }
     }
 }
 
@@ -93,7 +102,7 @@ fn put(kind: &str, key: &str, value: &impl Serialize) -> Change {
 /// Whether a change has a write of its own, because it may be of many records.
 fn is_bulky(writing: &Writing) -> bool {
     match &writing.change {
-        RegistryChange::PutWeights(_) | RegistryChange::PutQuotas(_) => true,
+        RegistryChange::PutWeights(_) | RegistryChange::PutQuotas(_) | RegistryChange::PutMachines(_) => true,
         RegistryChange::PutAgent(..)
         | RegistryChange::DeleteAgent(_)
         | RegistryChange::PutFramework(..)

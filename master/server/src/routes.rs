@@ -24,6 +24,7 @@ pub(crate) fn http(shell: &Arc<Shell>) -> Routes {
     let routes = apis(Routes::new(), shell);
     let routes = plain(routes, shell);
     let routes = plain::role_routes(routes, shell);
+    let routes = plain::maintenance_routes(routes, shell);
     let routes = plain::form_routes(routes, shell);
     let routes = query::routes(routes, shell);
     pages(routes, shell)

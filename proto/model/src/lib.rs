@@ -14,6 +14,7 @@ mod framework;
 mod ids;
 mod keys;
 mod label;
+mod machine;
 mod made;
 mod master;
 mod milli;
@@ -47,6 +48,7 @@ pub use ids::{
 };
 pub use keys::{ExecutorKey, TaskKey, UpdateUuid};
 pub use label::{Label, Labels};
+pub use machine::{InvalidMachine, MachineId, Unavailability};
 pub use master::MasterDescription;
 pub use milli::Milli;
 pub use numbered::UnknownNumber;

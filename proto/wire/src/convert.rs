@@ -12,6 +12,7 @@ mod framework;
 mod ids;
 mod labels;
 mod limits;
+mod machine;
 mod master;
 mod offer;
 mod operation;

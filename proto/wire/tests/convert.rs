@@ -92,6 +92,7 @@ fn an_offer_is_written_as_mesos_writes_it() {
         role: &role,
         resources: &resources.unallocated(),
         executors: &[],
+        unavailability: None,
         format: ReservationFormat::Single,
     });
     assert_eq!(as_set(&written.resources), as_set(&recorded.resources));

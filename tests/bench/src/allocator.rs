@@ -329,6 +329,7 @@ fn offer(number: usize, planned: &PlannedOffer) -> Result<Offer> {
         role: planned.role.clone(),
         resources: planned.resources.allocated_to(&planned.role),
         executors: Vec::new(),
+        unavailability: None,
         since: Now::default(),
         until: Mono::default(),
     })

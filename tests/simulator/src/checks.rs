@@ -118,7 +118,8 @@ impl Sim {
             RegistryChange::PutFramework(..)
             | RegistryChange::PutAgent(..)
             | RegistryChange::PutWeights(_)
-            | RegistryChange::PutQuotas(_) => {}
+            | RegistryChange::PutQuotas(_)
+            | RegistryChange::PutMachines(_) => {}
         }
     }
 

@@ -1,8 +1,8 @@
 //! I8: nothing grows without a limit.
 
 use crate::{
-    MAX_COMPLETED_FRAMEWORKS, MAX_COMPLETED_TASKS, MAX_EARLY_KILLS, MAX_REMOVED_FRAMEWORKS, MAX_STATUSES,
-    MAX_UNACKNOWLEDGED, MAX_UNREACHABLE_AGENTS, Master, Violation,
+    MAX_COMPLETED_FRAMEWORKS, MAX_COMPLETED_TASKS, MAX_EARLY_KILLS, MAX_GONE_AGENTS, MAX_MACHINES,
+    MAX_REMOVED_FRAMEWORKS, MAX_STATUSES, MAX_UNACKNOWLEDGED, MAX_UNREACHABLE_AGENTS, Master, Violation,
 };
 
 pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
@@ -42,7 +42,14 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
     bound("removed frameworks", master.removed.len(), MAX_REMOVED_FRAMEWORKS);
     bound("removed frameworks of absent agents", master.removed_unheard.len(), master.removed.len());
     bound("unreachable agents", master.unreachable.len(), MAX_UNREACHABLE_AGENTS + 1);
-    bound("timers", master.timers.len(), books.offers.len() + books.agents.len() + books.frameworks.len());
+    let asked = master.leaving.asked();
+    bound(
+        "timers",
+        master.timers.len(),
+        books.offers.len() + books.agents.len() + books.frameworks.len() + asked,
+    );
+    bound("agents that are gone", master.gone.len(), MAX_GONE_AGENTS);
+    bound("machines in the schedule", books.machines.len(), MAX_MACHINES);
     bound("reasons", books.why.len(), books.frameworks.len());
     let clients: usize = books.frameworks.values().map(|framework| framework.description.roles.len()).sum();
     bound("refusals", master.allocator.filters(), books.agents.len() * clients);

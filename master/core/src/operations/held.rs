@@ -63,6 +63,17 @@ impl Master {
         }
     }
 
+    /// The operations of an agent that is gone for good.
+    pub(crate) fn end_operations_of(&mut self, agent: &AgentId) {
+        for key in self.index.operations_by_agent.of(agent) {
+            self.lose_operation(
+                &key,
+                OperationState::GoneByOperator,
+                "The agent's machine is down for maintenance",
+            );
+        }
+    }
+
     fn lose_operation(&mut self, key: &OperationKey, state: OperationState, message: &str) {
         let Some(operation) = self.forget_operation(key) else { return };
         if let Some(framework) = self.reader_of(&operation.status) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chapada_model::{
-    AgentDescription, AgentId, ExecutorId, FrameworkId, Mono, Now, OfferId, Resources, Role,
+    AgentDescription, AgentId, ExecutorId, FrameworkId, Mono, Now, OfferId, Resources, Role, Unavailability,
 };
 
 /// Resources of one agent that one framework may use, in one role.
@@ -23,6 +23,8 @@ pub struct Offer {
     pub resources: Resources,
     /// The framework's own executors that run there.
     pub executors: Vec<ExecutorId>,
+    /// When its machine will be away, if that is scheduled.
+    pub unavailability: Option<Unavailability>,
     /// When it was made.
     pub since: Now,
     /// When it is taken back unless it is answered.

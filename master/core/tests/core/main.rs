@@ -9,6 +9,7 @@ mod follow;
 mod frameworks;
 mod groups;
 mod histories;
+mod maintenance;
 mod operations;
 mod operator;
 mod patience;

@@ -23,6 +23,7 @@ pub(crate) fn message(command: &AgentCommand, terms: &Terms) -> Message {
             match reason {
                 RefusedReason::Gone => link::refused::Reason::Gone,
                 RefusedReason::IdInUse => link::refused::Reason::IdInUse,
+                RefusedReason::MachineDown => link::refused::Reason::MachineDown,
                 RefusedReason::Invalid => link::refused::Reason::Invalid,
             },
             message.to_string(),

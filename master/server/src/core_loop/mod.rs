@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use chapada_master_core::{
-    AgentCommand, Call, CallRefused, Caller, ErrorCode, Event, Explanation, Held, LinkId, OfferConstraints,
-    OperatorCall, OperatorRefused, RegistryChange, RoleCall, SchedulerEvent, Snapshot, StreamId, Ticket,
+    AgentCommand, Call, CallRefused, Caller, ErrorCode, Event, Explanation, Held, LinkId, MaintenanceCall,
+    OfferConstraints, OperatorCall, OperatorRefused, RegistryChange, RoleCall, SchedulerEvent, Snapshot,
+    StreamId, Ticket,
 };
 use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, Mono, Now, Role, Text};
 use chapada_wire::convert::ReservationFormat;
@@ -48,6 +49,11 @@ pub(crate) enum Input {
         caller: Caller,
         call: Box<Call>,
         reply: oneshot::Sender<Result<(), CallRefused>>,
+    },
+    /// Changes what is scheduled for machines; answered when that is durable.
+    Maintenance {
+        call: MaintenanceCall,
+        reply: oneshot::Sender<Result<(), OperatorRefused>>,
     },
     /// Changes quotas or weights; answered when that is durable.
     RoleCall {
@@ -186,6 +192,16 @@ impl Core {
     pub(crate) async fn role_call(&self, call: RoleCall) -> Result<Result<(), OperatorRefused>, Stopped> {
         let (reply, verdict) = oneshot::channel();
         self.send(Input::RoleCall { call, reply }).await?;
+        verdict.await.map_err(|_| Stopped)
+    }
+
+    /// Changes what is scheduled for machines and waits until that is durable and in the books.
+    pub(crate) async fn maintenance(
+        &self,
+        call: MaintenanceCall,
+    ) -> Result<Result<(), OperatorRefused>, Stopped> {
+        let (reply, verdict) = oneshot::channel();
+        self.send(Input::Maintenance { call, reply }).await?;
         verdict.await.map_err(|_| Stopped)
     }
 

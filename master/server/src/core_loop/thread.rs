@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use chapada_master_core::{
-    AgentState, Call, CallRefused, Event, FrameworkState, LinkId, Master, OperatorRefused, RegistryState,
-    Settings, StreamId, Ticket,
+    AgentState, Call, CallRefused, Effect, Event, FrameworkState, LinkId, Master, OperatorRefused,
+    RegistryState, Settings, StreamId, Ticket,
 };
 use chapada_model::{AgentId, FrameworkId};
 use chapada_wire::convert::ReservationFormat;
@@ -91,12 +91,12 @@ struct Loop {
     writer: mpsc::Sender<Writing>,
     verdicts: Vec<Verdict>,
     /// Callers whose change is on its way into the registry: no more than there are changes on the way.
-    waiting: HashMap<Ticket, RoleReply>,
+    waiting: HashMap<Ticket, DurableReply>,
     /// Callers to be answered after the books are shown.
-    settled: Vec<(RoleReply, Result<(), OperatorRefused>)>,
+    settled: Vec<(DurableReply, Result<(), OperatorRefused>)>,
 }
 
-type RoleReply = tokio::sync::oneshot::Sender<Result<(), OperatorRefused>>;
+type DurableReply = tokio::sync::oneshot::Sender<Result<(), OperatorRefused>>;
 
 type Verdict = (tokio::sync::oneshot::Sender<Result<(), CallRefused>>, Result<(), CallRefused>);
 
@@ -168,6 +168,28 @@ impl Loop {
         true
     }
 
+    /// The effects of a call that is answered when its change is durable; none when it was refused.
+    fn answer_when_durable(
+        &mut self,
+        verdict: Result<(Vec<Effect>, Option<Ticket>), OperatorRefused>,
+        reply: DurableReply,
+    ) -> Option<Vec<Effect>> {
+        match verdict {
+            Ok((effects, Some(ticket))) => {
+                self.waiting.insert(ticket, reply);
+                Some(effects)
+            }
+            Ok((effects, None)) => {
+                self.settled.push((reply, Ok(())));
+                Some(effects)
+            }
+            Err(refused) => {
+                self.settled.push((reply, Err(refused)));
+                None
+            }
+        }
+    }
+
     fn take(&mut self, input: Input) {
         let now = self.clock.now();
         let effects = match input {
@@ -178,19 +200,20 @@ impl Loop {
                 effects
             }
             Input::Event(event) => self.master.apply(now, event),
-            Input::RoleCall { call, reply } => match self.master.apply_role_call(now, call) {
-                Ok((effects, ticket)) => {
-                    match ticket {
-                        Some(ticket) => drop(self.waiting.insert(ticket, reply)),
-                        None => self.settled.push((reply, Ok(()))),
-                    }
-                    effects
+            Input::RoleCall { call, reply } => {
+                let verdict = self.master.apply_role_call(now, call);
+                match self.answer_when_durable(verdict, reply) {
+                    Some(effects) => effects,
+                    None => return,
                 }
-                Err(refused) => {
-                    self.settled.push((reply, Err(refused)));
-                    return;
+            }
+            Input::Maintenance { call, reply } => {
+                let verdict = self.master.apply_maintenance(now, call);
+                match self.answer_when_durable(verdict, reply) {
+                    Some(effects) => effects,
+                    None => return,
                 }
-            },
+            }
             Input::StreamClosed { stream, framework } => {
                 self.outboxes.streams.remove(&stream);
                 match framework.or_else(|| self.subscriber(&stream)) {

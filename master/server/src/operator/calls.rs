@@ -15,7 +15,7 @@ use chapada_wire::v1::master::{Call, Response};
 use chapada_wire::v1::{self};
 use http::{Method, StatusCode};
 
-use super::{files, operate, roles, state, subscribe, view};
+use super::{files, maintenance, operate, roles, state, subscribe, view};
 use crate::shell::{API_VERSION, Led, Shell};
 
 /// Answers a call of an operator.
@@ -59,7 +59,10 @@ pub(super) fn invalid(message: &str) -> HttpResponse {
 }
 
 fn is_change(kind: Type) -> bool {
-    kind == Type::SetLoggingLevel || operate::is_change(kind) || roles::is_change(kind)
+    kind == Type::SetLoggingLevel
+        || operate::is_change(kind)
+        || roles::is_change(kind)
+        || maintenance::is_change(kind)
 }
 
 async fn read(
@@ -105,11 +108,13 @@ async fn read(
         Type::ListFiles => files::list(&asked)?,
         Type::ReadFile => return Err(files::read(&asked)),
         Type::GetMaintenanceSchedule => {
-            let get_maintenance_schedule = Some(view::maintenance_schedule());
+            let get_maintenance_schedule =
+                Some(response::GetMaintenanceSchedule { schedule: Some(maintenance::schedule(books)) });
             Response { get_maintenance_schedule, ..bare(Answer::GetMaintenanceSchedule) }
         }
         Type::GetMaintenanceStatus => {
-            let get_maintenance_status = Some(view::maintenance_status());
+            let get_maintenance_status =
+                Some(response::GetMaintenanceStatus { status: Some(maintenance::status(books)) });
             Response { get_maintenance_status, ..bare(Answer::GetMaintenanceStatus) }
         }
         other => {
@@ -134,6 +139,7 @@ async fn change(
     match kind {
         Type::SetLoggingLevel => set_logging_level(shell, &asked),
         kind if roles::is_change(kind) => roles::change(led, kind, asked).await,
+        kind if maintenance::is_change(kind) => maintenance::change(led, kind, asked).await,
         kind => operate::change(led, kind, asked, by).await,
     }
 }

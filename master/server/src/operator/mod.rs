@@ -1,9 +1,9 @@
 //! The operator API: `POST /api/v1`, in JSON and protobuf.
 //!
 //! - `calls`: the order of checks and who answers which call;
-//! - `roles`: quotas and weights;
 //! - `operate`: reservations, volumes and the end of frameworks; `roles`: quotas and weights;
 //! - `edge`: those two as plain functions;
+//! - `maintenance`: machines that are away for a while;
 //! - `files`: the files of a master, which has none;
 //! - `view`: the books as messages; `state`: those that may be large, an element at a time;
 //! - `subscribe`: the stream of what changes;
@@ -13,6 +13,7 @@ mod calls;
 mod edge;
 mod events;
 mod files;
+pub(crate) mod maintenance;
 mod operate;
 mod roles;
 mod state;

@@ -136,13 +136,3 @@ fn uuid_of(key: &OperationKey) -> Vec<u8> {
     let number: u128 = number.parse().unwrap_or_default();
     (master ^ number).to_be_bytes().to_vec()
 }
-
-/// Nothing is ever scheduled: maintenance is not there yet.
-pub(super) fn maintenance_schedule() -> response::GetMaintenanceSchedule {
-    response::GetMaintenanceSchedule { schedule: Some(v1::maintenance::Schedule::default()) }
-}
-
-/// No machine is in maintenance: it is not there yet.
-pub(super) fn maintenance_status() -> response::GetMaintenanceStatus {
-    response::GetMaintenanceStatus { status: Some(v1::maintenance::ClusterStatus::default()) }
-}

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chapada_listener::{Action, Call, HttpResponse, empty, json, text};
+use chapada_listener::{Action, Call, HttpResponse, bytes, empty, json, text};
 use chapada_master_core::{Snapshot, Task};
+use chapada_wire::Json;
 use http::StatusCode;
 use serde::Serialize;
 
@@ -14,8 +15,10 @@ use super::state;
 use super::summary::summary;
 use crate::books;
 use crate::machine;
-use crate::operator;
+use crate::operator::{self, maintenance};
 use crate::shell::{API_VERSION, Shell, authority, redirect};
+
+const JSON: &str = "application/json";
 
 /// A page that a plain GET shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,8 +103,8 @@ pub(crate) async fn answer(shell: Arc<Shell>, endpoint: Endpoint, call: Call) ->
         Endpoint::Agents => agents_in_full(books, text_of(&call, "slave_id")).response().await,
         Endpoint::Frameworks => state::frameworks(books, text_of(&call, "framework_id")).response().await,
         Endpoint::Registry => registry(led, books).response().await,
-        // Nothing is ever scheduled: maintenance is not there yet.
-        Endpoint::MaintenanceSchedule | Endpoint::MaintenanceStatus => json(StatusCode::OK, &Nothing {}),
+        Endpoint::MaintenanceSchedule => bytes(StatusCode::OK, JSON, maintenance::schedule(&books).to_json()),
+        Endpoint::MaintenanceStatus => bytes(StatusCode::OK, JSON, maintenance::status(&books).to_json()),
         Endpoint::Tasks => match Selection::read(&call) {
             Ok(selection) => state::tasks(books, move |books| selection.tasks(books)).response().await,
             Err(message) => text(StatusCode::BAD_REQUEST, message),

@@ -5,6 +5,7 @@ mod endpoints;
 mod forms;
 mod frameworks;
 mod lists;
+mod maintenance;
 mod object;
 mod registry;
 mod resources;
@@ -15,6 +16,7 @@ mod summary;
 mod tasks;
 
 pub(crate) use endpoints::{ENDPOINTS, Endpoint, answer, path_and_query};
-pub(crate) use forms::form_routes;
+pub(crate) use forms::{form_routes, read_form};
+pub(crate) use maintenance::maintenance_routes;
 pub(crate) use resources::attributes;
-pub(crate) use role_settings::role_routes;
+pub(crate) use role_settings::{read_role_setting, role_routes};

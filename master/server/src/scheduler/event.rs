@@ -1,13 +1,14 @@
 //! What the books say, as events on the wire.
 
-use chapada_master_core::{ErrorCode, Offer, SchedulerEvent};
+use chapada_master_core::{ErrorCode, InverseOffer, Offer, SchedulerEvent};
 use chapada_model::{FrameworkId, MasterDescription, OperationState, Reason, Source};
 use chapada_wire::convert::{OfferParts, ReservationFormat};
 use chapada_wire::v1;
 use chapada_wire::v1::scheduler::Event;
 use chapada_wire::v1::scheduler::event::error::Code;
 use chapada_wire::v1::scheduler::event::{
-    Error, Failure, Message, Offers, Rescind, Subscribed, Type, Update, UpdateOperationStatus,
+    Error, Failure, InverseOffers, Message, Offers, Rescind, RescindInverseOffer, Subscribed, Type, Update,
+    UpdateOperationStatus,
 };
 
 use super::subscription::HEARTBEAT_INTERVAL;
@@ -37,6 +38,16 @@ impl Writer {
             SchedulerEvent::Rescind(id) => {
                 Event { rescind: Some(Rescind { offer_id: Some((&id).into()) }), ..bare(Type::Rescind) }
             }
+            SchedulerEvent::InverseOffers(offers) => Event {
+                inverse_offers: Some(InverseOffers {
+                    inverse_offers: offers.iter().map(|made| inverse_offer(made)).collect(),
+                }),
+                ..bare(Type::InverseOffers)
+            },
+            SchedulerEvent::RescindInverseOffer(id) => Event {
+                rescind_inverse_offer: Some(RescindInverseOffer { inverse_offer_id: Some((&id).into()) }),
+                ..bare(Type::RescindInverseOffer)
+            },
             SchedulerEvent::Update(status) => update(without_old_data((&*status).into())),
             SchedulerEvent::UpdateMalformed { task_id, agent_id, state, reason, message, timestamp } => {
                 update(v1::TaskStatus {
@@ -112,9 +123,21 @@ pub(crate) fn offer(made: &Offer, format: ReservationFormat) -> v1::Offer {
         role: &made.role,
         resources: &made.resources,
         executors: &made.executors,
+        unavailability: made.unavailability.as_ref(),
         format,
     }
     .into()
+}
+
+/// A request to leave a whole agent, so it names no resources. Source: Mesos.
+fn inverse_offer(made: &InverseOffer) -> v1::InverseOffer {
+    v1::InverseOffer {
+        id: Some((&made.id).into()),
+        framework_id: Some((&made.framework).into()),
+        agent_id: Some((&made.agent).into()),
+        unavailability: Some((&made.unavailability).into()),
+        ..v1::InverseOffer::default()
+    }
 }
 
 /// An answer to reconciliation says where a task stands; the bytes of the update that once said so are not repeated.

@@ -165,12 +165,20 @@ fn body(kind: Type, call: wire::Call) -> Result<Call, Invalid> {
             }
         }
         Type::AcceptInverseOffers => {
-            call.accept_inverse_offers.ok_or_else(|| missing("accept_inverse_offers"))?;
-            without_effect("ACCEPT_INVERSE_OFFERS")
+            let accept = call.accept_inverse_offers.ok_or_else(|| missing("accept_inverse_offers"))?;
+            Call::AnswerInverse {
+                offers: ids("accept_inverse_offers.inverse_offer_ids", &accept.inverse_offer_ids)?,
+                will_leave: true,
+                filters: filters(accept.filters.as_ref()),
+            }
         }
         Type::DeclineInverseOffers => {
-            call.decline_inverse_offers.ok_or_else(|| missing("decline_inverse_offers"))?;
-            without_effect("DECLINE_INVERSE_OFFERS")
+            let decline = call.decline_inverse_offers.ok_or_else(|| missing("decline_inverse_offers"))?;
+            Call::AnswerInverse {
+                offers: ids("decline_inverse_offers.inverse_offer_ids", &decline.inverse_offer_ids)?,
+                will_leave: false,
+                filters: filters(decline.filters.as_ref()),
+            }
         }
         Type::ReconcileOperations => {
             reconcile_operations(&call.reconcile_operations.ok_or_else(|| missing("reconcile_operations"))?)?

@@ -1,6 +1,8 @@
 //! Offers, outward only: nobody sends us one.
 
-use chapada_model::{AgentDescription, AgentId, ExecutorId, FrameworkId, OfferId, Resources, Role};
+use chapada_model::{
+    AgentDescription, AgentId, ExecutorId, FrameworkId, OfferId, Resources, Role, Unavailability,
+};
 
 use super::{ReservationFormat, resources_to_wire};
 use crate::v1;
@@ -25,6 +27,8 @@ pub struct OfferParts<'a> {
     pub resources: &'a Resources,
     /// The framework's executors that run there already.
     pub executors: &'a [ExecutorId],
+    /// When the agent's machine will be away, if that is scheduled.
+    pub unavailability: Option<&'a Unavailability>,
     /// How the framework reads reservations.
     pub format: ReservationFormat,
 }
@@ -41,8 +45,8 @@ impl From<OfferParts<'_>> for v1::Offer {
             resources: resources_to_wire(&parts.resources.allocated_to(parts.role), parts.format),
             attributes: parts.agent.attributes.iter().map(Into::into).collect(),
             executor_ids: parts.executors.iter().map(Into::into).collect(),
+            unavailability: parts.unavailability.map(Into::into),
             allocation_info: Some(v1::resource::AllocationInfo { role: Some(parts.role.to_string()) }),
-            ..Self::default()
         }
     }
 }

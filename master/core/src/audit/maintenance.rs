@@ -1,0 +1,43 @@
+//! Maintenance: what is said of machines is what is asked of frameworks.
+
+use std::collections::BTreeSet;
+
+use crate::{AgentState, Master, Violation};
+
+pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
+    let books = &master.books;
+    let mut hold = |is_so: bool, what: &'static str| {
+        if !is_so {
+            found.push(Violation::Index(what));
+        }
+    };
+    // One that waits for the registry is in what will be and not yet in what is.
+    if master.pending.is_empty() {
+        hold(
+            books.machines.iter().eq(master.registry.machines.iter()),
+            "machines of the books and of the registry",
+        );
+    }
+    let offers = books.inverse_offers.iter().map(|(id, offer)| (id, &offer.agent, &offer.framework));
+    hold(offers.collect::<BTreeSet<_>>() == master.leaving.outstanding(), "inverse offers and who is asked");
+    for offer in books.inverse_offers.values() {
+        let is_heard = books.frameworks.get(&offer.framework).is_some_and(|f| f.stream().is_some());
+        let agent = books.agents.get(&offer.agent);
+        let is_there = agent.is_some_and(|agent| matches!(agent.state, AgentState::Active { .. }));
+        hold(is_heard && is_there, "an inverse offer without a framework to answer or an agent to leave");
+        let is_scheduled = master.unavailability_of(&offer.agent) == Some(offer.unavailability);
+        hold(is_scheduled, "an inverse offer and the schedule");
+    }
+    for offer in books.offers.values() {
+        hold(offer.unavailability == master.unavailability_of(&offer.agent), "an offer and the schedule");
+    }
+    for (agent, by) in &books.inverse_answers {
+        hold(master.unavailability_of(agent).is_some(), "answers about an agent that stays");
+        let is_known = by.keys().all(|framework| books.frameworks.contains_key(framework));
+        hold(is_known && !by.is_empty(), "answers of frameworks that are gone");
+    }
+    let is_down = |agent: &crate::Agent| agent.is_registered() && master.is_down(&agent.description);
+    hold(!books.agents.values().any(|agent| is_down(agent)), "an agent on a machine that is down");
+    let gone = books.agents.values().filter(|agent| matches!(agent.state, AgentState::Gone { .. }));
+    hold(gone.count() == master.gone.len(), "agents that are gone");
+}
