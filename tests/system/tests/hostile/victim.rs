@@ -22,7 +22,12 @@ pub(crate) struct Victim {
 impl Victim {
     /// Started, with an honest framework at work. Offers that nobody answers come back after half a second.
     pub(crate) fn start() -> Self {
-        let cluster = Cluster::builder().master_flag("--offer-timeout=500ms").start();
+        Self::with_offers_for("500ms")
+    }
+
+    /// The same with another time for an answer.
+    pub(crate) fn with_offers_for(timeout: &str) -> Self {
+        let cluster = Cluster::builder().master_flag(&format!("--offer-timeout={timeout}")).start();
         let honest = Honest::start(cluster.master_host_port(0));
         let before = resident_mib(&cluster);
         Self { honest, cluster, before }
