@@ -3,10 +3,12 @@
 
 use std::path::Path;
 
-use chapada_agent_core::{FromMaster, Record};
+use chapada_agent_core::{Event, FromMaster, Record, Subscription};
+use chapada_wire::Media;
 use chapada_wire::link::ToAgent;
 use prost::Message;
 
+use crate::executors::{Asked, Parsed, parse};
 use crate::link::{Inward, read};
 use crate::log::{self, LogError};
 
@@ -22,6 +24,24 @@ pub fn master_message(bytes: &[u8]) -> Result<Option<FromMaster>, String> {
             Some(FromMaster { epoch: message.epoch, sequence: message.sequence, command })
         }
         Inward::Nothing | Inward::Refused(_) | Inward::OpenRelay(_) => None,
+    })
+}
+
+/// Reads the body of `POST /api/v1/executor`, in JSON or in protobuf, as what the core hears; a subscription opens `stream`. `None`
+/// for a heartbeat.
+///
+/// # Errors
+/// The sentence that the executor is answered with.
+pub fn executor_call(media: Media, body: &[u8], stream: u64) -> Result<Option<Event>, String> {
+    let call = media.decode(body, "Call").map_err(|error| error.to_string())?;
+    let Parsed { executor, asked } = parse(call).map_err(|error| error.to_string())?;
+    Ok(match asked {
+        Asked::Heartbeat => None,
+        Asked::Update(report) => Some(Event::ExecutorUpdate { executor, report }),
+        Asked::Message(data) => Some(Event::ExecutorSays { executor, data }),
+        Asked::Subscribe { tasks, updates } => {
+            Some(Event::ExecutorSubscribed(Box::new(Subscription { executor, stream, tasks, updates })))
+        }
     })
 }
 

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::agent_link::{self, Terms};
 use crate::scheduler::{Parsed, Writer, parse};
-use crate::{operator, query};
+use crate::{operator, plain, query};
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +100,20 @@ pub fn operator_call(body: &[u8], form: Form) -> Result<Option<OperatorChange>, 
         Form::Protobuf => decode_binary(body),
     };
     operator::read_call(message.map_err(|error| error.to_string())?).map_err(|status| status.to_string())
+}
+
+/// Reads the body of a call in the form before `/api/v1`: `/reserve`, `/unreserve`, `/create-volumes`, `/destroy-volumes` and
+/// `/teardown`, `/weights`, and `/quota`, which ends the quota of the role that follows when the body is empty. `None` at other
+/// paths.
+///
+/// # Errors
+/// The sentence or the status that the operator is answered with.
+pub fn operator_form(path: &str, body: &[u8]) -> Option<Result<OperatorChange, String>> {
+    if let Some(read) = plain::read_form(path, body) {
+        return Some(read.map(OperatorChange::Resources));
+    }
+    let read = plain::read_role_setting(path, body)?;
+    Some(read.map(OperatorChange::Roles).map_err(|status| status.to_string()))
 }
 
 /// A message of an agent.

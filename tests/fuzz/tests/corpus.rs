@@ -50,6 +50,8 @@ fed! {
     app_definition: 1000;
     master_calls: 60;
     master_operator: 60;
+    master_forms: 60;
     master_agents: 60;
     agent_commands: 100;
+    agent_executors: 100;
 }

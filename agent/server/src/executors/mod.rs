@@ -6,7 +6,7 @@ mod shell;
 mod streams;
 mod tokens;
 
-pub(crate) use call::{Asked, parse};
+pub(crate) use call::{Asked, Parsed, parse};
 pub(crate) use event::{Speaker, heartbeat};
 pub(crate) use streams::{Opened, Streams};
 pub(crate) use tokens::Tokens;

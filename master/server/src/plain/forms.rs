@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use chapada_listener::{Action, BodyError, Call, ContentRule, HttpResponse, Query, RouteEntry, Routes, text};
+use chapada_listener::{
+    Action, BodyError, Call, ContentRule, HttpResponse, Principal, Query, RouteEntry, Routes, text,
+};
 use chapada_master_core::{Change, OperatorCall};
 use chapada_model::Resources;
 use chapada_wire::Json;
@@ -16,7 +18,7 @@ use crate::operator::{agent_id, carry_out_operation, changing, framework_id};
 use crate::shell::Shell;
 
 /// What is done with what a form names.
-type Read = fn(&Call, &Query) -> Result<OperatorCall, String>;
+type Read = fn(&Principal, &Query) -> Result<OperatorCall, String>;
 
 const FORMS: [(&str, Read); 10] = [
     ("/reserve", reserve),
@@ -56,36 +58,44 @@ pub(crate) fn form_routes(mut routes: Routes, shell: &Arc<Shell>) -> Routes {
 async fn asked(shell: &Shell, call: Call, read: Read) -> Result<HttpResponse, HttpResponse> {
     let led = shell.leading().map_err(|elsewhere| elsewhere.response(&path_and_query(&call)))?;
     let body = call.read_body().await.map_err(BodyError::into_response)?;
-    let bad = |why: String| text(StatusCode::BAD_REQUEST, why);
-    let form =
-        std::str::from_utf8(&body).map_err(|_| bad("The body is no form: it is not UTF-8".to_owned()))?;
-    let operation = read(&call, &Query::parse(form)).map_err(bad)?;
-    carry_out_operation(&led, operation).await
+    let operation = read_body(read, &call.principal, &body);
+    carry_out_operation(&led, operation.map_err(|why| text(StatusCode::BAD_REQUEST, why))?).await
 }
 
-fn reserve(call: &Call, form: &Query) -> Result<OperatorCall, String> {
+fn read_body(read: Read, by: &Principal, body: &[u8]) -> Result<OperatorCall, String> {
+    let form = std::str::from_utf8(body).map_err(|_| "The body is no form: it is not UTF-8".to_owned())?;
+    read(by, &Query::parse(form))
+}
+
+/// What a form at this path asks for; nothing at other paths.
+pub(crate) fn read_form(path: &str, body: &[u8]) -> Option<Result<OperatorCall, String>> {
+    let (_, read) = FORMS.iter().find(|(pattern, _)| *pattern == path)?;
+    Some(read_body(*read, &Principal::Anonymous, body))
+}
+
+fn reserve(by: &Principal, form: &Query) -> Result<OperatorCall, String> {
     let resources = resources(form)?;
-    change(call, form, Change::Reserve { source: Resources::EMPTY, resources })
+    change(by, form, Change::Reserve { source: Resources::EMPTY, resources })
 }
 
-fn unreserve(call: &Call, form: &Query) -> Result<OperatorCall, String> {
-    change(call, form, Change::Unreserve { resources: resources(form)? })
+fn unreserve(by: &Principal, form: &Query) -> Result<OperatorCall, String> {
+    change(by, form, Change::Unreserve { resources: resources(form)? })
 }
 
-fn create(call: &Call, form: &Query) -> Result<OperatorCall, String> {
-    change(call, form, Change::Create { volumes: volumes(form)? })
+fn create(by: &Principal, form: &Query) -> Result<OperatorCall, String> {
+    change(by, form, Change::Create { volumes: volumes(form)? })
 }
 
-fn destroy(call: &Call, form: &Query) -> Result<OperatorCall, String> {
-    change(call, form, Change::Destroy { volumes: volumes(form)? })
+fn destroy(by: &Principal, form: &Query) -> Result<OperatorCall, String> {
+    change(by, form, Change::Destroy { volumes: volumes(form)? })
 }
 
-fn teardown(_: &Call, form: &Query) -> Result<OperatorCall, String> {
+fn teardown(_: &Principal, form: &Query) -> Result<OperatorCall, String> {
     Ok(OperatorCall::Teardown { framework: framework_id(field(form, "frameworkId")?)? })
 }
 
-fn change(call: &Call, form: &Query, change: Change) -> Result<OperatorCall, String> {
-    Ok(changing(agent_id(field(form, "slaveId")?)?, change, &call.principal))
+fn change(by: &Principal, form: &Query, change: Change) -> Result<OperatorCall, String> {
+    Ok(changing(agent_id(field(form, "slaveId")?)?, change, by))
 }
 
 /// Source: Mesos' text.

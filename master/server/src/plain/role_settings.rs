@@ -16,7 +16,7 @@ use crate::shell::Shell;
 /// Shows the books.
 type View = fn(&Snapshot) -> Vec<u8>;
 /// Reads what a call asks for; `Err` is the answer.
-type Read = fn(&Call, &[u8]) -> Result<RoleCall, HttpResponse>;
+type Read = fn(&str, &[u8]) -> Result<RoleCall, HttpResponse>;
 
 /// Adds the routes. What lies below a path is the same, but for the role of a DELETE.
 pub(crate) fn role_routes(mut routes: Routes, shell: &Arc<Shell>) -> Routes {
@@ -65,11 +65,11 @@ fn change(
 async fn asked(shell: &Shell, call: Call, read: Read) -> Result<HttpResponse, HttpResponse> {
     let led = shell.leading().map_err(|elsewhere| elsewhere.response(&path_and_query(&call)))?;
     let body = call.read_body().await.map_err(BodyError::into_response)?;
-    carry_out(&led, read(&call, &body)?).await
+    carry_out(&led, read(call.param("rest"), &body)?).await
 }
 
 #[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
-fn read_quota(_: &Call, body: &[u8]) -> Result<RoleCall, HttpResponse> {
+fn read_quota(_: &str, body: &[u8]) -> Result<RoleCall, HttpResponse> {
     let request = QuotaRequest::from_json(body);
     let request = request.map_err(|why| {
         text(StatusCode::BAD_REQUEST, format!("Failed to validate set quota request JSON: {why}"))
@@ -79,13 +79,13 @@ fn read_quota(_: &Call, body: &[u8]) -> Result<RoleCall, HttpResponse> {
 
 /// The role is what is left of the path: it may have slashes.
 #[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
-fn removed_quota(call: &Call, _: &[u8]) -> Result<RoleCall, HttpResponse> {
-    remove_quota(call.param("rest"))
+fn removed_quota(role: &str, _: &[u8]) -> Result<RoleCall, HttpResponse> {
+    remove_quota(role)
 }
 
 /// A list of weights, without a name around it.
 #[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
-fn read_weights(_: &Call, body: &[u8]) -> Result<RoleCall, HttpResponse> {
+fn read_weights(_: &str, body: &[u8]) -> Result<RoleCall, HttpResponse> {
     let bad = |why: String| {
         text(StatusCode::BAD_REQUEST, format!("Failed to parse update weights request JSON: {why}"))
     };
@@ -94,6 +94,19 @@ fn read_weights(_: &Call, body: &[u8]) -> Result<RoleCall, HttpResponse> {
     let named = [b"{\"weight_infos\":", body, b"}"].concat();
     let update = UpdateWeights::from_json(&named).map_err(|why| bad(why.to_string()))?;
     update_weights(&update.weight_infos)
+}
+
+/// What is asked for at one of these paths: to change a weight or quota with a body, to end a quota without one. Nothing at
+/// other paths.
+pub(crate) fn read_role_setting(path: &str, body: &[u8]) -> Option<Result<RoleCall, StatusCode>> {
+    let (door, rest) = path.strip_prefix('/')?.split_once('/').unwrap_or((path.strip_prefix('/')?, ""));
+    let read: Read = match door {
+        "quota" if body.is_empty() => removed_quota,
+        "quota" => read_quota,
+        "weights" => read_weights,
+        _ => return None,
+    };
+    Some(read(rest, body).map_err(|answer| answer.status()))
 }
 
 fn weights(books: &Snapshot) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! The master's core behind its decoders, in a busy cluster, with the audit after every step.
 
-use chapada_master::edge::{Form, operator_call, scheduler_call};
+use chapada_master::edge::{Form, OperatorChange, operator_call, operator_form, scheduler_call};
 use chapada_wire::recordio::frame;
 use chapada_wire::{Json, link, v1};
 use prost::Message;
@@ -33,6 +33,32 @@ pub(super) fn operator(bytes: &[u8]) {
     world.pass(std::time::Duration::from_secs(200));
 }
 
+/// The same in the forms before `/api/v1`, one a line: path, blank, body.
+pub(super) fn forms(bytes: &[u8]) {
+    let mut world = World::busy();
+    for line in bytes.split(|byte| *byte == b'\n').take(MAX_STEPS) {
+        if let Some(Ok(change)) = form(line) {
+            world.operate(change);
+        }
+    }
+    world.pass(std::time::Duration::from_secs(200));
+}
+
+fn form(line: &[u8]) -> Option<Result<OperatorChange, String>> {
+    let at = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
+    let (path, body) = (String::from_utf8_lossy(&line[..at]), line.get(at + 1..).unwrap_or_default());
+    operator_form(&path, body)
+}
+
+pub(super) fn forms_seeds() -> Vec<Vec<u8>> {
+    let lines = listed("forms.txt");
+    for line in &lines {
+        assert!(matches!(form(line.as_bytes()), Some(Ok(_))), "a seed is read: {line}");
+    }
+    let all = lines.join("\n").into_bytes();
+    lines.into_iter().map(String::into_bytes).chain([all]).collect()
+}
+
 pub(super) fn operator_seeds() -> Vec<Vec<u8>> {
     seeds::<v1::master::Call>(listed("operator.jsonl"), "master.Call")
 }
@@ -43,7 +69,7 @@ pub(super) fn calls_seeds() -> Vec<Vec<u8>> {
     seeds::<v1::scheduler::Call>(listed("calls.jsonl"), "scheduler.Call")
 }
 
-fn seeds<T: Json + Message + Default>(mut lines: Vec<String>, kind: &str) -> Vec<Vec<u8>> {
+pub(super) fn seeds<T: Json + Message + Default>(mut lines: Vec<String>, kind: &str) -> Vec<Vec<u8>> {
     let whole: Vec<String> = lines.chunks(4).map(|lines| lines.join("\n")).collect();
     lines.extend(recorded(kind).into_iter().map(|mut body| {
         world_ids(&mut body);

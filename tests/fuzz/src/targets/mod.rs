@@ -54,8 +54,10 @@ targets! {
     app_definition: services::app_definition, services::app_definition_seeds;
     master_calls: master::calls, master::calls_seeds;
     master_operator: master::operator, master::operator_seeds;
+    master_forms: master::forms, master::forms_seeds;
     master_agents: master::agents, master::agents_seeds;
     agent_commands: agent::commands, agent::commands_seeds;
+    agent_executors: agent::executors, agent::executors_seeds;
 }
 
 /// The target of this name.

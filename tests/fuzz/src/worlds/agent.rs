@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use chapada_agent::edge::master_message;
+use chapada_agent::edge::{executor_call, master_message};
 use chapada_agent_core::{Agent, Effect, Event, Record};
 use chapada_model::{Mono, Now, Wall};
+use chapada_wire::Media;
 
 use super::master::World;
 
@@ -16,6 +17,7 @@ const LONG: Duration = Duration::from_secs(3600);
 pub(crate) struct Machine {
     agent: Agent,
     now: Now,
+    streams: u64,
     /// What was written down.
     pub(crate) disk: Vec<Record>,
 }
@@ -26,7 +28,7 @@ impl Machine {
         let mut agent = Agent::new(7);
         records.iter().cloned().for_each(|record| agent.restore(record));
         let now = Now { mono: Mono(1_000_000_000), wall: Wall(1_700_000_000_000_000_000) };
-        let mut machine = Self { agent, now, disk: records };
+        let mut machine = Self { agent, now, streams: 0, disk: records };
         machine.apply(Event::Recovered { found: Vec::new(), boot_id: "boot".to_owned() });
         machine.apply(Event::LinkOpened);
         machine
@@ -43,6 +45,22 @@ impl Machine {
     pub(crate) fn receive(&mut self, bytes: &[u8]) {
         if let Ok(Some(message)) = master_message(bytes) {
             self.apply(Event::FromMaster(message));
+        }
+    }
+
+    /// Takes a call of an executor, as the agent does: only of one that it knows, and from which it expects one.
+    pub(crate) fn hear(&mut self, media: Media, body: &[u8]) {
+        self.streams += 1;
+        let Ok(Some(event)) = executor_call(media, body, self.streams) else { return };
+        let admitted = match &event {
+            Event::ExecutorSubscribed(asked) => self.agent.check_executor(&asked.executor, true),
+            Event::ExecutorUpdate { executor, .. } | Event::ExecutorSays { executor, .. } => {
+                self.agent.check_executor(executor, false)
+            }
+            _ => Ok(()),
+        };
+        if admitted.is_ok() {
+            self.apply(event);
         }
     }
 
