@@ -1,4 +1,4 @@
-//! Checks, a fetch and a time limit, asked for and told over the v1 scheduler API in JSON.
+//! Checks, a fetch, a time limit and a volume on a disk, asked for and told over the v1 scheduler API in JSON.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -37,10 +37,11 @@ fn post(at: &str, headers: &str, call: &Value) -> (String, BufReader<TcpStream>)
 }
 
 impl Scheduler {
-    fn subscribe(cluster: &Cluster) -> Self {
+    fn subscribe(cluster: &Cluster, role: &str) -> Self {
         let at = cluster.master_host_port(0).to_owned();
-        let info = json!({ "user": "root", "name": "checks", "roles": ["*"],
-            "capabilities": [{ "type": "MULTI_ROLE" }, { "type": "PARTITION_AWARE" }] });
+        let info = json!({ "user": "root", "name": "checks", "roles": [role],
+            "capabilities": [{ "type": "MULTI_ROLE" }, { "type": "PARTITION_AWARE" },
+                { "type": "RESERVATION_REFINEMENT" }] });
         let call = json!({ "type": "SUBSCRIBE", "subscribe": { "framework_info": info } });
         let (head, events) = post(&at, "", &call);
         let stream_id = head.lines().find_map(|line| {
@@ -75,16 +76,34 @@ impl Scheduler {
     }
 
     /// Launches these on the offer.
-    fn launch(&self, mut tasks: Value) {
+    fn launch(&self, tasks: Value) {
+        let launch = self.launching(tasks);
+        self.accept(json!([launch]));
+    }
+
+    /// Does this with the offer, and wants what is left at once.
+    fn accept(&self, operations: Value) {
+        let accept = json!({ "offer_ids": [self.offer["id"]], "operations": operations, "filters": { "refuse_seconds": 0 } });
+        self.call(json!({ "type": "ACCEPT", "accept": accept }));
+    }
+
+    fn launching(&self, mut tasks: Value) -> Value {
         for task in tasks.as_array_mut().expect("tasks") {
             task["agent_id"] = self.offer["agent_id"].clone();
             task["name"] = task["task_id"]["value"].clone();
             let scalar = |name: &str, value: f64| json!({ "name": name, "type": "SCALAR", "scalar": { "value": value } });
-            task["resources"] = json!([scalar("cpus", 0.1), scalar("mem", 32.0)]);
+            let mut resources = vec![scalar("cpus", 0.1), scalar("mem", 32.0)];
+            resources.extend(task["resources"].as_array().cloned().unwrap_or_default());
+            task["resources"] = Value::from(resources);
         }
-        let launch = json!({ "type": "LAUNCH", "launch": { "task_infos": tasks } });
-        let accept = json!({ "offer_ids": [self.offer["id"]], "operations": [launch] });
-        self.call(json!({ "type": "ACCEPT", "accept": accept }));
+        json!({ "type": "LAUNCH", "launch": { "task_infos": tasks } })
+    }
+
+    /// The disk in the offer, which is the only one.
+    fn disk(&self) -> Value {
+        let resources = self.offer["resources"].as_array().expect("resources");
+        let disk = resources.iter().find(|resource| resource["name"] == "disk");
+        disk.unwrap_or_else(|| panic!("no disk in {}", self.offer)).clone()
     }
 
     /// The next status of a task, acknowledged.
@@ -111,7 +130,7 @@ impl Scheduler {
 #[test]
 fn what_checks_find_reaches_the_framework_and_an_ill_task_ends() {
     let cluster = Cluster::builder().start();
-    let mut scheduler = Scheduler::subscribe(&cluster);
+    let mut scheduler = Scheduler::subscribe(&cluster, "*");
     let command = |value: &str| json!({ "value": value });
     let often = json!({ "delay_seconds": 0, "interval_seconds": 0.05, "timeout_seconds": 10 });
     let mut check = often.clone();
@@ -151,7 +170,7 @@ fn sandbox(cluster: &Cluster) -> std::path::PathBuf {
 #[test]
 fn what_is_fetched_is_checked_and_time_runs_out() {
     let cluster = Cluster::builder().start();
-    let mut scheduler = Scheduler::subscribe(&cluster);
+    let mut scheduler = Scheduler::subscribe(&cluster, "*");
     // A file that is there for everybody: the master's own answer.
     let uri = |checksum: Value| {
         let value = format!("http://{}/version", cluster.master_host_port(0));
@@ -180,4 +199,40 @@ fn what_is_fetched_is_checked_and_time_runs_out() {
     assert_eq!(ends["wrong"]["reason"], "REASON_CONTAINER_LAUNCH_FAILED", "{}", ends["wrong"]);
     assert_eq!(ends["long"]["reason"], "REASON_MAX_COMPLETION_TIME_REACHED", "{}", ends["long"]);
     assert_eq!(ends["long"]["state"], "TASK_FAILED");
+}
+
+#[test]
+fn a_disk_is_offered_with_its_source_and_holds_a_volume() {
+    let root = tempfile::tempdir_in("/var/tmp").expect("a folder");
+    let scalar =
+        |name: &str, value: f64| json!({ "name": name, "type": "SCALAR", "scalar": { "value": value } });
+    let source = json!({ "type": "PATH", "path": { "root": root.path() } });
+    let mut disk = scalar("disk", 64.0);
+    disk["disk"] = json!({ "source": source });
+    disk["reservations"] = json!([{ "type": "STATIC", "role": "ops" }]);
+    let resources = json!([scalar("cpus", 2.0), scalar("mem", 256.0), disk]);
+    let cluster = Cluster::builder().resources(&resources.to_string()).start();
+    let mut scheduler = Scheduler::subscribe(&cluster, "ops");
+    let offered = scheduler.disk();
+    assert_eq!((&offered["disk"], &offered["reservations"]), (&disk["disk"], &disk["reservations"]));
+    let mut volume = offered.clone();
+    volume["disk"]["persistence"] = json!({ "id": "v" });
+    volume["disk"]["volume"] = json!({ "container_path": "data", "mode": "RW" });
+    let writer = scheduler.launching(json!([{
+        "task_id": { "value": "writer" },
+        "command": { "value": "printf kept > data/file" },
+        "resources": [volume],
+    }]));
+    let create = json!({ "type": "CREATE", "create": { "volumes": [volume] } });
+    scheduler.accept(json!([create, writer]));
+    scheduler.until("writer", |status| status["state"] == "TASK_FINISHED");
+    let directory = root.path().join("volumes/roles/ops/v");
+    assert_eq!(std::fs::read_to_string(directory.join("file")).expect("the volume's file"), "kept");
+    while scheduler.disk()["disk"] != volume["disk"] {
+        scheduler.offer = scheduler.event("OFFERS")["offers"]["offers"][0].clone();
+    }
+    scheduler.accept(json!([{ "type": "DESTROY", "destroy": { "volumes": [scheduler.disk()] } }]));
+    chapada_harness::eventually("the volume is gone", WITHIN, || {
+        if directory.exists() { Err(format!("{} is there", directory.display())) } else { Ok(()) }
+    });
 }
