@@ -7,6 +7,7 @@ mod doors;
 mod events;
 mod life;
 mod link;
+mod maintenance;
 mod operations;
 mod operator;
 mod proxy;
