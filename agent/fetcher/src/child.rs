@@ -22,7 +22,8 @@ use crate::source::{Source, shown};
 
 /// What stands before the report, on the line that has it.
 pub const REPORT: &str = "chapada-fetched: ";
-/// Memory that this process may have: archives say how much is needed to unpack them, and may lie.
+/// Memory that this process may have beyond what its allocator keeps in reserve from the start: archives say how much is
+/// needed to unpack them, and may lie.
 const MOST_MEMORY_BYTES: u64 = 1 << 30;
 /// An order is one line of JSON and no longer than this.
 pub const MAX_ORDER_BYTES: u64 = 4 << 20;
@@ -135,7 +136,7 @@ fn confine(order: &Order, user: Option<&User>) -> Result<(), FetchError> {
     let limits = [
         limit("core", 0),
         limit("nofile", 256),
-        limit("data", MOST_MEMORY_BYTES),
+        limit("data", reserved_bytes()?.saturating_add(MOST_MEMORY_BYTES)),
         limit("fsize", order.limits.bytes.max(1)),
     ];
     rlimits::apply(&limits).map_err(FetchError::User)?;
@@ -143,6 +144,16 @@ fn confine(order: &Order, user: Option<&User>) -> Result<(), FetchError> {
         privileges::become_user(user, &Privileges::default()).map_err(FetchError::User)?;
     }
     seccomp::Filter::standard().install().map_err(FetchError::User)
+}
+
+/// Writable memory of this process, whether it is used or not.
+fn reserved_bytes() -> Result<u64, FetchError> {
+    let failed = || FetchError::io("cannot read /proc/self/status");
+    let status = std::fs::read_to_string("/proc/self/status").map_err(failed())?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmData:"));
+    let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    let kib = kib.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData)).map_err(failed())?;
+    Ok(kib.saturating_mul(1024))
 }
 
 /// One item, into the sandbox.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use chapada_listener::empty;
 use chapada_wire::v1;
 use chapada_wire::v1::agent::response::{ListFiles, ReadFile, Type as Answer};
 use chapada_wire::v1::agent::{Call, Response};
@@ -53,7 +52,8 @@ fn file_info(place: &Place, entry: &Entry) -> v1::FileInfo {
 
 fn refused(error: &FileError) -> Refusal {
     match error {
-        FileError::NotFound(_) => Box::new(empty(StatusCode::NOT_FOUND)),
+        // As Mesos: no text, and yet a form of it.
+        FileError::NotFound(_) => refusal(StatusCode::NOT_FOUND, String::new()),
         FileError::Invalid(_) | FileError::NotAFile(_) => refusal(StatusCode::BAD_REQUEST, error.to_string()),
         FileError::Io { .. } => refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
