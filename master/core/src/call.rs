@@ -119,8 +119,7 @@ pub enum Call {
         /// Which agents it wants to be offered at all from now on.
         constraints: Arc<OfferConstraints>,
     },
-    /// Accepted and without effect: REQUEST, which the allocator does not look at, and answers to inverse offers, of which
-    /// none are made.
+    /// Accepted and without effect: REQUEST, which the allocator does not look at.
     WithoutEffect {
         /// The call's name, for the log.
         name: &'static str,

@@ -1,6 +1,7 @@
 //! No history of events breaks the books: random histories, with ids of living things four times in five.
 
 mod changes;
+mod machines;
 mod operators;
 mod role_calls;
 
@@ -135,7 +136,8 @@ impl Run<'_> {
             36..37 => self.executor_events(),
             37..39 => self.operated(),
             39..40 => self.operator(),
-            40..52 => self.time_passes(),
+            40..51 => self.time_passes(),
+            51 => self.about_machines(),
             52..53 if self.once_in(4) => {
                 self.tally.borrow_mut().failovers += 1;
                 self.world.fail_over();
@@ -211,6 +213,7 @@ impl Run<'_> {
             let resources = ["cpus:1;mem:128", "cpus:8;mem:4096;ports:[31000-31005]"][self.draw() % 2];
             self.world.agents[index].description.resources = resources.parse().expect("valid");
         }
+        self.forget_if_gone(index);
         self.world.connect(index);
     }
 
@@ -351,7 +354,8 @@ impl Run<'_> {
                 _ => ("WITHOUT_EFFECT", Call::WithoutEffect { name: "REQUEST" }),
             },
             1..20 => ("ACCEPT", Call::Accept(self.accept(framework))),
-            20..24 => {
+            20 => self.answer_inverse(framework),
+            21..24 => {
                 let offers = (0..1 + self.draw() % 2).map(|_| self.offer(framework)).collect();
                 ("DECLINE", Call::Decline { offers, filters: self.filters() })
             }
@@ -532,8 +536,12 @@ fn check_tally(tally: &Tally) {
     for kind in EVENT_KINDS {
         assert!(tally.events.contains_key(&kind), "{kind:?} never happened");
     }
-    for name in ["UPDATE_QUOTA", "SET_QUOTA", "REMOVE_QUOTA", "UPDATE_WEIGHTS"] {
-        let (taken, refused) = tally.roles.get(name).copied().unwrap_or_default();
+    for name in ["UPDATE_QUOTA", "SET_QUOTA", "REMOVE_QUOTA", "UPDATE_WEIGHTS"].iter().chain(&[
+        "UPDATE_MAINTENANCE_SCHEDULE",
+        "START_MAINTENANCE",
+        "STOP_MAINTENANCE",
+    ]) {
+        let (taken, refused) = tally.roles.get(*name).copied().unwrap_or_default();
         assert!(taken > 0 && refused > 0, "{name}: {taken} taken, {refused} refused");
     }
     assert!(tally.above_limit > 0, "no role was ever above its limit");
@@ -552,6 +560,7 @@ fn check_tally(tally: &Tally) {
         "WITHOUT_EFFECT",
         "ACCEPT",
         "DECLINE",
+        "ANSWER_INVERSE",
         "REVIVE",
         "SUPPRESS",
         "KILL",
