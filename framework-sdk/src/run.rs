@@ -221,7 +221,7 @@ async fn dispatch<S: Scheduler>(
         Event::Offers(offers) => scheduler.offers(driver, offers).await,
         Event::Rescinded(offer) => scheduler.rescinded(driver, offer).await,
         Event::InverseOffers(offers) => scheduler.inverse_offers(driver, offers).await,
-        Event::InverseOfferRescinded(_) => Ok(()),
+        Event::InverseOfferRescinded(offer) => scheduler.inverse_offer_rescinded(driver, offer).await,
         Event::Update(status) => scheduler.update(driver, status).await,
         Event::Operation(status) => scheduler.operation(driver, status).await,
         Event::Message(message) => scheduler.message(driver, message).await,

@@ -71,6 +71,15 @@ pub trait Scheduler: Send {
         }
     }
 
+    /// A machine need not be left after all, or not for what was said: a new request may follow.
+    fn inverse_offer_rescinded(
+        &mut self,
+        _driver: &Driver,
+        _offer: OfferId,
+    ) -> impl Future<Output = Result<(), SchedulerError>> + Send {
+        async { Ok(()) }
+    }
+
     /// What became of an operation that was given an id in [`Driver::accept`]. Comes at least once, and is acknowledged when this
     /// has returned `Ok`.
     fn operation(

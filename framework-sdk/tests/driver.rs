@@ -2,9 +2,10 @@
 
 mod support;
 
-use chapada_sdk::model::{AgentId, Filters, TaskId, TaskState, TaskStatus};
-use chapada_sdk::wire::TaskState as Wire;
+use chapada_sdk::model::{AgentId, Filters, OfferId, TaskId, TaskState, TaskStatus};
 use chapada_sdk::wire::scheduler::call::Type;
+use chapada_sdk::wire::scheduler::event::{InverseOffers, RescindInverseOffer, Type as EventType};
+use chapada_sdk::wire::{self, TaskState as Wire};
 use chapada_sdk::{
     Acknowledge, CallError, CancellationToken, Coordination, Driver, Event, Offer, OpenedStore, RunError,
     Scheduler, SchedulerError, Schema, Store, connect, run,
@@ -30,6 +31,49 @@ impl Scheduler for Quiet {
             _ => Ok(()),
         }
     }
+}
+
+/// Shows that it hears of it by a call that it makes only then.
+struct Leaver;
+
+impl Scheduler for Leaver {
+    async fn offers(&mut self, _: &Driver, _: Vec<Offer>) -> Result<(), SchedulerError> {
+        Ok(())
+    }
+
+    async fn update(&mut self, _: &Driver, _: TaskStatus) -> Result<(), SchedulerError> {
+        Ok(())
+    }
+
+    async fn inverse_offer_rescinded(
+        &mut self,
+        driver: &Driver,
+        offer: OfferId,
+    ) -> Result<(), SchedulerError> {
+        assert_eq!(offer.as_str(), "i2");
+        Ok(driver.suppress().await?)
+    }
+}
+
+#[tokio::test]
+async fn agrees_to_leave_unless_told_otherwise_and_hears_that_it_need_not() {
+    let mut master = ScriptedMaster::start().await;
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(run(config(&master), None, Leaver, stop.clone()));
+    let (mut subscription, _) = master.subscribed("f1", 15.0).await;
+    let id = |id: &str| Some(wire::OfferId { value: Some(id.to_owned()) });
+    let asked = wire::InverseOffer { id: id("i1"), ..wire::InverseOffer::default() };
+    let asked = InverseOffers { inverse_offers: vec![asked] };
+    subscription.send(EventType::InverseOffers, |event| event.inverse_offers = Some(asked)).await;
+    let accepted = subscription.wait_for(Type::AcceptInverseOffers).await.accept_inverse_offers.unwrap();
+    assert_eq!(accepted.inverse_offer_ids[0].value(), "i1");
+    let rescinded = RescindInverseOffer { inverse_offer_id: id("i2") };
+    subscription
+        .send(EventType::RescindInverseOffer, |event| event.rescind_inverse_offer = Some(rescinded))
+        .await;
+    subscription.wait_for(Type::Suppress).await;
+    stop.cancel();
+    soon("the end", running).await.unwrap().unwrap();
 }
 
 #[tokio::test]
