@@ -8,7 +8,7 @@ use chapada_master_core::{
 };
 use chapada_model::{Filters, FrameworkId, MachineId, TaskState, Unavailability, Wall};
 
-use crate::tasks::running;
+use crate::tasks::{launch, running};
 use crate::world::{World, framework};
 
 impl World {
@@ -162,12 +162,16 @@ fn who_has_something_there_is_asked_once_and_again_when_its_filter_has_passed() 
     assert_eq!(first.len(), 1, "once, however long it says nothing");
     assert_eq!((first[0].agent.clone(), first[0].unavailability.start), (world.agent_id(0), Wall(7)));
     assert!(asked(&mut world, &idle).is_empty(), "it has nothing there");
+    world.close(&idle);
+    world.pass(Duration::from_secs(1));
 
     answer(&mut world, &id, &first[0], false, 10);
     let said = world.books().inverse_answers[&world.agent_id(0)][&id];
     assert!(!said.will_leave && said.at == world.now.wall);
+    let other = launch(&mut world, &id, "u", "cpus:0.1");
     world.pass(Duration::from_secs(9));
-    assert!(asked(&mut world, &stream).is_empty());
+    assert!(asked(&mut world, &stream).is_empty(), "not sooner, whatever it launches");
+    world.update(0, &other, TaskState::Finished);
     world.pass(Duration::from_secs(2));
     let second = asked(&mut world, &stream);
     assert!(second.len() == 1 && second[0].id != first[0].id);
