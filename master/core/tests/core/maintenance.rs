@@ -168,7 +168,8 @@ fn who_has_something_there_is_asked_once_and_again_when_its_filter_has_passed() 
     answer(&mut world, &id, &first[0], false, 10);
     let said = world.books().inverse_answers[&world.agent_id(0)][&id];
     assert!(!said.will_leave && said.at == world.now.wall);
-    let other = launch(&mut world, &id, "u", "cpus:0.1");
+    let other = launch(&mut world, &id, "u", "cpus:0.1;mem:32");
+    assert!(world.books().tasks.contains_key(&other), "it is launched");
     world.pass(Duration::from_secs(9));
     assert!(asked(&mut world, &stream).is_empty(), "not sooner, whatever it launches");
     world.update(0, &other, TaskState::Finished);
