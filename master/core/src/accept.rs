@@ -231,6 +231,7 @@ impl Master {
         self.books.counters.launched += 1;
         let task = self.insert_task(task);
         self.tell_operators(OperatorEvent::TaskAdded(task));
+        self.ask_to_leave(&hand.agent);
         description
     }
 

@@ -187,6 +187,18 @@ fn who_has_something_there_is_asked_once_and_again_when_its_filter_has_passed() 
 }
 
 #[test]
+fn who_launches_on_a_machine_that_goes_is_asked() {
+    let mut world = World::new();
+    world.add_agent("cpus:2;mem:1024");
+    let (id, stream) = world.framework(framework("f", &["*"]));
+    world.maintenance(schedule(&[(7, &["host0"])])).expect("taken");
+    world.settle();
+    assert!(asked(&mut world, &stream).is_empty());
+    launch(&mut world, &id, "t", "cpus:0.5;mem:100");
+    assert_eq!(asked(&mut world, &stream).len(), 1);
+}
+
+#[test]
 fn who_was_asked_hears_that_it_need_not_leave() {
     let changes: [fn(&mut World); 3] = [
         |world| assert!(world.maintenance(schedule(&[])).is_ok()),
