@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::images::base_layer;
 use crate::place::*;
 use chapada_shim::*;
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
 const RANGE: IdRange = IdRange { first: 1_000_000, count: 65_536 };
@@ -132,10 +132,12 @@ fn layers_that_cannot_be_mapped_are_given_away() {
     let Some(RootFileSystem { source: RootSource::Overlay { lower, .. }, .. }) = &mut spec.root else {
         panic!()
     };
-    lower.push(memory);
+    lower.push(memory.clone());
     assert_eq!(place.output_of(&spec), "0\n0\n0\n", "{}", place.sandbox_file("shifted", "stderr"));
     assert_eq!(owner(place.directory("upper-shifted").join("bin/busybox")), (RANGE.first, RANGE.first));
     assert_eq!(owner(place.directory("base").join("bin/busybox")), (0, 0));
+    // A directory that is mounted on stays when the place goes.
+    umount2(&memory, MntFlags::MNT_DETACH).unwrap();
 }
 
 #[test]
