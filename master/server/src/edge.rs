@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use chapada_listener::Query;
 use chapada_master_core::{
-    AgentCommand, Call, Event, Held, LinkId, OfferConstraints, OperatorCall, RegistryState, RoleCall,
-    SchedulerEvent, Snapshot,
+    AgentCommand, Call, Event, Held, LinkId, MaintenanceCall, OfferConstraints, OperatorCall, RegistryState,
+    RoleCall, SchedulerEvent, Snapshot,
 };
 use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, MasterDescription, Role};
 use chapada_wire::convert::ReservationFormat;
@@ -88,6 +88,8 @@ pub enum OperatorChange {
     Roles(RoleCall),
     /// Reservations, volumes, or the end of a framework.
     Resources(OperatorCall),
+    /// The schedule of machines, or one that goes down or is up again.
+    Maintenance(MaintenanceCall),
 }
 
 /// Reads the body of `POST /api/v1`. `None` for a call that only reads.

@@ -5,7 +5,7 @@ use chapada_wire::v1::master::Call;
 use chapada_wire::v1::master::call::Type;
 use http::StatusCode;
 
-use super::{operate, roles};
+use super::{maintenance, operate, roles};
 use crate::edge::OperatorChange;
 
 /// What a call changes; nothing for one that only reads.
@@ -18,6 +18,8 @@ pub(crate) fn read_call(asked: Call) -> Result<Option<OperatorChange>, StatusCod
         roles::read(kind, asked).map(|call| Some(OperatorChange::Roles(call)))
     } else if operate::is_change(kind) {
         operate::read(kind, asked, &Principal::Anonymous).map(|call| Some(OperatorChange::Resources(call)))
+    } else if maintenance::is_change(kind) {
+        maintenance::read(kind, asked).map(|call| Some(OperatorChange::Maintenance(call)))
     } else {
         Ok(None)
     };

@@ -31,7 +31,7 @@ pub(super) async fn change(led: &Led, kind: Type, asked: Call) -> Result<HttpRes
 }
 
 #[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
-fn read(kind: Type, asked: Call) -> Result<MaintenanceCall, HttpResponse> {
+pub(super) fn read(kind: Type, asked: Call) -> Result<MaintenanceCall, HttpResponse> {
     let missing = |field: &str| invalid(&format!("Expecting '{field}' to be present"));
     match kind {
         Type::UpdateMaintenanceSchedule => {

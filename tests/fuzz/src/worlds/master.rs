@@ -131,6 +131,9 @@ impl World {
                 self.master.apply_role_call(self.now, call).map(|(effects, _)| effects)
             }
             OperatorChange::Resources(call) => self.master.apply_operator(self.now, call),
+            OperatorChange::Maintenance(call) => {
+                self.master.apply_maintenance(self.now, call).map(|(effects, _)| effects)
+            }
         };
         self.carry_out(effects.unwrap_or_default());
         self.settle();
