@@ -54,6 +54,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("chapada-coordination", vec![]),
         ("chapada-master", with(&["chapada-master-core", "chapada-allocator", "chapada-webui"])),
         ("chapada-agent-core", vec!["chapada-model"]),
+        ("chapada-agent-log", vec!["chapada-agent-core", "chapada-model", "chapada-wire"]),
         ("chapada-isolation", vec![]),
         ("chapada-fetcher", vec!["chapada-isolation"]),
         ("chapada-images", vec![]),
@@ -63,6 +64,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
             "chapada-agent",
             with(&[
                 "chapada-agent-core",
+                "chapada-agent-log",
                 "chapada-fetcher",
                 "chapada-images",
                 "chapada-isolation",

@@ -1,16 +1,13 @@
-//! What the agent reads from outside, as plain functions of bytes, without a connection or a file. The link and the log
-//! use the same code; fuzzing and tests call it from here.
+//! What the agent reads from outside, as plain functions of bytes, without a connection or a file. The link
+//! uses the same code; fuzzing and tests call it from here.
 
-use std::path::Path;
-
-use chapada_agent_core::{Event, FromMaster, Record, Subscription};
+use chapada_agent_core::{Event, FromMaster, Subscription};
 use chapada_wire::Media;
 use chapada_wire::link::ToAgent;
 use prost::Message;
 
 use crate::executors::{Asked, Parsed, parse};
 use crate::link::{Inward, read};
-use crate::log::{self, LogError};
 
 /// Reads a message of the master. `None` for what is not for the core: a heartbeat, a refusal, a file that is wanted.
 ///
@@ -43,17 +40,4 @@ pub fn executor_call(media: Media, body: &[u8], stream: u64) -> Result<Option<Ev
             Some(Event::ExecutorSubscribed(Box::new(Subscription { executor, stream, tasks, updates })))
         }
     })
-}
-
-/// The records in the bytes of an agent's log, oldest first. A torn end is left out.
-///
-/// # Errors
-/// [`LogError`] says why these bytes are no log of ours, or are damaged.
-pub fn log_records(bytes: &[u8]) -> Result<Vec<Record>, LogError> {
-    log::contents(Path::new("agent.log"), bytes).map(|contents| contents.records)
-}
-
-/// The bytes of a log with these records.
-pub fn log_bytes(records: &[Record]) -> Vec<u8> {
-    log::written(records)
 }

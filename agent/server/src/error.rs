@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::log::LogError;
+use chapada_agent_log::LogError;
 
 /// Why an agent cannot start, or stopped.
 #[derive(Debug, thiserror::Error)]

@@ -18,7 +18,6 @@ mod http;
 mod images;
 mod layout;
 mod link;
-mod log;
 mod machine;
 mod metrics;
 mod outward;
@@ -29,9 +28,9 @@ mod sweep;
 mod volumes;
 
 pub use bytes::Bytes;
+pub use chapada_agent_log::LogError;
 pub use config::{AgentConfig, DEFAULT_PORT};
 pub use error::AgentError;
-pub use log::LogError;
 pub use run::run;
 
 /// Fetches what its standard input says, if this process was started by an agent for that; `false` otherwise, at once. The

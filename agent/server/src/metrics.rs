@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use chapada_model::TaskState;
 
-use crate::log::Progress;
+use chapada_agent_log::Progress;
 
 /// Counters since the start of this process.
 #[derive(Debug, Default)]

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_agent_core::{Agent, Event};
+use chapada_agent_log::{LogFile, LogHandle};
 use chapada_coordination::{Detector, MasterAddress, ZkOptions};
 use chapada_listener::{GrpcRoutes, Listener, Policy};
 use chapada_model::{Attribute, Resources};
@@ -32,7 +33,6 @@ use crate::files::{self, Files};
 use crate::http::{self, Api};
 use crate::layout::Layout;
 use crate::link::{Dialler, Presentation};
-use crate::log::{LogFile, LogHandle};
 use crate::machine;
 use crate::metrics::Counters;
 use crate::shell::{CONTAINER_EVENTS, INPUTS, Input, Shell};

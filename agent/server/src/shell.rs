@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use chapada_agent_core::{Agent, Effect, Event, FrameworkRecord, Holding, Record, Signal, Update, View};
+use chapada_agent_log::LogHandle;
 use chapada_model::{ContainerId, ExecutorId, Resources, TaskKey, TaskState};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
@@ -16,7 +17,6 @@ use crate::containers::{Containers, Order, What};
 use crate::error::AgentError;
 use crate::executors::{ExecutorCall, Streams, Tokens};
 use crate::link::{Outbox, OutboxFull, Presentation, update_message};
-use crate::log::LogHandle;
 use crate::metrics::Counters;
 use crate::outward::Identity;
 use crate::volumes::Volumes;

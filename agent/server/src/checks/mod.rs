@@ -7,8 +7,6 @@ mod network;
 mod plan;
 mod tls;
 
-pub(crate) use plan::watch_of;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

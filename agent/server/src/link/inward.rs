@@ -5,6 +5,7 @@ use std::time::Duration;
 use chapada_agent_core::{
     Command, ExecutorLaunch, FrameworkRecord, GroupLaunch, GroupTask, Operate, TaskLaunch,
 };
+use chapada_agent_log::watch_of;
 use chapada_model::{
     Conversion, ExecutorDescription, ExecutorKind, FrameworkCapability, FrameworkDescription, KillPolicy,
     Payload, Resources, TaskDescription, TaskKey, UpdateUuid,
@@ -14,7 +15,6 @@ use chapada_wire::link::{self, to_agent};
 use chapada_wire::v1;
 use prost::Message;
 
-use crate::checks::watch_of;
 use crate::containers::{refuse_group, refuse_late_volumes, refuse_unsupported};
 
 /// Source: Mesos' `DEFAULT_EXECUTOR_SHUTDOWN_GRACE_PERIOD` of the command executor.

@@ -1,8 +1,9 @@
 //! What was stored and is read back after a restart, possibly damaged or of another version.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use chapada_agent::edge::{log_bytes, log_records};
+use chapada_agent_log as log;
 use chapada_coordination::{Record, RecordKey, decode_page};
 use chapada_master::edge;
 use chapada_model::{Mono, Now, Role, Wall};
@@ -84,15 +85,18 @@ fn text(record: &impl serde::Serialize) -> String {
 pub(super) fn agent_log(bytes: &[u8]) {
     let bodies = records(bytes);
     let bytes = if bodies.is_empty() { bytes } else { &framed(&bodies) };
-    let Ok(records) = log_records(bytes) else { return };
-    let again = log_records(&log_bytes(&records)).expect("what was written is read");
-    assert_eq!(again, records);
+    let Ok(records) = log::contents(Path::new("agent.log"), bytes).map(|contents| contents.records) else {
+        return;
+    };
+    let written = log::written(&records);
+    let again = log::contents(Path::new("agent.log"), &written).expect("what was written is read");
+    assert_eq!(again.records, records);
     Machine::recovered(records);
 }
 
 /// A log with these frames: mark, length, number, checksum of them, body.
 fn framed(bodies: &[Vec<u8>]) -> Vec<u8> {
-    let mut log = log_bytes(&[]);
+    let mut log = log::written(&[]);
     for (number, body) in (1_u32..).zip(bodies) {
         let (length, number) =
             (u32::try_from(body.len()).expect("a short body").to_le_bytes(), number.to_le_bytes());
@@ -108,14 +112,14 @@ fn framed(bodies: &[Vec<u8>]) -> Vec<u8> {
 pub(super) fn agent_log_seeds() -> Vec<Vec<u8>> {
     const HEADERS: usize = 12 + 16;
     let records = Machine::busy().disk;
-    let whole = log_bytes(&records);
+    let whole = log::written(&records);
     let bodies =
-        records.iter().map(|record| frame(&log_bytes(std::slice::from_ref(record))[HEADERS..]).to_vec());
+        records.iter().map(|record| frame(&log::written(std::slice::from_ref(record))[HEADERS..]).to_vec());
     let bodies: Vec<Vec<u8>> = bodies.collect();
     let mut newer = whole.clone();
     newer[8] = 2;
     let torn = whole[..whole.len() - 3].to_vec();
-    let single = records.iter().map(|record| log_bytes(std::slice::from_ref(record)));
+    let single = records.iter().map(|record| log::written(std::slice::from_ref(record)));
     let all = bodies.concat();
     single.chain([whole, newer, torn, Vec::new(), all]).chain(bodies).collect()
 }

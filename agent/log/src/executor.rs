@@ -5,10 +5,10 @@ use std::time::Duration;
 use chapada_agent_core::{ExecutorRecord, Runner};
 use chapada_model::{ExecutorKey, ExecutorKind, Wall};
 
-use super::record::nanos;
+use crate::record::nanos;
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct ExecutorKeyEntry {
+pub(crate) struct ExecutorKeyEntry {
     #[prost(string, tag = "1")]
     framework: String,
     #[prost(string, tag = "2")]
@@ -16,7 +16,7 @@ pub(super) struct ExecutorKeyEntry {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct ExecutorEntry {
+pub(crate) struct ExecutorEntry {
     #[prost(message, optional, tag = "1")]
     key: Option<ExecutorKeyEntry>,
     /// The built-in one for task groups; otherwise the framework's own.
@@ -32,7 +32,7 @@ pub(super) struct ExecutorEntry {
     info: Vec<u8>,
 }
 
-pub(super) fn executor_entry(record: &ExecutorRecord) -> ExecutorEntry {
+pub(crate) fn executor_entry(record: &ExecutorRecord) -> ExecutorEntry {
     ExecutorEntry {
         key: Some(executor_key(&record.key)),
         is_pod: record.is_pod(),
@@ -43,7 +43,7 @@ pub(super) fn executor_entry(record: &ExecutorRecord) -> ExecutorEntry {
     }
 }
 
-pub(super) fn executor_of(entry: ExecutorEntry) -> Option<ExecutorRecord> {
+pub(crate) fn executor_of(entry: ExecutorEntry) -> Option<ExecutorRecord> {
     Some(ExecutorRecord {
         key: executor_key_of(entry.key?)?,
         kind: if entry.is_pod { ExecutorKind::Default } else { ExecutorKind::Custom },
@@ -54,16 +54,16 @@ pub(super) fn executor_of(entry: ExecutorEntry) -> Option<ExecutorRecord> {
     })
 }
 
-pub(super) fn executor_key(key: &ExecutorKey) -> ExecutorKeyEntry {
+pub(crate) fn executor_key(key: &ExecutorKey) -> ExecutorKeyEntry {
     ExecutorKeyEntry { framework: key.framework.to_string(), executor: key.executor.to_string() }
 }
 
-pub(super) fn executor_key_of(entry: ExecutorKeyEntry) -> Option<ExecutorKey> {
+pub(crate) fn executor_key_of(entry: ExecutorKeyEntry) -> Option<ExecutorKey> {
     Some(ExecutorKey { framework: entry.framework.parse().ok()?, executor: entry.executor.parse().ok()? })
 }
 
 /// The group of a task, and the container that its own is beneath.
-pub(super) fn place_of(runner: &Runner) -> (Option<String>, Option<String>) {
+pub(crate) fn place_of(runner: &Runner) -> (Option<String>, Option<String>) {
     match runner {
         Runner::Command => (None, None),
         Runner::Custom { group, .. } => (group.as_ref().map(ToString::to_string), None),
@@ -71,7 +71,7 @@ pub(super) fn place_of(runner: &Runner) -> (Option<String>, Option<String>) {
     }
 }
 
-pub(super) fn runner_of(
+pub(crate) fn runner_of(
     executor: Option<String>,
     group: Option<String>,
     parent: Option<String>,

@@ -30,13 +30,13 @@ enum Order {
 
 /// How far the log is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Progress {
+pub struct Progress {
     /// The number of the last durable record.
-    pub(crate) through: u64,
+    pub through: u64,
     /// Bytes on disk.
-    pub(crate) length: u64,
+    pub length: u64,
     /// Syncs so far.
-    pub(crate) syncs: u64,
+    pub syncs: u64,
     /// Bytes that the last rewrite left, or that were there at the start.
     base: u64,
     rewrites: u64,
@@ -44,7 +44,7 @@ pub(crate) struct Progress {
 
 /// The loop's end of the log.
 #[derive(Debug)]
-pub(crate) struct LogHandle {
+pub struct LogHandle {
     orders: mpsc::Sender<Order>,
     progress: watch::Receiver<Progress>,
     /// Rewrites that were asked for.
@@ -53,7 +53,10 @@ pub(crate) struct LogHandle {
 
 impl LogHandle {
     /// Starts the thread. It ends when the handle is dropped, with everything written.
-    pub(crate) fn start(file: LogFile) -> Result<Self, LogError> {
+    ///
+    /// # Errors
+    /// When the kernel gives no thread.
+    pub fn start(file: LogFile) -> Result<Self, LogError> {
         let (orders, queue) = mpsc::channel(QUEUE);
         let length = file.length();
         let (tell, progress) = watch::channel(Progress { base: length, length, ..Progress::default() });
@@ -63,26 +66,26 @@ impl LogHandle {
         Ok(Self { orders, progress, rewrites: 0 })
     }
 
-    /// Hands records over. `false` when the log has failed.
-    pub(crate) async fn append(&self, records: Vec<(u64, Record)>) -> bool {
+    /// Hands records over, each with its number, which rises. `false` when the log has failed.
+    pub async fn append(&self, records: Vec<(u64, Record)>) -> bool {
         records.is_empty() || self.orders.send(Order::Append(records)).await.is_ok()
     }
 
     /// Whether it is time for [`LogHandle::rewrite`].
-    pub(crate) fn is_long(&self) -> bool {
+    pub fn is_long(&self) -> bool {
         let progress = *self.progress.borrow();
         let mostly_history = progress.length > progress.base.saturating_mul(REWRITE_FACTOR);
         progress.rewrites == self.rewrites && progress.length > MIN_REWRITE && mostly_history
     }
 
-    /// Replaces the log by these records, which hold everything up to `through`.
-    pub(crate) async fn rewrite(&mut self, through: u64, records: Vec<Record>) -> bool {
+    /// Replaces the log by these records, which hold everything up to `through`. `false` when the log has failed.
+    pub async fn rewrite(&mut self, through: u64, records: Vec<Record>) -> bool {
         self.rewrites += 1;
         self.orders.send(Order::Rewrite(through, records)).await.is_ok()
     }
 
     /// Waits for progress. `None` when the log has failed.
-    pub(crate) async fn progress(&mut self) -> Option<Progress> {
+    pub async fn progress(&mut self) -> Option<Progress> {
         self.progress.changed().await.ok()?;
         Some(*self.progress.borrow_and_update())
     }

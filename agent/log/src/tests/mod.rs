@@ -18,9 +18,7 @@ use chapada_wire::v1;
 use proptest::prelude::*;
 use prost::Message;
 
-use crate::checks::watch_of;
-
-use super::{LogError, LogFile, LogHandle, record};
+use super::{LogError, LogFile, LogHandle, record, watch_of};
 
 fn key() -> TaskKey {
     TaskKey { framework: "f".parse().unwrap(), task: "t".parse().unwrap() }
@@ -193,10 +191,48 @@ fn what_is_no_log_or_newer_is_refused_by_name() {
     fs::write(&place.path, b"CHPDALOG\x09\0\0\0").unwrap();
     let error = LogFile::open(&place.path).unwrap_err();
     assert!(matches!(error, LogError::Newer { version: 9, .. }), "{error}");
-    let mut unknown = b"CHPDALOG\x01\0\0\0".to_vec();
-    super::frame::write(&mut unknown, 1, &[0x0a, 0x03, 0xfa, 0x01, 0x00]);
-    fs::write(&place.path, unknown).unwrap();
-    assert!(matches!(LogFile::open(&place.path), Err(LogError::Unreadable { offset: 12, .. })));
+}
+
+/// Scenario 13, downgraded: what a newer agent wrote is read as far as that is safe, and refused otherwise.
+#[test]
+fn a_record_from_the_future_is_read_or_refused() {
+    let place = place();
+    let read = |bodies: &[&[u8]]| {
+        let mut log = b"CHPDALOG\x01\0\0\0".to_vec();
+        bodies.iter().zip(1..).for_each(|(body, number)| super::frame::write(&mut log, number, body));
+        fs::write(&place.path, &log).unwrap();
+        let opened = LogFile::open(&place.path).map(|(_, records)| records);
+        assert!(opened.is_ok() || fs::read(&place.path).unwrap() == log, "what is refused stays as it is");
+        opened
+    };
+    let epoch = [0x0a, 0x02, 0x10, 0x04];
+    let forgotten = [0x0a, 0x08, 0x5a, 0x06, 0x0a, 0x01, b'f', 0x12, 0x01, b't'];
+    let kind_31 = [0x0a, 0x03, 0xfa, 0x01, 0x00];
+    let field_9_of_forgotten = [0x0a, 0x0a, 0x5a, 0x08, 0x0a, 0x01, b'f', 0x12, 0x01, b't', 0x48, 0x01];
+    let whole_kill = [0x0a, 0x0a, 0x42, 0x08, 0x0a, 0x06, 0x0a, 0x01, b'f', 0x12, 0x01, b't'];
+    let known = [Record::Epoch(4), Record::TaskForgotten(key())];
+    assert_eq!(read(&[&epoch, &forgotten]).unwrap(), known);
+    assert_eq!(read(&[&epoch, &field_9_of_forgotten]).unwrap(), known);
+    let mut kill = whole_kill.to_vec();
+    assert!(matches!(read(&[&epoch, &kill]).unwrap()[..], [_, Record::Kill { .. }]));
+    kill.extend([0x18, 0x09]);
+    (kill[1], kill[3]) = (kill[1] + 2, kill[3] + 2);
+    for unknown in [&kind_31[..], &kill] {
+        let error = read(&[&epoch, unknown]).unwrap_err();
+        assert!(matches!(error, LogError::Unreadable { offset: 32, .. }), "{error}");
+        assert!(error.to_string().contains("run the newer version"), "{error}");
+    }
+}
+
+/// Scenario 13, upgraded: `version-1.log` is [`all_kinds`] as the first agent wrote them. What is added later is appended to the
+/// list, and the file stays as it is.
+#[test]
+fn the_log_of_a_former_version_is_read() {
+    let place = place();
+    fs::write(&place.path, include_bytes!("version-1.log")).unwrap();
+    let (_, records) = LogFile::open(&place.path).unwrap();
+    assert_eq!(records.len(), 26);
+    assert_eq!(all_kinds()[..26], records);
 }
 
 #[test]

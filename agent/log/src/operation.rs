@@ -11,13 +11,13 @@ use chapada_wire::v1;
 
 /// What operations have made by now.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct MadeEntry {
+pub(crate) struct MadeEntry {
     #[prost(message, repeated, tag = "1")]
     resources: Vec<v1::Resource>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct OperationEntry {
+pub(crate) struct OperationEntry {
     #[prost(message, optional, tag = "1")]
     made: Option<MadeEntry>,
     #[prost(string, tag = "2")]
@@ -29,15 +29,15 @@ pub(super) struct OperationEntry {
     status: Option<v1::OperationStatus>,
 }
 
-pub(super) fn made_entry(made: &Resources) -> MadeEntry {
+pub(crate) fn made_entry(made: &Resources) -> MadeEntry {
     MadeEntry { resources: resources_to_wire(made, ReservationFormat::Stacked) }
 }
 
-pub(super) fn made_of(entry: &MadeEntry) -> Option<Resources> {
+pub(crate) fn made_of(entry: &MadeEntry) -> Option<Resources> {
     resources_from_wire("made", &entry.resources).ok()
 }
 
-pub(super) fn operation_entry(made: &Resources, status: &OperationStatus) -> OperationEntry {
+pub(crate) fn operation_entry(made: &Resources, status: &OperationStatus) -> OperationEntry {
     OperationEntry {
         made: Some(made_entry(made)),
         key: status.key.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -46,7 +46,7 @@ pub(super) fn operation_entry(made: &Resources, status: &OperationStatus) -> Ope
     }
 }
 
-pub(super) fn operation_of(entry: &OperationEntry) -> Option<Record> {
+pub(crate) fn operation_of(entry: &OperationEntry) -> Option<Record> {
     let key = entry.key.parse().ok()?;
     let framework = match entry.framework.as_str() {
         "" => None,

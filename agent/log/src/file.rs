@@ -16,7 +16,7 @@ const HEADER: u64 = 12;
 
 /// An open log, positioned at its end.
 #[derive(Debug)]
-pub(crate) struct LogFile {
+pub struct LogFile {
     path: PathBuf,
     file: File,
     /// Everything up to here is sound and on disk.
@@ -27,7 +27,10 @@ pub(crate) struct LogFile {
 impl LogFile {
     /// Opens or makes the log and reads it back, oldest record first. A torn end, which is what a crash in the middle
     /// of a write leaves, is cut off.
-    pub(crate) fn open(path: &Path) -> Result<(Self, Vec<Record>), LogError> {
+    ///
+    /// # Errors
+    /// [`LogError`] in one sentence with its remedy; the file is then as it was.
+    pub fn open(path: &Path) -> Result<(Self, Vec<Record>), LogError> {
         let mut options = OpenOptions::new();
         let opened = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         let mut file = opened.map_err(LogError::io("open", path))?;
@@ -75,7 +78,7 @@ impl LogFile {
     }
 
     /// Bytes on disk.
-    pub(crate) fn length(&self) -> u64 {
+    pub fn length(&self) -> u64 {
         self.length
     }
 
@@ -114,16 +117,20 @@ impl LogFile {
 }
 
 /// What is sound in the bytes of a log.
-pub(crate) struct Contents {
+#[derive(Debug)]
+pub struct Contents {
     /// Oldest first.
-    pub(crate) records: Vec<Record>,
+    pub records: Vec<Record>,
     /// Everything up to here is sound; what follows is a torn end.
     length: usize,
     frames: u32,
 }
 
 /// Reads the bytes of a log; `path` names it in errors.
-pub(crate) fn contents(path: &Path, bytes: &[u8]) -> Result<Contents, LogError> {
+///
+/// # Errors
+/// [`LogError`] says why these bytes are no log of ours, or are damaged.
+pub fn contents(path: &Path, bytes: &[u8]) -> Result<Contents, LogError> {
     check_header(path, bytes)?;
     let corrupt = |at: usize| LogError::Corrupt { path: path.to_owned(), offset: at as u64 };
     let mut contents = Contents { records: Vec::new(), length: HEADER as usize, frames: 0 };
@@ -145,7 +152,7 @@ pub(crate) fn contents(path: &Path, bytes: &[u8]) -> Result<Contents, LogError> 
 }
 
 /// The bytes of a log with these records, each in a frame of its own.
-pub(crate) fn written(records: &[Record]) -> Vec<u8> {
+pub fn written(records: &[Record]) -> Vec<u8> {
     let mut bytes = header();
     for (record, number) in records.iter().zip(1..) {
         let mut body = Vec::new();

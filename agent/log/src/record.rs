@@ -167,7 +167,7 @@ struct AcknowledgedEntry {
 }
 
 /// Appends a record to the body of a frame.
-pub(super) fn encode(record: &Record, body: &mut Vec<u8>) {
+pub(crate) fn encode(record: &Record, body: &mut Vec<u8>) {
     let frame = Frame { entries: vec![Entry { kind: Some(kind_of(record)) }] };
     body.reserve(frame.encoded_len());
     // Frames of one entry each, one after the other, are a frame of all of them.
@@ -175,7 +175,7 @@ pub(super) fn encode(record: &Record, body: &mut Vec<u8>) {
 }
 
 /// The records of a frame's body; `None` when one of them is unknown or makes no sense.
-pub(super) fn decode_all(body: &[u8]) -> Option<Vec<Record>> {
+pub(crate) fn decode_all(body: &[u8]) -> Option<Vec<Record>> {
     let frame = Frame::decode(body).ok()?;
     frame.entries.into_iter().map(|entry| entry.kind.and_then(record_of)).collect()
 }
@@ -326,6 +326,6 @@ fn key_of(entry: Option<KeyEntry>) -> Option<TaskKey> {
     Some(TaskKey { framework: entry.framework.parse().ok()?, task: entry.task.parse().ok()? })
 }
 
-pub(super) fn nanos(duration: Duration) -> u64 {
+pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

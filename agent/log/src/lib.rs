@@ -1,5 +1,6 @@
 //! The agent's write-ahead log: records in, durability out. One thread owns the file and writes what has gathered as
-//! one frame with one sync (group commit).
+//! one frame with one sync (group commit). Start at [`LogFile::open`] and [`LogHandle::start`].
+#![forbid(unsafe_code)]
 
 mod checks;
 mod executor;
@@ -7,13 +8,15 @@ mod file;
 mod frame;
 mod operation;
 mod record;
+mod watch;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use file::{LogFile, contents, written};
-pub(crate) use writer::{LogHandle, Progress};
+pub use file::{LogFile, contents, written};
+pub use watch::watch_of;
+pub use writer::{LogHandle, Progress};
 
 use std::io;
 use std::path::PathBuf;

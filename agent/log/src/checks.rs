@@ -4,10 +4,10 @@ use chapada_agent_core::{CheckStatus, KillCause, Watch};
 use chapada_wire::v1;
 use prost::Message;
 
-use crate::checks::watch_of;
+use crate::watch::watch_of;
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-pub(super) struct CheckEntry {
+pub(crate) struct CheckEntry {
     #[prost(oneof = "FoundEntry", tags = "1, 2, 3")]
     found: Option<FoundEntry>,
 }
@@ -29,7 +29,7 @@ struct NumberEntry {
     number: Option<i64>,
 }
 
-pub(super) fn check_entry(status: CheckStatus) -> CheckEntry {
+pub(crate) fn check_entry(status: CheckStatus) -> CheckEntry {
     let entry = |number| NumberEntry { number };
     CheckEntry {
         found: Some(match status {
@@ -41,7 +41,7 @@ pub(super) fn check_entry(status: CheckStatus) -> CheckEntry {
 }
 
 /// `None` when it makes no sense.
-pub(super) fn check_of(entry: CheckEntry) -> Option<CheckStatus> {
+pub(crate) fn check_of(entry: CheckEntry) -> Option<CheckStatus> {
     Some(match entry.found? {
         FoundEntry::Command(code) => CheckStatus::Command(number(code)?),
         FoundEntry::Http(status) => CheckStatus::Http(number(status)?),
@@ -53,7 +53,7 @@ fn number<T: TryFrom<i64>>(entry: NumberEntry) -> Option<Option<T>> {
     entry.number.map(|number| T::try_from(number).ok()).map_or(Some(None), |number| number.map(Some))
 }
 
-pub(super) fn cause_number(cause: KillCause) -> u32 {
+pub(crate) fn cause_number(cause: KillCause) -> u32 {
     match cause {
         KillCause::Asked => 0,
         KillCause::Unhealthy => 1,
@@ -61,13 +61,13 @@ pub(super) fn cause_number(cause: KillCause) -> u32 {
     }
 }
 
-pub(super) fn cause_of(number: u32) -> Option<KillCause> {
+pub(crate) fn cause_of(number: u32) -> Option<KillCause> {
     [KillCause::Asked, KillCause::Unhealthy, KillCause::TooLong]
         .into_iter()
         .find(|cause| cause_number(*cause) == number)
 }
 
 /// What a task is watched for stands in its description.
-pub(super) fn watched(info: &[u8]) -> Watch {
+pub(crate) fn watched(info: &[u8]) -> Watch {
     v1::TaskInfo::decode(info).map(|info| watch_of(&info)).unwrap_or_default()
 }
