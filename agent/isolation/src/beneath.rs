@@ -3,7 +3,7 @@
 //! Two ways: [`open`] takes no symbolic link at all, for what nobody has reason to link; [`open_within`] takes the
 //! directory for `/`, so that links mean what they mean inside, for images.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -23,6 +23,18 @@ pub fn open(directory: impl AsFd, path: &Path, flags: i32, mode: u32) -> io::Res
     openat2(directory, path, flags, mode, resolve)
 }
 
+/// Opens the directory `name` right in `directory`, unless a file system is mounted there.
+///
+/// # Errors
+/// The kernel's: `ELOOP` or `ENOTDIR` for what is no directory, `EXDEV` for a mount point.
+pub fn subdirectory(directory: impl AsFd, name: &CStr) -> io::Result<File> {
+    let resolve = libc::RESOLVE_BENEATH
+        | libc::RESOLVE_NO_SYMLINKS
+        | libc::RESOLVE_NO_MAGICLINKS
+        | libc::RESOLVE_NO_XDEV;
+    openat2_of(directory, name, libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW, 0, resolve)
+}
+
 /// Opens `path` with `root` as its `/`: a symbolic link or `..` leads nowhere else. The links of `/proc` that jump to open
 /// files are refused.
 ///
@@ -34,6 +46,10 @@ pub fn open_within(root: impl AsFd, path: &Path, flags: i32, mode: u32) -> io::R
 
 fn openat2(directory: impl AsFd, path: &Path, flags: i32, mode: u32, resolve: u64) -> io::Result<File> {
     let name = CString::new(path.as_os_str().as_encoded_bytes())?;
+    openat2_of(directory, &name, flags, mode, resolve)
+}
+
+fn openat2_of(directory: impl AsFd, name: &CStr, flags: i32, mode: u32, resolve: u64) -> io::Result<File> {
     // SAFETY: open_how is plain numbers, for which zero is a value.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
     how.flags = (flags | libc::O_CLOEXEC) as u64;
