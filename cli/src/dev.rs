@@ -90,7 +90,7 @@ fn start(args: &DevArgs) -> Result<Vec<Daemon>> {
     };
     Ok(vec![
         spawn("master", args.port, &["--cluster", "dev"])?,
-        spawn("agent", args.agent_port, &["--master", &master, "--hostname", "localhost"])?,
+        spawn("agent", args.agent_port, &["--master", &master, "--hostname", "localhost", "--allow-host-root"])?,
         spawn("services", args.services_port, &["--master", &master])?,
     ])
 }
@@ -104,6 +104,7 @@ async fn show(api: &Api, args: &DevArgs, memories: &[Memory]) -> Result<()> {
     eprintln!("web UI    http://localhost:{}", args.port);
     eprintln!("services  http://localhost:{}", args.services_port);
     eprintln!("logs      {}", args.work_dir.join("logs").display());
+    eprintln!("tasks may run as root of this machine (--allow-host-root); an agent refuses that by default");
     if args.no_sample {
         return Ok(());
     }

@@ -97,6 +97,10 @@ pub struct AgentConfig {
     /// How full it is then, in percent.
     #[arg(long, default_value_t = 80)]
     pub image_disk_low: u8,
+    /// Let containers run as root of this machine: those with its files whose user is root, and those with an image that have
+    /// no user namespace. Root inside a user namespace does not need it.
+    #[arg(long)]
+    pub allow_host_root: bool,
     /// Whether the root of a container with an image is nobody on this machine. One that has a port below 1024 of the
     /// machine's network is an exception.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
@@ -187,6 +191,7 @@ impl Default for AgentConfig {
             userns_first_id: FIRST_ID,
             frameworks_home: None,
             fetcher_allowed_paths: Vec::new(),
+            allow_host_root: false,
             fetcher_cache_size: Bytes(2 << 30),
             fetcher_max_size: Bytes(10 << 30),
             fetcher_stall_timeout: Duration::from_secs(60),

@@ -138,6 +138,7 @@ impl Ground {
         let settings = Settings {
             enforce_cpu: self.config.cgroups_enable_cfs,
             switch_user: self.config.switch_user,
+            allow_host_root: self.config.allow_host_root,
             user_namespaces: self.config.user_namespaces,
             endpoint: self.who.address.clone(),
             hostname: self.who.info.hostname.clone().unwrap_or_default(),

@@ -23,6 +23,10 @@ pub struct ExecSpec {
     pub command: Command,
     /// The whole environment, as for a container.
     pub environment: Vec<(String, String)>,
+    /// Variables that it has as the container's command had them at its start, so that nobody else needs to keep secret
+    /// ones; those that are not there, or are in `environment`, are left out.
+    #[serde(default)]
+    pub inherited: Vec<String>,
     /// As for a container. `None`: the container's own user.
     pub user: Option<String>,
     /// Where it starts, absolute in the container. `None`: the sandbox.

@@ -182,6 +182,8 @@ impl Cluster {
             ("--cgroups-root", format!("{}-a{number}", self.cgroups)),
         ];
         flags.extend(more.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
+        // Frameworks of tests run their tasks as root.
+        flags.push("--allow-host-root".to_owned());
         let namespace = machine.as_ref().map(|machine| machine.name.as_str());
         self.agents.push(Daemon::start(&format!("agent{number}"), self.folder.path(), namespace, &flags));
         self.agent_addresses.push(address);

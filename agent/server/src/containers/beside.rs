@@ -37,6 +37,7 @@ pub(crate) fn beside(
     Ok(ExecSpec {
         command: command_of(command),
         environment,
+        inherited: Vec::new(),
         user: user.filter(|_| means.settings.switch_user),
         working_directory: None,
         terminal: None,

@@ -72,6 +72,8 @@ pub(crate) struct Settings {
     pub(crate) switch_user: bool,
     /// The root of a container with an image is nobody on this machine.
     pub(crate) user_namespaces: bool,
+    /// Containers may run as root of this machine.
+    pub(crate) allow_host_root: bool,
     /// `ip:port` of the agent's API.
     pub(crate) endpoint: String,
     /// Name of this machine in the cluster.

@@ -87,6 +87,7 @@ pub(super) fn start(
             spec.user_namespace = Some(means.supplies.ids.allocate(&spec.id).map_err(StartError::Ids)?);
         }
     }
+    spec.never_host_root = !means.settings.allow_host_root;
     spec.hidden_paths =
         vec![means.layout.work_dir().to_owned(), means.supplies.images.directory().to_owned()];
     spec.hidden_paths.extend(means.supplies.volumes.hidden());

@@ -11,6 +11,7 @@ mod link;
 mod operations;
 mod operator;
 mod pods;
+mod policy;
 mod restart;
 mod support;
 mod tasks;

@@ -11,6 +11,7 @@ fn exec(script: &str) -> ExecSpec {
     ExecSpec {
         command: Command::Shell(script.into()),
         environment: vec![("PATH".into(), "/bin:/usr/bin".into())],
+        inherited: Vec::new(),
         user: None,
         working_directory: None,
         terminal: None,
@@ -269,4 +270,22 @@ fn what_cannot_be_is_refused_before_it_is_sent() {
     assert!(Session::start(&spec.runtime_dir, &exec("true"), None).is_err());
     let huge = exec(&"x".repeat(200_000));
     assert!(Session::start(&spec.runtime_dir, &huge, Some(pipes_streams())).is_err());
+}
+
+#[test]
+fn a_session_is_no_root_of_the_machine_either_and_inherits_what_it_names() {
+    let place = Place::new();
+    let mut spec = place.spec("careful", "echo $$ > pid; exec sleep 1000");
+    spec.user = Some("nobody".to_owned());
+    spec.never_host_root = true;
+    spec.environment.extend([("A".to_owned(), "a".to_owned()), ("B".to_owned(), "b".to_owned())]);
+    let mut client = place.launcher.launch(&spec).unwrap().client;
+    started(&mut client);
+    let mut program = exec("echo $A-$B-$PATH");
+    program.inherited = vec!["B".into(), "PATH".into(), "C".into()];
+    let (outcome, said, _) = run(&spec, &program);
+    assert_eq!((outcome, said.as_str()), (Outcome::Exited { code: 0 }, "-b-/bin:/usr/bin\n"));
+    program.user = Some("0".to_owned());
+    let Outcome::NotStarted { error } = run(&spec, &program).0 else { panic!("root came in") };
+    assert_eq!(error.failure, SetupFailure::User);
 }

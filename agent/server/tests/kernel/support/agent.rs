@@ -32,6 +32,7 @@ impl TestAgent {
             resources: Some("cpus:4;mem:4096;disk:1000;ports:[31000-32000]".to_owned()),
             cgroups_root: Some(Path::new("chapada-test").join(name)),
             fetcher: fetcher(),
+            allow_host_root: true,
             registration_backoff_factor: std::time::Duration::from_millis(20),
             ..AgentConfig::default()
         };

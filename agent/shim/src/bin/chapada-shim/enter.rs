@@ -18,6 +18,7 @@ use crate::child::{self, Executable, fail};
 use crate::clients::line;
 use crate::container::of;
 use crate::detach;
+use crate::filesystem::permitted;
 
 /// What it takes along.
 pub(crate) struct Entering<'a> {
@@ -61,10 +62,22 @@ pub(crate) fn run(mut entering: Entering<'_>) -> ! {
 fn become_program(entering: Entering<'_>) -> ! {
     let (spec, wanted) = (entering.spec, entering.wanted);
     let program = match prepare(&entering) {
-        Ok(user) => Executable::of(&wanted.command, &wanted.environment, spec.root.is_some(), user),
+        Ok(user) => {
+            let environment = environment(spec, wanted);
+            Executable::of(&wanted.command, &environment, spec.root.is_some(), user)
+        }
         Err(error) => fail(entering.setup, &error),
     };
     child::become_command(spec, entering.setup, &program)
+}
+
+/// Its own, and what it is to have of the container's.
+fn environment(spec: &ContainerSpec, wanted: &ExecSpec) -> Vec<(String, String)> {
+    let is_inherited = |name: &String| {
+        wanted.inherited.contains(name) && wanted.environment.iter().all(|(own, _)| own != name)
+    };
+    let inherited = spec.environment.iter().filter(|(name, _)| is_inherited(name));
+    wanted.environment.iter().chain(inherited).cloned().collect()
 }
 
 /// Everything but privileges, which go last.
@@ -77,7 +90,7 @@ fn prepare(entering: &Entering<'_>) -> Result<User, SetupError> {
         (None, Some(user)) => User::find(user),
         (None, None) => Ok(User::current()),
     };
-    let user = user.map_err(of(SetupFailure::User))?;
+    let user = user.and_then(|user| permitted(spec, user)).map_err(of(SetupFailure::User))?;
     let sandbox = spec.root.as_ref().map_or(&spec.sandbox, |own| &own.sandbox);
     let directory = wanted.working_directory.as_ref().unwrap_or(sandbox);
     root::change_directory(&root, directory).map_err(of(SetupFailure::Root))?;
