@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::authority::Policy;
 use crate::call::Peer;
-use crate::callers::Callers;
 use crate::config::ListenConfig;
 use crate::connection;
 use crate::dispatch::Dispatch;
@@ -19,6 +18,8 @@ use crate::error::ListenError;
 use crate::grpc::GrpcRoutes;
 use crate::guard::Guard;
 use crate::routes::Routes;
+use crate::shares::Shares;
+use crate::tunnel::Tunnel;
 
 /// Connections at once: an agent link or a subscription takes one, so this carries a cluster of 50,000 agents. Each
 /// costs a file descriptor; beyond this, new ones wait in the kernel's queue.
@@ -28,6 +29,8 @@ const MAX_CONNECTIONS: usize = 65_536;
 const MAX_PER_ADDRESS: usize = MAX_CONNECTIONS / 4;
 /// How long to wait when the kernel cannot give a connection (out of file descriptors) before trying again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Tunnels that wait to be served, which takes no time; their bringers wait when there are more.
+const BROUGHT: usize = 16;
 
 /// An open port that is not served yet.
 #[derive(Debug)]
@@ -35,6 +38,19 @@ pub struct Listener {
     socket: TcpListener,
     at: SocketAddr,
     config: ListenConfig,
+    brought: mpsc::Receiver<(Tunnel, Peer)>,
+    entrance: Entrance,
+}
+
+/// A way to a listener beside its port, for connections that came through another one. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Entrance(mpsc::Sender<(Tunnel, Peer)>);
+
+impl Entrance {
+    /// Has a connection served as those of the port are; `false` when the listener has stopped.
+    pub async fn bring(&self, tunnel: Tunnel, peer: Peer) -> bool {
+        self.0.send((tunnel, peer)).await.is_ok()
+    }
 }
 
 impl Listener {
@@ -50,7 +66,8 @@ impl Listener {
         let socket =
             TcpListener::bind(asked).await.map_err(|source| ListenError::from_bind(asked, source))?;
         let at = socket.local_addr().map_err(|source| ListenError::from_bind(asked, source))?;
-        Ok(Self { socket, at, config: config.clone() })
+        let (entrance, brought) = mpsc::channel(BROUGHT);
+        Ok(Self { socket, at, config: config.clone(), brought, entrance: Entrance(entrance) })
     }
 
     /// The real address, also when port 0 was asked for.
@@ -58,9 +75,14 @@ impl Listener {
         self.at
     }
 
+    /// The way to this listener for connections that came through another one.
+    pub fn entrance(&self) -> Entrance {
+        self.entrance.clone()
+    }
+
     /// Serves until `stop`; then lets requests in progress end, for a few seconds at most. Endless answers must watch
     /// [`crate::Call::stop`].
-    pub async fn serve(self, routes: Routes, grpc: GrpcRoutes, policy: Policy, stop: CancellationToken) {
+    pub async fn serve(mut self, routes: Routes, grpc: GrpcRoutes, policy: Policy, stop: CancellationToken) {
         let policy = Arc::new(policy);
         let dispatch = Arc::new(Dispatch {
             guard: Guard::new(&self.config),
@@ -69,10 +91,21 @@ impl Listener {
             grpc,
         });
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let callers = Callers::new(MAX_PER_ADDRESS);
+        let callers = Shares::new(MAX_PER_ADDRESS);
         let connections = TaskTracker::new();
-        while let Some((stream, peer)) = self.accept(&stop).await {
-            let Some(place) = callers.admit(peer.remote.ip()) else {
+        loop {
+            let (stream, peer) = tokio::select! {
+                accepted = accept(&self.socket, self.at, &stop) => match accepted {
+                    Some(accepted) => accepted,
+                    None => break,
+                },
+                Some((tunnel, peer)) = self.brought.recv() => {
+                    connections.spawn(connection::serve_tunnel(tunnel, peer, dispatch.clone(), stop.clone()));
+                    continue;
+                }
+            };
+            // An IPv4 address is the same caller when it comes over IPv6.
+            let Some(place) = callers.take(peer.remote.ip().to_canonical()) else {
                 tracing::debug!(%peer.remote, "closed a connection of an address that has its share");
                 continue;
             };
@@ -90,22 +123,22 @@ impl Listener {
         connections.close();
         connections.wait().await;
     }
+}
 
-    async fn accept(&self, stop: &CancellationToken) -> Option<(TcpStream, Peer)> {
-        loop {
-            let accepted = tokio::select! {
-                accepted = self.socket.accept() => accepted,
-                () = stop.cancelled() => return None,
-            };
-            match accepted {
-                Ok((stream, remote)) => {
-                    let local = stream.local_addr().unwrap_or(self.at);
-                    return Some((stream, Peer { remote, local }));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "failed to accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+async fn accept(socket: &TcpListener, at: SocketAddr, stop: &CancellationToken) -> Option<(TcpStream, Peer)> {
+    loop {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            () = stop.cancelled() => return None,
+        };
+        match accepted {
+            Ok((stream, remote)) => {
+                let local = stream.local_addr().unwrap_or(at);
+                return Some((stream, Peer { remote, local }));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "failed to accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -22,6 +23,8 @@ const MIN_RATE: u64 = 16 * 1024;
 const DRAIN_LIMIT: u64 = 64 * 1024 * 1024;
 /// How long that may take.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// And of a body that has no end of its own: enough for what is on its way.
+const OPEN_DRAIN_TIME: Duration = Duration::from_millis(100);
 
 type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>;
 
@@ -60,6 +63,8 @@ pub struct RequestBody {
     chunks: Arc<Mutex<Chunks>>,
     announced: Option<u64>,
     limit: u64,
+    /// Its sender speaks when it likes.
+    is_open: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for RequestBody {
@@ -70,7 +75,7 @@ impl std::fmt::Debug for RequestBody {
 
 impl RequestBody {
     pub(crate) fn new(chunks: Chunks, announced: Option<u64>, limit: u64) -> Self {
-        Self { chunks: Arc::new(Mutex::new(chunks)), announced, limit }
+        Self { chunks: Arc::new(Mutex::new(chunks)), announced, limit, is_open: Arc::default() }
     }
 
     /// The whole body.
@@ -97,7 +102,29 @@ impl RequestBody {
     /// # Errors
     /// [`BodyError`] if it is too slow or broken.
     pub async fn chunk(&self) -> Result<Option<Bytes>, BodyError> {
-        self.chunk_until(Instant::now() + PAUSE_LIMIT).await
+        self.chunk_within(PAUSE_LIMIT).await
+    }
+
+    /// As [`RequestBody::chunk`], for a sender that may pause for so long.
+    ///
+    /// # Errors
+    /// [`BodyError`] if it is too slow or broken.
+    pub async fn chunk_within(&self, pause: Duration) -> Result<Option<Bytes>, BodyError> {
+        self.chunk_until(Instant::now() + pause).await
+    }
+
+    /// The next piece of a body whose sender speaks when it likes, as a person who types. `None` at its end. Whoever waits for
+    /// it bounds how long, and how many wait.
+    ///
+    /// # Errors
+    /// [`BodyError::Broken`].
+    pub async fn chunk_whenever(&self) -> Result<Option<Bytes>, BodyError> {
+        self.is_open.store(true, Ordering::Relaxed);
+        match self.chunks.lock().await.next().await {
+            None => Ok(None),
+            Some(Err(_)) => Err(BodyError::Broken),
+            Some(Ok(chunk)) => Ok(Some(chunk)),
+        }
     }
 
     async fn chunk_until(&self, deadline: Instant) -> Result<Option<Bytes>, BodyError> {
@@ -126,7 +153,8 @@ impl RequestBody {
                 }
             }
         };
-        if tokio::time::timeout(DRAIN_TIME, drained).await.is_err() {
+        let limit = if self.is_open.load(Ordering::Relaxed) { OPEN_DRAIN_TIME } else { DRAIN_TIME };
+        if tokio::time::timeout(limit, drained).await.is_err() {
             tracing::debug!("a refused body was not read to its end");
         }
     }

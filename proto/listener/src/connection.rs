@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +15,7 @@ use crate::call::{HangUp, Peer};
 use crate::dispatch::Dispatch;
 use crate::head::{HEAD_LIMIT, Progress, TimedHeads};
 use crate::socket::Socket;
+use crate::tunnel::Tunnel;
 
 /// How long a new connection may stay silent: nothing else notices one that never says which protocol it speaks.
 const FIRST_BYTE_LIMIT: Duration = Duration::from_secs(30);
@@ -41,12 +43,29 @@ pub(crate) async fn serve(stream: TcpStream, peer: Peer, dispatch: Arc<Dispatch>
     if !spoke {
         return;
     }
-    let builder = builder();
     let hang_up = HangUp::default();
+    let socket = Socket::new(stream, peer, hang_up.clone());
+    answer(socket, peer, hang_up, dispatch, stop).await;
+}
+
+/// Serves one connection that came through another one. Its tunnel notices a peer that is gone.
+pub(crate) async fn serve_tunnel(
+    tunnel: Tunnel,
+    peer: Peer,
+    dispatch: Arc<Dispatch>,
+    stop: CancellationToken,
+) {
+    answer(tunnel, peer, HangUp::default(), dispatch, stop).await;
+}
+
+async fn answer<S>(stream: S, peer: Peer, hang_up: HangUp, dispatch: Arc<Dispatch>, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let builder = builder();
     let handle = hang_up.clone();
     let progress = Progress::default();
-    let socket = Socket::new(stream, peer, hang_up.clone());
-    let socket = TimedHeads::new(socket, progress.clone(), HEAD_LIMIT);
+    let stream = TimedHeads::new(stream, progress.clone(), HEAD_LIMIT);
     let service = service_fn(move |request| {
         let (dispatch, hang_up, answering) = (dispatch.clone(), handle.clone(), progress.answering());
         async move {
@@ -54,7 +73,7 @@ pub(crate) async fn serve(stream: TcpStream, peer: Peer, dispatch: Arc<Dispatch>
             Ok::<_, std::convert::Infallible>(answering.until_end_of(answer))
         }
     });
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), service);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => Some(result),
