@@ -94,6 +94,9 @@ impl Agent {
             Event::ContainerStarted { container, pid } => self.on_started(now, &container, pid),
             Event::LaunchFailed { container, message } => self.on_launch_failed(now, &container, message),
             Event::ContainerExited { container, exit } => self.on_exited(now, &container, &exit),
+            Event::ContainerLimited { container, limitation } => {
+                self.on_limited(now, &container, &limitation);
+            }
             Event::Probed { container, purpose, answer } => {
                 self.on_probed(now, &container, purpose, &answer);
             }

@@ -74,7 +74,7 @@ impl Agent {
             message: statement.message,
             at: now.wall,
             pid,
-            memory: statement.memory,
+            exceeded: statement.exceeded,
             healthy: None,
             check: None,
             details: None,

@@ -9,6 +9,7 @@ use chapada_model::{
 use crate::checks::{Answer, Purpose};
 use crate::executor::{Report, Subscription};
 use crate::exit::Exit;
+use crate::limitation::Limitation;
 use crate::operations::Operate;
 use crate::record::FrameworkRecord;
 use crate::recovery::FoundContainer;
@@ -55,6 +56,13 @@ pub enum Event {
         container: ContainerId,
         /// How it ended.
         exit: Exit,
+    },
+    /// The container took more of something than it may.
+    ContainerLimited {
+        /// Which one: a task's, that of a framework's own executor, or of a pod as a whole.
+        container: ContainerId,
+        /// What of.
+        limitation: Box<Limitation>,
     },
     /// What came of a probe; see [`crate::Effect::Probe`].
     Probed {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chapada_model::{ExecutorKey, Mono, Payload, Reason, TaskId, TaskKey, TaskState, UpdateUuid, Wall};
 
+use crate::limitation::Limitation;
 use crate::record::{ExecutorRecord, FrameworkRecord, TaskRecord};
 
 /// Where an executor is.
@@ -67,6 +68,8 @@ pub enum GivenUp {
     NotRegistered(Duration),
     /// It did not come back in time after a restart of the agent.
     NotReturned(Duration),
+    /// It took more of something than it may.
+    Limited,
 }
 
 impl ExecutorPhase {
@@ -81,8 +84,8 @@ impl ExecutorPhase {
         }
     }
 
-    /// Whether it is ended because it did not come in time. Nobody asked for that, and no record says so: should the agent
-    /// restart before its end, it has its time again.
+    /// Whether it is ended because it did not come in time, or took too much. Nobody asked for that, and no record says so:
+    /// should the agent restart before its end, it has its time again.
     pub fn is_given_up(&self) -> bool {
         matches!(self, Self::Ending { why: Some(_), .. })
     }
@@ -139,6 +142,8 @@ pub(crate) struct Executor {
     pub(crate) subscribed: bool,
     /// Tasks that were not sent yet, in order.
     pub(crate) queue: VecDeque<Delivery>,
+    /// What it took too much of, for which it is ended.
+    pub(crate) limitation: Option<Limitation>,
     /// Its updates that are not on disk yet, by the number of their record: it hears of them then.
     pub(crate) unheard: VecDeque<(u64, TaskId, UpdateUuid)>,
 }
@@ -152,6 +157,7 @@ impl Executor {
             stream: None,
             subscribed: false,
             queue: VecDeque::new(),
+            limitation: None,
             unheard: VecDeque::new(),
         }
     }

@@ -6,7 +6,7 @@ use chapada_model::{ContainerId, ExecutorId, ExecutorKey, FrameworkId, Now, Reas
 
 use crate::agent::{Agent, Tenant};
 use crate::effect::{Effect, Signal};
-use crate::exit::Exit;
+use crate::exit::{Exit, ExitCause};
 use crate::outcome::Statement;
 use crate::phase::{Ending, TaskPhase};
 use crate::record::Record;
@@ -129,7 +129,10 @@ impl Agent {
         self.announce_before_end(now, &key);
         let Some(task) = self.tasks.get(&key) else { return };
         let killed = task.killed();
-        let statement = if killed.is_some() && !task.has_run() {
+        let limitation = task.limitation.clone().filter(|_| exit.cause != ExitCause::Code(0));
+        let statement = if let Some(limitation) = limitation {
+            Statement::limited(limitation)
+        } else if killed.is_some() && !task.has_run() {
             Statement::killed_during_launch()
         } else {
             Statement::of_exit(exit, killed)

@@ -14,6 +14,7 @@ mod exit;
 mod ids;
 mod kill;
 mod launch;
+mod limitation;
 mod link;
 mod operations;
 mod outcome;
@@ -34,6 +35,7 @@ pub use executor::{
 };
 pub use exit::{Exit, ExitCause, MemoryExceeded, signal_name};
 pub use kill::KillCause;
+pub use limitation::Limitation;
 pub use link::MAX_HELD_MESSAGES;
 pub use operations::{MAX_OPERATIONS, Operate};
 pub use phase::{Ending, TaskPhase};

@@ -1,11 +1,12 @@
 //! From the way a container ended to what is said about its task. Source: Mesos' command executor and the
 //! recordings of it.
 
-use chapada_model::{Reason, Source, TaskState};
+use chapada_model::{Milli, Reason, Resource, Resources, Source, TaskState};
 
 use crate::executor::GivenUp;
 use crate::exit::{Exit, ExitCause, MemoryExceeded, signal_name};
 use crate::kill::KillCause;
+use crate::limitation::Limitation;
 use crate::task::LaunchRefusal;
 
 const MIB: u64 = 1024 * 1024;
@@ -17,16 +18,23 @@ pub(crate) struct Statement {
     pub(crate) source: Source,
     pub(crate) reason: Option<Reason>,
     pub(crate) message: String,
-    pub(crate) memory: Option<MemoryExceeded>,
+    /// What it took too much of.
+    pub(crate) exceeded: Resources,
 }
 
 impl Statement {
     pub(crate) fn executor(state: TaskState) -> Self {
-        Self { state, source: Source::Executor, reason: None, message: String::new(), memory: None }
+        Self {
+            state,
+            source: Source::Executor,
+            reason: None,
+            message: String::new(),
+            exceeded: Resources::EMPTY,
+        }
     }
 
     pub(crate) fn agent(state: TaskState, reason: Reason, message: String) -> Self {
-        Self { state, source: Source::Agent, reason: Some(reason), message, memory: None }
+        Self { state, source: Source::Agent, reason: Some(reason), message, exceeded: Resources::EMPTY }
     }
 
     pub(crate) fn refused(refusal: LaunchRefusal) -> Self {
@@ -47,6 +55,7 @@ impl Statement {
                 Reason::ExecutorReregistrationTimeout,
                 format!("Executor did not reregister within {limit:?}"),
             ),
+            GivenUp::Limited => (Reason::ContainerLimitation, "Executor took more than it may".to_owned()),
         };
         Self::agent(TaskState::Failed, reason, message)
     }
@@ -96,8 +105,14 @@ impl Statement {
             memory.limit_bytes / MIB,
             memory.peak_bytes.div_ceil(MIB)
         );
-        let statement = Self::agent(TaskState::Failed, Reason::ContainerLimitationMemory, message);
-        Self { memory: Some(memory), ..statement }
+        let used = Milli(memory.peak_bytes.saturating_mul(1000) / MIB);
+        let resources = Resources::from(vec![Resource::scalar("mem", used)]);
+        Self::limited(Limitation { reason: Reason::ContainerLimitationMemory, message, resources })
+    }
+
+    pub(crate) fn limited(limitation: Limitation) -> Self {
+        let statement = Self::agent(TaskState::Failed, limitation.reason, limitation.message);
+        Self { exceeded: limitation.resources, ..statement }
     }
 
     fn with(state: TaskState, message: String) -> Self {

@@ -9,7 +9,6 @@ use chapada_model::{
 };
 
 use crate::checks::{CheckStatus, Watch};
-use crate::exit::MemoryExceeded;
 use crate::kill::KillCause;
 
 /// One entry of the log.
@@ -204,8 +203,8 @@ pub struct Update {
     pub at: Wall,
     /// The container's first process, once there is one.
     pub pid: Option<u32>,
-    /// The memory limit that was hit.
-    pub memory: Option<MemoryExceeded>,
+    /// What it took too much of, and how much that was; empty when it was not ended for that.
+    pub exceeded: Resources,
     /// What its health check says.
     pub healthy: Option<bool>,
     /// What its check found.

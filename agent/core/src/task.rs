@@ -7,6 +7,7 @@ use chapada_model::{ExecutorId, ExecutorKind, Payload, Reason, Resources, TaskKe
 
 use crate::checks::{Watch, Watching};
 use crate::kill::KillCause;
+use crate::limitation::Limitation;
 use crate::phase::TaskPhase;
 use crate::record::{FrameworkRecord, TaskRecord};
 use crate::stream::UpdateStream;
@@ -93,6 +94,8 @@ pub(crate) struct Task {
     pub(crate) phase: TaskPhase,
     /// Why it is to end, once its phase says that it is.
     pub(crate) cause: KillCause,
+    /// What it took too much of, for which it is ended.
+    pub(crate) limitation: Option<Limitation>,
     pub(crate) watching: Watching,
     pub(crate) stream: UpdateStream,
 }
@@ -100,7 +103,7 @@ pub(crate) struct Task {
 impl Task {
     pub(crate) fn new(record: Arc<TaskRecord>, phase: TaskPhase) -> Self {
         let (cause, watching) = (KillCause::default(), Watching::default());
-        Self { record, phase, cause, watching, stream: UpdateStream::default() }
+        Self { record, phase, cause, limitation: None, watching, stream: UpdateStream::default() }
     }
 
     /// Why it is being ended, if it is.

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chapada_agent_core::{FrameworkRecord, MemoryExceeded, Record, TaskRecord, Update};
-use chapada_model::{Reason, Source, TaskKey, TaskState, UpdateUuid, Wall};
+use chapada_agent_core::{FrameworkRecord, Record, TaskRecord, Update};
+use chapada_model::{Milli, Reason, Resource, Resources, Source, TaskKey, TaskState, UpdateUuid, Wall};
+use chapada_wire::convert::{ReservationFormat, resources_from_wire, resources_to_wire};
+use chapada_wire::v1;
 use prost::Message;
 
 use super::checks::{CheckEntry, cause_number, cause_of, check_entry, check_of, watched};
@@ -139,6 +141,7 @@ struct UpdateEntry {
     at_ns: u64,
     #[prost(uint32, optional, tag = "8")]
     pid: Option<u32>,
+    /// Of former versions: what is in `exceeded` now.
     #[prost(message, optional, tag = "9")]
     memory: Option<MemoryEntry>,
     /// An executor's own words.
@@ -148,6 +151,8 @@ struct UpdateEntry {
     healthy: Option<bool>,
     #[prost(message, optional, tag = "12")]
     check: Option<CheckEntry>,
+    #[prost(message, repeated, tag = "13")]
+    exceeded: Vec<v1::Resource>,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -156,6 +161,13 @@ struct MemoryEntry {
     limit_bytes: u64,
     #[prost(uint64, tag = "2")]
     peak_bytes: u64,
+}
+
+impl MemoryEntry {
+    fn resources(self) -> Resources {
+        let used = Milli(u64::try_from((u128::from(self.peak_bytes) * 1000) >> 20).unwrap_or(u64::MAX));
+        Resources::from(vec![Resource::scalar("mem", used)])
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -281,9 +293,8 @@ fn update_entry(task: &TaskKey, update: &Update) -> UpdateEntry {
         message: update.message.clone(),
         at_ns: update.at.0,
         pid: update.pid,
-        memory: update
-            .memory
-            .map(|memory| MemoryEntry { limit_bytes: memory.limit_bytes, peak_bytes: memory.peak_bytes }),
+        memory: None,
+        exceeded: resources_to_wire(&update.exceeded, ReservationFormat::Single),
         details: update.details.as_ref().map(|details| details.as_bytes().to_vec()),
         healthy: update.healthy,
         check: update.check.map(check_entry),
@@ -307,9 +318,10 @@ fn update_of(entry: UpdateEntry) -> Option<Record> {
         message: entry.message,
         at: Wall(entry.at_ns),
         pid: entry.pid,
-        memory: entry
-            .memory
-            .map(|memory| MemoryExceeded { limit_bytes: memory.limit_bytes, peak_bytes: memory.peak_bytes }),
+        exceeded: match entry.memory {
+            Some(memory) => memory.resources(),
+            None => resources_from_wire("exceeded", &entry.exceeded).ok()?,
+        },
         details: entry.details.map(Into::into),
         healthy: entry.healthy,
         check,

@@ -3,16 +3,14 @@
 use std::net::IpAddr;
 
 use chapada_agent_core::{
-    CheckStatus, ExecutorRecord, FrameworkRecord, HeldTask, MemoryExceeded, Runner, TaskRecord, Update,
+    CheckStatus, ExecutorRecord, FrameworkRecord, HeldTask, Runner, TaskRecord, Update,
 };
-use chapada_model::{AgentId, Milli, Reason, Resource};
-use chapada_wire::convert::{ReservationFormat, resource_to_wire};
+use chapada_model::{AgentId, Reason, Resources};
+use chapada_wire::convert::{ReservationFormat, resources_to_wire};
 use chapada_wire::{link, v1};
 use prost::Message;
 
 use crate::layout::executor_of;
-
-const MIB: u64 = 1024 * 1024;
 
 /// What of the agent itself stands in every status.
 #[derive(Clone, Debug)]
@@ -56,7 +54,7 @@ pub(crate) fn bare_status(task: &str, update: &Update, identity: &Identity) -> v
         uuid: Some(update.uuid.0.to_vec()),
         healthy: update.healthy.or(said.healthy),
         check_status: update.check.map(check_status).or(said.check_status),
-        limitation: update.memory.map(limitation).or(said.limitation),
+        limitation: limitation(&update.exceeded).or(said.limitation),
         ..said
     }
 }
@@ -109,9 +107,9 @@ fn network_infos(ip: IpAddr) -> Vec<v1::NetworkInfo> {
     vec![v1::NetworkInfo { ip_addresses: vec![address], ..v1::NetworkInfo::default() }]
 }
 
-fn limitation(memory: MemoryExceeded) -> v1::TaskResourceLimitation {
-    let used = Resource::scalar("mem", Milli(memory.peak_bytes.saturating_mul(1000) / MIB));
-    v1::TaskResourceLimitation { resources: vec![resource_to_wire(&used, ReservationFormat::Single)] }
+fn limitation(exceeded: &Resources) -> Option<v1::TaskResourceLimitation> {
+    let resources = resources_to_wire(exceeded, ReservationFormat::Single);
+    (!resources.is_empty()).then_some(v1::TaskResourceLimitation { resources })
 }
 
 pub(crate) fn held(held: &HeldTask, identity: Option<&Identity>) -> link::HeldTask {

@@ -66,7 +66,7 @@ impl Agent {
         }
     }
 
-    fn give_up(&mut self, now: Now, key: &ExecutorKey, pid: u32, why: GivenUp) {
+    pub(crate) fn give_up(&mut self, now: Now, key: &ExecutorKey, pid: u32, why: GivenUp) {
         self.set_executor_phase(key, ExecutorPhase::Ending { pid, force_at: now.mono, why: Some(why) });
         self.on_executor_due(now, key);
     }
@@ -134,8 +134,9 @@ impl Agent {
             ExecutorPhase::Ending { why, .. } => (why, true),
             _ => (None, executor.phase.is_ending()),
         };
+        let limited = self.limitation_of(key);
         let statement = |agent: &Self, task: &TaskKey| match why {
-            Some(why) => Statement::given_up(why),
+            Some(why) => limited.clone().unwrap_or_else(|| Statement::given_up(why)),
             None if exit.memory.is_some() => Statement::of_exit(exit, None),
             None => {
                 let state = if ending { agent.or_lost(task, TaskState::Gone) } else { TaskState::Failed };

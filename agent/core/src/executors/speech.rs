@@ -1,6 +1,6 @@
 //! What executors of frameworks' own say, and what they are told. Source: Mesos' executor API.
 
-use chapada_model::{ExecutorKey, Now, Payload, Reason, Source, TaskId, TaskState};
+use chapada_model::{ExecutorKey, Now, Payload, Reason, Resources, Source, TaskId, TaskState};
 
 use crate::agent::Agent;
 use crate::effect::Effect;
@@ -146,7 +146,7 @@ impl Agent {
             message: report.message,
             at: report.at.unwrap_or(now.wall),
             pid,
-            memory: None,
+            exceeded: Resources::EMPTY,
             healthy: None,
             check: None,
             details: Some(report.details),

@@ -44,7 +44,7 @@ fn a_memory_limit_is_told_with_its_figure() {
     let last = world.last();
     assert_eq!((last.state, last.reason), (S::Failed, Some(Reason::ContainerLimitationMemory)));
     assert_eq!(last.message, "Memory limit exceeded: Requested: 64MB Maximum Used: 64MB");
-    assert_eq!(last.memory, Some(memory));
+    assert_eq!(last.exceeded.to_string(), "mem:64");
 }
 
 #[test]

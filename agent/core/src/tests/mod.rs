@@ -6,6 +6,7 @@ mod deliver;
 mod executors;
 mod histories;
 mod kill;
+mod limitation;
 mod link;
 mod operations;
 mod pods;

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_agent_core::{
-    CheckStatus, ExecutorRecord, FrameworkRecord, KillCause, MemoryExceeded, Record, Runner, TaskRecord,
-    Update,
+    CheckStatus, ExecutorRecord, FrameworkRecord, KillCause, Record, Runner, TaskRecord, Update,
 };
 use chapada_model::{
     ExecutorKey, ExecutorKind, FrameworkId, OperationState, OperationStatus, Reason, Resources, Source,
@@ -34,7 +33,8 @@ fn all_kinds() -> Vec<Record> {
         message: "m".into(),
         at: Wall(5),
         pid: Some(9),
-        memory: Some(MemoryExceeded { limit_bytes: 1, peak_bytes: 2 }),
+        // Of two bytes nothing is left in thousandths of a MiB.
+        exceeded: Resources::EMPTY,
         details: Some(vec![4].into()),
         healthy: Some(false),
         check: Some(CheckStatus::Http(Some(404))),
@@ -59,6 +59,7 @@ fn all_kinds() -> Vec<Record> {
         launched: Wall(3),
         info: info.encode_to_vec().into(),
     };
+    let over_disk = Update { exceeded: "disk:12".parse().unwrap(), ..update.clone() };
     vec![
         Record::Boot { boot_id: "b".into() },
         Record::Epoch(4),
@@ -90,6 +91,7 @@ fn all_kinds() -> Vec<Record> {
         operation(Some("f".parse().unwrap())),
         operation(None),
         Record::OperationAcknowledged("k".parse().unwrap()),
+        Record::Update { task: key(), update: Arc::new(over_disk) },
     ]
 }
 

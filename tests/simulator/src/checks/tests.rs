@@ -95,7 +95,7 @@ fn update(state: TaskState) -> Update {
         message: String::new(),
         at: chapada_model::Wall(0),
         pid: None,
-        memory: None,
+        exceeded: chapada_model::Resources::EMPTY,
         healthy: None,
         check: None,
         details: None,
