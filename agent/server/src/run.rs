@@ -56,8 +56,8 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     let ground = Ground::prepare(config).await?;
     let (event_sender, events) = mpsc::channel(CONTAINER_EVENTS);
     let means = Arc::new(ground.means(event_sender)?);
-    let mut memory = Memory::recall(&means, &ground.resources)
-        .inspect_err(|_| leave_no_groups(means.launcher.cgroups()))?;
+    let mut memory =
+        Memory::recall(&means, &ground.resources).inspect_err(|_| leave_no_groups(&means.launcher))?;
     memory.agent.set_executor_timeouts(ground.config.executor_timeouts());
     let first = Event::Recovered {
         found: memory.recovered.iter().filter_map(found_of).collect(),
@@ -100,7 +100,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     stop.cancel();
     tasks.close();
     tasks.wait().await;
-    leave_no_groups(means.launcher.cgroups());
+    leave_no_groups(&means.launcher);
     outcome
 }
 
@@ -213,11 +213,11 @@ impl Memory {
 }
 
 /// An agent that stops without containers leaves no cgroups either.
-fn leave_no_groups(cgroups: &Cgroups) {
-    if !cgroups.containers().is_ok_and(|containers| containers.is_empty()) {
+fn leave_no_groups(launcher: &Launcher) {
+    if !launcher.cgroups().containers().is_ok_and(|containers| containers.is_empty()) {
         return;
     }
-    if let Err(error) = cgroups.remove() {
+    if let Err(error) = launcher.remove_cgroups() {
         tracing::debug!(%error, "the agent's cgroups stay");
     }
 }

@@ -27,7 +27,7 @@ fn main() -> Outcome<()> {
     for left in recover(&run)? {
         cleanup(launcher.cgroups(), &run, &left.id)?;
     }
-    launcher.cgroups().remove()?;
+    launcher.remove_cgroups()?;
     measured
 }
 

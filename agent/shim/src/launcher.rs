@@ -3,7 +3,7 @@
 //!
 //! Starting a program costs more than half of what a container costs, so it is done once: the *zygote*, a process of the
 //! shim's program that waits for orders and divides itself for each. It ends with its launcher, and is started again if
-//! something ends it.
+//! something ends it. It lives in the shims' cgroups, not in the agent's, so shims are born where they are to be.
 
 use std::fs::File;
 use std::io::{self, Seek, Write};
@@ -13,13 +13,13 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command as Process, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use chapada_isolation::cgroup::{Cgroups, SHIMS};
+use chapada_isolation::cgroup::Cgroups;
 use chapada_isolation::sealed::{self, memory_file};
 use chapada_isolation::{Context, IsolationError};
 
 use crate::client::ShimClient;
 use crate::descriptors;
-use crate::protocol::{LaunchOrder, PROTOCOL_VERSION};
+use crate::protocol::{LaunchOrder, PROTOCOL_VERSION, ZYGOTE_ORDER, ZYGOTE_PLACE};
 use crate::runtime_dir;
 use crate::spec::{ContainerSpec, InvalidSpec};
 
@@ -75,7 +75,7 @@ impl Launcher {
     pub fn new(program: &[u8], cgroups: Cgroups) -> Result<Self, IsolationError> {
         cgroups.ensure()?;
         let program = sealed::program("chapada-shim", program)?;
-        let zygote = Zygote::start(&program).context("start", "the zygote of shims")?;
+        let zygote = Zygote::start(&program, &cgroups).context("start", "the zygote of shims")?;
         Ok(Self { program, cgroups, zygote: Mutex::new(Some(zygote)) })
     }
 
@@ -88,6 +88,15 @@ impl Launcher {
     pub fn zygote(&self) -> Option<u32> {
         let zygote = self.zygote.lock().unwrap_or_else(PoisonError::into_inner);
         zygote.as_ref().map(|zygote| zygote.process.id())
+    }
+
+    /// Removes the place of this agent's cgroups, when no container is left. A later launch fails.
+    ///
+    /// # Errors
+    /// As [`Cgroups::remove`].
+    pub fn remove_cgroups(&self) -> Result<(), IsolationError> {
+        drop(self.zygote.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.cgroups.remove()
     }
 
     /// Starts a shim, which then makes the container; its client tells when the command runs or why it does not. Blocks
@@ -110,13 +119,7 @@ impl Launcher {
         }
         let order = self.order(spec).map_err(system("write the order"))?;
         let (ours, theirs) = UnixStream::pair().map_err(system("create a socket"))?;
-        let v2 = self
-            .cgroups
-            .group(SHIMS)
-            .open_v2()
-            .map_err(|error| system("enter the group of shims")(error.source))?;
         let files = [order.as_fd(), theirs.as_fd(), log.as_fd()];
-        let files: Vec<BorrowedFd<'_>> = files.into_iter().chain(v2.as_ref().map(AsFd::as_fd)).collect();
         self.hand_over(&files).map_err(system("start the shim"))?;
         let client = ShimClient::over(ours).map_err(system("set up the socket"))?;
         Ok(LaunchedShim { client })
@@ -126,27 +129,31 @@ impl Launcher {
     fn hand_over(&self, files: &[BorrowedFd<'_>]) -> io::Result<()> {
         let mut zygote = self.zygote.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(socket) = zygote.as_ref().and_then(|zygote| zygote.socket.as_ref())
-            && descriptors::send(socket, b"o", files).is_ok()
+            && descriptors::send(socket, &ZYGOTE_ORDER, files).is_ok()
         {
             return Ok(());
         }
-        let started = zygote.insert(Zygote::start(&self.program)?);
+        let started = zygote.insert(Zygote::start(&self.program, &self.cgroups)?);
         let Some(socket) = &started.socket else { return Err(io::ErrorKind::NotConnected.into()) };
-        descriptors::send(socket, b"o", files).map(drop)
+        descriptors::send(socket, &ZYGOTE_ORDER, files).map(drop)
     }
 
     fn order(&self, spec: &ContainerSpec) -> io::Result<File> {
         let order =
             LaunchOrder { version: PROTOCOL_VERSION, spec: spec.clone(), cgroups: self.cgroups.clone() };
-        let mut file = File::from(memory_file("chapada-order")?);
-        file.write_all(&serde_json::to_vec(&order)?)?;
-        file.rewind()?;
-        Ok(file)
+        in_memory("chapada-order", &order)
     }
 }
 
+fn in_memory(name: &str, value: &impl serde::Serialize) -> io::Result<File> {
+    let mut file = File::from(memory_file(name)?);
+    file.write_all(&serde_json::to_vec(value)?)?;
+    file.rewind()?;
+    Ok(file)
+}
+
 impl Zygote {
-    fn start(program: &OwnedFd) -> io::Result<Self> {
+    fn start(program: &OwnedFd, cgroups: &Cgroups) -> io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
         let process = Process::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
             .arg0("chapada-shim")
@@ -155,6 +162,8 @@ impl Zygote {
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null())
             .spawn()?;
+        let place = in_memory("chapada-place", cgroups)?;
+        descriptors::send(&ours, &ZYGOTE_PLACE, &[place.as_fd()])?;
         Ok(Self { process, socket: Some(ours) })
     }
 }

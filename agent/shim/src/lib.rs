@@ -31,7 +31,9 @@ pub use client::{ClientError, ShimClient};
 pub use exit::{ExitReport, Outcome};
 pub use files::{Names, RootFileSystem, VolumeMount, VolumeSource};
 pub use launcher::{LaunchError, LaunchedShim, Launcher};
-pub use protocol::{Event, LaunchOrder, PROTOCOL_VERSION, Request, SetupError, SetupFailure};
+pub use protocol::{
+    Event, LaunchOrder, PROTOCOL_VERSION, Request, SetupError, SetupFailure, ZYGOTE_ORDER, ZYGOTE_PLACE,
+};
 pub use recovery::{RecoverError, RecoveredContainer, RecoveredState, recover};
 pub use session::{ExecSpec, Session, SessionStreams};
 pub use spec::{

@@ -14,6 +14,11 @@ use crate::spec::ContainerSpec;
 /// Version of every record and message here. A shim refuses an order of another version by name.
 pub const PROTOCOL_VERSION: u32 = 1;
 
+/// With it the zygote gets a file that says where the agent's cgroups are, as JSON. It comes first.
+pub const ZYGOTE_PLACE: [u8; 1] = *b"p";
+/// With it the zygote gets the three files of a shim: order, socket, log.
+pub const ZYGOTE_ORDER: [u8; 1] = *b"o";
+
 /// What the agent puts on the shim's standard input: memory, never a file or an argument, as the environment may hold secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaunchOrder {

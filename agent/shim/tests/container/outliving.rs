@@ -102,7 +102,7 @@ fn a_killed_shim_takes_its_container_along() {
 }
 
 #[test]
-fn the_shim_leaves_the_agents_groups_and_session() {
+fn shim_and_zygote_leave_the_agents_groups_and_the_shim_its_session() {
     let place = Place::new();
     let spec = place.spec("apart", "sleep 1000");
     let mut client = place.launcher.launch(&spec).unwrap().client;
@@ -112,7 +112,8 @@ fn the_shim_leaves_the_agents_groups_and_session() {
     let parent = place.launcher.cgroups().parent().display().to_string();
     let joined = |pid: i32| fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
     for controller in ["cpu", "memory", "pids", "name=systemd", ""] {
-        for (pid, name) in [(state.shim_pid, "shims"), (pid, "apart")] {
+        let zygote = place.launcher.zygote().unwrap() as i32;
+        for (pid, name) in [(zygote, "shims"), (state.shim_pid, "shims"), (pid, "apart")] {
             let text = joined(pid);
             let line = text.lines().find(|line| line.split(':').nth(1) == Some(controller));
             if let Some(line) = line {
@@ -181,7 +182,7 @@ fn an_order_of_another_version_is_refused_by_name() {
     let (_events, socket) = UnixStream::pair().unwrap();
     let mut zygote = Process::new(program).stdin(OwnedFd::from(theirs)).spawn().unwrap();
     let (order, written) = (fs::File::open(path).unwrap(), fs::File::create(&log).unwrap());
-    descriptors::send(&ours, b"o", &[order.as_fd(), socket.as_fd(), written.as_fd()]).unwrap();
+    descriptors::send(&ours, &ZYGOTE_ORDER, &[order.as_fd(), socket.as_fd(), written.as_fd()]).unwrap();
     eventually("the shim complains", || fs::read_to_string(&log).unwrap().contains("version 99"));
     drop(ours);
     assert!(zygote.wait().unwrap().success(), "the zygote goes with its agent");

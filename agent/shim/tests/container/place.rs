@@ -78,7 +78,7 @@ impl Drop for Place {
         for container in recover(&self.runtime_root()).unwrap() {
             cleanup(self.launcher.cgroups(), &self.runtime_root(), &container.id).unwrap();
         }
-        self.launcher.cgroups().remove().unwrap();
+        self.launcher.remove_cgroups().unwrap();
         if !std::thread::panicking() {
             assert_eq!(self.groups(), Vec::<PathBuf>::new(), "cgroups stayed behind");
             let processes = processes_naming(self.dir.path());

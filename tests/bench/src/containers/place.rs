@@ -83,7 +83,7 @@ impl Drop for Place {
                 eprintln!("chapada-bench: {}: {error}", left.id);
             }
         }
-        if let Err(error) = self.launcher.cgroups().remove() {
+        if let Err(error) = self.launcher.remove_cgroups() {
             eprintln!("chapada-bench: {error}");
         }
     }

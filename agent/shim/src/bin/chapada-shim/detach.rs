@@ -30,12 +30,17 @@ pub(crate) fn leave_agent() -> Result<(), String> {
     ignore_signals().map_err(|error| format!("cannot ignore signals: {error}"))
 }
 
-/// Leaves the zygote's groups and session.
-pub(crate) fn leave_zygote(cgroups: &Cgroups) -> Result<(), String> {
-    let v1 = cgroups.group(SHIMS).open_tasks().map_err(|error| sentence(&error))?;
-    join(v1).map_err(|error| format!("cannot join the shims' cgroup: {error}"))?;
-    setsid().map_err(|error| format!("cannot start a session: {error}"))?;
-    Ok(())
+/// Leaves the agent's cgroups for the shims': what is done to the agent's is not done to this process, nor to what it divides
+/// itself into.
+pub(crate) fn leave_groups(cgroups: File) -> Result<(), String> {
+    let cgroups: Cgroups =
+        serde_json::from_reader(cgroups).map_err(|error| format!("cannot read its place: {error}"))?;
+    cgroups.group(SHIMS).enter().map_err(|error| sentence(&error))
+}
+
+/// Leaves the zygote's session.
+pub(crate) fn leave_zygote() -> Result<(), String> {
+    setsid().map(drop).map_err(|error| format!("cannot start a session: {error}"))
 }
 
 /// Joins v1 groups by their `tasks` files.

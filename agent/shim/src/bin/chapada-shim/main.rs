@@ -35,7 +35,7 @@ fn run(is_shim: bool) -> Result<(), String> {
         return Ok(());
     }
     let order = read_order()?;
-    detach::leave_zygote(&order.cgroups)?;
+    detach::leave_zygote()?;
     serve::serve(&order)
 }
 

@@ -1,14 +1,15 @@
 //! Waits for orders and divides itself for each, which is much faster than starting a program.
 
+use std::fs::File;
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use chapada_isolation::clone3::{Clone3, Cloned};
 use chapada_isolation::descriptors;
-use chapada_shim::descriptors as messages;
+use chapada_shim::{ZYGOTE_PLACE, descriptors as messages};
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-use crate::detach::sentence;
+use crate::detach::{leave_groups, sentence};
 
 /// Returns in each shim, true, with its order on standard input, the agent's connection on standard output and its log on
 /// standard error; and in the zygote itself when the agent has gone, false. The zygote never looks at an order, which may
@@ -20,19 +21,23 @@ pub(crate) fn divide() -> Result<bool, String> {
     // The kernel takes the status of shims, which nobody wants.
     on_child(SigHandler::SigIgn)?;
     loop {
-        let mut files = Vec::new();
-        match messages::receive(&socket, &mut [0], &mut files) {
+        let (mut word, mut files) = ([0], Vec::new());
+        match messages::receive(&socket, &mut word, &mut files) {
             Ok(0) => return Ok(false),
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(format!("cannot hear the agent: {error}")),
         }
-        // An order, a socket, a log, and where there is a v2 tree the group to be born in.
-        if files.len() < 3 {
-            return Err("an order has three files at least".to_owned());
+        if word == ZYGOTE_PLACE {
+            let place = files.pop().ok_or("a place comes as a file")?;
+            leave_groups(File::from(place))?;
+            continue;
         }
-        let group = files.get(3).map(AsFd::as_fd);
-        let clone = Clone3 { namespaces: 0, into_cgroup: group, of_parent: false };
+        // An order, a socket and a log.
+        if files.len() != 3 {
+            return Err("an order has three files".to_owned());
+        }
+        let clone = Clone3 { namespaces: 0, into_cgroup: None, of_parent: false };
         // SAFETY: this program never starts a thread.
         match unsafe { clone.run() } {
             Ok(Cloned::Parent { .. }) => {}
