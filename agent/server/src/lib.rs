@@ -21,6 +21,7 @@ mod link;
 mod machine;
 mod metrics;
 mod outward;
+mod relay;
 mod resources;
 mod run;
 mod shell;

@@ -29,16 +29,17 @@ use crate::containers::{Containers, Means, Settings, Supplies, found_of, orphan_
 use crate::disks::Disks;
 use crate::error::AgentError;
 use crate::executors::{Streams, Tokens};
-use crate::files::{self, Files};
+use crate::files::Files;
 use crate::http::{self, Api};
 use crate::layout::Layout;
 use crate::link::{Dialler, Presentation};
 use crate::machine;
 use crate::metrics::Counters;
+use crate::relay::Relays;
 use crate::shell::{CONTAINER_EVENTS, INPUTS, Input, Shell};
 use crate::sweep;
 
-/// Files that masters may ask for at once; more are turned away.
+/// Files and connections that masters may ask for at once; more are turned away.
 const RELAYS: usize = 64;
 /// How long the lock of an agent that was killed may outlive it.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
@@ -167,7 +168,9 @@ impl Ground {
         tasks.spawn(dialler.run(Detector::start(&self.master, ZkOptions::default()), stop.clone()));
         tasks.spawn(means.supplies.images.clone().run(stop.clone()));
         let files = Files::new(self.layout.clone());
-        tasks.spawn(files::relay::serve(files.clone(), inputs.clone(), relay_queue, stop.clone()));
+        let (entrance, address) = (self.listener.entrance(), self.address);
+        let relaying = Relays { files: files.clone(), inputs: inputs.clone(), entrance, address };
+        tasks.spawn(relaying.run(relay_queue, stop.clone()));
         tasks.spawn(sweep::run(self.layout, self.config.sweep_policy(), inputs.clone(), stop.clone()));
         let api = Api {
             inputs,

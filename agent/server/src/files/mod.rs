@@ -4,15 +4,15 @@
 mod browse;
 mod place;
 mod read;
-pub(crate) mod relay;
 
 pub(crate) use browse::Entry;
 pub(crate) use place::{Files, Place};
-pub(crate) use read::Reader;
+pub(crate) use read::{CHUNK, Reader};
 
 use std::io;
 
 use nix::errno::Errno;
+use tokio::task::spawn_blocking;
 
 /// Why a file is not shown.
 #[derive(Debug, thiserror::Error)]
@@ -46,4 +46,12 @@ impl FileError {
             _ => Self::Io { path: path_of, source },
         }
     }
+}
+
+/// Runs what blocks where it may.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, FileError> + Send + 'static,
+) -> Result<T, FileError> {
+    let panicked = |error| FileError::Io { path: "a file".to_owned(), source: std::io::Error::other(error) };
+    spawn_blocking(work).await.map_err(panicked)?
 }

@@ -14,8 +14,7 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Api;
-use crate::files::relay::blocking;
-use crate::files::{Entry, FileError, Place, Reader};
+use crate::files::{Entry, FileError, Place, Reader, blocking};
 use crate::shell::Input;
 
 /// Pieces of a download that may wait for the network; each is at most 64 KiB.

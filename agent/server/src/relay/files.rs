@@ -1,63 +1,29 @@
-//! Files for a reader at the master: the agent dials, proves itself by the token, and sends as much as the reader takes.
+//! Files for a reader at the master, as much as the reader takes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_model::TaskKey;
-use chapada_wire::link::agent_link_client::AgentLinkClient;
 use chapada_wire::link::{
     self, FromRelay, OpenRelay, ReadFile, RelayFailed, SandboxPath, ToRelay, from_relay, open_relay,
     relay_failed,
 };
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::spawn_blocking;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tonic::Streaming;
 
-use super::read::CHUNK;
-use super::{Entry, FileError, Files, Reader};
-use crate::link::dial;
+use super::{AHEAD, Relays, dial_back, message};
+use crate::files::{CHUNK, Entry, FileError, Files, Reader, blocking};
 use crate::shell::Input;
 
-/// Files being read at once; a follower may stay for hours and costs a connection and a few KiB.
-const READERS: usize = 256;
 /// A reader that takes nothing for so long has gone.
 const STALLED: Duration = Duration::from_secs(600);
 /// How often a followed file is looked at for more.
 const LOOK: Duration = Duration::from_millis(100);
-/// Messages between the file and the network: credit is what bounds them, this only decouples.
-const AHEAD: usize = 4;
 /// Entries of one listing message; a message is at most 256 KiB, and a name at most 255 bytes.
 const ENTRIES: usize = 200;
-
-/// Serves relays until `stop`.
-pub(crate) async fn serve(
-    files: Files,
-    inputs: mpsc::Sender<Input>,
-    mut asked: mpsc::Receiver<(OpenRelay, SocketAddr)>,
-    stop: CancellationToken,
-) {
-    let (tracker, slots) = (TaskTracker::new(), Arc::new(Semaphore::new(READERS)));
-    while let Some(Some((open, leader))) = stop.run_until_cancelled(asked.recv()).await {
-        let Ok(slot) = slots.clone().try_acquire_owned() else {
-            tracing::warn!("{READERS} files are being read; another was not served");
-            continue;
-        };
-        let (files, inputs, stop) = (files.clone(), inputs.clone(), stop.clone());
-        tracker.spawn(async move {
-            if let Some(Err(error)) = stop.run_until_cancelled(relay(files, inputs, open, leader)).await {
-                tracing::debug!(error, "a relay ended");
-            }
-            drop(slot);
-        });
-    }
-    tracker.close();
-    tracker.wait().await;
-}
 
 /// One reader.
 struct Relay {
@@ -68,24 +34,17 @@ struct Relay {
     credit: u64,
 }
 
-async fn relay(
-    files: Files,
-    inputs: mpsc::Sender<Input>,
-    open: OpenRelay,
-    leader: SocketAddr,
-) -> Result<(), String> {
-    let channel = dial(leader).await.map_err(|error| crate::machine::chain(&error))?;
+pub(super) async fn send(relays: Relays, open: OpenRelay, leader: SocketAddr) -> Result<(), String> {
     let (send, sent) = mpsc::channel(AHEAD);
-    let hello = link::RelayHello { token: open.token };
-    send.send(message(from_relay::Message::Hello(hello))).await.map_err(|_| gone())?;
-    let mut client = AgentLinkClient::new(channel);
-    let credits =
-        client.relay(ReceiverStream::new(sent)).await.map_err(|status| status.message().to_owned())?;
-    let mut relay = Relay { files, inputs, send, credits: credits.into_inner(), credit: 0 };
+    let credits = dial_back(leader, open.token, ReceiverStream::new(sent)).await?;
+    let mut relay = Relay { files: relays.files, inputs: relays.inputs, send, credits, credit: 0 };
     let outcome = match open.request {
         Some(open_relay::Request::Browse(browse)) => relay.browse(browse.of).await,
         Some(open_relay::Request::Read(read)) => relay.read(read).await,
-        None => Err(RelayEnd::Failed(FileError::Invalid("this agent does not know this request".to_owned()))),
+        // A newer master's, for one.
+        Some(open_relay::Request::ServeApi(_)) | None => {
+            Err(RelayEnd::Failed(FileError::Invalid("this agent does not know this request".to_owned())))
+        }
     };
     match outcome {
         Ok(()) => relay.say(from_relay::Message::Done(link::RelayDone {})).await.map_err(|_| gone()),
@@ -237,18 +196,6 @@ fn kind_of(error: &FileError) -> relay_failed::Kind {
         FileError::NotAFile(_) => relay_failed::Kind::NotAFile,
         FileError::Io { .. } => relay_failed::Kind::Failed,
     }
-}
-
-/// Runs what blocks where it may.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, FileError> + Send + 'static,
-) -> Result<T, FileError> {
-    let panicked = |error| FileError::Io { path: "a file".to_owned(), source: std::io::Error::other(error) };
-    spawn_blocking(work).await.map_err(panicked)?
-}
-
-fn message(message: from_relay::Message) -> FromRelay {
-    FromRelay { message: Some(message) }
 }
 
 fn gone() -> String {

@@ -116,7 +116,7 @@ async fn a_log_is_followed_through_the_relay_to_its_end() {
     let open = link::OpenRelay { token: "k".to_owned(), request: Some(open_relay::Request::Read(read)) };
     link.say(to_agent::Message::OpenRelay(open)).await;
     let (credit, mut messages) = master.relay().await;
-    credit.send(Ok(ToRelay { credit: 1 << 20 })).await.unwrap();
+    credit.send(Ok(ToRelay { credit: 1 << 20, ..ToRelay::default() })).await.unwrap();
     let Some(from_relay::Message::Hello(hello)) = messages.message().await.unwrap().unwrap().message else {
         panic!("a relay begins with Hello")
     };

@@ -175,6 +175,6 @@ impl RelayReader {
     }
 
     async fn grant(&self, credit: u64) -> Result<(), RelayError> {
-        self.credit.send(Ok(ToRelay { credit })).await.map_err(|_| RelayError::NoAnswer)
+        self.credit.send(Ok(ToRelay { credit, data: Vec::new() })).await.map_err(|_| RelayError::NoAnswer)
     }
 }

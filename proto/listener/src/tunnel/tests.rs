@@ -39,7 +39,8 @@ async fn bytes_cross_in_both_directions_at_once_and_more_than_a_window_of_them()
         let (mut read, mut write) = tokio::io::split(end);
         let mut came = vec![0; sent.len()];
         let (written, read) = tokio::join!(write.write_all(&sent), read.read_exact(&mut came));
-        (written.unwrap(), read.unwrap());
+        written.unwrap();
+        read.unwrap();
         came
     };
     let (at_left, at_right) = tokio::join!(exchange(left), exchange(right));

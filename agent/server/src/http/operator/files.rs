@@ -8,8 +8,7 @@ use chapada_wire::v1::agent::{Call, Response};
 use http::StatusCode;
 
 use super::{Api, Refusal, bare, invalid, refusal};
-use crate::files::relay::blocking;
-use crate::files::{Entry, FileError, Place};
+use crate::files::{Entry, FileError, Place, blocking};
 
 pub(super) async fn list(api: &Arc<Api>, asked: &Call) -> Result<Response, Refusal> {
     let path = asked.list_files.as_ref().and_then(|list| list.path.clone());
