@@ -60,7 +60,8 @@ impl Place {
         }
         let probe = layer.join("bin/first");
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/first.c");
-        let built = Command::new("cc").args(["-static", "-Os", "-o"]).arg(&probe).arg(source).status()?;
+        let options = ["-static", "-nostdlib", "-fno-stack-protector", "-Os", "-o"];
+        let built = Command::new("cc").args(options).arg(&probe).arg(source).status()?;
         ensure!(built.success(), "cc cannot build {source}");
         let busybox = layer.join("bin/busybox");
         fs::copy("/bin/busybox", &busybox).context("the Debian package busybox-static is missing")?;
