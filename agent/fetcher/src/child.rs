@@ -1,22 +1,25 @@
-//! The process that fetches. Whoever starts it calls [`run`] with the order on its standard input, which stays open for as
-//! long as anybody waits: its end is the end of the process, so that no fetch outlives the agent.
+//! The process that fetches. Whoever starts it does so in a container: with a root that has the sandbox and little else, with
+//! the limits of the task, and with no more than [`CAPABILITIES`].
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{OpenOptionsExt, fchown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use chapada_isolation::privileges::{self, Privileges};
 use chapada_isolation::user::User;
-use chapada_isolation::{beneath, rlimits, seccomp};
+use chapada_isolation::{beneath, landlock, rlimits, seccomp};
 
+use crate::addresses::AddressRange;
 use crate::archive::{kind_of, unpack};
 use crate::checksum::Sum;
 use crate::download::download;
 use crate::error::FetchError;
 use crate::meter::Meter;
-use crate::order::{Item, Job, Order, Report};
+use crate::order::{AllowedPath, Item, Job, Order, Report};
 use crate::place::Place;
 use crate::source::{Source, shown};
 
@@ -25,13 +28,17 @@ pub const REPORT: &str = "chapada-fetched: ";
 /// Memory that this process may have beyond what its allocator keeps in reserve from the start: archives say how much is
 /// needed to unpack them, and may lie.
 const MOST_MEMORY_BYTES: u64 = 1 << 30;
-/// An order is one line of JSON and no longer than this.
+/// An order is no longer than this.
 pub const MAX_ORDER_BYTES: u64 = 4 << 20;
+/// What the process needs to open what is the agent's and to become the task's user: CHOWN, DAC_OVERRIDE, SETGID, SETUID and
+/// SETPCAP.
+pub const CAPABILITIES: [u32; 5] = [0, DAC_OVERRIDE, 6, 7, 8];
+const DAC_OVERRIDE: u32 = 1;
 
-/// Reads an order, does it, and reports. The process is the task's user afterwards, for good, so there is nothing else that
-/// it could do.
-pub fn run() {
-    let report = match read_order().and_then(|order| fetch(&order)) {
+/// Does the order in this file, and reports. The process is the task's user afterwards, for good, so there is nothing else
+/// that it could do.
+pub fn run(order: &Path) {
+    let report = match read_order(order).and_then(|order| fetch(&order)) {
         Ok(()) => Report::Done,
         Err(error) => Report::Failed(error.to_string()),
     };
@@ -42,17 +49,19 @@ pub fn run() {
     }
 }
 
-fn read_order() -> Result<Order, FetchError> {
-    let mut stdin = BufReader::new(io::stdin().take(MAX_ORDER_BYTES));
-    let mut line = String::new();
-    stdin.read_line(&mut line).map_err(FetchError::io("cannot read the order"))?;
-    let order = serde_json::from_str(&line).map_err(|error| FetchError::Order(error.to_string()))?;
-    thread::spawn(|| {
-        // An error is as good as an end: nobody is there.
-        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+fn read_order(path: &Path) -> Result<Order, FetchError> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_ORDER_BYTES).read_to_string(&mut text));
+    read.map_err(FetchError::io("cannot read the order"))?;
+    serde_json::from_str(&text).map_err(|error| FetchError::Order(error.to_string()))
+}
+
+/// Ends this process after a while: whoever waits for it may be gone.
+fn bound_time(most: Duration) {
+    thread::spawn(move || {
+        thread::sleep(most);
         std::process::exit(1);
     });
-    Ok(order)
 }
 
 /// An item, and where it comes from and goes to.
@@ -66,19 +75,21 @@ fn fetch(order: &Order) -> Result<(), FetchError> {
     let user = order.user.as_deref().map(User::find).transpose().map_err(FetchError::User)?;
     // What only the agent may open is opened before this process is anybody else.
     let ground = Ground::open(order, user.as_ref())?;
-    confine(order, user.as_ref())?;
+    confine(order, user.unwrap_or_else(User::current), &ground)?;
+    // Threads are as confined as the one that starts them.
+    bound_time(Duration::from_secs(order.limits.seconds));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(FetchError::io("cannot start"))?;
     let mut meter = Meter::new(order.limits);
     match ground.target {
         Target::Sandbox(place, fetches) => fetches.iter().try_for_each(|fetch| {
-            let placed = runtime.block_on(put(fetch, &place, &ground.allowed, &mut meter));
+            let placed = runtime.block_on(put(fetch, &place, &ground.origins, &mut meter));
             placed.map_err(|error| {
                 FetchError::Order(format!("cannot fetch {}: {error}", shown(&fetch.item.uri)))
             })
         }),
         Target::Cache(item, mut file) => runtime
-            .block_on(get(item, &mut file, &ground.allowed, &mut meter))
+            .block_on(get(item, &mut file, &ground.origins, &mut meter))
             .map_err(|error| FetchError::Order(format!("cannot fetch {}: {error}", shown(&item.uri)))),
     }
 }
@@ -86,8 +97,15 @@ fn fetch(order: &Order) -> Result<(), FetchError> {
 /// What was opened as the agent.
 struct Ground<'a> {
     target: Target<'a>,
+    origins: Origins<'a>,
+}
+
+/// Where things may come from.
+struct Origins<'a> {
     /// Directories from which files may come, with their paths.
-    allowed: Vec<(PathBuf, File)>,
+    allowed: Vec<(&'a Path, File)>,
+    /// Addresses that are not connected to.
+    denied: &'a [AddressRange],
 }
 
 enum Target<'a> {
@@ -119,9 +137,10 @@ impl<'a> Ground<'a> {
                 Target::Cache(item, made.map_err(FetchError::io("cannot make a file in the cache"))?)
             }
         };
-        let allowed = order.allowed_paths.iter();
-        let allowed = allowed.filter_map(|path| Some((path.clone(), open_directory(path).ok()?))).collect();
-        Ok(Self { target, allowed })
+        let open =
+            |allowed: &'a AllowedPath| Some((allowed.path.as_path(), open_directory(&allowed.at).ok()?));
+        let allowed = order.allowed_paths.iter().filter_map(open).collect();
+        Ok(Self { target, origins: Origins { allowed, denied: &order.denied_addresses } })
     }
 }
 
@@ -130,7 +149,7 @@ fn open_directory(path: &Path) -> io::Result<File> {
 }
 
 /// From here on this process is the user, and can do little.
-fn confine(order: &Order, user: Option<&User>) -> Result<(), FetchError> {
+fn confine(order: &Order, user: User, ground: &Ground<'_>) -> Result<(), FetchError> {
     let limit =
         |name: &str, most: u64| rlimits::Rlimit { name: name.to_owned(), soft: Some(most), hard: Some(most) };
     let limits = [
@@ -140,9 +159,16 @@ fn confine(order: &Order, user: Option<&User>) -> Result<(), FetchError> {
         limit("fsize", order.limits.bytes.max(1)),
     ];
     rlimits::apply(&limits).map_err(FetchError::User)?;
-    if let Some(user) = user {
-        privileges::become_user(user, &Privileges::default()).map_err(FetchError::User)?;
-    }
+    // Root of the machine may read what it is allowed to fetch, whosever it is.
+    let bounding = if user.uid == 0 { vec![DAC_OVERRIDE] } else { Vec::new() };
+    let privileges = Privileges { bounding: Some(bounding), ..Privileges::default() };
+    privileges::become_user(&user, &privileges).map_err(FetchError::User)?;
+    let written = match &ground.target {
+        Target::Sandbox(place, _) => Some(place.as_fd()),
+        Target::Cache(..) => None,
+    };
+    let root = open_directory(Path::new("/")).map_err(FetchError::io("cannot open /"))?;
+    landlock::confine(&[root.as_fd()], written.as_slice()).map_err(FetchError::User)?;
     seccomp::Filter::standard().install().map_err(FetchError::User)
 }
 
@@ -160,7 +186,7 @@ fn reserved_bytes() -> Result<u64, FetchError> {
 async fn put(
     fetch: &Fetch<'_>,
     place: &Place,
-    allowed: &[(PathBuf, File)],
+    origins: &Origins<'_>,
     meter: &mut Meter,
 ) -> Result<(), FetchError> {
     let item = fetch.item;
@@ -172,7 +198,7 @@ async fn put(
     let mut file = place.file(Path::new(&item.name), mode)?;
     match &fetch.cached {
         Some(cached) => meter.copy(&mut &*cached, &mut file, |_| {})?,
-        None => get(item, &mut file, allowed, meter).await?,
+        None => get(item, &mut file, origins, meter).await?,
     }
     let Some((kind, stem)) = archive else { return Ok(()) };
     io::Seek::rewind(&mut file).map_err(FetchError::io("cannot read it"))?;
@@ -180,17 +206,12 @@ async fn put(
 }
 
 /// The bytes of one item, checked.
-async fn get(
-    item: &Item,
-    to: &mut File,
-    allowed: &[(PathBuf, File)],
-    meter: &mut Meter,
-) -> Result<(), FetchError> {
+async fn get(item: &Item, to: &mut File, origins: &Origins<'_>, meter: &mut Meter) -> Result<(), FetchError> {
     let mut sum = Sum::new(item.checksum.as_ref());
     match Source::parse(&item.uri).map_err(|error| FetchError::Order(error.to_string()))? {
-        Source::Web(url) => download(&url, to, &mut sum, meter).await?,
+        Source::Web(url) => download(&url, origins.denied, to, &mut sum, meter).await?,
         Source::File(path) => {
-            let mut from = open_allowed(&path, allowed)?;
+            let mut from = open_allowed(&path, &origins.allowed)?;
             meter.copy(&mut from, to, |bytes| sum.add(bytes))?;
         }
     }
@@ -198,7 +219,7 @@ async fn get(
 }
 
 /// Opens a plain file beneath one of these directories, as the user that this process is by now.
-fn open_allowed(path: &Path, allowed: &[(PathBuf, File)]) -> Result<File, FetchError> {
+fn open_allowed(path: &Path, allowed: &[(&Path, File)]) -> Result<File, FetchError> {
     let refused = || FetchError::Order("the agent's operator allows no files from there".to_owned());
     let (rest, root) = allowed
         .iter()

@@ -4,6 +4,7 @@
 //! server of the network can influence. The agent says what to fetch by an [`Order`] and hears a [`Report`].
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod archive;
 mod checksum;
 pub mod child;
@@ -14,7 +15,8 @@ mod order;
 mod place;
 mod source;
 
+pub use addresses::{AddressRange, InvalidRange};
 pub use checksum::{Checksum, InvalidChecksum};
 pub use error::FetchError;
-pub use order::{Item, Job, Limits, Order, Report};
+pub use order::{AllowedPath, Item, Job, Limits, Order, Report};
 pub use source::{InvalidUri, Source, shown};

@@ -1,9 +1,10 @@
-//! What agent and child say to each other: an order on the child's standard input, a report on its standard output.
+//! What agent and child say to each other: an order in a file of the child's, a report on its standard output.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::addresses::AddressRange;
 use crate::checksum::Checksum;
 
 /// Everything the child has to know. It may hold credentials, so it is never an argument, nor in the environment.
@@ -15,9 +16,21 @@ pub struct Order {
     /// What to do.
     pub job: Job,
     /// Where plain files may come from.
-    pub allowed_paths: Vec<PathBuf>,
+    pub allowed_paths: Vec<AllowedPath>,
+    /// Addresses that are not connected to, whatever a URI or a server says.
+    pub denied_addresses: Vec<AddressRange>,
     /// How much of it.
     pub limits: Limits,
+}
+
+/// A directory from which plain files may come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AllowedPath {
+    /// Its name in URIs.
+    pub path: PathBuf,
+    /// Where the child has it.
+    pub at: PathBuf,
 }
 
 /// What to do.
@@ -68,6 +81,8 @@ pub struct Limits {
     pub entries: u64,
     /// A server that sends nothing for so long is given up.
     pub stall_seconds: u64,
+    /// All of it is given up after so long. Whoever ordered it may be gone by then.
+    pub seconds: u64,
 }
 
 /// What became of an order.

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Component, Path, PathBuf};
 
 use chapada_isolation::beneath;
@@ -24,6 +25,11 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn new(root: File) -> Self {
         Self { root }
+    }
+
+    /// The directory itself.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
     }
 
     /// A file of this name, new or emptied.

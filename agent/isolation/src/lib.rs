@@ -13,6 +13,8 @@ pub mod disk_usage;
 mod error;
 pub mod idle;
 pub mod ids;
+pub mod landlock;
+pub mod links;
 pub mod loopback;
 pub mod mountinfo;
 pub mod mounts;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chapada_agent_core::ExecutorTimeouts;
+use chapada_fetcher::AddressRange;
 use chapada_listener::{DEFAULT_MAX_BODY, ListenConfig};
 
 use crate::bytes::Bytes;
@@ -118,6 +119,9 @@ pub struct AgentConfig {
     #[arg(long, default_value = "2GB")]
     pub fetcher_cache_size: Bytes,
     /// How much may be fetched for one task, what is unpacked included.
+    /// Addresses, and ranges of them as 10.0.0.0/8, that nothing is fetched from, whatever name or redirect leads there.
+    #[arg(long, value_delimiter = ',', default_values_t = AddressRange::LINK_LOCAL)]
+    pub fetcher_denied_addresses: Vec<AddressRange>,
     #[arg(long, default_value = "10GB")]
     pub fetcher_max_size: Bytes,
     /// How long a server may send nothing before it is given up.
@@ -191,7 +195,7 @@ impl Default for AgentConfig {
             userns_first_id: FIRST_ID,
             frameworks_home: None,
             fetcher_allowed_paths: Vec::new(),
-            allow_host_root: false,
+            fetcher_denied_addresses: AddressRange::LINK_LOCAL.to_vec(),
             fetcher_cache_size: Bytes(2 << 30),
             fetcher_max_size: Bytes(10 << 30),
             fetcher_stall_timeout: Duration::from_secs(60),

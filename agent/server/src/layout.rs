@@ -49,6 +49,11 @@ impl Layout {
         self.work_dir.join("fetched")
     }
 
+    /// What fetchers have while they run.
+    pub(crate) fn fetching(&self) -> PathBuf {
+        self.work_dir.join("fetching")
+    }
+
     /// Where the sandboxes of all agent ids are.
     pub(crate) fn agents(&self) -> PathBuf {
         self.work_dir.join("slaves")

@@ -148,8 +148,9 @@ impl Ground {
         };
         let tokens = Tokens::new(self.layout.tokens(), self.config.authenticate_http_executors);
         let runtime_dir = own_directory(&self.config.runtime_dir())?;
-        let launcher = launcher(&self.config, &self.layout)?;
-        let supplies = Supplies::new(&self.config, &self.layout, self.disks.clone())?;
+        let launcher = Arc::new(launcher(&self.config, &self.layout)?);
+        let (disks, shared, place) = (self.disks.clone(), launcher.clone(), runtime_dir.clone());
+        let supplies = Supplies::new(&self.config, &self.layout, disks, shared, place)?;
         Ok(Means::new(launcher, runtime_dir, self.layout.clone(), settings, tokens, supplies, events))
     }
 

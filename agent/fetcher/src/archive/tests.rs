@@ -9,7 +9,7 @@ use tar::{Builder, EntryType, Header};
 use super::*;
 use crate::order::Limits;
 
-const LIMITS: Limits = Limits { bytes: 1 << 20, entries: 100, stall_seconds: 1 };
+const LIMITS: Limits = Limits { bytes: 1 << 20, entries: 100, stall_seconds: 1, seconds: 60 };
 
 /// Kind, name, target and data of an entry.
 type Raw<'a> = (EntryType, &'a str, &'a str, &'a [u8]);

@@ -3,9 +3,9 @@
 use chapada_wire::v1;
 use prost::Message;
 
-use super::Means;
-use super::start::{Order, StartError, What, user_of};
-use crate::fetch::{self, Wanted};
+use super::start::{Order, StartError, What, described, room, user_of};
+use super::{Means, limits};
+use crate::fetch::{self, Payer, Wanted};
 
 /// The command of this order, when it wants something fetched.
 pub(super) fn command(order: &Order) -> Option<v1::CommandInfo> {
@@ -26,5 +26,10 @@ pub(super) fn wanted(means: &Means, order: &Order, command: &v1::CommandInfo) ->
         What::Executor { executor, .. } => means.layout.make_executor_sandbox(&order.agent, executor),
     };
     let sandbox = sandbox.map_err(StartError::Sandbox)?;
-    Ok(Wanted { sandbox, user: user_of(means, command, &order.framework), items })
+    let limits = match &order.what {
+        What::Task { task, .. } => limits::of(&described(task)?.1, means.settings.enforce_cpu),
+        What::Executor { executor, tasks } => room(means, executor, tasks)?,
+    };
+    let payer = Payer { container: order.container().to_string(), limits };
+    Ok(Wanted { payer, sandbox, user: user_of(means, command, &order.framework), items })
 }

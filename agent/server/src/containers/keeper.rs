@@ -39,7 +39,7 @@ pub(super) struct Keeper {
     deprecated,
     reason = "the replacement is unsafe; a shim's client has one descriptor for life, which is all it asks"
 )]
-fn watch(client: ShimClient) -> Result<AsyncFd<ShimClient>, ClientError> {
+pub(crate) fn watch(client: ShimClient) -> Result<AsyncFd<ShimClient>, ClientError> {
     AsyncFd::new(client).map_err(ClientError::Broken)
 }
 

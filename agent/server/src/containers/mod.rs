@@ -18,6 +18,7 @@ mod supplies;
 pub(crate) use beside::beside;
 pub(crate) use description::{has_own_network, refuse_group, refuse_late_volumes, refuse_unsupported};
 pub(crate) use exit::found_of;
+pub(crate) use keeper::watch;
 pub(crate) use remove::{orphan_groups, remove_groups};
 pub(crate) use start::{Order, What};
 pub(crate) use supplies::Supplies;
@@ -52,7 +53,7 @@ const LET_GO: Duration = Duration::from_secs(5);
 /// What all keepers share.
 #[derive(Debug)]
 pub(crate) struct Means {
-    pub(crate) launcher: Launcher,
+    pub(crate) launcher: Arc<Launcher>,
     pub(crate) runtime_dir: PathBuf,
     pub(crate) layout: Layout,
     pub(crate) settings: Settings,
@@ -86,7 +87,7 @@ pub(crate) struct Settings {
 
 impl Means {
     pub(crate) fn new(
-        launcher: Launcher,
+        launcher: Arc<Launcher>,
         runtime_dir: PathBuf,
         layout: Layout,
         settings: Settings,
@@ -170,7 +171,11 @@ impl Containers {
     pub(crate) async fn let_go(self) {
         drop(self.keepers);
         self.tracker.close();
-        if tokio::time::timeout(LET_GO, self.tracker.wait()).await.is_err() {
+        let ends = async {
+            self.tracker.wait().await;
+            self.means.supplies.fetcher.settled().await;
+        };
+        if tokio::time::timeout(LET_GO, ends).await.is_err() {
             tracing::warn!("stopping although containers are still being removed");
         }
     }

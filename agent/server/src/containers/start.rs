@@ -210,7 +210,7 @@ pub(super) fn room(
     Ok(limits::with_tasks(&own, &tasks, means.settings.enforce_cpu))
 }
 
-fn described(record: &TaskRecord) -> Result<(v1::TaskInfo, TaskDescription), StartError> {
+pub(super) fn described(record: &TaskRecord) -> Result<(v1::TaskInfo, TaskDescription), StartError> {
     let info =
         v1::TaskInfo::decode(record.info.as_bytes()).map_err(|e| StartError::Description(e.to_string()))?;
     let task = TaskDescription::try_from(&info).map_err(|e| StartError::Description(e.to_string()))?;

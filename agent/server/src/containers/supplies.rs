@@ -1,6 +1,9 @@
 //! What a container needs before it is made: files, an image, volumes, ids.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+
+use chapada_shim::Launcher;
 
 use crate::config::AgentConfig;
 use crate::containers::ids::IdRanges;
@@ -21,10 +24,16 @@ pub(crate) struct Supplies {
 }
 
 impl Supplies {
-    pub(crate) fn new(config: &AgentConfig, layout: &Layout, disks: Disks) -> Result<Self, AgentError> {
+    pub(crate) fn new(
+        config: &AgentConfig,
+        layout: &Layout,
+        disks: Disks,
+        launcher: Arc<Launcher>,
+        runtime_dir: PathBuf,
+    ) -> Result<Self, AgentError> {
         let ids = IdRanges::open(layout.ids(), config.userns_first_id);
         Ok(Self {
-            fetcher: Fetcher::new(config, layout)?,
+            fetcher: Fetcher::new(config, layout, launcher, runtime_dir)?,
             images: Arc::new(LazyImages::new(config, layout)?),
             ids: ids.map_err(AgentError::directory("read", layout.ids()))?,
             volumes: Volumes::new(layout.work_dir(), disks),

@@ -1,79 +1,251 @@
-//! The child process that fetches: started, told, heard, and killed with whoever waits for it.
+//! The process that fetches, in a container of its own: made, told, heard, and removed with whoever waits for it.
 
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use chapada_fetcher::child::REPORT;
-use chapada_fetcher::{Order, Report};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
+use chapada_fetcher::child::{CAPABILITIES, MAX_ORDER_BYTES, REPORT};
+use chapada_fetcher::{Job, Order, Report};
+use chapada_shim::{
+    ClientError, Command, ContainerSpec, Event, ExitReport, Launcher, Limits, LogLimits, Outcome, Privileges,
+    ShimClient, TemporaryFiles, VolumeMount, VolumeSource, cleanup,
+};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::spawn_blocking;
+use tokio_util::task::TaskTracker;
 
-use super::FetchFailed;
-use crate::config::AgentConfig;
-use crate::error::AgentError;
+use super::program::Program;
+use super::{FetchFailed, Payer, sight};
+use crate::containers::watch;
+use crate::machine;
 
-/// Set for a process that is to fetch and do nothing else.
+/// Set for a process that is to fetch and do nothing else: where its order is.
 const MARK: &str = "CHAPADA_FETCHER";
-/// A report is shorter, whatever a program says besides.
+const ORDER: &str = "/order";
+const PROGRAM: &str = "/fetcher";
+/// Where its report goes.
+const SAID: &str = "/said";
+/// Its report, and whatever it says besides, is shorter.
 const MOST_REPORT_BYTES: u64 = 256 * 1024;
+/// It has a handful of threads.
+const MOST_PROCESSES: u64 = 64;
+const MOST_TEMPORARY_BYTES: u64 = 1 << 20;
+/// Unpacking needs memory for as much as the archive says, which is no less for a small task: 65 MiB for the strongest of `xz`.
+const LEAST_MEMORY_BYTES: u64 = 128 << 20;
 
-/// How the child is started.
+/// Where the processes that fetch are made.
 #[derive(Debug)]
-pub(super) struct Program {
-    path: PathBuf,
-    arguments: Vec<String>,
+pub(super) struct Workshop {
+    launcher: Arc<Launcher>,
+    runtime_dir: PathBuf,
+    /// A directory in it for each that runs.
+    directory: PathBuf,
+    program: Program,
+    count: AtomicU64,
+    /// What is being removed.
+    removals: TaskTracker,
 }
 
-impl Program {
-    /// This very program, unless the configuration says otherwise.
-    pub(super) fn find(config: &AgentConfig) -> Result<Self, AgentError> {
-        if let Some((path, arguments)) = config.fetcher.split_first() {
-            return Ok(Self { path: path.into(), arguments: arguments.to_vec() });
+/// One that runs. Dropping it ends and removes it.
+struct Running {
+    workshop: Arc<Workshop>,
+    id: String,
+    /// Whether nobody wants it any more. Held while it is made.
+    unwanted: Arc<Mutex<bool>>,
+    /// Given back when all of it is gone.
+    slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let (workshop, id, slot) = (self.workshop.clone(), std::mem::take(&mut self.id), self.slot.take());
+        let unwanted = self.unwanted.clone();
+        self.workshop.removals.spawn_blocking(move || {
+            *unwanted.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            workshop.remove(&id);
+            drop(slot);
+        });
+    }
+}
+
+impl Workshop {
+    /// What an earlier process left in `directory` is removed; its containers are found among all others.
+    pub(super) fn new(
+        launcher: Arc<Launcher>,
+        runtime_dir: PathBuf,
+        directory: PathBuf,
+        program: Program,
+    ) -> io::Result<Self> {
+        match fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => DirBuilder::new().recursive(true).mode(0o700).create(&directory)?,
         }
-        // The file may have been replaced since; the link leads to what runs.
-        let path = PathBuf::from("/proc/self/exe");
-        Ok(Self { path, arguments: vec!["fetch".to_owned()] })
+        let (count, removals) = (AtomicU64::new(0), TaskTracker::new());
+        Ok(Self { launcher, runtime_dir, directory, program, count, removals })
     }
 
-    pub(super) async fn run(&self, order: &Order) -> Result<(), FetchFailed> {
-        let mut child = Command::new(&self.path)
-            .args(&self.arguments)
-            .env_clear()
-            .env(MARK, "1")
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(FetchFailed::Start)?;
-        let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(FetchFailed::Silent);
+    /// Waits until everything is removed that was dropped. Nothing is to be started afterwards.
+    pub(super) async fn settled(&self) {
+        self.removals.close();
+        self.removals.wait().await;
+    }
+
+    /// Does what the order says, at the cost of this payer. Dropped, it ends with all that was started for it.
+    pub(super) async fn run(
+        self: &Arc<Self>,
+        payer: &Payer,
+        order: Order,
+        slot: OwnedSemaphorePermit,
+    ) -> Result<(), FetchFailed> {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{}-fetch-{number}", payer.container);
+        let unwanted = Arc::<Mutex<bool>>::default();
+        let running =
+            Running { workshop: self.clone(), id: id.clone(), unwanted: unwanted.clone(), slot: Some(slot) };
+        let (workshop, limits) = (self.clone(), payer.limits.clone());
+        let stored = match &order.job {
+            Job::Store { file, .. } => Some(file.clone()),
+            Job::Place { .. } => None,
         };
-        let mut line = serde_json::to_vec(order).map_err(|error| FetchFailed::Said(error.to_string()))?;
-        line.push(b'\n');
+        let start = move || match *unwanted.lock().unwrap_or_else(PoisonError::into_inner) {
+            false => workshop.start(&id, limits, order),
+            true => Err(FetchFailed::Silent),
+        };
+        let started = spawn_blocking(start).await;
+        let client = started.map_err(|error| FetchFailed::Said(error.to_string()))??;
+        let ended = ended(client).await?;
+        let scratch = Scratch::of(self, &running.id);
+        let report = spawn_blocking(move || scratch.report(&ended, stored.as_deref())).await;
+        drop(running);
+        report.map_err(|error| FetchFailed::Said(error.to_string()))?
+    }
+
+    /// Makes the container. Blocks.
+    fn start(&self, id: &str, limits: Limits, mut order: Order) -> Result<ShimClient, FetchFailed> {
+        let scratch = Scratch::of(self, id);
+        let made = || {
+            scratch.make()?;
+            let program = self.program.file()?;
+            Ok((sight::of_machine(&scratch.root, SAID)?, program))
+        };
+        let ((root, mut volumes), program) = made().map_err(FetchFailed::Start)?;
+        volumes.push(sight::shown(program, PROGRAM, true));
+        volumes.extend(sight::of_order(&mut order, &scratch.store));
+        let content = serde_json::to_vec(&order).map_err(|error| FetchFailed::Said(error.to_string()))?;
+        if content.len() as u64 > MAX_ORDER_BYTES {
+            return Err(FetchFailed::Said("the URIs are too long".to_owned()));
+        }
+        let source = VolumeSource::Secret { content };
+        volumes.push(VolumeMount { source, target: ORDER.into(), read_only: true });
+        let argv = std::iter::once(PROGRAM.to_owned()).chain(self.program.arguments.iter().cloned());
+        let command = Command::Program { file: PROGRAM.to_owned(), argv: argv.collect() };
+        let spec = ContainerSpec {
+            environment: vec![(MARK.to_owned(), ORDER.to_owned())],
+            root: Some(root),
+            volumes,
+            resources: Limits {
+                memory_bytes: limits.memory_bytes.map(|bytes| bytes.max(LEAST_MEMORY_BYTES)),
+                processes: Some(MOST_PROCESSES),
+                ..limits
+            },
+            logs: Some(LogLimits { bytes: MOST_REPORT_BYTES, files: 1 }),
+            temporary_files: TemporaryFiles::Private { size_bytes: Some(MOST_TEMPORARY_BYTES) },
+            shm_bytes: MOST_TEMPORARY_BYTES,
+            privileges: Privileges { bounding: Some(CAPABILITIES.to_vec()), ..Privileges::default() },
+            ..ContainerSpec::new(id, &self.runtime_dir, &scratch.said, command)
+        };
+        self.launcher
+            .launch(&spec)
+            .map(|launched| launched.client)
+            .map_err(|error| FetchFailed::Start(io::Error::other(machine::chain(&error))))
+    }
+
+    /// Ends one and removes all of it. Blocks.
+    fn remove(&self, id: &str) {
+        if let Err(error) = cleanup(self.launcher.cgroups(), &self.runtime_dir, id) {
+            tracing::error!(container_id = id, %error, "a fetcher stays until the agent is restarted");
+        }
+        match fs::remove_dir_all(self.directory.join(id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::error!(container_id = id, %error, "cannot remove what a fetcher left");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The directories of one that runs.
+struct Scratch {
+    all: PathBuf,
+    /// Its `/`.
+    root: PathBuf,
+    /// What it says.
+    said: PathBuf,
+    /// What it stores for the cache.
+    store: PathBuf,
+}
+
+impl Scratch {
+    fn of(workshop: &Workshop, id: &str) -> Self {
+        let all = workshop.directory.join(id);
+        Self { root: all.join("root"), said: all.join("said"), store: all.join("store"), all }
+    }
+
+    fn make(&self) -> io::Result<()> {
+        let Self { all, root, said, store } = self;
+        [all, root, said, store].into_iter().try_for_each(|path| DirBuilder::new().mode(0o755).create(path))
+    }
+
+    /// What came of it; what was to be stored is in its place then. Blocks.
+    fn report(&self, ended: &ExitReport, stored: Option<&Path>) -> Result<(), FetchFailed> {
         let mut said = String::new();
-        let mut stdout = stdout.take(MOST_REPORT_BYTES);
-        // The input stays open until the child is done: its end would be the child's.
-        let (written, read) = tokio::join!(stdin.write_all(&line), stdout.read_to_string(&mut said));
+        let opened = File::open(self.said.join("stdout"));
+        let read = opened.and_then(|file| file.take(MOST_REPORT_BYTES).read_to_string(&mut said));
         let report = said.split_once(REPORT).and_then(|(_, rest)| rest.lines().next());
         match report.and_then(|json| serde_json::from_str(json).ok()) {
-            Some(Report::Done) => Ok(()),
+            Some(Report::Done) => match stored {
+                Some(file) => fs::rename(self.store.join(sight::STORED), file).map_err(FetchFailed::Start),
+                None => Ok(()),
+            },
             Some(Report::Failed(message)) => Err(FetchFailed::Said(message)),
-            None => {
-                let failed = written.err().or(read.err());
-                tracing::warn!(error = ?failed, "the fetcher ended without a report");
-                Err(FetchFailed::Silent)
-            }
+            None => Err(unreported(ended, read.err())),
         }
     }
 }
 
-/// Fetches what its standard input says, if this process was started for that.
-pub(crate) fn child() -> bool {
-    let is_asked = std::env::var_os(MARK).is_some();
-    if is_asked {
-        chapada_fetcher::child::run();
+fn unreported(ended: &ExitReport, unread: Option<io::Error>) -> FetchFailed {
+    match (&ended.oom, &ended.outcome) {
+        (Some(oom), _) => FetchFailed::Memory(oom.limit_bytes.unwrap_or_default() >> 20),
+        (None, Outcome::NotStarted { error }) => FetchFailed::Start(io::Error::other(error.message.clone())),
+        (None, outcome) => {
+            tracing::warn!(?outcome, ?unread, "the fetcher ended without a report");
+            FetchFailed::Silent
+        }
     }
-    is_asked
+}
+
+/// Waits for the end.
+async fn ended(client: ShimClient) -> Result<Box<ExitReport>, FetchFailed> {
+    let lost = |error: ClientError| FetchFailed::Start(io::Error::other(machine::chain(&error)));
+    let mut client = watch(client).map_err(lost)?;
+    loop {
+        while let Some(event) = client.get_mut().poll_event().map_err(lost)? {
+            if let Event::Exited { report } = event {
+                return Ok(report);
+            }
+        }
+        client.readable_mut().await.map_err(FetchFailed::Start)?.clear_ready();
+    }
+}
+
+/// Fetches what an order says, if this process was started for that.
+pub(crate) fn child() -> bool {
+    let order = std::env::var_os(MARK);
+    if let Some(order) = &order {
+        chapada_fetcher::child::run(Path::new(order));
+    }
+    order.is_some()
 }

@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use chapada_fetcher::{Checksum, Item, Source};
 use chapada_wire::v1;
 
+use super::Payer;
+
 /// More URIs than this make an order too long.
 const MOST_URIS: usize = 1000;
 
 /// What is wanted, where, and for whom.
 #[derive(Debug)]
 pub(crate) struct Wanted {
+    pub(crate) payer: Payer,
     pub(crate) sandbox: PathBuf,
     /// Absent for the agent's own user.
     pub(crate) user: Option<String>,

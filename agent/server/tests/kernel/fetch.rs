@@ -145,7 +145,7 @@ async fn a_kill_ends_a_fetch_that_hangs_and_others_do_not_wait_for_it() {
         assert_eq!(state_of(&status), TaskState::TaskKilled, "{status:?}");
     }
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
-    eventually("no fetcher is left", || fetchers(&agent) == 0).await;
+    eventually("no fetcher is left", || agent.containers().is_empty()).await;
     running.stop().await;
 }
 
@@ -192,15 +192,98 @@ async fn files_of_the_machine_come_from_where_the_operator_allows() {
     running.stop().await;
 }
 
-/// Fetching processes of this test's agent.
-fn fetchers(_: &TestAgent) -> usize {
-    let own = std::process::id().to_string();
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let is_fetcher = |path: std::path::PathBuf| {
-        let stat = std::fs::read_to_string(path.join("stat")).ok()?;
-        let is_child = stat.rsplit_once(')')?.1.split_whitespace().nth(1) == Some(own.as_str());
-        let line = std::fs::read(path.join("cmdline")).ok()?;
-        (is_child && String::from_utf8_lossy(&line).contains("fetcher_process")).then_some(())
+/// Fetchers of this agent that run, by the number of their process and the name of their container.
+fn fetchers(agent: &TestAgent) -> Vec<(i32, String)> {
+    let containers = agent.containers().into_iter().filter(|id| id.contains("-fetch-"));
+    let process = |id: &String| {
+        let children = std::fs::read_dir("/proc").unwrap().flatten();
+        let is_it = |path: &std::path::Path| {
+            let groups = std::fs::read_to_string(path.join("cgroup")).unwrap_or_default();
+            let line = std::fs::read(path.join("cmdline")).unwrap_or_default();
+            groups.contains(id.as_str()) && line.starts_with(b"/fetcher\0")
+        };
+        let found = children.map(|entry| entry.path()).find(|path| is_it(path))?;
+        found.file_name()?.to_str()?.parse().ok()
     };
-    processes.filter_map(|process| is_fetcher(process.path())).count()
+    containers.filter_map(|id| Some((process(&id)?, id))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetcher_is_confined_and_its_task_pays() {
+    let (_master, agent, running, mut link) = registered().await;
+    let server = Server::start(&[]).await;
+    let mut hangs = task("hangs", "true", vec![server.uri("/never")]);
+    hangs.command.as_mut().unwrap().user = Some("nobody".to_owned());
+    hangs.resources[1].scalar = Some(v1::value::Scalar { value: Some(256.0) });
+    link.launch(hangs).await;
+    eventually("the server is asked", || server.requests.load(Ordering::Relaxed) == 1).await;
+    let found = fetchers(&agent);
+    let [(pid, container)] = found.as_slice() else { panic!("{found:?}") };
+    let process = std::path::PathBuf::from(format!("/proc/{pid}"));
+    let status = std::fs::read_to_string(process.join("status")).unwrap();
+    let says = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name));
+        line.unwrap().split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let nobody = ["65534"; 4];
+    assert_eq!((says("Uid:"), says("NSpid:").len()), (nobody.map(str::to_owned).to_vec(), 2), "{status}");
+    for (name, value) in [("NoNewPrivs:", "1"), ("Seccomp:", "2")] {
+        assert_eq!(says(name), [value], "{status}");
+    }
+    let of = |id: &str, name: &str| std::fs::read_link(format!("/proc/{id}/ns/{name}")).unwrap();
+    for (name, is_own) in [("mnt", true), ("pid", true), ("ipc", true), ("uts", true), ("net", false)] {
+        assert_eq!(of(&pid.to_string(), name) != of("self", name), is_own, "{name}");
+    }
+    let root = process.join("root");
+    let work = agent.config.work_dir.strip_prefix("/").unwrap();
+    for hidden in [work, std::path::Path::new("home"), std::path::Path::new("var"), "etc/shadow".as_ref()] {
+        assert!(!root.join(hidden).exists(), "{}", hidden.display());
+    }
+    assert!(root.join("sandbox").is_dir() && root.join("usr/lib").is_dir());
+    let statistics = agent.cgroups().group(container).statistics().unwrap();
+    assert_eq!(statistics.memory_limit_bytes, Some(256 << 20));
+    assert!(statistics.memory_total_bytes > 0, "what it takes is charged there");
+    link.kill("hangs").await;
+    link.until("hangs", TaskState::TaskKilled).await;
+    eventually("nothing of it is left", || agent.containers().is_empty()).await;
+    eventually("nor its files", || {
+        std::fs::read_dir(agent.config.work_dir.join("fetching")).unwrap().count() == 0
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_does_not_outlive_its_agent_for_long() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let first = AgentProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let server = Server::start(&[]).await;
+    link.launch(task("hangs", "true", vec![server.uri("/never")])).await;
+    eventually("the server is asked", || server.requests.load(Ordering::Relaxed) == 1).await;
+    first.kill();
+    assert_eq!(fetchers(&agent).len(), 1);
+    let second = AgentProcess::start(&agent);
+    let _link = master.welcome(1).await;
+    eventually("the next agent removes it", || agent.containers().is_empty()).await;
+    drop(second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_operator_denies_is_not_asked() {
+    let mut master = ScriptedMaster::start().await;
+    let mut agent = TestAgent::new(master.address);
+    agent.config.fetcher_denied_addresses = vec!["127.0.0.0/8".parse().unwrap()];
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let server = Server::start(&[("/tool", b"x".to_vec())]).await;
+    let by_name = format!("http://me:secret@localhost:{}/tool?token=secret", server.address.port());
+    for (id, value) in [("address", server.uri("/tool").value.unwrap()), ("name", by_name)] {
+        link.launch(task(id, "true", vec![Uri { value: Some(value), ..Uri::default() }])).await;
+        let message = link.until(id, TaskState::TaskFailed).await.message.unwrap();
+        assert!(message.starts_with("cannot fetch http://") && !message.contains("secret"), "{message}");
+    }
+    assert_eq!(server.requests.load(Ordering::Relaxed), 0);
+    running.stop().await;
 }
