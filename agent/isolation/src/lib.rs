@@ -14,7 +14,6 @@ mod error;
 pub mod idle;
 pub mod ids;
 pub mod landlock;
-pub mod links;
 pub mod loopback;
 pub mod mountinfo;
 pub mod mounts;

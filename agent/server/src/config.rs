@@ -195,6 +195,7 @@ impl Default for AgentConfig {
             userns_first_id: FIRST_ID,
             frameworks_home: None,
             fetcher_allowed_paths: Vec::new(),
+            allow_host_root: false,
             fetcher_denied_addresses: AddressRange::LINK_LOCAL.to_vec(),
             fetcher_cache_size: Bytes(2 << 30),
             fetcher_max_size: Bytes(10 << 30),
