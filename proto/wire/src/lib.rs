@@ -7,6 +7,7 @@
 //! - [`Json`], [`decode_binary`]: bodies, with the check of required fields; [`Media`]: the two forms by their media types;
 //! - [`convert`]: wire messages into the model and back;
 //! - [`recordio`]: records on a byte stream;
+//! - [`secrets`]: where the values of secrets are, and how they are taken out;
 //! - [`DESCRIPTORS`]: what the `.proto` files say.
 
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@ mod generated;
 mod json;
 mod media;
 pub mod recordio;
+pub mod secrets;
 
 pub use decode::{DecodeError, check_required, decode_binary};
 pub use generated::chapada::v1;

@@ -11,7 +11,8 @@ use serde::Deserialize;
 const PACKAGE: &str = "chapada.v1.";
 
 /// Messages of our own; all others must be in the facts.
-const OURS: [&str; 3] = ["master.Call.Subscribe", "master.Position", "scheduler.CallAccepted"];
+const OURS: [&str; 4] =
+    ["master.Call.Subscribe", "master.Position", "scheduler.CallAccepted", "Volume.Source.Tmpfs"];
 
 /// Enums of our own; all others must be in the facts.
 const OUR_ENUMS: [&str; 2] = ["master.Event.Subscribed.NotResumed", "scheduler.Event.Error.Code"];

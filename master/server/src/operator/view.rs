@@ -63,11 +63,12 @@ pub(super) fn framework_alone(framework: &Framework) -> get_frameworks::Framewor
     }
 }
 
-/// The executors of frameworks' own on an agent.
+/// The executors of frameworks' own on an agent, without the values of secrets.
 pub(super) fn executors(agent: &Agent) -> impl Iterator<Item = get_executors::Executor> {
-    agent.executors.values().map(|executor| get_executors::Executor {
-        executor_info: Some((&*executor.description).into()),
-        agent_id: Some((&agent.id).into()),
+    agent.executors.values().map(|executor| {
+        let mut info = v1::ExecutorInfo::from(&*executor.description);
+        chapada_wire::secrets::take(&mut info);
+        get_executors::Executor { executor_info: Some(info), agent_id: Some((&agent.id).into()) }
     })
 }
 

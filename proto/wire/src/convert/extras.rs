@@ -4,7 +4,7 @@
 use chapada_model::{TaskDescription, TaskStatus};
 use prost::Message;
 
-use crate::v1;
+use crate::{secrets, v1};
 
 /// What a `TaskInfo` says that the model does not know and that lists of tasks show. The numbers are those of its fields.
 #[derive(Clone, PartialEq, Message)]
@@ -26,10 +26,13 @@ struct StatusExtras {
     container_status: Option<v1::ContainerStatus>,
 }
 
-/// These parts of the message that the description was made from.
+/// These parts of the message that the description was made from, without the values of secrets.
 #[must_use]
 pub fn task_extras(task: &TaskDescription) -> TaskExtras {
-    TaskExtras::decode(task.details.as_bytes()).unwrap_or_default()
+    let mut extras = TaskExtras::decode(task.details.as_bytes()).unwrap_or_default();
+    secrets::take(&mut extras.container);
+    secrets::take(&mut extras.health_check);
+    extras
 }
 
 /// The container a status speaks of, as `v1::TaskStatus::from` has it.

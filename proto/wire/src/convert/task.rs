@@ -7,7 +7,7 @@ use super::error::{optional, required};
 use super::limits::{limits, limits_to_wire};
 use super::time::{duration, duration_to_wire};
 use super::{InvalidField, ReservationFormat, labels, resources_from_wire, resources_to_wire};
-use crate::v1;
+use crate::{secrets, v1};
 
 impl TryFrom<&v1::TaskInfo> for TaskDescription {
     type Error = InvalidField;
@@ -55,10 +55,11 @@ fn typed(task: &TaskDescription) -> v1::TaskInfo {
     }
 }
 
-/// A task as the operator APIs show it. The caller adds `statuses` and what is known of the last update.
+/// A task as the operator APIs show it, without the values of secrets. The caller adds `statuses` and what is known of the last update.
 #[must_use]
 pub fn task_record(task: &TaskDescription, framework: &FrameworkId, state: TaskState) -> v1::Task {
-    let info = v1::TaskInfo::from(task);
+    let mut info = v1::TaskInfo::from(task);
+    secrets::take(&mut info);
     let command_user = info.command.as_ref().and_then(|command| command.user.clone());
     v1::Task {
         name: info.name,
