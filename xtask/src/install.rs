@@ -10,8 +10,10 @@ use crate::run::{cargo, on_path, root, run};
 const PACKAGES: &[&str] = &[
     "busybox-static",
     "chromium",
+    "containernetworking-plugins",
     "docker-registry",
     "iproute2",
+    "iptables",
     "nftables",
     "python3-http-parser",
     "python3-kazoo",

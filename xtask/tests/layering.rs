@@ -58,6 +58,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("chapada-isolation", vec![]),
         ("chapada-fetcher", vec!["chapada-isolation"]),
         ("chapada-images", vec![]),
+        ("chapada-network", vec!["chapada-isolation"]),
         ("chapada-shim", vec!["chapada-isolation"]),
         ("chapada-shim-image", vec!["chapada-shim"]),
         (
@@ -68,6 +69,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "chapada-fetcher",
                 "chapada-images",
                 "chapada-isolation",
+                "chapada-network",
                 "chapada-shim",
                 "chapada-shim-image",
             ]),

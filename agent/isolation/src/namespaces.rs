@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Context, IsolationError, process};
 
 /// The file system that open namespaces are of. Source: `linux/magic.h`.
-const NSFS: FsType = FsType(0x6e73_6673);
+pub(crate) const NSFS: FsType = FsType(0x6e73_6673);
 
 /// What is shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
