@@ -169,6 +169,12 @@ impl Images {
         Ok(self.0.store.release(container)?)
     }
 
+    /// The directory that holds what a container writes over the layers of its image; `None` without an image, and where each
+    /// container has a copy of it. Blocks for a look.
+    pub fn upper(&self, container: &str) -> Option<PathBuf> {
+        self.0.store.upper(container)
+    }
+
     /// The containers that have a root here. Blocks.
     ///
     /// # Errors
@@ -197,6 +203,18 @@ impl Images {
     pub fn prune(&self, excluded: &[Reference]) -> Result<Collected, ImageError> {
         let names: Vec<String> = excluded.iter().map(ToString::to_string).collect();
         Ok(self.0.store.prune(&names)?)
+    }
+}
+
+impl Images {
+    pub(crate) fn shelf(&self) -> &Arc<Shelf> {
+        &self.0
+    }
+
+    /// What a name means at its registry, for who this machine is there.
+    pub(crate) fn of_registry(&self, reference: &Reference) -> (&Arc<Shelf>, Repository) {
+        let credential = self.0.credentials.get(reference.registry()).cloned();
+        (&self.0, Repository::new(reference, reference.host(), credential))
     }
 }
 

@@ -3,6 +3,7 @@
 //! image and a task run together is [`process`].
 #![forbid(unsafe_code)]
 
+mod artifact;
 mod credentials;
 mod digest;
 mod error;
@@ -18,6 +19,7 @@ mod settings;
 mod store;
 mod unpack;
 
+pub use artifact::{Artifact, ArtifactFile};
 pub use credentials::{Credentials, InvalidCredentials};
 pub use digest::{Digest, InvalidDigest};
 pub use error::ImageError;

@@ -34,6 +34,9 @@ pub enum UnfitImage {
         /// What was needed.
         wanted: String,
     },
+    /// An artifact without files.
+    #[error("none of its layers has a title, so there is no file in it")]
+    Untitled,
     /// A list within a list within a list.
     #[error("its lists of manifests lead to one another")]
     Nesting,
@@ -67,6 +70,8 @@ pub(crate) struct Descriptor {
     pub(crate) size: u64,
     #[serde(default)]
     pub(crate) platform: Option<Platform>,
+    #[serde(default)]
+    pub(crate) annotations: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -243,7 +248,13 @@ mod tests {
             variant: variant.map(str::to_owned),
         };
         let media_type = String::new();
-        Descriptor { media_type, digest: Digest::of(&[byte]), size: 1, platform: Some(platform) }
+        Descriptor {
+            media_type,
+            digest: Digest::of(&[byte]),
+            size: 1,
+            platform: Some(platform),
+            annotations: None,
+        }
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl Shelf {
         Ok(found.map(|(record, pin)| Held { record, pin: Arc::new(pin) }))
     }
 
-    async fn find_manifest(
+    pub(crate) async fn find_manifest(
         &self,
         source: &Source,
         target: &str,

@@ -58,7 +58,7 @@ impl Store {
             DirBuilder::new().mode(0o755).create(&path).map(|()| path)
         };
         let (root, work) = match self.format {
-            Format::Overlay => (directory("upper")?, Some(directory("work")?)),
+            Format::Overlay => (directory(UPPER)?, Some(directory("work")?)),
             Format::List => (directory("root")?, None),
         };
         // Mode as it is meant, whatever the umask.
@@ -89,6 +89,12 @@ impl Store {
         paths::remove(&gone).map_err(failed())
     }
 
+    /// Where what a container writes over its image is kept apart from it, if it is.
+    pub(crate) fn upper(&self, id: &str) -> Option<PathBuf> {
+        let upper = self.paths.container(id).join(UPPER);
+        upper.is_dir().then_some(upper)
+    }
+
     /// The image that a container uses.
     pub(crate) fn record_of(&self, id: &str) -> Option<Arc<Record>> {
         let manifest = tenancy(&self.paths.container(id))?.manifest;
@@ -108,6 +114,8 @@ impl Store {
     }
 }
 
+/// In a container's directory, where layers are shared.
+const UPPER: &str = "upper";
 /// In a container's directory, once it is whole.
 const TENANCY: &str = "image";
 

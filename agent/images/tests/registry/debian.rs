@@ -60,14 +60,14 @@ pub(crate) fn build(work: &Path, text: &str) {
 }
 
 /// A registry, ended when it is dropped.
-struct Registry {
+pub(crate) struct Registry {
     child: Child,
-    host: String,
+    pub(crate) host: String,
 }
 
 impl Registry {
     /// `more` is appended to the section `http` of its configuration, and `auth` a section of its own.
-    fn start(work: &Path, tls: &str, auth: &str) -> Self {
+    pub(crate) fn start(work: &Path, tls: &str, auth: &str) -> Self {
         let config = work.join("registry.yml");
         let data = work.join("data");
         let text = format!(

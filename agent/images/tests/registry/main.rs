@@ -2,6 +2,8 @@
 //! the registries one would rather not meet. Root is needed, for owners and deletions.
 
 #[cfg(test)]
+mod artifacts;
+#[cfg(test)]
 mod debian;
 #[cfg(test)]
 mod files;
