@@ -159,6 +159,10 @@ pub struct AgentConfig {
     #[arg(long, default_value = "5s", value_parser = parse_duration)]
     #[serde(with = "humantime_serde")]
     pub executor_shutdown_grace_period: Duration,
+    /// How often somebody who reads what a container writes hears that the connection is alive.
+    #[arg(long, default_value = "30s", value_parser = parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub http_heartbeat_interval: Duration,
     /// Whether an executor must show the token from its environment. One that shows another is refused in any case.
     #[arg(long)]
     pub authenticate_http_executors: bool,
@@ -208,6 +212,7 @@ impl Default for AgentConfig {
             executor_registration_timeout: Duration::from_secs(60),
             executor_reregistration_timeout: Duration::from_secs(2),
             executor_shutdown_grace_period: Duration::from_secs(5),
+            http_heartbeat_interval: Duration::from_secs(30),
             authenticate_http_executors: false,
         }
     }

@@ -3,6 +3,7 @@
 //! [`edge`] is what it reads from outside, without a connection or a file.
 #![forbid(unsafe_code)]
 
+mod attach;
 mod bytes;
 mod checks;
 mod clock;

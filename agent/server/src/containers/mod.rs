@@ -35,6 +35,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::attach::Sessions;
 use crate::executors::Tokens;
 use crate::layout::Layout;
 use keeper::Keeper;
@@ -59,6 +60,7 @@ pub(crate) struct Means {
     pub(crate) settings: Settings,
     pub(crate) tokens: Tokens,
     pub(crate) supplies: Supplies,
+    pub(crate) sessions: Sessions,
     pub(crate) events: mpsc::Sender<Event>,
     launching: Arc<Semaphore>,
     removing: Semaphore,
@@ -96,7 +98,19 @@ impl Means {
         events: mpsc::Sender<Event>,
     ) -> Self {
         let (launching, removing) = (Arc::new(Semaphore::new(LAUNCHING)), Semaphore::new(REMOVING));
-        Self { launcher, runtime_dir, layout, settings, tokens, supplies, events, launching, removing }
+        let sessions = Sessions::default();
+        Self {
+            launcher,
+            runtime_dir,
+            layout,
+            settings,
+            tokens,
+            supplies,
+            sessions,
+            events,
+            launching,
+            removing,
+        }
     }
 }
 
@@ -158,6 +172,7 @@ impl Containers {
 
     /// Removes every trace but the sandbox; what runs in the container is killed.
     pub(crate) fn remove(&mut self, container: ContainerId) {
+        self.means.sessions.forget(&container);
         match self.keepers.remove(&container) {
             Some(keeper) => keeper.remove.cancel(),
             None => {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which may fail only by failing their test")]
 
+mod attach;
 mod checks;
 mod executors;
 mod fetch;

@@ -1,7 +1,6 @@
 //! The agent's operator API with real containers. Needs root.
 
 use crate::support::*;
-use crate::tasks::sleepers;
 use chapada_wire::v1::TaskState;
 use chapada_wire::v1::agent::call::Type;
 use chapada_wire::v1::agent::{Call, Response};
@@ -111,73 +110,6 @@ async fn what_runs_is_shown_waited_for_and_ended() {
         assert_eq!((status, body), (404, format!("Container {name} cannot be found")));
     }
     link.until("t", TaskState::TaskFailed).await;
-    running.stop().await;
-}
-
-/// The bytes that the answer to a session holds, by the stream they were written to.
-async fn session(address: &str, container: &str, command: &str, terminal: bool) -> (String, [String; 2]) {
-    let mut launch = json!({
-        "container_id": { "value": "session-1", "parent": { "value": container } },
-        "command": { "value": command },
-    });
-    if terminal {
-        launch["container"] =
-            json!({ "type": "MESOS", "tty_info": { "window_size": { "rows": 9, "columns": 99 } } });
-    }
-    let call =
-        json!({ "type": "LAUNCH_NESTED_CONTAINER_SESSION", "launch_nested_container_session": launch });
-    let body = call.to_string();
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    // HTTP/1.0 has no chunks.
-    let head = format!(
-        "POST /api/v1 HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\nAccept: application/recordio\r\nMessage-Accept: application/json\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.write_all((head + &body).as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    let (head, mut rest) = answer.split_once("\r\n\r\n").unwrap();
-    let mut said = [const { String::new() }; 2];
-    while let Some((length, after)) = rest.split_once('\n').filter(|_| head.contains(" 200 ")) {
-        let (record, next) = after.split_at(length.parse().unwrap());
-        let message = v1::agent::ProcessIo::from_json(record.as_bytes()).unwrap();
-        let data = message.data.unwrap();
-        let is_error = data.r#type() == v1::agent::process_io::data::Type::Stderr;
-        said[usize::from(is_error)].push_str(&String::from_utf8(data.data.unwrap()).unwrap());
-        rest = next;
-    }
-    (head.to_ascii_lowercase(), said)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_program_beside_a_task_is_heard_and_ends_with_who_listens() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
-    let address = link.hello.address.clone();
-    link.launch(command_task("t", "touch /tmp/mine; exec sleep 1000")).await;
-    let status = link.until("t", TaskState::TaskRunning).await;
-    let container = status.container_status.unwrap().container_id.unwrap().value.unwrap();
-    let command = "ls /tmp; echo $MESOS_TASK_ID; echo to-err >&2";
-    let (head, [out, err]) = session(&address, &container, command, false).await;
-    assert!(head.contains("content-type: application/recordio"), "{head}");
-    assert!(head.contains("message-content-type: application/json"), "{head}");
-    assert_eq!((out.as_str(), err.as_str()), ("mine\nt\n", "to-err\n"));
-    let (_, [out, err]) = session(&address, &container, "stty size; echo to-err >&2", true).await;
-    assert_eq!((out.as_str(), err.as_str()), ("9 99\r\nto-err\r\n", ""));
-    assert!(session(&address, "unknown", "true", false).await.0.contains(" 404 "));
-
-    let seconds = format!("{}.25", 2_000_000 + std::process::id());
-    let listening = {
-        let (address, command) = (address.clone(), format!("sleep {seconds} & sleep {seconds}"));
-        tokio::spawn(async move { session(&address, &container, &command, false).await })
-    };
-    eventually("it runs", || sleepers(&seconds) == 2).await;
-    listening.abort();
-    eventually("it ends with the connection", || sleepers(&seconds) == 0).await;
-    link.kill("t").await;
-    link.until("t", TaskState::TaskKilled).await;
     running.stop().await;
 }
 

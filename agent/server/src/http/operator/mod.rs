@@ -1,8 +1,10 @@
 //! The operator API of an agent, `POST /api/v1`, in JSON and protobuf: the order of checks, and who answers which call.
 
+mod attach;
 mod containers;
 mod files;
 mod images;
+mod records;
 mod session;
 mod view;
 
@@ -38,6 +40,9 @@ async fn answer(api: &Arc<Api>, call: &HttpCall) -> Result<HttpResponse, Refusal
     if call.method != Method::POST {
         return Err(Box::new(executor::wrong_method(&call.method)));
     }
+    if records::are_sent(call) {
+        return attach::input(api, call).await;
+    }
     let media = form_of_body(call, &Media::KNOWN).map_err(Box::new)?;
     let body = call.read_body().await.map_err(BodyError::into_response).map_err(Box::new)?;
     let unreadable = |error: chapada_wire::Unreadable| refusal(StatusCode::BAD_REQUEST, error.to_string());
@@ -45,10 +50,20 @@ async fn answer(api: &Arc<Api>, call: &HttpCall) -> Result<HttpResponse, Refusal
     let kind = asked.r#type.and_then(|number| Type::try_from(number).ok());
     let kind = kind.filter(|kind| *kind != Type::Unknown);
     let kind = kind.ok_or_else(|| invalid("Expecting 'type' to be present"))?;
-    if kind == Type::LaunchNestedContainerSession {
-        let object = Object::Named { kind: "call", id: kind.as_str_name() };
-        call.authorise(Action::UseContainers, &object).map_err(Box::new)?;
-        return session::open(api, call, &asked).await;
+    match kind {
+        Type::LaunchNestedContainerSession => {
+            use_containers(call, kind)?;
+            return session::open(api, call, &asked).await;
+        }
+        Type::AttachContainerOutput => {
+            use_containers(call, kind)?;
+            return attach::output(api, call, &asked).await;
+        }
+        Type::AttachContainerInput => {
+            let message = "ATTACH_CONTAINER_INPUT is a stream: send it as 'application/recordio' with 'Message-Content-Type'";
+            return Err(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, message.to_owned()));
+        }
+        _ => {}
     }
     let accepted = form_accepted(call, &Media::KNOWN).map_err(Box::new)?;
     let object = Object::Named { kind: "call", id: kind.as_str_name() };
@@ -61,6 +76,11 @@ async fn answer(api: &Arc<Api>, call: &HttpCall) -> Result<HttpResponse, Refusal
     }
     let response = read(api, kind, &asked).await?;
     Ok(bytes(StatusCode::OK, accepted.content_type(), accepted.encode(&response)))
+}
+
+fn use_containers(call: &HttpCall, kind: Type) -> Result<(), Refusal> {
+    let object = Object::Named { kind: "call", id: kind.as_str_name() };
+    call.authorise(Action::UseContainers, &object).map_err(Box::new)
 }
 
 fn action_of(kind: Type) -> Action {

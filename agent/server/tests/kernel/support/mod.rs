@@ -3,10 +3,14 @@
 mod agent;
 mod executor;
 mod master;
+mod registry;
+mod stream;
 
 pub(crate) use agent::{AgentProcess, InProcess, TestAgent, run_if_asked};
 pub(crate) use executor::Speaker;
 pub(crate) use master::{Link, ScriptedMaster, command_task, id_of, state_of};
+pub(crate) use registry::Registry;
+pub(crate) use stream::{Input, Output};
 
 use std::time::Duration;
 
@@ -17,6 +21,15 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while !condition() {
+        assert!(tokio::time::Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The same for what has to be asked for.
+pub(crate) async fn eventually_async(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !condition().await {
         assert!(tokio::time::Instant::now() < deadline, "never: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

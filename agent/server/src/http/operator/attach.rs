@@ -1,0 +1,127 @@
+//! ATTACH_CONTAINER_OUTPUT and ATTACH_CONTAINER_INPUT: to read along what a container writes, and to write what it reads.
+//! Whoever leaves changes nothing for the container.
+
+use std::sync::Arc;
+
+use chapada_listener::{Call as HttpCall, HttpResponse, empty};
+use chapada_wire::v1::agent::call::Type;
+use chapada_wire::v1::agent::call::attach_container_input;
+use chapada_wire::v1::agent::process_io::{self, control, data};
+use chapada_wire::v1::agent::{Call, ProcessIo};
+use http::StatusCode;
+
+use super::records::{self, Sent};
+use super::session::size_of;
+use super::{Api, Refusal, invalid, refusal, use_containers};
+use crate::attach::{ContainerPath, Session, Stdin};
+
+const INPUT: &str = "attach_container_input";
+const OUTPUT: &str = "attach_container_output";
+
+pub(super) async fn output(api: &Arc<Api>, call: &HttpCall, asked: &Call) -> Result<HttpResponse, Refusal> {
+    let media = records::form_wanted(call)?;
+    let attach = asked.attach_container_output.as_ref();
+    let attach = attach.ok_or_else(|| invalid(&format!("Expecting '{OUTPUT}' to be present")))?;
+    let path = ContainerPath::read(&format!("{OUTPUT}.container_id"), attach.container_id.as_ref());
+    let path = path.map_err(|problem| invalid(&problem))?;
+    let session = find(api, &path)?;
+    let attached = session.output.attach().map_err(|error| {
+        refusal(StatusCode::BAD_REQUEST, format!("Container {path} cannot be attached to: {error}"))
+    })?;
+    Ok(records::answer(api, call, media, attached.pieces, Some(attached.cut)))
+}
+
+/// Reads a stream of calls and does as they say until it, or the program, ends.
+pub(super) async fn input(api: &Arc<Api>, call: &HttpCall) -> Result<HttpResponse, Refusal> {
+    let mut sent = Sent::new(call)?;
+    let first =
+        sent.next().await?.ok_or_else(|| invalid("Expecting a first record with the container's id"))?;
+    let attach = input_of(&first)?;
+    use_containers(call, Type::AttachContainerInput)?;
+    if attach.r#type() != attach_container_input::Type::ContainerId {
+        return Err(invalid(&format!("Expecting '{INPUT}.type' to be CONTAINER_ID in the first record")));
+    }
+    let path = ContainerPath::read(&format!("{INPUT}.container_id"), attach.container_id.as_ref());
+    let path = path.map_err(|problem| invalid(&problem))?;
+    let session = find(api, &path)?;
+    let mut stdin = session.stdin.clone().try_lock_owned().map_err(|_| {
+        let message = format!("Container {path} has somebody who writes to it already; end that connection");
+        refusal(StatusCode::CONFLICT, message)
+    })?;
+    tokio::select! {
+        done = pass_on(&mut sent, &mut stdin) => done.map(|()| empty(StatusCode::OK)),
+        _ = session.end() => Ok(empty(StatusCode::OK)),
+        () = call.stop.cancelled() => Err(refusal(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping".to_owned())),
+    }
+}
+
+fn find(api: &Api, path: &ContainerPath) -> Result<Arc<Session>, Refusal> {
+    let found = api.means.sessions.find(path);
+    found.ok_or_else(|| refusal(StatusCode::NOT_FOUND, format!("Container {path} cannot be found")))
+}
+
+fn input_of(call: &Call) -> Result<&chapada_wire::v1::agent::call::AttachContainerInput, Refusal> {
+    if call.r#type() != Type::AttachContainerInput {
+        let message = "Expecting 'type' to be ATTACH_CONTAINER_INPUT in every record of a streaming request";
+        return Err(invalid(message));
+    }
+    call.attach_container_input.as_ref().ok_or_else(|| invalid(&format!("Expecting '{INPUT}' to be present")))
+}
+
+async fn pass_on(sent: &mut Sent<'_>, stdin: &mut Stdin) -> Result<(), Refusal> {
+    while let Some(call) = sent.next().await? {
+        let attach = input_of(&call)?;
+        if attach.r#type() != attach_container_input::Type::ProcessIo {
+            return Err(invalid(&format!(
+                "Expecting '{INPUT}.type' to be PROCESS_IO after the first record"
+            )));
+        }
+        let io = attach.process_io.as_ref();
+        let io = io.ok_or_else(|| invalid(&format!("Expecting '{INPUT}.process_io' to be present")))?;
+        obey(io, stdin).await?;
+    }
+    Ok(())
+}
+
+async fn obey(io: &ProcessIo, stdin: &mut Stdin) -> Result<(), Refusal> {
+    let expect = |what: &str| invalid(&format!("Expecting '{INPUT}.process_io.{what}"));
+    match io.r#type() {
+        process_io::Type::Data => {
+            let data = io.data.as_ref().ok_or_else(|| expect("data' to be present"))?;
+            if data.r#type() != data::Type::Stdin {
+                return Err(expect("data.type' to be STDIN"));
+            }
+            match data.data.as_deref() {
+                Some([]) | None => stdin.end(),
+                Some(bytes) => stdin.write(bytes).await,
+            }
+            Ok(())
+        }
+        process_io::Type::Control => {
+            let control = io.control.as_ref().ok_or_else(|| expect("control' to be present"))?;
+            match control.r#type() {
+                control::Type::Heartbeat => Ok(()),
+                control::Type::TtyInfo => {
+                    let size = control.tty_info.as_ref().and_then(|terminal| terminal.window_size);
+                    let size = size.ok_or_else(|| expect("control.tty_info.window_size' to be present"))?;
+                    resize(stdin, size)
+                }
+                control::Type::Unknown => Err(expect("control.type' to be TTY_INFO or HEARTBEAT")),
+            }
+        }
+        process_io::Type::Unknown => Err(expect("type' to be DATA or CONTROL")),
+    }
+}
+
+fn resize(stdin: &Stdin, size: chapada_wire::v1::tty_info::WindowSize) -> Result<(), Refusal> {
+    match stdin.resize(size_of(size)) {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let message = format!(
+                "'{INPUT}.process_io.control.tty_info': it has no terminal; launch it with 'container.tty_info'"
+            );
+            Err(invalid(&message))
+        }
+        Err(error) => Err(refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+    }
+}
