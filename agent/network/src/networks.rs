@@ -326,6 +326,7 @@ fn attached(namespaces: &NetworkDirectory, container: &str, record: &Record) -> 
     let interface = |(join, outcome): (&Join, outcome::Outcome)| Interface {
         name: join.interface.clone(),
         network: join.list.name.clone(),
+        args: join.args.clone(),
         addresses: outcome.addresses,
     };
     let interfaces = outcomes.into_iter().map(interface).collect();

@@ -59,6 +59,8 @@ pub struct Interface {
     pub name: String,
     /// The network it is in.
     pub network: String,
+    /// What its plugins got as `args`.
+    pub args: Map<String, Value>,
     /// Its addresses.
     pub addresses: Vec<Address>,
 }

@@ -72,6 +72,10 @@ pub struct ContainerSpec {
     /// Host directories it must not see, such as the agent's own state: an empty one takes their place. The sandbox may be
     /// below one of them.
     pub hidden_paths: Vec<PathBuf>,
+    /// A directory of mounts that hold networks of containers: it holds none of them.
+    /// See [`chapada_isolation::networks`].
+    #[serde(default)]
+    pub network_mounts: Option<PathBuf>,
     /// Devices of the machine that it may use, such as GPUs.
     #[serde(default)]
     pub devices: Vec<Device>,
@@ -116,6 +120,7 @@ impl ContainerSpec {
             temporary_files: TemporaryFiles::Private { size_bytes: None },
             shm_bytes: SHM_BYTES,
             hidden_paths: Vec::new(),
+            network_mounts: None,
             devices: Vec::new(),
             volumes: Vec::new(),
             rlimits: Vec::new(),
@@ -133,6 +138,7 @@ impl ContainerSpec {
         absolute("runtime_dir", &self.runtime_dir)?;
         absolute("sandbox", &self.sandbox)?;
         self.hidden_paths.iter().try_for_each(|path| absolute("hidden_paths", path))?;
+        self.network_mounts.iter().try_for_each(|path| absolute("network_mounts", path))?;
         self.volumes.iter().try_for_each(VolumeMount::validate)?;
         for device in &self.devices {
             let plain = device.name.components().all(|part| matches!(part, Component::Normal(_)));

@@ -168,12 +168,11 @@ impl Agent {
         if let Some(stream) = executor.stream {
             self.effects.push(Effect::CloseExecutor { executor: key.clone(), stream });
         }
-        let container = (!executor.record.is_pod()).then(|| executor.record.container.clone());
-        if let Some(container) = &container {
-            self.containers.remove(container);
-        }
+        // A pod's has no process, and may have a network.
+        let container = executor.record.container.clone();
+        self.containers.remove(&container);
         self.log(Record::ExecutorForgotten(key.clone()));
-        self.say_gone_later(key.clone(), container, status);
+        self.say_gone_later(key.clone(), Some(container), status);
         if let Some(framework) = self.frameworks.get_mut(&key.framework) {
             framework.executors = framework.executors.saturating_sub(1);
         }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use chapada_isolation::seccomp::Filter;
 use chapada_isolation::user::User;
-use chapada_isolation::{Context, IsolationError, descriptors, loopback, mounts, privileges, rlimits};
+use chapada_isolation::{Context, IsolationError, descriptors, loopback, mounts, networks, privileges, rlimits};
 use chapada_shim::{Command, ContainerSpec, LaunchOrder, Pid1, SetupError, SetupFailure, SystemCalls};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
@@ -56,6 +56,7 @@ fn enter(spec: &ContainerSpec, joined: &[File]) -> Result<(), IsolationError> {
     }
     unshare(CloneFlags::CLONE_NEWCGROUP).context("unshare", "the cgroup namespace")?;
     mounts::make_private()?;
+    spec.network_mounts.as_deref().map_or(Ok(()), networks::let_go)?;
     if let Some(name) = &spec.hostname {
         nix::unistd::sethostname(name).context("set the host name", name)?;
     }
