@@ -9,6 +9,7 @@ use chapada_model::{Domain, MasterDescription};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::agent_api::Exchanges;
 use crate::agent_link::Relays;
 use crate::clock::Clock;
 use crate::config::MasterConfig;
@@ -117,6 +118,7 @@ impl Candidate {
             epoch: opened.epoch,
             elected: self.clock.wall(),
             relays: Relays::default(),
+            exchanges: Exchanges::default(),
             ended: ended.clone(),
             master,
         });

@@ -5,6 +5,7 @@
 //! and the wire; `routes` lists every door. [`edge`] is what they translate, without a connection.
 #![forbid(unsafe_code)]
 
+mod agent_api;
 mod agent_link;
 mod books;
 mod changes;
@@ -14,6 +15,7 @@ mod core_loop;
 pub mod edge;
 mod error;
 mod feed;
+mod forward;
 mod leadership;
 mod logging;
 mod machine;

@@ -6,21 +6,21 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chapada_listener::{Call, HttpResponse, stream, text};
+use chapada_listener::{Call, HttpResponse, text};
 use chapada_master_core::Snapshot;
 use chapada_model::FrameworkId;
 use futures_util::StreamExt;
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, COOKIE, HOST, HeaderMap, HeaderName,
-    HeaderValue, LOCATION, ORIGIN, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFERER, SET_COOKIE, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue,
+    LOCATION, ORIGIN, REFERER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Request, StatusCode, Uri};
-use http_body_util::{BodyExt, BodyStream, Full};
+use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
+use crate::forward::{self, passed_on};
 use crate::plain::path_and_query;
 use crate::shell::Shell;
 
@@ -29,9 +29,6 @@ const ANSWER_LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
 /// How long it may take to take a connection.
 const CONNECT_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// What belongs to one connection and is not passed on. Source: RFC 9110, section 7.6.1.
-const HOP_BY_HOP: [HeaderName; 7] =
-    [CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 /// What names the caller to the master, and what the framework would take for another site's.
 const PRIVATE: [HeaderName; 6] = [COOKIE, AUTHORIZATION, HOST, ORIGIN, REFERER, CONTENT_LENGTH];
 
@@ -120,24 +117,6 @@ fn bad(message: String) -> HttpResponse {
     text(StatusCode::BAD_REQUEST, message)
 }
 
-/// The headers that go on: none that belongs to the connection, or that the connection names as its own.
-fn passed_on(headers: &HeaderMap, private: &[HeaderName]) -> HeaderMap {
-    let own: Vec<String> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .collect();
-    let keep = |name: &HeaderName| {
-        !HOP_BY_HOP.contains(name)
-            && !private.contains(name)
-            && name.as_str() != "keep-alive"
-            && !own.iter().any(|own| own == name.as_str())
-    };
-    headers.iter().filter(|(name, _)| keep(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
 /// The answer, piece by piece as it comes, so that an event stream is one.
 fn relay(
     answer: http::Response<hyper::body::Incoming>,
@@ -146,13 +125,8 @@ fn relay(
     stop: tokio_util::sync::CancellationToken,
 ) -> HttpResponse {
     let (parts, body) = answer.into_parts();
-    let pieces = BodyStream::new(body.map_err(std::io::Error::other))
-        .filter_map(|frame| async move { frame.map(|frame| frame.into_data().ok()).transpose() });
-    let mut response = stream(
-        parts.status,
-        "application/octet-stream",
-        Synced::new(pieces.take_until(stop.cancelled_owned())),
-    );
+    let mut response =
+        forward::answer(parts.status, forward::pieces(body).take_until(stop.cancelled_owned()));
     let mut headers = passed_on(&parts.headers, &[SET_COOKIE]);
     rebase(&mut headers, base, named);
     // A framework's page must not act as the master's own: it gets an origin of its own, and no guess at its type.
@@ -177,26 +151,5 @@ fn rebase(headers: &mut HeaderMap, base: &Uri, named: &str) {
         && let Ok(value) = format!("/proxy/{named}{path}").parse()
     {
         headers.insert(LOCATION, value);
-    }
-}
-
-/// A stream that may be shared between threads although nobody does: only its owner polls it.
-struct Synced<S>(std::sync::Mutex<std::pin::Pin<Box<S>>>);
-
-impl<S> Synced<S> {
-    fn new(stream: S) -> Self {
-        Self(std::sync::Mutex::new(Box::pin(stream)))
-    }
-}
-
-impl<S: futures_util::Stream> futures_util::Stream for Synced<S> {
-    type Item = S::Item;
-
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<S::Item>> {
-        let stream = self.0.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
-        stream.as_mut().poll_next(cx)
     }
 }

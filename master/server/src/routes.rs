@@ -7,6 +7,7 @@ use chapada_wire::explain::explain_service_server::ExplainServiceServer;
 use chapada_wire::link::agent_link_server::AgentLinkServer;
 use chapada_wire::v1::scheduler::scheduler_service_server::SchedulerServiceServer;
 
+use crate::agent_api;
 use crate::agent_link::{LinkService, MAX_MESSAGE};
 use crate::operator;
 use crate::plain;
@@ -58,6 +59,12 @@ fn apis(mut routes: Routes, shell: &Arc<Shell>) -> Routes {
         let shell = shell.clone();
         let handler = move |call| operator::handle(shell.clone(), call);
         routes = routes.add(entry(pattern, Action::ViewCluster), handler);
+    }
+    // The second is the path by which routers of DC/OS are asked.
+    for pattern in ["/agents/{agent}/api/v1", "/slave/{agent}/api/v1"] {
+        let shell = shell.clone();
+        let handler = move |call| agent_api::handle(shell.clone(), call);
+        routes = routes.add(entry(pattern, Action::ViewHealth), handler);
     }
     routes
 }

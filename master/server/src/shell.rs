@@ -12,6 +12,7 @@ use http::header::{HeaderValue, LOCATION};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent_api::Exchanges;
 use crate::agent_link::Relays;
 use crate::clock::Clock;
 use crate::config::MasterConfig;
@@ -28,6 +29,7 @@ pub(crate) struct Led {
     pub(crate) epoch: u64,
     pub(crate) elected: Wall,
     pub(crate) relays: Relays,
+    pub(crate) exchanges: Exchanges,
     /// Cancelled when the leadership ends; every stream and link ends then.
     pub(crate) ended: CancellationToken,
 }

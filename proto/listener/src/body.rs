@@ -102,15 +102,7 @@ impl RequestBody {
     /// # Errors
     /// [`BodyError`] if it is too slow or broken.
     pub async fn chunk(&self) -> Result<Option<Bytes>, BodyError> {
-        self.chunk_within(PAUSE_LIMIT).await
-    }
-
-    /// As [`RequestBody::chunk`], for a sender that may pause for so long.
-    ///
-    /// # Errors
-    /// [`BodyError`] if it is too slow or broken.
-    pub async fn chunk_within(&self, pause: Duration) -> Result<Option<Bytes>, BodyError> {
-        self.chunk_until(Instant::now() + pause).await
+        self.chunk_until(Instant::now() + PAUSE_LIMIT).await
     }
 
     /// The next piece of a body whose sender speaks when it likes, as a person who types. `None` at its end. Whoever waits for

@@ -3,17 +3,21 @@
 //! - `service`: the gRPC service and the handshake;
 //! - `session`: one link from its welcome to its end;
 //! - `inbound`, `outbound`: messages into events, commands into messages;
-//! - `relay`: file reads, each on a connection of its own.
+//! - `relay`: what agents do for others, each on a connection of its own: `reader` reads files, `pieces` carries a
+//!   connection to the agent's API.
 
 mod inbound;
 mod outbound;
+mod pieces;
+mod reader;
 mod relay;
 mod service;
 mod session;
 
 pub(crate) use inbound::{describe, event, hold};
 pub(crate) use outbound::message;
-pub(crate) use relay::{RelayError, RelayReader, Relays};
+pub(crate) use reader::RelayReader;
+pub(crate) use relay::{RelayError, Relays};
 pub(crate) use service::LinkService;
 pub(crate) use session::Terms;
 

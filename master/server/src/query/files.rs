@@ -92,7 +92,7 @@ fn locate(books: &Snapshot, call: &Call) -> Result<(AgentId, SandboxPath), HttpR
 }
 
 async fn open(led: &Led, agent: &AgentId, request: open_relay::Request) -> Result<RelayReader, HttpResponse> {
-    led.relays.open(agent, request).await.map_err(|error| refusal(&error))
+    led.relays.read(agent, request).await.map_err(|error| refusal(&error))
 }
 
 fn refusal(error: &RelayError) -> HttpResponse {

@@ -5,6 +5,7 @@ mod calls;
 mod constraints;
 mod doors;
 mod events;
+mod exchanges;
 mod life;
 mod link;
 mod maintenance;

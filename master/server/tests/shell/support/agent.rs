@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::DEADLINE;
+use super::api::AgentApi;
 
 /// A connected agent.
 pub(crate) struct ScriptedAgent {
@@ -81,6 +82,11 @@ pub(crate) async fn dial(
 impl ScriptedAgent {
     /// Connects and waits for the welcome.
     pub(crate) async fn connect(at: SocketAddr) -> Self {
+        Self::connect_with(at, None).await
+    }
+
+    /// As [`ScriptedAgent::connect`], with an API for those who come through the master.
+    pub(crate) async fn connect_with(at: SocketAddr, api: Option<AgentApi>) -> Self {
         let (sender, mut answers) = dial(at, vec![hello(1), holding_nothing()]).await;
         let first =
             tokio::time::timeout(DEADLINE, answers.message()).await.expect("in time").expect("a link");
@@ -88,7 +94,7 @@ impl ScriptedAgent {
         let Some(to_agent::Message::Welcome(welcome)) = first.message else {
             panic!("not welcome: {first:?}")
         };
-        let script = Script { id: welcome.agent_id.clone(), sender: sender.clone() };
+        let script = Script { id: welcome.agent_id.clone(), sender: sender.clone(), api, at };
         let task = tokio::spawn(script.follow(answers));
         Self { id: welcome.agent_id, sender, epoch: first.epoch, task }
     }
@@ -112,6 +118,9 @@ impl ScriptedAgent {
 struct Script {
     id: String,
     sender: mpsc::Sender<FromAgent>,
+    api: Option<AgentApi>,
+    /// The master.
+    at: SocketAddr,
 }
 
 impl Script {
@@ -148,6 +157,11 @@ impl Script {
                 self.update(&kill.framework_id, &kill.task_id, TaskState::TaskKilled).await
             }
             to_agent::Message::Operate(operate) => self.operate(operate).await,
+            to_agent::Message::OpenRelay(open) => {
+                if let Some(api) = &self.api {
+                    api.dial_back(self.at, open.token);
+                }
+            }
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
 //! A master in this process, a raw HTTP client, and an agent that follows a script.
 
 pub(crate) mod agent;
+pub(crate) mod api;
 pub(crate) mod http;
 pub(crate) mod stream;
 
