@@ -26,4 +26,12 @@ pub trait Controller {
     /// # Errors
     /// Names the file that could not be read.
     fn read(&self, into: &mut Statistics) -> Result<(), IsolationError>;
+
+    /// Adds what is only of interest once all is over.
+    ///
+    /// # Errors
+    /// As [`Controller::read`].
+    fn read_last(&self, _into: &mut Statistics) -> Result<(), IsolationError> {
+        Ok(())
+    }
 }

@@ -44,8 +44,9 @@ impl Controller for CpuV1 {
     }
 
     fn read(&self, into: &mut Statistics) -> Result<(), IsolationError> {
-        let period = read_number(&self.cpu, "cpu.cfs_period_us")?.unwrap_or(PERIOD_US).max(1);
-        into.cpu_quota_milli = read_number(&self.cpu, "cpu.cfs_quota_us")?.map(|quota| quota * 1000 / period);
+        // Nobody changes the period of a group that we have made.
+        into.cpu_quota_milli =
+            read_number(&self.cpu, "cpu.cfs_quota_us")?.map(|quota| quota * 1000 / PERIOD_US);
         if let Some(text) = read(&self.cpu, "cpu.stat")? {
             read_throttling(&text, into);
             into.cpu_throttled_ns = field(&text, "throttled_time").unwrap_or(0);

@@ -11,9 +11,9 @@ use super::file::{read, write};
 use super::kill::{kill_v1, kill_v2, processes};
 use super::remove::remove;
 use super::{
-    Controller, CpuV1, CpuV2, Cpuset, DeviceRule, Hierarchies, HugePages, IoV1, IoV2, Limits, MemoryV1,
-    MemoryV2, NetworkClass, OomReport, OomWatch, Pids, Pressure, Statistics, Target, devices, freeze,
-    pressure,
+    Controller, CpuV1, CpuV2, Cpuset, DeviceRule, DiskTraffic, Hierarchies, HugePages, IoV1, IoV2, Limits,
+    MemoryV1, MemoryV2, NetworkClass, OomReport, OomWatch, Pids, Pressure, Statistics, Target, devices,
+    disk_traffic, freeze, pressure,
 };
 
 /// What only some containers need a group for.
@@ -28,6 +28,8 @@ pub struct Group {
     freezer: Option<PathBuf>,
     memory_v1: Option<PathBuf>,
     devices_v1: Option<PathBuf>,
+    blkio_v1: Option<PathBuf>,
+    io_v2: Option<PathBuf>,
     controllers: Vec<Box<dyn Controller>>,
 }
 
@@ -103,6 +105,8 @@ impl Group {
             freezer: v1("freezer"),
             memory_v1: v1("memory"),
             devices_v1: v1("devices"),
+            blkio_v1: v1("blkio"),
+            io_v2: v2("io"),
             controllers,
         }
     }
@@ -221,7 +225,7 @@ impl Group {
         self.memory_v1.as_deref().map(OomWatch::v1).transpose()
     }
 
-    /// What the group has used. All zero when it is gone.
+    /// What the group uses. All zero when it is gone.
     ///
     /// # Errors
     /// Names the file that could not be read.
@@ -231,12 +235,34 @@ impl Group {
         Ok(statistics)
     }
 
+    /// The same, with what is only of interest once all is over.
+    ///
+    /// # Errors
+    /// As [`Group::statistics`].
+    pub fn last_statistics(&self) -> Result<Statistics, IsolationError> {
+        let mut statistics = self.statistics()?;
+        self.controllers.iter().try_for_each(|controller| controller.read_last(&mut statistics))?;
+        Ok(statistics)
+    }
+
+    /// What went over each disk. On v1 that is counted only for a group with limits on disks.
+    ///
+    /// # Errors
+    /// Names the file that could not be read.
+    pub fn disk_traffic(&self) -> Result<Vec<DiskTraffic>, IsolationError> {
+        match (&self.blkio_v1, &self.io_v2) {
+            (Some(directory), _) => disk_traffic::v1(directory),
+            (None, Some(directory)) => disk_traffic::v2(directory),
+            (None, None) => Ok(Vec::new()),
+        }
+    }
+
     /// The report to give if the kernel killed anything here for want of memory.
     ///
     /// # Errors
     /// Names the file that could not be read.
     pub fn oom(&self) -> Result<Option<OomReport>, IsolationError> {
-        let seen = self.statistics()?;
+        let seen = self.last_statistics()?;
         Ok((seen.oom_kills > 0).then_some(OomReport {
             limit_bytes: seen.memory_limit_bytes,
             peak_bytes: seen.memory_peak_bytes,

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use crate::IsolationError;
 
-use super::file::{read, write, write_if_present};
+use super::disk_traffic::{self, DiskTraffic};
+use super::file::{write, write_if_present};
 use super::limits::DiskLimit;
 use super::{Controller, Limits, Statistics, Target};
 
@@ -47,16 +48,7 @@ impl Controller for IoV1 {
     }
 
     fn read(&self, into: &mut Statistics) -> Result<(), IsolationError> {
-        let sums = |name: &str| -> Result<(u64, u64), IsolationError> {
-            let text = read(&self.directory, name)?.unwrap_or_default();
-            let sum = |kind: &str| {
-                let of_kind = |line: &str| line.split_once(kind)?.1.trim().parse::<u64>().ok();
-                text.lines().filter_map(of_kind).sum()
-            };
-            Ok((sum(" Read "), sum(" Write ")))
-        };
-        (into.io_read_bytes, into.io_written_bytes) = sums("blkio.throttle.io_service_bytes_recursive")?;
-        (into.io_reads, into.io_writes) = sums("blkio.throttle.io_serviced_recursive")?;
+        add(&disk_traffic::v1(&self.directory)?, into);
         Ok(())
     }
 }
@@ -78,14 +70,17 @@ impl Controller for IoV2 {
     }
 
     fn read(&self, into: &mut Statistics) -> Result<(), IsolationError> {
-        let text = read(&self.directory, "io.stat")?.unwrap_or_default();
-        let sum = |key: &str| {
-            let words = text.split_whitespace();
-            words.filter_map(|word| word.strip_prefix(key)?.strip_prefix('=')?.parse::<u64>().ok()).sum()
-        };
-        (into.io_read_bytes, into.io_written_bytes) = (sum("rbytes"), sum("wbytes"));
-        (into.io_reads, into.io_writes) = (sum("rios"), sum("wios"));
+        add(&disk_traffic::v2(&self.directory)?, into);
         Ok(())
+    }
+}
+
+fn add(disks: &[DiskTraffic], into: &mut Statistics) {
+    for disk in disks {
+        into.io_read_bytes += disk.read_bytes;
+        into.io_written_bytes += disk.written_bytes;
+        into.io_reads += disk.reads;
+        into.io_writes += disk.writes;
     }
 }
 

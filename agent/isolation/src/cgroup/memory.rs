@@ -38,13 +38,24 @@ impl Controller for MemoryV1 {
 
     fn read(&self, into: &mut Statistics) -> Result<(), IsolationError> {
         into.memory_total_bytes = read_number(&self.directory, "memory.usage_in_bytes")?.unwrap_or(0);
-        into.memory_peak_bytes = read_number(&self.directory, "memory.max_usage_in_bytes")?;
-        into.memory_limit_bytes =
-            read_number(&self.directory, "memory.limit_in_bytes")?.filter(|limit| *limit < UNLIMITED);
+        into.memory_kernel_bytes = read_number(&self.directory, "memory.kmem.usage_in_bytes")?.unwrap_or(0);
+        into.memory_sockets_bytes =
+            read_number(&self.directory, "memory.kmem.tcp.usage_in_bytes")?.unwrap_or(0);
         if let Some(text) = read(&self.directory, "memory.stat")? {
-            into.memory_rss_bytes = field(&text, "total_rss").unwrap_or(0);
-            into.memory_cache_bytes = field(&text, "total_cache").unwrap_or(0);
+            let bytes = |key: &str| field(&text, key).unwrap_or(0);
+            into.memory_rss_bytes = bytes("total_rss");
+            into.memory_cache_bytes = bytes("total_cache");
+            into.memory_mapped_bytes = bytes("total_mapped_file");
+            into.memory_unevictable_bytes = bytes("total_unevictable");
+            into.memory_swap_bytes = bytes("total_swap");
+            into.memory_limit_bytes =
+                field(&text, "hierarchical_memory_limit").filter(|limit| *limit < UNLIMITED);
         }
+        Ok(())
+    }
+
+    fn read_last(&self, into: &mut Statistics) -> Result<(), IsolationError> {
+        into.memory_peak_bytes = read_number(&self.directory, "memory.max_usage_in_bytes")?;
         if let Some(text) = read(&self.directory, "memory.oom_control")? {
             into.oom_kills = field(&text, "oom_kill").unwrap_or(0);
         }
@@ -93,12 +104,22 @@ impl Controller for MemoryV2 {
 
     fn read(&self, into: &mut Statistics) -> Result<(), IsolationError> {
         into.memory_total_bytes = read_number(&self.directory, "memory.current")?.unwrap_or(0);
-        into.memory_peak_bytes = read_number(&self.directory, "memory.peak")?;
         into.memory_limit_bytes = read_number(&self.directory, "memory.max")?;
+        into.memory_swap_bytes = read_number(&self.directory, "memory.swap.current")?.unwrap_or(0);
         if let Some(text) = read(&self.directory, "memory.stat")? {
-            into.memory_rss_bytes = field(&text, "anon").unwrap_or(0);
-            into.memory_cache_bytes = field(&text, "file").unwrap_or(0);
+            let bytes = |key: &str| field(&text, key).unwrap_or(0);
+            into.memory_rss_bytes = bytes("anon");
+            into.memory_cache_bytes = bytes("file");
+            into.memory_mapped_bytes = bytes("file_mapped");
+            into.memory_unevictable_bytes = bytes("unevictable");
+            into.memory_kernel_bytes = bytes("kernel");
+            into.memory_sockets_bytes = bytes("sock");
         }
+        Ok(())
+    }
+
+    fn read_last(&self, into: &mut Statistics) -> Result<(), IsolationError> {
+        into.memory_peak_bytes = read_number(&self.directory, "memory.peak")?;
         if let Some(text) = read(&self.directory, "memory.events")? {
             into.oom_kills = field(&text, "oom_kill").unwrap_or(0);
         }
@@ -158,7 +179,9 @@ mod tests {
             .unwrap();
         fs::write(dir.path().join("memory.max"), "max\n").unwrap();
         let mut statistics = Statistics::default();
-        MemoryV2 { directory: dir.path().to_owned() }.read(&mut statistics).unwrap();
+        let memory = MemoryV2 { directory: dir.path().to_owned() };
+        memory.read(&mut statistics).unwrap();
+        memory.read_last(&mut statistics).unwrap();
         assert_eq!(statistics.oom_kills, 1);
         assert_eq!(statistics.memory_limit_bytes, None);
     }

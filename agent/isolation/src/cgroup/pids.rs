@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::IsolationError;
 
-use super::file::{read_number, write};
+use super::file::{read, read_number, write};
 use super::{Controller, Limits, Statistics, Target};
 
 /// Either form.
@@ -24,7 +24,9 @@ impl Controller for Pids {
     }
 
     fn read(&self, into: &mut Statistics) -> Result<(), IsolationError> {
-        into.processes = read_number(&self.directory, "pids.current")?.unwrap_or(0);
+        into.threads = read_number(&self.directory, "pids.current")?.unwrap_or(0);
+        let lines = read(&self.directory, "cgroup.procs")?.map_or(0, |text| text.lines().count());
+        into.processes = u64::try_from(lines).unwrap_or(u64::MAX);
         Ok(())
     }
 }

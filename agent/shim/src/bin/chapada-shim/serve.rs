@@ -19,13 +19,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::clients::{Asked, Clients};
 use crate::container::{self, Container};
+use crate::ready::Ready;
 use crate::sessions::Sessions;
 
 /// How long to wait before the exit report is written again: a full disk is emptied by people.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Makes the container and stays until its end is on disk. What goes wrong on the way is a report, too.
-pub(crate) fn serve(order: &LaunchOrder) -> Result<(), String> {
+pub(crate) fn serve(order: &LaunchOrder, ready: Ready) -> Result<(), String> {
     let runtime_dir = order.spec.runtime_dir.as_path();
     let first =
         take_standard_output().map_err(|error| format!("cannot keep the agent's connection: {error}"))?;
@@ -33,7 +34,7 @@ pub(crate) fn serve(order: &LaunchOrder) -> Result<(), String> {
     let listener = listen(runtime_dir).context("listen in", runtime_dir.display());
     let listener = listener.map_err(container::of(SetupFailure::Shim));
     let (listener, container) = match listener {
-        Ok(listener) => (Some(listener), container::make(order, &group)),
+        Ok(listener) => (Some(listener), container::make(order, &group, ready)),
         Err(error) => (None, Err(error)),
     };
     let mut clients = Clients::new(listener, first);
@@ -272,7 +273,7 @@ impl<'a> Watch<'a> {
 }
 
 fn report(outcome: Outcome, out_of_memory: bool, group: &Group) -> ExitReport {
-    let usage = group.statistics().unwrap_or_default();
+    let usage = group.last_statistics().unwrap_or_default();
     let oom = (out_of_memory || usage.oom_kills > 0).then_some(OomReport {
         limit_bytes: usage.memory_limit_bytes,
         peak_bytes: usage.memory_peak_bytes,
