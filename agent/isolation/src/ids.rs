@@ -6,7 +6,6 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -52,32 +51,62 @@ impl IdRange {
     }
 }
 
-/// A user namespace with this range and no process in it.
-///
-/// # Safety
-/// The calling process must have a single thread, as for [`Clone3::run`].
-///
-/// # Errors
-/// The kernel's; `EPERM` without root.
-pub unsafe fn make(range: IdRange) -> Result<OwnedFd, IsolationError> {
-    let clone = Clone3 { namespaces: libc::CLONE_NEWUSER, into_cgroup: None, of_parent: false };
-    // SAFETY: that there is one thread is the caller's promise.
-    let (pid, pidfd) = match unsafe { clone.run() }? {
-        Cloned::Parent { pid, pidfd } => (pid, pidfd),
-        // It is there for its namespace alone, until it is killed.
-        Cloned::Child => loop {
-            // SAFETY: `pause` is always sound.
-            unsafe { libc::pause() };
-        },
-    };
-    let write = |name: &str| fs::write(format!("/proc/{pid}/{name}"), range.map());
-    let made = write("uid_map")
-        .and_then(|()| write("gid_map"))
-        .and_then(|()| File::open(format!("/proc/{pid}/ns/user")));
-    let killed = clone3::signal(pidfd.as_fd(), libc::SIGKILL);
-    let reaped = waitpid(Pid::from_raw(pid), None).map_err(io::Error::from);
-    let namespace = killed.and(reaped).and(made).context("make", "a user namespace")?;
-    Ok(namespace.into())
+/// A user namespace that has no ids yet, and a process that is there for its namespace alone. It ends when this is dropped, and
+/// with the process that made it.
+#[derive(Debug)]
+pub struct Vacant {
+    pid: i32,
+    pidfd: OwnedFd,
+}
+
+impl Vacant {
+    /// Makes one.
+    ///
+    /// # Safety
+    /// The calling process must have a single thread, as for [`Clone3::run`].
+    ///
+    /// # Errors
+    /// The kernel's; `EPERM` without root.
+    pub unsafe fn make() -> Result<Self, IsolationError> {
+        let clone = Clone3 { namespaces: libc::CLONE_NEWUSER, into_cgroup: None, of_parent: false };
+        // SAFETY: that there is one thread is the caller's promise.
+        match unsafe { clone.run() }? {
+            Cloned::Parent { pid, pidfd } => Ok(Self { pid, pidfd }),
+            Cloned::Child => hold(),
+        }
+    }
+
+    /// Gives it this range; to be called once.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn map(&self, range: IdRange) -> Result<OwnedFd, IsolationError> {
+        let write = |name: &str| fs::write(format!("/proc/{}/{name}", self.pid), range.map());
+        let mapped = write("uid_map")
+            .and_then(|()| write("gid_map"))
+            .and_then(|()| File::open(format!("/proc/{}/ns/user", self.pid)));
+        mapped.map(OwnedFd::from).context("make", "a user namespace")
+    }
+}
+
+impl Drop for Vacant {
+    fn drop(&mut self) {
+        // It is our child and does nothing, so there is nothing that could be in the way.
+        let _killed = clone3::signal(self.pidfd.as_fd(), libc::SIGKILL);
+        let _reaped = waitpid(Pid::from_raw(self.pid), None);
+    }
+}
+
+/// Is there until it is killed, and holds nothing that was open.
+fn hold() -> ! {
+    // SAFETY: plain numbers; nothing of this process's memory is used any more, so no descriptor is.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, 0);
+        loop {
+            libc::pause();
+        }
+    }
 }
 
 /// Makes this process the root of a user namespace, or of that of a process, and gives up the host's.

@@ -2,8 +2,9 @@
 //! from a path.
 //!
 //! Starting a program costs more than half of what a container costs, so it is done once: the *zygote*, a process of the
-//! shim's program that waits for orders and divides itself for each. It ends with its launcher, and is started again if
-//! something ends it. It lives in the shims' cgroups, not in the agent's, so shims are born where they are to be.
+//! shim's program that divides itself ahead of each: there is always one shim that waits for its order, and after a moment of
+//! quiet it has made ahead what takes long. Both end with their launcher, and are started again if something ends them. They
+//! live in the shims' cgroups, not in the agent's, so shims are born where they are to be.
 
 use std::fs::File;
 use std::io::{self, Seek, Write};
@@ -125,10 +126,13 @@ impl Launcher {
         Ok(LaunchedShim { client })
     }
 
-    /// Gives the files of a shim to the zygote; to a new one, if there is none any more.
+    /// Gives the files of a shim to the one that waits, or to the next; to that of a new zygote, if there is none any more.
     fn hand_over(&self, files: &[BorrowedFd<'_>]) -> io::Result<()> {
         let mut zygote = self.zygote.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(socket) = zygote.as_ref().and_then(|zygote| zygote.socket.as_ref())
+        // A shim that waits dies with its zygote, but not in the same instant.
+        if let Some(zygote) = zygote.as_mut()
+            && zygote.lives()
+            && let Some(socket) = &zygote.socket
             && descriptors::send(socket, &ZYGOTE_ORDER, files).is_ok()
         {
             return Ok(());
@@ -165,6 +169,10 @@ impl Zygote {
         let place = in_memory("chapada-place", cgroups)?;
         descriptors::send(&ours, &ZYGOTE_PLACE, &[place.as_fd()])?;
         Ok(Self { process, socket: Some(ours) })
+    }
+
+    fn lives(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(None))
     }
 }
 

@@ -181,6 +181,9 @@ fn an_order_of_another_version_is_refused_by_name() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let (_events, socket) = UnixStream::pair().unwrap();
     let mut zygote = Process::new(program).stdin(OwnedFd::from(theirs)).spawn().unwrap();
+    let where_to = place.dir.path().join("place");
+    fs::write(&where_to, serde_json::to_vec(place.launcher.cgroups()).unwrap()).unwrap();
+    descriptors::send(&ours, &ZYGOTE_PLACE, &[fs::File::open(where_to).unwrap().as_fd()]).unwrap();
     let (order, written) = (fs::File::open(path).unwrap(), fs::File::create(&log).unwrap());
     descriptors::send(&ours, &ZYGOTE_ORDER, &[order.as_fd(), socket.as_fd(), written.as_fd()]).unwrap();
     eventually("the shim complains", || fs::read_to_string(&log).unwrap().contains("version 99"));

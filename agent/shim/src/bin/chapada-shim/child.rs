@@ -10,7 +10,7 @@ use chapada_isolation::seccomp::Filter;
 use chapada_isolation::user::User;
 use chapada_isolation::{Context, IsolationError, descriptors, loopback, mounts, networks, privileges, rlimits};
 use chapada_shim::{Command, ContainerSpec, LaunchOrder, Pid1, SetupError, SetupFailure, SystemCalls};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, execve, fork, setsid};
@@ -32,7 +32,7 @@ pub(crate) fn run(order: &LaunchOrder, mut opened: Opened) -> ! {
     let ready = detach::join(tasks)
         .context("join the cgroups of", &spec.id)
         .map_err(of(SetupFailure::Cgroup))
-        .and_then(|()| enter(spec, &opened.joined).map_err(of(SetupFailure::Namespace)))
+        .and_then(|()| enter(spec, &opened).map_err(of(SetupFailure::Namespace)))
         .and_then(|()| opened.files.enter(spec, &order.cgroups))
         .and_then(|user| install(&opened).map(|()| user).map_err(of(SetupFailure::Shim)))
         .and_then(|user| {
@@ -50,9 +50,12 @@ pub(crate) fn run(order: &LaunchOrder, mut opened: Opened) -> ! {
 }
 
 /// Namespaces.
-fn enter(spec: &ContainerSpec, joined: &[File]) -> Result<(), IsolationError> {
-    for (namespace, opened) in spec.joined.iter().zip(joined) {
+fn enter(spec: &ContainerSpec, opened: &Opened) -> Result<(), IsolationError> {
+    for (namespace, opened) in spec.joined.iter().zip(&opened.joined) {
         namespace.enter(opened)?;
+    }
+    if let Some(network) = &opened.network {
+        setns(network, CloneFlags::CLONE_NEWNET).context("enter", "the container's network")?;
     }
     unshare(CloneFlags::CLONE_NEWCGROUP).context("unshare", "the cgroup namespace")?;
     mounts::make_private()?;
@@ -60,7 +63,7 @@ fn enter(spec: &ContainerSpec, joined: &[File]) -> Result<(), IsolationError> {
     if let Some(name) = &spec.hostname {
         nix::unistd::sethostname(name).context("set the host name", name)?;
     }
-    if spec.namespaces.network {
+    if spec.namespaces.network && opened.network.is_none() {
         loopback::bring_up()?;
     }
     Ok(())

@@ -12,6 +12,7 @@ use chapada_shim::{LaunchOrder, SetupError, SetupFailure};
 use crate::child;
 use crate::filesystem::Files;
 use crate::pump::Pump;
+use crate::ready::Ready;
 
 /// A container whose process 1 exists. It may not have come to its command yet.
 pub(crate) struct Container {
@@ -34,15 +35,19 @@ pub(crate) struct Opened {
     pub(crate) streams: [File; 2],
     /// In the order of the spec.
     pub(crate) joined: Vec<File>,
+    /// Made ahead, its `lo` up.
+    pub(crate) network: Option<OwnedFd>,
     pub(crate) tasks: Vec<File>,
     pub(crate) setup: File,
     pub(crate) status: File,
 }
 
 /// Makes groups and files, then process 1. On failure what was made stays, for the agent to clean up.
-pub(crate) fn make(order: &LaunchOrder, group: &Group) -> Result<Container, SetupError> {
+pub(crate) fn make(order: &LaunchOrder, group: &Group, ready: Ready) -> Result<Container, SetupError> {
     let spec = &order.spec;
-    let files = Files::open(spec)?;
+    let Ready { network, ids } = ready;
+    let network = network.filter(|_| spec.namespaces.network);
+    let files = Files::open(spec, ids.as_ref())?;
     let (mut pump, streams) = match spec.logs {
         None => (None, files.clone_logs()?),
         Some(limits) => {
@@ -68,10 +73,11 @@ pub(crate) fn make(order: &LaunchOrder, group: &Group) -> Result<Container, Setu
 
     let (setup, child_setup) = descriptors::pipe().map_err(of(SetupFailure::Shim))?;
     let (status, child_status) = descriptors::pipe().map_err(of(SetupFailure::Shim))?;
-    let opened = Opened { files, stdin, streams, joined, tasks, setup: child_setup, status: child_status };
-    let network = if spec.namespaces.network { libc::CLONE_NEWNET } else { 0 };
+    let own_network = if spec.namespaces.network && network.is_none() { libc::CLONE_NEWNET } else { 0 };
     let shared = spec.joined.iter().fold(0, |flags, joined| flags | joined.kind.flag());
-    let namespaces = (clone3::ALWAYS & !shared) | network;
+    let namespaces = (clone3::ALWAYS & !shared) | own_network;
+    let opened =
+        Opened { files, stdin, streams, joined, network, tasks, setup: child_setup, status: child_status };
     let clone = Clone3 { namespaces, into_cgroup: v2.as_ref().map(AsFd::as_fd), of_parent: false };
     // SAFETY: this program never starts a thread.
     match unsafe { clone.run() }.map_err(of(SetupFailure::Namespace))? {

@@ -50,14 +50,17 @@ struct Volume {
 struct Owner(u32, u32);
 
 impl Files {
-    /// Opens sandbox, logs and volumes of the host.
-    pub(crate) fn open(spec: &ContainerSpec) -> Result<Self, SetupError> {
+    /// Opens sandbox, logs and volumes of the host. A user namespace is one that was made ahead, if there is one.
+    pub(crate) fn open(spec: &ContainerSpec, ids: Option<&ids::Vacant>) -> Result<Self, SetupError> {
         let sandbox = beneath::directory(&spec.sandbox).map_err(of(SetupFailure::Sandbox))?;
         let sandbox_tree = Tree::of(&sandbox, spec.sandbox.display()).map_err(of(SetupFailure::Sandbox))?;
         let log = |name| beneath::log_file(&sandbox, name).map_err(of(SetupFailure::Sandbox));
         let logs = [log("stdout")?, log("stderr")?];
-        // SAFETY: this program never starts a thread.
-        let make = |range| Ok((unsafe { ids::make(range) }?, range));
+        let make = |range| match ids {
+            Some(vacant) => Ok((vacant.map(range)?, range)),
+            // SAFETY: this program never starts a thread.
+            None => Ok((unsafe { ids::Vacant::make() }?.map(range)?, range)),
+        };
         let user_namespace =
             spec.user_namespace.map(make).transpose().map_err(of(SetupFailure::Namespace))?;
         let namespace = user_namespace.as_ref().map(|(namespace, _)| namespace);

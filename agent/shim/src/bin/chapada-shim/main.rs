@@ -11,6 +11,7 @@ mod filesystem;
 mod init;
 mod log;
 mod pump;
+mod ready;
 mod serve;
 mod sessions;
 mod zygote;
@@ -19,6 +20,8 @@ use std::io::{self, Read};
 use std::process::ExitCode;
 
 use chapada_shim::{LaunchOrder, PROTOCOL_VERSION};
+
+use ready::Ready;
 
 fn main() -> ExitCode {
     match detach::leave_agent().and_then(|()| zygote::divide()).and_then(run) {
@@ -30,13 +33,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(is_shim: bool) -> Result<(), String> {
-    if !is_shim {
-        return Ok(());
-    }
-    let order = read_order()?;
-    detach::leave_zygote()?;
-    serve::serve(&order)
+fn run(ready: Option<Ready>) -> Result<(), String> {
+    let Some(ready) = ready else { return Ok(()) };
+    serve::serve(&read_order()?, ready)
 }
 
 fn read_order() -> Result<LaunchOrder, String> {
