@@ -5,6 +5,7 @@
 //! Everything here is synchronous and takes at most a few milliseconds, except [`cleanup`], which may wait seconds for
 //! the kernel; an async caller uses its blocking pool. [`ShimClient`] is non-blocking and offers its descriptor for polling.
 
+mod attach;
 mod cleanup;
 mod client;
 pub mod descriptors;
@@ -18,6 +19,7 @@ mod session;
 mod spec;
 mod state;
 
+pub use attach::{AlongStreams, read_along, take_terminal};
 pub use chapada_isolation::devices::Device;
 pub use chapada_isolation::ids::IdRange;
 pub use chapada_isolation::namespaces::{JoinedNamespace, NamespaceKind, NamespaceOf};

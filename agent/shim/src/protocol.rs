@@ -49,6 +49,11 @@ pub enum Request {
         /// The program.
         spec: Box<ExecSpec>,
     },
+    /// Write what the command writes from now on to two pipes as well, that of standard output first. Three open files come
+    /// along: should the reader not keep up, all are closed, and a byte is written to the third before.
+    Attach,
+    /// Send the side of the command's terminal that is typed on.
+    TakeTerminal,
     /// Send a signal to the process group of this connection's session.
     SignalSession {
         /// The signal's number.
@@ -86,6 +91,10 @@ pub enum Event {
         /// How the program ended.
         outcome: Outcome,
     },
+    /// What [`Request::Attach`] asked for is done.
+    Attached,
+    /// The terminal of the container's command comes along, an open file that does not block. It is read by the shim alone.
+    Terminal,
     /// A request was not carried out; the container goes on.
     Refused {
         /// The request.
@@ -98,7 +107,11 @@ pub enum Event {
 impl Event {
     /// Whether it tells a session something.
     pub(crate) fn is_of_session(&self) -> bool {
-        !matches!(self, Self::Starting | Self::Started { .. } | Self::Exited { .. })
+        let of_container = matches!(
+            self,
+            Self::Starting | Self::Started { .. } | Self::Exited { .. } | Self::Attached | Self::Terminal
+        );
+        !of_container
     }
 }
 

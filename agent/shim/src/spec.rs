@@ -9,6 +9,7 @@ use chapada_isolation::namespaces::{JoinedNamespace, NamespaceKind};
 use chapada_isolation::privileges::Privileges;
 use chapada_isolation::rlimits::Rlimit;
 use chapada_isolation::seccomp::Filter;
+use chapada_isolation::terminals::WindowSize;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{RootFileSystem, VolumeMount};
@@ -54,6 +55,10 @@ pub struct ContainerSpec {
     pub working_directory: Option<PathBuf>,
     /// How much of what it writes is kept in `stdout` and `stderr` of its sandbox. `None`: all of it.
     pub logs: Option<LogLimits>,
+    /// A terminal of this size for its standard input, output and error. What it shows goes to `stdout` of the sandbox; needs
+    /// `logs`. `None`: standard input is empty.
+    #[serde(default)]
+    pub terminal: Option<WindowSize>,
     /// What it may use.
     pub resources: Limits,
     /// What it does not share with the host, beyond what no container shares.
@@ -112,6 +117,7 @@ impl ContainerSpec {
             never_host_root: false,
             working_directory: None,
             logs: Some(LogLimits::default()),
+            terminal: None,
             resources: Limits::default(),
             namespaces: Namespaces::default(),
             joined: Vec::new(),
@@ -166,6 +172,9 @@ impl ContainerSpec {
         }
         if self.logs.is_some_and(|limits| limits.bytes == 0 || limits.files == 0) {
             return Err(InvalidSpec { field: "logs", rule: "there must be a file, and room in it" });
+        }
+        if self.terminal.is_some() && self.logs.is_none() {
+            return Err(InvalidSpec { field: "terminal", rule: "what it shows needs 'logs' to go to" });
         }
         self.command.validate()?;
         check_environment(&self.environment)?;

@@ -154,8 +154,10 @@ impl Keeper {
         let container = self.container.clone();
         match event {
             ShimEvent::Starting => false,
-            // Sessions have connections of their own.
-            ShimEvent::SessionTerminal
+            // Sessions, and who reads along, have connections of their own.
+            ShimEvent::Attached
+            | ShimEvent::Terminal
+            | ShimEvent::SessionTerminal
             | ShimEvent::SessionStarted { .. }
             | ShimEvent::SessionEnded { .. } => false,
             ShimEvent::Started { pid, .. } => {

@@ -1,6 +1,8 @@
 //! Containers on the real kernel. Needs root; leaves nothing behind, and asserts that.
 
 #[cfg(test)]
+mod attached;
+#[cfg(test)]
 mod confinement;
 #[cfg(test)]
 mod images;

@@ -8,7 +8,9 @@ use std::path::Path;
 
 use chapada_isolation::seccomp::Filter;
 use chapada_isolation::user::User;
-use chapada_isolation::{Context, IsolationError, descriptors, loopback, mounts, networks, privileges, rlimits};
+use chapada_isolation::{
+    Context, IsolationError, descriptors, loopback, mounts, networks, privileges, rlimits, terminals,
+};
 use chapada_shim::{Command, ContainerSpec, LaunchOrder, Pid1, SetupError, SetupFailure, SystemCalls};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::Signal;
@@ -16,7 +18,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, execve, fork, setsid};
 
 use crate::container::{Opened, of};
-use crate::{detach, init};
+use crate::{detach, init, terminal};
 
 /// What a process ends with that could not become the command; nobody but a debugger sees it.
 const NOT_STARTED: i32 = 127;
@@ -34,7 +36,7 @@ pub(crate) fn run(order: &LaunchOrder, mut opened: Opened) -> ! {
         .map_err(of(SetupFailure::Cgroup))
         .and_then(|()| enter(spec, &opened).map_err(of(SetupFailure::Namespace)))
         .and_then(|()| opened.files.enter(spec, &order.cgroups))
-        .and_then(|user| install(&opened).map(|()| user).map_err(of(SetupFailure::Shim)))
+        .and_then(|user| install(spec, &opened, &user).map(|()| user).map_err(of(SetupFailure::Shim)))
         .and_then(|user| {
             opened.files.enter_user_namespace().map(|()| user).map_err(of(SetupFailure::Privileges))
         });
@@ -69,7 +71,10 @@ fn enter(spec: &ContainerSpec, opened: &Opened) -> Result<(), IsolationError> {
     Ok(())
 }
 
-fn install(opened: &Opened) -> Result<(), IsolationError> {
+fn install(spec: &ContainerSpec, opened: &Opened, user: &User) -> Result<(), IsolationError> {
+    if let (Some(size), Some(socket)) = (spec.terminal, &opened.terminal) {
+        return terminal::install(spec, size, user, socket);
+    }
     descriptors::install(&opened.stdin, 0)?;
     let [stdout, stderr] = &opened.streams;
     descriptors::install(stdout, 1)?;
@@ -102,7 +107,12 @@ fn drop_privileges(spec: &ContainerSpec, user: &User) -> Result<(), IsolationErr
     // A program beside the command leads its session already.
     match setsid() {
         Err(nix::errno::Errno::EPERM) => {}
-        result => result.map(drop).context("start", "a session")?,
+        result => {
+            result.context("start", "a session")?;
+            if spec.terminal.is_some() {
+                terminals::control(std::io::stdin())?;
+            }
+        }
     }
     umask(UMASK);
     rlimits::apply(&spec.rlimits)?;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 use chapada_isolation::cgroup::{DeviceRule, Group, OomWatch};
 use chapada_isolation::clone3::{self, Clone3, Cloned};
@@ -13,6 +14,7 @@ use crate::child;
 use crate::filesystem::Files;
 use crate::pump::Pump;
 use crate::ready::Ready;
+use crate::terminal::Shown;
 
 /// A container whose process 1 exists. It may not have come to its command yet.
 pub(crate) struct Container {
@@ -25,6 +27,8 @@ pub(crate) struct Container {
     pub(crate) oom: Option<OomWatch>,
     /// Writes its logs, if these have limits.
     pub(crate) pump: Option<Pump>,
+    /// Of its command, if it has one.
+    pub(crate) terminal: Option<Shown>,
 }
 
 /// What the child needs of what was opened outside.
@@ -33,6 +37,8 @@ pub(crate) struct Opened {
     pub(crate) stdin: File,
     /// What the command writes to: its logs, or pipes to them.
     pub(crate) streams: [File; 2],
+    /// Where a terminal goes that it makes instead.
+    pub(crate) terminal: Option<UnixStream>,
     /// In the order of the spec.
     pub(crate) joined: Vec<File>,
     /// Made ahead, its `lo` up.
@@ -53,6 +59,14 @@ pub(crate) fn make(order: &LaunchOrder, group: &Group, ready: Ready) -> Result<C
         Some(limits) => {
             let (pump, streams) = Pump::new(files.sandbox(), files.clone_logs()?, limits)?;
             (Some(pump), streams)
+        }
+    };
+    let (shown, terminal) = match spec.terminal {
+        None => (None, None),
+        Some(_) => {
+            let (shown, socket) = Shown::expect().map_err(of(SetupFailure::Shim))?;
+            pump.iter_mut().for_each(Pump::expect_terminal);
+            (Some(shown), Some(socket))
         }
     };
     let joined = spec.joined.iter().map(JoinedNamespace::open).collect::<Result<_, _>>();
@@ -77,7 +91,7 @@ pub(crate) fn make(order: &LaunchOrder, group: &Group, ready: Ready) -> Result<C
     let shared = spec.joined.iter().fold(0, |flags, joined| flags | joined.kind.flag());
     let namespaces = (clone3::ALWAYS & !shared) | own_network;
     let opened =
-        Opened { files, stdin, streams, joined, network, tasks, setup: child_setup, status: child_status };
+        Opened { files, stdin, streams, terminal, joined, network, tasks, setup: child_setup, status: child_status };
     let clone = Clone3 { namespaces, into_cgroup: v2.as_ref().map(AsFd::as_fd), of_parent: false };
     // SAFETY: this program never starts a thread.
     match unsafe { clone.run() }.map_err(of(SetupFailure::Namespace))? {
@@ -88,7 +102,7 @@ pub(crate) fn make(order: &LaunchOrder, group: &Group, ready: Ready) -> Result<C
                 group.kill().map_err(of(SetupFailure::Cgroup))?;
                 return Err(error);
             }
-            Ok(Container { pid, pidfd, setup, status, oom, pump })
+            Ok(Container { pid, pidfd, setup, status, oom, pump, terminal: shown })
         }
     }
 }

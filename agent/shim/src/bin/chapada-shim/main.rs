@@ -11,9 +11,11 @@ mod filesystem;
 mod init;
 mod log;
 mod pump;
+mod readers;
 mod ready;
 mod serve;
 mod sessions;
+mod terminal;
 mod zygote;
 
 use std::io::{self, Read};

@@ -21,6 +21,7 @@ use crate::clients::{Asked, Clients};
 use crate::container::{self, Container};
 use crate::ready::Ready;
 use crate::sessions::Sessions;
+use crate::terminal::Shown;
 
 /// How long to wait before the exit report is written again: a full disk is emptied by people.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -138,6 +139,7 @@ impl<'a> Watch<'a> {
     fn until_the_end(&mut self, clients: &mut Clients) -> ExitReport {
         loop {
             self.wait(clients);
+            self.follow_terminal();
             self.follow_setup(clients);
             self.follow_memory();
             for asked in clients.requests(&self.standing()) {
@@ -159,6 +161,7 @@ impl<'a> Watch<'a> {
         if let Some(oom) = self.container.oom.as_ref().filter(|_| !self.out_of_memory) {
             watched.push(oom.as_fd());
         }
+        watched.extend(self.container.terminal.as_ref().and_then(Shown::descriptor));
         watched.extend(clients.descriptors());
         watched.extend(self.sessions.descriptors());
         let mut watched: Vec<_> =
@@ -174,6 +177,12 @@ impl<'a> Watch<'a> {
         match self.phase {
             Phase::SettingUp | Phase::Failed(_) => Event::Starting,
             Phase::Running => Event::Started { pid: self.container.pid, start_time: self.start_time },
+        }
+    }
+
+    fn follow_terminal(&mut self) {
+        if let Some(terminal) = &mut self.container.terminal {
+            terminal.follow(self.container.pump.as_mut());
         }
     }
 
@@ -228,10 +237,27 @@ impl<'a> Watch<'a> {
                 let message = "the container does not run yet".to_owned();
                 return clients.tell_one(asked.by, &Event::Refused { request: Request::Status, message });
             }
+            Request::Attach => match &self.container.pump {
+                Some(pump) => match pump.attach(asked.files) {
+                    Ok(()) => return clients.tell_one(asked.by, &Event::Attached),
+                    Err(error) => Err(format!("it writes nothing any more: {error}")),
+                },
+                None => Err("it writes its logs itself".to_owned()),
+            },
+            Request::TakeTerminal => match &self.container.terminal {
+                Some(terminal) => terminal.give(clients, asked.by),
+                None => Err("it has no terminal".to_owned()),
+            },
             Request::SignalSession { signal } => self.sessions.signal(asked.by, signal),
         };
         if let Err(message) = result {
-            clients.tell(&Event::Refused { request: asked.request, message });
+            let refused = Event::Refused { request: asked.request, message };
+            match refused {
+                Event::Refused { request: Request::Attach | Request::TakeTerminal, .. } => {
+                    clients.tell_one(asked.by, &refused);
+                }
+                _ => clients.tell(&refused),
+            }
         }
     }
 
@@ -245,6 +271,7 @@ impl<'a> Watch<'a> {
 
     fn conclude(&mut self, status: i32, clients: &mut Clients) -> ExitReport {
         // The last words may have come between the look at the pipe and the look at the process.
+        self.follow_terminal();
         self.follow_setup(clients);
         self.follow_memory();
         if let Some(pump) = &mut self.container.pump {
