@@ -20,6 +20,9 @@ const FIRST_ID: u32 = 0x7000_0000;
 
 /// Configuration of an agent.
 #[derive(Clone, Debug, PartialEq, clap::Args, serde::Serialize, serde::Deserialize)]
+/// Where Debian's package and the CNI project's own archives have their plugins.
+const PLUGINS: &str = "/usr/lib/cni:/opt/cni/bin";
+
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct AgentConfig {
     /// Where the masters are: `host:port`, several of them, or `zk://h1,h2,h3/path`.
@@ -138,6 +141,27 @@ pub struct AgentConfig {
     /// The share of the disk below the work directory that is to stay free: the less of it is, the sooner sandboxes go, and
     /// all of ended tasks when it is gone.
     #[arg(long, default_value_t = 0.1)]
+    /// Where CNI plugins are looked for: directories with colons between them, the first that has one counts.
+    #[arg(long, default_value = PLUGINS)]
+    pub network_cni_plugins_dir: String,
+    /// A directory with CNI configurations, `*.conf`, `*.conflist` or `*.json`: networks that containers may join by name. It is read
+    /// again when a name is not known, or its file has changed.
+    #[arg(long)]
+    pub network_cni_config_dir: Option<PathBuf>,
+    /// How long a CNI plugin may take before it is killed, and what it was for fails.
+    #[arg(long, default_value = "1m", value_parser = parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub network_cni_timeout: Duration,
+    /// The network of containers of type DOCKER with the network BRIDGE. Where no configuration has this name, it is a bridge of this
+    /// machine, made when it is first wanted, which maps ports and hides its addresses behind the machine's.
+    #[arg(long, default_value = "mesos-bridge")]
+    pub bridge_network: String,
+    /// The interface of that bridge. Agents of one machine may share it.
+    #[arg(long, default_value = "chapada0")]
+    pub bridge_interface: String,
+    /// Its addresses; the first is the machine's own.
+    #[arg(long, default_value = "10.222.0.0/16")]
+    pub bridge_subnet: String,
     pub gc_disk_headroom: f64,
     /// How often the disk is looked at for that.
     #[arg(long, default_value = "1m", value_parser = parse_duration)]
@@ -243,6 +267,12 @@ impl AgentConfig {
     pub(crate) fn executor_timeouts(&self) -> ExecutorTimeouts {
         ExecutorTimeouts {
             registration: self.executor_registration_timeout,
+            network_cni_plugins_dir: PLUGINS.to_owned(),
+            network_cni_config_dir: None,
+            network_cni_timeout: Duration::from_secs(60),
+            bridge_network: "mesos-bridge".to_owned(),
+            bridge_interface: "chapada0".to_owned(),
+            bridge_subnet: "10.222.0.0/16".to_owned(),
             reregistration: self.executor_reregistration_timeout,
             shutdown: self.executor_shutdown_grace_period,
         }

@@ -39,6 +39,9 @@ pub enum AgentError {
     /// The images of this machine.
     #[error("cannot open the images: {}", .0.chain())]
     Images(std::sync::Arc<chapada_images::ImageError>),
+    /// What earlier containers joined.
+    #[error("cannot find the networks of before")]
+    Networks(#[source] chapada_network::NetworkError),
     /// What earlier containers left.
     #[error(
         "cannot find the containers of before: move the directory named below away to start without them"

@@ -44,6 +44,11 @@ impl Layout {
         self.work_dir.join("ids")
     }
 
+    /// What containers joined, and what they know names by.
+    pub(crate) fn networks(&self) -> PathBuf {
+        self.work_dir.join("networks")
+    }
+
     /// What was fetched and is kept for the next who wants it.
     pub(crate) fn fetched(&self) -> PathBuf {
         self.work_dir.join("fetched")

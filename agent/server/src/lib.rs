@@ -22,6 +22,7 @@ mod link;
 mod machine;
 mod metrics;
 mod outward;
+mod networks;
 mod relay;
 mod resources;
 mod run;

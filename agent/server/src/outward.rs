@@ -6,11 +6,13 @@ use chapada_agent_core::{
     CheckStatus, ExecutorRecord, FrameworkRecord, HeldTask, Runner, TaskRecord, Update,
 };
 use chapada_model::{AgentId, Reason, Resources};
+use chapada_network::Networks;
 use chapada_wire::convert::{ReservationFormat, resources_to_wire};
 use chapada_wire::{link, v1};
 use prost::Message;
 
 use crate::layout::executor_of;
+use crate::networks;
 
 /// What of the agent itself stands in every status.
 #[derive(Clone, Debug)]
@@ -18,6 +20,8 @@ pub(crate) struct Identity {
     pub(crate) agent: AgentId,
     /// The address that tasks on the host's network have.
     pub(crate) ip: IpAddr,
+    /// Those of the others.
+    pub(crate) networks: Networks,
 }
 
 /// A status, as frameworks get it.
@@ -87,24 +91,27 @@ fn container_status(task: &TaskRecord, update: &Update, identity: &Identity) -> 
     }
     v1::ContainerStatus {
         container_id: Some(container_id),
-        network_infos: network_infos(identity.ip),
+        network_infos: networks_of(task, identity),
         cgroup_info: None,
         executor_pid: update.pid,
     }
 }
 
+/// The networks of a task's container; those of a pod are its tasks'.
+fn networks_of(task: &TaskRecord, identity: &Identity) -> Vec<v1::NetworkInfo> {
+    match networks::of(&identity.networks, task) {
+        Some(attached) => networks::network_infos(&attached),
+        None if networks::is_alone(task) => Vec::new(),
+        None => machines_network(identity.ip),
+    }
+}
+
 /// The address of a task on the machine's network; none where the agent listens on all there are.
-fn network_infos(ip: IpAddr) -> Vec<v1::NetworkInfo> {
+fn machines_network(ip: IpAddr) -> Vec<v1::NetworkInfo> {
     if ip.is_unspecified() {
         return Vec::new();
     }
-    let protocol = match ip {
-        IpAddr::V4(_) => v1::network_info::Protocol::IPv4,
-        IpAddr::V6(_) => v1::network_info::Protocol::IPv6,
-    };
-    let (protocol, ip_address) = (Some(protocol as i32), Some(ip.to_string()));
-    let address = v1::network_info::IpAddress { protocol, ip_address };
-    vec![v1::NetworkInfo { ip_addresses: vec![address], ..v1::NetworkInfo::default() }]
+    vec![v1::NetworkInfo { ip_addresses: vec![networks::ip_address(ip)], ..v1::NetworkInfo::default() }]
 }
 
 fn limitation(exceeded: &Resources) -> Option<v1::TaskResourceLimitation> {

@@ -35,6 +35,7 @@ use crate::layout::Layout;
 use crate::link::{Dialler, Presentation};
 use crate::machine;
 use crate::metrics::Counters;
+use crate::networks;
 use crate::relay::Relays;
 use crate::shell::{CONTAINER_EVENTS, INPUTS, Input, Shell};
 use crate::sweep;
@@ -80,6 +81,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
         who: ground.who.clone(),
         ip: ground.address.ip(),
         volumes: means.supplies.volumes.clone(),
+        networks: means.supplies.networks.clone(),
         inputs: input_queue,
         events,
         counters: counters.clone(),
@@ -95,6 +97,11 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     tasks.spawn_blocking(move || {
         remove_groups(&sweeping, &memory.orphans);
         memory.orphan_roots.iter().for_each(|root| sweeping.supplies.images.release(root));
+    });
+    let (supplying, stopped) = (means.clone(), stop.clone());
+    tasks.spawn(async move {
+        let Supplies { networks, names, .. } = &supplying.supplies;
+        stopped.run_until_cancelled(networks::leave_all_but(networks, names, &memory.with_networks)).await
     });
     let _lock = ground.serve(&tasks, inputs, means.clone(), counters, &stop);
     let outcome = shell.run(first, stop.clone()).await;
@@ -141,6 +148,7 @@ impl Ground {
             switch_user: self.config.switch_user,
             allow_host_root: self.config.allow_host_root,
             user_namespaces: self.config.user_namespaces,
+            bridge_network: self.config.bridge_network.clone(),
             endpoint: self.who.address.clone(),
             hostname: self.who.info.hostname.clone().unwrap_or_default(),
             frameworks_home: self.config.frameworks_home.clone(),
@@ -198,6 +206,8 @@ struct Memory {
     recovered: Vec<RecoveredContainer>,
     orphans: Vec<String>,
     orphan_roots: Vec<String>,
+    /// Containers whose networks are theirs.
+    with_networks: Vec<String>,
 }
 
 impl Memory {
@@ -212,7 +222,11 @@ impl Memory {
         let ids = &means.supplies.ids;
         ids.retain(&known).map_err(AgentError::directory("clear", means.layout.ids()))?;
         let orphan_roots = means.supplies.images.orphans(&known);
-        Ok(Self { file, agent, orphans: orphan_groups(means, &known), orphan_roots, recovered })
+        let pods = agent.view().executors.into_iter().filter(|executor| executor.record.is_pod());
+        let with_networks = known.iter().cloned().chain(pods.map(|pod| pod.record.container.to_string()));
+        let with_networks = with_networks.collect();
+        let orphans = orphan_groups(means, &known);
+        Ok(Self { file, agent, with_networks, orphans, orphan_roots, recovered })
     }
 }
 

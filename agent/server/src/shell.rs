@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use chapada_agent_core::{Agent, Effect, Event, FrameworkRecord, Holding, Record, Signal, Update, View};
 use chapada_agent_log::LogHandle;
-use chapada_model::{ContainerId, ExecutorId, Resources, TaskKey, TaskState};
+use chapada_model::{AgentId, ContainerId, ExecutorId, Resources, TaskKey, TaskState};
+use chapada_network::Networks;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
@@ -61,6 +62,7 @@ pub(crate) struct Shell {
     pub(crate) who: Arc<Presentation>,
     pub(crate) ip: IpAddr,
     pub(crate) volumes: Volumes,
+    pub(crate) networks: Networks,
     pub(crate) inputs: mpsc::Receiver<Input>,
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) counters: Arc<Counters>,
@@ -244,6 +246,7 @@ impl Shell {
                 self.counters.note_registered();
             }
             Effect::Forgotten { task, container } => {
+                self.networks.forget(container.as_str());
                 tracing::debug!(framework_id = %task.framework, task_id = %task.task, container_id = %container, "forgotten");
             }
         }
@@ -295,8 +298,12 @@ impl Shell {
     }
 
     fn send_holding(&mut self, holding: &Holding) {
-        let (who, ip) = (self.who.clone(), self.ip);
-        self.send(|link, _| link.hello(&who, holding, ip));
+        let (who, identity) = (self.who.clone(), holding.agent.clone().map(|agent| self.identity(agent)));
+        self.send(|link, _| link.hello(&who, holding, identity.as_ref()));
+    }
+
+    fn identity(&self, agent: AgentId) -> Identity {
+        Identity { agent, ip: self.ip, networks: self.networks.clone() }
     }
 
     fn send_update(
@@ -307,7 +314,7 @@ impl Shell {
         latest: TaskState,
     ) {
         let Some(agent) = self.agent.id().cloned() else { return };
-        let identity = Identity { agent, ip: self.ip };
+        let identity = self.identity(agent);
         let record = self.agent.task(key).cloned();
         let message = update_message(key, record.as_deref(), executor, update, latest, &identity);
         self.send(|link, epoch| link.update(epoch, message));

@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::thread;
 
-use chapada_wire::v1;
+use chapada_agent_core::TaskRecord;
+use chapada_network::Networks;
 use nix::sched::{CloneFlags, setns};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::containers::has_own_network;
+use crate::networks;
 
 /// Threads that are in the network of a task at once, each for the time it takes to make a socket.
 static THREADS: Semaphore = Semaphore::const_new(8);
@@ -37,8 +38,9 @@ pub(super) enum ConnectError {
 }
 
 /// The network of a task with this first process.
-pub(super) fn of(info: &v1::TaskInfo, pid: u32) -> Network {
-    if has_own_network(info) { Network::OfProcess(pid) } else { Network::Host }
+pub(super) fn of(all: &Networks, task: &TaskRecord, pid: u32) -> Network {
+    let is_own = networks::of(all, task).is_some() || networks::is_alone(task);
+    if is_own { Network::OfProcess(pid) } else { Network::Host }
 }
 
 pub(super) async fn connect(network: Network, address: SocketAddr) -> Result<TcpStream, ConnectError> {

@@ -8,16 +8,13 @@ use chapada_wire::v1;
 
 use super::image::image_of;
 use crate::fetch::check_uris;
-
-/// The network of this name is one's own, with a loopback and nothing else.
-const NO_NETWORK: &str = "none";
-/// The network of this name is the machine's.
-const HOST_NETWORK: &str = "host";
+use crate::networks::{NetworkWish, Ports, network_of, refuse_ports};
 
 /// What is done of a `ContainerInfo`.
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
     pub(super) namespaces: Namespaces,
+    pub(super) network: NetworkWish,
     pub(super) hostname: Option<String>,
     pub(super) rlimits: Vec<Rlimit>,
     /// Its image may say what to run.
@@ -34,17 +31,24 @@ pub(crate) fn refuse_unsupported(info: &v1::TaskInfo) -> Option<LaunchRefusal> {
         None => refuse_checks(info)
             .or_else(|| refuse_command("command", info.command.as_ref()?, info.container.as_ref()))
             .or_else(|| refuse_resources("resources", &info.resources))
-            .or_else(|| container_wishes("container", info.container.as_ref()).err()),
+            .or_else(|| match container_wishes("container", info.container.as_ref()) {
+                Ok(wishes) => refuse_ports("container", &wishes.network, &Ports::of(&info.resources)),
+                Err(refusal) => Some(refusal),
+            }),
     }
 }
 
-/// Names the first field of a group that this agent cannot honour.
-pub(crate) fn refuse_group(executor: &v1::ExecutorInfo, tasks: &[v1::TaskInfo]) -> Option<LaunchRefusal> {
+/// Names the first field of a group that this agent cannot honour. What an executor that runs already has is not looked at.
+pub(crate) fn refuse_group(
+    executor: &v1::ExecutorInfo,
+    tasks: &[v1::TaskInfo],
+    is_new: bool,
+) -> Option<LaunchRefusal> {
     if executor.r#type() == v1::executor_info::Type::Custom {
         return refuse_executor("executor", executor);
     }
-    let of_executor = refuse_pod(executor);
-    of_executor.or_else(|| tasks.iter().find_map(refuse_member))
+    let of_executor = if is_new { refuse_pod(executor, tasks) } else { None };
+    of_executor.or_else(|| tasks.iter().find_map(|task| refuse_member(executor, task)))
 }
 
 /// A task that joins an executor that runs already can bring no volume: the executor's mounts are made when it starts.
@@ -73,32 +77,29 @@ fn refuse_checks(info: &v1::TaskInfo) -> Option<LaunchRefusal> {
 }
 
 /// One task of a pod.
-fn refuse_member(info: &v1::TaskInfo) -> Option<LaunchRefusal> {
+fn refuse_member(executor: &v1::ExecutorInfo, info: &v1::TaskInfo) -> Option<LaunchRefusal> {
     let Some(command) = &info.command else { return Some(refusal("command is required".to_owned())) };
-    let own_network = |wishes: &Wishes| {
-        let remedy = "the tasks of a group share the network of the machine";
-        wishes.namespaces.network.then(|| unsupported("container.network_infos[0].name", remedy))
-    };
+    let ports = || Ports::of(executor.resources.iter().chain(&info.resources));
     refuse_checks(info)
         .or_else(|| refuse_command("command", command, info.container.as_ref()))
         .or_else(|| refuse_resources("resources", &info.resources))
         .or_else(|| match member_wishes(info) {
-            Ok(wishes) => own_network(&wishes),
+            Ok(wishes) => refuse_ports("container", &wishes.network, &ports()),
             Err(refusal) => Some(refusal),
         })
 }
 
 /// The built-in executor of a pod has no process, and so nothing that could be set of one.
-fn refuse_pod(executor: &v1::ExecutorInfo) -> Option<LaunchRefusal> {
+fn refuse_pod(executor: &v1::ExecutorInfo, tasks: &[v1::TaskInfo]) -> Option<LaunchRefusal> {
+    let given = executor.resources.iter().chain(tasks.iter().flat_map(|task| &task.resources));
     let of_container = |container: &v1::ContainerInfo| {
         let own = container_wishes("executor.container", Some(container));
         match own {
             Err(refusal) => Some(refusal),
-            Ok(wishes) if wishes.namespaces.network => Some(no_network_of_its_own()),
             Ok(wishes) if wishes.has_image => {
                 Some(unsupported("executor.container.mesos.image", "give each task of the group its image"))
             }
-            Ok(_) => None,
+            Ok(wishes) => refuse_ports("executor.container", &wishes.network, &Ports::of(given.clone())),
         }
     };
     refuse_resources("executor.resources", &executor.resources)
@@ -114,7 +115,7 @@ fn refuse_executor(field: &str, executor: &v1::ExecutorInfo) -> Option<LaunchRef
         .or_else(|| refuse_resources(&format!("{field}.resources"), &executor.resources))
         .or_else(|| match container_wishes(&format!("{field}.container"), executor.container.as_ref()) {
             Err(refusal) => Some(refusal),
-            Ok(wishes) => wishes.namespaces.network.then(no_network_of_its_own),
+            Ok(wishes) => wishes.network.is_own().then(no_network_of_its_own),
         })
 }
 
@@ -188,10 +189,10 @@ fn wishes(field: &str, container: &v1::ContainerInfo) -> Result<Wishes, LaunchRe
     if container.tty_info.is_some() {
         return Err(unsupported(&named("tty_info"), "run without a terminal"));
     }
+    let network = network_of(field, container)?;
     Ok(Wishes {
-        namespaces: Namespaces {
-            network: own_network(&container.network_infos)? || image.is_some_and(|image| image.no_network),
-        },
+        namespaces: Namespaces { network: network == NetworkWish::Alone },
+        network,
         hostname: container.hostname.clone().filter(|name| !name.is_empty()),
         rlimits: rlimits(container.rlimit_info.as_ref())?,
         has_image,
@@ -253,34 +254,6 @@ fn is_plain(name: &str) -> bool {
     !reserved.contains(&name) && !name.contains(['/', '\0']) && name.len() <= 255
 }
 
-/// Whether the task has a network of its own; one that is refused anyway has none.
-pub(crate) fn has_own_network(info: &v1::TaskInfo) -> bool {
-    container_wishes("container", info.container.as_ref()).is_ok_and(|wishes| wishes.namespaces.network)
-}
-
-/// Whether the task wants a network of its own.
-fn own_network(networks: &[v1::NetworkInfo]) -> Result<bool, LaunchRefusal> {
-    let [network] = networks else {
-        return if networks.is_empty() {
-            Ok(false)
-        } else {
-            Err(unsupported("container.network_infos", "name one network at most"))
-        };
-    };
-    if !network.ip_addresses.is_empty() || !network.port_mappings.is_empty() || !network.groups.is_empty() {
-        let field = "container.network_infos[0]";
-        return Err(unsupported(field, "name a network without addresses, groups and port mappings"));
-    }
-    match text(&network.name) {
-        NO_NETWORK => Ok(true),
-        "" | HOST_NETWORK => Ok(false),
-        other => {
-            let remedy = format!("use \"{NO_NETWORK}\" or \"{HOST_NETWORK}\" instead of {other:?}");
-            Err(unsupported("container.network_infos[0].name", &remedy))
-        }
-    }
-}
-
 fn rlimits(info: Option<&v1::RLimitInfo>) -> Result<Vec<Rlimit>, LaunchRefusal> {
     let limits = info.iter().flat_map(|info| &info.rlimits).enumerate();
     limits
@@ -299,15 +272,15 @@ fn rlimits(info: Option<&v1::RLimitInfo>) -> Result<Vec<Rlimit>, LaunchRefusal> 
 }
 
 /// A text field, empty when it is absent.
-pub(super) fn text(field: &Option<String>) -> &str {
+pub(crate) fn text(field: &Option<String>) -> &str {
     field.as_deref().unwrap_or_default()
 }
 
-pub(super) fn unsupported(field: &str, remedy: &str) -> LaunchRefusal {
+pub(crate) fn unsupported(field: &str, remedy: &str) -> LaunchRefusal {
     refusal(format!("{field} is not supported by this agent: {remedy}"))
 }
 
-pub(super) fn refusal(message: String) -> LaunchRefusal {
+pub(crate) fn refusal(message: String) -> LaunchRefusal {
     LaunchRefusal { state: TaskState::Error, reason: Reason::TaskInvalid, message }
 }
 
@@ -336,15 +309,11 @@ mod tests {
                 "container.tty_info",
             ),
             (
-                v1::ContainerInfo { network_infos: vec![network("overlay")], ..Default::default() },
-                "container.network_infos[0].name is",
-            ),
-            (
                 v1::ContainerInfo {
                     network_infos: vec![network("none"), network("host")],
                     ..Default::default()
                 },
-                "container.network_infos is",
+                "container.network_infos[0].name is",
             ),
             (
                 v1::ContainerInfo {

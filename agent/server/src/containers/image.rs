@@ -7,7 +7,7 @@ use chapada_agent_core::LaunchRefusal;
 use chapada_images::{Freshness, ImageConfig, Reference, RootFs, Rules, environment_of, process};
 use chapada_shim::{Command, ContainerSpec, Names, RootFileSystem, RootSource};
 use chapada_wire::v1;
-use chapada_wire::v1::container_info::{DockerInfo, docker_info};
+use chapada_wire::v1::container_info::DockerInfo;
 use prost::Message;
 
 use super::Means;
@@ -28,8 +28,6 @@ pub(super) struct ImageWish {
     reference: Reference,
     freshness: Freshness,
     rules: Rules,
-    /// A network of its own, when a container of type DOCKER says so.
-    pub(super) no_network: bool,
     pub(super) parameters: Parameters,
 }
 
@@ -64,16 +62,6 @@ pub(super) fn image_of(
 
 fn of_docker(field: &str, docker: &DockerInfo) -> Result<ImageWish, LaunchRefusal> {
     let named = |name: &str| format!("{field}.{name}");
-    let no_network = match docker.network() {
-        docker_info::Network::Host => false,
-        docker_info::Network::None => true,
-        docker_info::Network::Bridge | docker_info::Network::User => {
-            return Err(unsupported(&named("network"), "use HOST or NONE"));
-        }
-    };
-    if !docker.port_mappings.is_empty() {
-        return Err(unsupported(&named("port_mappings"), "use the network HOST and the ports of the offer"));
-    }
     if docker.privileged() {
         return Err(unsupported(&named("privileged"), "run without privileges"));
     }
@@ -84,7 +72,6 @@ fn of_docker(field: &str, docker: &DockerInfo) -> Result<ImageWish, LaunchRefusa
         reference: reference(&named("image"), text(&docker.image))?,
         freshness: if docker.force_pull_image() { Freshness::Now } else { Freshness::Known },
         rules: Rules::Docker,
-        no_network,
         parameters: Parameters::of(&named("parameters"), &docker.parameters)?,
     })
 }
@@ -106,7 +93,6 @@ fn of_mesos(field: &str, image: &v1::Image) -> Result<ImageWish, LaunchRefusal> 
         reference: reference(&named("docker.name"), text(&docker.name))?,
         freshness: if image.cached() { Freshness::Known } else { Freshness::Now },
         rules: Rules::Mesos,
-        no_network: false,
         parameters: Parameters::default(),
     })
 }
@@ -248,32 +234,19 @@ mod tests {
         assert_eq!((plain.rules, plain.freshness), (Rules::Mesos, Freshness::Known));
         assert_eq!(wish(&mesos(|image| image.cached = Some(false))).freshness, Freshness::Now);
         let plain = wish(&docker(|_| {}));
-        assert_eq!(
-            (plain.rules, plain.freshness, plain.no_network),
-            (Rules::Docker, Freshness::Known, false)
-        );
-        let own = wish(&docker(|docker| {
-            docker.force_pull_image = Some(true);
-            docker.network = Some(docker_info::Network::None as i32);
-        }));
-        assert!(own.freshness == Freshness::Now && own.no_network);
+        assert_eq!((plain.rules, plain.freshness), (Rules::Docker, Freshness::Known));
+        assert_eq!(wish(&docker(|docker| docker.force_pull_image = Some(true))).freshness, Freshness::Now);
         assert!(image_of("container", &v1::ContainerInfo::default()).unwrap().is_none());
     }
 
     #[test]
     fn what_is_not_supported_is_named() {
-        let mapping = docker_info::PortMapping::default();
         let secret = |value: &str| v1::Secret {
             value: Some(v1::secret::Value { data: Some(value.as_bytes().to_vec()) }),
             ..v1::Secret::default()
         };
         let with_config = |secret| mesos(|image| image.docker.as_mut().unwrap().config = Some(secret));
         let cases = [
-            (
-                docker(|d| d.network = Some(docker_info::Network::Bridge as i32)),
-                "container.docker.network is not",
-            ),
-            (docker(|d| d.port_mappings = vec![mapping]), "container.docker.port_mappings is not"),
             (docker(|d| d.privileged = Some(true)), "container.docker.privileged is not"),
             (docker(|d| d.image = Some("../web".into())), "container.docker.image: an image's name is"),
             (docker(|d| d.volume_driver = Some("x".into())), "container.docker.volume_driver is not"),

@@ -17,6 +17,7 @@ use super::exit::exit_of;
 use super::image::{self, Rooted};
 use super::start::{self, Order};
 use super::{Means, fetching, remove};
+use crate::networks::{self, Joined};
 
 const SIGTERM: i32 = 15;
 /// A container that takes longer to make than this hangs on something, and must not hold up others.
@@ -55,8 +56,8 @@ enum Heard {
 
 /// How getting what a container needs ended.
 enum Supplied {
-    /// All of it is there; for one with an image, its root too.
-    Done(Option<Box<Rooted>>),
+    /// All of it is there: its root, for one with an image, and its networks, if it joins any.
+    Done(Option<Box<Rooted>>, Option<Joined>),
     /// It is not, or nobody wants it any more.
     Failed(String),
     /// The agent stops.
@@ -66,14 +67,14 @@ enum Supplied {
 impl Keeper {
     pub(super) async fn launch(mut self, order: Order) {
         let order = Arc::new(order);
-        let rooted = match self.supply(&order).await {
-            Supplied::Done(rooted) => rooted,
+        let (rooted, joined) = match self.supply(&order).await {
+            Supplied::Done(rooted, joined) => (rooted, joined),
             Supplied::Failed(message) => return self.fail(message).await,
             Supplied::LetGo => return,
         };
         self.launching = self.means.launching.clone().acquire_owned().await.ok();
         let starting = self.means.clone();
-        let started = spawn_blocking(move || start::start(&starting, &order, rooted)).await;
+        let started = spawn_blocking(move || start::start(&starting, &order, rooted, joined)).await;
         let client = match started {
             Ok(Ok(client)) => client,
             Ok(Err(error)) => return self.fail(error.to_string()).await,
@@ -89,7 +90,8 @@ impl Keeper {
             tokio::try_join!(
                 fetch(&means, order),
                 image::root_of(&means, order),
-                start::cleared(&means, order)
+                start::cleared(&means, order),
+                networks::join(&means, order)
             )
         };
         tokio::select! {
@@ -100,7 +102,7 @@ impl Keeper {
                 None => Supplied::LetGo,
             },
             supplied = supplies => match supplied {
-                Ok(((), rooted, ())) => Supplied::Done(rooted),
+                Ok(((), rooted, (), joined)) => Supplied::Done(rooted, joined),
                 Err(message) => Supplied::Failed(message),
             },
         }

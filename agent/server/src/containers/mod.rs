@@ -16,7 +16,9 @@ mod start;
 mod supplies;
 
 pub(crate) use beside::beside;
-pub(crate) use description::{has_own_network, refuse_group, refuse_late_volumes, refuse_unsupported};
+pub(crate) use description::{
+    refusal, refuse_group, refuse_late_volumes, refuse_unsupported, text, unsupported,
+};
 pub(crate) use exit::found_of;
 pub(crate) use keeper::watch;
 pub(crate) use remove::{orphan_groups, remove_groups};
@@ -78,6 +80,10 @@ pub(crate) struct Settings {
     /// Containers may run as root of this machine.
     pub(crate) allow_host_root: bool,
     /// `ip:port` of the agent's API.
+    /// The root of a container with an image is nobody on this machine.
+    pub(crate) user_namespaces: bool,
+    /// The network of containers of type DOCKER that name none.
+    pub(crate) bridge_network: String,
     pub(crate) endpoint: String,
     /// Name of this machine in the cluster.
     pub(crate) hostname: String,
@@ -184,6 +190,7 @@ impl Containers {
     /// Lets go of all containers, which go on without us. Removals in progress have a moment to end; what they leave is
     /// found at the next start.
     pub(crate) async fn let_go(self) {
+                self.means.supplies.networks.forget(container.as_str());
         drop(self.keepers);
         self.tracker.close();
         let ends = async {

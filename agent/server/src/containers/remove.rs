@@ -10,13 +10,19 @@ use tokio::task::spawn_blocking;
 
 use super::Means;
 use super::exit::exit_of;
+use crate::networks;
 
 /// Removal is tried so often; what still resists is found again at the next start.
 const ATTEMPTS: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Kills what still runs and removes cgroups, runtime directory and root.
+/// Kills what still runs and removes cgroups, runtime directory, root and networks.
 pub(super) async fn remove(means: Arc<Means>, container: ContainerId) {
+    remove_traces(&means, &container).await;
+    networks::leave(&means.supplies.networks, container.as_str()).await;
+}
+
+async fn remove_traces(means: &Arc<Means>, container: &ContainerId) {
     let Ok(_permit) = means.removing.acquire().await else { return };
     let mut pause = FIRST_PAUSE;
     for attempt in 1..=ATTEMPTS {

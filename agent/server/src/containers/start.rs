@@ -16,6 +16,7 @@ use prost::Message;
 use super::description::{container_wishes, member_wishes, shared_volumes, text};
 use super::image::Rooted;
 use super::{Means, environment, limits};
+use crate::networks::Joined;
 
 /// Below it only root of the machine may listen. Source: the kernel's default.
 const FIRST_OPEN_PORT: u64 = 1024;
@@ -29,6 +30,8 @@ pub(super) enum StartError {
     Sandbox(io::Error),
     #[error("{0}")]
     Image(String),
+    #[error("cannot write down what it knows names by: {0}")]
+    Names(io::Error),
     #[error("cannot give it ids of its own: {0}")]
     Ids(io::Error),
     #[error("cannot make the executor's token: {0}")]
@@ -76,6 +79,7 @@ pub(super) fn start(
     means: &Means,
     order: &Order,
     rooted: Option<Box<Rooted>>,
+    joined: Option<Joined>,
 ) -> Result<ShimClient, StartError> {
     let (mut spec, command) = match &order.what {
         What::Task { task, pod } => task_spec(means, order, task, pod.as_deref())?,
@@ -83,10 +87,16 @@ pub(super) fn start(
     };
     if let Some(rooted) = rooted {
         rooted.dress(&mut spec, &command).map_err(StartError::Image)?;
+    }
+    if let Some(joined) = joined {
+        joined.give(means, &mut spec).map_err(StartError::Names)?;
+    }
+    if spec.root.is_some() {
         if means.settings.user_namespaces && !has_privileged_port(&spec, order)? {
             spec.user_namespace = Some(means.supplies.ids.allocate(&spec.id).map_err(StartError::Ids)?);
         }
     }
+    spec.network_mounts = Some(means.supplies.networks.namespaces().to_owned());
     spec.never_host_root = !means.settings.allow_host_root;
     spec.hidden_paths =
         vec![means.layout.work_dir().to_owned(), means.supplies.images.directory().to_owned()];
@@ -182,7 +192,7 @@ fn has_privileged_port(spec: &ContainerSpec, order: &Order) -> Result<bool, Star
         &*resource.name == "ports" && lowest(resource).is_some_and(|port| port < FIRST_OPEN_PORT)
     };
     let asked = resources.iter().any(|resources| resources.iter().any(is_privileged));
-    if asked && !spec.namespaces.network {
+    if asked && !spec.namespaces.network && spec.joined.is_empty() {
         tracing::info!(
             container_id = spec.id,
             "its root is the machine's: it has a port below {FIRST_OPEN_PORT}"

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use chapada_network::Networks;
 use chapada_shim::Launcher;
 
 use crate::config::AgentConfig;
@@ -12,6 +13,7 @@ use crate::error::AgentError;
 use crate::fetch::Fetcher;
 use crate::images::LazyImages;
 use crate::layout::Layout;
+use crate::networks::{self, NameFiles};
 use crate::volumes::Volumes;
 
 /// Where it comes from.
@@ -21,6 +23,8 @@ pub(crate) struct Supplies {
     pub(crate) images: Arc<LazyImages>,
     pub(crate) ids: IdRanges,
     pub(crate) volumes: Volumes,
+    pub(crate) networks: Networks,
+    pub(crate) names: NameFiles,
 }
 
 impl Supplies {
@@ -36,6 +40,8 @@ impl Supplies {
             fetcher: Fetcher::new(config, layout, launcher, runtime_dir)?,
             images: Arc::new(LazyImages::new(config, layout)?),
             ids: ids.map_err(AgentError::directory("read", layout.ids()))?,
+            networks: networks::open(config, layout)?,
+            names: NameFiles::new(layout.networks().join("names")),
             volumes: Volumes::new(layout.work_dir(), disks),
         })
     }
@@ -43,6 +49,7 @@ impl Supplies {
     /// Takes back what a container had. Blocks.
     pub(super) fn release(&self, container: &str) {
         self.images.release(container);
+        self.names.release(container);
         if let Err(error) = self.ids.release(container) {
             tracing::error!(container_id = container, %error, "cannot take back the ids of a container");
         }

@@ -112,7 +112,7 @@ fn read_group(launch: link::LaunchGroup) -> Result<GroupLaunch, String> {
         ExecutorDescription::try_from(&own).map_err(|error| format!("launch_group.executor: {error}"))?;
     let joins = described.kind == ExecutorKind::Custom && !launch.launch_executor;
     let late = joins.then(|| refuse_late_volumes(&launch.tasks)).flatten();
-    let refusal = refuse_group(&own, &launch.tasks).or(late);
+    let refusal = refuse_group(&own, &launch.tasks, launch.launch_executor).or(late);
     let mut used = vec![described.resources.clone()];
     let executor = executor(&own, described, launch.launch_executor)?;
     let mut tasks = Vec::with_capacity(launch.tasks.len());

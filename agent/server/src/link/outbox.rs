@@ -1,7 +1,5 @@
 //! What the agent has to say to the master.
 
-use std::net::IpAddr;
-
 use chapada_agent_core::{HeldTask, Holding, TaskRecord, Update};
 use chapada_model::{ExecutorId, ExecutorKey, OperationStatus, Payload, TaskKey, TaskState};
 use chapada_wire::convert::{ReservationFormat, resources_to_wire};
@@ -51,8 +49,12 @@ impl Outbox {
     }
 
     /// Says who we are and all that we hold.
-    pub(crate) fn hello(&self, who: &Presentation, holding: &Holding, ip: IpAddr) -> Result<(), OutboxFull> {
-        let identity = holding.agent.clone().map(|agent| Identity { agent, ip });
+    pub(crate) fn hello(
+        &self,
+        who: &Presentation,
+        holding: &Holding,
+        identity: Option<&Identity>,
+    ) -> Result<(), OutboxFull> {
         self.send(holding.epoch, from_agent::Message::Hello(hello(who, holding)))?;
         let mut page = link::Holding {
             frameworks: holding.frameworks.iter().filter_map(|record| outward::framework(record)).collect(),
@@ -62,7 +64,7 @@ impl Outbox {
         split_frameworks(&mut page, &mut pages);
         let mut bytes = page.encoded_len();
         for task in &holding.tasks {
-            let held = held(task, identity.as_ref());
+            let held = held(task, identity);
             let more = held.encoded_len();
             if bytes + more > PAGE_BYTES && bytes > 0 {
                 pages.push(std::mem::take(&mut page));

@@ -83,7 +83,11 @@ fn command_executor(task: &TaskView) -> v1::ExecutorInfo {
 
 fn tasks(api: &Api, view: &View) -> GetTasks {
     let ip = api.who.address.parse::<std::net::SocketAddr>().ok().map(|address| address.ip());
-    let identity = view.agent.clone().zip(ip).map(|(agent, ip)| Identity { agent, ip });
+    let identity = view.agent.clone().zip(ip).map(|(agent, ip)| Identity {
+        agent,
+        ip,
+        networks: api.means.supplies.networks.clone(),
+    });
     let shown = |task: &TaskView| task_of(task, identity.as_ref());
     let (live, ended): (Vec<_>, Vec<_>) = view.tasks.iter().partition(|task| task.phase.is_live());
     GetTasks {
