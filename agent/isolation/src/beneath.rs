@@ -10,7 +10,9 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::{Mode, mkdirat};
 
 use crate::{Context, IsolationError};
 
@@ -101,6 +103,30 @@ pub fn log_file(sandbox: &File, name: &str) -> Result<File, IsolationError> {
     Ok(file)
 }
 
+/// A directory or file beneath another, which must be there; of a path that is not there the directories are made, for us
+/// alone to change. No symbolic link on the way is followed.
+///
+/// # Errors
+/// The kernel's: `ELOOP` for a link.
+pub fn make_or_open(directory: impl AsFd, path: &Path) -> io::Result<File> {
+    let flags = libc::O_PATH | libc::O_NOFOLLOW;
+    match open(directory.as_fd(), path, flags, 0) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        // The kernel opens a link itself when asked for a place alone.
+        Ok(file) if file.metadata()?.is_symlink() => return Err(Errno::ELOOP.into()),
+        result => return result,
+    }
+    let mut made = open(directory.as_fd(), Path::new("."), flags | libc::O_DIRECTORY, 0)?;
+    for name in path {
+        match mkdirat(&made, name, Mode::from_bits_truncate(0o755)) {
+            Err(Errno::EEXIST) => {}
+            result => result?,
+        }
+        made = open(&made, Path::new(name), flags | libc::O_DIRECTORY, 0)?;
+    }
+    Ok(made)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -122,6 +148,22 @@ mod tests {
         }
         let error = log_file(&root, "stdout").unwrap_err();
         assert_eq!(error.errno(), Some(libc::ELOOP));
+    }
+
+    #[test]
+    fn what_is_made_is_made_inside() {
+        let dir = tempfile::tempdir().unwrap();
+        let inside = dir.path().join("inside");
+        fs::create_dir(&inside).unwrap();
+        symlink("..", inside.join("link")).unwrap();
+        let root = File::open(&inside).unwrap();
+        make_or_open(&root, Path::new("a/b")).unwrap();
+        make_or_open(&root, Path::new("a/b/c")).unwrap();
+        assert!(inside.join("a/b/c").is_dir());
+        for path in ["link", "link/x", "../x", "a/../../x", "/tmp/x", "a/b/link/../.."] {
+            assert!(make_or_open(&root, Path::new(path)).is_err(), "{path}");
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "something was made outside");
     }
 
     #[test]

@@ -74,6 +74,18 @@ pub fn by_name(name: &str) -> Option<u32> {
     NAMES.iter().position(|known| *known == name).and_then(|number| u32::try_from(number).ok())
 }
 
+/// The numbers of all capabilities.
+pub const ALL: std::ops::Range<u32> = 0..NAMES.len() as u32;
+
+/// The name of a capability by its number, without `CAP_`.
+pub fn name_of(number: u32) -> &'static str {
+    usize::try_from(number)
+        .ok()
+        .and_then(|number| NAMES.get(number))
+        .copied()
+        .unwrap_or("an unknown capability")
+}
+
 /// No kernel has more than this; dropping ends at the first number the kernel does not know.
 const MAX: u32 = 63;
 const VERSION_3: u32 = 0x2008_0522;

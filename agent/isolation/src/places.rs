@@ -33,6 +33,19 @@ pub enum Kind {
 pub fn make(root: impl AsFd, path: &Path, kind: Kind) -> Result<File, IsolationError> {
     let inside = plain(path)?;
     let place = open_or_make(root.as_fd(), &inside, kind).context("make the mount point", path.display())?;
+    not_the_kernels(place, path)
+}
+
+/// As [`make`], but what is not there is an error.
+///
+/// # Errors
+/// As [`make`], and when nothing is there.
+pub fn find(root: impl AsFd, path: &Path, kind: Kind) -> Result<File, IsolationError> {
+    let place = open_existing(root.as_fd(), &plain(path)?, kind);
+    not_the_kernels(place.context("find the mount point", path.display())?, path)
+}
+
+fn not_the_kernels(place: File, path: &Path) -> Result<File, IsolationError> {
     let system = fstatfs(&place).context("look at the mount point", path.display())?;
     // Covers and the list of v1 groups are file systems in memory; the kernel knows where they are.
     let known = std::fs::read_link(format!("/proc/self/fd/{}", place.as_raw_fd())).unwrap_or_default();
@@ -83,11 +96,13 @@ fn refused(path: &Path, reason: &str) -> IsolationError {
     IsolationError::invalid("mount over", path.display(), reason)
 }
 
+fn open_existing(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> io::Result<File> {
+    let directory = if kind == Kind::Directory { libc::O_DIRECTORY } else { 0 };
+    beneath::open_within(root, path, libc::O_PATH | directory, 0)
+}
+
 fn open_or_make(root: BorrowedFd<'_>, path: &Path, kind: Kind) -> io::Result<File> {
-    let open = || {
-        let directory = if kind == Kind::Directory { libc::O_DIRECTORY } else { 0 };
-        beneath::open_within(root, path, libc::O_PATH | directory, 0)
-    };
+    let open = || open_existing(root, path, kind);
     match open() {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         result => return result,
@@ -152,6 +167,18 @@ mod tests {
         }
         let error = make(&root, Path::new("/proc/self/fd/0"), Kind::File).unwrap_err();
         assert_eq!(error.errno(), Some(libc::ELOOP), "{error}");
+    }
+
+    #[test]
+    fn what_is_only_looked_for_is_not_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = File::open(dir.path()).unwrap();
+        assert!(find(&root, Path::new("/new"), Kind::Directory).is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        fs::create_dir(dir.path().join("new")).unwrap();
+        find(&root, Path::new("/new"), Kind::Directory).unwrap();
+        let root = File::open("/").unwrap();
+        assert!(find(&root, Path::new("/proc/sys"), Kind::Directory).is_err());
     }
 
     #[test]

@@ -114,6 +114,26 @@ pub struct AgentConfig {
     pub userns_first_id: u32,
     /// Where plain relative paths among a task's URIs start; files from there may be fetched.
     #[arg(long)]
+    /// Let containers have all capabilities and all system calls of this machine when they ask for that.
+    #[arg(long)]
+    pub allow_privileged: bool,
+    /// What of this machine may show in containers as volumes: `/path` and all below it to be read, `/path:rw` to be written
+    /// as well. `/proc`, `/sys`, `/dev`, the agent's own directories and what holds them must be named themselves.
+    #[arg(long, value_delimiter = ',')]
+    pub allowed_host_paths: Vec<String>,
+    /// The most capabilities that a task may ask for: `{"capabilities":["NET_RAW"]}` or `NET_RAW,SYS_NICE`; `ALL` is all.
+    /// Default: what a container's root has anyway.
+    #[arg(long)]
+    pub bounding_capabilities: Option<String>,
+    /// The capabilities of tasks that ask for none. Default: few for root, none for others.
+    #[arg(long)]
+    pub effective_capabilities: Option<String>,
+    /// Where profiles of system calls are that tasks may name, as Docker has them.
+    #[arg(long)]
+    pub seccomp_config_dir: Option<PathBuf>,
+    /// The one among them for tasks that name none. Default: a list of our own.
+    #[arg(long)]
+    pub seccomp_profile_name: Option<String>,
     pub frameworks_home: Option<PathBuf>,
     /// Other directories of this machine from which tasks may fetch files, as far as their users may read them.
     #[arg(long, value_delimiter = ',')]
@@ -238,6 +258,13 @@ impl Default for AgentConfig {
             executor_shutdown_grace_period: Duration::from_secs(5),
             http_heartbeat_interval: Duration::from_secs(30),
             authenticate_http_executors: false,
+            allow_host_root: false,
+            allow_privileged: false,
+            allowed_host_paths: Vec::new(),
+            bounding_capabilities: None,
+            effective_capabilities: None,
+            seccomp_config_dir: None,
+            seccomp_profile_name: None,
         }
     }
 }

@@ -65,8 +65,8 @@ impl RootFileSystem {
 pub struct VolumeMount {
     /// What it is.
     pub source: VolumeSource,
-    /// Where it shows: relative to the sandbox, or absolute in the container. Made if it is not there; never in `/proc`,
-    /// `/sys` or a cgroup.
+    /// Where it shows: relative to the sandbox, or absolute in the container. Made if it is not there, unless the container has
+    /// the host's files and it is absolute; never in `/proc`, `/sys` or a cgroup.
     pub target: PathBuf,
     /// Whether the container can write to it.
     pub read_only: bool,
@@ -84,6 +84,18 @@ pub enum VolumeSource {
         path: PathBuf,
         /// Whether the shim gives it (not what is in it) to the container's user.
         give: bool,
+    },
+    /// A directory or plain file of the container's own sandbox, beneath it, without links. A directory that is not there is
+    /// made. It belongs to the container's user.
+    Sandbox {
+        /// Beneath the sandbox.
+        path: PathBuf,
+    },
+    /// Layers of an image, unpacked with overlayfs whiteouts; only to be read. In a user namespace their disk must be one that
+    /// can be mapped.
+    Layers {
+        /// At least one, the uppermost first, as for a root.
+        lower: Vec<PathBuf>,
     },
     /// Memory, charged to the container.
     Memory {
@@ -114,11 +126,28 @@ impl VolumeMount {
         if ["stdout", "stderr"].iter().any(|log| self.target.starts_with(log)) {
             return refuse("a target must not be 'stdout' or 'stderr' of the sandbox");
         }
-        if let VolumeSource::Host { root, path, .. } = &self.source {
-            absolute("volumes", root)?;
-            if path.is_absolute() || !is_plain(path) {
-                return refuse("a path beneath a root must be relative and without '..'");
+        match &self.source {
+            VolumeSource::Host { root, path, .. } => {
+                absolute("volumes", root)?;
+                if path.is_absolute() || !is_plain(path) {
+                    return refuse("a path beneath a root must be relative and without '..'");
+                }
             }
+            VolumeSource::Sandbox { path } => {
+                let named = path.components().any(|part| matches!(part, Component::Normal(_)));
+                if path.is_absolute() || !is_plain(path) || !named {
+                    return refuse(
+                        "a path in the sandbox must be relative, without '..', and name something",
+                    );
+                }
+            }
+            VolumeSource::Layers { lower } => {
+                if lower.is_empty() || lower.len() > MAX_LAYERS {
+                    return refuse("there must be 1 to 200 layers");
+                }
+                lower.iter().try_for_each(|layer| absolute("volumes", layer))?;
+            }
+            VolumeSource::Memory { .. } | VolumeSource::Secret { .. } => {}
         }
         Ok(())
     }

@@ -22,3 +22,4 @@ mod root;
 mod sessions;
 #[cfg(test)]
 mod userns;
+mod volumes;

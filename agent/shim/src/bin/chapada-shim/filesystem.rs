@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use chapada_isolation::cgroup::Cgroups;
@@ -13,18 +13,12 @@ use chapada_isolation::root::{self, Mapping};
 use chapada_isolation::trees::{Restrictions, Tree};
 use chapada_isolation::user::User;
 use chapada_isolation::{Context, IsolationError, beneath, devices, mounts};
-use chapada_shim::{
-    ContainerSpec, Device, Names, RootFileSystem, SetupError, SetupFailure, TemporaryFiles, VolumeMount,
-    VolumeSource,
-};
+use chapada_shim::{ContainerSpec, Device, Names, RootFileSystem, SetupError, SetupFailure, TemporaryFiles};
 use nix::fcntl::AtFlags;
-use nix::mount::{MntFlags, umount2};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
 
 use crate::container::of;
-
-/// Where secrets are for a moment: in our own `/dev`, before anybody can look.
-const SECRETS: &str = "/dev/.secrets";
+use crate::volumes::{self, Places, Volume};
 
 /// What was opened outside.
 pub(crate) struct Files {
@@ -36,18 +30,9 @@ pub(crate) struct Files {
     user_namespace: Option<(OwnedFd, IdRange)>,
 }
 
-struct Volume {
-    kind: Kind,
-    tree: Option<Tree>,
-    /// To be given to the user.
-    give: Option<File>,
-    /// Whether ids on its disk are the container's, not the host's.
-    mapped: bool,
-}
-
 /// User and group, as the host or a mapped disk numbers them.
 #[derive(Clone, Copy)]
-struct Owner(u32, u32);
+pub(crate) struct Owner(pub(crate) u32, pub(crate) u32);
 
 impl Files {
     /// Opens sandbox, logs and volumes of the host. A user namespace is one that was made ahead, if there is one.
@@ -64,7 +49,7 @@ impl Files {
         let user_namespace =
             spec.user_namespace.map(make).transpose().map_err(of(SetupFailure::Namespace))?;
         let namespace = user_namespace.as_ref().map(|(namespace, _)| namespace);
-        let volumes = spec.volumes.iter().map(|mount| Volume::open(mount, namespace));
+        let volumes = spec.volumes.iter().map(|mount| Volume::open(mount, &sandbox, namespace));
         let volumes = volumes.collect::<Result<_, _>>().map_err(of(SetupFailure::Volume))?;
         Ok(Self { sandbox, sandbox_tree, logs, volumes, user_namespace })
     }
@@ -183,6 +168,13 @@ impl Files {
         Ok((user, root))
     }
 
+    /// The working directory is the sandbox now.
+    fn place_volumes(&self, spec: &ContainerSpec, root: &File, user: &User) -> Result<(), IsolationError> {
+        let (on_host, inside) = (self.on_host(user)?, Owner(user.uid, user.gid));
+        let sandbox = beneath::directory(Path::new("."))?;
+        volumes::place(&self.volumes, spec, &Places { root, sandbox: &sandbox, on_host, inside })
+    }
+
     /// Sandbox and logs belong to the user.
     fn give(&self, user: &User) -> Result<(), SetupError> {
         let owner = self.on_host(user).map_err(of(SetupFailure::User))?;
@@ -191,75 +183,6 @@ impl Files {
             give(file, owner).context("give away in the sandbox", name).map_err(of(SetupFailure::Sandbox))?;
         }
         Ok(())
-    }
-
-    /// The working directory is the sandbox now.
-    fn place_volumes(&self, spec: &ContainerSpec, root: &File, user: &User) -> Result<(), IsolationError> {
-        let owner = self.on_host(user)?;
-        let sandbox = beneath::directory(Path::new("."))?;
-        let secrets = spec.volumes.iter().any(|mount| matches!(mount.source, VolumeSource::Secret { .. }));
-        let secrets = if secrets { Some(Secrets::begin()?) } else { None };
-        for (number, (volume, mount)) in self.volumes.iter().zip(&spec.volumes).enumerate() {
-            if let Some(file) = &volume.give {
-                let owner = if volume.mapped { Owner(user.uid, user.gid) } else { owner };
-                give(file, owner).context("give away the volume", mount.target.display())?;
-            }
-            let within = if mount.target.is_absolute() { root } else { &sandbox };
-            let place = places::make(within, &mount.target, volume.kind)?;
-            let secret;
-            let tree = match (&volume.tree, &mount.source, &secrets) {
-                (Some(tree), ..) => tree,
-                (None, VolumeSource::Secret { content }, Some(secrets)) => {
-                    secret = secrets.keep(number, content, owner)?;
-                    &secret
-                }
-                (None, ..) => continue,
-            };
-            let read_only = mount.read_only || volume.tree.is_none();
-            tree.restrict(if read_only {
-                Restrictions::DATA.and(Restrictions::READ_ONLY)
-            } else {
-                Restrictions::DATA
-            })?;
-            tree.put(place, mount.target.display())?;
-        }
-        secrets.map_or(Ok(()), Secrets::end)
-    }
-}
-
-impl Volume {
-    /// Under a user namespace a volume of the host's is mapped: what is on its disk has the ids that the container has.
-    fn open(mount: &VolumeMount, namespace: Option<&OwnedFd>) -> Result<Self, IsolationError> {
-        match &mount.source {
-            VolumeSource::Host { root, path, give } => {
-                let opened = open_source(root, path)?;
-                let metadata = opened.metadata().context("look at the volume", root.display())?;
-                let kind = match (metadata.is_dir(), metadata.is_file()) {
-                    (true, _) => Kind::Directory,
-                    (_, true) => Kind::File,
-                    _ => {
-                        let reason = "it is neither a directory nor a plain file";
-                        return Err(IsolationError::invalid("mount", root.join(path).display(), reason));
-                    }
-                };
-                let tree = Tree::of(&opened, root.join(path).display())?;
-                if let Some(namespace) = namespace {
-                    tree.map_ids(namespace, root.join(path).display())?;
-                }
-                let mapped = namespace.is_some();
-                Ok(Self { kind, tree: Some(tree), give: give.then_some(opened), mapped })
-            }
-            VolumeSource::Memory { size_bytes } => {
-                let size = size_bytes.to_string();
-                let options = [(c"size", Some(size.as_str())), (c"mode", Some("0755"))];
-                let tree = Tree::new(c"tmpfs", &options, Restrictions::DATA)?;
-                let give = tree.as_fd().try_clone_to_owned().context("hold", "a volume of memory")?;
-                Ok(Self { kind: Kind::Directory, tree: Some(tree), give: Some(give.into()), mapped: false })
-            }
-            VolumeSource::Secret { .. } => {
-                Ok(Self { kind: Kind::File, tree: None, give: None, mapped: false })
-            }
-        }
     }
 }
 
@@ -274,21 +197,8 @@ pub(crate) fn permitted(spec: &ContainerSpec, user: User) -> Result<User, Isolat
     Ok(user)
 }
 
-fn open_source(root: &Path, path: &Path) -> Result<File, IsolationError> {
-    let opened = std::fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_PATH | libc::O_NOFOLLOW)
-        .open(root)
-        .context("open the volume", root.display())?;
-    if path.as_os_str().is_empty() {
-        return Ok(opened);
-    }
-    beneath::open(&opened, path, libc::O_PATH | libc::O_NOFOLLOW, 0)
-        .context("open the volume", root.join(path).display())
-}
-
 /// Works on a file that is only held, too.
-fn give(file: &File, owner: Owner) -> io::Result<()> {
+pub(crate) fn give(file: &File, owner: Owner) -> io::Result<()> {
     let metadata = file.metadata()?;
     if (metadata.uid(), metadata.gid()) == (owner.0, owner.1) {
         return Ok(());
@@ -326,33 +236,4 @@ fn replace(directory: BorrowedFd<'_>, name: &str, text: &str) -> io::Result<()> 
     }
     let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY;
     beneath::open(directory, Path::new(name), flags, 0o644)?.write_all(text.as_bytes())
-}
-
-/// Memory in which secrets are made; each then shows in its place alone.
-struct Secrets;
-
-impl Secrets {
-    fn begin() -> Result<Self, IsolationError> {
-        std::fs::create_dir(SECRETS).context("create", SECRETS)?;
-        let tree = Tree::new(c"tmpfs", &[(c"mode", Some("0700"))], Restrictions::DATA)?;
-        tree.put(beneath::directory(Path::new(SECRETS))?, SECRETS)?;
-        Ok(Self)
-    }
-
-    fn keep(&self, number: usize, content: &[u8], owner: Owner) -> Result<Tree, IsolationError> {
-        let path = format!("{SECRETS}/{number}");
-        let write = || {
-            let mut file =
-                std::fs::OpenOptions::new().create_new(true).write(true).mode(0o400).open(&path)?;
-            file.write_all(content)?;
-            give(&file, owner)?;
-            Ok::<_, io::Error>(file)
-        };
-        Tree::of(write().context("keep", "a secret")?, "a secret")
-    }
-
-    fn end(self) -> Result<(), IsolationError> {
-        umount2(SECRETS, MntFlags::MNT_DETACH).context("let go of", SECRETS)?;
-        std::fs::remove_dir(SECRETS).context("remove", SECRETS)
-    }
 }

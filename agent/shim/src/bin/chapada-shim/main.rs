@@ -16,6 +16,7 @@ mod ready;
 mod serve;
 mod sessions;
 mod terminal;
+mod volumes;
 mod zygote;
 
 use std::io::{self, Read};
