@@ -18,11 +18,11 @@ pub const DEFAULT_PORT: u16 = 5051;
 /// Source: systemd's page on users, groups, UIDs and GIDs.
 const FIRST_ID: u32 = 0x7000_0000;
 
-/// Configuration of an agent.
-#[derive(Clone, Debug, PartialEq, clap::Args, serde::Serialize, serde::Deserialize)]
 /// Where Debian's package and the CNI project's own archives have their plugins.
 const PLUGINS: &str = "/usr/lib/cni:/opt/cni/bin";
 
+/// Configuration of an agent.
+#[derive(Clone, Debug, PartialEq, clap::Args, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct AgentConfig {
     /// Where the masters are: `host:port`, several of them, or `zk://h1,h2,h3/path`.
@@ -105,15 +105,6 @@ pub struct AgentConfig {
     /// no user namespace. Root inside a user namespace does not need it.
     #[arg(long)]
     pub allow_host_root: bool,
-    /// Whether the root of a container with an image is nobody on this machine. One that has a port below 1024 of the
-    /// machine's network is an exception.
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
-    pub user_namespaces: bool,
-    /// The first id of this machine that such containers may have; each takes 65,536. No other agent may have the same.
-    #[arg(long, default_value_t = FIRST_ID)]
-    pub userns_first_id: u32,
-    /// Where plain relative paths among a task's URIs start; files from there may be fetched.
-    #[arg(long)]
     /// Let containers have all capabilities and all system calls of this machine when they ask for that.
     #[arg(long)]
     pub allow_privileged: bool,
@@ -134,33 +125,13 @@ pub struct AgentConfig {
     /// The one among them for tasks that name none. Default: a list of our own.
     #[arg(long)]
     pub seccomp_profile_name: Option<String>,
-    pub frameworks_home: Option<PathBuf>,
-    /// Other directories of this machine from which tasks may fetch files, as far as their users may read them.
-    #[arg(long, value_delimiter = ',')]
-    pub fetcher_allowed_paths: Vec<PathBuf>,
-    /// How much of what was fetched is kept for the next who wants it.
-    #[arg(long, default_value = "2GB")]
-    pub fetcher_cache_size: Bytes,
-    /// How much may be fetched for one task, what is unpacked included.
-    /// Addresses, and ranges of them as 10.0.0.0/8, that nothing is fetched from, whatever name or redirect leads there.
-    #[arg(long, value_delimiter = ',', default_values_t = AddressRange::LINK_LOCAL)]
-    pub fetcher_denied_addresses: Vec<AddressRange>,
-    #[arg(long, default_value = "10GB")]
-    pub fetcher_max_size: Bytes,
-    /// How long a server may send nothing before it is given up.
-    #[arg(long, default_value = "1m", value_parser = parse_duration)]
-    #[serde(with = "humantime_serde")]
-    pub fetcher_stall_timeout: Duration,
-    /// How long all fetching for one task may take.
-    #[arg(long, default_value = "1h", value_parser = parse_duration)]
-    #[serde(with = "humantime_serde")]
-    pub fetcher_timeout: Duration,
-    /// The program that fetches, and its arguments. Default: this program.
-    #[arg(skip)]
-    pub fetcher: Vec<String>,
-    /// The share of the disk below the work directory that is to stay free: the less of it is, the sooner sandboxes go, and
-    /// all of ended tasks when it is gone.
-    #[arg(long, default_value_t = 0.1)]
+    /// Whether the root of a container with an image is nobody on this machine. One that has a port below 1024 of the
+    /// machine's network is an exception.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    pub user_namespaces: bool,
+    /// The first id of this machine that such containers may have; each takes 65,536. No other agent may have the same.
+    #[arg(long, default_value_t = FIRST_ID)]
+    pub userns_first_id: u32,
     /// Where CNI plugins are looked for: directories with colons between them, the first that has one counts.
     #[arg(long, default_value = PLUGINS)]
     pub network_cni_plugins_dir: String,
@@ -182,6 +153,35 @@ pub struct AgentConfig {
     /// Its addresses; the first is the machine's own.
     #[arg(long, default_value = "10.222.0.0/16")]
     pub bridge_subnet: String,
+    /// Where plain relative paths among a task's URIs start; files from there may be fetched.
+    #[arg(long)]
+    pub frameworks_home: Option<PathBuf>,
+    /// Other directories of this machine from which tasks may fetch files, as far as their users may read them.
+    #[arg(long, value_delimiter = ',')]
+    pub fetcher_allowed_paths: Vec<PathBuf>,
+    /// Addresses, and ranges of them as 10.0.0.0/8, that nothing is fetched from, whatever name or redirect leads there.
+    #[arg(long, value_delimiter = ',', default_values_t = AddressRange::LINK_LOCAL)]
+    pub fetcher_denied_addresses: Vec<AddressRange>,
+    /// How much of what was fetched is kept for the next who wants it.
+    #[arg(long, default_value = "2GB")]
+    pub fetcher_cache_size: Bytes,
+    /// How much may be fetched for one task, what is unpacked included.
+    #[arg(long, default_value = "10GB")]
+    pub fetcher_max_size: Bytes,
+    /// How long a server may send nothing before it is given up.
+    #[arg(long, default_value = "1m", value_parser = parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub fetcher_stall_timeout: Duration,
+    /// How long all fetching for one task may take.
+    #[arg(long, default_value = "1h", value_parser = parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub fetcher_timeout: Duration,
+    /// The program that fetches, and its arguments. Default: this program.
+    #[arg(skip)]
+    pub fetcher: Vec<String>,
+    /// The share of the disk below the work directory that is to stay free: the less of it is, the sooner sandboxes go, and
+    /// all of ended tasks when it is gone.
+    #[arg(long, default_value_t = 0.1)]
     pub gc_disk_headroom: f64,
     /// How often the disk is looked at for that.
     #[arg(long, default_value = "1m", value_parser = parse_duration)]
@@ -239,11 +239,23 @@ impl Default for AgentConfig {
             image_pull_timeout: Duration::from_secs(15 * 60),
             image_disk_high: 85,
             image_disk_low: 80,
+            allow_host_root: false,
+            allow_privileged: false,
+            allowed_host_paths: Vec::new(),
+            bounding_capabilities: None,
+            effective_capabilities: None,
+            seccomp_config_dir: None,
+            seccomp_profile_name: None,
             user_namespaces: true,
             userns_first_id: FIRST_ID,
+            network_cni_plugins_dir: PLUGINS.to_owned(),
+            network_cni_config_dir: None,
+            network_cni_timeout: Duration::from_secs(60),
+            bridge_network: "mesos-bridge".to_owned(),
+            bridge_interface: "chapada0".to_owned(),
+            bridge_subnet: "10.222.0.0/16".to_owned(),
             frameworks_home: None,
             fetcher_allowed_paths: Vec::new(),
-            allow_host_root: false,
             fetcher_denied_addresses: AddressRange::LINK_LOCAL.to_vec(),
             fetcher_cache_size: Bytes(2 << 30),
             fetcher_max_size: Bytes(10 << 30),
@@ -258,13 +270,6 @@ impl Default for AgentConfig {
             executor_shutdown_grace_period: Duration::from_secs(5),
             http_heartbeat_interval: Duration::from_secs(30),
             authenticate_http_executors: false,
-            allow_host_root: false,
-            allow_privileged: false,
-            allowed_host_paths: Vec::new(),
-            bounding_capabilities: None,
-            effective_capabilities: None,
-            seccomp_config_dir: None,
-            seccomp_profile_name: None,
         }
     }
 }
@@ -294,12 +299,6 @@ impl AgentConfig {
     pub(crate) fn executor_timeouts(&self) -> ExecutorTimeouts {
         ExecutorTimeouts {
             registration: self.executor_registration_timeout,
-            network_cni_plugins_dir: PLUGINS.to_owned(),
-            network_cni_config_dir: None,
-            network_cni_timeout: Duration::from_secs(60),
-            bridge_network: "mesos-bridge".to_owned(),
-            bridge_interface: "chapada0".to_owned(),
-            bridge_subnet: "10.222.0.0/16".to_owned(),
             reregistration: self.executor_reregistration_timeout,
             shutdown: self.executor_shutdown_grace_period,
         }
