@@ -214,6 +214,9 @@ async fn get(item: &Item, to: &mut File, origins: &Origins<'_>, meter: &mut Mete
             let mut from = open_allowed(&path, &origins.allowed)?;
             meter.copy(&mut from, to, |bytes| sum.add(bytes))?;
         }
+        Source::Artifact(_) => {
+            return Err(FetchError::Order("it is an artifact, and the agent did not bring it".to_owned()));
+        }
     }
     sum.check()
 }

@@ -9,6 +9,7 @@ mod archive;
 mod checksum;
 pub mod child;
 mod download;
+pub mod edge;
 mod error;
 mod meter;
 mod order;

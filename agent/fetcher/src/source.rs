@@ -1,4 +1,4 @@
-//! Where things come from: `http://`, `https://`, `file://` and plain paths.
+//! Where things come from: `http://`, `https://`, `oci://`, `file://` and plain paths.
 
 use std::path::PathBuf;
 
@@ -11,6 +11,8 @@ pub enum Source {
     Web(Url),
     /// A file of the machine; a path that does not start with a slash is below the home of frameworks.
     File(PathBuf),
+    /// An artifact of a registry of images, by its name there. The agent brings it, not the child.
+    Artifact(String),
 }
 
 /// Why a text is no URI that can be fetched.
@@ -20,7 +22,7 @@ pub enum InvalidUri {
     #[error("is no URI: {0}")]
     Malformed(#[from] url::ParseError),
     /// Nobody here speaks it.
-    #[error("has the scheme {0}, which is not supported by this agent: use http, https or file")]
+    #[error("has the scheme {0}, which is not supported by this agent: use http, https, oci or file")]
     Scheme(String),
     /// A file of another machine.
     #[error("names a file of another machine")]
@@ -37,9 +39,10 @@ impl Source {
     /// [`InvalidUri`] says what is wrong with it; it names no credentials.
     pub fn parse(uri: &str) -> Result<Self, InvalidUri> {
         let uri = uri.trim();
-        let Some((scheme, _)) = uri.split_once("://") else { return Ok(Self::File(PathBuf::from(uri))) };
+        let Some((scheme, rest)) = uri.split_once("://") else { return Ok(Self::File(PathBuf::from(uri))) };
         match scheme.to_ascii_lowercase().as_str() {
             "http" | "https" => Ok(Self::Web(Url::parse(uri)?)),
+            "oci" => Ok(Self::Artifact(rest.to_owned())),
             "file" => {
                 let url = Url::parse(uri)?;
                 url.to_file_path().map(Self::File).map_err(|()| InvalidUri::ElsewhereFile)
@@ -58,6 +61,8 @@ impl Source {
                 url.path_segments().and_then(|mut segments| segments.next_back()).map(str::to_owned)
             }
             Self::File(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
+            // It may have several, each with a name of its own.
+            Self::Artifact(_) => None,
         };
         let is_name = |name: &String| !matches!(name.as_str(), "" | "." | "..");
         name.filter(is_name).ok_or(InvalidUri::NoName)

@@ -6,6 +6,7 @@
 mod artifact;
 mod credentials;
 mod digest;
+pub mod edge;
 mod error;
 mod flight;
 mod images;

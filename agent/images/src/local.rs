@@ -89,7 +89,7 @@ pub(crate) struct Local {
 }
 
 #[derive(Deserialize)]
-struct Index {
+pub(crate) struct Index {
     manifests: Vec<IndexEntry>,
 }
 
@@ -123,7 +123,8 @@ impl Local {
             opened
         } else {
             let budget = Budget::new(limits.packed_bytes.saturating_mul(2), limits.entries);
-            unpack::archive(opened, staged, &budget, watch).map_err(LocalError::Archive)?;
+            let unpacked = unpack::archive(opened, staged, unpack::Format::List, &budget, watch);
+            unpacked.map_err(LocalError::Archive)?;
             File::open(staged.join(FILES)).map_err(failed)?
         };
         let mut local =

@@ -121,11 +121,12 @@ pub(crate) fn unpack(
 pub(crate) fn archive(
     packed: impl Read,
     directory: &Path,
+    format: Format,
     budget: &Budget,
     watch: &Watch,
 ) -> Result<(), UnpackError> {
     fs::create_dir_all(directory.join(FILES)).map_err(UnpackError::io(directory))?;
-    let mut tree = Tree::open(directory, Format::List).map_err(UnpackError::io(directory))?;
+    let mut tree = Tree::open(directory, format).map_err(UnpackError::io(directory))?;
     let reader = decompress::reader(packed).map_err(UnpackError::io(""))?;
     let mut metered = Metered::new(reader, Digest::of(b"").summing(), budget, watch);
     for_each(&mut metered, |entry, body| {

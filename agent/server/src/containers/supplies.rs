@@ -37,8 +37,8 @@ impl Supplies {
     ) -> Result<Self, AgentError> {
         let ids = IdRanges::open(layout.ids(), config.userns_first_id);
         Ok(Self {
-            fetcher: Fetcher::new(config, layout, launcher, runtime_dir)?,
-            images: Arc::new(LazyImages::new(config, layout)?),
+            fetcher: Fetcher::new(config, layout, launcher, runtime_dir, images.clone())?,
+            images,
             ids: ids.map_err(AgentError::directory("read", layout.ids()))?,
             networks: networks::open(config, layout)?,
             names: NameFiles::new(layout.networks().join("names")),

@@ -91,8 +91,7 @@ impl Cache {
         if let Some(copy) = &*held {
             return Ok(copy.clone());
         }
-        let name = self.names.fetch_add(1, Ordering::Relaxed).to_string();
-        let copy = Arc::new(Copy { file: self.directory.join(name) });
+        let copy = self.new_copy();
         if let Err(error) = fetch(copy.file.clone()).await {
             drop(held);
             self.forget(&key, &place);
@@ -103,6 +102,22 @@ impl Cache {
         drop(held);
         self.keep(&key, bytes);
         Ok(copy)
+    }
+
+    /// A copy that is kept for nobody else.
+    pub(super) async fn once<F>(&self, fetch: impl FnOnce(PathBuf) -> F) -> Result<Arc<Copy>, FetchFailed>
+    where
+        F: Future<Output = Result<(), FetchFailed>>,
+    {
+        let copy = self.new_copy();
+        fetch(copy.file.clone()).await?;
+        Ok(copy)
+    }
+
+    /// A name that no other has had.
+    fn new_copy(&self) -> Arc<Copy> {
+        let name = self.names.fetch_add(1, Ordering::Relaxed).to_string();
+        Arc::new(Copy { file: self.directory.join(name) })
     }
 
     fn place(&self, key: &Key) -> Place {

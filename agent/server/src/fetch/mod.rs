@@ -1,6 +1,7 @@
 //! What tasks want in their sandboxes before they start. A process in a container of its own fetches it, as the task's user and
 //! with the task's limits; here it is decided what is fetched, by how many at once, and what is kept for the next.
 
+mod artifact;
 mod cache;
 mod process;
 mod program;
@@ -15,13 +16,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chapada_fetcher::{AddressRange, AllowedPath, Job, Limits, Order, shown};
+use chapada_fetcher::{AddressRange, AllowedPath, Job, Limits, Order, Source, shown};
 use chapada_shim::Launcher;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::config::AgentConfig;
 use crate::error::AgentError;
+use crate::images::LazyImages;
 use crate::layout::Layout;
 use cache::{Cache, Copy, Key};
 use process::Workshop;
@@ -66,6 +68,8 @@ pub(crate) struct Fetcher {
     longest: Duration,
     slots: Arc<Semaphore>,
     cache: Cache,
+    /// Whose registries have artifacts, too.
+    images: Arc<LazyImages>,
 }
 
 impl Fetcher {
@@ -75,6 +79,7 @@ impl Fetcher {
         layout: &Layout,
         launcher: Arc<Launcher>,
         runtime_dir: PathBuf,
+        images: Arc<LazyImages>,
     ) -> Result<Self, AgentError> {
         let limits = Limits {
             bytes: config.fetcher_max_size.0,
@@ -94,6 +99,7 @@ impl Fetcher {
             longest: config.fetcher_timeout,
             slots: Arc::new(Semaphore::new(AT_ONCE)),
             cache: Cache::new(layout.fetched(), config.fetcher_cache_size.0)?,
+            images,
         })
     }
 
@@ -113,6 +119,13 @@ impl Fetcher {
             let mut copies = Vec::new();
             let mut wanted = Vec::with_capacity(items.len());
             for (mut item, is_cached) in items {
+                if let Ok(Source::Artifact(name)) = Source::parse(&item.uri) {
+                    for (file, copy) in self.artifact(&item, &name, is_cached).await? {
+                        wanted.push(file);
+                        copies.push(copy);
+                    }
+                    continue;
+                }
                 if is_cached {
                     let copy = self.copy(&payer, user.as_deref(), &item).await?;
                     item.cached = Some(copy.path().to_owned());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use chapada_fetcher::{Checksum, Item, Source};
 use chapada_wire::v1;
 
-use super::Payer;
+use super::{Payer, artifact};
 
 /// More URIs than this make an order too long.
 const MOST_URIS: usize = 1000;
@@ -53,12 +53,19 @@ fn item(uri: &v1::command_info::Uri, home: Option<&Path>) -> Result<Item, (&'sta
             return Err(("output_file", "must be the name of a file below the sandbox".to_owned()));
         }
         Some(name) => name.to_owned(),
+        None if matches!(source, Source::Artifact(_)) => String::new(),
         None => source.name().map_err(|error| ("value", error.to_string()))?,
     };
+    if let Source::Artifact(name) = &source {
+        artifact::reference(name).map_err(|problem| ("value", problem))?;
+        if uri.checksum.is_some() {
+            return Err(("checksum", "is not for artifacts: name one by its digest".to_owned()));
+        }
+    }
     let checksum = uri.checksum.as_deref().map(str::parse::<Checksum>).transpose();
     let uri_text = match (&source, home) {
         (Source::File(path), Some(home)) => home.join(path).to_string_lossy().into_owned(),
-        (Source::File(_) | Source::Web(_), _) => value.to_owned(),
+        (Source::File(_) | Source::Web(_) | Source::Artifact(_), _) => value.to_owned(),
     };
     Ok(Item {
         uri: uri_text,
@@ -87,6 +94,11 @@ mod tests {
         for (bad, said) in [
             (uri("hdfs://h/a"), "command.uris[1].value has the scheme hdfs"),
             (uri("http://h/"), "command.uris[1].value names no file"),
+            (uri("oci://lab/files:v1"), "command.uris[1].value names no registry"),
+            (
+                v1::command_info::Uri { checksum: Some("md5:0".to_owned()), ..uri("oci://r.example/a:v1") },
+                "command.uris[1].checksum is not for artifacts",
+            ),
             (output("../x"), "command.uris[1].output_file"),
             (output("/x"), "command.uris[1].output_file"),
             (

@@ -20,16 +20,18 @@ fn api(folder: &std::path::Path, cgroups: &Cgroups) -> Arc<Api> {
         switch_user: true,
         user_namespaces: true,
         endpoint: "127.0.0.1:5051".to_owned(),
+        allow_host_root: false,
         hostname: "localhost".to_owned(),
         frameworks_home: None,
         executor_return: std::time::Duration::from_secs(2),
     };
-    let launcher = Launcher::new(chapada_shim_image::SHIM_IMAGE, cgroups.clone()).unwrap();
+    let launcher = Arc::new(Launcher::new(chapada_shim_image::SHIM_IMAGE, cgroups.clone()).unwrap());
     let tokens = Tokens::new(layout.tokens(), false);
-    let supplies = Supplies::new(&AgentConfig::default(), &layout, Disks::default()).unwrap();
+    let (config, runtime_dir) = (AgentConfig::default(), folder.join("runtime"));
+    let supplies =
+        Supplies::new(&config, &layout, Disks::default(), launcher.clone(), runtime_dir.clone()).unwrap();
     let events = mpsc::channel(1).0;
-    let means =
-        Means::new(launcher, folder.join("runtime"), layout.clone(), settings, tokens, supplies, events);
+    let means = Means::new(launcher, runtime_dir, layout.clone(), settings, tokens, supplies, events);
     let who = Presentation {
         info: chapada_wire::v1::AgentInfo::default(),
         address: "127.0.0.1:5051".to_owned(),

@@ -147,14 +147,15 @@ async fn a_check_that_hangs_delays_no_kill() {
     link.launch(task).await;
     link.until("t", TaskState::TaskRunning).await;
     let (mut open, _) = silent.accept().unwrap();
-    let started = std::time::Instant::now();
+    // The connection is there before anything is said on it: the check hangs when it has asked.
+    let mut asked = [0; 16];
+    std::io::Read::read_exact(&mut open, &mut asked).unwrap();
+    assert_eq!(&asked, b"GET / HTTP/1.1\r\n");
     link.kill("t").await;
+    // An hour would pass otherwise.
     link.until("t", TaskState::TaskKilled).await;
-    assert!(started.elapsed() < std::time::Duration::from_millis(2_100), "{:?}", started.elapsed());
     // The probe is dropped with the task.
-    let mut rest = Vec::new();
-    std::io::Read::read_to_end(&mut open, &mut rest).unwrap();
-    assert!(rest.starts_with(b"GET / HTTP/1.1\r\n"));
+    std::io::Read::read_to_end(&mut open, &mut Vec::new()).unwrap();
     running.stop().await;
 }
 
@@ -213,10 +214,8 @@ async fn a_command_is_run_in_the_tasks_container_as_its_user() {
     assert!(ill.message.unwrap().contains("no answer within 200ms"));
     std::fs::write(agent.sandbox("t").join("code"), "3").unwrap();
     until_checked(&mut link, |status| code(status) == Some(3)).await;
-    let started = std::time::Instant::now();
     link.kill("t").await;
     link.until("t", TaskState::TaskKilled).await;
-    assert!(started.elapsed() < std::time::Duration::from_secs(2), "{:?}", started.elapsed());
     eventually("the container is removed", || agent.containers().is_empty()).await;
     running.stop().await;
 }

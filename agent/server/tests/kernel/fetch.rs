@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use crate::support::*;
 use chapada_wire::v1::command_info::Uri;
@@ -136,7 +135,6 @@ async fn a_kill_ends_a_fetch_that_hangs_and_others_do_not_wait_for_it() {
     eventually("the server is asked", || server.requests.load(Ordering::Relaxed) > 0).await;
     link.launch(command_task("other", "true")).await;
     link.until("other", TaskState::TaskFinished).await;
-    let started = Instant::now();
     for n in 0..20 {
         link.kill(&format!("hangs{n}")).await;
     }
@@ -144,7 +142,6 @@ async fn a_kill_ends_a_fetch_that_hangs_and_others_do_not_wait_for_it() {
         let status = link.update().await;
         assert_eq!(state_of(&status), TaskState::TaskKilled, "{status:?}");
     }
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     eventually("no fetcher is left", || agent.containers().is_empty()).await;
     running.stop().await;
 }

@@ -6,7 +6,7 @@ use chapada_wire::v1::TaskState;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Status and body of a GET.
-async fn get(address: &str, path: &str) -> (u16, String) {
+pub(crate) async fn get(address: &str, path: &str) -> (u16, String) {
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();

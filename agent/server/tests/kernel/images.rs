@@ -10,7 +10,7 @@ use chapada_wire::v1::{self, TaskState, container_info, image};
 use serde_json::json;
 
 /// An OCI layout of one layer: busybox, two users, and a greeting.
-fn build(layout: &Path) {
+pub(crate) fn build(layout: &Path) {
     let mut archive = tar::Builder::new(Vec::new());
     let mut add = |name: &str, mode: u32, content: &[u8]| {
         let mut header = tar::Header::new_gnu();
@@ -70,7 +70,7 @@ fn agent_with_image(master: &ScriptedMaster) -> TestAgent {
     agent
 }
 
-fn mesos_image(name: &str) -> v1::ContainerInfo {
+pub(crate) fn mesos_image(name: &str) -> v1::ContainerInfo {
     let docker = image::Docker { name: Some(name.to_owned()), ..image::Docker::default() };
     let r#type = Some(image::Type::Docker as i32);
     let image = v1::Image { r#type, docker: Some(docker), ..v1::Image::default() };
@@ -92,7 +92,7 @@ fn docker_image(name: &str, network: container_info::docker_info::Network) -> v1
 }
 
 /// A task whose image says what to run, unless there is a line.
-fn image_task(id: &str, container: v1::ContainerInfo, line: Option<&str>) -> v1::TaskInfo {
+pub(crate) fn image_task(id: &str, container: v1::ContainerInfo, line: Option<&str>) -> v1::TaskInfo {
     let mut task = command_task(id, "");
     let (shell, value) = (Some(line.is_some()), line.map(str::to_owned));
     task.command = Some(v1::CommandInfo { shell, value, ..v1::CommandInfo::default() });

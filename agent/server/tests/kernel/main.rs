@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which may fail only by failing their test")]
 
+mod artifacts;
 mod attach;
 mod checks;
 mod executors;
@@ -16,3 +17,4 @@ mod policy;
 mod restart;
 mod support;
 mod tasks;
+mod scenarios;

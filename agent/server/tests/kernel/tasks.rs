@@ -63,30 +63,6 @@ pub(crate) fn sleepers(seconds: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_left_of_a_task_that_forks_twice_and_hides_in_sessions_of_its_own() {
-    let (_master, agent, running, mut link) = registered().await;
-    let seconds = format!("{}.5", 1_000_000 + std::process::id());
-    let hide = format!(
-        "trap '' TERM; setsid sh -c \"trap '' TERM; (setsid sleep {seconds} &) ; sleep {seconds}\" &"
-    );
-    let mut task = command_task("t", &format!("{hide} {hide} while :; do sleep 1; done"));
-    let grace = |nanoseconds| v1::KillPolicy {
-        grace_period: Some(v1::DurationInfo { nanoseconds: Some(nanoseconds) }),
-    };
-    task.kill_policy = Some(grace(3_600_000_000_000));
-    link.launch(task).await;
-    link.until("t", TaskState::TaskRunning).await;
-    eventually("all of it runs", || sleepers(&seconds) == 4).await;
-    let started = std::time::Instant::now();
-    link.kill_with("t", Some(grace(100_000_000))).await;
-    link.until("t", TaskState::TaskKilled).await;
-    assert!(started.elapsed() < std::time::Duration::from_millis(2_100), "{:?}", started.elapsed());
-    assert_eq!(sleepers(&seconds), 0);
-    eventually("the container is removed", || agent.containers().is_empty()).await;
-    running.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_task_over_its_memory_fails_with_the_figure_and_its_sibling_lives() {
     let (_master, agent, running, mut link) = registered().await;
     link.launch(command_task("sibling", "exec sleep 1000")).await;

@@ -1,0 +1,127 @@
+//! 38: tasks that take all they can get. The agent answers meanwhile, and all of it is gone afterwards.
+
+use std::time::{Duration, Instant};
+
+use chapada_wire::v1::{self, TaskState};
+
+use super::{grace, kill_all, with_cpus};
+use crate::files::get;
+use crate::support::*;
+
+/// Requests that are timed, of each kind.
+const ASKED: usize = 60;
+/// Source: fault scenario 38.
+const LONGEST: Duration = Duration::from_secs(1);
+const MOST_LOG_BYTES: u64 = 5 * (10 << 20);
+
+/// Name and command of each. All of them go on for ever.
+const BOMBS: [(&str, &str); 6] = [
+    ("forks", "f() { f | f & f; }; while :; do f; sleep 0.01; done"),
+    (
+        "zombies",
+        "exec python3 -c 'import os\nwhile True:\n try:\n  if os.fork() == 0: os._exit(0)\n except OSError: pass'",
+    ),
+    (
+        "descriptors",
+        "exec python3 -c 'import os\nwhile True:\n try: os.open(\"/dev/null\", 0)\n except OSError: open(\"full\", \"w\")'",
+    ),
+    ("inodes", "i=0; while :; do : > $i; i=$((i+1)); done"),
+    ("lines", "exec yes"),
+    ("zeros", "exec dd if=/dev/zero bs=1M 1>&2"),
+];
+
+/// The logs of a task, with what is in them.
+fn logs(agent: &TestAgent, task: &str, name: &str) -> Vec<u64> {
+    let found = std::fs::read_dir(agent.sandbox(task)).unwrap().flatten();
+    let found = found.filter(|entry| entry.file_name().to_string_lossy().starts_with(name));
+    found.filter_map(|entry| Some(entry.metadata().ok()?.len())).collect()
+}
+
+fn processes(agent: &TestAgent, container: &str) -> u64 {
+    agent.cgroups().group(container).statistics().map_or(0, |statistics| statistics.processes)
+}
+
+/// How long each answer took, the longest last.
+async fn times(address: &str) -> Vec<Duration> {
+    let mut times = Vec::new();
+    for _ in 0..ASKED {
+        for path in ["/health", "/state", "/containers", "/metrics/snapshot"] {
+            let asked = Instant::now();
+            let answer = tokio::time::timeout(PATIENCE, get(address, path)).await;
+            assert_eq!(answer.unwrap_or_else(|_| panic!("{path} does not answer")).0, 200, "{path}");
+            times.push(asked.elapsed());
+        }
+    }
+    times.sort();
+    times
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scenario_38_bombs_and_floods_leave_the_agent_answering() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = AgentProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let address = link.hello.address.clone();
+    for (id, command) in BOMBS {
+        let mut task = with_cpus(command_task(id, command), 0.4);
+        task.kill_policy = Some(grace(100));
+        link.launch(task).await;
+    }
+    let mut containers = std::collections::BTreeMap::new();
+    while containers.len() < BOMBS.len() {
+        let status = link.update().await;
+        if state_of(&status) == TaskState::TaskRunning {
+            let id = id_of(&status);
+            containers.insert(id, status.container_status.unwrap().container_id.unwrap().value.unwrap());
+        }
+    }
+    // Each does what it is here for.
+    for bomb in ["forks", "zombies"] {
+        eventually("it has as many processes as it may", || processes(&agent, &containers[bomb]) > 1000)
+            .await;
+    }
+    let sandbox = |task: &str| agent.sandbox(task);
+    eventually("no descriptor is left", || sandbox("descriptors").join("full").exists()).await;
+    eventually("there are files", || sandbox("inodes").join("2000").exists()).await;
+    for (task, name) in [("lines", "stdout"), ("zeros", "stderr")] {
+        eventually("its logs are full", || logs(&agent, task, name).len() == 5).await;
+    }
+    let times = times(&address).await;
+    let p99 = times[times.len() * 99 / 100];
+    println!("answers under bombs: median {:?}, 99 of 100 {p99:?}", times[times.len() / 2]);
+    assert!(p99 < LONGEST, "{p99:?}");
+    for (task, name) in [("lines", "stdout"), ("zeros", "stderr")] {
+        let kept = logs(&agent, task, name);
+        assert!(kept.len() <= 5 && kept.iter().sum::<u64>() <= MOST_LOG_BYTES, "{kept:?}");
+    }
+    link.launch(command_task("other", "true")).await;
+    link.until("other", TaskState::TaskFinished).await;
+
+    let ids: Vec<String> = BOMBS.iter().map(|(id, _)| (*id).to_owned()).collect();
+    kill_all(&mut link, &ids).await;
+    eventually("the containers are removed", || agent.containers().is_empty()).await;
+    eventually("and their cgroups", || agent.cgroups().containers().unwrap().is_empty()).await;
+    drop(running);
+}
+
+/// What is asked for of the machine's processes is bounded although nobody asked for a bound.
+#[tokio::test(flavor = "multi_thread")]
+async fn scenario_38_a_fork_bomb_ends_at_its_bound() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let count =
+        "i=0; while sleep 1000 & [ $? = 0 ]; do i=$((i+1)); [ $i -lt 5000 ] || break; done 2>/dev/null";
+    link.launch(with_cpus(command_task("t", count), 1.0)).await;
+    let status: v1::TaskStatus = loop {
+        let status = link.update().await;
+        if !matches!(state_of(&status), TaskState::TaskStarting | TaskState::TaskRunning) {
+            break status;
+        }
+    };
+    assert_eq!(state_of(&status), TaskState::TaskFailed, "the shell gives up: {status:?}");
+    eventually("the container is removed", || agent.containers().is_empty()).await;
+    running.stop().await;
+}
