@@ -39,6 +39,7 @@ impl Supplies {
         Ok(Self {
             fetcher: Fetcher::new(config, layout, launcher, runtime_dir, images.clone())?,
             images,
+        let images = Arc::new(LazyImages::new(config, layout)?);
             ids: ids.map_err(AgentError::directory("read", layout.ids()))?,
             networks: networks::open(config, layout)?,
             names: NameFiles::new(layout.networks().join("names")),
