@@ -9,6 +9,7 @@ use chapada_fetcher::AddressRange;
 use chapada_listener::{DEFAULT_MAX_BODY, ListenConfig};
 
 use crate::bytes::Bytes;
+use crate::disk_quota::Watching;
 use crate::sweep::Policy;
 
 /// The port that Mesos' agents listen on.
@@ -187,6 +188,14 @@ pub struct AgentConfig {
     #[arg(long, default_value = "1m", value_parser = parse_duration)]
     #[serde(with = "humantime_serde")]
     pub disk_watch_interval: Duration,
+    /// How often it is measured what containers take of the disks.
+    #[arg(long, default_value = "15s", value_parser = parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub container_disk_watch_interval: Duration,
+    /// Whether a container ends that takes more disk than its tasks and its executor asked for. One that asked for none may
+    /// take what there is.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    pub enforce_container_disk_quota: bool,
     /// The first wait before dialling a master again; later ones double, each drawn between zero and the full wait.
     #[arg(long, default_value = "200ms", value_parser = parse_duration)]
     #[serde(with = "humantime_serde")]
@@ -264,6 +273,8 @@ impl Default for AgentConfig {
             fetcher: Vec::new(),
             gc_disk_headroom: 0.1,
             disk_watch_interval: Duration::from_secs(60),
+            container_disk_watch_interval: Duration::from_secs(15),
+            enforce_container_disk_quota: true,
             registration_backoff_factor: Duration::from_millis(200),
             executor_registration_timeout: Duration::from_secs(60),
             executor_reregistration_timeout: Duration::from_secs(2),
@@ -294,6 +305,10 @@ impl AgentConfig {
             gc_disk_headroom: self.gc_disk_headroom,
             disk_watch_interval: self.disk_watch_interval,
         }
+    }
+
+    pub(crate) fn disk_watching(&self) -> Watching {
+        Watching { interval: self.container_disk_watch_interval, enforce: self.enforce_container_disk_quota }
     }
 
     pub(crate) fn executor_timeouts(&self) -> ExecutorTimeouts {

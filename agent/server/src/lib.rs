@@ -9,6 +9,7 @@ mod checks;
 mod clock;
 mod config;
 mod containers;
+mod disk_quota;
 mod disks;
 pub mod edge;
 mod error;
@@ -27,6 +28,7 @@ mod relay;
 mod resources;
 mod run;
 mod shell;
+mod statistics;
 mod sweep;
 mod volumes;
 

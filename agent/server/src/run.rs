@@ -26,6 +26,7 @@ use crate::checks::Prober;
 use crate::clock::Clock;
 use crate::config::{AgentConfig, DEFAULT_PORT};
 use crate::containers::{Containers, Means, Settings, Supplies, found_of, orphan_groups, remove_groups};
+use crate::disk_quota;
 use crate::disks::Disks;
 use crate::error::AgentError;
 use crate::executors::{Streams, Tokens};
@@ -176,6 +177,8 @@ impl Ground {
         let dialler = Dialler { inputs: inputs.clone(), relays, first_wait };
         tasks.spawn(dialler.run(Detector::start(&self.master, ZkOptions::default()), stop.clone()));
         tasks.spawn(means.supplies.images.clone().run(stop.clone()));
+        let watching = self.config.disk_watching();
+        tasks.spawn(disk_quota::run(means.clone(), watching, inputs.clone(), stop.clone()));
         let files = Files::new(self.layout.clone());
         let (entrance, address) = (self.listener.entrance(), self.address);
         let relaying = Relays { files: files.clone(), inputs: inputs.clone(), entrance, address };

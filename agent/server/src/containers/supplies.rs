@@ -8,6 +8,7 @@ use chapada_shim::Launcher;
 
 use crate::config::AgentConfig;
 use crate::containers::ids::IdRanges;
+use crate::disk_quota::Figures;
 use crate::disks::Disks;
 use crate::error::AgentError;
 use crate::fetch::Fetcher;
@@ -23,6 +24,8 @@ pub(crate) struct Supplies {
     pub(crate) images: Arc<LazyImages>,
     pub(crate) ids: IdRanges,
     pub(crate) volumes: Volumes,
+    /// What containers take of the disks.
+    pub(crate) disk_figures: Figures,
     pub(crate) networks: Networks,
     pub(crate) names: NameFiles,
 }
@@ -43,6 +46,7 @@ impl Supplies {
             ids: ids.map_err(AgentError::directory("read", layout.ids()))?,
             networks: networks::open(config, layout)?,
             names: NameFiles::new(layout.networks().join("names")),
+            disk_figures: Figures::default(),
             volumes: Volumes::new(layout.work_dir(), disks),
         })
     }

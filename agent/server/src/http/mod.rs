@@ -9,6 +9,8 @@ mod metrics;
 mod operator;
 mod state;
 
+pub(crate) use state::executor_name;
+
 use std::sync::Arc;
 
 use chapada_agent_core::View;

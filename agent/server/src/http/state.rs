@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::{Api, flags_of};
 use crate::layout::executor_of;
+use crate::networks;
 
 const SCALARS: [&str; 4] = ["cpus", "gpus", "mem", "disk"];
 
@@ -86,7 +87,7 @@ fn executor_json(api: &Api, agent: Option<&AgentId>, task: &TaskView) -> Value {
     let resources = described.map(|task| resources_json(&task.resources)).unwrap_or_default();
     let directory = agent.map(|agent| api.means.layout.sandbox(agent, &task.record).display().to_string());
     let executor = executor_of(&task.record);
-    let (live, task_json) = (task.phase.is_live(), task_json(task, &info, agent, &resources));
+    let (live, task_json) = (task.phase.is_live(), task_json(api, task, &info, agent, &resources));
     json!({
         "id": executor.as_str(),
         "name": executor_name(&info),
@@ -118,7 +119,7 @@ fn own_executor_json(
                 let info = v1::TaskInfo::decode(task.record.info.as_bytes()).unwrap_or_default();
                 let described = TaskDescription::try_from(&info).ok();
                 let resources = described.map(|task| resources_json(&task.resources)).unwrap_or_default();
-                task_json(task, &info, agent, &resources)
+                task_json(api, task, &info, agent, &resources)
             })
             .collect()
     };
@@ -136,16 +137,30 @@ fn own_executor_json(
     })
 }
 
-fn task_json(task: &TaskView, info: &v1::TaskInfo, agent: Option<&AgentId>, resources: &Value) -> Value {
+fn task_json(
+    api: &Api,
+    task: &TaskView,
+    info: &v1::TaskInfo,
+    agent: Option<&AgentId>,
+    resources: &Value,
+) -> Value {
     let state = task.newest.as_ref().map_or(TaskState::Staging, |update| update.state);
-    let statuses: Vec<Value> = task.newest.iter().map(|update| {
-        json!({
-            "state": update.state.name(),
-            "timestamp": update.at.as_secs_f64(),
-            "healthy": update.healthy,
-            "container_status": { "container_id": { "value": task.record.container.as_str() }, "executor_pid": update.pid },
+    let statuses: Vec<Value> = task
+        .newest
+        .iter()
+        .map(|update| {
+            json!({
+                "state": update.state.name(),
+                "timestamp": update.at.as_secs_f64(),
+                "healthy": update.healthy,
+                "container_status": {
+                    "container_id": { "value": task.record.container.as_str() },
+                    "executor_pid": update.pid,
+                    "network_infos": networks::shown(&api.means.supplies.networks, &task.record),
+                },
+            })
         })
-    }).collect();
+        .collect();
     json!({
         "id": task.record.key.task.as_str(),
         "name": info.name,
@@ -159,7 +174,7 @@ fn task_json(task: &TaskView, info: &v1::TaskInfo, agent: Option<&AgentId>, reso
 }
 
 /// As Mesos names the executor of a command task.
-pub(super) fn executor_name(info: &v1::TaskInfo) -> String {
+pub(crate) fn executor_name(info: &v1::TaskInfo) -> String {
     let task = info.task_id.as_ref().and_then(|id| id.value.as_deref()).unwrap_or_default();
     let command = info.command.as_ref().and_then(|command| command.value.as_deref()).unwrap_or_default();
     let short: String = if command.chars().count() > 15 {

@@ -41,7 +41,7 @@ impl Place {
         self.path.as_os_str().is_empty()
     }
 
-    fn directory(&self) -> PathBuf {
+    pub(crate) fn directory(&self) -> PathBuf {
         if self.is_whole() { self.root.clone() } else { self.root.join(&self.path) }
     }
 }

@@ -14,10 +14,10 @@ use http::StatusCode;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
-use super::super::containers::{Running, running, usage};
 use super::{Api, Refusal, bare, invalid, refusal};
 use crate::attach::{ContainerPath, Session};
 use crate::shell::Input;
+use crate::statistics::{self, Listed};
 
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
@@ -26,27 +26,19 @@ const SIGNALS: std::ops::RangeInclusive<i32> = 1..=64;
 
 pub(super) async fn list(api: &Arc<Api>) -> Result<Response, Refusal> {
     let view = api.view().await.map_err(Box::new)?;
-    let reading = api.clone();
-    let read = tokio::task::spawn_blocking(move || {
-        running(&view).into_iter().map(|running| container(&reading, running)).collect()
-    });
-    let containers = read.await.unwrap_or_default();
+    let containers = statistics::list(&api.means, &view).await.into_iter().map(container).collect();
     Ok(Response { get_containers: Some(GetContainers { containers }), ..bare(Answer::GetContainers) })
 }
 
-fn container(api: &Api, running: Running) -> Container {
-    let resource_statistics = usage(api, &running);
+fn container(listed: Listed) -> Container {
+    let Listed { running, status, used } = listed;
     Container {
+        container_id: Some(running.container_id()),
         framework_id: Some(v1::FrameworkId { value: Some(running.framework) }),
         executor_id: Some(v1::ExecutorId { value: Some(running.executor) }),
         executor_name: Some(running.name),
-        container_status: Some(v1::ContainerStatus {
-            container_id: Some(running.container.clone()),
-            executor_pid: Some(running.pid),
-            ..v1::ContainerStatus::default()
-        }),
-        container_id: Some(running.container),
-        resource_statistics,
+        container_status: Some(status),
+        resource_statistics: used,
     }
 }
 

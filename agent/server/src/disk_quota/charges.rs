@@ -1,0 +1,188 @@
+//! What is on the disks for running containers, who pays for it, and how much it may be.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use chapada_agent_core::{ExecutorView, TaskView, View};
+use chapada_model::{
+    ContainerId, DiskKind, ExecutorDescription, ExecutorKey, Resource, ResourceValue, Resources,
+    TaskDescription,
+};
+use chapada_wire::v1;
+use prost::Message;
+
+use crate::layout::Layout;
+use crate::volumes::{Place, Volumes};
+
+/// Beneath the sandbox of a pod, the sandboxes of its tasks.
+pub(super) const MEMBERS: &str = "containers";
+const BYTES_PER_MIB: u128 = 1 << 20;
+
+/// What a charge is known by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Key {
+    /// The sandbox of a container, and what it writes over its image.
+    Sandbox(ContainerId),
+    /// A persistent volume, by its directory.
+    Volume(PathBuf),
+}
+
+/// How it is found out how much there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Measure {
+    /// Directories, each without these names right beneath it.
+    Trees(Vec<(PathBuf, Vec<&'static str>)>),
+    /// All of the file system that is mounted here.
+    FileSystem(PathBuf),
+}
+
+/// Something that takes room on a disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Charge {
+    pub(super) key: Key,
+    /// The disk, by the directory that the operator knows it by.
+    pub(super) disk: PathBuf,
+    pub(super) measure: Measure,
+    /// What it may take; empty when nobody said how much.
+    pub(super) quota: Resources,
+    /// Whether the agent is to see to that: what has a file system to itself is bounded by it.
+    pub(super) bounded: bool,
+    /// Containers that end when it is too much: those that can write there.
+    pub(super) payers: Vec<ContainerId>,
+    /// Containers that have it, also those that can only read.
+    pub(super) users: Vec<ContainerId>,
+    /// Containers whose sandboxes count for it as well.
+    pub(super) members: Vec<ContainerId>,
+}
+
+impl Charge {
+    pub(super) fn quota_bytes(&self) -> Option<u64> {
+        let milli = self.quota.disk().0;
+        (milli > 0).then(|| u64::try_from(u128::from(milli) * BYTES_PER_MIB / 1000).unwrap_or(u64::MAX))
+    }
+}
+
+/// Where things are.
+pub(super) struct Ground<'a> {
+    pub(super) layout: &'a Layout,
+    pub(super) volumes: &'a Volumes,
+    /// What a container writes over its image is here, if it has one.
+    pub(super) upper: &'a dyn Fn(&str) -> Option<PathBuf>,
+}
+
+impl Ground<'_> {
+    /// Everything that runs, and what it has.
+    pub(super) fn charges(&self, view: &View) -> Vec<Charge> {
+        let Some(agent) = &view.agent else { return Vec::new() };
+        let mut volumes = BTreeMap::new();
+        let mut of_executors: BTreeMap<ExecutorKey, Charge> = BTreeMap::new();
+        let mut charges = Vec::new();
+        for executor in &view.executors {
+            let (record, resources) = (&executor.record, of_executor(executor));
+            let skipped = if record.is_pod() { vec![MEMBERS] } else { Vec::new() };
+            let sandbox = self.layout.executor_sandbox(agent, record);
+            self.add_volumes(&mut volumes, &resources, &record.container);
+            let charge = self.sandbox(&record.container, sandbox, skipped, plain_disk(&resources));
+            of_executors.insert(record.key.clone(), charge);
+        }
+        for task in view.tasks.iter().filter(|task| task.phase.is_live()) {
+            let resources = of_task(task);
+            let plain = plain_disk(&resources);
+            let container = &task.record.container;
+            self.add_volumes(&mut volumes, &resources, container);
+            // What tasks may take, they may take together, and with their executor.
+            if let Some(executor) = task.record.executor_key().and_then(|key| of_executors.get_mut(&key)) {
+                executor.quota = executor.quota.iter().chain(&plain).cloned().collect::<Vec<_>>().into();
+                if !task.record.is_delegated() {
+                    executor.members.push(container.clone());
+                }
+            }
+            if !task.record.is_delegated() {
+                let sandbox = self.layout.sandbox(agent, &task.record);
+                charges.push(self.sandbox(container, sandbox, Vec::new(), plain));
+            }
+        }
+        charges.extend(of_executors.into_values());
+        charges.extend(volumes.into_values());
+        charges
+    }
+
+    fn sandbox(
+        &self,
+        container: &ContainerId,
+        sandbox: PathBuf,
+        skipped: Vec<&'static str>,
+        quota: Vec<Resource>,
+    ) -> Charge {
+        let mut trees = vec![(sandbox, skipped)];
+        trees.extend((self.upper)(container.as_str()).map(|upper| (upper, Vec::new())));
+        Charge {
+            key: Key::Sandbox(container.clone()),
+            disk: self.layout.work_dir().to_owned(),
+            measure: Measure::Trees(trees),
+            quota: quota.into(),
+            bounded: true,
+            payers: vec![container.clone()],
+            users: vec![container.clone()],
+            members: Vec::new(),
+        }
+    }
+
+    fn add_volumes(
+        &self,
+        volumes: &mut BTreeMap<PathBuf, Charge>,
+        resources: &Resources,
+        container: &ContainerId,
+    ) {
+        for resource in resources {
+            let Some(place) = self.volumes.place(resource) else { continue };
+            let charge = volumes.entry(place.directory()).or_insert_with(|| of_volume(resource, &place));
+            if !charge.users.contains(container) {
+                charge.users.push(container.clone());
+            }
+            let volume = resource.disk.as_ref().and_then(|disk| disk.volume.as_ref());
+            if volume.is_some_and(|volume| !volume.read_only) && !charge.payers.contains(container) {
+                charge.payers.push(container.clone());
+            }
+        }
+    }
+}
+
+fn of_volume(resource: &Resource, place: &Place) -> Charge {
+    let source = resource.disk.as_ref().and_then(|disk| disk.source.as_deref());
+    let is_mount = source.is_some_and(|source| source.kind == DiskKind::Mount);
+    let directory = place.directory();
+    Charge {
+        key: Key::Volume(directory.clone()),
+        disk: place.root.clone(),
+        measure: match is_mount {
+            true => Measure::FileSystem(directory),
+            false => Measure::Trees(vec![(directory, Vec::new())]),
+        },
+        quota: vec![resource.clone()].into(),
+        bounded: !is_mount,
+        payers: Vec::new(),
+        users: Vec::new(),
+        members: Vec::new(),
+    }
+}
+
+/// The disk that a sandbox may take: what is neither a volume nor of another disk.
+fn plain_disk(resources: &Resources) -> Vec<Resource> {
+    let is_plain = |resource: &&Resource| {
+        &*resource.name == "disk"
+            && resource.disk.is_none()
+            && matches!(resource.value, ResourceValue::Scalar(_))
+    };
+    resources.iter().filter(is_plain).cloned().collect()
+}
+
+fn of_task(task: &TaskView) -> Resources {
+    let info = v1::TaskInfo::decode(task.record.info.as_bytes()).unwrap_or_default();
+    TaskDescription::try_from(&info).map(|task| task.resources).unwrap_or_default()
+}
+
+fn of_executor(executor: &ExecutorView) -> Resources {
+    let info = v1::ExecutorInfo::decode(executor.record.info.as_bytes()).unwrap_or_default();
+    ExecutorDescription::try_from(&info).map(|executor| executor.resources).unwrap_or_default()
+}
