@@ -30,6 +30,18 @@ pub unsafe fn close_inherited() -> Result<(), IsolationError> {
     close_range(0)
 }
 
+/// Closes everything above standard error but this.
+///
+/// # Safety
+/// As for [`close_inherited`].
+pub unsafe fn close_all_but(kept: impl AsFd) {
+    let kept = kept.as_fd().as_raw_fd().cast_unsigned();
+    for (first, last) in [(3, kept.saturating_sub(1)), (kept.saturating_add(1).max(3), libc::c_uint::MAX)] {
+        // SAFETY: plain numbers; that nobody misses them is the caller's promise. An empty range is refused, and no loss.
+        unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    }
+}
+
 fn close_range(flags: libc::c_uint) -> Result<(), IsolationError> {
     // SAFETY: with CLOEXEC nothing is closed now; without it, `close_inherited` hands the duty to its caller.
     let result = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, flags) };

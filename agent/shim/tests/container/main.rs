@@ -1,6 +1,8 @@
 //! Containers on the real kernel. Needs root; leaves nothing behind, and asserts that.
 
 #[cfg(test)]
+mod ahead;
+#[cfg(test)]
 mod attached;
 #[cfg(test)]
 mod confinement;

@@ -13,7 +13,7 @@ use chapada_shim::{LaunchOrder, SetupError, SetupFailure};
 use crate::child;
 use crate::filesystem::Files;
 use crate::pump::Pump;
-use crate::ready::Ready;
+use crate::ready::{Ready, Turn};
 use crate::terminal::Shown;
 
 /// A container whose process 1 exists. It may not have come to its command yet.
@@ -25,6 +25,8 @@ pub(crate) struct Container {
     /// Our init writes the command's wait status here.
     pub(crate) status: File,
     pub(crate) oom: Option<OomWatch>,
+    /// Until its command runs, or cannot.
+    pub(crate) turn: Option<Turn>,
     /// Writes its logs, if these have limits.
     pub(crate) pump: Option<Pump>,
     /// Of its command, if it has one.
@@ -51,7 +53,7 @@ pub(crate) struct Opened {
 /// Makes groups and files, then process 1. On failure what was made stays, for the agent to clean up.
 pub(crate) fn make(order: &LaunchOrder, group: &Group, ready: Ready) -> Result<Container, SetupError> {
     let spec = &order.spec;
-    let Ready { network, ids } = ready;
+    let Ready { network, ids, turn } = ready;
     let network = network.filter(|_| spec.namespaces.network);
     let files = Files::open(spec, ids.as_ref())?;
     let (mut pump, streams) = match spec.logs {
@@ -90,8 +92,17 @@ pub(crate) fn make(order: &LaunchOrder, group: &Group, ready: Ready) -> Result<C
     let own_network = if spec.namespaces.network && network.is_none() { libc::CLONE_NEWNET } else { 0 };
     let shared = spec.joined.iter().fold(0, |flags, joined| flags | joined.kind.flag());
     let namespaces = (clone3::ALWAYS & !shared) | own_network;
-    let opened =
-        Opened { files, stdin, streams, terminal, joined, network, tasks, setup: child_setup, status: child_status };
+    let opened = Opened {
+        files,
+        stdin,
+        streams,
+        terminal,
+        joined,
+        network,
+        tasks,
+        setup: child_setup,
+        status: child_status,
+    };
     let clone = Clone3 { namespaces, into_cgroup: v2.as_ref().map(AsFd::as_fd), of_parent: false };
     // SAFETY: this program never starts a thread.
     match unsafe { clone.run() }.map_err(of(SetupFailure::Namespace))? {
@@ -102,7 +113,7 @@ pub(crate) fn make(order: &LaunchOrder, group: &Group, ready: Ready) -> Result<C
                 group.kill().map_err(of(SetupFailure::Cgroup))?;
                 return Err(error);
             }
-            Ok(Container { pid, pidfd, setup, status, oom, pump, terminal: shown })
+            Ok(Container { pid, pidfd, setup, status, oom, turn: Some(turn), pump, terminal: shown })
         }
     }
 }

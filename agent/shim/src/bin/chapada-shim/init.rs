@@ -22,7 +22,10 @@ pub(crate) fn run(command: Pid, opened: Opened) -> ! {
     if let Err(error) = settle(&stdin) {
         fail(setup, &of(SetupFailure::Privileges)(error));
     }
+    // The end of the first tells the shim that the command runs, once that has let go of it too.
     drop((setup, stdin));
+    // SAFETY: what this process still had of the shim's was a copy, which nothing here uses.
+    unsafe { descriptors::close_all_but(&status) };
     loop {
         if let Some(ended) = reap(command) {
             // Four bytes fit the pipe; should the shim be gone, so is whoever would read them.

@@ -5,41 +5,48 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 use chapada_isolation::{descriptors, ids, loopback};
 use chapada_shim::{ZYGOTE_ORDER, descriptors as messages};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 
 use crate::child::die_with_parent;
 use crate::detach::{leave_zygote, sentence};
 
-/// Whoever orders many containers at once does not wait for things to be made ahead, nor gives its processors to that.
-const QUIET: Duration = Duration::from_millis(2);
-
 /// What has been made ahead.
-#[derive(Default)]
 pub(crate) struct Ready {
     pub(crate) network: Option<OwnedFd>,
     pub(crate) ids: Option<ids::Vacant>,
+    pub(crate) turn: Turn,
 }
 
-impl Ready {
-    /// What cannot be made now is tried again, and complained of, by the container that needs it.
-    fn make() -> Result<Self, String> {
-        let network = loopback::lone_network().map_err(|error| sentence(&error))?;
-        // SAFETY: this program never starts a thread.
-        Ok(Self { network, ids: unsafe { ids::Vacant::make() }.ok() })
+/// Says when it goes that this shim's container has been made, and that the next shim may make things ahead without being in
+/// its way.
+pub(crate) struct Turn(File);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // One byte fits the pipe; should the zygote have gone, there is no next shim.
+        let _nobody_reads = self.0.write_all(b"m");
     }
 }
 
-/// Waits for an order in a new process, and says through `taken` that one has come. Returns then with the order on standard
+/// Waits for an order in a new process, and says through `turn` that one has come. Returns then with the order on standard
 /// input, the agent's connection on standard output and the shim's log on standard error; `None` when the agent has gone.
-pub(crate) fn wait(agent: UnixStream, mut taken: File) -> Result<Option<Ready>, String> {
+/// `before` tells of the shim that took the last order.
+pub(crate) fn wait(agent: UnixStream, before: Option<File>, mut turn: File) -> Result<Option<Ready>, String> {
     die_with_parent().map_err(|error| sentence(&error))?;
     leave_zygote()?;
-    let ready = if is_quiet(&agent)? { Ready::make()? } else { Ready::default() };
+    let (mut network, mut ids) = (None, None);
+    // Whoever orders many containers at once does not wait for things to be made ahead.
+    if before.is_none_or(|before| comes_before_an_order(&before, &agent)) {
+        // What cannot be made now is tried again, and complained of, by the container that needs it.
+        network = loopback::lone_network().map_err(|error| sentence(&error))?;
+        // SAFETY: this program never starts a thread.
+        ids = unsafe { ids::Vacant::make() }.ok();
+    }
     let (mut word, mut files) = ([0], Vec::new());
     loop {
         match messages::receive(&agent, &mut word, &mut files) {
@@ -52,18 +59,19 @@ pub(crate) fn wait(agent: UnixStream, mut taken: File) -> Result<Option<Ready>, 
     // From here on it outlives the zygote.
     prctl::set_pdeathsig(None).map_err(|error| format!("cannot leave the zygote: {error}"))?;
     // Should the zygote be gone, nobody makes another one ready.
-    let _nobody_reads = taken.write_all(&word);
+    let _nobody_reads = turn.write_all(&word);
     if word != ZYGOTE_ORDER || files.len() != 3 {
         return Err("an order is one word and three files".to_owned());
     }
     for (number, file) in (0..).zip(&files) {
         descriptors::install(file, number).map_err(|error| sentence(&error))?;
     }
-    Ok(Some(ready))
+    Ok(Some(Ready { network, ids, turn: Turn(turn) }))
 }
 
-fn is_quiet(agent: &UnixStream) -> Result<bool, String> {
-    let patience = PollTimeout::try_from(QUIET).unwrap_or(PollTimeout::ZERO);
-    let heard = poll(&mut [PollFd::new(agent.as_fd(), PollFlags::POLLIN)], patience);
-    heard.map(|count| count == 0).map_err(|error| format!("cannot wait for the agent: {error}"))
+/// Waits for either. An end counts as a word.
+fn comes_before_an_order(word: &File, agent: &UnixStream) -> bool {
+    let mut watched = [agent.as_fd(), word.as_fd()].map(|file| PollFd::new(file, PollFlags::POLLIN));
+    while poll(&mut watched, PollTimeout::NONE) == Err(Errno::EINTR) {}
+    watched[0].any() == Some(false)
 }

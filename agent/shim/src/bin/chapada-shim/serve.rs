@@ -194,13 +194,16 @@ impl<'a> Watch<'a> {
         let mut told = Vec::new();
         match (&self.container.setup).take(64 * 1024).read_to_end(&mut told) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && told.is_empty() => {}
-            _ => match serde_json::from_slice(&told) {
-                Ok(error) => self.phase = Phase::Failed(error),
-                Err(_) => {
-                    self.phase = Phase::Running;
-                    clients.tell(&self.standing());
+            _ => {
+                match serde_json::from_slice(&told) {
+                    Ok(error) => self.phase = Phase::Failed(error),
+                    Err(_) => {
+                        self.phase = Phase::Running;
+                        clients.tell(&self.standing());
+                    }
                 }
-            },
+                drop(self.container.turn.take());
+            }
         }
     }
 

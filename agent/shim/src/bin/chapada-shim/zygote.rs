@@ -26,21 +26,22 @@ pub(crate) fn divide() -> Result<Option<Ready>, String> {
     }
     // The kernel takes the status of shims, which nobody wants.
     on_child(SigHandler::SigIgn)?;
+    let mut before = None;
     loop {
-        let (taken, take) = descriptors::pipe().map_err(|error| sentence(&error))?;
+        let (taken, turn) = descriptors::pipe().map_err(|error| sentence(&error))?;
         let clone = Clone3 { namespaces: 0, into_cgroup: None, of_parent: false };
         // SAFETY: this program never starts a thread.
         match unsafe { clone.run() }.map_err(|error| sentence(&error))? {
             Cloned::Child => {
                 drop(taken);
                 on_child(SigHandler::SigDfl)?;
-                return ready::wait(socket, take);
+                return ready::wait(socket, before, turn);
             }
-            Cloned::Parent { .. } => drop(take),
+            Cloned::Parent { .. } => drop(turn),
         }
         descriptors::wait_readable(&taken);
         match (&taken).read(&mut [0]) {
-            Ok(1) => {}
+            Ok(1) => before = Some(taken),
             // Another one would end as this one did. The agent starts another zygote.
             _ if !is_over(&socket) => return Err("a shim ended before its order came".to_owned()),
             _ => return Ok(None),
