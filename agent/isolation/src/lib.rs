@@ -15,6 +15,7 @@ pub mod idle;
 pub mod ids;
 pub mod landlock;
 pub mod links;
+pub mod listeners;
 pub mod loopback;
 pub mod mountinfo;
 pub mod mounts;

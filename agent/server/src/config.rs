@@ -162,6 +162,19 @@ pub struct AgentConfig {
     pub fetcher_allowed_paths: Vec<PathBuf>,
     /// Addresses, and ranges of them as 10.0.0.0/8, that nothing is fetched from, whatever name or redirect leads there.
     #[arg(long, value_delimiter = ',', default_values_t = AddressRange::LINK_LOCAL)]
+    /// Whether a task ends that listens on a port of the machine that it was not given. Otherwise the agent's log says so.
+    #[arg(long)]
+    pub enforce_container_ports: bool,
+    /// How often it is looked who listens on which ports.
+    #[arg(long, default_value = "30s", value_parser = parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub container_ports_watch_interval: Duration,
+    /// Whether only ports are looked at that this agent has among its resources.
+    #[arg(long, conflicts_with = "container_ports_isolated_range")]
+    pub check_agent_port_range_only: bool,
+    /// The only ports that are looked at, as `[31000-32000]`.
+    #[arg(long)]
+    pub container_ports_isolated_range: Option<String>,
     pub fetcher_denied_addresses: Vec<AddressRange>,
     /// How much of what was fetched is kept for the next who wants it.
     #[arg(long, default_value = "2GB")]
@@ -273,6 +286,10 @@ impl Default for AgentConfig {
             fetcher: Vec::new(),
             gc_disk_headroom: 0.1,
             disk_watch_interval: Duration::from_secs(60),
+            enforce_container_ports: false,
+            container_ports_watch_interval: Duration::from_secs(30),
+            check_agent_port_range_only: false,
+            container_ports_isolated_range: None,
             container_disk_watch_interval: Duration::from_secs(15),
             enforce_container_disk_quota: true,
             registration_backoff_factor: Duration::from_millis(200),

@@ -102,6 +102,8 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     let (supplying, stopped) = (means.clone(), stop.clone());
     tasks.spawn(async move {
         let Supplies { networks, names, .. } = &supplying.supplies;
+    let watching = networks::Watching::of(&ground.config, &ground.resources)?;
+    tasks.spawn(networks::watch(means.clone(), watching, inputs.clone(), stop.clone()));
         stopped.run_until_cancelled(networks::leave_all_but(networks, names, &memory.with_networks)).await
     });
     let _lock = ground.serve(&tasks, inputs, means.clone(), counters, &stop);

@@ -4,9 +4,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use chapada_agent_core::{Runner, TaskRecord};
+use chapada_model::ContainerId;
 use chapada_network::{Attached, Interface, Networks};
 use chapada_wire::{Json, v1};
 use prost::Message;
+use serde_json::Value;
 
 use super::wishes::{ARGS, NETWORK_INFO, NetworkWish, network_of};
 
@@ -33,6 +35,22 @@ pub(crate) fn ip_address(ip: IpAddr) -> v1::network_info::IpAddress {
         IpAddr::V6(_) => v1::network_info::Protocol::IPv6,
     };
     v1::network_info::IpAddress { protocol: Some(protocol as i32), ip_address: Some(ip.to_string()) }
+}
+
+/// The same for a container that may be one of a pod, which has its networks; nothing for one on the machine's.
+pub(crate) fn infos_of(
+    networks: &Networks,
+    container: &ContainerId,
+    pod: Option<&ContainerId>,
+) -> Vec<v1::NetworkInfo> {
+    let attached = networks.of(container.as_str()).or_else(|| networks.of(pod?.as_str()));
+    attached.as_ref().map(network_infos).unwrap_or_default()
+}
+
+/// The same for a task, as JSON.
+pub(crate) fn shown(networks: &Networks, task: &TaskRecord) -> Vec<Value> {
+    let infos = of(networks, task).as_ref().map(network_infos).unwrap_or_default();
+    infos.iter().filter_map(|info| serde_json::from_slice(&info.to_json()).ok()).collect()
 }
 
 /// What the container of a task has joined, or for a task of a pod the pod.

@@ -178,7 +178,7 @@ fn mapping(
 }
 
 /// Ports that were given away.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Ports(Vec<(u64, u64)>);
 
 impl Ports {
@@ -187,6 +187,11 @@ impl Ports {
         let ports = resources.into_iter().filter(|resource| text(&resource.name) == "ports");
         let ranges = ports.filter_map(|resource| resource.ranges.as_ref()).flat_map(|ranges| &ranges.range);
         Self(ranges.map(|range| (range.begin.unwrap_or(1), range.end.unwrap_or(0))).collect())
+    }
+
+    /// Adds others.
+    pub(crate) fn add(&mut self, others: Self) {
+        self.0.extend(others.0);
     }
 
     /// Whether this is one of them.
