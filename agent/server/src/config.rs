@@ -54,6 +54,10 @@ pub struct AgentConfig {
     /// which can name disks by their source, or `file:///path` of either. What is not named is detected.
     #[arg(long)]
     pub resources: Option<String>,
+    /// Bound of the memory of all shims, the small processes that stand beside containers. It is off the memory that is detected, and
+    /// a container for which it has no room is not started. Default: 256 KB for each 32 MB of the machine.
+    #[arg(long)]
+    pub shims_memory: Option<Bytes>,
     /// What frameworks may select this agent by, as `rack:a1;zone:{a,b}`.
     #[arg(long)]
     pub attributes: Option<String>,
@@ -246,6 +250,7 @@ impl Default for AgentConfig {
             work_dir: PathBuf::from("/var/lib/chapada/agent"),
             runtime_dir: None,
             resources: None,
+            shims_memory: None,
             attributes: None,
             domain: None,
             default_role: "*".to_owned(),

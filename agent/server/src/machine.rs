@@ -8,11 +8,12 @@ use std::path::Path;
 use chapada_model::{Milli, Range, Ranges, Reservation, Resource, ResourceValue, Resources, Role};
 
 use crate::error::AgentError;
+use crate::overhead::Overhead;
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-const KIB_PER_MIB: u64 = 1024;
+const BYTES_PER_KIB: u64 = 1024;
 const BYTES_PER_MIB: u64 = 1024 * 1024;
-/// What is kept back of memory and disk for the machine itself, as Mesos does: a gigabyte and five of them, or half
+/// What is kept back of memory and disk for the machine itself and for the agent, as Mesos does: a gigabyte and five of them, or half
 /// when there is less than twice that.
 const MEM_KEPT_MIB: u64 = 1024;
 const DISK_KEPT_MIB: u64 = 5 * 1024;
@@ -36,12 +37,17 @@ pub(crate) fn name_of(ip: IpAddr) -> Result<String, AgentError> {
 }
 
 /// What the operator names, and of the rest what the machine has.
-pub(crate) fn resources(named: Option<&str>, role: &str, work_dir: &Path) -> Result<Resources, AgentError> {
+pub(crate) fn resources(
+    named: Option<&str>,
+    role: &str,
+    work_dir: &Path,
+    overhead: Overhead,
+) -> Result<Resources, AgentError> {
     let named = crate::resources::named(named.unwrap_or_default())?;
     let mut all: Vec<Resource> = named.iter().cloned().collect();
     for (name, detect) in DETECTED {
         if !named.iter().any(|resource| &*resource.name == *name) {
-            all.push(Resource::new(*name, detect(work_dir)?));
+            all.push(Resource::new(*name, detect(work_dir, overhead)?));
         }
     }
     let role = Role::new(role).map_err(|error| AgentError::flag("default-role", error))?;
@@ -53,31 +59,37 @@ pub(crate) fn resources(named: Option<&str>, role: &str, work_dir: &Path) -> Res
     Resources::from_list(all).map_err(|error| AgentError::flag("resources", error))
 }
 
-type Detect = fn(&Path) -> Result<ResourceValue, AgentError>;
+type Detect = fn(&Path, Overhead) -> Result<ResourceValue, AgentError>;
 
 const DETECTED: &[(&str, Detect)] = &[("cpus", cpus), ("mem", memory), ("disk", disk), ("ports", ports)];
 
-fn cpus(_: &Path) -> Result<ResourceValue, AgentError> {
+fn cpus(_: &Path, _: Overhead) -> Result<ResourceValue, AgentError> {
     let count = std::thread::available_parallelism().map_err(machine("the number of processors"))?;
     Ok(ResourceValue::Scalar(Milli::whole(count.get() as u64)))
 }
 
-fn memory(_: &Path) -> Result<ResourceValue, AgentError> {
+fn memory(_: &Path, overhead: Overhead) -> Result<ResourceValue, AgentError> {
+    let mib = kept_back(memory_bytes()? / BYTES_PER_MIB, MEM_KEPT_MIB);
+    Ok(ResourceValue::Scalar(Milli::whole(mib.saturating_sub(overhead.mib()))))
+}
+
+/// All memory of this machine.
+pub(crate) fn memory_bytes() -> Result<u64, AgentError> {
     let text = fs::read_to_string("/proc/meminfo").map_err(machine("the memory"))?;
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let total = total.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
     let total = total.ok_or_else(|| machine("the memory")(io::ErrorKind::InvalidData.into()))?;
-    Ok(ResourceValue::Scalar(Milli::whole(kept_back(total / KIB_PER_MIB, MEM_KEPT_MIB))))
+    Ok(total * BYTES_PER_KIB)
 }
 
-fn disk(work_dir: &Path) -> Result<ResourceValue, AgentError> {
+fn disk(work_dir: &Path, _: Overhead) -> Result<ResourceValue, AgentError> {
     let of = rustix::fs::statvfs(work_dir).map_err(|error| machine("the disk")(error.into()))?;
     let total = u128::from(of.f_blocks) * u128::from(of.f_frsize) / u128::from(BYTES_PER_MIB);
     let total = u64::try_from(total).unwrap_or(u64::MAX);
     Ok(ResourceValue::Scalar(Milli::whole(kept_back(total, DISK_KEPT_MIB))))
 }
 
-fn ports(_: &Path) -> Result<ResourceValue, AgentError> {
+fn ports(_: &Path, _: Overhead) -> Result<ResourceValue, AgentError> {
     Ok(ResourceValue::Ranges(Ranges::new([Range { begin: PORTS.0, end: PORTS.1 }])))
 }
 
@@ -104,6 +116,21 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bytes::Bytes;
+
+    fn resources(named: Option<&str>, role: &str, _: &Path) -> Result<Resources, AgentError> {
+        super::resources(named, role, Path::new("/"), Overhead::new(None).unwrap())
+    }
+
+    #[test]
+    fn what_shims_take_is_off_what_is_detected_and_not_off_what_is_named() {
+        let mem = |named, mib: u64| {
+            let overhead = Overhead::new(Some(Bytes(mib << 20))).unwrap();
+            super::resources(named, "*", Path::new("/"), overhead).unwrap().mem()
+        };
+        assert_eq!(mem(None, 64).0 - mem(None, 100).0, Milli::whole(36).0);
+        assert_eq!((mem(Some("mem:64"), 64), mem(Some("mem:64"), 100)), (Milli::whole(64), Milli::whole(64)));
+    }
 
     #[test]
     fn what_is_not_named_is_detected() {

@@ -37,6 +37,7 @@ use crate::link::{Dialler, Presentation};
 use crate::machine;
 use crate::metrics::Counters;
 use crate::networks;
+use crate::overhead::Overhead;
 use crate::relay::Relays;
 use crate::shell::{CONTAINER_EVENTS, INPUTS, Input, Shell};
 use crate::sweep;
@@ -59,6 +60,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     let ground = Ground::prepare(config).await?;
     let (event_sender, events) = mpsc::channel(CONTAINER_EVENTS);
     let means = Arc::new(ground.means(event_sender)?);
+    ground.overhead.impose(means.launcher.cgroups());
     let mut memory =
         Memory::recall(&means, &ground.resources).inspect_err(|_| leave_no_groups(&means.launcher))?;
     memory.agent.set_executor_timeouts(ground.config.executor_timeouts());
@@ -102,8 +104,8 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     let (supplying, stopped) = (means.clone(), stop.clone());
     tasks.spawn(async move {
         let Supplies { networks, names, .. } = &supplying.supplies;
-    let watching = networks::Watching::of(&ground.config, &ground.resources)?;
-    tasks.spawn(networks::watch(means.clone(), watching, inputs.clone(), stop.clone()));
+        let watching = networks::Watching::of(&ground.config, &ground.resources)?;
+        tasks.spawn(networks::watch(means.clone(), watching, inputs.clone(), stop.clone()));
         stopped.run_until_cancelled(networks::leave_all_but(networks, names, &memory.with_networks)).await
     });
     let _lock = ground.serve(&tasks, inputs, means.clone(), counters, &stop);
@@ -124,6 +126,7 @@ struct Ground {
     lock: File,
     listener: Listener,
     address: SocketAddr,
+    overhead: Overhead,
     resources: Resources,
     disks: Disks,
     who: Arc<Presentation>,
@@ -137,16 +140,18 @@ impl Ground {
         let lock = lock(&layout).await?;
         let listener = Listener::bind(&config.listen(), DEFAULT_PORT).await?;
         let address = listener.local_addr();
-        let resources =
-            machine::resources(config.resources.as_deref(), &config.default_role, layout.work_dir())?;
+        let overhead = Overhead::new(config.shims_memory)?;
+        let named = config.resources.as_deref();
+        let resources = machine::resources(named, &config.default_role, layout.work_dir(), overhead)?;
         let disks = Disks::open(&resources, layout.work_dir())?;
         let who = Arc::new(present(&config, &resources, address)?);
-        Ok(Self { config, clock, master, layout, lock, listener, address, resources, disks, who })
+        Ok(Self { config, clock, master, layout, lock, listener, address, overhead, resources, disks, who })
     }
 
     /// What containers are made with.
     fn means(&self, events: mpsc::Sender<Event>) -> Result<Means, AgentError> {
         let settings = Settings {
+            overhead: self.overhead,
             enforce_cpu: self.config.cgroups_enable_cfs,
             switch_user: self.config.switch_user,
             allow_host_root: self.config.allow_host_root,

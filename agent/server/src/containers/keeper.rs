@@ -217,7 +217,8 @@ impl Keeper {
         }
     }
 
-    async fn fail(self, message: String) {
+    /// Says that the container cannot be started, and waits until its traces are to be removed.
+    pub(super) async fn fail(self, message: String) {
         let container = self.container.clone();
         tracing::warn!(container_id = %container, message, "cannot start the container");
         self.send(Event::LaunchFailed { container, message }).await;

@@ -40,6 +40,7 @@ use tokio_util::task::TaskTracker;
 use crate::attach::Sessions;
 use crate::executors::Tokens;
 use crate::layout::Layout;
+use crate::overhead::Overhead;
 use keeper::Keeper;
 
 /// Containers in the making at once. Making one is mostly kernel work under locks that all containers share; more at
@@ -71,6 +72,8 @@ pub(crate) struct Means {
 /// What an operator decided about containers.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    /// What the shims of all containers may take.
+    pub(crate) overhead: Overhead,
     /// Quota as well as shares.
     pub(crate) enforce_cpu: bool,
     /// Run tasks as the user they name.
@@ -143,8 +146,15 @@ impl Containers {
 
     /// Makes a container and starts the task in it; what comes of it comes as an event.
     pub(crate) fn launch(&mut self, order: Order) {
+        let most = self.means.settings.overhead.containers();
+        let is_full = self.keepers.len() >= most;
         let keeper = self.keeper(order.container().clone());
-        self.tracker.spawn(keeper.launch(order));
+        if is_full {
+            let message = format!("this agent has {most} containers: --shims-memory has room for no more");
+            self.tracker.spawn(keeper.fail(message));
+        } else {
+            self.tracker.spawn(keeper.launch(order));
+        }
     }
 
     /// Listens to a container of an earlier process.
@@ -190,7 +200,7 @@ impl Containers {
     /// Lets go of all containers, which go on without us. Removals in progress have a moment to end; what they leave is
     /// found at the next start.
     pub(crate) async fn let_go(self) {
-                self.means.supplies.networks.forget(container.as_str());
+        self.means.supplies.networks.forget(container.as_str());
         drop(self.keepers);
         self.tracker.close();
         let ends = async {

@@ -11,11 +11,13 @@ use crate::containers::{Settings, Supplies};
 use crate::disks::Disks;
 use crate::executors::Tokens;
 use crate::layout::Layout;
+use crate::overhead::Overhead;
 
 /// An agent's routes without an agent behind them: what they read answers 503.
 fn api(folder: &std::path::Path, cgroups: &Cgroups) -> Arc<Api> {
     let layout = Layout::new(folder.to_owned());
     let settings = Settings {
+        overhead: Overhead::new(None).unwrap(),
         enforce_cpu: true,
         switch_user: true,
         user_namespaces: true,
