@@ -137,6 +137,8 @@ pub enum Effect {
     KeepVolumes {
         /// The volumes.
         volumes: Resources,
+        /// Volumes on resources that the agent has no more: leave them as they are.
+        absent: Resources,
     },
     /// Tell the master that a command made no sense here.
     Refuse {

@@ -76,8 +76,10 @@ fn marks(resources: &Resources) -> BTreeSet<Mark> {
 pub(crate) struct Operations {
     /// All that the agent has, with what operations have made of it.
     total: Resources,
-    /// What operations have made.
+    /// What operations have made, as far as the agent has what it was made of.
     made: Resources,
+    /// What operations have made of resources that the agent has no more. It is kept, and there again when they are.
+    absent: Resources,
     open: BTreeMap<OperationKey, Open>,
     /// Those with records that are not yet durable, in the order of the records.
     unlogged: VecDeque<(u64, OperationKey)>,
@@ -94,6 +96,7 @@ impl Default for Operations {
         Self {
             total: Resources::EMPTY,
             made: Resources::EMPTY,
+            absent: Resources::EMPTY,
             open: BTreeMap::new(),
             unlogged: VecDeque::new(),
             volumes_changed: false,
@@ -122,21 +125,25 @@ impl Operations {
 
     /// What makes these again when the log is rewritten. Each record says all that was made by then; here all say the same.
     pub(crate) fn records(&self) -> impl Iterator<Item = Record> {
-        let open = |open: &Open| Record::Operation { made: self.made.clone(), status: open.status.clone() };
-        [Record::Made(self.made.clone())].into_iter().chain(self.open.values().map(open))
+        let made = self.all_made();
+        let of = made.clone();
+        let open = move |open: &Open| Record::Operation { made: of.clone(), status: open.status.clone() };
+        [Record::Made(made)].into_iter().chain(self.open.values().map(open))
     }
 
     pub(crate) fn restore_made(&mut self, made: Resources) {
         self.made = made;
     }
 
+    /// What operations have made, be it there or not.
+    fn all_made(&self) -> Resources {
+        // They were one before they were told apart.
+        self.made.checked_add(&self.absent).unwrap_or_else(|_| self.made.clone())
+    }
+
     /// The statuses that wait for an acknowledgement.
     pub(crate) fn statuses(&self) -> Vec<Arc<OperationStatus>> {
         self.open.values().map(|open| open.status.clone()).collect()
-    }
-
-    fn volumes(&self) -> Resources {
-        self.made.filter(Resource::is_volume)
     }
 
     /// Those that may be sent and were not yet on this link; notes them as sent.
@@ -152,13 +159,23 @@ impl Operations {
 }
 
 impl Agent {
-    /// Says what this machine is configured with; after the records were restored, before [`crate::Event::Recovered`].
+    /// Says what this machine is configured with, and what of it tasks and executors have; after the records were restored, before
+    /// [`crate::Event::Recovered`]. Reservations and volumes of what it no longer has are not stated to the master, and those
+    /// last of which something is in use. They are kept, with what is in them, for the day on which it has it again.
     ///
     /// # Errors
-    /// [`ResourceError`] when operations have made reservations or volumes of resources that it no longer has.
-    pub fn configure(&mut self, resources: &Resources) -> Result<(), ResourceError> {
-        self.operations.total = resources.with_made(&self.operations.made)?;
+    /// [`ResourceError`] when the records contradict themselves; nothing is changed then.
+    pub fn configure(&mut self, resources: &Resources, in_use: &Resources) -> Result<(), ResourceError> {
+        let (total, absent) = resources.with_made(&self.operations.all_made(), in_use)?;
+        self.operations.made = total.made();
+        self.operations.total = total;
+        self.operations.absent = absent;
         Ok(())
+    }
+
+    /// Reservations and volumes of what the machine no longer has.
+    pub fn absent(&self) -> &Resources {
+        &self.operations.absent
     }
 
     /// All that the agent has, with what operations have made of it; nothing before [`Agent::configure`].
@@ -167,7 +184,9 @@ impl Agent {
     }
 
     pub(crate) fn keep_volumes(&mut self) {
-        self.effects.push(Effect::KeepVolumes { volumes: self.operations.volumes() });
+        let volumes = |made: &Resources| made.filter(Resource::is_volume);
+        let Operations { made, absent, .. } = &self.operations;
+        self.effects.push(Effect::KeepVolumes { volumes: volumes(made), absent: volumes(absent) });
     }
 
     pub(crate) fn operate(&mut self, sequence: u64, operate: Operate) {
@@ -196,7 +215,7 @@ impl Agent {
             converted,
             uuid: Some(self.ids.update()),
         });
-        let record = Record::Operation { made: self.operations.made.clone(), status: status.clone() };
+        let record = Record::Operation { made: self.operations.all_made(), status: status.clone() };
         let sequence = self.log(record);
         self.operations.open.insert(key.clone(), Open { status, sequence, sent: false });
         self.operations.unlogged.push_back((sequence, key));
@@ -220,6 +239,9 @@ impl Agent {
         let (made, ended) = (marks(&conversion.converted), marks(&conversion.consumed));
         if let Some(mark) = made.difference(&ended).find(|mark| self.operations.ending.contains(*mark)) {
             return Err(format!("{mark} was ended just now and is not yet gone: make it again in a moment"));
+        }
+        if let Some(mark) = marks(&self.operations.absent).iter().find(|mark| made.contains(*mark)) {
+            return Err(format!("{mark} is there already, on resources that the agent has no more"));
         }
         conversion
             .apply(&mut self.operations.total)

@@ -10,6 +10,7 @@ use chapada_listener::{DEFAULT_MAX_BODY, ListenConfig};
 
 use crate::bytes::Bytes;
 use crate::disk_quota::Watching;
+use crate::reconfiguration::ReconfigurationPolicy;
 use crate::sweep::Policy;
 
 /// The port that Mesos' agents listen on.
@@ -64,6 +65,9 @@ pub struct AgentConfig {
     /// Where this agent stands, `{"fault_domain":{"region":{"name":"eu"},"zone":{"name":"a"}}}`.
     #[arg(long)]
     pub domain: Option<String>,
+    /// What may be different from when the agent was last started with this work directory.
+    #[arg(long, value_enum, default_value_t = ReconfigurationPolicy::Any)]
+    pub reconfiguration_policy: ReconfigurationPolicy,
     /// Role to which resources are reserved that `--resources` names without one.
     #[arg(long, default_value = "*")]
     pub default_role: String,
@@ -253,6 +257,7 @@ impl Default for AgentConfig {
             shims_memory: None,
             attributes: None,
             domain: None,
+            reconfiguration_policy: ReconfigurationPolicy::Any,
             default_role: "*".to_owned(),
             cgroups_root: None,
             cgroups_enable_cfs: true,

@@ -59,11 +59,14 @@ pub enum AgentError {
         #[source]
         source: io::Error,
     },
-    /// Reservations or volumes stand on resources that are gone.
+    /// The operator allows no such change.
     #[error(
-        "this agent has reservations or volumes of resources that --resources does not name any more: name them again, or \
-         give it another --work-dir, which makes it a new agent"
+        "--reconfiguration-policy does not allow this agent's change of {0}: start it as before, or with the policy 'any', \
+         which keeps its tasks"
     )]
+    Reconfigured(String),
+    /// Records of reservations and volumes contradict themselves.
+    #[error("the agent's log has reservations or volumes twice")]
     Made(#[source] chapada_model::ResourceError),
     /// A part of the agent ended by itself.
     #[error("the agent's {0} ended by itself")]

@@ -34,6 +34,11 @@ impl Layout {
         self.work_dir.join("agent.lock")
     }
 
+    /// What the agent said of itself when it was last started.
+    pub(crate) fn described(&self) -> PathBuf {
+        self.work_dir.join("agent.info")
+    }
+
     /// Where the secrets of executors are.
     pub(crate) fn tokens(&self) -> PathBuf {
         self.work_dir.join("tokens")

@@ -25,6 +25,7 @@ mod metrics;
 mod networks;
 mod outward;
 mod overhead;
+mod reconfiguration;
 mod relay;
 mod resources;
 mod run;
@@ -37,6 +38,7 @@ pub use bytes::Bytes;
 pub use chapada_agent_log::LogError;
 pub use config::{AgentConfig, DEFAULT_PORT};
 pub use error::AgentError;
+pub use reconfiguration::ReconfigurationPolicy;
 pub use run::run;
 
 /// Fetches what its standard input says, if this process was started by an agent for that; `false` otherwise, at once. The

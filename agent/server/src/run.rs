@@ -38,6 +38,7 @@ use crate::machine;
 use crate::metrics::Counters;
 use crate::networks;
 use crate::overhead::Overhead;
+use crate::reconfiguration;
 use crate::relay::Relays;
 use crate::shell::{CONTAINER_EVENTS, INPUTS, Input, Shell};
 use crate::sweep;
@@ -61,8 +62,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     let (event_sender, events) = mpsc::channel(CONTAINER_EVENTS);
     let means = Arc::new(ground.means(event_sender)?);
     ground.overhead.impose(means.launcher.cgroups());
-    let mut memory =
-        Memory::recall(&means, &ground.resources).inspect_err(|_| leave_no_groups(&means.launcher))?;
+    let mut memory = Memory::recall(&means, &ground).inspect_err(|_| leave_no_groups(&means.launcher))?;
     memory.agent.set_executor_timeouts(ground.config.executor_timeouts());
     let first = Event::Recovered {
         found: memory.recovered.iter().filter_map(found_of).collect(),
@@ -221,11 +221,13 @@ struct Memory {
 }
 
 impl Memory {
-    fn recall(means: &Means, resources: &Resources) -> Result<Self, AgentError> {
+    fn recall(means: &Means, ground: &Ground) -> Result<Self, AgentError> {
         let (file, records) = LogFile::open(&means.layout.log())?;
         let mut agent = Agent::new(uuid::Uuid::new_v4().as_u128());
         records.into_iter().for_each(|record| agent.restore(record));
-        agent.configure(resources).map_err(AgentError::Made)?;
+        let (info, layout) = (&ground.who.info, &means.layout);
+        reconfiguration::check(ground.config.reconfiguration_policy, &layout.described(), info)?;
+        reconfiguration::configure(&mut agent, &ground.resources)?;
         let recovered = chapada_shim::recover(&means.runtime_dir)
             .map_err(|error| AgentError::Recover(Box::new(error)))?;
         let known: Vec<String> = recovered.iter().map(|found| found.id.clone()).collect();

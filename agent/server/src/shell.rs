@@ -232,7 +232,7 @@ impl Shell {
             }
             Effect::SendOperation { status } => self.send(|link, epoch| link.operation(epoch, &status)),
             Effect::MakeVolumes { volumes } => self.make_volumes(&volumes),
-            Effect::KeepVolumes { volumes } => self.keep_volumes(&volumes),
+            Effect::KeepVolumes { volumes, absent } => self.keep_volumes(&volumes, &absent),
             Effect::Refuse { sequence, reason } => {
                 tracing::warn!(sequence, reason, "refused a command");
                 self.send(|link, epoch| link.refused(epoch, sequence, reason));
@@ -276,9 +276,9 @@ impl Shell {
         }
     }
 
-    fn keep_volumes(&self, volumes: &Resources) {
+    fn keep_volumes(&self, volumes: &Resources, absent: &Resources) {
         self.make_volumes(volumes);
-        if let Err(error) = self.volumes.set_others_aside(volumes) {
+        if let Err(error) = self.volumes.set_others_aside(volumes, absent) {
             return tracing::error!(%error, "ended volumes cannot be taken away");
         }
         let volumes = self.volumes.clone();

@@ -65,18 +65,43 @@ impl Resources {
         Ok(all)
     }
 
-    /// The resources of an agent that is configured with these and has `made` of them.
+    /// The resources of an agent that is configured with these and has `made` of them, and what of `made` these do not suffice
+    /// for. What is `in_use` comes first, then volumes, which stand whole or not at all; of a reservation as much stands
+    /// as there is.
     ///
     /// # Errors
-    /// [`ResourceError::Short`] when this does not have what they were made of.
-    pub fn with_made(&self, made: &Self) -> Result<Self, ResourceError> {
-        let mut plain = Self::EMPTY;
-        for resource in made {
-            plain.add(&Self::from_list([resource.configured()])?)?;
+    /// [`ResourceError::Conflict`] when `made` has a thing twice.
+    pub fn with_made(&self, made: &Self, in_use: &Self) -> Result<(Self, Self), ResourceError> {
+        let used = made.intersection(in_use);
+        let rest = made.checked_sub(&used)?;
+        let (mut free, mut stands, mut absent) = (self.clone(), Self::EMPTY, Self::EMPTY);
+        for part in [&used, &rest] {
+            for one in [part.filter(Resource::is_volume), part.filter(|resource| !resource.is_volume())] {
+                for resource in &one {
+                    let (kept, left) = free.take_for(resource)?;
+                    stands.add(&kept)?;
+                    absent.add(&left)?;
+                }
+            }
         }
-        let mut all = self.checked_sub(&plain)?;
-        all.add(made)?;
-        Ok(all)
+        free.add(&stands)?;
+        Ok((free, absent))
+    }
+
+    /// Takes out what this resource was made of, as far as it is there; gives the part that it suffices for, and the rest.
+    fn take_for(&mut self, resource: &Resource) -> Result<(Self, Self), ResourceError> {
+        let whole = Self::from_list([resource.clone()])?;
+        let plain = Self::from_list([resource.configured()])?;
+        let there = if resource.is_volume() && !self.contains(&plain) {
+            Self::EMPTY
+        } else {
+            self.intersection(&plain)
+        };
+        let kept = there.iter().map(|part| Resource { value: part.value.clone(), ..resource.clone() });
+        let kept = Self::from_list(kept)?;
+        self.sub(&there)?;
+        let left = whole.checked_sub(&kept)?;
+        Ok((kept, left))
     }
 }
 
@@ -112,17 +137,42 @@ mod tests {
         let mut refined = reserved("web/a", 4);
         refined.reservations.insert(0, Reservation::fixed("web".parse().unwrap()));
         let made = Resources::from_list([reserved("ops", 20), volume("v", 30), refined]).unwrap();
-        let all = configured.with_made(&made).unwrap();
-        assert_eq!(all.made(), made);
+        let (all, absent) = configured.with_made(&made, &Resources::EMPTY).unwrap();
+        assert_eq!((all.made(), absent), (made, Resources::EMPTY));
         assert_eq!(all.scalar("disk"), configured.scalar("disk"));
         assert!(all.contains(&"disk:50;disk(web):6".parse().unwrap()));
         assert_eq!(volume("v", 30).without_volume(), reserved("ops", 30));
     }
 
     #[test]
-    fn what_it_was_made_of_must_be_there() {
-        let configured: Resources = "disk:40".parse().unwrap();
-        let made = Resources::from_list([reserved("ops", 20), volume("v", 30)]).unwrap();
-        assert!(matches!(configured.with_made(&made), Err(ResourceError::Short { .. })));
+    fn what_there_is_not_enough_for_is_absent() {
+        let list = |list: &[Resource]| Resources::from_list(list.to_vec()).unwrap();
+        let made = list(&[reserved("ops", 20), volume("v", 30), volume("w", 30)]);
+        let with = |configured: &str, in_use: &Resources| {
+            configured.parse::<Resources>().unwrap().with_made(&made, in_use).unwrap()
+        };
+        let nothing = Resources::EMPTY;
+        assert_eq!(with("disk:80", &nothing), (made.clone(), nothing.clone()));
+        let (all, absent) = with("cpus:1;disk:70", &nothing);
+        assert_eq!(absent, list(&[reserved("ops", 10)]), "volumes first");
+        assert_eq!(all.checked_add(&absent).unwrap(), made.checked_add(&"cpus:1".parse().unwrap()).unwrap());
+        let in_use = list(&[volume("w", 30), reserved("ops", 5)]);
+        let (all, absent) = with("disk:45", &in_use);
+        assert_eq!(all, list(&[volume("w", 30), reserved("ops", 15)]), "what is used before the rest");
+        assert_eq!(absent, list(&[volume("v", 30), reserved("ops", 5)]));
+        assert_eq!(with("disk:4", &in_use).0, list(&[reserved("ops", 4)]), "a volume is whole or not there");
+        assert_eq!(with("cpus:1", &in_use), ("cpus:1".parse().unwrap(), made.clone()));
+    }
+
+    #[test]
+    fn a_shared_volume_stands_once_for_all_its_users() {
+        let mut shared = volume("v", 30);
+        shared.shared = true;
+        let made = Resources::from_list([shared.clone()]).unwrap();
+        let in_use = Resources::from_list([shared.clone(), shared.clone()]).unwrap();
+        let configured: Resources = "disk:30".parse().unwrap();
+        assert_eq!(configured.with_made(&made, &in_use).unwrap(), (made.clone(), Resources::EMPTY));
+        let smaller: Resources = "disk:29".parse().unwrap();
+        assert_eq!(smaller.with_made(&made, &in_use).unwrap(), (smaller, made));
     }
 }

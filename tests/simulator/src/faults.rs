@@ -22,7 +22,7 @@ impl Sim {
         let agent = self.rng.place(self.agents.len());
         let framework = self.rng.place(self.frameworks.len());
         let soon = self.rng.between(Duration::from_millis(50), Duration::from_secs(20));
-        match self.rng.below(18) {
+        match self.rng.below(19) {
             0 => self.break_client(Node::Agent(agent)),
             1 => self.break_client(Node::Framework(framework)),
             2 => self.crash_agent(agent, soon),
@@ -45,6 +45,7 @@ impl Sim {
             }
             15 => self.break_program(agent),
             16 => self.agents[agent].disk.doom = 1 + self.rng.below(6),
+            17 => self.reconfigure_at_random(agent, soon),
             _ => match self.rng.once_in(2) {
                 true => self.registry.lose_answer = true,
                 false => self.registry.slowness = Duration::from_millis(self.rng.below(2_000)),
@@ -133,6 +134,10 @@ impl Sim {
         }
         for agent in 0..self.agents.len() {
             self.mend_disk(agent);
+            let whole = self.agents[agent].whole.clone();
+            if self.agents[agent].description.resources != whole {
+                self.reconfigure_agent(agent, whole, Duration::from_secs(1));
+            }
         }
     }
 }

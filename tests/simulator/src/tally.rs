@@ -41,6 +41,8 @@ pub enum Met {
     AgentEnded,
     /// A machine was switched off and on.
     Rebooted,
+    /// An agent came back with other resources.
+    Reconfigured,
     /// A framework's process ended.
     FrameworkEnded,
     /// A framework could not store what it meant to.
@@ -67,7 +69,7 @@ pub enum Met {
 
 impl Met {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::SlowMessage,
         Self::LostOnTheWay,
         Self::LearnedLate,
@@ -86,6 +88,7 @@ impl Met {
         Self::AnswerLost,
         Self::AgentEnded,
         Self::Rebooted,
+        Self::Reconfigured,
         Self::FrameworkEnded,
         Self::StoreFailed,
         Self::NotMade,

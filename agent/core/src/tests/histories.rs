@@ -306,7 +306,8 @@ fn configured() -> Resources {
 }
 
 fn configure(world: &mut World) {
-    world.agent.configure(&configured()).expect("what was made is of what there is");
+    world.agent.configure(&configured(), &Resources::EMPTY).expect("records do not contradict themselves");
+    assert!(world.agent.absent().is_empty(), "what was made is of what there is");
 }
 
 fn plain(mib: u64) -> Resources {

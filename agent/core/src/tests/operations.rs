@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chapada_model::{
     Conversion, Disk, DiskKind, DiskSource, ExecutorKind, OperationState, Persistence, Reason, Reservation,
-    ReservationKind, Resource, Resources, Source, TaskState,
+    ReservationKind, Resource, Resources, Source, TaskState, Text,
 };
 
 use super::world::*;
@@ -41,9 +41,17 @@ fn configured() -> Resources {
     "cpus:2;disk:100".parse().unwrap()
 }
 
+fn with_made(made: &Resources) -> Resources {
+    configured().with_made(made, &Resources::EMPTY).unwrap().0
+}
+
+fn named(volume: &Resource) -> Option<Text> {
+    Some(volume.disk.as_ref()?.persistence.as_ref()?.id.clone())
+}
+
 fn world() -> World {
     let mut world = World::registered();
-    world.agent.configure(&configured()).unwrap();
+    world.agent.configure(&configured(), &Resources::EMPTY).unwrap();
     world
 }
 
@@ -56,11 +64,11 @@ fn what_was_made_is_there_after_a_crash_and_its_outcome_is_said_again() {
     assert_eq!(world.volumes, one(volume("v", 40)));
     let sent = std::mem::take(&mut world.operations);
     world.crash(world.disk.len());
-    world.agent.configure(&configured()).unwrap();
+    world.agent.configure(&configured(), &Resources::EMPTY).unwrap();
     assert_eq!(world.volumes, one(volume("v", 40)));
     world.register(2);
     let held = world.held.clone().unwrap();
-    assert_eq!(held.resources, configured().with_made(&one(volume("v", 40))).unwrap());
+    assert_eq!(held.resources, with_made(&one(volume("v", 40))));
     assert_eq!(held.operations.len(), 2);
     assert_eq!(world.operations, sent);
 }
@@ -153,10 +161,10 @@ fn a_shared_volume_is_kept_like_any_other_and_serves_many() {
         assert_eq!(world.states(task), [TaskState::Starting]);
     }
     world.crash(world.disk.len());
-    world.agent.configure(&configured()).unwrap();
+    world.agent.configure(&configured(), &Resources::EMPTY).unwrap();
     assert_eq!(world.volumes, shared());
     world.register(2);
-    assert_eq!(world.held.clone().unwrap().resources, configured().with_made(&shared()).unwrap());
+    assert_eq!(world.held.clone().unwrap().resources, with_made(&shared()));
 }
 
 #[test]
@@ -188,7 +196,7 @@ fn volumes_are_made_on_other_disks_and_a_whole_one_is_free_when_what_was_on_it_i
     let (path, mount) = (on(DiskKind::Path, reserved(40)), on(DiskKind::Mount, reserved(50)));
     let raw = on(DiskKind::Raw, reserved(60));
     let all = path.checked_add(&mount).unwrap().checked_add(&raw).unwrap();
-    world.agent.configure(&all).unwrap();
+    world.agent.configure(&all, &Resources::EMPTY).unwrap();
     let on_path = on(DiskKind::Path, volume("p", 10));
     world.command(operate("k1", on(DiskKind::Path, reserved(10)), on_path.clone()));
     let larger = on(DiskKind::Path, volume("p", 20));
@@ -216,11 +224,43 @@ fn volumes_and_outcomes_survive_the_rewriting_of_the_log() {
     world.command(operate("k1", "disk:40".parse().unwrap(), one(volume("v", 40))));
     let mut agent = Agent::new(9);
     world.agent.records().into_iter().for_each(|record| agent.restore(record));
-    agent.configure(&configured()).unwrap();
+    agent.configure(&configured(), &Resources::EMPTY).unwrap();
     assert_eq!(agent.resources(), world.agent.resources());
     assert_eq!(agent.records(), world.agent.records());
-    assert!(Agent::new(9).configure(&Resources::EMPTY).is_ok());
-    assert!(agent.configure(&"cpus:2;disk:10".parse().unwrap()).is_err());
+}
+
+#[test]
+fn what_was_made_of_lost_resources_is_kept_and_there_again_when_they_are() {
+    let mut world = world();
+    world.command(operate("k1", "disk:40".parse().unwrap(), one(volume("v", 40))));
+    world.command(operate("k2", "disk:30".parse().unwrap(), one(volume("w", 30))));
+    world.command(operate("k3", "disk:20".parse().unwrap(), one(reserved(20))));
+    let before = world.agent.resources().clone();
+    let small: Resources = "cpus:1;disk:50".parse().unwrap();
+    for in_use in ["v", "w"] {
+        let held = volume(in_use, if in_use == "v" { 40 } else { 30 });
+        world.configured = Some((small.clone(), one(held.clone())));
+        world.crash(world.disk.len());
+        assert!(world.agent.resources().contains(&one(held)), "what is in use stays");
+        assert_eq!(world.agent.resources().disk(), small.disk(), "and no more is stated than there is");
+        let ids: Vec<Text> = world.volumes.iter().chain(&world.absent).filter_map(named).collect();
+        assert_eq!(ids.len(), 2, "the directories of both stay");
+        let mut rewritten = Agent::new(9);
+        world.agent.records().into_iter().for_each(|record| rewritten.restore(record));
+        rewritten.configure(&configured(), &Resources::EMPTY).unwrap();
+        assert_eq!(*rewritten.resources(), before, "what was not there is in a rewritten log");
+    }
+    world.register(2);
+    world.command(operate("k4", "disk:10".parse().unwrap(), one(volume("v", 10))));
+    let said = world.dropped.last().unwrap();
+    assert!(said.contains("volume v is there already"), "{said}");
+    world.register(2);
+    world.command(operate("k5", "disk:10".parse().unwrap(), one(reserved(10))));
+    world.configured = Some(("cpus:2;disk:110".parse().unwrap(), Resources::EMPTY));
+    world.crash(world.disk.len());
+    assert_eq!(*world.agent.absent(), Resources::EMPTY);
+    assert!(world.agent.resources().contains(&one(volume("v", 40))));
+    assert!(world.agent.resources().contains(&one(reserved(20))), "{}", world.agent.resources());
 }
 
 #[test]
@@ -235,7 +275,7 @@ fn an_operators_operation_belongs_to_no_framework() {
     let sent = std::mem::take(&mut world.operations);
     assert_eq!((sent[0].state, &sent[0].framework), (OperationState::Finished, &None));
     world.crash(world.disk.len());
-    world.agent.configure(&configured()).unwrap();
+    world.agent.configure(&configured(), &Resources::EMPTY).unwrap();
     world.register(2);
     assert_eq!(world.operations, sent);
 }

@@ -78,6 +78,9 @@ pub(crate) struct World {
     pub(crate) held: Option<Holding>,
     pub(crate) operations: Vec<Arc<OperationStatus>>,
     pub(crate) volumes: Resources,
+    pub(crate) absent: Resources,
+    /// What the machine has when its agent starts again, and what of it is in use.
+    pub(crate) configured: Option<(Resources, Resources)>,
     pub(crate) registered: bool,
     pub(crate) refused: Vec<String>,
     pub(crate) dropped: Vec<String>,
@@ -117,6 +120,8 @@ impl World {
             held: None,
             operations: Vec::new(),
             volumes: Resources::EMPTY,
+            absent: Resources::EMPTY,
+            configured: None,
             registered: false,
             refused: Vec::new(),
             dropped: Vec::new(),
@@ -255,6 +260,9 @@ impl World {
         for record in self.disk.clone() {
             self.agent.restore(record);
         }
+        if let Some((resources, in_use)) = &self.configured {
+            self.agent.configure(resources, in_use).unwrap();
+        }
         self.recover();
     }
 
@@ -322,7 +330,7 @@ impl World {
                 self.volumes = self.volumes.filter(|old| !volumes.iter().any(|new| id(new) == id(old)));
                 self.volumes.add(&volumes).unwrap();
             }
-            Effect::KeepVolumes { volumes } => self.volumes = volumes,
+            Effect::KeepVolumes { volumes, absent } => (self.volumes, self.absent) = (volumes, absent),
             Effect::Refuse { reason, .. } => self.refused.push(reason),
             Effect::DropLink { reason } => {
                 self.registered = false;

@@ -91,9 +91,10 @@ impl Volumes {
     }
 
     /// Takes all other volumes out of the way, for [`Volumes::delete`]. On disks that are not the agent's own, that is what
-    /// the agent has made there and nothing else.
-    pub(crate) fn set_others_aside(&self, volumes: &Resources) -> io::Result<()> {
-        let kept: BTreeSet<Place> = volumes.iter().filter_map(|volume| self.place(volume)).collect();
+    /// the agent has made there and nothing else. Those that are `absent` stay as they are.
+    pub(crate) fn set_others_aside(&self, volumes: &Resources, absent: &Resources) -> io::Result<()> {
+        let kept = volumes.iter().chain(absent).filter_map(|volume| self.place(volume));
+        let kept: BTreeSet<Place> = kept.collect();
         let kept: BTreeSet<PathBuf> = kept.iter().map(Place::directory).collect();
         for role in entries(&self.root.join("roles"))? {
             for volume in entries(&role)?.into_iter().filter(|volume| !kept.contains(volume)) {

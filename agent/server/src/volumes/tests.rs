@@ -39,7 +39,7 @@ fn volumes_are_made_once_and_end_with_all_that_is_in_them() {
     fs::write(other.join("data"), "y").unwrap();
     volumes.make(&all(&[&kept, &ended])).unwrap();
     assert_eq!(fs::read_to_string(&file).unwrap(), "x");
-    volumes.set_others_aside(&all(&[&kept])).unwrap();
+    volumes.set_others_aside(&all(&[&kept]), &Resources::EMPTY).unwrap();
     assert!(!other.exists());
     volumes.delete().unwrap();
     assert_eq!(fs::read_to_string(&file).unwrap(), "x");
@@ -64,7 +64,7 @@ fn on_a_shared_disk_only_what_the_agent_made_ends() {
     }
     // A process that has just started knows from its notes what is its own.
     let volumes = open();
-    volumes.set_others_aside(&all(&[&a])).unwrap();
+    volumes.set_others_aside(&all(&[&a]), &Resources::EMPTY).unwrap();
     assert!(!disk.join("volumes/roles/ops/b").exists());
     volumes.make(&all(&[&b])).unwrap();
     volumes.delete().unwrap();
@@ -84,9 +84,9 @@ async fn a_disk_that_cannot_be_cleared_is_given_to_nobody() {
     let open = || Volumes::new(folder.path(), Disks::default());
     let volumes = open();
     volumes.make(&volume).unwrap();
-    volumes.set_others_aside(&volume).unwrap();
+    volumes.set_others_aside(&volume, &Resources::EMPTY).unwrap();
     assert_eq!(volumes.cleared(std::slice::from_ref(&volume)).await, Ok(()));
-    volumes.set_others_aside(&Resources::EMPTY).unwrap();
+    volumes.set_others_aside(&Resources::EMPTY, &Resources::EMPTY).unwrap();
     assert!(volumes.is_clearing());
     // Also when the agent is started again before it is done.
     let volumes = open();

@@ -62,11 +62,12 @@ impl Sim {
     /// What runs on a machine fits on it, now that this runs there too.
     pub(crate) fn check_room(&mut self, agent: usize, what: &impl Display) {
         let Some(core) = &self.agents[agent].core else { return };
-        let total = core.resources();
+        // What an operator took away below what ran is still used until that has ended.
+        let lost = self.agents[agent].lost.clone();
+        let (total, over) = (core.resources().clone(), core.resources().checked_add(&lost));
         match self.held_on(agent) {
-            Ok(used) if total.contains(&used) => {}
+            Ok(used) if over.unwrap_or_else(|_| total.clone()).contains(&used) => {}
             Ok(used) => {
-                let total = total.clone();
                 self.fail(|| format!("I2: a{agent} has {total} and is to run {used} with {what}"));
             }
             Err(error) => self.fail(|| format!("I2: {what} holds what another holds on a{agent}: {error}")),

@@ -10,11 +10,12 @@ use chapada_agent_core::{
 };
 use chapada_master_core::{AgentCommand, Held, HeldExecutor, HeldTask, RefusedReason};
 use chapada_model::{
-    AgentDescription, AgentId, ExecutorDescription, FrameworkCapability, FrameworkDescription, Mono, Payload,
-    Resource, Resources, Role, TaskDescription, TaskKey, TaskState, TaskStatus,
+    AgentDescription, AgentId, Domain, ExecutorDescription, FrameworkCapability, FrameworkDescription, Milli,
+    Mono, Payload, Resource, ResourceValue, Resources, Role, TaskDescription, TaskKey, TaskState, TaskStatus,
 };
 
 use super::machine::{Disk, Kernel};
+use crate::archive::Archive;
 use crate::message::Message;
 use crate::node::Node;
 use crate::queue::Happening;
@@ -43,6 +44,10 @@ pub(crate) struct AgentNode {
     pub(crate) stranger: bool,
     pub(crate) offset: i64,
     pub(crate) description: AgentDescription,
+    /// What the machine has when its operator has taken nothing away.
+    pub(crate) whole: Resources,
+    /// What tasks had at the start of its process that the machine had no more.
+    pub(crate) lost: Resources,
     wake: Option<Mono>,
     failures: u32,
 }
@@ -51,12 +56,13 @@ impl Sim {
     /// One more machine, whose agent is about to start.
     pub fn add_agent(&mut self, resources: &str) -> usize {
         let index = self.agents.len();
+        let whole: Resources = resources.parse().expect("a plan names valid resources");
         let description = AgentDescription {
             id: None,
             hostname: format!("host{index}").into(),
             port: 5051,
             address: "".into(),
-            resources: resources.parse().expect("a plan names valid resources"),
+            resources: whole.clone(),
             attributes: Vec::new(),
             domain: None,
             capabilities: BTreeSet::new(),
@@ -74,6 +80,8 @@ impl Sim {
             stranger: false,
             offset: 0,
             description,
+            whole,
+            lost: Resources::EMPTY,
             wake: None,
             failures: 0,
         });
@@ -109,7 +117,10 @@ impl Sim {
         for record in node.disk.durable.clone() {
             core.restore(record);
         }
-        let configured = core.configure(&node.description.resources);
+        let in_use = in_use(&core, &self.archive);
+        let configured = core.configure(&node.description.resources, &in_use);
+        let there = core.resources().intersection(&in_use);
+        node.lost = in_use.checked_sub(&there).unwrap_or_default();
         let found = node.kernel.found();
         let event = Event::Recovered { found, boot_id: node.kernel.boot_id() };
         node.core = Some(core);
@@ -153,6 +164,33 @@ impl Sim {
             }
         }
         self.queue.put(self.now + away, Happening::Restart { node: Node::Agent(index), process });
+    }
+
+    /// An agent is started again with other resources and in another place; its containers run on.
+    pub(crate) fn reconfigure_agent(&mut self, index: usize, resources: Resources, away: Duration) {
+        self.tally.met(Met::Reconfigured);
+        let node = &mut self.agents[index];
+        let zone = format!("z{}", node.process).into();
+        node.description.domain = Some(Domain { region: "r".into(), zone });
+        self.history.note(self.now, format_args!("a{index} is to have {resources}"));
+        self.agents[index].description.resources = resources;
+        self.crash_agent(index, away);
+    }
+
+    /// An operator takes some of its machine from an agent, or gives all of it back.
+    pub(crate) fn reconfigure_at_random(&mut self, index: usize, away: Duration) {
+        let whole = self.agents[index].whole.clone();
+        let mut less = Vec::new();
+        for resource in &whole {
+            let value = match &resource.value {
+                ResourceValue::Scalar(all) => ResourceValue::Scalar(Milli(self.rng.below(all.0 + 1))),
+                other => other.clone(),
+            };
+            less.push(Resource { value, ..resource.clone() });
+        }
+        let is_whole = self.rng.once_in(2);
+        let less = Resources::from_list(less).expect("less of each is resources");
+        self.reconfigure_agent(index, if is_whole { whole } else { less }, away);
     }
 
     /// The whole machine goes down and comes back.
@@ -432,8 +470,9 @@ impl Sim {
                 let kept = volumes.iter().filter_map(volume_id);
                 self.agents[index].disk.volumes.extend(kept);
             }
-            Effect::KeepVolumes { volumes } => {
-                self.agents[index].disk.volumes = volumes.iter().filter_map(volume_id).collect();
+            Effect::KeepVolumes { volumes, absent } => {
+                let all = volumes.iter().chain(&absent);
+                self.agents[index].disk.volumes = all.filter_map(volume_id).collect();
             }
         }
     }
@@ -494,6 +533,21 @@ impl Sim {
             self.queue.put(at, Happening::Wake(Node::Agent(index)));
         }
     }
+}
+
+/// What the tasks and executors have that are not over.
+fn in_use(core: &Agent, archive: &Archive) -> Resources {
+    let view = core.view();
+    let tasks = view.tasks.iter().filter(|task| task.phase.is_live());
+    let tasks = tasks.map(|task| archive.task(&task.record.info).resources.clone());
+    let executors = view.executors.iter().map(|held| archive.executor(&held.record.info).resources);
+    let mut all = Resources::EMPTY;
+    for resources in tasks.chain(executors) {
+        let resources = resources.unallocated();
+        let added = all.add(&resources.unshared()).and_then(|()| all.share(&resources));
+        added.expect("no two have the same");
+    }
+    all
 }
 
 /// The name of the directory that a volume has.

@@ -1,0 +1,155 @@
+//! An agent that is started again with other resources, attributes or another domain than before.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use chapada_agent_core::{Agent, View};
+use chapada_model::{
+    Attribute, AttributeValue, ExecutorDescription, ResourceValue, Resources, TaskDescription,
+};
+use chapada_wire::convert::resources_from_wire;
+use chapada_wire::v1;
+use prost::Message;
+use serde::{Deserialize, Serialize};
+
+use crate::error::AgentError;
+
+/// What may have changed since the agent was last started with the same work directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReconfigurationPolicy {
+    /// Anything. What tasks have stays with them, and the rest is offered.
+    #[default]
+    Any,
+    /// There may be more of everything, and nothing less or different, as with Mesos' policy of this name.
+    Additive,
+    /// Nothing, as with Mesos' policy of this name.
+    Equal,
+}
+
+/// What tasks and executors have that have not ended, as far as is known.
+fn in_use(view: &View) -> Resources {
+    let tasks = view.tasks.iter().filter(|task| task.phase.is_live()).filter_map(|task| {
+        let info = v1::TaskInfo::decode(task.record.info.as_bytes()).ok()?;
+        Some(TaskDescription::try_from(&info).ok()?.resources)
+    });
+    let executors = view.executors.iter().filter_map(|executor| {
+        let info = v1::ExecutorInfo::decode(executor.record.info.as_bytes()).ok()?;
+        Some(ExecutorDescription::try_from(&info).ok()?.resources)
+    });
+    let mut all = Resources::EMPTY;
+    for resources in tasks.chain(executors) {
+        let resources = resources.unallocated();
+        if let Err(error) = all.add(&resources.unshared()).and_then(|()| all.share(&resources)) {
+            tracing::warn!(%error, "two tasks have one resource");
+        }
+    }
+    all
+}
+
+/// Gives the core what this machine has now. What was made of resources that are gone waits for their return.
+pub(crate) fn configure(agent: &mut Agent, resources: &Resources) -> Result<(), AgentError> {
+    let in_use = in_use(&agent.view());
+    agent.configure(resources, &in_use).map_err(AgentError::Made)?;
+    if !agent.absent().is_empty() {
+        let absent = agent.absent();
+        tracing::warn!(%absent, "reservations and volumes of resources that this agent has no more are kept as they are until it has them again");
+    }
+    Ok(())
+}
+
+/// Compares what the agent says of itself with what it said when it was started before, and keeps it for the next time.
+///
+/// # Errors
+/// [`AgentError::Reconfigured`] when the policy does not allow the change; what is kept is then as before.
+pub(crate) fn check(
+    policy: ReconfigurationPolicy,
+    path: &Path,
+    now: &v1::AgentInfo,
+) -> Result<(), AgentError> {
+    let failed = |operation| move |source| AgentError::directory(operation, path)(source);
+    if let Some(before) = read(path).map_err(failed("read"))? {
+        let change = match policy {
+            ReconfigurationPolicy::Any => None,
+            ReconfigurationPolicy::Additive => lost(&before, now),
+            ReconfigurationPolicy::Equal => differing(&before, now),
+        };
+        if let Some(change) = change {
+            return Err(AgentError::Reconfigured(change));
+        }
+    }
+    write(path, now).map_err(failed("write"))
+}
+
+fn read(path: &Path) -> io::Result<Option<v1::AgentInfo>> {
+    match fs::read(path) {
+        Ok(bytes) => v1::AgentInfo::decode(&*bytes).map(Some).map_err(io::Error::other),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whole or not at all.
+fn write(path: &Path, info: &v1::AgentInfo) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    let mut file = File::create(&beside)?;
+    file.write_all(&info.encode_to_vec())?;
+    file.sync_all()?;
+    fs::rename(&beside, path)
+}
+
+/// The first thing that is not the same.
+fn differing(before: &v1::AgentInfo, now: &v1::AgentInfo) -> Option<String> {
+    let (was, is) = (resources(before), resources(now));
+    let change = |what: &str, was: String, is: String| (was != is).then(|| format!("{what} {was} to {is}"));
+    change("resources", was.to_string(), is.to_string())
+        .or_else(|| change("attributes", shown(before), shown(now)))
+        .or_else(|| change("domain", domain(before), domain(now)))
+        .or_else(|| change("hostname", before.hostname().to_owned(), now.hostname().to_owned()))
+}
+
+/// The first thing that was there and is not, or is another.
+fn lost(before: &v1::AgentInfo, now: &v1::AgentInfo) -> Option<String> {
+    let (was, is) = (resources(before), resources(now));
+    if !is.contains(&was) {
+        return Some(format!("resources {was} to {is}"));
+    }
+    let mut grown = now.clone();
+    grown.resources.clone_from(&before.resources);
+    let has = |attribute: &Attribute| attributes(now).iter().any(|other| extends(other, attribute));
+    if attributes(before).iter().all(has) {
+        grown.attributes.clone_from(&before.attributes);
+    }
+    if before.domain.is_none() {
+        grown.domain = None;
+    }
+    differing(before, &grown)
+}
+
+/// Whether an attribute has all that another has.
+fn extends(now: &Attribute, before: &Attribute) -> bool {
+    now.name == before.name
+        && match (&now.value, &before.value) {
+            (AttributeValue::Ranges(now), AttributeValue::Ranges(before)) => {
+                ResourceValue::Ranges(now.clone()).contains(&ResourceValue::Ranges(before.clone()))
+            }
+            (now, before) => now == before,
+        }
+}
+
+fn resources(info: &v1::AgentInfo) -> Resources {
+    resources_from_wire("resources", &info.resources).unwrap_or_default()
+}
+
+fn attributes(info: &v1::AgentInfo) -> Vec<Attribute> {
+    info.attributes.iter().filter_map(|attribute| attribute.try_into().ok()).collect()
+}
+
+fn shown(info: &v1::AgentInfo) -> String {
+    format!("{:?}", attributes(info))
+}
+
+fn domain(info: &v1::AgentInfo) -> String {
+    info.domain.as_ref().map_or_else(|| "none".to_owned(), |domain| format!("{domain:?}"))
+}
