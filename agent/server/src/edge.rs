@@ -6,17 +6,22 @@ use chapada_wire::Media;
 use chapada_wire::link::ToAgent;
 use prost::Message;
 
+use crate::config::AgentConfig;
 use crate::executors::{Asked, Parsed, parse};
-use crate::link::{Inward, read};
+use crate::link::{Inward, Terms, read};
+use crate::policy::Policy;
+use crate::secrets::Secrets;
 
-/// Reads a message of the master. `None` for what is not for the core: a heartbeat, a refusal, a file that is wanted.
+/// Reads a message of the master, whose operator allows nothing beyond the defaults. `None` for what is not for the core: a heartbeat, a refusal, a file that is wanted.
 ///
 /// # Errors
 /// A sentence that names the field.
 pub fn master_message(bytes: &[u8]) -> Result<Option<FromMaster>, String> {
     let message = ToAgent::decode(bytes).map_err(|error| error.to_string())?;
     let Some(body) = message.message else { return Ok(None) };
-    Ok(match read(body)? {
+    let policy = Policy::new(&AgentConfig::default(), Vec::new()).map_err(|error| error.to_string())?;
+    let terms = Terms { policy: &policy, secrets: &Secrets::default() };
+    Ok(match read(body, &terms)? {
         Inward::Command(command) => {
             Some(FromMaster { epoch: message.epoch, sequence: message.sequence, command })
         }

@@ -18,6 +18,9 @@ use crate::layout::Layout;
 /// How often the disk is looked at. Source: Mesos' `--image_gc_config` says 15 s and looks only then; a pull may be faster.
 const EVERY: Duration = Duration::from_secs(15);
 
+/// Between the name of a container and the number of its volume, in the name of that one's root.
+const VOLUME: &str = "+volume";
+
 /// Images, once somebody wants them.
 #[derive(Debug)]
 pub(crate) struct LazyImages {
@@ -66,7 +69,11 @@ impl LazyImages {
             tracing::error!(error = error.chain(), "cannot list the roots of before");
             Vec::new()
         });
-        found.into_iter().filter(|root| !known.contains(root)).collect()
+        let is_known = |root: &String| {
+            let owner = root.split_once(VOLUME).map_or(root.as_str(), |(container, _)| container);
+            known.iter().any(|known| known == root || known == owner)
+        };
+        found.into_iter().filter(|root| !is_known(root)).collect()
     }
 
     /// How the image of a container wants to be run; `None` without an image. Blocks for a look at a small file.
@@ -79,8 +86,14 @@ impl LazyImages {
         stop_signal_of(&self.config_of(container)?)
     }
 
-    /// Removes the root of a container, if it has one. Blocks.
+    /// Removes the root of a container, if it has one, and those of its volumes. Blocks.
     pub(crate) fn release(&self, container: &str) {
+        self.release_one(container);
+        let volumes = (0..).map(|number| root_of_volume(container, number));
+        volumes.take_while(|name| self.config_of(name).is_some()).for_each(|name| self.release_one(&name));
+    }
+
+    fn release_one(&self, container: &str) {
         let released = self.opened().map_or(Ok(()), |images| images.release(container));
         if let Err(error) = released {
             tracing::error!(
@@ -110,6 +123,11 @@ impl LazyImages {
             }
         }
     }
+}
+
+/// The name of the root that a volume of a container has.
+pub(crate) fn root_of_volume(container: &str, number: usize) -> String {
+    format!("{container}{VOLUME}{number}")
 }
 
 fn settings(config: &AgentConfig, layout: &Layout) -> Result<Settings, AgentError> {

@@ -44,11 +44,6 @@ impl Layout {
         self.work_dir.join("tokens")
     }
 
-    /// The ranges of ids that containers have.
-    pub(crate) fn ids(&self) -> PathBuf {
-        self.work_dir.join("ids")
-    }
-
     /// What containers joined, and what they know names by.
     pub(crate) fn networks(&self) -> PathBuf {
         self.work_dir.join("networks")

@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::checks::Prober;
 use crate::clock::Clock;
 use crate::config::{AgentConfig, DEFAULT_PORT};
-use crate::containers::{Containers, Means, Settings, Supplies, found_of, orphan_groups, remove_groups};
+use crate::containers::{Containers, Means, Settings, Supplies, found_of, nested, orphan_groups, remove_groups};
 use crate::disk_quota;
 use crate::disks::Disks;
 use crate::error::AgentError;
@@ -75,6 +75,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     let counters = Arc::new(Counters::default());
     let mut containers = Containers::new(means.clone());
     adopt(&mut containers, &memory.recovered);
+    nested::adopt(&means, memory.launched, &tasks);
     let shell = Shell {
         agent: memory.agent,
         clock: ground.clock,
@@ -93,6 +94,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
         link: None,
         streams: Streams::default(),
         tokens: means.tokens.clone(),
+        secrets: means.supplies.secrets.clone(),
         unwritten: Vec::new(),
         appended: 0,
     };
@@ -101,16 +103,17 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
         remove_groups(&sweeping, &memory.orphans);
         memory.orphan_roots.iter().for_each(|root| sweeping.supplies.images.release(root));
     });
+    let watching = networks::Watching::of(&ground.config, &ground.resources)?;
+    tasks.spawn(networks::watch(means.clone(), watching, inputs.clone(), stop.clone()));
     let (supplying, stopped) = (means.clone(), stop.clone());
     tasks.spawn(async move {
         let Supplies { networks, names, .. } = &supplying.supplies;
-        let watching = networks::Watching::of(&ground.config, &ground.resources)?;
-        tasks.spawn(networks::watch(means.clone(), watching, inputs.clone(), stop.clone()));
         stopped.run_until_cancelled(networks::leave_all_but(networks, names, &memory.with_networks)).await
     });
     let _lock = ground.serve(&tasks, inputs, means.clone(), counters, &stop);
     let outcome = shell.run(first, stop.clone()).await;
     stop.cancel();
+    means.nested.let_go();
     tasks.close();
     tasks.wait().await;
     leave_no_groups(&means.launcher);
@@ -154,8 +157,6 @@ impl Ground {
             overhead: self.overhead,
             enforce_cpu: self.config.cgroups_enable_cfs,
             switch_user: self.config.switch_user,
-            allow_host_root: self.config.allow_host_root,
-            user_namespaces: self.config.user_namespaces,
             bridge_network: self.config.bridge_network.clone(),
             endpoint: self.who.address.clone(),
             hostname: self.who.info.hostname.clone().unwrap_or_default(),
@@ -181,7 +182,7 @@ impl Ground {
     ) -> File {
         let (relays, relay_queue) = mpsc::channel(RELAYS);
         let first_wait = self.config.registration_backoff_factor;
-        let dialler = Dialler { inputs: inputs.clone(), relays, first_wait };
+        let dialler = Dialler { inputs: inputs.clone(), relays, first_wait, means: means.clone() };
         tasks.spawn(dialler.run(Detector::start(&self.master, ZkOptions::default()), stop.clone()));
         tasks.spawn(means.supplies.images.clone().run(stop.clone()));
         let watching = self.config.disk_watching();
@@ -214,6 +215,8 @@ struct Memory {
     file: LogFile,
     agent: Agent,
     recovered: Vec<RecoveredContainer>,
+    /// Containers of no task.
+    launched: Vec<nested::Found>,
     orphans: Vec<String>,
     orphan_roots: Vec<String>,
     /// Containers whose networks are theirs.
@@ -232,13 +235,21 @@ impl Memory {
             .map_err(|error| AgentError::Recover(Box::new(error)))?;
         let known: Vec<String> = recovered.iter().map(|found| found.id.clone()).collect();
         let ids = &means.supplies.ids;
-        ids.retain(&known).map_err(AgentError::directory("clear", means.layout.ids()))?;
+        ids.retain(&known).map_err(|error| AgentError::flag("userns-first-id", error))?;
         let orphan_roots = means.supplies.images.orphans(&known);
         let pods = agent.view().executors.into_iter().filter(|executor| executor.record.is_pod());
         let with_networks = known.iter().cloned().chain(pods.map(|pod| pod.record.container.to_string()));
         let with_networks = with_networks.collect();
-        let orphans = orphan_groups(means, &known);
-        Ok(Self { file, agent, with_networks, orphans, orphan_roots, recovered })
+        let (recovered, launched) = nested::recover(recovered);
+        Ok(Self {
+            file,
+            agent,
+            launched,
+            with_networks,
+            orphans: orphan_groups(means, &known),
+            orphan_roots,
+            recovered,
+        })
     }
 }
 

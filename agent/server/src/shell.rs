@@ -20,6 +20,7 @@ use crate::executors::{ExecutorCall, Streams, Tokens};
 use crate::link::{Outbox, OutboxFull, Presentation, update_message};
 use crate::metrics::Counters;
 use crate::outward::Identity;
+use crate::secrets::Secrets;
 use crate::volumes::Volumes;
 
 /// Messages and questions that may wait for the loop; a full queue makes their senders wait, and with them the link.
@@ -73,6 +74,7 @@ pub(crate) struct Shell {
     pub(crate) link: Option<Outbox>,
     pub(crate) streams: Streams,
     pub(crate) tokens: Tokens,
+    pub(crate) secrets: Arc<Secrets>,
     pub(crate) unwritten: Vec<(u64, Record)>,
     pub(crate) appended: u64,
 }

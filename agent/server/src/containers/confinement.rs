@@ -53,7 +53,8 @@ impl Confinement {
         let privileged = image.as_ref().is_some_and(|image| image.privileged || image.parameters.privileged);
         let parameters = image.map(|image: ImageWish| image.parameters).unwrap_or_default();
         if privileged && !policy.privileged {
-            let remedy = "run without privileges, or have an operator start the agent with --allow-privileged";
+            let remedy =
+                "run without privileges, or have an operator start the agent with --allow-privileged";
             return Err(unsupported(&format!("{field}.docker.privileged"), remedy));
         }
         let linux = container.linux_info.clone().unwrap_or_default();
@@ -190,7 +191,8 @@ fn privileges(
         return Err(refusal(format!("{field} has both capability_info and effective_capabilities")));
     }
     let bounding = set("bounding_capabilities", &linux.bounding_capabilities)?;
-    let asked = Asked { effective: old.or(effective), bounding: bounding.or(parameters.capabilities.clone()) };
+    let asked =
+        Asked { effective: old.or(effective), bounding: bounding.or(parameters.capabilities.clone()) };
     policy.capabilities.decide(&asked).map_err(|problem| refusal(format!("{field}: {problem}")))
 }
 
@@ -276,8 +278,14 @@ mod tests {
             (image(json!({"privileged": true})), "container.docker.privileged is not"),
             (image(parameter("privileged", "")), "container.docker.privileged is not"),
             (image(parameter("cap-add", "SYS_ADMIN")), "container.linux_info: SYS_ADMIN is more"),
-            (image(parameter("security-opt", "seccomp=unconfined")), "container.linux_info.seccomp.unconfined is not"),
-            (image(parameter("volume", "/:/host")), "container.docker.parameters: \"/\" is a path of the machine"),
+            (
+                image(parameter("security-opt", "seccomp=unconfined")),
+                "container.linux_info.seccomp.unconfined is not",
+            ),
+            (
+                image(parameter("volume", "/:/host")),
+                "container.docker.parameters: \"/\" is a path of the machine",
+            ),
             (
                 linux(json!({"effective_capabilities": {"capabilities": ["SYS_ADMIN"]}})),
                 "container.linux_info: SYS_ADMIN is more",
@@ -290,7 +298,10 @@ mod tests {
                 linux(json!({"capability_info": {"capabilities": []}, "effective_capabilities": {}})),
                 "container.linux_info has both capability_info and",
             ),
-            (linux(json!({"seccomp": {"unconfined": true}})), "container.linux_info.seccomp.unconfined is not"),
+            (
+                linux(json!({"seccomp": {"unconfined": true}})),
+                "container.linux_info.seccomp.unconfined is not",
+            ),
             (linux(json!({"seccomp": {"profile_name": "x"}})), "container.linux_info.seccomp.profile_name: "),
             (linux(json!({"share_pid_namespace": true})), "container.linux_info.share_pid_namespace is not"),
             (linux(json!({"ipc_mode": "SHARE_PARENT"})), "container.linux_info.ipc_mode SHARE_PARENT is not"),
@@ -312,7 +323,10 @@ mod tests {
             "seccomp": {"unconfined": true}, "command_is_pid1": true, "supplementary_groups": [6],
             "ipc_mode": "PRIVATE"});
         let done = spec(&of(linux(info), &policy).unwrap(), &policy);
-        assert_eq!((done.privileges.ambient.as_slice(), done.privileges.groups.as_slice()), (&[13][..], &[6][..]));
+        assert_eq!(
+            (done.privileges.ambient.as_slice(), done.privileges.groups.as_slice()),
+            (&[13][..], &[6][..])
+        );
         assert_eq!((done.pid1, done.shm_bytes), (Pid1::Command, 2 << 20));
         assert!(!done.never_host_root && done.system_calls == SystemCalls::Unconfined);
         let all = of(image(json!({"privileged": true})), &policy).unwrap();
@@ -327,7 +341,10 @@ mod tests {
         let why = |container: Value, port| of(container, &policy).unwrap().exception(port, &policy);
         assert_eq!(why(image(json!({})), None), None);
         assert_eq!(why(json!({"type": "MESOS"}), Some(80)), None);
-        assert_eq!(why(image(json!({})), Some(80)), Some("it has port 80 of the machine's network".to_owned()));
+        assert_eq!(
+            why(image(json!({})), Some(80)),
+            Some("it has port 80 of the machine's network".to_owned())
+        );
         let mut volume = image(json!({}));
         volume["volumes"] = json!([{"mode": "RO", "container_path": "/x", "host_path": "/usr/share"}]);
         assert_eq!(why(volume, None), Some("it has a volume of the machine at /x".to_owned()));

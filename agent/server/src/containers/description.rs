@@ -6,9 +6,12 @@ use chapada_model::{Reason, TaskState};
 use chapada_shim::{Namespaces, Rlimit};
 use chapada_wire::v1;
 
-use super::image::image_of;
+use super::confinement::Confinement;
+use super::image::{image_of, member_container};
+use super::mounts::{Whose, secret_value};
 use crate::fetch::check_uris;
 use crate::networks::{NetworkWish, Ports, network_of, refuse_ports};
+use crate::policy::Policy;
 
 /// What is done of a `ContainerInfo`.
 #[derive(Debug, Default)]
@@ -17,24 +20,22 @@ pub(super) struct Wishes {
     pub(super) network: NetworkWish,
     pub(super) hostname: Option<String>,
     pub(super) rlimits: Vec<Rlimit>,
-    /// Its image may say what to run.
-    pub(super) has_image: bool,
 }
 
 /// Names the first field that this agent cannot honour.
-pub(crate) fn refuse_unsupported(info: &v1::TaskInfo) -> Option<LaunchRefusal> {
+pub(crate) fn refuse_unsupported(info: &v1::TaskInfo, policy: &Policy) -> Option<LaunchRefusal> {
     match &info.executor {
         // What the task asks for beyond its resources is its executor's to do.
-        Some(executor) => {
-            refuse_executor("executor", executor).or_else(|| refuse_resources("resources", &info.resources))
-        }
+        Some(executor) => refuse_executor("executor", executor, policy)
+            .or_else(|| refuse_resources("resources", &info.resources)),
         None => refuse_checks(info)
             .or_else(|| refuse_command("command", info.command.as_ref()?, info.container.as_ref()))
             .or_else(|| refuse_resources("resources", &info.resources))
             .or_else(|| match container_wishes("container", info.container.as_ref()) {
                 Ok(wishes) => refuse_ports("container", &wishes.network, &Ports::of(&info.resources)),
                 Err(refusal) => Some(refusal),
-            }),
+            })
+            .or_else(|| refuse_confinement("container", info.container.as_ref(), Whose::Single, policy)),
     }
 }
 
@@ -43,12 +44,22 @@ pub(crate) fn refuse_group(
     executor: &v1::ExecutorInfo,
     tasks: &[v1::TaskInfo],
     is_new: bool,
+    policy: &Policy,
 ) -> Option<LaunchRefusal> {
     if executor.r#type() == v1::executor_info::Type::Custom {
-        return refuse_executor("executor", executor);
+        return refuse_executor("executor", executor, policy);
     }
-    let of_executor = if is_new { refuse_pod(executor, tasks) } else { None };
-    of_executor.or_else(|| tasks.iter().find_map(|task| refuse_member(executor, task)))
+    let of_executor = if is_new { refuse_pod(executor, tasks, policy) } else { None };
+    of_executor.or_else(|| tasks.iter().find_map(|task| refuse_member(executor, task, policy)))
+}
+
+fn refuse_confinement(
+    field: &str,
+    container: Option<&v1::ContainerInfo>,
+    whose: Whose,
+    policy: &Policy,
+) -> Option<LaunchRefusal> {
+    Confinement::of(field, container, whose, policy).err()
 }
 
 /// A task that joins an executor that runs already can bring no volume: the executor's mounts are made when it starts.
@@ -72,42 +83,49 @@ fn refuse_checks(info: &v1::TaskInfo) -> Option<LaunchRefusal> {
         let command = command?;
         let fetches = !command.uris.is_empty();
         let uris = fetches.then(|| unsupported(&format!("{field}.uris"), "name them in the task's command"));
-        uris.or_else(|| refuse_secrets(field, command))
+        let remedy = "give it to the task, from where a check has it";
+        let secret = || unsupported(&format!("{field}.environment"), remedy);
+        uris.or_else(|| has_secrets(command).then(secret))
     })
 }
 
 /// One task of a pod.
-fn refuse_member(executor: &v1::ExecutorInfo, info: &v1::TaskInfo) -> Option<LaunchRefusal> {
+fn refuse_member(executor: &v1::ExecutorInfo, info: &v1::TaskInfo, policy: &Policy) -> Option<LaunchRefusal> {
     let Some(command) = &info.command else { return Some(refusal("command is required".to_owned())) };
     let ports = || Ports::of(executor.resources.iter().chain(&info.resources));
+    let container = member_container(executor, info);
+    let container = container.as_ref();
     refuse_checks(info)
-        .or_else(|| refuse_command("command", command, info.container.as_ref()))
+        .or_else(|| refuse_command("command", command, container))
         .or_else(|| refuse_resources("resources", &info.resources))
-        .or_else(|| match member_wishes(info) {
+        .or_else(|| match container_wishes("container", container) {
             Ok(wishes) => refuse_ports("container", &wishes.network, &ports()),
             Err(refusal) => Some(refusal),
         })
+        .or_else(|| refuse_confinement("container", container, Whose::Member, policy))
 }
 
 /// The built-in executor of a pod has no process, and so nothing that could be set of one.
-fn refuse_pod(executor: &v1::ExecutorInfo, tasks: &[v1::TaskInfo]) -> Option<LaunchRefusal> {
+fn refuse_pod(executor: &v1::ExecutorInfo, tasks: &[v1::TaskInfo], policy: &Policy) -> Option<LaunchRefusal> {
     let given = executor.resources.iter().chain(tasks.iter().flat_map(|task| &task.resources));
     let of_container = |container: &v1::ContainerInfo| {
         let own = container_wishes("executor.container", Some(container));
         match own {
             Err(refusal) => Some(refusal),
-            Ok(wishes) if wishes.has_image => {
-                Some(unsupported("executor.container.mesos.image", "give each task of the group its image"))
+            Ok(_) if container.linux_info.as_ref().is_some_and(|linux| !is_default(linux)) => {
+                Some(unsupported("executor.container.linux_info", "give each task of the group its own"))
             }
             Ok(wishes) => refuse_ports("executor.container", &wishes.network, &Ports::of(given.clone())),
         }
     };
+    let container = executor.container.as_ref();
     refuse_resources("executor.resources", &executor.resources)
-        .or_else(|| executor.container.as_ref().and_then(of_container))
+        .or_else(|| container.and_then(of_container))
+        .or_else(|| refuse_confinement("executor.container", container, Whose::Pod, policy))
 }
 
 /// An executor of the framework's own.
-fn refuse_executor(field: &str, executor: &v1::ExecutorInfo) -> Option<LaunchRefusal> {
+fn refuse_executor(field: &str, executor: &v1::ExecutorInfo, policy: &Policy) -> Option<LaunchRefusal> {
     let Some(command) = &executor.command else {
         return Some(refusal(format!("{field}.command is required")));
     };
@@ -116,6 +134,10 @@ fn refuse_executor(field: &str, executor: &v1::ExecutorInfo) -> Option<LaunchRef
         .or_else(|| match container_wishes(&format!("{field}.container"), executor.container.as_ref()) {
             Err(refusal) => Some(refusal),
             Ok(wishes) => wishes.network.is_own().then(no_network_of_its_own),
+        })
+        .or_else(|| {
+            let field = format!("{field}.container");
+            refuse_confinement(&field, executor.container.as_ref(), Whose::Single, policy)
         })
 }
 
@@ -140,11 +162,21 @@ fn refuse_command(
     refuse_secrets(field, command)
 }
 
+fn has_secrets(command: &v1::CommandInfo) -> bool {
+    let mut variables = command.environment.iter().flat_map(|environment| &environment.variables);
+    variables.any(|variable| variable.secret.is_some())
+}
+
+/// Secrets in the environment are values, and text.
 fn refuse_secrets(field: &str, command: &v1::CommandInfo) -> Option<LaunchRefusal> {
     let variables = command.environment.iter().flat_map(|environment| &environment.variables);
-    let secret = variables.enumerate().find(|(_, variable)| variable.secret.is_some());
-    secret.map(|(index, _)| {
-        unsupported(&format!("{field}.environment.variables[{index}].secret"), "set its value")
+    variables.enumerate().find_map(|(index, variable)| {
+        let field = format!("{field}.environment.variables[{index}].secret");
+        match secret_value(&field, variable.secret.as_ref()?) {
+            Ok(value) if std::str::from_utf8(value).is_ok_and(|text| !text.contains('\0')) => None,
+            Ok(_) => Some(refusal(format!("{field}.value is no text: mount it as a volume"))),
+            Err(refusal) => Some(refusal),
+        }
     })
 }
 
@@ -167,27 +199,8 @@ pub(super) fn container_wishes(
     container: Option<&v1::ContainerInfo>,
 ) -> Result<Wishes, LaunchRefusal> {
     let Some(container) = container else { return Ok(Wishes::default()) };
-    if !container.volumes.is_empty() {
-        return Err(unsupported(&format!("{field}.volumes"), "use the sandbox"));
-    }
-    wishes(field, container)
-}
-
-/// The same for a task of a pod, which may share directories with the others; see [`shared_volumes`].
-pub(super) fn member_wishes(info: &v1::TaskInfo) -> Result<Wishes, LaunchRefusal> {
-    shared_volumes(info)?;
-    info.container.as_ref().map_or(Ok(Wishes::default()), |container| wishes("container", container))
-}
-
-fn wishes(field: &str, container: &v1::ContainerInfo) -> Result<Wishes, LaunchRefusal> {
-    let named = |name: &str| format!("{field}.{name}");
-    let image = image_of(field, container)?;
-    let has_image = image.is_some();
-    if container.linux_info.as_ref().is_some_and(|linux| !is_default(linux)) {
-        return Err(unsupported(&named("linux_info"), "leave the defaults, which drop all capabilities"));
-    }
     if container.tty_info.is_some() {
-        return Err(unsupported(&named("tty_info"), "run without a terminal"));
+        return Err(unsupported(&format!("{field}.tty_info"), "run without a terminal"));
     }
     let network = network_of(field, container)?;
     Ok(Wishes {
@@ -195,63 +208,12 @@ fn wishes(field: &str, container: &v1::ContainerInfo) -> Result<Wishes, LaunchRe
         network,
         hostname: container.hostname.clone().filter(|name| !name.is_empty()),
         rlimits: rlimits(container.rlimit_info.as_ref())?,
-        has_image,
     })
 }
 
 /// Whether nothing is asked for that is not done anyway: every task has cgroups of its own.
 fn is_default(linux: &v1::LinuxInfo) -> bool {
     *linux == v1::LinuxInfo { share_cgroups: linux.share_cgroups, ..v1::LinuxInfo::default() }
-}
-
-/// A directory of a pod that shows in the sandbox of a task.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct SharedVolume {
-    /// Its name in the executor's sandbox, which no task can write to.
-    pub(super) source: String,
-    /// Its name in the task's.
-    pub(super) name: String,
-}
-
-/// The volumes of a task of a pod: SANDBOX_PATH of type PARENT, each a directory right in the sandboxes, so that no task
-/// can put a link in the way.
-pub(super) fn shared_volumes(info: &v1::TaskInfo) -> Result<Vec<SharedVolume>, LaunchRefusal> {
-    let volumes = info.container.iter().flat_map(|container| &container.volumes).enumerate();
-    volumes
-        .map(|(index, volume)| {
-            let field = |name: &str| format!("container.volumes[{index}].{name}");
-            let remedy =
-                "share a directory of the executor's sandbox: source.type SANDBOX_PATH, its type PARENT";
-            let source =
-                volume.source.as_ref().filter(|_| volume.host_path.is_none() && volume.image.is_none());
-            let path = source.and_then(|source| source.sandbox_path.as_ref());
-            let is_parent = |path: &&v1::volume::source::SandboxPath| {
-                path.r#type() == v1::volume::source::sandbox_path::Type::Parent
-            };
-            let Some(path) = path.filter(is_parent) else {
-                return Err(unsupported(&field("source"), remedy));
-            };
-            if volume.mode() != v1::volume::Mode::Rw {
-                return Err(unsupported(&field("mode"), "share it with mode RW"));
-            }
-            let one = |name: &str, text: &str| match is_plain(text) {
-                true => Ok(text.to_owned()),
-                false => {
-                    Err(unsupported(&field(name), "name a directory right in the sandbox, without a slash"))
-                }
-            };
-            Ok(SharedVolume {
-                source: one("source.sandbox_path.path", text(&path.path))?,
-                name: one("container_path", text(&volume.container_path))?,
-            })
-        })
-        .collect()
-}
-
-/// A name that is no part of how a sandbox is laid out.
-fn is_plain(name: &str) -> bool {
-    let reserved = ["", ".", "..", "containers", "tasks", "stdout", "stderr"];
-    !reserved.contains(&name) && !name.contains(['/', '\0']) && name.len() <= 255
 }
 
 fn rlimits(info: Option<&v1::RLimitInfo>) -> Result<Vec<Rlimit>, LaunchRefusal> {
@@ -294,7 +256,7 @@ mod tests {
     }
 
     fn message(info: &v1::TaskInfo) -> String {
-        refuse_unsupported(info).map(|refusal| refusal.message).unwrap_or_default()
+        refuse_unsupported(info, &Policy::with(|_| {})).map(|refusal| refusal.message).unwrap_or_default()
     }
 
     #[test]
@@ -303,10 +265,9 @@ mod tests {
         let network =
             |name: &str| v1::NetworkInfo { name: Some(name.to_owned()), ..v1::NetworkInfo::default() };
         let cases = [
-            (v1::ContainerInfo { volumes: vec![volume], ..Default::default() }, "container.volumes is"),
             (
-                v1::ContainerInfo { tty_info: Some(v1::TtyInfo::default()), ..Default::default() },
-                "container.tty_info",
+                v1::ContainerInfo { volumes: vec![volume], ..Default::default() },
+                "container.volumes[0].container_path",
             ),
             (
                 v1::ContainerInfo {
@@ -330,7 +291,7 @@ mod tests {
             assert!(said.starts_with(field), "{said}");
         }
         let mut info = task(v1::ContainerInfo::default());
-        assert_eq!(refuse_unsupported(&info), None);
+        assert_eq!(refuse_unsupported(&info, &Policy::with(|_| {})), None);
         let uris = vec![v1::command_info::Uri::default()];
         let command = v1::CommandInfo { uris, ..v1::CommandInfo::default() };
         info.health_check = Some(v1::HealthCheck { command: Some(command), ..Default::default() });

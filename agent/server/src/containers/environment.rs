@@ -1,5 +1,6 @@
 //! The environment of a task: nothing of the agent's own, what Mesos tells an executor, and what the task brings.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ pub(super) fn of(
     let role = task.resources.iter().find_map(|resource| resource.allocation_role.as_ref());
     environment.extend(role.map(|role| ("MESOS_ALLOCATION_ROLE".to_owned(), role.to_string())));
     for variable in command.environment.iter().flat_map(|environment| &environment.variables) {
-        set(&mut environment, text(&variable.name), text(&variable.value));
+        set(&mut environment, text(&variable.name), &value_of(variable));
     }
     environment
 }
@@ -94,7 +95,7 @@ pub(super) fn of_executor(
     .map(|(name, value)| (name.to_owned(), value))
     .collect();
     for variable in command.environment.iter().flat_map(|environment| &environment.variables) {
-        set(&mut environment, text(&variable.name), text(&variable.value));
+        set(&mut environment, text(&variable.name), &value_of(variable));
     }
     environment
 }
@@ -105,6 +106,12 @@ fn mesos_duration(duration: Duration) -> String {
         0 => format!("{}secs", duration.as_secs()),
         _ => format!("{}ms", duration.as_millis()),
     }
+}
+
+/// As it stands, or its secret.
+fn value_of(variable: &v1::environment::Variable) -> Cow<'_, str> {
+    let secret = variable.secret.as_ref().and_then(|secret| secret.value.as_ref()?.data.as_deref());
+    secret.map_or_else(|| text(&variable.value).into(), String::from_utf8_lossy)
 }
 
 fn set(environment: &mut Vec<(String, String)>, name: &str, value: &str) {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 
-use chapada_agent_core::LaunchRefusal;
+use chapada_agent_core::{ExecutorRecord, LaunchRefusal};
 use chapada_images::{Freshness, ImageConfig, Reference, RootFs, Rules, environment_of, process};
 use chapada_shim::{Command, ContainerSpec, Names, RootFileSystem, RootSource};
 use chapada_wire::v1;
@@ -14,6 +14,7 @@ use super::Means;
 use super::description::{refusal, text, unsupported};
 use super::parameters::Parameters;
 use super::start::{Order, What};
+use crate::images::root_of_volume;
 
 /// Where a container with an image has its sandbox. Source: Mesos' `--sandbox_directory`.
 const SANDBOX: &str = "/mnt/mesos/sandbox";
@@ -23,11 +24,13 @@ const BY_OPERATOR: &str = "let an operator give the agent credentials by --docke
 const MAX_NAMES: u64 = 256 << 10;
 
 /// The image that a container is to have.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct ImageWish {
     reference: Reference,
     freshness: Freshness,
     rules: Rules,
+    /// All capabilities and system calls, if an operator allows that.
+    pub(super) privileged: bool,
     pub(super) parameters: Parameters,
 }
 
@@ -55,16 +58,13 @@ pub(super) fn image_of(
         (None, _) if is_docker => {
             Err(refusal(format!("{field}.docker is required with {field}.type DOCKER")))
         }
-        (None, Some(image)) => of_mesos(&format!("{field}.mesos.image"), image).map(Some),
+        (None, Some(image)) => of_image(&format!("{field}.mesos.image"), image).map(Some),
         (None, None) => Ok(None),
     }
 }
 
 fn of_docker(field: &str, docker: &DockerInfo) -> Result<ImageWish, LaunchRefusal> {
     let named = |name: &str| format!("{field}.{name}");
-    if docker.privileged() {
-        return Err(unsupported(&named("privileged"), "run without privileges"));
-    }
     if docker.volume_driver.is_some() {
         return Err(unsupported(&named("volume_driver"), "use the sandbox or a persistent volume"));
     }
@@ -72,11 +72,16 @@ fn of_docker(field: &str, docker: &DockerInfo) -> Result<ImageWish, LaunchRefusa
         reference: reference(&named("image"), text(&docker.image))?,
         freshness: if docker.force_pull_image() { Freshness::Now } else { Freshness::Known },
         rules: Rules::Docker,
+        privileged: docker.privileged(),
         parameters: Parameters::of(&named("parameters"), &docker.parameters)?,
     })
 }
 
-fn of_mesos(field: &str, image: &v1::Image) -> Result<ImageWish, LaunchRefusal> {
+/// An image by itself.
+///
+/// # Errors
+/// Names the first field that this agent cannot honour.
+pub(super) fn of_image(field: &str, image: &v1::Image) -> Result<ImageWish, LaunchRefusal> {
     let named = |name: &str| format!("{field}.{name}");
     if image.r#type != Some(v1::image::Type::Docker as i32) {
         return Err(unsupported(&named("type APPC"), "name an image of type DOCKER, which is OCI's too"));
@@ -93,6 +98,7 @@ fn of_mesos(field: &str, image: &v1::Image) -> Result<ImageWish, LaunchRefusal> 
         reference: reference(&named("docker.name"), text(&docker.name))?,
         freshness: if image.cached() { Freshness::Known } else { Freshness::Now },
         rules: Rules::Mesos,
+        privileged: false,
         parameters: Parameters::default(),
     })
 }
@@ -107,23 +113,73 @@ fn reference(field: &str, name: &str) -> Result<Reference, LaunchRefusal> {
 /// # Errors
 /// Says why in one line, for the framework's author.
 pub(super) async fn root_of(means: &Means, order: &Order) -> Result<Option<Box<Rooted>>, String> {
-    let container = match &order.what {
-        What::Task { task, .. } => {
-            v1::TaskInfo::decode(task.info.as_bytes()).ok().and_then(|info| info.container)
-        }
-        What::Executor { executor, .. } => {
-            v1::ExecutorInfo::decode(executor.info.as_bytes()).ok().and_then(|info| info.container)
-        }
-    };
-    let Some(container) = container else { return Ok(None) };
+    let Some(container) = container_of(order) else { return Ok(None) };
     let wish = image_of("container", &container).map_err(|refusal| refusal.message)?;
     let Some(wish) = wish else { return Ok(None) };
+    let (config, root) = prepared(means, &wish, order.container().as_str()).await?;
+    Ok(Some(Box::new(Rooted { config, root, wish })))
+}
+
+/// Gets the images of an order's volumes, in order. Dropping the future ends it at once.
+///
+/// # Errors
+/// Says why in one line, for the framework's author.
+pub(super) async fn volumes_of(means: &Means, order: &Order) -> Result<Vec<RootFs>, String> {
+    let mut made = Vec::new();
+    let volumes = container_of(order).map(|container| container.volumes).unwrap_or_default();
+    for image in volumes.iter().filter_map(|volume| volume.image.as_ref()) {
+        let wish = of_image("container.volumes.image", image).map_err(|refusal| refusal.message)?;
+        let name = root_of_volume(order.container().as_str(), made.len());
+        made.push(prepared(means, &wish, &name).await?.1);
+    }
+    Ok(made)
+}
+
+async fn prepared(means: &Means, wish: &ImageWish, name: &str) -> Result<(ImageConfig, RootFs), String> {
     let said = |error: &chapada_images::ImageError| format!("image {}: {}", wish.reference, error.chain());
     let images = means.supplies.images.get().await.map_err(|error| said(&error))?;
     let pulled = images.pull(&wish.reference, wish.freshness, None).await;
     let image = pulled.map_err(|error| said(&error))?;
-    let root = images.prepare(&image, order.container().as_str()).await.map_err(|error| said(&error))?;
-    Ok(Some(Box::new(Rooted { config: image.config().clone(), root, wish })))
+    let root = images.prepare(&image, name).await.map_err(|error| said(&error))?;
+    Ok((image.config().clone(), root))
+}
+
+/// What the container of an order is to be; a task of a pod without an image of its own has its executor's.
+fn container_of(order: &Order) -> Option<v1::ContainerInfo> {
+    let executor = |record: &ExecutorRecord| v1::ExecutorInfo::decode(record.info.as_bytes()).ok();
+    match &order.what {
+        What::Task { task, pod } => {
+            let info = v1::TaskInfo::decode(task.info.as_bytes()).ok()?;
+            match pod.as_deref().and_then(executor) {
+                Some(executor) => member_container(&executor, &info),
+                None => info.container,
+            }
+        }
+        What::Executor { executor: record, .. } => executor(record)?.container,
+    }
+}
+
+/// The container of a task of a pod: its own, with the image of its executor when it names none.
+pub(super) fn member_container(
+    executor: &v1::ExecutorInfo,
+    info: &v1::TaskInfo,
+) -> Option<v1::ContainerInfo> {
+    let has_image = |container: &v1::ContainerInfo| {
+        container.docker.is_some() || container.mesos.as_ref().is_some_and(|mesos| mesos.image.is_some())
+    };
+    let own = info.container.clone();
+    let Some(above) = executor.container.as_ref().filter(|above| has_image(above)) else { return own };
+    if own.as_ref().is_some_and(has_image) {
+        return own;
+    }
+    let docker = above.docker.clone().map(|docker| DockerInfo {
+        port_mappings: Vec::new(),
+        privileged: None,
+        parameters: Vec::new(),
+        ..docker
+    });
+    let own = own.unwrap_or_default();
+    Some(v1::ContainerInfo { r#type: above.r#type, docker, mesos: above.mesos.clone(), ..own })
 }
 
 impl Rooted {
@@ -247,7 +303,6 @@ mod tests {
         };
         let with_config = |secret| mesos(|image| image.docker.as_mut().unwrap().config = Some(secret));
         let cases = [
-            (docker(|d| d.privileged = Some(true)), "container.docker.privileged is not"),
             (docker(|d| d.image = Some("../web".into())), "container.docker.image: an image's name is"),
             (docker(|d| d.volume_driver = Some("x".into())), "container.docker.volume_driver is not"),
             (

@@ -14,10 +14,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::exit_of;
-use super::image::{self, Rooted};
-use super::start::{self, Order};
+use super::image;
+use super::start::{self, Made, Order, Started};
 use super::{Means, fetching, remove};
-use crate::networks::{self, Joined};
+use crate::networks;
 
 const SIGTERM: i32 = 15;
 /// A container that takes longer to make than this hangs on something, and must not hold up others.
@@ -32,6 +32,8 @@ pub(super) struct Keeper {
     /// What it may use, when that changes.
     pub(super) wanted: watch::Receiver<Option<Limits>>,
     pub(super) remove: CancellationToken,
+    /// What its framework should know of it when it runs.
+    pub(super) note: String,
     /// Held while the container is in the making.
     pub(super) launching: Option<OwnedSemaphorePermit>,
 }
@@ -56,8 +58,8 @@ enum Heard {
 
 /// How getting what a container needs ended.
 enum Supplied {
-    /// All of it is there: its root, for one with an image, and its networks, if it joins any.
-    Done(Option<Box<Rooted>>, Option<Joined>),
+    /// All of it is there.
+    Done(Made),
     /// It is not, or nobody wants it any more.
     Failed(String),
     /// The agent stops.
@@ -67,19 +69,23 @@ enum Supplied {
 impl Keeper {
     pub(super) async fn launch(mut self, order: Order) {
         let order = Arc::new(order);
-        let (rooted, joined) = match self.supply(&order).await {
-            Supplied::Done(rooted, joined) => (rooted, joined),
+        let made = match self.supply(&order).await {
+            Supplied::Done(made) => made,
             Supplied::Failed(message) => return self.fail(message).await,
             Supplied::LetGo => return,
         };
         self.launching = self.means.launching.clone().acquire_owned().await.ok();
         let starting = self.means.clone();
-        let started = spawn_blocking(move || start::start(&starting, &order, rooted, joined)).await;
-        let client = match started {
-            Ok(Ok(client)) => client,
+        let started = spawn_blocking(move || start::start(&starting, &order, made)).await;
+        let Started { client, note } = match started {
+            Ok(Ok(started)) => started,
             Ok(Err(error)) => return self.fail(error.to_string()).await,
             Err(panic) => return self.fail(format!("starting it failed: {panic}")).await,
         };
+        if !note.is_empty() {
+            tracing::info!(container_id = %self.container, note);
+        }
+        self.note = note;
         self.keep(client).await;
     }
 
@@ -90,6 +96,7 @@ impl Keeper {
             tokio::try_join!(
                 fetch(&means, order),
                 image::root_of(&means, order),
+                image::volumes_of(&means, order),
                 start::cleared(&means, order),
                 networks::join(&means, order)
             )
@@ -102,7 +109,7 @@ impl Keeper {
                 None => Supplied::LetGo,
             },
             supplied = supplies => match supplied {
-                Ok(((), rooted, (), joined)) => Supplied::Done(rooted, joined),
+                Ok(((), rooted, volumes, (), joined)) => Supplied::Done(Made { rooted, volumes, joined }),
                 Err(message) => Supplied::Failed(message),
             },
         }

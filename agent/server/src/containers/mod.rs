@@ -2,6 +2,7 @@
 //! removes its traces when told to.
 
 mod beside;
+mod confinement;
 mod description;
 mod environment;
 mod exit;
@@ -10,12 +11,14 @@ mod ids;
 mod image;
 mod keeper;
 mod limits;
+mod mounts;
 mod parameters;
 mod remove;
 mod start;
 mod supplies;
+mod volumes;
 
-pub(crate) use beside::beside;
+pub(crate) use beside::{beside, beside_executor};
 pub(crate) use description::{
     refusal, refuse_group, refuse_late_volumes, refuse_unsupported, text, unsupported,
 };
@@ -78,15 +81,9 @@ pub(crate) struct Settings {
     pub(crate) enforce_cpu: bool,
     /// Run tasks as the user they name.
     pub(crate) switch_user: bool,
-    /// The root of a container with an image is nobody on this machine.
-    pub(crate) user_namespaces: bool,
-    /// Containers may run as root of this machine.
-    pub(crate) allow_host_root: bool,
-    /// `ip:port` of the agent's API.
-    /// The root of a container with an image is nobody on this machine.
-    pub(crate) user_namespaces: bool,
     /// The network of containers of type DOCKER that name none.
     pub(crate) bridge_network: String,
+    /// `ip:port` of the agent's API.
     pub(crate) endpoint: String,
     /// Name of this machine in the cluster.
     pub(crate) hostname: String,
@@ -192,6 +189,7 @@ impl Containers {
         match self.keepers.remove(&container) {
             Some(keeper) => keeper.remove.cancel(),
             None => {
+                self.means.supplies.networks.forget(container.as_str());
                 self.tracker.spawn(remove::remove(self.means.clone(), container));
             }
         }
@@ -200,7 +198,6 @@ impl Containers {
     /// Lets go of all containers, which go on without us. Removals in progress have a moment to end; what they leave is
     /// found at the next start.
     pub(crate) async fn let_go(self) {
-        self.means.supplies.networks.forget(container.as_str());
         drop(self.keepers);
         self.tracker.close();
         let ends = async {
@@ -217,6 +214,14 @@ impl Containers {
         let remove = CancellationToken::new();
         let (room, wanted) = watch::channel(None);
         self.keepers.insert(container.clone(), KeeperHandle { requests, room, remove: remove.clone() });
-        Keeper { means: self.means.clone(), container, inbox, wanted, remove, launching: None }
+        Keeper {
+            means: self.means.clone(),
+            container,
+            inbox,
+            wanted,
+            remove,
+            note: String::new(),
+            launching: None,
+        }
     }
 }

@@ -91,6 +91,10 @@ pub(super) fn mounts(
             (None, None, None) => return Err(refusal(format!("{} is required", named("source")))),
             _ => return Err(refusal(format!("{field} has more than one of host_path, image and source"))),
         };
+        match (&origin, whose) {
+            (Origin::Host(_) | Origin::Own(_), _) | (_, Whose::Single | Whose::Member) => {}
+            _ => return Err(unsupported(&field, "give it to each task of the group")),
+        }
         Ok(Mount { origin, target, read_only })
     })
     .collect()
@@ -103,18 +107,16 @@ pub(super) fn target(field: &str, path: &str, whose: Whose) -> Result<PathBuf, L
         return Err(refusal(format!("{field} {path:?} is where the sandbox has something of its own")));
     }
     if target.is_absolute() && whose == Whose::Pod {
-        return Err(unsupported(field, "a pod has no process: name a relative path, and share it with its tasks"));
+        return Err(unsupported(
+            field,
+            "a pod has no process: name a relative path, and share it with its tasks",
+        ));
     }
     Ok(target)
 }
 
 /// The old way: a path of the machine, or one in the sandbox.
-fn host_path(
-    field: &str,
-    path: &str,
-    read_only: bool,
-    policy: &Policy,
-) -> Result<Origin, LaunchRefusal> {
+fn host_path(field: &str, path: &str, read_only: bool, policy: &Policy) -> Result<Origin, LaunchRefusal> {
     if Path::new(path).is_absolute() {
         return host(field, path, read_only, policy);
     }
@@ -153,7 +155,8 @@ fn of_source(
             let path = source.host_path.as_ref().ok_or_else(|| missing("host_path"))?;
             let propagation = path.mount_propagation.as_ref().and_then(|propagation| propagation.mode);
             if propagation.is_some_and(|mode| mode != v1::mount_propagation::Mode::Unknown as i32) {
-                let remedy = "leave it out: what is mounted in the container or, later, on the machine stays there";
+                let remedy =
+                    "leave it out: what is mounted in the container or, later, on the machine stays there";
                 return Err(unsupported(&named("host_path.mount_propagation"), remedy));
             }
             host(&named("host_path.path"), text(&path.path), read_only, policy)
@@ -175,12 +178,14 @@ fn of_source(
             let secret = source.secret.as_ref().ok_or_else(|| missing("secret"))?;
             secret_value(&named("secret"), secret).map(|value| Origin::Secret(Value(value.to_vec())))
         }
-        Type::DockerVolume => {
-            Err(unsupported(&named("docker_volume"), "use a persistent volume, or a path that an operator allows"))
-        }
-        Type::CsiVolume => {
-            Err(unsupported(&named("csi_volume"), "use a persistent volume, or a path that an operator allows"))
-        }
+        Type::DockerVolume => Err(unsupported(
+            &named("docker_volume"),
+            "use a persistent volume, or a path that an operator allows",
+        )),
+        Type::CsiVolume => Err(unsupported(
+            &named("csi_volume"),
+            "use a persistent volume, or a path that an operator allows",
+        )),
         Type::Unknown => Err(missing("type")),
     }
 }
@@ -197,7 +202,9 @@ pub(super) fn secret_value<'a>(field: &str, secret: &'a v1::Secret) -> Result<&'
 /// A path within a sandbox.
 fn beneath(field: &str, path: &str) -> Result<PathBuf, LaunchRefusal> {
     let found = plain(path).filter(|found| found.is_relative() && !is_reserved(found));
-    found.ok_or_else(|| refusal(format!("{field} {path:?} is no relative path, without '..', of a sandbox's own")))
+    found.ok_or_else(|| {
+        refusal(format!("{field} {path:?} is no relative path, without '..', of a sandbox's own"))
+    })
 }
 
 /// A path that names something, of plain names.
@@ -288,7 +295,10 @@ mod tests {
             (at("../x"), "c.volumes[0].container_path \"../x\""),
             (at("/"), "c.volumes[0].container_path \"/\""),
             (at("stdout"), "c.volumes[0].container_path \"stdout\""),
-            (json!({"mode": "RW", "container_path": "/x", "host_path": "a/../../b"}), "c.volumes[0].host_path "),
+            (
+                json!({"mode": "RW", "container_path": "/x", "host_path": "a/../../b"}),
+                "c.volumes[0].host_path ",
+            ),
             (json!({"mode": "RW", "container_path": "/x"}), "c.volumes[0].source is required"),
             (sandbox("PARENT", "a"), "c.volumes[0].source.sandbox_path.type PARENT is not"),
             (sandbox("SELF", "/etc"), "c.volumes[0].source.sandbox_path.path \"/etc\""),

@@ -1,20 +1,23 @@
 //! From a task to a running shim. Blocks for a millisecond or two.
 
-use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use chapada_agent_core::{ExecutorRecord, FrameworkRecord, LaunchRefusal, TaskRecord};
+use chapada_images::RootFs;
 use chapada_model::{
     AgentId, ContainerId, ExecutorDescription, Resource, ResourceValue, Resources, TaskDescription,
 };
-use chapada_shim::{Command, ContainerSpec, LaunchError, Limits, ShimClient, VolumeMount, VolumeSource};
+use chapada_shim::{Command, ContainerSpec, LaunchError, Limits, ShimClient};
 use chapada_wire::v1;
 use prost::Message;
 
-use super::description::{container_wishes, member_wishes, shared_volumes, text};
-use super::image::Rooted;
+use super::confinement::Confinement;
+use super::description::{container_wishes, text};
+use super::image::{Rooted, member_container};
+use super::mounts::Whose;
+use super::volumes::{self, Shared};
 use super::{Means, environment, limits};
 use crate::networks::Joined;
 
@@ -32,6 +35,12 @@ pub(super) enum StartError {
     Image(String),
     #[error("cannot write down what it knows names by: {0}")]
     Names(io::Error),
+    #[error("cannot make a volume: {0}")]
+    Volume(io::Error),
+    #[error("the values of its secrets are gone, which are not kept over a restart of the agent")]
+    Secrets,
+    #[error("cannot filter its system calls: {0}")]
+    Filter(String),
     #[error("cannot give it ids of its own: {0}")]
     Ids(io::Error),
     #[error("cannot make the executor's token: {0}")]
@@ -74,54 +83,100 @@ impl Order {
     }
 }
 
-/// Starts the shim that makes the container.
-pub(super) fn start(
-    means: &Means,
-    order: &Order,
-    rooted: Option<Box<Rooted>>,
-    joined: Option<Joined>,
-) -> Result<ShimClient, StartError> {
-    let (mut spec, command) = match &order.what {
-        What::Task { task, pod } => task_spec(means, order, task, pod.as_deref())?,
-        What::Executor { executor, tasks } => executor_spec(means, order, executor, tasks)?,
-    };
-    if let Some(rooted) = rooted {
-        rooted.dress(&mut spec, &command).map_err(StartError::Image)?;
-    }
-    if let Some(joined) = joined {
-        joined.give(means, &mut spec).map_err(StartError::Names)?;
-    }
-    if spec.root.is_some() {
-        if means.settings.user_namespaces && !has_privileged_port(&spec, order)? {
-            spec.user_namespace = Some(means.supplies.ids.allocate(&spec.id).map_err(StartError::Ids)?);
-        }
-    }
-    spec.network_mounts = Some(means.supplies.networks.namespaces().to_owned());
-    spec.never_host_root = !means.settings.allow_host_root;
-    spec.hidden_paths =
-        vec![means.layout.work_dir().to_owned(), means.supplies.images.directory().to_owned()];
-    spec.hidden_paths.extend(means.supplies.volumes.hidden());
-    if !means.runtime_dir.starts_with(means.layout.work_dir()) {
-        spec.hidden_paths.push(means.runtime_dir.clone());
-    }
-    let launched = means.launcher.launch(&spec).map_err(StartError::Shim)?;
-    Ok(launched.client)
+/// What was made for a container before it.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    /// The root of one with an image.
+    pub(super) rooted: Option<Box<Rooted>>,
+    /// The images among its volumes.
+    pub(super) volumes: Vec<RootFs>,
+    pub(super) joined: Option<Joined>,
 }
 
-fn task_spec(
+/// A container that its shim makes.
+pub(super) struct Started {
+    pub(super) client: ShimClient,
+    /// What its framework should know of it; empty when there is nothing to say.
+    pub(super) note: String,
+}
+
+/// What a container is to be, before its files are known.
+struct Plan {
+    spec: ContainerSpec,
+    command: v1::CommandInfo,
+    confinement: Confinement,
+    shared: Shared,
+}
+
+/// Starts the shim that makes the container.
+pub(super) fn start(means: &Means, order: &Order, made: Made) -> Result<Started, StartError> {
+    let policy = &means.supplies.policy;
+    let Plan { mut spec, command, mut confinement, shared } = match &order.what {
+        What::Task { task, pod } => task_plan(means, order, task, pod.as_deref())?,
+        What::Executor { executor, tasks } => executor_plan(means, order, executor, tasks)?,
+    };
+    if let Some(rooted) = made.rooted {
+        rooted.dress(&mut spec, &command).map_err(StartError::Image)?;
+    }
+    if let Some(joined) = made.joined {
+        joined.give(means, &mut spec).map_err(StartError::Names)?;
+    }
+    let note = match confinement.exception(privileged_port(&spec, order)?, policy) {
+        Some(why) => format!("its root is the machine's, without a user namespace: {why}"),
+        None => String::new(),
+    };
+    if note.is_empty() && spec.root.is_some() {
+        let ids = means.supplies.ids.allocate(&spec.id, group_of(order));
+        spec.user_namespace = Some(ids.map_err(StartError::Ids)?);
+    }
+    confinement.apply(&mut spec, policy).map_err(StartError::Filter)?;
+    let mounts = std::mem::take(&mut confinement.mounts);
+    volumes::add(&mut spec, mounts, &shared, made.volumes).map_err(StartError::Volume)?;
+    spec.network_mounts = Some(means.supplies.networks.namespaces().to_owned());
+    spec.hidden_paths = hidden_paths(means);
+    let launched = means.launcher.launch(&spec).map_err(StartError::Shim)?;
+    Ok(Started { client: launched.client, note })
+}
+
+/// What of the agent's own no container sees.
+pub(super) fn hidden_paths(means: &Means) -> Vec<PathBuf> {
+    let images = means.supplies.images.directory();
+    let mut hidden = vec![means.layout.work_dir().to_owned(), images.to_owned()];
+    hidden.extend(means.supplies.volumes.hidden());
+    if !means.runtime_dir.starts_with(means.layout.work_dir()) {
+        hidden.push(means.runtime_dir.clone());
+    }
+    hidden
+}
+
+/// The pod that a container shares ids with.
+fn group_of(order: &Order) -> Option<&str> {
+    match &order.what {
+        What::Task { pod, .. } => pod.as_ref().map(|pod| pod.container.as_str()),
+        What::Executor { .. } => None,
+    }
+}
+
+fn task_plan(
     means: &Means,
     order: &Order,
     record: &TaskRecord,
     pod: Option<&ExecutorRecord>,
-) -> Result<(ContainerSpec, v1::CommandInfo), StartError> {
+) -> Result<Plan, StartError> {
     let agent = &order.agent;
-    let (info, task) = described(record)?;
-    let refused = |refusal: LaunchRefusal| StartError::Description(refusal.message);
-    let wishes = match pod {
-        None => container_wishes("container", info.container.as_ref()),
-        Some(_) => member_wishes(&info),
+    let (mut info, task) = described(record)?;
+    if !means.supplies.secrets.reveal(&record.info, &mut info) {
+        return Err(StartError::Secrets);
+    }
+    let pod = pod.map(|pod| Ok((pod, executor_described(pod)?))).transpose()?;
+    let (container, whose) = match &pod {
+        None => (info.container.clone(), Whose::Single),
+        Some((_, (executor, _))) => (member_container(executor, &info), Whose::Member),
     };
-    let wishes = wishes.map_err(refused)?;
+    let refused = |refusal: LaunchRefusal| StartError::Description(refusal.message);
+    let wishes = container_wishes("container", container.as_ref()).map_err(refused)?;
+    let policy = &means.supplies.policy;
+    let confinement = Confinement::of("container", container.as_ref(), whose, policy).map_err(refused)?;
     let sandbox = means.layout.make_sandbox(agent, record).map_err(StartError::Sandbox)?;
     let command =
         info.command.as_ref().ok_or_else(|| StartError::Description("command is required".to_owned()))?;
@@ -134,28 +189,36 @@ fn task_spec(
     spec.namespaces = wishes.namespaces;
     spec.hostname = wishes.hostname;
     spec.rlimits = wishes.rlimits;
-    spec.volumes = volumes_of(means, &task.resources);
-    if let Some(pod) = pod {
-        let above = means.layout.executor_sandbox(agent, pod);
-        spec.volumes.extend(volumes_of(means, &executor_described(pod)?.1));
-        for shared in shared_volumes(&info).map_err(refused)? {
-            let directory = above.join(&shared.source);
-            DirBuilder::new().recursive(true).mode(0o755).create(&directory).map_err(StartError::Sandbox)?;
-            spec.volumes.push(VolumeMount::given(directory, shared.name));
+    spec.volumes = volumes::persistent(means, &task.resources);
+    let shared = match &pod {
+        None => Shared::default(),
+        Some((pod, (executor, resources))) => {
+            let own = volumes::persistent(means, resources);
+            spec.volumes.extend(own.iter().cloned());
+            let above = means.layout.executor_sandbox(agent, pod);
+            let theirs =
+                Confinement::of("executor.container", executor.container.as_ref(), Whose::Pod, policy);
+            Shared::new(above, own, theirs.map_err(refused)?.mounts)
         }
-    }
-    Ok((spec, command.clone()))
+    };
+    Ok(Plan { spec, command: command.clone(), confinement, shared })
 }
 
-fn executor_spec(
+fn executor_plan(
     means: &Means,
     order: &Order,
     record: &ExecutorRecord,
     tasks: &[Arc<TaskRecord>],
-) -> Result<(ContainerSpec, v1::CommandInfo), StartError> {
-    let (info, resources) = executor_described(record)?;
-    let wishes = container_wishes("executor.container", info.container.as_ref())
-        .map_err(|refusal| StartError::Description(refusal.message))?;
+) -> Result<Plan, StartError> {
+    let (mut info, resources) = executor_described(record)?;
+    if !means.supplies.secrets.reveal(&record.info, &mut info) {
+        return Err(StartError::Secrets);
+    }
+    let (field, container) = ("executor.container", info.container.as_ref());
+    let refused = |refusal: LaunchRefusal| StartError::Description(refusal.message);
+    let wishes = container_wishes(field, container).map_err(refused)?;
+    let confinement =
+        Confinement::of(field, container, Whose::Single, &means.supplies.policy).map_err(refused)?;
     let command = info.command.as_ref();
     let command =
         command.ok_or_else(|| StartError::Description("executor.command is required".to_owned()))?;
@@ -169,15 +232,18 @@ fn executor_spec(
     spec.resources = room(means, record, tasks)?;
     spec.hostname = wishes.hostname;
     spec.rlimits = wishes.rlimits;
-    spec.volumes = volumes_of(means, &resources);
+    spec.volumes = volumes::persistent(means, &resources);
     for task in tasks {
-        spec.volumes.extend(volumes_of(means, &described(task)?.1.resources));
+        spec.volumes.extend(volumes::persistent(means, &described(task)?.1.resources));
     }
-    Ok((spec, command.clone()))
+    Ok(Plan { spec, command: command.clone(), confinement, shared: Shared::default() })
 }
 
-/// Whether it may listen where only root of the machine can: then its root has to be that one.
-fn has_privileged_port(spec: &ContainerSpec, order: &Order) -> Result<bool, StartError> {
+/// The lowest port of the machine's where only its root may listen, if it has one: then its root has to be that one.
+fn privileged_port(spec: &ContainerSpec, order: &Order) -> Result<Option<u64>, StartError> {
+    if spec.namespaces.network || !spec.joined.is_empty() {
+        return Ok(None);
+    }
     let mut resources = Vec::new();
     match &order.what {
         What::Task { task, .. } => resources.push(described(task)?.1.resources),
@@ -188,18 +254,8 @@ fn has_privileged_port(spec: &ContainerSpec, order: &Order) -> Result<bool, Star
             }
         }
     }
-    let is_privileged = |resource: &Resource| {
-        &*resource.name == "ports" && lowest(resource).is_some_and(|port| port < FIRST_OPEN_PORT)
-    };
-    let asked = resources.iter().any(|resources| resources.iter().any(is_privileged));
-    if asked && !spec.namespaces.network && spec.joined.is_empty() {
-        tracing::info!(
-            container_id = spec.id,
-            "its root is the machine's: it has a port below {FIRST_OPEN_PORT}"
-        );
-        return Ok(true);
-    }
-    Ok(false)
+    let ports = resources.iter().flatten().filter(|resource| &*resource.name == "ports").filter_map(lowest);
+    Ok(ports.min().filter(|port| *port < FIRST_OPEN_PORT))
 }
 
 fn lowest(resource: &Resource) -> Option<u64> {
@@ -233,17 +289,6 @@ fn executor_described(record: &ExecutorRecord) -> Result<(v1::ExecutorInfo, Reso
     let described =
         ExecutorDescription::try_from(&info).map_err(|e| StartError::Description(e.to_string()))?;
     Ok((info, described.resources))
-}
-
-/// The persistent volumes among resources.
-fn volumes_of(means: &Means, resources: &Resources) -> Vec<VolumeMount> {
-    let mount = |resource: &Resource| {
-        let place = means.supplies.volumes.place(resource)?;
-        let target = resource.disk.as_ref()?.volume.as_ref()?.container_path.to_string().into();
-        let source = VolumeSource::Host { root: place.root, path: place.path, give: true };
-        Some(VolumeMount { source, target, read_only: false })
-    };
-    resources.iter().filter_map(mount).collect()
 }
 
 /// Waits until disks that the container's volumes have to themselves are cleared of the volumes before.

@@ -7,7 +7,7 @@ use chapada_network::Networks;
 use chapada_shim::Launcher;
 
 use crate::config::AgentConfig;
-use crate::containers::ids::IdRanges;
+use crate::containers::ids::{IdRanges, REGISTRY};
 use crate::disk_quota::Figures;
 use crate::disks::Disks;
 use crate::error::AgentError;
@@ -15,6 +15,8 @@ use crate::fetch::Fetcher;
 use crate::images::LazyImages;
 use crate::layout::Layout;
 use crate::networks::{self, NameFiles};
+use crate::policy::Policy;
+use crate::secrets::Secrets;
 use crate::volumes::Volumes;
 
 /// Where it comes from.
@@ -23,11 +25,13 @@ pub(crate) struct Supplies {
     pub(crate) fetcher: Fetcher,
     pub(crate) images: Arc<LazyImages>,
     pub(crate) ids: IdRanges,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) secrets: Arc<Secrets>,
     pub(crate) volumes: Volumes,
-    /// What containers take of the disks.
-    pub(crate) disk_figures: Figures,
     pub(crate) networks: Networks,
     pub(crate) names: NameFiles,
+    /// What containers take of the disks.
+    pub(crate) disk_figures: Figures,
 }
 
 impl Supplies {
@@ -38,15 +42,20 @@ impl Supplies {
         launcher: Arc<Launcher>,
         runtime_dir: PathBuf,
     ) -> Result<Self, AgentError> {
-        let ids = IdRanges::open(layout.ids(), config.userns_first_id);
+        let ids = IdRanges::open(REGISTRY.into(), layout.work_dir(), config.userns_first_id);
+        let images = Arc::new(LazyImages::new(config, layout)?);
+        let mut protected =
+            vec![layout.work_dir().to_owned(), runtime_dir.clone(), images.directory().to_owned()];
+        protected.extend(disks.hidden());
         Ok(Self {
             fetcher: Fetcher::new(config, layout, launcher, runtime_dir, images.clone())?,
             images,
-        let images = Arc::new(LazyImages::new(config, layout)?);
-            ids: ids.map_err(AgentError::directory("read", layout.ids()))?,
+            ids: ids.map_err(|error| AgentError::flag("userns-first-id", error))?,
+            policy: Arc::new(Policy::new(config, protected)?),
+            secrets: Arc::new(Secrets::default()),
+            disk_figures: Figures::default(),
             networks: networks::open(config, layout)?,
             names: NameFiles::new(layout.networks().join("names")),
-            disk_figures: Figures::default(),
             volumes: Volumes::new(layout.work_dir(), disks),
         })
     }

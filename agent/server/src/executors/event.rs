@@ -7,13 +7,17 @@ use chapada_wire::v1::executor::Event;
 use chapada_wire::v1::executor::event::{Acknowledged, Kill, Launch, LaunchGroup, Message, Subscribed, Type};
 use prost::Message as _;
 
+use crate::secrets::Secrets;
+
 /// What events say of the agent.
 #[derive(Debug)]
-pub(crate) struct Speaker {
+pub(crate) struct Speaker<'a> {
     pub(crate) agent: v1::AgentInfo,
+    /// Those of the tasks: what an executor runs, it runs with them.
+    pub(crate) secrets: &'a Secrets,
 }
 
-impl Speaker {
+impl Speaker<'_> {
     /// An event on the wire.
     pub(crate) fn event(&self, message: &ToExecutor) -> Event {
         match message {
@@ -27,10 +31,10 @@ impl Speaker {
                 ..bare(Type::Subscribed)
             },
             ToExecutor::Launch(task) => {
-                Event { launch: Some(Launch { task: Some(task_info(task)) }), ..bare(Type::Launch) }
+                Event { launch: Some(Launch { task: Some(self.task_info(task)) }), ..bare(Type::Launch) }
             }
             ToExecutor::LaunchGroup(tasks) => {
-                let tasks = tasks.iter().map(|task| task_info(task)).collect();
+                let tasks = tasks.iter().map(|task| self.task_info(task)).collect();
                 let task_group = Some(v1::TaskGroupInfo { tasks });
                 Event { launch_group: Some(LaunchGroup { task_group }), ..bare(Type::LaunchGroup) }
             }
@@ -50,6 +54,14 @@ impl Speaker {
             ToExecutor::Shutdown => bare(Type::Shutdown),
         }
     }
+
+    fn task_info(&self, task: &TaskRecord) -> v1::TaskInfo {
+        let mut info = v1::TaskInfo::decode(task.info.as_bytes()).unwrap_or_default();
+        if !self.secrets.reveal(&task.info, &mut info) {
+            tracing::warn!(task_id = %task.key.task, "the values of a task's secrets are gone since the agent was restarted");
+        }
+        info
+    }
 }
 
 /// A sign of life.
@@ -62,10 +74,6 @@ fn executor_info(executor: &ExecutorRecord) -> v1::ExecutorInfo {
     let mut info = v1::ExecutorInfo::decode(executor.info.as_bytes()).unwrap_or_default();
     info.framework_id.get_or_insert_with(|| (&executor.key.framework).into());
     info
-}
-
-fn task_info(task: &TaskRecord) -> v1::TaskInfo {
-    v1::TaskInfo::decode(task.info.as_bytes()).unwrap_or_default()
 }
 
 fn bare(kind: Type) -> Event {

@@ -62,7 +62,8 @@ impl Shell {
 
     pub(crate) fn tell_executor(&mut self, executor: &ExecutorKey, stream: u64, message: &ToExecutor) {
         let id = self.agent.id().map(|id| v1::AgentId { value: Some(id.to_string()) });
-        let speaker = Speaker { agent: v1::AgentInfo { id, ..self.who.info.clone() } };
+        let agent = v1::AgentInfo { id, ..self.who.info.clone() };
+        let speaker = Speaker { agent, secrets: &self.secrets };
         self.streams.send(executor, stream, speaker.event(message));
     }
 }

@@ -16,9 +16,17 @@ use chapada_wire::v1;
 use prost::Message;
 
 use crate::containers::{refuse_group, refuse_late_volumes, refuse_unsupported};
+use crate::policy::Policy;
+use crate::secrets::Secrets;
 
 /// Source: Mesos' `DEFAULT_EXECUTOR_SHUTDOWN_GRACE_PERIOD` of the command executor.
 const KILL_GRACE: Duration = Duration::from_secs(3);
+
+/// What orders are compared with, and where their secrets stay.
+pub(crate) struct Terms<'a> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) secrets: &'a Secrets,
+}
 
 /// What a message of the master is.
 pub(crate) enum Inward {
@@ -36,7 +44,7 @@ pub(crate) enum Inward {
 ///
 /// # Errors
 /// A sentence that names the field.
-pub(crate) fn read(message: to_agent::Message) -> Result<Inward, String> {
+pub(crate) fn read(message: to_agent::Message, terms: &Terms<'_>) -> Result<Inward, String> {
     let command = match message {
         to_agent::Message::Welcome(welcome) => Command::Welcome {
             agent: welcome.agent_id.parse().map_err(|e| format!("welcome.agent_id: {e}"))?,
@@ -45,8 +53,8 @@ pub(crate) fn read(message: to_agent::Message) -> Result<Inward, String> {
             Command::Gone
         }
         to_agent::Message::Refused(refused) => return Ok(Inward::Refused(refused)),
-        to_agent::Message::Launch(launch) => Command::Launch(Box::new(read_launch(launch)?)),
-        to_agent::Message::LaunchGroup(launch) => Command::LaunchGroup(Box::new(read_group(launch)?)),
+        to_agent::Message::Launch(launch) => Command::Launch(Box::new(read_launch(launch, terms)?)),
+        to_agent::Message::LaunchGroup(launch) => Command::LaunchGroup(Box::new(read_group(launch, terms)?)),
         to_agent::Message::Kill(kill) => Command::Kill {
             task: key(&kill.framework_id, &kill.task_id)?,
             grace: grace(kill.kill_policy.as_ref())?,
@@ -83,7 +91,7 @@ pub(crate) fn read(message: to_agent::Message) -> Result<Inward, String> {
     Ok(Inward::Command(command))
 }
 
-fn read_launch(launch: link::Launch) -> Result<TaskLaunch, String> {
+fn read_launch(launch: link::Launch, terms: &Terms<'_>) -> Result<TaskLaunch, String> {
     let framework = framework(&launch.framework.ok_or("launch.framework is missing")?)?;
     let info = launch.task.ok_or("launch.task is missing")?;
     let task = TaskDescription::try_from(&info).map_err(|error| format!("launch.task: {error}"))?;
@@ -92,29 +100,29 @@ fn read_launch(launch: link::Launch) -> Result<TaskLaunch, String> {
     let own = info.executor.as_ref().zip(task.executor);
     let joins = own.is_some() && !launch.launch_executor;
     let late = joins.then(|| refuse_late_volumes(std::slice::from_ref(&info))).flatten();
-    let executor = own.map(|(info, described)| executor(info, described, launch.launch_executor));
+    let executor = own.map(|(info, described)| executor(info, described, launch.launch_executor, terms));
     Ok(TaskLaunch {
         key: TaskKey { framework: framework.id.clone(), task: task.id },
         framework,
         executor: executor.transpose()?,
         kill_grace: grace(info.kill_policy.as_ref())?.unwrap_or(KILL_GRACE),
         watch: watch_of(&info),
-        refusal: refuse_unsupported(&info).or(late),
+        refusal: refuse_unsupported(&info, terms.policy).or(late),
         made,
-        info: payload(&info),
+        info: terms.secrets.seal(info),
     })
 }
 
-fn read_group(launch: link::LaunchGroup) -> Result<GroupLaunch, String> {
+fn read_group(launch: link::LaunchGroup, terms: &Terms<'_>) -> Result<GroupLaunch, String> {
     let framework = framework(&launch.framework.ok_or("launch_group.framework is missing")?)?;
     let own = launch.executor.ok_or("launch_group.executor is missing")?;
     let described =
         ExecutorDescription::try_from(&own).map_err(|error| format!("launch_group.executor: {error}"))?;
     let joins = described.kind == ExecutorKind::Custom && !launch.launch_executor;
     let late = joins.then(|| refuse_late_volumes(&launch.tasks)).flatten();
-    let refusal = refuse_group(&own, &launch.tasks, launch.launch_executor).or(late);
+    let refusal = refuse_group(&own, &launch.tasks, launch.launch_executor, terms.policy).or(late);
     let mut used = vec![described.resources.clone()];
-    let executor = executor(&own, described, launch.launch_executor)?;
+    let executor = executor(&own, described, launch.launch_executor, terms)?;
     let mut tasks = Vec::with_capacity(launch.tasks.len());
     for mut info in launch.tasks {
         info.executor.get_or_insert_with(|| own.clone());
@@ -125,7 +133,7 @@ fn read_group(launch: link::LaunchGroup) -> Result<GroupLaunch, String> {
             key: TaskKey { framework: framework.id.clone(), task: task.id },
             kill_grace: grace(info.kill_policy.as_ref())?.unwrap_or(KILL_GRACE),
             watch: watch_of(&info),
-            info: payload(&info),
+            info: terms.secrets.seal(info),
         });
     }
     if tasks.is_empty() {
@@ -139,6 +147,7 @@ fn executor(
     info: &v1::ExecutorInfo,
     described: ExecutorDescription,
     is_new: bool,
+    terms: &Terms<'_>,
 ) -> Result<ExecutorLaunch, String> {
     let grace = info.shutdown_grace_period.as_ref().and_then(|grace| grace.nanoseconds);
     Ok(ExecutorLaunch {
@@ -149,7 +158,7 @@ fn executor(
             .map(|nanos| u64::try_from(nanos).map(Duration::from_nanos))
             .transpose()
             .map_err(|_| "executor.shutdown_grace_period must not be negative")?,
-        info: payload(info),
+        info: terms.secrets.seal(info.clone()),
     })
 }
 

@@ -4,7 +4,7 @@ mod inward;
 mod outbox;
 mod session;
 
-pub(crate) use inward::{Inward, read};
+pub(crate) use inward::{Inward, Terms, read};
 pub(crate) use outbox::{Outbox, OutboxFull, update_message};
 pub(crate) use session::{Dialler, Presentation, dial};
 

@@ -1,6 +1,7 @@
 //! Dialling: one session after another, each with the leader of the moment.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_agent_core::{Event, FromMaster};
@@ -14,8 +15,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
-use super::inward::{self, Inward};
+use super::inward::{self, Inward, Terms};
 use super::{Outbox, PROTOCOL_VERSION};
+use crate::containers::Means;
 use crate::shell::Input;
 
 /// A master that does not take a connection in this time is tried again later.
@@ -45,6 +47,8 @@ pub(crate) struct Dialler {
     pub(crate) relays: mpsc::Sender<(OpenRelay, SocketAddr)>,
     /// The first wait before dialling again.
     pub(crate) first_wait: Duration,
+    /// What orders are compared with, and where their secrets are kept.
+    pub(crate) means: Arc<Means>,
 }
 
 /// Why a session ended.
@@ -195,7 +199,9 @@ impl Dialler {
             beats.welcome(welcome.heartbeat_interval_ms, welcome.heartbeat_timeout_ms);
             *beat = ticking(beats.interval);
         }
-        match inward::read(message) {
+        let supplies = &self.means.supplies;
+        let terms = Terms { policy: &supplies.policy, secrets: &supplies.secrets };
+        match inward::read(message, &terms) {
             Ok(Inward::Command(command)) => {
                 let message = FromMaster { epoch, sequence, command };
                 self.tell(Input::Event(Event::FromMaster(message))).await;

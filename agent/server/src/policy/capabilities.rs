@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn an_operators_own_count_where_a_task_says_nothing() {
-        let own = Capabilities::new(Some("NET_RAW,CAP_NET_BIND_SERVICE"), Some(r#"{"capabilities":["NET_RAW"]}"#));
+        let own =
+            Capabilities::new(Some("NET_RAW,CAP_NET_BIND_SERVICE"), Some(r#"{"capabilities":["NET_RAW"]}"#));
         let own = own.unwrap();
         assert_eq!(own.decide(&Asked::default()), Ok(exactly(vec![NET_RAW])));
         assert_eq!(own.decide(&asked(Some(&[]), None)), Ok(exactly(Vec::new())));

@@ -56,7 +56,9 @@ impl Profiles {
     /// Says what is wrong with the profile.
     pub(crate) fn filter(&self, name: Option<&str>, bounding: Option<&[u32]>) -> Result<SystemCalls, String> {
         let named = name.map(|name| self.check(name).and_then(|()| self.read(name))).transpose()?;
-        let Some(profile) = named.as_ref().or(self.default.as_ref()) else { return Ok(SystemCalls::Standard) };
+        let Some(profile) = named.as_ref().or(self.default.as_ref()) else {
+            return Ok(SystemCalls::Standard);
+        };
         let filter: Filter =
             profile.compile(bounding.unwrap_or(&ROOT_DEFAULT)).map_err(|error| chain(&error))?;
         Ok(SystemCalls::Profile(filter))
@@ -66,7 +68,8 @@ impl Profiles {
         let said = |error: &dyn std::fmt::Display| format!("profile {name:?}: {error}");
         let directory = self.directory.as_deref().unwrap_or(Path::new("/"));
         let directory = beneath::directory(directory).map_err(|error| said(&chain(&error)))?;
-        let file = beneath::open(&directory, Path::new(name), nix::libc::O_RDONLY, 0).map_err(|error| said(&error))?;
+        let file = beneath::open(&directory, Path::new(name), nix::libc::O_RDONLY, 0)
+            .map_err(|error| said(&error))?;
         let mut text = String::new();
         file.take(MAX_BYTES).read_to_string(&mut text).map_err(|error| said(&error))?;
         serde_json::from_str(&text).map_err(|error| said(&error))
