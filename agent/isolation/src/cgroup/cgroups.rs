@@ -122,6 +122,23 @@ impl Cgroups {
         Group::new(&self.hierarchies, &self.parent.join(name))
     }
 
+    /// The group of a container within the groups of these, the outermost first: it is charged to all of them and killed with
+    /// each. On v2 it has no limits of its own, for a group that has processes cannot hand its controllers down.
+    pub fn group_within(&self, above: &[String], name: &str) -> Group {
+        if above.is_empty() {
+            return self.group(name);
+        }
+        let mut hierarchies = self.hierarchies.clone();
+        hierarchies.v2.iter_mut().for_each(|tree| tree.controllers.clear());
+        let path = above.iter().fold(self.parent.clone(), |path, name| path.join(name));
+        Group::new(&hierarchies, &path.join(name))
+    }
+
+    /// Whether a group within another can have limits of its own.
+    pub fn bounds_within(&self) -> bool {
+        ["cpu", "memory"].iter().all(|controller| self.hierarchies.v1.contains_key(*controller))
+    }
+
     /// The names of all container groups that exist in any hierarchy.
     ///
     /// # Errors

@@ -21,12 +21,13 @@ pub struct Limits {
     /// The processors it may run on, as the kernel lists them: `0-3,8`. `None`: all.
     #[serde(default)]
     pub processors: Option<String>,
-    /// Bytes of memory, page cache included; raised to [`MIN_MEMORY_BYTES`]. `None`: no limit.
+    /// Bytes of memory, page cache included; raised to [`MIN_MEMORY_BYTES`], and to what processes that run already have and
+    /// cannot be taken from them. `None`: no limit.
     pub memory_bytes: Option<u64>,
     /// What is taken from it last when the machine is short of memory. `None`: nothing is spared.
     #[serde(default)]
     pub memory_soft_bytes: Option<u64>,
-    /// Swap on top of memory. `None`: none if memory is limited, where the kernel can.
+    /// Swap on top of memory; `u64::MAX`: as much as there is. `None`: none if memory is limited, where the kernel can.
     #[serde(default)]
     pub swap_bytes: Option<u64>,
     /// Processes and threads. `None`: no limit.

@@ -1,6 +1,6 @@
 //! The memory controller: a hard limit on everything charged, without swap, and the kernel's count of its kills.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::IsolationError;
 
@@ -24,9 +24,11 @@ impl Controller for MemoryV1 {
             return Ok(());
         }
         let bytes = limits.memory_bytes.map(|bytes| bytes.max(MIN_MEMORY_BYTES));
+        let bytes = bytes.map(|bytes| bytes.max(self.kept(target)));
         let text = |bytes: Option<u64>| bytes.map_or("-1".to_owned(), |bytes| bytes.to_string());
         let value = text(bytes);
-        let both = text(bytes.map(|bytes| bytes.saturating_add(limits.swap_bytes.unwrap_or(0))));
+        let with_swap = |bytes: u64| bytes.checked_add(limits.swap_bytes.unwrap_or(0));
+        let both = text(bytes.and_then(with_swap));
         let (memory, with_swap) = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes");
         // The kernel keeps memory <= memory + swap at every moment, so which goes first depends on the direction.
         if write(&self.directory, memory, &value).is_err() {
@@ -64,6 +66,14 @@ impl Controller for MemoryV1 {
 }
 
 impl MemoryV1 {
+    /// What cannot be taken from processes that run.
+    fn kept(&self, target: Target) -> u64 {
+        match target {
+            Target::New => 0,
+            Target::Running => kept(&self.directory, &["total_rss", "total_shmem"]),
+        }
+    }
+
     fn spare(&self, limits: &Limits, target: Target) -> Result<(), IsolationError> {
         match limits.memory_soft_bytes {
             Some(bytes) => write(&self.directory, "memory.soft_limit_in_bytes", &bytes.to_string()),
@@ -71,6 +81,12 @@ impl MemoryV1 {
             None => write_if_present(&self.directory, "memory.soft_limit_in_bytes", "-1"),
         }
     }
+}
+
+/// What these fields of `memory.stat` say together: a limit below that would kill, or not be taken.
+fn kept(directory: &Path, fields: &[&str]) -> u64 {
+    let text = read(directory, "memory.stat").ok().flatten().unwrap_or_default();
+    fields.iter().filter_map(|name| field(&text, name)).sum()
 }
 
 /// The v2 form.
@@ -82,8 +98,12 @@ pub struct MemoryV2 {
 
 impl Controller for MemoryV2 {
     fn apply(&self, limits: &Limits, target: Target) -> Result<(), IsolationError> {
-        let text = |bytes: Option<u64>| bytes.map_or("max".to_owned(), |bytes| bytes.to_string());
+        let text = |bytes: Option<u64>| {
+            let bytes = bytes.filter(|bytes| *bytes < u64::MAX);
+            bytes.map_or("max".to_owned(), |bytes| bytes.to_string())
+        };
         let is_new = target == Target::New;
+        let kept = if is_new { 0 } else { kept(&self.directory, &["anon", "shmem", "kernel"]) };
         if limits.memory_soft_bytes.is_some() || !is_new {
             write(&self.directory, "memory.low", &limits.memory_soft_bytes.unwrap_or(0).to_string())?;
         }
@@ -91,7 +111,7 @@ impl Controller for MemoryV2 {
             write(
                 &self.directory,
                 "memory.max",
-                &text(limits.memory_bytes.map(|it| it.max(MIN_MEMORY_BYTES))),
+                &text(limits.memory_bytes.map(|it| it.max(MIN_MEMORY_BYTES).max(kept))),
             )?;
         }
         let swap = limits.swap_bytes.or(limits.memory_bytes.map(|_| 0));
@@ -154,6 +174,25 @@ mod tests {
         assert_eq!(text(), ["67108864", "33554432", "1048576"]);
         memory.apply(&Limits::default(), Target::Running).unwrap();
         assert_eq!(text(), ["max", "0", "max"]);
+    }
+
+    #[test]
+    fn a_limit_is_not_lowered_below_what_is_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["memory.max", "memory.low", "memory.swap.max", "memory.oom.group"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        fs::write(dir.path().join("memory.stat"), "anon 50000000\nfile 90000000\nshmem 1000\n").unwrap();
+        let memory = MemoryV2 { directory: dir.path().to_owned() };
+        let limits = |mib: u64| Limits { memory_bytes: Some(mib << 20), ..Limits::default() };
+        let limit = || fs::read_to_string(dir.path().join("memory.max")).unwrap();
+        memory.apply(&limits(40), Target::Running).unwrap();
+        assert_eq!(limit(), "50001000", "what the cache has can be taken from it");
+        memory.apply(&limits(64), Target::Running).unwrap();
+        assert_eq!(limit(), "67108864");
+        let unlimited = Limits { swap_bytes: Some(u64::MAX), ..limits(64) };
+        memory.apply(&unlimited, Target::New).unwrap();
+        assert_eq!(fs::read_to_string(dir.path().join("memory.swap.max")).unwrap(), "max");
     }
 
     #[test]
