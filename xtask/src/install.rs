@@ -20,6 +20,7 @@ const PACKAGES: &[&str] = &[
     "python3-marathon",
     "python3-venv",
     "skopeo",
+    "systemd",
     "umoci",
     "zookeeper",
 ];
