@@ -54,4 +54,7 @@ fed! {
     master_agents: 60;
     agent_commands: 100;
     agent_executors: 100;
+    image_layer: 1000;
+    image_documents: 3000;
+    fetched_archive: 1000;
 }

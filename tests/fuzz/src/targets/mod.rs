@@ -1,6 +1,7 @@
 //! Every target by name.
 
 mod agent;
+mod images;
 mod master;
 mod records;
 mod services;
@@ -58,6 +59,9 @@ targets! {
     master_agents: master::agents, master::agents_seeds;
     agent_commands: agent::commands, agent::commands_seeds;
     agent_executors: agent::executors, agent::executors_seeds;
+    image_layer: images::layer, images::layer_seeds;
+    image_documents: images::image_documents, images::image_documents_seeds;
+    fetched_archive: images::fetched_archive, images::fetched_archive_seeds;
 }
 
 /// The target of this name.
