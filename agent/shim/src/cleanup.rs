@@ -45,9 +45,22 @@ pub enum CleanupError {
 /// # Errors
 /// Says what stayed behind.
 pub fn cleanup(cgroups: &Cgroups, runtime_root: &Path, id: &str) -> Result<(), CleanupError> {
-    check_id(id)?;
+    cleanup_within(cgroups, runtime_root, &[], id)
+}
+
+/// The same for a container that is in these others, the outermost first.
+///
+/// # Errors
+/// As [`cleanup`].
+pub fn cleanup_within(
+    cgroups: &Cgroups,
+    runtime_root: &Path,
+    within: &[String],
+    id: &str,
+) -> Result<(), CleanupError> {
+    within.iter().map(String::as_str).chain([id]).try_for_each(check_id)?;
     let runtime_dir = runtime_root.join(id);
-    let group = cgroups.group(id);
+    let group = cgroups.group_within(within, id);
     let failed = |source| CleanupError::RuntimeDirectory { path: runtime_dir.clone(), source };
     group.kill()?;
     let started = Instant::now();

@@ -28,7 +28,7 @@ pub use chapada_isolation::rlimits::Rlimit;
 pub use chapada_isolation::root::RootSource;
 pub use chapada_isolation::seccomp::{Filter, Profile};
 pub use chapada_isolation::terminals::{WindowSize, resize};
-pub use cleanup::{CleanupError, cleanup};
+pub use cleanup::{CleanupError, cleanup, cleanup_within};
 pub use client::{ClientError, ShimClient};
 pub use exit::{ExitReport, Outcome};
 pub use files::{Names, RootFileSystem, VolumeMount, VolumeSource};

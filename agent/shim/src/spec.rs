@@ -26,6 +26,9 @@ const MAX_ID_BYTES: usize = 255;
 pub struct ContainerSpec {
     /// Becomes the name of its cgroups: no slash, not `.`, `..` or `shims`, at most 255 bytes.
     pub id: String,
+    /// The ids of the containers that it is in, the outermost first: it is charged to them and ends with each of them.
+    #[serde(default)]
+    pub within: Vec<String>,
     /// Where the shim keeps its socket, its log, and the exit code; see [`crate::runtime_dir`]. Created with mode 0700 if
     /// it is not there. One directory serves one container, once. Its last component must be `id`.
     pub runtime_dir: PathBuf,
@@ -108,6 +111,7 @@ impl ContainerSpec {
         Self {
             runtime_dir: runtime_root.join(&id),
             id,
+            within: Vec::new(),
             sandbox: sandbox.into(),
             command,
             environment: Vec::new(),
@@ -141,6 +145,7 @@ impl ContainerSpec {
     /// Names the field and the rule.
     pub fn validate(&self) -> Result<(), InvalidSpec> {
         check_id(&self.id)?;
+        self.within.iter().try_for_each(|id| check_id(id))?;
         absolute("runtime_dir", &self.runtime_dir)?;
         absolute("sandbox", &self.sandbox)?;
         self.hidden_paths.iter().try_for_each(|path| absolute("hidden_paths", path))?;

@@ -25,3 +25,5 @@ mod sessions;
 #[cfg(test)]
 mod userns;
 mod volumes;
+#[cfg(test)]
+mod within;

@@ -78,6 +78,9 @@ pub(crate) fn make(order: &LaunchOrder, group: &Group, ready: Ready) -> Result<C
     let begin = || {
         group.create(&spec.resources)?;
         group.begin(&spec.resources)?;
+        if !spec.within.is_empty() && spec.devices.is_empty() {
+            return Ok(()); // those of the container that it is in
+        }
         let rules: Vec<DeviceRule> = spec.devices.iter().map(|device| device.rule).collect();
         group.restrict_devices(&rules)
     };

@@ -30,6 +30,17 @@ pub(crate) struct Files {
     user_namespace: Option<(OwnedFd, IdRange)>,
 }
 
+/// That of a container within another is beneath the other's sandbox, which may have put a link in the way.
+fn sandbox_of(spec: &ContainerSpec) -> Result<File, IsolationError> {
+    let Ok(path) = spec.sandbox.strip_prefix("/") else { return beneath::directory(&spec.sandbox) };
+    if spec.within.is_empty() {
+        return beneath::directory(&spec.sandbox);
+    }
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY;
+    let root = beneath::directory(Path::new("/"))?;
+    beneath::open(&root, path, flags, 0).context("open the sandbox", spec.sandbox.display())
+}
+
 /// User and group, as the host or a mapped disk numbers them.
 #[derive(Clone, Copy)]
 pub(crate) struct Owner(pub(crate) u32, pub(crate) u32);
@@ -37,7 +48,7 @@ pub(crate) struct Owner(pub(crate) u32, pub(crate) u32);
 impl Files {
     /// Opens sandbox, logs and volumes of the host. A user namespace is one that was made ahead, if there is one.
     pub(crate) fn open(spec: &ContainerSpec, ids: Option<&ids::Vacant>) -> Result<Self, SetupError> {
-        let sandbox = beneath::directory(&spec.sandbox).map_err(of(SetupFailure::Sandbox))?;
+        let sandbox = sandbox_of(spec).map_err(of(SetupFailure::Sandbox))?;
         let sandbox_tree = Tree::of(&sandbox, spec.sandbox.display()).map_err(of(SetupFailure::Sandbox))?;
         let log = |name| beneath::log_file(&sandbox, name).map_err(of(SetupFailure::Sandbox));
         let logs = [log("stdout")?, log("stderr")?];

@@ -31,7 +31,7 @@ pub(crate) fn serve(order: &LaunchOrder, ready: Ready) -> Result<(), String> {
     let runtime_dir = order.spec.runtime_dir.as_path();
     let first =
         take_standard_output().map_err(|error| format!("cannot keep the agent's connection: {error}"))?;
-    let group = order.cgroups.group(&order.spec.id);
+    let group = order.cgroups.group_within(&order.spec.within, &order.spec.id);
     let listener = listen(runtime_dir).context("listen in", runtime_dir.display());
     let listener = listener.map_err(container::of(SetupFailure::Shim));
     let (listener, container) = match listener {
