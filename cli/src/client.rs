@@ -2,12 +2,16 @@
 
 mod api;
 mod apps;
+mod exec;
 mod leader;
 mod listing;
 mod logs;
 mod output;
 mod roles;
 mod status;
+mod task;
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -90,28 +94,40 @@ pub(crate) enum ClientCommand {
     },
     /// Prints what a task wrote.
     Logs(logs::LogsArgs),
+    /// Runs a command in the container of a task.
+    ///
+    /// The command sees what the task sees and has a share of its limits. It ends when this program does; this program's exit code
+    /// is the command's, or 128 and the signal's number when a signal ended it.
+    Exec(exec::ExecArgs),
     /// Long-running apps of the services framework.
     #[command(subcommand)]
     Apps(apps::AppsCommand),
 }
 
 /// Runs one client command to its end.
-pub(crate) fn run(command: ClientCommand) -> Result<()> {
+pub(crate) fn run(command: ClientCommand) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        match command {
-            ClientCommand::Status { cluster } => status::status(&cluster).await,
-            ClientCommand::Agents { cluster, page } => listing::agents(&cluster, &page).await,
-            ClientCommand::Frameworks { cluster, page } => listing::frameworks(&cluster, &page).await,
-            ClientCommand::Tasks { cluster, page, framework, agent, state } => {
-                let filters = listing::TaskFilters { framework, agent, state };
-                listing::tasks(&cluster, &page, &filters).await
-            }
-            ClientCommand::Roles { cluster, page } => listing::roles(&cluster, &page).await,
-            ClientCommand::Quota(command) => roles::quota(command).await,
-            ClientCommand::Weight { cluster, role, weight } => roles::weight(&cluster, &role, weight).await,
-            ClientCommand::Logs(args) => logs::logs(&args).await,
-            ClientCommand::Apps(command) => apps::run(command).await,
+    let outcome = runtime.block_on(carry_out(command));
+    // Nobody waits for a terminal or a pipe that takes nothing more.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn carry_out(command: ClientCommand) -> Result<ExitCode> {
+    match command {
+        ClientCommand::Exec(args) => return exec::exec(&args).await,
+        ClientCommand::Status { cluster } => status::status(&cluster).await,
+        ClientCommand::Agents { cluster, page } => listing::agents(&cluster, &page).await,
+        ClientCommand::Frameworks { cluster, page } => listing::frameworks(&cluster, &page).await,
+        ClientCommand::Tasks { cluster, page, framework, agent, state } => {
+            let filters = listing::TaskFilters { framework, agent, state };
+            listing::tasks(&cluster, &page, &filters).await
         }
-    })
+        ClientCommand::Roles { cluster, page } => listing::roles(&cluster, &page).await,
+        ClientCommand::Quota(command) => roles::quota(command).await,
+        ClientCommand::Weight { cluster, role, weight } => roles::weight(&cluster, &role, weight).await,
+        ClientCommand::Logs(args) => logs::logs(&args).await,
+        ClientCommand::Apps(command) => apps::run(command).await,
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

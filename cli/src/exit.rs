@@ -11,15 +11,18 @@ const NOT_FOUND: u8 = 3;
 const UNREACHABLE: u8 = 4;
 
 /// Prints the whole chain of an error on stderr and picks the code.
-pub(crate) fn of(outcome: anyhow::Result<()>) -> ExitCode {
-    let Err(error) = outcome else { return ExitCode::SUCCESS };
+pub(crate) fn of(outcome: anyhow::Result<ExitCode>) -> ExitCode {
+    let error = match outcome {
+        Ok(code) => return code,
+        Err(error) => error,
+    };
     if closed_pipe(&error) {
         return ExitCode::SUCCESS;
     }
     eprintln!("chapada: {error:#}{}", remedy(&error));
     ExitCode::from(match error.downcast_ref::<ApiError>() {
         Some(ApiError::NotFound(_)) => NOT_FOUND,
-        Some(ApiError::Unreachable { .. }) => UNREACHABLE,
+        Some(ApiError::Unreachable { .. } | ApiError::Unavailable { .. }) => UNREACHABLE,
         Some(ApiError::Refused { .. } | ApiError::Garbled { .. }) | None => FAILED,
     })
 }

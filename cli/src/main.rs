@@ -34,8 +34,9 @@ fn main() -> ExitCode {
     exit::of(run(args, &matches))
 }
 
-fn run(args: Args, matches: &clap::ArgMatches) -> anyhow::Result<()> {
+fn run(args: Args, matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
     match args.command {
+        Command::Client(command) => return client::run(command),
         Command::Master(daemon) => daemon::run("master", daemon, matches, async |config, log, stop| {
             chapada_master::Master::bind(config).await?.with_log(log).run(stop).await
         }),
@@ -50,6 +51,6 @@ fn run(args: Args, matches: &clap::ArgMatches) -> anyhow::Result<()> {
             clap_complete::generate(shell, &mut Args::command(), "chapada", &mut std::io::stdout());
             Ok(())
         }
-        Command::Client(command) => client::run(command),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -90,7 +90,16 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("chapada-example-sweep", vec!["chapada-sdk"]),
         ("chapada-example-keeper", vec!["chapada-sdk"]),
         ("chapada-webui", vec![]),
-        ("chapada", vec!["chapada-master", "chapada-agent", "chapada-services", "chapada-coordination"]),
+        (
+            "chapada",
+            vec![
+                "chapada-master",
+                "chapada-agent",
+                "chapada-services",
+                "chapada-coordination",
+                "chapada-wire",
+            ],
+        ),
         ("xtask", vec![]),
     ])
 }

@@ -1,10 +1,12 @@
 //! HTTP to the leading master, which also relays to agents and to the services framework.
 
 use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
@@ -14,8 +16,8 @@ use serde_json::Value;
 
 /// A listing page is far below this; more means that something else answers.
 const BODY_LIMIT: usize = 64 << 20;
-/// A leader answers a page in milliseconds; this bounds a hung one.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// A leader answers a page in milliseconds, an agent starts a program in some dozen; this bounds a hung one.
+const ANSWER_WITHIN: Duration = Duration::from_secs(45);
 /// A standby names the leader, and the leader may have just changed once more.
 const REDIRECTS: usize = 3;
 
@@ -26,6 +28,8 @@ pub(crate) enum ApiError {
     NotFound(String),
     #[error("nobody answers at {address}: {why}; name the master with --master or CHAPADA_MASTER")]
     Unreachable { address: String, why: String },
+    #[error("{address} cannot do it now: {why}; try again in a moment")]
+    Unavailable { address: String, why: String },
     #[error("{status}: {message}")]
     Refused { status: StatusCode, message: String },
     #[error("{path} answered what is no JSON: {source}")]
@@ -34,12 +38,20 @@ pub(crate) enum ApiError {
 
 /// A body that is still arriving.
 pub(crate) type Body = Incoming;
+/// A body that is sent, whole or as it comes to be.
+pub(crate) type Sending = UnsyncBoxBody<Bytes, std::io::Error>;
+/// What a request says beside its body.
+pub(crate) type Said = [(&'static str, &'static str)];
+
+const AS_JSON: &Said =
+    &[("accept", "application/json, text/event-stream"), ("content-type", "application/json")];
 
 /// A connection to one cluster.
 #[derive(Debug)]
 pub(crate) struct Api {
-    client: Client<HttpConnector, Full<Bytes>>,
-    address: String,
+    client: Client<HttpConnector, Sending>,
+    /// Of the leader, as far as is known.
+    address: Mutex<String>,
 }
 
 impl Api {
@@ -49,7 +61,8 @@ impl Api {
         let address = super::leader::find(master, ANSWER_WITHIN).await.map_err(unreachable)?;
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(Duration::from_secs(5)));
-        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), address })
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { client, address: Mutex::new(address) })
     }
 
     /// A GET whose answer is JSON.
@@ -77,15 +90,50 @@ impl Api {
         Ok(self.open(Method::GET, path, None).await?.into_body())
     }
 
+    /// Any call with whatever body and headers; the answer's body is still arriving.
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        said: &Said,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, ApiError> {
+        self.ask(Method::POST, path, said, body).await
+    }
+
+    /// A POST whose body comes to be while it is sent, to the master that answered last. It may take as long as it likes.
+    pub(crate) async fn post_stream(
+        &self,
+        path: &str,
+        said: &Said,
+        body: Sending,
+    ) -> Result<Response<Incoming>, ApiError> {
+        let address = self.address().clone();
+        let request = self.request(&address, &Method::POST, path, said, body)?;
+        let answer = self.client.request(request).await;
+        self.checked(path, answer.map_err(|error| self.unreachable(&chain(&error)))?).await
+    }
+
     async fn open(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
     ) -> Result<Response<Incoming>, ApiError> {
-        let mut address = self.address.clone();
+        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        self.ask(method, path, AS_JSON, bytes).await
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        said: &Said,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, ApiError> {
         for _ in 0..=REDIRECTS {
-            let response = self.send(&address, &method, path, body).await?;
+            let address = self.address().clone();
+            let whole = Full::new(body.clone()).map_err(|never| match never {}).boxed_unsync();
+            let response = self.send(self.request(&address, &method, path, said, whole)?).await?;
             if response.status() != StatusCode::TEMPORARY_REDIRECT {
                 return self.checked(path, response).await;
             }
@@ -93,30 +141,30 @@ impl Api {
             let Some(leader) = location.and_then(authority) else {
                 return Err(self.unreachable("it redirects to nowhere"));
             };
-            address = leader.to_owned();
+            leader.clone_into(&mut self.address());
         }
         Err(self.unreachable("the masters redirect to each other; a new leader may be coming up"))
     }
 
-    async fn send(
+    fn request(
         &self,
         address: &str,
         method: &Method,
         path: &str,
-        body: Option<&Value>,
-    ) -> Result<Response<Incoming>, ApiError> {
-        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("http://{address}{path}"))
-            .header(header::ACCEPT, "application/json, text/event-stream")
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(bytes))
-            .map_err(|error| self.unreachable(&format!("{address}{path} is no address: {error}")))?;
+        said: &Said,
+        body: Sending,
+    ) -> Result<Request<Sending>, ApiError> {
+        let request = Request::builder().method(method).uri(format!("http://{address}{path}"));
+        let request = said.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(body);
+        request.map_err(|error| self.unreachable(&format!("{address}{path} is no address: {error}")))
+    }
+
+    async fn send(&self, request: Request<Sending>) -> Result<Response<Incoming>, ApiError> {
         match tokio::time::timeout(ANSWER_WITHIN, self.client.request(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(self.unreachable(&chain(&error))),
-            Err(_) => Err(self.unreachable("no answer within 30 s")),
+            Err(_) => Err(self.unreachable(&format!("no answer within {} s", ANSWER_WITHIN.as_secs()))),
         }
     }
 
@@ -135,7 +183,9 @@ impl Api {
         Err(match status {
             StatusCode::NOT_FOUND if message.is_empty() => ApiError::NotFound(format!("there is no {path}")),
             StatusCode::NOT_FOUND => ApiError::NotFound(message),
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY => self.unreachable(&message),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
+                ApiError::Unavailable { address: self.address().clone(), why: message }
+            }
             status => ApiError::Refused { status, message },
         })
     }
@@ -150,7 +200,12 @@ impl Api {
     }
 
     fn unreachable(&self, why: &str) -> ApiError {
-        ApiError::Unreachable { address: self.address.clone(), why: why.to_owned() }
+        ApiError::Unreachable { address: self.address().clone(), why: why.to_owned() }
+    }
+
+    /// Nothing that holds it can leave it half changed.
+    fn address(&self) -> MutexGuard<'_, String> {
+        self.address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,16 +2,15 @@
 
 use std::io::Write;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use http_body_util::BodyExt;
 use serde_json::Value;
 
-use super::api::{Api, ApiError, escaped};
-use super::{Cluster, listing};
+use super::api::{Api, escaped};
+use super::{Cluster, task};
 
-/// What one read brings at most; the master gives no more.
-const CHUNK: u64 = 64 * 1024;
+const BROKE_OFF: &str = "the connection broke before the end of the log; run it again to go on";
 
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
@@ -25,81 +24,100 @@ pub(crate) struct LogsArgs {
     /// The task's stderr instead of its stdout.
     #[arg(long, short = 'e')]
     stderr: bool,
-    /// Starts so many bytes before the end.
-    #[arg(long, value_name = "BYTES")]
-    tail: Option<u64>,
+    /// Only so many lines before the end; without it, all that is kept.
+    #[arg(long, short = 'n', visible_alias = "tail", value_name = "LINES")]
+    lines: Option<u64>,
 }
 
 pub(crate) async fn logs(args: &LogsArgs) -> Result<()> {
     let api = Api::find(&args.cluster.master).await?;
-    let (framework, task) = resolve(&api, &args.task).await?;
-    let files = format!("/query/v1/tasks/{}/{}/files", escaped(&framework), escaped(&task));
+    let task = task::find(&api, &args.task).await?;
+    let files = format!("/query/v1/tasks/{}/{}/files", escaped(&task.framework), escaped(&task.id));
     let file = if args.stderr { "stderr" } else { "stdout" };
-    let start = args.tail.map_or(0, |bytes| -(i64::try_from(bytes).unwrap_or(i64::MAX)));
+    // Of a negative number of lines there are as many as are kept.
+    let lines = args.lines.and_then(|lines| i64::try_from(lines).ok()).unwrap_or(-1);
+    let asked = format!("path={file}&lines={lines}");
     if args.follow {
-        follow(&api, &format!("{files}/follow?path={file}&offset={start}")).await
+        follow(&api, &format!("{files}/follow?{asked}")).await
     } else {
-        read(&api, &format!("{files}/read?path={file}"), start).await
+        print(&api, &format!("{files}/download?{asked}")).await
     }
 }
 
-async fn resolve(api: &Api, named: &str) -> Result<(String, String)> {
-    if let Some((framework, task)) = named.split_once('/') {
-        return Ok((framework.to_owned(), task.to_owned()));
-    }
-    let key = |task: &Value| {
-        let field = |name: &str| task[name].as_str().unwrap_or_default().to_owned();
-        (field("framework_id"), field("id"))
-    };
-    let found: Vec<_> = listing::tasks_like(api, named).await?.iter().map(key).collect();
-    if let [exact] = found.iter().filter(|(_, task)| task == named).collect::<Vec<_>>()[..] {
-        return Ok(exact.clone());
-    }
-    match &found[..] {
-        [] => Err(ApiError::NotFound(format!("there is no task {named}; `chapada tasks` lists them")).into()),
-        [one] => Ok(one.clone()),
-        several => {
-            let names: Vec<_> =
-                several.iter().take(5).map(|(framework, task)| format!("{framework}/{task}")).collect();
-            bail!("{} tasks have {named:?} in their id or name, such as {}", several.len(), names.join(", "))
-        }
-    }
-}
-
-async fn read(api: &Api, path: &str, start: i64) -> Result<()> {
-    let mut offset = start;
+async fn print(api: &Api, path: &str) -> Result<()> {
+    let mut body = api.stream(path).await?;
     let mut stdout = std::io::stdout().lock();
-    loop {
-        let chunk = api.get(&format!("{path}&offset={offset}&length={CHUNK}")).await?;
-        let data = chunk["data"].as_str().unwrap_or_default();
-        if data.is_empty() {
-            return Ok(());
-        }
-        stdout.write_all(data.as_bytes())?;
-        offset = chunk["offset"].as_i64().unwrap_or_default() + i64::try_from(data.len())?;
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame.context(BROKE_OFF)?.into_data() else { continue };
+        stdout.write_all(&piece)?;
     }
+    Ok(stdout.flush()?)
 }
 
 async fn follow(api: &Api, path: &str) -> Result<()> {
     let mut body = api.stream(path).await?;
-    let mut buffer = Vec::new();
+    let mut events = Events::default();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        buffer.extend_from_slice(&data);
-        while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = buffer.drain(..=end).collect();
-            print_event_line(&line)?;
+        let Ok(piece) = frame.context(BROKE_OFF)?.into_data() else { continue };
+        for (name, data) in events.take(&piece) {
+            let said: Value = serde_json::from_str(&data)?;
+            match name.as_str() {
+                "end" => return Ok(()),
+                "failed" => bail!("{}", said["message"].as_str().unwrap_or(BROKE_OFF)),
+                _ => {
+                    let mut stdout = std::io::stdout().lock();
+                    stdout.write_all(said["data"].as_str().unwrap_or_default().as_bytes())?;
+                    stdout.flush()?;
+                }
+            }
         }
     }
-    Ok(())
+    bail!(BROKE_OFF)
 }
 
-/// Only `data:` lines carry text; the rest of the stream's grammar is events and comments.
-fn print_event_line(line: &[u8]) -> Result<()> {
-    let Some(json) = line.strip_prefix(b"data:") else { return Ok(()) };
-    let event: Value = serde_json::from_slice(json)?;
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(event["data"].as_str().unwrap_or_default().as_bytes())?;
-    stdout.flush()?;
-    Ok(())
+/// Takes server-sent events out of a stream, which has one line of data each and comments between.
+#[derive(Default)]
+struct Events {
+    buffer: Vec<u8>,
+    name: String,
+    data: String,
+}
+
+impl Events {
+    /// The names and the data of those that are whole now.
+    fn take(&mut self, piece: &[u8]) -> Vec<(String, String)> {
+        self.buffer.extend_from_slice(piece);
+        let mut whole = Vec::new();
+        while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.buffer.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line);
+            match line.trim_end().split_once(':') {
+                Some(("event", name)) => name.trim_start().clone_into(&mut self.name),
+                Some(("data", data)) => data.trim_start().clone_into(&mut self.data),
+                None if !self.data.is_empty() => {
+                    whole.push((std::mem::take(&mut self.name), std::mem::take(&mut self.data)));
+                }
+                Some(_) | None => {}
+            }
+        }
+        whole
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_whole_wherever_the_stream_is_cut() {
+        let stream = ":\n\ndata: {\"data\":\"a: b\"}\n\nevent: end\ndata: {}\n\n".as_bytes();
+        let expected =
+            [(String::new(), r#"{"data":"a: b"}"#.to_owned()), ("end".to_owned(), "{}".to_owned())];
+        for cut in 0..stream.len() {
+            let mut events = Events::default();
+            let mut seen = events.take(&stream[..cut]);
+            seen.extend(events.take(&stream[cut..]));
+            assert_eq!(seen, expected, "cut at {cut}");
+        }
+    }
 }

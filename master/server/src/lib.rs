@@ -17,7 +17,6 @@ mod error;
 mod feed;
 mod forward;
 mod leadership;
-mod logging;
 mod machine;
 mod metrics;
 mod operator;
@@ -35,8 +34,8 @@ mod shell;
 mod ui;
 mod weights;
 
+pub use chapada_listener::SetLevel;
 pub use config::{DEFAULT_PORT, InvalidMinAllocatable, MasterConfig, MinAllocatable};
 pub use error::Error;
-pub use logging::SetLevel;
 pub use routes::doors;
 pub use run::{Master, run};

@@ -22,7 +22,7 @@ const MAX_CALL: usize = 8 * 1024 * 1024;
 
 /// Everything over HTTP.
 pub(crate) fn http(shell: &Arc<Shell>) -> Routes {
-    let routes = apis(Routes::new(), shell);
+    let routes = apis(shell.logging.routes(Routes::new()), shell);
     let routes = plain(routes, shell);
     let routes = plain::role_routes(routes, shell);
     let routes = plain::maintenance_routes(routes, shell);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use chapada_coordination::{Coordination, ZkAddress, ZkOptions};
-use chapada_listener::{Listener, Policy};
+use chapada_listener::{Listener, Logging, Policy, SetLevel};
 use chapada_model::Domain;
 use chapada_wire::convert::domain_from_json;
 use tokio::sync::watch;
@@ -14,7 +14,6 @@ use crate::clock::Clock;
 use crate::config::{DEFAULT_PORT, MasterConfig};
 use crate::error::Error;
 use crate::leadership::{Candidate, Identity};
-use crate::logging::{Logging, SetLevel};
 use crate::routes;
 use crate::shell::{Shell, Standing};
 use crate::weights::Weights;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use chapada_coordination::LeaderInfo;
-use chapada_listener::{HttpResponse, text};
+use chapada_listener::{HttpResponse, Logging, text};
 use chapada_master_core::Snapshot;
 use chapada_model::{MasterDescription, Wall};
 use http::StatusCode;
@@ -17,7 +17,6 @@ use crate::agent_link::Relays;
 use crate::clock::Clock;
 use crate::config::MasterConfig;
 use crate::core_loop::{Core, Stopped};
-use crate::logging::Logging;
 
 /// The version that clients compare, dotted integers only: that of the API served.
 pub(crate) const API_VERSION: &str = "1.12.0";

@@ -1,12 +1,13 @@
 //! One port over real sockets: who is let in, what is refused with which status, and what stays usable afterwards.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use chapada_listener::{
-    Action, Call, ContentRule, GrpcRoutes, ListenConfig, ListenError, Listener, Policy, RouteEntry, Routes,
-    json, stream, text,
+    Action, Call, ContentRule, GrpcRoutes, ListenConfig, ListenError, Listener, Logging, Policy, RouteEntry,
+    Routes, json, stream, text,
 };
 use futures_util::StreamExt;
 use http::{Method, StatusCode};
@@ -24,6 +25,14 @@ struct Server {
     task: JoinHandle<()>,
 }
 
+/// The level of a log that nobody writes, which is 7 at most.
+fn logging() -> Logging {
+    Logging::with(Arc::new(|level| match level {
+        0..=7 => Ok(()),
+        _ => Err("there is no such level".to_owned()),
+    }))
+}
+
 fn routes() -> Routes {
     let own_rule = RouteEntry {
         method: None,
@@ -31,7 +40,8 @@ fn routes() -> Routes {
         action: Action::ActAsFramework,
         content: ContentRule::Handler,
     };
-    Routes::new()
+    let routes = logging().routes(Routes::new());
+    routes
         .get("/health", Action::ViewHealth, |_call: Call| async { text(StatusCode::OK, "fine") })
         .get("/things/{id}", Action::ViewCluster, |call: Call| async move {
             json(StatusCode::OK, &(call.param("id"), call.query().get("q")))
@@ -214,5 +224,28 @@ async fn a_port_that_cannot_be_had_is_explained() {
     let error = Listener::bind(&open, 0).await.expect_err("insecure");
     assert!(error.to_string().contains("--insecure"), "{error}");
     assert!(Listener::bind(&ListenConfig { insecure: true, ..open }, 0).await.is_ok());
+    server.end().await;
+}
+
+#[tokio::test]
+async fn the_log_is_made_more_talkative_for_a_while_and_by_no_page() {
+    let server = serve(Policy::allow_all()).await;
+    const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
+    for (request, status, words) in [
+        ("GET /logging/toggle".to_owned(), 200, "0\n"),
+        ("GET /logging/toggle?level=3&duration=1hrs".to_owned(), 405, "POST"),
+        ("POST /logging/toggle?level=3&duration=1hrs".to_owned(), 400, "Content-Type"),
+        (format!("POST /logging/toggle?level=3&duration=1hrs\n{FORM}\nReferer: http://x"), 415, "pages"),
+        (format!("POST /logging/toggle?level=3\n{FORM}"), 400, "Expecting 'duration=value' in query.\n"),
+        (format!("POST /logging/toggle?duration=1hrs\n{FORM}"), 400, "Expecting 'level=value' in query.\n"),
+        (format!("POST /logging/toggle?level=-1&duration=1hrs\n{FORM}"), 400, "Invalid level '-1'"),
+        (format!("POST /logging/toggle?level=1&duration=soon\n{FORM}"), 400, "Invalid duration 'soon'"),
+        (format!("POST /logging/toggle?level=9&duration=1hrs\n{FORM}"), 501, "no such level"),
+        (format!("POST /logging/toggle?level=3&duration=15mins\n{FORM}"), 200, ""),
+        ("GET /logging/toggle".to_owned(), 200, "3\n"),
+    ] {
+        let (seen, body) = server.ask(&request, "").await;
+        assert!(seen == status && body.contains(words), "{request}: {seen} {body}");
+    }
     server.end().await;
 }

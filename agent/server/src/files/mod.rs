@@ -2,12 +2,14 @@
 //! symbolic link, and only plain files are read.
 
 mod browse;
+mod log;
 mod place;
 mod read;
 
 pub(crate) use browse::Entry;
+pub(crate) use log::LogReader;
 pub(crate) use place::{Files, Place};
-pub(crate) use read::{CHUNK, Reader};
+pub(crate) use read::{CHUNK, Chunk, Reader};
 
 use std::io;
 

@@ -37,6 +37,18 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Where a log is kept that turned so often since; itself at 0.
+    pub(super) fn older(&self, age: u32) -> Self {
+        let (mut path, mut shown) = (self.path.clone().into_os_string(), self.shown.clone());
+        if age > 0 {
+            path.push(format!(".{age}"));
+            shown.push_str(&format!(".{age}"));
+        }
+        Self { path: path.into(), shown }
+    }
+}
+
 impl Files {
     pub(crate) fn new(layout: Layout) -> Self {
         Self { layout }

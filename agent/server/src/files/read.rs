@@ -1,7 +1,7 @@
 //! Reading plain files piece by piece.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::{FileError, Files, Place};
 
@@ -40,7 +40,16 @@ impl Files {
     }
 }
 
+/// What tells a file from all others, whatever its name.
+pub(super) type Identity = (u64, u64);
+
 impl Reader {
+    /// Which file it is.
+    pub(super) fn identity(&self) -> Result<Identity, FileError> {
+        let metadata = self.file.metadata().map_err(|error| FileError::of(&self.shown, error))?;
+        Ok((metadata.dev(), metadata.ino()))
+    }
+
     /// The file's size now, in bytes.
     pub(crate) fn size(&self) -> Result<u64, FileError> {
         let metadata = self.file.metadata().map_err(|error| FileError::of(&self.shown, error))?;

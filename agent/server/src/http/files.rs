@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Api;
-use crate::files::{Entry, FileError, Place, Reader, blocking};
+use crate::files::{Entry, FileError, LogReader, Place, Reader, blocking};
 use crate::shell::Input;
 
 /// Pieces of a download that may wait for the network; each is at most 64 KiB.
@@ -91,14 +91,15 @@ pub(super) async fn download(api: Arc<Api>, call: Call) -> HttpResponse {
     response
 }
 
-/// A file as it grows, from `offset` on, until the container whose sandbox it is in has ended and all of it is sent.
+/// A file as it grows, from `offset` on and over the turns of a log, until the container whose sandbox it is in has ended and
+/// all of it is sent.
 pub(super) async fn follow(api: Arc<Api>, call: Call) -> HttpResponse {
     let path = match path_of(&call) {
         Ok(path) => path,
         Err(refusal) => return refusal,
     };
     let offset = match number(call.query().get("offset"), "offset") {
-        Ok(offset) => offset.and_then(|offset| u64::try_from(offset).ok()).unwrap_or_default(),
+        Ok(offset) => offset.unwrap_or_default().max(0),
         Err(refusal) => return refusal,
     };
     let Ok(slot) = FOLLOWERS.try_acquire() else {
@@ -108,9 +109,10 @@ pub(super) async fn follow(api: Arc<Api>, call: Call) -> HttpResponse {
     let files = api.files.clone();
     let opened = blocking(move || {
         let place = files.place(&path)?;
-        Ok((Arc::new(files.reader(&place)?), place.container()))
+        let container = place.container();
+        Ok((LogReader::at(files, place, offset)?, container))
     });
-    let (reader, container) = match opened.await {
+    let (log, container) = match opened.await {
         Ok(opened) => opened,
         Err(error) => return refuse(&error),
     };
@@ -122,7 +124,7 @@ pub(super) async fn follow(api: Arc<Api>, call: Call) -> HttpResponse {
         tokio::select! {
             () = call.stop.cancelled() => {}
             () = pieces.closed() => {}
-            () = send_as_it_grows(&reader, offset, ended, &pieces) => {}
+            () = send_as_it_grows(log, ended, &pieces) => {}
         }
     });
     stream(StatusCode::OK, "application/octet-stream", ReceiverStream::new(sent))
@@ -142,29 +144,33 @@ async fn end_of(
 }
 
 async fn send_as_it_grows(
-    reader: &Arc<Reader>,
-    mut offset: u64,
+    mut log: LogReader,
     mut ended: oneshot::Receiver<Option<i32>>,
     pieces: &mpsc::Sender<Result<Bytes, FileError>>,
 ) {
     let mut has_ended = false;
     loop {
-        let file = reader.clone();
-        let piece = match blocking(move || file.read(offset, u64::MAX)).await {
-            Ok(chunk) if chunk.data.is_empty() => {
-                if has_ended {
-                    return;
-                }
-                // What was written before the end is read once more after it.
-                has_ended = timeout(LOOK, &mut ended).await.is_ok();
-                continue;
+        let read = blocking(move || {
+            let chunk = log.next(u64::MAX)?;
+            Ok((log, chunk))
+        });
+        let chunk = match read.await {
+            Ok((same, chunk)) => {
+                log = same;
+                chunk
             }
-            Ok(chunk) => Ok(Bytes::from(chunk.data)),
-            Err(error) => Err(error),
+            Err(error) => {
+                drop(pieces.send(Err(error)).await); // its reader may have left
+                return;
+            }
         };
-        let is_broken = piece.is_err();
-        offset += piece.as_ref().map_or(0, |piece| piece.len() as u64);
-        if pieces.send(piece).await.is_err() || is_broken {
+        if chunk.data.is_empty() {
+            if has_ended {
+                return;
+            }
+            // What was written before the end is read once more after it.
+            has_ended = timeout(LOOK, &mut ended).await.is_ok();
+        } else if pieces.send(Ok(Bytes::from(chunk.data))).await.is_err() {
             return;
         }
     }

@@ -1,7 +1,6 @@
 //! Files for a reader at the master, as much as the reader takes.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_model::TaskKey;
@@ -15,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use super::{AHEAD, Relays, dial_back, message};
-use crate::files::{CHUNK, Entry, FileError, Files, Reader, blocking};
+use crate::files::{CHUNK, Entry, FileError, Files, LogReader, blocking};
 use crate::shell::Input;
 
 /// A reader that takes nothing for so long has gone.
@@ -92,18 +91,19 @@ impl Relay {
     }
 
     async fn read(&mut self, read: ReadFile) -> Result<(), RelayEnd> {
-        let (task, path) = task_and_path(read.of)?;
-        let reader = Arc::new(self.open(&task, &path, read.follow).await?);
-        let mut offset = match u64::try_from(read.offset) {
-            Ok(offset) => offset,
-            Err(_) => reader.size()?.saturating_sub(read.offset.unsigned_abs()),
-        };
+        let (task, path) = task_and_path(read.of.clone())?;
+        let mut log = self.open(&task, &path, &read).await?;
+        let turns = read.follow || read.lines.is_some();
         let mut left = read.length.unwrap_or(u64::MAX);
         while left > 0 {
             let allowed = self.allowance().await?.min(left);
             let live = read.follow && self.is_live(&task).await;
-            let file = reader.clone();
-            let chunk = blocking(move || file.read(offset, allowed)).await?;
+            let chunk;
+            (log, chunk) = blocking(move || {
+                let chunk = if turns { log.next(allowed) } else { log.read(allowed) }?;
+                Ok((log, chunk))
+            })
+            .await?;
             if chunk.data.is_empty() {
                 if !live {
                     return Ok(());
@@ -112,7 +112,7 @@ impl Relay {
                 continue;
             }
             let taken = chunk.data.len() as u64;
-            (offset, left, self.credit) = (offset + taken, left - taken, self.credit - taken);
+            (left, self.credit) = (left - taken, self.credit - taken);
             let chunk = link::FileChunk { offset: chunk.offset, data: chunk.data, size: chunk.size };
             self.say(from_relay::Message::Chunk(chunk)).await?;
         }
@@ -120,12 +120,19 @@ impl Relay {
     }
 
     /// Opens the file; one that is followed may not be there yet.
-    async fn open(&mut self, task: &TaskKey, path: &str, follow: bool) -> Result<Reader, RelayEnd> {
+    async fn open(&mut self, task: &TaskKey, path: &str, read: &ReadFile) -> Result<LogReader, RelayEnd> {
+        let (offset, lines) = (read.offset, read.lines);
         loop {
-            let live = follow && self.is_live(task).await;
+            let live = read.follow && self.is_live(task).await;
             let (files, key, path) = (self.files.clone(), task.clone(), path.to_owned());
-            let opened = blocking(move || files.reader(&files.of_task(&key, &path)?)).await;
-            match opened {
+            let opened = blocking(move || {
+                let place = files.of_task(&key, &path)?;
+                match lines {
+                    Some(lines) => LogReader::last_lines(files, place, lines),
+                    None => LogReader::at(files, place, offset),
+                }
+            });
+            match opened.await {
                 Err(FileError::NotFound(_)) if live => self.pause().await?,
                 other => return Ok(other?),
             }

@@ -59,8 +59,11 @@ async fn answer(shell: Arc<Shell>, access: FileAccess, call: &Call) -> Result<Ht
     };
     let bad = |message: String| text(StatusCode::BAD_REQUEST, message);
     let offset = number("offset").map_err(bad)?.unwrap_or(0);
-    let read =
-        |length, follow| open_relay::Request::Read(ReadFile { of: Some(of.clone()), offset, length, follow });
+    let lines = number("lines").map_err(bad)?.map(|lines| u64::try_from(lines).unwrap_or(u64::MAX));
+    let read = |length, follow, lines| {
+        let of = Some(of.clone());
+        open_relay::Request::Read(ReadFile { of, offset, length, follow, lines })
+    };
     match access {
         FileAccess::Browse => {
             let request = open_relay::Request::Browse(BrowseFiles { of: Some(of) });
@@ -69,11 +72,11 @@ async fn answer(shell: Arc<Shell>, access: FileAccess, call: &Call) -> Result<Ht
         FileAccess::Read => {
             let length = number("length").map_err(bad)?.and_then(|length| u64::try_from(length).ok());
             let length = length.unwrap_or(MAX_READ).min(MAX_READ);
-            read_once(open(&led, &agent, read(Some(length), false)).await?, offset).await
+            read_once(open(&led, &agent, read(Some(length), false, None)).await?, offset).await
         }
-        FileAccess::Download => Ok(download(open(&led, &agent, read(None, false)).await?, &of.path)),
+        FileAccess::Download => Ok(download(open(&led, &agent, read(None, false, lines)).await?, &of.path)),
         FileAccess::Follow => {
-            let reader = open(&led, &agent, read(None, true)).await?;
+            let reader = open(&led, &agent, read(None, true, lines)).await?;
             Ok(follow(shell, led, reader))
         }
     }

@@ -1,9 +1,16 @@
-//! How much this process writes into its log, changed for a while by SET_LOGGING_LEVEL.
+//! How much this process writes into its log, changed for a while by SET_LOGGING_LEVEL and by `/logging/toggle`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http::{Method, StatusCode};
 use tokio::task::JoinHandle;
+
+use crate::authority::Action;
+use crate::call::Call;
+use crate::guard::ContentRule;
+use crate::reply::{HttpResponse, empty, text};
+use crate::routes::{RouteEntry, Routes};
 
 /// Makes the log as talkative as a level says: 0 as the process was started, 1 with what helps to find a fault, 2 and
 /// above with everything. `Err` says why it could not; nothing has changed then.
@@ -11,7 +18,7 @@ pub type SetLevel = Arc<dyn Fn(u32) -> Result<(), String> + Send + Sync>;
 
 /// The level, and when it ends.
 #[derive(Clone, Default)]
-pub(crate) struct Logging {
+pub struct Logging {
     set: Option<SetLevel>,
     now: Arc<Mutex<Now>>,
 }
@@ -31,11 +38,12 @@ impl std::fmt::Debug for Logging {
 
 impl Logging {
     /// A log whose level `set` changes.
-    pub(crate) fn with(set: SetLevel) -> Self {
+    pub fn with(set: SetLevel) -> Self {
         Self { set: Some(set), now: Arc::default() }
     }
 
-    pub(crate) fn level(&self) -> u32 {
+    /// The level now.
+    pub fn level(&self) -> u32 {
         self.lock().level
     }
 
@@ -43,7 +51,7 @@ impl Logging {
     ///
     /// # Errors
     /// Says why the level cannot be changed; it is as before then.
-    pub(crate) fn set(&self, level: u32, duration: Duration) -> Result<(), String> {
+    pub fn set(&self, level: u32, duration: Duration) -> Result<(), String> {
         let Some(set) = &self.set else {
             return Err("the log of this process belongs to the program around it".to_owned());
         };
@@ -57,6 +65,57 @@ impl Logging {
             now.ending = Some(tokio::spawn(self.clone().end(duration)));
         }
         Ok(())
+    }
+
+    /// Adds `/logging/toggle`: GET shows the level, POST with `level` and `duration` in the query changes it. Mesos takes a GET for
+    /// both; here no page may change anything by naming an address.
+    #[must_use]
+    pub fn routes(&self, routes: Routes) -> Routes {
+        const TOGGLE: &str = "/logging/toggle";
+        let (shown, changed) = (self.clone(), self.clone());
+        let entry = RouteEntry {
+            method: Some(Method::POST),
+            pattern: TOGGLE,
+            action: Action::OperateCluster,
+            content: ContentRule::Form,
+        };
+        routes
+            .get(TOGGLE, Action::ViewFlags, move |call: Call| {
+                let logging = shown.clone();
+                async move { logging.show(&call) }
+            })
+            .add(entry, move |call: Call| {
+                let logging = changed.clone();
+                async move { logging.toggle(&call) }
+            })
+    }
+
+    fn show(&self, call: &Call) -> HttpResponse {
+        let query = call.query();
+        match query.get("level").or(query.get("duration")) {
+            None => text(StatusCode::OK, format!("{}\n", self.level())),
+            Some(_) => text(StatusCode::METHOD_NOT_ALLOWED, "A change of the level takes a POST.\n"),
+        }
+    }
+
+    fn toggle(&self, call: &Call) -> HttpResponse {
+        let query = call.query();
+        let refused = |message: String| text(StatusCode::BAD_REQUEST, message);
+        let Some(level) = query.get("level") else {
+            return refused("Expecting 'level=value' in query.\n".to_owned());
+        };
+        let Some(duration) = query.get("duration") else {
+            return refused("Expecting 'duration=value' in query.\n".to_owned());
+        };
+        let Ok(level) = level.parse() else { return refused(format!("Invalid level '{level}'.\n")) };
+        let duration = match humantime::parse_duration(duration) {
+            Ok(duration) => duration,
+            Err(error) => return refused(format!("Invalid duration '{duration}': {error}.\n")),
+        };
+        match self.set(level, duration) {
+            Ok(()) => empty(StatusCode::OK),
+            Err(why) => text(StatusCode::NOT_IMPLEMENTED, format!("{why}.\n")),
+        }
     }
 
     async fn end(self, after: Duration) {
