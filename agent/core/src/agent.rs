@@ -91,7 +91,7 @@ impl Agent {
             Event::LinkOpened => self.on_link_opened(),
             Event::LinkLost => self.on_link_lost(),
             Event::FromMaster(message) => self.on_message(now, message),
-            Event::ContainerStarted { container, pid } => self.on_started(now, &container, pid),
+            Event::ContainerStarted { container, pid, note } => self.on_started(now, &container, pid, note),
             Event::LaunchFailed { container, message } => self.on_launch_failed(now, &container, message),
             Event::ContainerExited { container, exit } => self.on_exited(now, &container, &exit),
             Event::ContainerLimited { container, limitation } => {
@@ -187,7 +187,7 @@ impl Agent {
         }
     }
 
-    fn on_started(&mut self, now: Now, container: &ContainerId, pid: u32) {
+    fn on_started(&mut self, now: Now, container: &ContainerId, pid: u32, note: String) {
         if let Some(Tenant::Executor(key)) = self.containers.get(container) {
             let key = key.clone();
             return self.on_executor_started(now, &key, pid);
@@ -195,6 +195,7 @@ impl Agent {
         let Some((key, task)) = self.task_of(container) else {
             return self.effects.push(Effect::Destroy { container: container.clone() });
         };
+        task.note = note;
         match task.phase {
             TaskPhase::Launching { kill: None } => {
                 task.phase = TaskPhase::Running { pid };

@@ -40,7 +40,9 @@ impl Agent {
     }
 
     pub(crate) fn say_running(&mut self, now: Now, key: &TaskKey) {
-        self.say(now, key, Statement::executor(TaskState::Running));
+        let note = self.tasks.get_mut(key).map(|task| std::mem::take(&mut task.note));
+        let running = Statement::executor(TaskState::Running);
+        self.say(now, key, Statement { message: note.unwrap_or_default(), ..running });
         self.start_checks(now, key);
     }
 

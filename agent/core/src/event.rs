@@ -42,6 +42,8 @@ pub enum Event {
         container: ContainerId,
         /// Its first process, as the host numbers it.
         pid: u32,
+        /// What its framework should know of how it was made; empty when there is nothing to say.
+        note: String,
     },
     /// The container could not be made; nothing of it is left running.
     LaunchFailed {

@@ -98,12 +98,22 @@ pub(crate) struct Task {
     pub(crate) limitation: Option<Limitation>,
     pub(crate) watching: Watching,
     pub(crate) stream: UpdateStream,
+    /// What is said of its container when it is said to run.
+    pub(crate) note: String,
 }
 
 impl Task {
     pub(crate) fn new(record: Arc<TaskRecord>, phase: TaskPhase) -> Self {
         let (cause, watching) = (KillCause::default(), Watching::default());
-        Self { record, phase, cause, limitation: None, watching, stream: UpdateStream::default() }
+        Self {
+            record,
+            phase,
+            cause,
+            limitation: None,
+            watching,
+            stream: UpdateStream::default(),
+            note: String::new(),
+        }
     }
 
     /// Why it is being ended, if it is.

@@ -20,6 +20,17 @@ fn a_task_starts_runs_and_finishes() {
 }
 
 #[test]
+fn what_there_is_to_say_of_a_container_is_said_when_it_runs() {
+    let mut world = World::registered();
+    let container = world.launch("t");
+    world.apply(Event::ContainerStarted { container, pid: 7, note: "its root is the machine's".to_owned() });
+    assert_eq!(
+        (world.last().state, world.last().message.as_str()),
+        (S::Running, "its root is the machine's")
+    );
+}
+
+#[test]
 fn the_way_it_ends_is_told_as_mesos_tells_it() {
     let cases = [
         (ExitCause::Code(3), S::Failed, "Command exited with status 3", None),

@@ -219,7 +219,7 @@ impl World {
 
     pub(crate) fn start(&mut self, container: &ContainerId) {
         self.containers.insert(container.clone(), FoundState::Running { pid: 7 });
-        self.apply(Event::ContainerStarted { container: container.clone(), pid: 7 });
+        self.apply(Event::ContainerStarted { container: container.clone(), pid: 7, note: String::new() });
     }
 
     pub(crate) fn exit(&mut self, container: &ContainerId, exit: Exit) {

@@ -171,7 +171,7 @@ impl Keeper {
             | ShimEvent::SessionEnded { .. } => false,
             ShimEvent::Started { pid, .. } => {
                 let pid = u32::try_from(pid).unwrap_or_default();
-                self.send(Event::ContainerStarted { container, pid }).await;
+                self.send(Event::ContainerStarted { container, pid, note: self.note.clone() }).await;
                 false
             }
             ShimEvent::Exited { report } => {

@@ -23,6 +23,7 @@ fn api(folder: &std::path::Path, cgroups: &Cgroups) -> Arc<Api> {
         endpoint: "127.0.0.1:5051".to_owned(),
         hostname: "localhost".to_owned(),
         frameworks_home: None,
+        bridge_network: "mesos-bridge".to_owned(),
         executor_return: std::time::Duration::from_secs(2),
     };
     let launcher = Arc::new(Launcher::new(chapada_shim_image::SHIM_IMAGE, cgroups.clone()).unwrap());

@@ -80,8 +80,8 @@ impl Machine {
                         events.push_back(Event::Logged { through: sequence });
                     }
                     Effect::Launch { task, .. } => {
-                        events
-                            .push_back(Event::ContainerStarted { container: task.container.clone(), pid: 1 });
+                        let (container, note) = (task.container.clone(), String::new());
+                        events.push_back(Event::ContainerStarted { container, pid: 1, note });
                     }
                     _ => {}
                 }

@@ -286,7 +286,8 @@ impl Sim {
             }
         }
         let container = container.clone();
-        self.apply_to_agent(index, chapada_agent_core::Event::ContainerStarted { container, pid });
+        let note = String::new();
+        self.apply_to_agent(index, chapada_agent_core::Event::ContainerStarted { container, pid, note });
     }
 
     pub(crate) fn on_exited(&mut self, index: usize, container: &ContainerId, end: End) {
