@@ -92,7 +92,17 @@ impl Master {
     }
 
     /// Takes over one task that the agent states.
-    fn take_over(&mut self, agent: &AgentId, held: HeldTask, load: &mut Load, returned: &mut Vec<TaskKey>) {
+    fn take_over(
+        &mut self,
+        agent: &AgentId,
+        mut held: HeldTask,
+        load: &mut Load,
+        returned: &mut Vec<TaskKey>,
+    ) {
+        // The id of the books is kept on, so that it is stored once.
+        if let Some(framework) = self.books.frameworks.get(&held.framework) {
+            held.framework = framework.id.clone();
+        }
         let key = held.key();
         let role = self.role_of(&key.framework, held.task.resources.allocation_role());
         let resources = held.task.resources.unallocated();

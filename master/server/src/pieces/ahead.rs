@@ -38,6 +38,7 @@ fn look_at<K>(tasks: &VecDeque<(K, &Task)>) {
     each(|task| task.description.details.len() ^ task.description.labels.len());
     each(|task| task.description.limits.len() ^ task.description.executor.is_some() as usize);
     each(|task| task.statuses.iter().fold(0, |sum, status| sum ^ status.state as usize));
+    each(|task| task.statuses.iter().fold(0, |sum, status| sum ^ status.timestamp.is_some() as usize));
     each(|task| task.description.resources.len() ^ task.framework.as_str().len());
     each(|task| task.description.id.as_str().len() ^ task.agent.as_str().len());
     each(|task| {
