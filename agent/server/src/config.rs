@@ -78,6 +78,21 @@ pub struct AgentConfig {
     /// Whether a task may use no more cpu than it asked for, even when the machine is idle.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     pub cgroups_enable_cfs: bool,
+    /// Whether what is in swap counts for the memory that a task asked for. Otherwise it may swap what there is room for.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    pub cgroups_limit_swap: bool,
+    /// The upper half of the `net_cls` class that each container gets, in hexadecimal, as 0x0012. Default: no classes.
+    #[arg(long)]
+    pub cgroups_net_cls_primary_handle: Option<String>,
+    /// The first and the last of the lower halves, as 0x0001,0xffff, which is the default.
+    #[arg(long)]
+    pub cgroups_net_cls_secondary_handles: Option<String>,
+    /// The numbers of the GPUs that this agent offers, as in /dev/nvidia0. Default: all that the driver shows.
+    #[arg(long, value_delimiter = ',')]
+    pub nvidia_gpu_devices: Vec<u32>,
+    /// Below which directory the driver of GPUs has its `dev` and `proc`.
+    #[arg(long, default_value = "/")]
+    pub nvidia_driver_root: PathBuf,
     /// Whether tasks run as the user that they, or their framework, name. Otherwise as the agent's own.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     pub switch_user: bool,
@@ -261,6 +276,11 @@ impl Default for AgentConfig {
             default_role: "*".to_owned(),
             cgroups_root: None,
             cgroups_enable_cfs: true,
+            cgroups_limit_swap: true,
+            cgroups_net_cls_primary_handle: None,
+            cgroups_net_cls_secondary_handles: None,
+            nvidia_gpu_devices: Vec::new(),
+            nvidia_driver_root: PathBuf::from("/"),
             switch_user: true,
             gc_delay: Duration::from_secs(7 * 24 * 60 * 60),
             docker_registry: None,

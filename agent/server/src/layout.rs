@@ -49,6 +49,16 @@ impl Layout {
         self.work_dir.join("networks")
     }
 
+    /// Which container has which GPU.
+    pub(crate) fn gpus(&self) -> PathBuf {
+        self.work_dir.join("gpus")
+    }
+
+    /// Which container has which class of packets.
+    pub(crate) fn network_classes(&self) -> PathBuf {
+        self.work_dir.join("network-classes")
+    }
+
     /// What was fetched and is kept for the next who wants it.
     pub(crate) fn fetched(&self) -> PathBuf {
         self.work_dir.join("fetched")

@@ -12,6 +12,7 @@ use chapada_wire::{link, v1};
 use prost::Message;
 
 use crate::layout::executor_of;
+use crate::network_class::NetworkClasses;
 use crate::networks;
 
 /// What of the agent itself stands in every status.
@@ -22,6 +23,7 @@ pub(crate) struct Identity {
     pub(crate) ip: IpAddr,
     /// Those of the others.
     pub(crate) networks: Networks,
+    pub(crate) classes: NetworkClasses,
 }
 
 /// A status, as frameworks get it.
@@ -92,7 +94,7 @@ fn container_status(task: &TaskRecord, update: &Update, identity: &Identity) -> 
     v1::ContainerStatus {
         container_id: Some(container_id),
         network_infos: networks_of(task, identity),
-        cgroup_info: None,
+        cgroup_info: identity.classes.shown(task.container.as_str()),
         executor_pid: update.pid,
     }
 }

@@ -31,6 +31,7 @@ use crate::disks::Disks;
 use crate::error::AgentError;
 use crate::executors::{Streams, Tokens};
 use crate::files::Files;
+use crate::gpus::Gpus;
 use crate::http::{self, Api};
 use crate::layout::Layout;
 use crate::link::{Dialler, Presentation};
@@ -85,6 +86,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
         ip: ground.address.ip(),
         volumes: means.supplies.volumes.clone(),
         networks: means.supplies.networks.clone(),
+        network_classes: means.supplies.network_classes.clone(),
         inputs: input_queue,
         events,
         counters: counters.clone(),
@@ -144,6 +146,7 @@ impl Ground {
         let overhead = Overhead::new(config.shims_memory)?;
         let named = config.resources.as_deref();
         let resources = machine::resources(named, &config.default_role, layout.work_dir(), overhead)?;
+        let resources = Gpus::discover(&config, &layout)?.offered(resources)?;
         let disks = Disks::open(&resources, layout.work_dir())?;
         let who = Arc::new(present(&config, &resources, address)?);
         Ok(Self { config, clock, master, layout, lock, listener, address, overhead, resources, disks, who })
@@ -154,6 +157,7 @@ impl Ground {
         let settings = Settings {
             overhead: self.overhead,
             enforce_cpu: self.config.cgroups_enable_cfs,
+            limit_swap: self.config.cgroups_limit_swap,
             switch_user: self.config.switch_user,
             bridge_network: self.config.bridge_network.clone(),
             endpoint: self.who.address.clone(),
@@ -230,6 +234,7 @@ impl Memory {
         let recovered = chapada_shim::recover(&means.runtime_dir)
             .map_err(|error| AgentError::Recover(Box::new(error)))?;
         let known: Vec<String> = recovered.iter().map(|found| found.id.clone()).collect();
+        means.supplies.retain(&known);
         let ids = &means.supplies.ids;
         ids.retain(&known).map_err(|error| AgentError::flag("userns-first-id", error))?;
         let orphan_roots = means.supplies.images.orphans(&known);

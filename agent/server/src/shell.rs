@@ -19,6 +19,7 @@ use crate::error::AgentError;
 use crate::executors::{ExecutorCall, Streams, Tokens};
 use crate::link::{Outbox, OutboxFull, Presentation, update_message};
 use crate::metrics::Counters;
+use crate::network_class::NetworkClasses;
 use crate::outward::Identity;
 use crate::secrets::Secrets;
 use crate::volumes::Volumes;
@@ -64,6 +65,7 @@ pub(crate) struct Shell {
     pub(crate) ip: IpAddr,
     pub(crate) volumes: Volumes,
     pub(crate) networks: Networks,
+    pub(crate) network_classes: NetworkClasses,
     pub(crate) inputs: mpsc::Receiver<Input>,
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) counters: Arc<Counters>,
@@ -305,7 +307,8 @@ impl Shell {
     }
 
     fn identity(&self, agent: AgentId) -> Identity {
-        Identity { agent, ip: self.ip, networks: self.networks.clone() }
+        let (networks, classes) = (self.networks.clone(), self.network_classes.clone());
+        Identity { agent, ip: self.ip, networks, classes }
     }
 
     fn send_update(

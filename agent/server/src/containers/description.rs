@@ -64,6 +64,9 @@ fn refuse_confinement(
 
 /// A task that joins an executor that runs already can bring no volume: the executor's mounts are made when it starts.
 pub(crate) fn refuse_late_volumes(tasks: &[v1::TaskInfo]) -> Option<LaunchRefusal> {
+    if let Some(refused) = tasks.iter().find_map(refuse_late_gpus) {
+        return Some(refused);
+    }
     let is_volume = |resource: &v1::Resource| {
         resource.disk.as_ref().is_some_and(|disk| disk.persistence.is_some() && disk.volume.is_some())
     };
@@ -72,6 +75,15 @@ pub(crate) fn refuse_late_volumes(tasks: &[v1::TaskInfo]) -> Option<LaunchRefusa
         let remedy = "use it in a task that starts its executor";
         Some(unsupported(&format!("resources[{index}].disk.persistence"), remedy))
     })
+}
+
+/// Nor a GPU, if it is in the executor's container: the nodes are made when that starts.
+fn refuse_late_gpus(info: &v1::TaskInfo) -> Option<LaunchRefusal> {
+    let custom = |executor: &v1::ExecutorInfo| executor.r#type() != v1::executor_info::Type::Default;
+    let index = info.resources.iter().position(|resource| text(&resource.name) == "gpus")?;
+    info.executor.as_ref().filter(|executor| custom(executor))?;
+    let remedy = "ask for gpus in a task that starts its executor";
+    Some(unsupported(&format!("resources[{index}].name"), remedy))
 }
 
 /// What a check runs, it runs beside the command with what that has.
@@ -186,7 +198,9 @@ fn refuse_resources(list: &str, resources: &[v1::Resource]) -> Option<LaunchRefu
         if resource.disk.as_ref().is_some_and(|disk| disk.volume.is_some() && disk.persistence.is_none()) {
             return Some(unsupported(&field("disk.volume"), "make it a persistent volume by CREATE"));
         }
-        (text(&resource.name) == "gpus").then(|| unsupported(&field("name"), "ask for no gpus"))
+        let is_part = text(&resource.name) == "gpus"
+            && resource.scalar.as_ref().is_some_and(|scalar| scalar.value().fract() != 0.0);
+        is_part.then(|| unsupported(&field("scalar.value"), "ask for whole gpus"))
     })
 }
 

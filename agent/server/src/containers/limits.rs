@@ -14,9 +14,21 @@ pub(super) fn of(task: &TaskDescription, enforce_cpu: bool) -> Limits {
     let memory = bound(task, MEM, Some(mem));
     Limits {
         cpu: CpuLimits { share_milli: nonzero(cpus), quota_milli: quota.and_then(nonzero) },
-        memory_bytes: memory.and_then(nonzero).map(mebibytes_to_bytes),
-        ..Limits::default()
+        ..of_memory(memory, Some(mem))
     }
+}
+
+/// What is asked for is taken from it last where it may have more.
+fn of_memory(bound: Option<Milli>, asked: Option<Milli>) -> Limits {
+    let bytes = |amount: Option<Milli>| amount.and_then(nonzero).map(mebibytes_to_bytes);
+    let (memory_bytes, asked) = (bytes(bound), bytes(asked));
+    let memory_soft_bytes = asked.filter(|asked| memory_bytes.is_none_or(|bound| bound > *asked));
+    Limits { memory_bytes, memory_soft_bytes, ..Limits::default() }
+}
+
+/// The same, with as much swap as there is.
+pub(super) fn with_swap(limits: Limits) -> Limits {
+    Limits { swap_bytes: limits.memory_bytes.map(|_| u64::MAX), ..limits }
 }
 
 /// An executor of the framework's own together with its tasks, which are in its container.
@@ -27,12 +39,12 @@ pub(super) fn with_tasks(own: &Resources, tasks: &[TaskDescription], enforce_cpu
         .iter()
         .try_fold(own.cpus(), |sum, task| add(sum, bound(task, CPUS, Some(task.resources.cpus()))?));
     let quota = quota.filter(|_| enforce_cpu);
+    let asked = tasks.iter().try_fold(own.mem(), |sum, task| add(sum, task.resources.mem()));
     let memory =
         tasks.iter().try_fold(own.mem(), |sum, task| add(sum, bound(task, MEM, Some(task.resources.mem()))?));
     Limits {
         cpu: CpuLimits { share_milli: shares.and_then(nonzero), quota_milli: quota.and_then(nonzero) },
-        memory_bytes: memory.and_then(nonzero).map(mebibytes_to_bytes),
-        ..Limits::default()
+        ..of_memory(memory, asked)
     }
 }
 
@@ -100,6 +112,7 @@ mod tests {
         other.limits.insert(MEM.to_owned(), v1::value::Scalar { value: Some(f64::INFINITY) });
         let limits = with_tasks(&own, &tasks(&[&other]), false);
         assert_eq!((limits.memory_bytes, limits.cpu.quota_milli), (None, None));
+        assert_eq!(limits.memory_soft_bytes, Some(132 * MIB));
     }
 
     #[test]
@@ -110,6 +123,8 @@ mod tests {
         info.limits.insert(MEM.to_owned(), v1::value::Scalar { value: Some(128.0) });
         let limits = limits(&info, true);
         assert_eq!(limits.cpu, CpuLimits { share_milli: Some(200), quota_milli: None });
-        assert_eq!(limits.memory_bytes, Some(128 * MIB));
+        assert_eq!((limits.memory_bytes, limits.memory_soft_bytes), (Some(128 * MIB), Some(64 * MIB)));
+        assert_eq!(limits.swap_bytes, None);
+        assert_eq!(with_swap(limits).swap_bytes, Some(u64::MAX));
     }
 }

@@ -1,6 +1,7 @@
 //! The containers of this agent. Each has a keeper: a small task that starts it, hears its shim, passes signals on and
 //! removes its traces when told to.
 
+mod allotments;
 mod beside;
 mod confinement;
 mod description;
@@ -79,6 +80,8 @@ pub(crate) struct Settings {
     pub(crate) overhead: Overhead,
     /// Quota as well as shares.
     pub(crate) enforce_cpu: bool,
+    /// What is in swap counts as memory.
+    pub(crate) limit_swap: bool,
     /// Run tasks as the user they name.
     pub(crate) switch_user: bool,
     /// The network of containers of type DOCKER that name none.

@@ -13,6 +13,7 @@ use chapada_shim::{Command, ContainerSpec, LaunchError, Limits, ShimClient};
 use chapada_wire::v1;
 use prost::Message;
 
+use super::allotments::{self, NoneLeft};
 use super::confinement::Confinement;
 use super::description::{container_wishes, text};
 use super::image::{Rooted, member_container};
@@ -41,6 +42,8 @@ pub(super) enum StartError {
     Secrets,
     #[error("cannot filter its system calls: {0}")]
     Filter(String),
+    #[error("{0}")]
+    Allotment(NoneLeft),
     #[error("cannot give it ids of its own: {0}")]
     Ids(io::Error),
     #[error("cannot make the executor's token: {0}")]
@@ -129,6 +132,7 @@ pub(super) fn start(means: &Means, order: &Order, made: Made) -> Result<Started,
         let ids = means.supplies.ids.allocate(&spec.id, group_of(order));
         spec.user_namespace = Some(ids.map_err(StartError::Ids)?);
     }
+    allotments::give(means, &mut spec, &own_resources(order)?).map_err(StartError::Allotment)?;
     confinement.apply(&mut spec, policy).map_err(StartError::Filter)?;
     let mounts = std::mem::take(&mut confinement.mounts);
     volumes::add(&mut spec, mounts, &shared, made.volumes).map_err(StartError::Volume)?;
@@ -186,6 +190,9 @@ fn task_plan(
     spec.environment = environment::of(command, &task, &place);
     spec.user = user_of(means, command, &order.framework);
     spec.resources = limits::of(&task, means.settings.enforce_cpu);
+    if !means.settings.limit_swap {
+        spec.resources = limits::with_swap(spec.resources);
+    }
     spec.namespaces = wishes.namespaces;
     spec.hostname = wishes.hostname;
     spec.rlimits = wishes.rlimits;
@@ -244,18 +251,17 @@ fn privileged_port(spec: &ContainerSpec, order: &Order) -> Result<Option<u64>, S
     if spec.namespaces.network || !spec.joined.is_empty() {
         return Ok(None);
     }
-    let mut resources = Vec::new();
-    match &order.what {
-        What::Task { task, .. } => resources.push(described(task)?.1.resources),
-        What::Executor { executor, tasks } => {
-            resources.push(executor_described(executor)?.1);
-            for task in tasks {
-                resources.push(described(task)?.1.resources);
-            }
-        }
-    }
+    let resources = own_resources(order)?;
     let ports = resources.iter().flatten().filter(|resource| &*resource.name == "ports").filter_map(lowest);
     Ok(ports.min().filter(|port| *port < FIRST_OPEN_PORT))
+}
+
+/// What the container itself asks for.
+fn own_resources(order: &Order) -> Result<Vec<Resources>, StartError> {
+    match &order.what {
+        What::Task { task, .. } => Ok(vec![described(task)?.1.resources]),
+        What::Executor { .. } => resources_of(order),
+    }
 }
 
 fn lowest(resource: &Resource) -> Option<u64> {
@@ -272,8 +278,10 @@ pub(super) fn room(
     tasks: &[Arc<TaskRecord>],
 ) -> Result<Limits, StartError> {
     let own = executor_described(record)?.1;
+    let limit_swap = means.settings.limit_swap;
     let tasks = tasks.iter().map(|task| Ok(described(task)?.1)).collect::<Result<Vec<_>, StartError>>()?;
-    Ok(limits::with_tasks(&own, &tasks, means.settings.enforce_cpu))
+    let limits = limits::with_tasks(&own, &tasks, means.settings.enforce_cpu);
+    Ok(if limit_swap { limits } else { limits::with_swap(limits) })
 }
 
 pub(super) fn described(record: &TaskRecord) -> Result<(v1::TaskInfo, TaskDescription), StartError> {

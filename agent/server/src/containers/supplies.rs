@@ -12,8 +12,10 @@ use crate::disk_quota::Figures;
 use crate::disks::Disks;
 use crate::error::AgentError;
 use crate::fetch::Fetcher;
+use crate::gpus::Gpus;
 use crate::images::LazyImages;
 use crate::layout::Layout;
+use crate::network_class::NetworkClasses;
 use crate::networks::{self, NameFiles};
 use crate::policy::Policy;
 use crate::secrets::Secrets;
@@ -30,6 +32,8 @@ pub(crate) struct Supplies {
     pub(crate) volumes: Volumes,
     pub(crate) networks: Networks,
     pub(crate) names: NameFiles,
+    pub(crate) gpus: Gpus,
+    pub(crate) network_classes: NetworkClasses,
     /// What containers take of the disks.
     pub(crate) disk_figures: Figures,
 }
@@ -48,11 +52,13 @@ impl Supplies {
             vec![layout.work_dir().to_owned(), runtime_dir.clone(), images.directory().to_owned()];
         protected.extend(disks.hidden());
         Ok(Self {
-            fetcher: Fetcher::new(config, layout, launcher, runtime_dir, images.clone())?,
+            fetcher: Fetcher::new(config, layout, launcher.clone(), runtime_dir, images.clone())?,
             images,
             ids: ids.map_err(|error| AgentError::flag("userns-first-id", error))?,
             policy: Arc::new(Policy::new(config, protected)?),
             secrets: Arc::new(Secrets::default()),
+            gpus: Gpus::discover(config, layout)?,
+            network_classes: NetworkClasses::open(config, layout, launcher.cgroups())?,
             disk_figures: Figures::default(),
             networks: networks::open(config, layout)?,
             names: NameFiles::new(layout.networks().join("names")),
@@ -60,10 +66,18 @@ impl Supplies {
         })
     }
 
+    /// Takes back what belongs to none of these containers.
+    pub(crate) fn retain(&self, known: &[String]) {
+        self.gpus.leases().retain(known);
+        self.network_classes.retain(known);
+    }
+
     /// Takes back what a container had. Blocks.
     pub(super) fn release(&self, container: &str) {
         self.images.release(container);
         self.names.release(container);
+        self.gpus.leases().release(container);
+        self.network_classes.release(container);
         if let Err(error) = self.ids.release(container) {
             tracing::error!(container_id = container, %error, "cannot take back the ids of a container");
         }

@@ -19,6 +19,7 @@ fn api(folder: &std::path::Path, cgroups: &Cgroups) -> Arc<Api> {
     let settings = Settings {
         overhead: Overhead::new(None).unwrap(),
         enforce_cpu: true,
+        limit_swap: true,
         switch_user: true,
         endpoint: "127.0.0.1:5051".to_owned(),
         hostname: "localhost".to_owned(),

@@ -101,7 +101,7 @@ fn show(
             &running.container,
             running.parent.as_ref(),
         ),
-        ..v1::ContainerStatus::default()
+        cgroup_info: means.supplies.network_classes.shown(running.container.as_str()),
     };
     let used = reading.map(|reading| resource::statistics(&reading, &running.asked, &disk));
     Listed { running, status, used }

@@ -87,6 +87,7 @@ fn tasks(api: &Api, view: &View) -> GetTasks {
         agent,
         ip,
         networks: api.means.supplies.networks.clone(),
+        classes: api.means.supplies.network_classes.clone(),
     });
     let shown = |task: &TaskView| task_of(task, identity.as_ref());
     let (live, ended): (Vec<_>, Vec<_>) = view.tasks.iter().partition(|task| task.phase.is_live());
