@@ -1,6 +1,7 @@
 //! Containers that share namespaces: with each other, as in a pod, and with a network that others made.
 
 use crate::place::*;
+use chapada_isolation::networks::NetworkDirectory;
 use chapada_shim::*;
 use nix::sched::{CloneFlags, unshare};
 
@@ -73,4 +74,22 @@ fn what_is_no_namespace_or_has_ended_is_refused() {
     spec.joined = vec![JoinedNamespace { kind: NamespaceKind::Network, of }];
     spec.namespaces.network = true;
     assert_eq!(spec.validate().unwrap_err().field, "joined");
+}
+
+#[test]
+fn a_container_holds_no_network_of_others() {
+    let place = Place::new();
+    let networks = NetworkDirectory::new(place.runtime_root().with_file_name("networks"));
+    networks.make("other").unwrap();
+    let mounts = "grep -c /networks /proc/self/mountinfo";
+    let mut spec = place.spec("sees", mounts);
+    place.run(&spec);
+    assert_eq!(place.sandbox_file("sees", "stdout"), "2\n", "the directory, and the network");
+    spec = place.spec("holds-none", mounts);
+    spec.network_mounts = Some(networks.path().to_owned());
+    place.run(&spec);
+    assert_eq!(place.sandbox_file("holds-none", "stdout"), "0\n");
+    assert!(networks.has("other"), "it is still the machine's");
+    networks.remove("other").unwrap();
+    networks.release().unwrap();
 }
