@@ -14,7 +14,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use file::{LogFile, contents, written};
+pub use file::{LogFile, Sync, contents, written};
 pub use watch::watch_of;
 pub use writer::{LogHandle, Progress};
 

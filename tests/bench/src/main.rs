@@ -14,6 +14,7 @@ mod offers;
 mod peers;
 mod sim;
 mod tasks;
+mod updates;
 
 use anyhow::{Result, bail};
 use clap::Parser;
@@ -44,6 +45,8 @@ type Bench = fn(bool) -> Result<Vec<Figure>>;
 const BENCHES: &[(&str, Bench)] = &[
     ("tasks", tasks::run),
     ("containers", containers::run),
+    ("containers", containers::through_an_agent),
+    ("updates", updates::run),
     ("peers", peers::run),
     ("allocator", allocator::run),
     ("offers", offers::run),

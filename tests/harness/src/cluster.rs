@@ -28,6 +28,7 @@ pub struct ClusterBuilder {
     resources: String,
     attributes: Option<String>,
     master_flags: Vec<String>,
+    agent_flags: Vec<String>,
 }
 
 /// Masters, agents, the services framework and, for more than one master, a three-server ZooKeeper. Ends with this
@@ -62,6 +63,7 @@ impl Cluster {
             resources: "cpus:8;mem:4096;disk:4096;ports:[31000-32000]".to_owned(),
             attributes: None,
             master_flags: Vec::new(),
+            agent_flags: Vec::new(),
         }
     }
 }
@@ -114,6 +116,13 @@ impl ClusterBuilder {
     #[must_use]
     pub fn master_flag(mut self, flag: &str) -> Self {
         self.master_flags.push(flag.to_owned());
+        self
+    }
+
+    /// One more flag for every agent.
+    #[must_use]
+    pub fn agent_flag(mut self, flag: &str) -> Self {
+        self.agent_flags.push(flag.to_owned());
         self
     }
 
@@ -184,6 +193,7 @@ impl Cluster {
         flags.extend(more.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
         // Frameworks of tests run their tasks as root.
         flags.push("--allow-host-root".to_owned());
+        flags.extend(wanted.agent_flags.iter().cloned());
         let namespace = machine.as_ref().map(|machine| machine.name.as_str());
         self.agents.push(Daemon::start(&format!("agent{number}"), self.folder.path(), namespace, &flags));
         self.agent_addresses.push(address);

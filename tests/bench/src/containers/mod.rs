@@ -2,7 +2,10 @@
 //! the same isolation: a root of layers of its own; user, pid, mount, ipc, uts, network and cgroup namespaces; limits of cpu,
 //! memory and processes; eleven capabilities, no new privileges, a system call filter, covered kernel files.
 
+mod agent;
 mod crowd;
+mod idle;
+mod image;
 mod ours;
 mod place;
 mod runc;
@@ -31,6 +34,8 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
     figures.extend(crowd::run(&place, crowd, suffix)?);
     Ok(figures)
 }
+
+pub(crate) use agent::run as through_an_agent;
 
 /// Long enough for a cgroup hierarchy to fall quiet, after which the first attach of v1 stalls.
 const APART: Duration = Duration::from_millis(200);

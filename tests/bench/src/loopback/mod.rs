@@ -5,10 +5,10 @@
 //! - `usage`: what the master's process and its connections take;
 //! - `records`: counts the records of a stream without reading them.
 
-mod fleet;
+pub(crate) mod fleet;
 mod records;
-mod scheduler;
-mod usage;
+pub(crate) mod scheduler;
+pub(crate) mod usage;
 
 pub(crate) mod events;
 pub(crate) mod launch;
@@ -33,7 +33,7 @@ fn master() -> Cluster {
 }
 
 /// With a thread of its own, so that what is said gets on its way also while nobody waits for it.
-fn runtime() -> Result<Runtime> {
+pub(crate) fn runtime() -> Result<Runtime> {
     Builder::new_multi_thread().worker_threads(1).enable_all().build().context("a runtime")
 }
 
