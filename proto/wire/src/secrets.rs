@@ -99,13 +99,12 @@ impl HoldsSecrets for v1::Volume {
         let Some(source) = &mut self.source else { return };
         source.secret.iter_mut().for_each(&mut *visit);
         let csi = source.csi_volume.as_mut().and_then(|csi| csi.static_provisioning.as_mut());
-        for csi in csi {
-            // Maps have an order of their own for each message, and a message that is read again has another.
-            for secrets in [&mut csi.node_stage_secrets, &mut csi.node_publish_secrets] {
-                let mut sorted: Vec<_> = secrets.iter_mut().collect();
-                sorted.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-                sorted.into_iter().for_each(|(_, secret)| visit(secret));
-            }
+        let Some(csi) = csi else { return };
+        // Maps have an order of their own for each message, and a message that is read again has another.
+        for secrets in [&mut csi.node_stage_secrets, &mut csi.node_publish_secrets] {
+            let mut sorted: Vec<_> = secrets.iter_mut().collect();
+            sorted.sort_unstable_by_key(|(name, _)| *name);
+            sorted.into_iter().for_each(|(_, secret)| visit(secret));
         }
     }
 }
