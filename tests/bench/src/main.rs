@@ -9,6 +9,7 @@ mod launch;
 mod loopback;
 mod memory;
 mod million;
+mod networks;
 mod nsdi;
 mod offers;
 mod peers;
@@ -45,6 +46,7 @@ type Bench = fn(bool) -> Result<Vec<Figure>>;
 const BENCHES: &[(&str, Bench)] = &[
     ("tasks", tasks::run),
     ("containers", containers::run),
+    ("networks", networks::run),
     ("containers", containers::through_an_agent),
     ("updates", updates::run),
     ("peers", peers::run),

@@ -10,6 +10,7 @@ mod fetch;
 mod files;
 mod images;
 mod link;
+mod networks;
 mod operations;
 mod operator;
 mod overhead;

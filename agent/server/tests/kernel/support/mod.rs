@@ -2,12 +2,14 @@
 
 mod agent;
 mod executor;
+mod machine;
 mod master;
 mod registry;
 mod stream;
 
 pub(crate) use agent::{AgentProcess, InProcess, TestAgent, run_if_asked};
 pub(crate) use executor::Speaker;
+pub(crate) use machine::on_a_machine;
 pub(crate) use master::{Link, ScriptedMaster, command_task, id_of, state_of};
 pub(crate) use registry::Registry;
 pub(crate) use stream::{Input, Output};
