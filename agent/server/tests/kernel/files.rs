@@ -112,7 +112,7 @@ async fn a_log_is_followed_through_the_relay_to_its_end() {
         let (framework_id, task_id) = ("framework-1".to_owned(), "t".to_owned());
         Some(link::SandboxPath { framework_id, task_id, path: path.to_owned() })
     };
-    let read = link::ReadFile { of: of("stdout"), offset: 0, length: None, follow: true };
+    let read = link::ReadFile { of: of("stdout"), follow: true, ..link::ReadFile::default() };
     let open = link::OpenRelay { token: "k".to_owned(), request: Some(open_relay::Request::Read(read)) };
     link.say(to_agent::Message::OpenRelay(open)).await;
     let (credit, mut messages) = master.relay().await;

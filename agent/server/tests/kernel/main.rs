@@ -9,6 +9,8 @@ mod executors;
 mod fetch;
 mod files;
 mod images;
+mod hostile;
+mod gpus;
 mod link;
 mod networks;
 mod operations;

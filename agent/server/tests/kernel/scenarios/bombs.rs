@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use chapada_wire::v1::{self, TaskState};
 
-use super::{grace, kill_all, with_cpus};
+use super::{grace, kill_all, roomy};
 use crate::files::get;
 use crate::support::*;
 
@@ -64,7 +64,7 @@ async fn scenario_38_bombs_and_floods_leave_the_agent_answering() {
     let mut link = master.welcome(1).await;
     let address = link.hello.address.clone();
     for (id, command) in BOMBS {
-        let mut task = with_cpus(command_task(id, command), 0.4);
+        let mut task = roomy(command_task(id, command), 0.4);
         task.kill_policy = Some(grace(100));
         link.launch(task).await;
     }
@@ -114,7 +114,7 @@ async fn scenario_38_a_fork_bomb_ends_at_its_bound() {
     let mut link = master.welcome(1).await;
     let count =
         "i=0; while sleep 1000 & [ $? = 0 ]; do i=$((i+1)); [ $i -lt 5000 ] || break; done 2>/dev/null";
-    link.launch(with_cpus(command_task("t", count), 1.0)).await;
+    link.launch(roomy(command_task("t", count), 1.0)).await;
     let status: v1::TaskStatus = loop {
         let status = link.update().await;
         if !matches!(state_of(&status), TaskState::TaskStarting | TaskState::TaskRunning) {

@@ -74,10 +74,11 @@ async fn run(link: &mut Link, name: &str, count: usize) {
     }
     let mut running = 0;
     while running < count {
-        match state_of(&link.update().await) {
+        let status = link.update().await;
+        match state_of(&status) {
             TaskState::TaskRunning => running += 1,
             TaskState::TaskStarting => {}
-            other => panic!("{other:?}"),
+            _ => panic!("{status:?}"),
         }
     }
     kill_all(link, &ids).await;

@@ -15,9 +15,11 @@ fn grace(milliseconds: i64) -> v1::KillPolicy {
     v1::KillPolicy { grace_period: Some(v1::DurationInfo { nanoseconds: Some(milliseconds * 1_000_000) }) }
 }
 
-/// Gives a task so much of a processor.
-fn with_cpus(mut task: v1::TaskInfo, cpus: f64) -> v1::TaskInfo {
-    task.resources[0].scalar = Some(v1::value::Scalar { value: Some(cpus) });
+/// Gives a task so much of a processor, and memory for many processes.
+fn roomy(mut task: v1::TaskInfo, cpus: f64) -> v1::TaskInfo {
+    for (resource, amount) in task.resources.iter_mut().zip([cpus, 1024.0]) {
+        resource.scalar = Some(v1::value::Scalar { value: Some(amount) });
+    }
     task
 }
 

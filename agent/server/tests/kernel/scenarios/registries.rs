@@ -100,7 +100,7 @@ async fn scenario_41_a_registry_that_fails_holds_up_nobody_else() {
     let host = registry.host.clone();
     let mut expected = BTreeMap::from([
         ("down", "refuses: 503"),
-        ("truncated", "ended a transfer early"),
+        ("truncated", "end of file before message length reached"),
         ("wrong", "something else than was asked for"),
         ("slow", "was not here after 8 s"),
         ("gone", "cannot be reached"),

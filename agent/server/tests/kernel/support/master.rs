@@ -185,6 +185,22 @@ impl Link {
         status
     }
 
+    /// The next update, which must be of this framework's, acknowledged.
+    pub(crate) async fn update_of(&mut self, framework: &str) -> v1::TaskStatus {
+        loop {
+            match self.next().await {
+                Some(from_agent::Message::Update(update)) => {
+                    assert_eq!(update.framework_id, framework, "{update:?}");
+                    let status = update.status.unwrap();
+                    self.acknowledge_for(framework, &status).await;
+                    return status;
+                }
+                Some(from_agent::Message::ExecutorGone(_)) => {}
+                other => panic!("expected an update, not {other:?}"),
+            }
+        }
+    }
+
     pub(crate) async fn update_unacknowledged(&mut self) -> v1::TaskStatus {
         match self.next().await {
             Some(from_agent::Message::Update(update)) => update.status.unwrap(),
@@ -193,8 +209,12 @@ impl Link {
     }
 
     pub(crate) async fn acknowledge(&mut self, status: &v1::TaskStatus) {
+        self.acknowledge_for("framework-1", status).await;
+    }
+
+    async fn acknowledge_for(&mut self, framework: &str, status: &v1::TaskStatus) {
         self.say(to_agent::Message::Acknowledge(link::Acknowledge {
-            framework_id: "framework-1".to_owned(),
+            framework_id: framework.to_owned(),
             task_id: id_of(status),
             uuid: status.uuid.clone().unwrap(),
         }))
