@@ -69,6 +69,11 @@ impl Layout {
         self.work_dir.join("fetching")
     }
 
+    /// Where the sandboxes of containers are that are in no other and of no task.
+    pub(crate) fn standalone(&self) -> PathBuf {
+        self.work_dir.join("containers")
+    }
+
     /// Where the sandboxes of all agent ids are.
     pub(crate) fn agents(&self) -> PathBuf {
         self.work_dir.join("slaves")

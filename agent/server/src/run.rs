@@ -25,7 +25,9 @@ use tokio_util::task::TaskTracker;
 use crate::checks::Prober;
 use crate::clock::Clock;
 use crate::config::{AgentConfig, DEFAULT_PORT};
-use crate::containers::{Containers, Means, Settings, Supplies, found_of, orphan_groups, remove_groups};
+use crate::containers::{
+    Containers, Means, Settings, Supplies, found_of, nested, orphan_groups, remove_groups,
+};
 use crate::disk_quota;
 use crate::disks::Disks;
 use crate::error::AgentError;
@@ -76,6 +78,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     let counters = Arc::new(Counters::default());
     let mut containers = Containers::new(means.clone());
     adopt(&mut containers, &memory.recovered);
+    nested::adopt(&means, memory.launched, &tasks);
     let shell = Shell {
         agent: memory.agent,
         clock: ground.clock,
@@ -114,6 +117,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     let _lock = ground.serve(&tasks, inputs, means.clone(), counters, &stop);
     let outcome = shell.run(first, stop.clone()).await;
     stop.cancel();
+    means.nested.let_go();
     tasks.close();
     tasks.wait().await;
     leave_no_groups(&means.launcher);
@@ -217,6 +221,8 @@ struct Memory {
     file: LogFile,
     agent: Agent,
     recovered: Vec<RecoveredContainer>,
+    /// Containers of no task.
+    launched: Vec<nested::Found>,
     orphans: Vec<String>,
     orphan_roots: Vec<String>,
     /// Containers whose networks are theirs.
@@ -241,9 +247,11 @@ impl Memory {
         let pods = agent.view().executors.into_iter().filter(|executor| executor.record.is_pod());
         let with_networks = known.iter().cloned().chain(pods.map(|pod| pod.record.container.to_string()));
         let with_networks = with_networks.collect();
+        let (recovered, launched) = nested::recover(recovered);
         Ok(Self {
             file,
             agent,
+            launched,
             with_networks,
             orphans: orphan_groups(means, &known),
             orphan_roots,

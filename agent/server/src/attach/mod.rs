@@ -1,5 +1,7 @@
-//! What runs beside the commands of tasks for as long as somebody holds its connection, and who reads and writes it.
+//! Who reads and writes what runs in containers: their commands, and programs beside these that run for as long as somebody
+//! holds their connection.
 
+mod command;
 mod fanout;
 mod path;
 mod ready;
@@ -7,6 +9,7 @@ mod run;
 mod sessions;
 mod stdin;
 
+pub(crate) use command::{Terminals, read_along, window_size};
 pub(crate) use fanout::Piece;
 pub(crate) use path::ContainerPath;
 pub(crate) use ready::watched;

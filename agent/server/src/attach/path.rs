@@ -35,9 +35,28 @@ impl ContainerPath {
         Ok(Self(names))
     }
 
+    /// A path that was written down; `None` when it is none.
+    pub(crate) fn of(names: &[String]) -> Option<Self> {
+        let names: Vec<ContainerId> = names.iter().map(|name| name.parse()).collect::<Result<_, _>>().ok()?;
+        (!names.is_empty()).then_some(Self(names))
+    }
+
+    /// The names in it, the outermost first.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.0.iter().map(ToString::to_string).collect()
+    }
+
+    /// As a message has it.
+    pub(crate) fn to_wire(&self) -> v1::ContainerId {
+        let nest = |parent: Option<v1::ContainerId>, name: &ContainerId| {
+            Some(v1::ContainerId { value: Some(name.to_string()), parent: parent.map(Box::new) })
+        };
+        self.0.iter().fold(None, nest).unwrap_or_default()
+    }
+
     /// Its own name.
     pub(crate) fn own(&self) -> &ContainerId {
-        // There is at least one name: `read` begins with it.
+        // There is at least one name: both ways to make a path see to that.
         &self.0[self.0.len() - 1]
     }
 
@@ -45,6 +64,11 @@ impl ContainerPath {
     pub(crate) fn parent(&self) -> Option<Self> {
         let (_, above) = self.0.split_last()?;
         (!above.is_empty()).then(|| Self(above.to_vec()))
+    }
+
+    /// Whether it is somewhere in this one.
+    pub(crate) fn is_below(&self, above: &Self) -> bool {
+        self.0.len() > above.0.len() && self.0.starts_with(&above.0)
     }
 
     /// Whether a container of this name is somewhere above it.

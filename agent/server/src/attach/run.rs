@@ -69,17 +69,27 @@ impl Sessions {
         tasks: &TaskTracker,
     ) -> Result<Begun, NotBegun> {
         let (session, signals) = self.begin(path)?;
-        match Running::start(runtime_dir, spec, session.clone(), signals).await {
-            Ok(running) => {
-                let (owner, pieces) = mpsc::channel(AHEAD);
-                tasks.spawn(running.attend(owner));
-                Ok(Begun { pieces })
-            }
-            Err(error) => {
-                session.conclude(None);
-                self.remove(path);
-                Err(error)
-            }
+        let mut name = Name { sessions: self, path, session: Some(session.clone()) };
+        let running = Running::start(runtime_dir, spec, session, signals).await?;
+        name.session = None;
+        let (owner, pieces) = mpsc::channel(AHEAD);
+        tasks.spawn(running.attend(owner));
+        Ok(Begun { pieces })
+    }
+}
+
+/// A name that is free again if the session does not begin, be it that nobody waits for it any more.
+struct Name<'a> {
+    sessions: &'a Sessions,
+    path: &'a ContainerPath,
+    session: Option<Arc<Session>>,
+}
+
+impl Drop for Name<'_> {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.conclude(None);
+            self.sessions.remove(self.path);
         }
     }
 }
@@ -160,6 +170,7 @@ impl Running {
             pass_on(second, &session, &owner, &over),
         );
         session.conclude(status);
+        *session.stdin.lock().await = Stdin::Closed; // whoever writes has let go, or does now
         drop(owner); // last: who reads to the end and then asks how it ended is told
     }
 

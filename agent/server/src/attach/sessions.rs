@@ -94,6 +94,11 @@ impl Sessions {
         self.known().sessions.retain(|path, _| !path.is_in(container));
     }
 
+    /// The same for one that no books name.
+    pub(crate) fn forget_below(&self, container: &ContainerPath) {
+        self.known().sessions.retain(|path, _| !path.is_below(container));
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

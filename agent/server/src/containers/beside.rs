@@ -1,12 +1,13 @@
-//! A program beside the command of a task, in its container: what a check runs, and what somebody executes.
+//! A program beside the command of a container: what a check runs, and what somebody executes.
 
-use chapada_agent_core::TaskRecord;
+use chapada_agent_core::{ExecutorRecord, TaskRecord};
 use chapada_model::{AgentId, TaskDescription};
 use chapada_shim::ExecSpec;
 use chapada_wire::v1;
 use prost::Message;
 
 use super::description::text;
+use super::nested::Launched;
 use super::start::command_of;
 use super::{Means, environment, image};
 
@@ -43,6 +44,44 @@ pub(crate) fn beside(
         working_directory: None,
         terminal: None,
     })
+}
+
+/// The same beside the command of an executor of the framework's own, whose token it does not get.
+pub(crate) fn beside_executor(
+    means: &Means,
+    agent: &AgentId,
+    record: &ExecutorRecord,
+    command: &v1::CommandInfo,
+) -> ExecSpec {
+    let info = v1::ExecutorInfo::decode(record.info.as_bytes()).unwrap_or_default();
+    let sandbox = means.layout.executor_sandbox(agent, record);
+    let own = info.command.unwrap_or_default();
+    let told = environment::of_executor(&own, record, agent, &sandbox, String::new(), &means.settings);
+    let names = told.into_iter().map(|(name, _)| name);
+    let inherited = names.filter(|name| name != "MESOS_EXECUTOR_AUTHENTICATION_TOKEN").collect();
+    with_names(means, command, inherited)
+}
+
+impl Launched {
+    /// The same beside the command of a container of no task.
+    pub(crate) fn beside(&self, means: &Means, command: &v1::CommandInfo) -> ExecSpec {
+        with_names(means, command, self.record.variables.clone())
+    }
+}
+
+/// This command with these variables of the container it runs in.
+fn with_names(means: &Means, command: &v1::CommandInfo, inherited: Vec<String>) -> ExecSpec {
+    let user = Some(text(&command.user).to_owned()).filter(|user| !user.is_empty());
+    let variables = command.environment.iter().flat_map(|environment| &environment.variables);
+    let own = variables.map(|variable| (text(&variable.name).to_owned(), text(&variable.value).to_owned()));
+    ExecSpec {
+        command: command_of(command),
+        environment: own.collect(),
+        inherited,
+        user: user.filter(|_| means.settings.switch_user),
+        working_directory: None,
+        terminal: None,
+    }
 }
 
 /// Takes out the variables with secrets, which only the container's shim has; their names.

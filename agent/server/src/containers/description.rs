@@ -3,12 +3,13 @@
 
 use chapada_agent_core::LaunchRefusal;
 use chapada_model::{Reason, TaskState};
-use chapada_shim::{Namespaces, Rlimit};
+use chapada_shim::{Namespaces, Rlimit, WindowSize};
 use chapada_wire::v1;
 
 use super::confinement::Confinement;
 use super::image::{image_of, member_container};
 use super::mounts::{Whose, secret_value};
+use crate::attach::window_size;
 use crate::fetch::check_uris;
 use crate::networks::{NetworkWish, Ports, network_of, refuse_ports};
 use crate::policy::Policy;
@@ -20,6 +21,8 @@ pub(super) struct Wishes {
     pub(super) network: NetworkWish,
     pub(super) hostname: Option<String>,
     pub(super) rlimits: Vec<Rlimit>,
+    /// A terminal of this size.
+    pub(super) terminal: Option<WindowSize>,
 }
 
 /// Names the first field that this agent cannot honour.
@@ -127,6 +130,9 @@ fn refuse_pod(executor: &v1::ExecutorInfo, tasks: &[v1::TaskInfo], policy: &Poli
             Ok(_) if container.linux_info.as_ref().is_some_and(|linux| !is_default(linux)) => {
                 Some(unsupported("executor.container.linux_info", "give each task of the group its own"))
             }
+            Ok(wishes) if wishes.terminal.is_some() => {
+                Some(unsupported("executor.container.tty_info", "give each task of the group its terminal"))
+            }
             Ok(wishes) => refuse_ports("executor.container", &wishes.network, &Ports::of(given.clone())),
         }
     };
@@ -213,15 +219,13 @@ pub(super) fn container_wishes(
     container: Option<&v1::ContainerInfo>,
 ) -> Result<Wishes, LaunchRefusal> {
     let Some(container) = container else { return Ok(Wishes::default()) };
-    if container.tty_info.is_some() {
-        return Err(unsupported(&format!("{field}.tty_info"), "run without a terminal"));
-    }
     let network = network_of(field, container)?;
     Ok(Wishes {
         namespaces: Namespaces { network: network == NetworkWish::Alone },
         network,
         hostname: container.hostname.clone().filter(|name| !name.is_empty()),
         rlimits: rlimits(container.rlimit_info.as_ref())?,
+        terminal: container.tty_info.as_ref().map(window_size),
     })
 }
 

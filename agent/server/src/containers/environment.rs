@@ -10,6 +10,7 @@ use chapada_wire::v1;
 
 use super::Settings;
 use super::description::text;
+use crate::attach::ContainerPath;
 use crate::layout::executor_of;
 
 /// What a shell finds its programs by, unless the task says otherwise.
@@ -90,6 +91,31 @@ pub(super) fn of_executor(
         ("MESOS_RECOVERY_TIMEOUT", mesos_duration(RECOVERY_TIMEOUT)),
         ("MESOS_SUBSCRIPTION_BACKOFF_MAX", mesos_duration(settings.executor_return / 2)),
         ("MESOS_EXECUTOR_AUTHENTICATION_TOKEN", token),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect();
+    for variable in command.environment.iter().flat_map(|environment| &environment.variables) {
+        set(&mut environment, text(&variable.name), &value_of(variable));
+    }
+    environment
+}
+
+/// That of a container of no task.
+pub(super) fn of_launched(
+    command: &v1::CommandInfo,
+    path: &ContainerPath,
+    sandbox: &Path,
+    settings: &Settings,
+) -> Vec<(String, String)> {
+    let sandbox = sandbox.display().to_string();
+    let mut environment: Vec<(String, String)> = [
+        ("PATH", PATH.to_owned()),
+        ("PWD", sandbox.clone()),
+        ("HOST", settings.hostname.clone()),
+        ("MESOS_SANDBOX", sandbox),
+        ("MESOS_CONTAINER_ID", path.to_string()),
+        ("MESOS_AGENT_ENDPOINT", settings.endpoint.clone()),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))

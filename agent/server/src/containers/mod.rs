@@ -13,6 +13,7 @@ mod image;
 mod keeper;
 mod limits;
 mod mounts;
+pub(crate) mod nested;
 mod parameters;
 mod remove;
 mod start;
@@ -41,11 +42,12 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::attach::Sessions;
+use crate::attach::{Sessions, Terminals};
 use crate::executors::Tokens;
 use crate::layout::Layout;
 use crate::overhead::Overhead;
 use keeper::Keeper;
+use nested::Nested;
 
 /// Containers in the making at once. Making one is mostly kernel work under locks that all containers share; more at
 /// once only takes the processors from those that run.
@@ -68,6 +70,8 @@ pub(crate) struct Means {
     pub(crate) tokens: Tokens,
     pub(crate) supplies: Supplies,
     pub(crate) sessions: Sessions,
+    pub(crate) terminals: Terminals,
+    pub(crate) nested: Nested,
     pub(crate) events: mpsc::Sender<Event>,
     launching: Arc<Semaphore>,
     removing: Semaphore,
@@ -116,6 +120,8 @@ impl Means {
             tokens,
             supplies,
             sessions,
+            terminals: Terminals::default(),
+            nested: Nested::default(),
             events,
             launching,
             removing,
@@ -189,6 +195,7 @@ impl Containers {
     /// Removes every trace but the sandbox; what runs in the container is killed.
     pub(crate) fn remove(&mut self, container: ContainerId) {
         self.means.sessions.forget(&container);
+        self.means.nested.remove_within(&container);
         match self.keepers.remove(&container) {
             Some(keeper) => keeper.remove.cancel(),
             None => {

@@ -196,6 +196,7 @@ fn task_plan(
     spec.namespaces = wishes.namespaces;
     spec.hostname = wishes.hostname;
     spec.rlimits = wishes.rlimits;
+    spec.terminal = wishes.terminal;
     spec.volumes = volumes::persistent(means, &task.resources);
     let shared = match &pod {
         None => Shared::default(),
@@ -239,6 +240,7 @@ fn executor_plan(
     spec.resources = room(means, record, tasks)?;
     spec.hostname = wishes.hostname;
     spec.rlimits = wishes.rlimits;
+    spec.terminal = wishes.terminal;
     spec.volumes = volumes::persistent(means, &resources);
     for task in tasks {
         spec.volumes.extend(volumes::persistent(means, &described(task)?.1.resources));

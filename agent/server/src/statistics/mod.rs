@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use chapada_agent_core::View;
-use chapada_isolation::cgroup::DiskTraffic;
-use chapada_model::ContainerId;
+use chapada_isolation::cgroup::{DiskTraffic, Group};
+use chapada_model::{ContainerId, Resources};
 use chapada_shim::Statistics;
 use chapada_wire::v1;
 use tokio::task::spawn_blocking;
@@ -55,6 +55,16 @@ pub(crate) async fn list(means: &Arc<Means>, view: &View) -> Vec<Listed> {
         .filter_map(|(running, reading)| Some((running.container.clone(), reading.clone()?)))
         .collect();
     found.into_iter().map(|(running, reading)| show(means, running, reading, &by_container)).collect()
+}
+
+/// What a container of no task uses, which asked for this. Blocks.
+pub(crate) fn of_group(group: &Group, pid: u32, asked: &[Resources]) -> Option<v1::ResourceStatistics> {
+    let reading = Reading {
+        group: group.statistics().ok()?,
+        disks: group.disk_traffic().unwrap_or_default(),
+        network: OwnNetwork::of_process(pid),
+    };
+    Some(resource::statistics(&reading, asked, &Default::default()))
 }
 
 /// What the kernel says of a container.

@@ -4,16 +4,19 @@
 use std::sync::Arc;
 
 use chapada_listener::{Call as HttpCall, HttpResponse, empty};
+use chapada_wire::v1::TtyInfo;
 use chapada_wire::v1::agent::call::Type;
 use chapada_wire::v1::agent::call::attach_container_input;
 use chapada_wire::v1::agent::process_io::{self, control, data};
 use chapada_wire::v1::agent::{Call, ProcessIo};
 use http::StatusCode;
+use tokio::sync::oneshot;
 
 use super::records::{self, Sent};
-use super::session::size_of;
+use super::target::{Target, not_attached};
 use super::{Api, Refusal, invalid, refusal, use_containers};
-use crate::attach::{ContainerPath, Session, Stdin};
+use crate::attach::{ContainerPath, Stdin, read_along, window_size};
+use crate::shell::Input;
 
 const INPUT: &str = "attach_container_input";
 const OUTPUT: &str = "attach_container_output";
@@ -24,10 +27,15 @@ pub(super) async fn output(api: &Arc<Api>, call: &HttpCall, asked: &Call) -> Res
     let attach = attach.ok_or_else(|| invalid(&format!("Expecting '{OUTPUT}' to be present")))?;
     let path = ContainerPath::read(&format!("{OUTPUT}.container_id"), attach.container_id.as_ref());
     let path = path.map_err(|problem| invalid(&problem))?;
-    let session = find(api, &path)?;
-    let attached = session.output.attach().map_err(|error| {
-        refusal(StatusCode::BAD_REQUEST, format!("Container {path} cannot be attached to: {error}"))
-    })?;
+    let attached = match Target::find(api, &path).await? {
+        Target::Session(session) => session.output.attach().map_err(|error| {
+            refusal(StatusCode::BAD_REQUEST, format!("Container {path} cannot be attached to: {error}"))
+        })?,
+        Target::Command(shim) => {
+            let attached = read_along(api.means.runtime_dir.join(shim), &api.tasks).await;
+            attached.map_err(|error| not_attached(&path, &error))?
+        }
+    };
     Ok(records::answer(api, call, media, attached.pieces, Some(attached.cut)))
 }
 
@@ -43,21 +51,46 @@ pub(super) async fn input(api: &Arc<Api>, call: &HttpCall) -> Result<HttpRespons
     }
     let path = ContainerPath::read(&format!("{INPUT}.container_id"), attach.container_id.as_ref());
     let path = path.map_err(|problem| invalid(&problem))?;
-    let session = find(api, &path)?;
-    let mut stdin = session.stdin.clone().try_lock_owned().map_err(|_| {
+    let taken = || {
         let message = format!("Container {path} has somebody who writes to it already; end that connection");
         refusal(StatusCode::CONFLICT, message)
-    })?;
-    tokio::select! {
-        done = pass_on(&mut sent, &mut stdin) => done.map(|()| empty(StatusCode::OK)),
-        _ = session.end() => Ok(empty(StatusCode::OK)),
-        () = call.stop.cancelled() => Err(refusal(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping".to_owned())),
+    };
+    match Target::find(api, &path).await? {
+        Target::Session(session) => {
+            let mut stdin = session.stdin.clone().try_lock_owned().map_err(|_| taken())?;
+            until(call, session.end(), pass_on(&mut sent, &mut stdin)).await
+        }
+        Target::Command(shim) => {
+            let typing = api.means.terminals.take(api.means.runtime_dir.join(&shim), &shim).await;
+            let mut typing = typing.map_err(|error| not_attached(&path, &error))?.ok_or_else(taken)?;
+            until(call, end_of(api, &path), pass_on(&mut sent, &mut typing.stdin)).await
+        }
     }
 }
 
-fn find(api: &Api, path: &ContainerPath) -> Result<Arc<Session>, Refusal> {
-    let found = api.means.sessions.find(path);
-    found.ok_or_else(|| refusal(StatusCode::NOT_FOUND, format!("Container {path} cannot be found")))
+/// Does this until the program has ended, or the agent.
+async fn until(
+    call: &HttpCall,
+    end: impl Future<Output = Option<i32>>,
+    input: impl Future<Output = Result<(), Refusal>>,
+) -> Result<HttpResponse, Refusal> {
+    let stopping = || refusal(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping".to_owned());
+    tokio::select! {
+        done = input => done.map(|()| empty(StatusCode::OK)),
+        _status = end => Ok(empty(StatusCode::OK)),
+        () = call.stop.cancelled() => Err(stopping()),
+    }
+}
+
+/// Waits for the end of a container that has a shim.
+async fn end_of(api: &Api, path: &ContainerPath) -> Option<i32> {
+    if let Some(launched) = api.means.nested.find(path) {
+        return launched.end().await.and_then(|end| end.status);
+    }
+    let (reply, ended) = oneshot::channel();
+    // When the agent stops, the answer is dropped with the question.
+    let _ = api.inputs.send(Input::Wait(path.own().clone(), reply)).await;
+    ended.await.ok().flatten()
 }
 
 fn input_of(call: &Call) -> Result<&chapada_wire::v1::agent::call::AttachContainerInput, Refusal> {
@@ -102,9 +135,10 @@ async fn obey(io: &ProcessIo, stdin: &mut Stdin) -> Result<(), Refusal> {
             match control.r#type() {
                 control::Type::Heartbeat => Ok(()),
                 control::Type::TtyInfo => {
-                    let size = control.tty_info.as_ref().and_then(|terminal| terminal.window_size);
-                    let size = size.ok_or_else(|| expect("control.tty_info.window_size' to be present"))?;
-                    resize(stdin, size)
+                    let terminal = control.tty_info.filter(|terminal| terminal.window_size.is_some());
+                    let terminal =
+                        terminal.ok_or_else(|| expect("control.tty_info.window_size' to be present"))?;
+                    resize(stdin, &terminal)
                 }
                 control::Type::Unknown => Err(expect("control.type' to be TTY_INFO or HEARTBEAT")),
             }
@@ -113,8 +147,8 @@ async fn obey(io: &ProcessIo, stdin: &mut Stdin) -> Result<(), Refusal> {
     }
 }
 
-fn resize(stdin: &Stdin, size: chapada_wire::v1::tty_info::WindowSize) -> Result<(), Refusal> {
-    match stdin.resize(size_of(size)) {
+fn resize(stdin: &Stdin, terminal: &TtyInfo) -> Result<(), Refusal> {
+    match stdin.resize(window_size(terminal)) {
         Ok(true) => Ok(()),
         Ok(false) => {
             let message = format!(

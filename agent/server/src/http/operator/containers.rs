@@ -12,10 +12,13 @@ use chapada_wire::v1::agent::response::{GetContainers, Type as Answer, WaitConta
 use chapada_wire::v1::agent::{Call, Response};
 use http::StatusCode;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
 
+use super::target::unknown;
 use super::{Api, Refusal, bare, invalid, refusal};
-use crate::attach::{ContainerPath, Session};
+use crate::attach::ContainerPath;
+use crate::containers::nested::{End, Launched};
 use crate::shell::Input;
 use crate::statistics::{self, Listed};
 
@@ -24,9 +27,12 @@ const SIGKILL: i32 = 9;
 /// Those that the kernel has.
 const SIGNALS: std::ops::RangeInclusive<i32> = 1..=64;
 
-pub(super) async fn list(api: &Arc<Api>) -> Result<Response, Refusal> {
+pub(super) async fn list(api: &Arc<Api>, asked: &Call) -> Result<Response, Refusal> {
     let view = api.view().await.map_err(Box::new)?;
-    let containers = statistics::list(&api.means, &view).await.into_iter().map(container).collect();
+    let mut containers: Vec<Container> =
+        statistics::list(&api.means, &view).await.into_iter().map(container).collect();
+    let wanted = asked.get_containers.unwrap_or_default();
+    containers.extend(launched(api, wanted.show_nested(), wanted.show_standalone()).await);
     Ok(Response { get_containers: Some(GetContainers { containers }), ..bare(Answer::GetContainers) })
 }
 
@@ -40,6 +46,27 @@ fn container(listed: Listed) -> Container {
         container_status: Some(status),
         resource_statistics: used,
     }
+}
+
+/// Containers of no task: those within others, those that are standalone.
+async fn launched(api: &Arc<Api>, nested: bool, standalone: bool) -> Vec<Container> {
+    let is_wanted = |one: &Arc<Launched>| if one.path.parent().is_some() { nested } else { standalone };
+    let wanted: Vec<_> = api.means.nested.running().into_iter().filter(is_wanted).collect();
+    let reading = api.clone();
+    let read = spawn_blocking(move || {
+        let shown = |one: Arc<Launched>| {
+            let container_id = Some(one.path.to_wire());
+            let container_status = Some(v1::ContainerStatus {
+                container_id: container_id.clone(),
+                executor_pid: one.pid(),
+                ..v1::ContainerStatus::default()
+            });
+            let resource_statistics = one.statistics(&reading.means);
+            Container { container_id, container_status, resource_statistics, ..Container::default() }
+        };
+        wanted.into_iter().map(shown).collect()
+    });
+    read.await.unwrap_or_default()
 }
 
 /// The answer to a call that waits for a container, ends one, or removes what is left of one; `None` for another call.
@@ -65,8 +92,8 @@ pub(super) async fn act(
         }
         Type::KillContainer => end(api, asked!(kill_container, signal), &field).await,
         Type::KillNestedContainer => end(api, asked!(kill_nested_container, signal), &field).await,
-        Type::RemoveContainer => remove(api, asked!(remove_container)),
-        Type::RemoveNestedContainer => remove(api, asked!(remove_nested_container)),
+        Type::RemoveContainer => remove(api, asked!(remove_container)).await,
+        Type::RemoveNestedContainer => remove(api, asked!(remove_nested_container)).await,
         _ => return None,
     })
 }
@@ -75,10 +102,6 @@ pub(super) async fn act(
 fn named(id: Option<Option<&v1::ContainerId>>, field: &str) -> Result<ContainerPath, Refusal> {
     let id = id.ok_or_else(|| invalid(&format!("Expecting '{field}' to be present")))?;
     ContainerPath::read(&format!("{field}.container_id"), id).map_err(|problem| invalid(&problem))
-}
-
-fn unknown(container: &ContainerPath) -> Refusal {
-    refusal(StatusCode::NOT_FOUND, format!("Container {container} cannot be found"))
 }
 
 fn stopping() -> Refusal {
@@ -91,25 +114,38 @@ async fn wait(
     kind: Answer,
     media: Media,
 ) -> Result<HttpResponse, Refusal> {
-    let container = container?;
-    let exit_status = match api.means.sessions.find(&container) {
-        Some(session) => session.end().await,
-        None => {
-            let (reply, ended) = oneshot::channel();
-            let question = Input::Wait(container.own().clone(), reply);
-            api.inputs.send(question).await.map_err(|_| stopping())?;
-            ended.await.map_err(|_| unknown(&container))?
-        }
-    };
+    let end = end_of(api, &container?).await?;
+    let limitation = end.out_of_memory.then(|| v1::TaskResourceLimitation::default());
+    let state = end.out_of_memory.then_some(v1::TaskState::TaskFailed as i32);
+    let reason = end.out_of_memory.then_some(v1::task_status::Reason::ContainerLimitationMemory as i32);
+    let (exit_status, message) = (end.status, end.message);
     let mut response = bare(kind);
     match kind {
         Answer::WaitNestedContainer => {
-            let waited = WaitNestedContainer { exit_status, ..Default::default() };
+            let waited = WaitNestedContainer { exit_status, state, reason, limitation, message };
             response.wait_nested_container = Some(waited);
         }
-        _ => response.wait_container = Some(WaitContainer { exit_status, ..Default::default() }),
+        _ => {
+            let waited = WaitContainer { exit_status, state, reason, limitation, message };
+            response.wait_container = Some(waited);
+        }
     }
     Ok(bytes(StatusCode::OK, media.content_type(), media.encode(&response)))
+}
+
+/// Waits for the end of whatever has this name.
+async fn end_of(api: &Arc<Api>, container: &ContainerPath) -> Result<End, Refusal> {
+    if let Some(session) = api.means.sessions.find(container) {
+        return Ok(End { status: session.end().await, ..End::default() });
+    }
+    if let Some(launched) = api.means.nested.find(container) {
+        return launched.end().await.ok_or_else(|| unknown(container));
+    }
+    let (reply, ended) = oneshot::channel();
+    let question = Input::Wait(container.own().clone(), reply);
+    api.inputs.send(question).await.map_err(|_| stopping())?;
+    let status = ended.await.map_err(|_| unknown(container))?;
+    Ok(End { status, ..End::default() })
 }
 
 async fn end(
@@ -119,7 +155,10 @@ async fn end(
 ) -> Result<HttpResponse, Refusal> {
     let (container, signal) = (container?, signal.unwrap_or(SIGKILL));
     if let Some(session) = api.means.sessions.find(&container) {
-        return signal_session(&session, signal, field);
+        return pass_on(&session.signals, signal, field);
+    }
+    if let Some(launched) = api.means.nested.find(&container) {
+        return pass_on(&launched.signals, signal, field);
     }
     let signal = match signal {
         SIGTERM => Signal::Terminate,
@@ -138,11 +177,11 @@ async fn end(
     }
 }
 
-fn signal_session(session: &Session, signal: i32, field: &str) -> Result<HttpResponse, Refusal> {
+fn pass_on(signals: &mpsc::Sender<i32>, signal: i32, field: &str) -> Result<HttpResponse, Refusal> {
     if !SIGNALS.contains(&signal) {
         return Err(invalid(&format!("'{field}.signal' must be 1 to 64, not {signal}")));
     }
-    match session.signals.try_send(signal) {
+    match signals.try_send(signal) {
         Err(TrySendError::Full(_)) => {
             let message = "signals wait to be passed on: send this one again".to_owned();
             Err(refusal(StatusCode::SERVICE_UNAVAILABLE, message))
@@ -152,14 +191,19 @@ fn signal_session(session: &Session, signal: i32, field: &str) -> Result<HttpRes
     }
 }
 
-fn remove(api: &Api, container: Result<ContainerPath, Refusal>) -> Result<HttpResponse, Refusal> {
+async fn remove(api: &Api, container: Result<ContainerPath, Refusal>) -> Result<HttpResponse, Refusal> {
     let container = container?;
-    if api.means.sessions.find(&container).is_none() {
-        return Err(unknown(&container));
-    }
-    if !api.means.sessions.remove(&container) {
+    let runs = || {
         let message = format!("Container {container} has not ended: kill it first");
-        return Err(refusal(StatusCode::CONFLICT, message));
+        refusal(StatusCode::CONFLICT, message)
+    };
+    if let Some(launched) = api.means.nested.find(&container) {
+        launched.ended().ok_or_else(runs)?;
+        launched.remove().await;
+    } else if api.means.sessions.find(&container).is_none() {
+        return Err(unknown(&container));
+    } else if !api.means.sessions.remove(&container) {
+        return Err(runs());
     }
     Ok(empty(StatusCode::OK))
 }

@@ -4,8 +4,10 @@ mod attach;
 mod containers;
 mod files;
 mod images;
+mod launch;
 mod records;
 mod session;
+mod target;
 mod view;
 
 use std::sync::Arc;
@@ -68,6 +70,9 @@ async fn answer(api: &Arc<Api>, call: &HttpCall) -> Result<HttpResponse, Refusal
     let accepted = form_accepted(call, &Media::KNOWN).map_err(Box::new)?;
     let object = Object::Named { kind: "call", id: kind.as_str_name() };
     call.authorise(action_of(kind), &object).map_err(Box::new)?;
+    if matches!(kind, Type::LaunchContainer | Type::LaunchNestedContainer) {
+        return launch::open(api, kind, &asked).await;
+    }
     if kind == Type::PruneImages {
         return images::prune(api, &asked).await;
     }
@@ -158,7 +163,7 @@ async fn read(api: &Arc<Api>, kind: Type, asked: &Call) -> Result<Response, Refu
             let view = api.view().await.map_err(Box::new)?;
             view::answer(api, kind, &view)
         }
-        Type::GetContainers => containers::list(api).await?,
+        Type::GetContainers => containers::list(api, asked).await?,
         // An operation is done in the moment it comes.
         Type::GetOperations => Response {
             get_operations: Some(response::GetOperations::default()),

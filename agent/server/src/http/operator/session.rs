@@ -10,9 +10,10 @@ use chapada_wire::v1::agent::Call;
 use chapada_wire::v1::agent::call::LaunchNestedContainerSession;
 use http::StatusCode;
 
+use super::target::unknown;
 use super::{Api, Refusal, invalid, records, refusal};
-use crate::attach::{ContainerPath, NotBegun};
-use crate::containers::beside;
+use crate::attach::{ContainerPath, NotBegun, window_size};
+use crate::containers::{beside, beside_executor};
 
 const FIELD: &str = "launch_nested_container_session";
 
@@ -54,13 +55,23 @@ async fn program(
         let message = format!("'{FIELD}.command.uris' is not supported: fetch in the command");
         return Err(refusal(StatusCode::NOT_IMPLEMENTED, message));
     }
+    let unknown = || unknown(&parent);
+    if let Some(launched) = api.means.nested.find(&parent) {
+        let runs = launched.pid().is_some() && launched.ended().is_none();
+        let spec = launched.beside(&api.means, command);
+        return runs.then(|| (spec, launched.record.shim.clone())).ok_or_else(unknown);
+    }
     let view = api.view().await.map_err(Box::new)?;
-    let found =
-        view.tasks.iter().find(|task| task.record.container == *parent.own() && task.phase.pid().is_some());
-    let unknown = || refusal(StatusCode::NOT_FOUND, format!("Container {parent} cannot be found"));
-    let (task, agent) = found.zip(view.agent.as_ref()).ok_or_else(unknown)?;
-    let spec = beside(&api.means, agent, &task.record, command).map_err(|problem| invalid(&problem))?;
-    Ok((spec, task.record.container.to_string()))
+    let agent = view.agent.as_ref().ok_or_else(unknown)?;
+    let mut tasks = view.tasks.iter().filter(|task| task.phase.pid().is_some());
+    if let Some(task) = tasks.find(|task| task.record.container == *parent.own()) {
+        let spec = beside(&api.means, agent, &task.record, command).map_err(|problem| invalid(&problem))?;
+        return Ok((spec, task.record.container.to_string()));
+    }
+    let mut executors = view.executors.iter().filter(|executor| executor.phase.pid().is_some());
+    let executor = executors.find(|executor| executor.record.container == *parent.own());
+    let record = &executor.ok_or_else(unknown)?.record;
+    Ok((beside_executor(&api.means, agent, record, command), record.container.to_string()))
 }
 
 /// The terminal that is wanted, if any. A session has all else of its container.
@@ -74,12 +85,5 @@ fn terminal(container: Option<&v1::ContainerInfo>) -> Result<Option<WindowSize>,
         );
         return Err(refusal(StatusCode::NOT_IMPLEMENTED, message));
     }
-    Ok(terminal.map(|terminal| size_of(terminal.window_size.unwrap_or_default())))
-}
-
-/// A size of a terminal; what is not said is as terminals were.
-pub(super) fn size_of(size: v1::tty_info::WindowSize) -> WindowSize {
-    let side =
-        |side: Option<u32>, usual: u16| side.map_or(usual, |side| u16::try_from(side).unwrap_or(u16::MAX));
-    WindowSize { rows: side(size.rows, 24), columns: side(size.columns, 80) }
+    Ok(terminal.map(|terminal| window_size(&terminal)))
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use chapada_wire::v1::agent::call::{self, AttachContainerInput, attach_container_input};
 use chapada_wire::v1::agent::{Call, ProcessIo, process_io};
 use chapada_wire::{Json, Media, recordio};
 use serde_json::{Value, json};
@@ -55,17 +56,32 @@ impl Input {
 
     /// Writes to the program; nothing is the end of the file.
     pub(crate) async fn write(&mut self, text: &[u8]) -> io::Result<()> {
+        let record = self.record(text);
+        self.send(&record).await
+    }
+
+    /// The record that writes this.
+    pub(crate) fn record(&self, text: &[u8]) -> Vec<u8> {
         let data = process_io::Data {
             r#type: Some(process_io::data::Type::Stdin as i32),
             data: Some(text.to_vec()),
         };
-        let io = ProcessIo {
+        let process_io = ProcessIo {
             r#type: Some(process_io::Type::Data as i32),
             data: Some(data),
             ..ProcessIo::default()
         };
-        let io: Value = serde_json::from_slice(&io.to_json()).unwrap();
-        self.attach(json!({ "type": "PROCESS_IO", "process_io": io })).await
+        let attach = AttachContainerInput {
+            r#type: Some(attach_container_input::Type::ProcessIo as i32),
+            process_io: Some(process_io),
+            ..AttachContainerInput::default()
+        };
+        let call = Call {
+            r#type: Some(call::Type::AttachContainerInput as i32),
+            attach_container_input: Some(attach),
+            ..Call::default()
+        };
+        self.media.record(&call).to_vec()
     }
 
     /// Says how large the terminal is.

@@ -1,0 +1,170 @@
+//! Containers that executors and operators launch themselves: within others, charged to these and ending with them, or
+//! standalone. The books know nothing of them. What is known is a record in the runtime directory of each, so that an agent
+//! finds them again, and how they ended until they are removed.
+
+mod launch;
+mod plan;
+mod record;
+mod recovery;
+mod watch;
+
+pub(crate) use launch::{NotLaunched, Outcome, launch};
+pub(crate) use plan::Wish;
+pub(crate) use record::Record;
+pub(crate) use recovery::{Found, adopt, recover};
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use chapada_model::{ContainerId, Resources};
+use chapada_wire::v1;
+use tokio::sync::{mpsc, watch as latest};
+use tokio_util::sync::CancellationToken;
+
+use super::Means;
+use crate::attach::ContainerPath;
+use crate::statistics;
+
+/// Those that run and those whose ends are kept; each has a task and a directory.
+const MOST: usize = 1024;
+/// Signals that may wait for one.
+const SIGNALS: usize = 8;
+
+/// How one ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct End {
+    /// Its status as wait(2) gives it; nothing when nobody knows.
+    pub(crate) status: Option<i32>,
+    /// What its launcher should know beside that.
+    pub(crate) message: Option<String>,
+    /// It had more memory than it may.
+    pub(crate) out_of_memory: bool,
+}
+
+/// A container, or how it ended.
+#[derive(Debug)]
+pub(crate) struct Launched {
+    pub(crate) path: ContainerPath,
+    pub(crate) record: Record,
+    pub(crate) signals: mpsc::Sender<i32>,
+    pid: OnceLock<u32>,
+    ended: latest::Sender<Option<End>>,
+    /// It is to be gone: removed, or what it is in is over.
+    going: CancellationToken,
+    /// Nothing is left of it.
+    gone: CancellationToken,
+}
+
+/// All of an agent.
+#[derive(Debug, Default)]
+pub(crate) struct Nested {
+    known: Mutex<BTreeMap<ContainerPath, Arc<Launched>>>,
+    /// The agent stops.
+    stop: CancellationToken,
+}
+
+/// Why a container cannot have a name.
+#[derive(Debug, PartialEq, Eq)]
+enum NotNew {
+    Exists,
+    TooMany,
+}
+
+impl Nested {
+    /// Takes a name for a container that is about to be made, or was by an earlier process; also what it hears of signals by.
+    fn add(
+        &self,
+        path: ContainerPath,
+        record: Record,
+    ) -> Result<(Arc<Launched>, mpsc::Receiver<i32>), NotNew> {
+        let mut known = self.known();
+        if known.contains_key(&path) {
+            return Err(NotNew::Exists);
+        }
+        if known.len() >= MOST {
+            return Err(NotNew::TooMany);
+        }
+        let (signals, inbox) = mpsc::channel(SIGNALS);
+        let launched = Arc::new(Launched {
+            path: path.clone(),
+            record,
+            signals,
+            pid: OnceLock::new(),
+            ended: latest::Sender::new(None),
+            going: CancellationToken::new(),
+            gone: CancellationToken::new(),
+        });
+        known.insert(path, launched.clone());
+        Ok((launched, inbox))
+    }
+
+    pub(crate) fn find(&self, path: &ContainerPath) -> Option<Arc<Launched>> {
+        self.known().get(path).cloned()
+    }
+
+    /// Those that run.
+    pub(crate) fn running(&self) -> Vec<Arc<Launched>> {
+        let known = self.known();
+        known.values().filter(|one| one.pid().is_some() && one.ended.borrow().is_none()).cloned().collect()
+    }
+
+    /// Ends and removes all that are in a container of the books, which is removed.
+    pub(crate) fn remove_within(&self, container: &ContainerId) {
+        self.known().values().filter(|one| one.path.is_in(container)).for_each(|one| one.going.cancel());
+    }
+
+    /// The same for one of these.
+    fn remove_below(&self, above: &ContainerPath) {
+        self.known().values().filter(|one| one.path.is_below(above)).for_each(|one| one.going.cancel());
+    }
+
+    fn forget(&self, launched: &Launched) {
+        self.known().remove(&launched.path);
+        launched.gone.cancel();
+    }
+
+    /// Lets go of all of them, which go on.
+    pub(crate) fn let_go(&self) {
+        self.stop.cancel();
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<ContainerPath, Arc<Launched>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Launched {
+    /// Its process 1 on this machine.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.pid.get().copied()
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&self) -> Option<End> {
+        self.ended.borrow().clone()
+    }
+
+    /// Waits for its end; `None` when the agent lets go of it before.
+    pub(crate) async fn end(&self) -> Option<End> {
+        let mut ended = self.ended.subscribe();
+        tokio::select! {
+            // The sender lives as long as this value.
+            end = ended.wait_for(Option::is_some) => end.ok().and_then(|end| end.clone()),
+            () = self.gone.cancelled() => self.ended(),
+        }
+    }
+
+    /// Removes one that has ended, and waits until nothing is left of it.
+    pub(crate) async fn remove(&self) {
+        self.going.cancel();
+        self.gone.cancelled().await;
+    }
+
+    /// What its group has used. Blocks.
+    pub(crate) fn statistics(&self, means: &Means) -> Option<v1::ResourceStatistics> {
+        let group = means.launcher.cgroups().group_within(&self.record.within, &self.record.shim);
+        // What was asked for was written as it is read here.
+        let asked: Vec<Resources> = self.record.resources.parse().into_iter().collect();
+        statistics::of_group(&group, self.pid()?, &asked)
+    }
+}

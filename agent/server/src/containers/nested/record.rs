@@ -1,0 +1,44 @@
+//! What is written down of a container that is in no books, in its runtime directory.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use chapada_shim::runtime_dir::{self, Durability};
+use serde::{Deserialize, Serialize};
+
+/// The file.
+const NAME: &str = "launched.json";
+/// Its format.
+pub(super) const VERSION: u32 = 1;
+
+/// One container. Nothing of its environment but names, for values may be secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(super) version: u32,
+    /// The names of those that it is in, the outermost first, and its own.
+    pub(super) path: Vec<String>,
+    /// The name of its shim, and of its group.
+    pub(crate) shim: String,
+    /// Those of the containers that it is in, the outermost first.
+    pub(crate) within: Vec<String>,
+    pub(super) sandbox: PathBuf,
+    /// The names of its variables.
+    pub(crate) variables: Vec<String>,
+    /// Its user, for what is in it.
+    pub(super) user: Option<String>,
+    /// What it asked for, as flags write it.
+    pub(crate) resources: String,
+}
+
+impl Record {
+    /// Writes it, for as long as the machine is up: what was made before that is over then anyway.
+    pub(super) fn write(&self, runtime_dir: &Path) -> io::Result<()> {
+        runtime_dir::ensure(runtime_dir)?;
+        runtime_dir::write_record(runtime_dir, NAME, self, Durability::Process)
+    }
+
+    /// The record in a runtime directory; `None` when its container is of the books.
+    pub(super) fn read(runtime_dir: &Path) -> io::Result<Option<Self>> {
+        runtime_dir::read_record(runtime_dir, NAME)
+    }
+}

@@ -1,0 +1,258 @@
+//! Containers of no task: in others, and standalone. Needs root.
+
+use chapada_wire::Media;
+use chapada_wire::v1::TaskState;
+use serde_json::{Value, json};
+
+use crate::operator::ask;
+use crate::support::*;
+use crate::tasks::sleepers;
+
+fn resources(cpus: f64, mem: f64) -> Value {
+    let scalar =
+        |name: &str, value: f64| json!({ "name": name, "type": "SCALAR", "scalar": { "value": value } });
+    json!([scalar("cpus", cpus), scalar("mem", mem)])
+}
+
+fn id(names: &[&str]) -> Value {
+    names.iter().fold(Value::Null, |parent, name| match parent {
+        Value::Null => json!({ "value": name }),
+        parent => json!({ "value": name, "parent": parent }),
+    })
+}
+
+/// Makes a call of this name about a container.
+async fn call(address: &str, kind: &str, id: &Value, more: Value) -> (u16, String) {
+    let mut asked = json!({ "container_id": id });
+    asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    ask(address, json!({ "type": kind, (kind.to_lowercase()): asked })).await
+}
+
+async fn launch(address: &str, id: &Value, command: &str, more: Value) -> (u16, String) {
+    let mut more = more;
+    more["command"] = json!({ "value": command });
+    call(address, "LAUNCH_CONTAINER", id, more).await
+}
+
+async fn wait(address: &str, id: &Value) -> (u16, String) {
+    call(address, "WAIT_CONTAINER", id, json!({})).await
+}
+
+fn waited(status: i32) -> (u16, String) {
+    (200, format!(r#"{{"type":"WAIT_CONTAINER","wait_container":{{"exit_status":{status}}}}}"#))
+}
+
+/// The names of the containers that are listed.
+async fn listed(address: &str, nested: bool, standalone: bool) -> Vec<String> {
+    let wanted = json!({ "show_nested": nested, "show_standalone": standalone });
+    let (_, body) = ask(address, json!({ "type": "GET_CONTAINERS", "get_containers": wanted })).await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let containers = body["get_containers"]["containers"].as_array().cloned().unwrap_or_default();
+    containers.iter().map(|one| one["container_id"]["value"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn container_of(link: &mut Link, task: &str, command: &str) -> String {
+    link.launch(command_task(task, command)).await;
+    let status = link.until(task, TaskState::TaskRunning).await;
+    status.container_status.unwrap().container_id.unwrap().value.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_launched_in_a_task_is_charged_to_it_and_ends_with_it() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let address = link.hello.address.clone();
+    let task = container_of(&mut link, "t", "exec sleep 1000").await;
+    let seconds = format!("{}.125", 4_000_000 + std::process::id());
+
+    let first = id(&[&task, "first"]);
+    let nested = "LAUNCH_NESTED_CONTAINER";
+    let command = json!({ "command": { "value": "echo $MESOS_CONTAINER_ID; cat /proc/self/cgroup; while read x; do :; done; sleep 1; exit 3" } });
+    assert_eq!(call(&address, nested, &first, command.clone()).await, (200, String::new()));
+    assert_eq!(wait(&address, &first).await, waited(3 << 8));
+    let stdout = agent.sandbox("t").join("containers/first/stdout");
+    let said = std::fs::read_to_string(&stdout).unwrap();
+    assert!(said.starts_with(&format!("{task}.first\n")), "{said}");
+    // Its end is kept, and its name taken, until it is removed.
+    assert_eq!(wait(&address, &first).await, waited(3 << 8));
+    assert_eq!(call(&address, nested, &first, command).await.0, 202);
+    assert_eq!(call(&address, "REMOVE_NESTED_CONTAINER", &first, json!({})).await, (200, String::new()));
+    assert_eq!(wait(&address, &first).await.0, 404);
+    assert!(stdout.exists(), "the sandbox goes with that of the task");
+
+    // In each other, and with a session beside.
+    let second = id(&[&task, "second"]);
+    let sleep = format!("exec sleep {seconds}");
+    assert_eq!(launch(&address, &second, &sleep, json!({})).await, (200, String::new()));
+    let third = id(&[&task, "second", "third"]);
+    assert_eq!(launch(&address, &third, &sleep, json!({})).await, (200, String::new()));
+    assert_eq!(listed(&address, true, true).await, [task.as_str(), "second", "third"]);
+    assert_eq!(listed(&address, false, true).await, [task.as_str()]);
+    assert_eq!(call(&address, "REMOVE_CONTAINER", &third, json!({})).await.0, 409);
+    let session = json!({ "container_id": id(&[&task, "second", "session"]), "command": { "value": "echo $MESOS_CONTAINER_ID" } });
+    let session =
+        json!({ "type": "LAUNCH_NESTED_CONTAINER_SESSION", "launch_nested_container_session": session });
+    let mut session = Output::open(&address, Media::Json, &session).await;
+    assert_eq!(session.rest().await, [format!("{task}.second\n"), String::new()]);
+    assert_eq!(call(&address, "KILL_CONTAINER", &second, json!({ "signal": 15 })).await.0, 200);
+    assert_eq!(wait(&address, &second).await, waited(15));
+    eventually_async("what is in it is gone", async || wait(&address, &third).await.0 == 404).await;
+
+    let last = id(&[&task, "last"]);
+    assert_eq!(launch(&address, &last, &sleep, json!({})).await, (200, String::new()));
+    assert_eq!(sleepers(&seconds), 1);
+    let waiting = {
+        let (address, last) = (address.clone(), last.clone());
+        tokio::spawn(async move { wait(&address, &last).await })
+    };
+    link.kill("t").await;
+    link.until("t", TaskState::TaskKilled).await;
+    assert_eq!(sleepers(&seconds), 0);
+    // Who asked in time hears of its end; who did not, that it is gone.
+    let (status, _) = waiting.await.unwrap();
+    assert!([200, 404].contains(&status));
+    eventually("nothing is left", || agent.containers().is_empty()).await;
+    assert_eq!(launch(&address, &last, "true", json!({})).await.0, 404, "the task has ended");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standalone_container_has_what_it_asked_for_and_leaves_nothing_when_removed() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let link = master.welcome(1).await;
+    let address = link.hello.address.clone();
+    let alone = id(&["alone"]);
+    let asked = json!({ "resources": resources(0.1, 40.0) });
+    let (status, said) = launch(&address, &alone, "true", json!({})).await;
+    assert!(status == 400 && said.contains("launch_container.resources"), "{said}");
+    let terminal = json!({ "window_size": { "rows": 7, "columns": 77 } });
+    let mut with_terminal = asked.clone();
+    with_terminal["container"] = json!({ "type": "MESOS", "tty_info": terminal });
+    assert_eq!(launch(&address, &alone, "read x; stty size; exit 4", with_terminal).await.0, 200);
+    assert_eq!(launch(&address, &alone, "true", asked.clone()).await.0, 202, "it is there");
+    assert_eq!(listed(&address, true, false).await, Vec::<String>::new());
+    assert_eq!(listed(&address, false, true).await, ["alone"]);
+    let attach =
+        json!({ "type": "ATTACH_CONTAINER_OUTPUT", "attach_container_output": { "container_id": alone } });
+    let mut output = Output::open(&address, Media::Json, &attach).await;
+    let mut input = Input::open(&address, Media::Json, &alone).await;
+    input.write(b"go\n").await.unwrap();
+    output.until("7 77\r\n").await;
+    assert_eq!(wait(&address, &alone).await, waited(4 << 8));
+    // As Mesos: its name is free then.
+    let greedy = "head -c 100000000 /dev/zero | tail | wc -c";
+    assert_eq!(launch(&address, &alone, greedy, asked).await, (200, String::new()));
+    let (_, said) = wait(&address, &alone).await;
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let said = &said["wait_container"];
+    assert_eq!(
+        (&said["state"], &said["reason"]),
+        (&json!("TASK_FAILED"), &json!("REASON_CONTAINER_LIMITATION_MEMORY"))
+    );
+    assert!(said["message"].as_str().unwrap().contains("40 MB"), "{said}");
+    let sandbox = agent.config.work_dir.join("containers/alone");
+    assert!(sandbox.join("stdout").exists());
+    assert_eq!(call(&address, "REMOVE_CONTAINER", &alone, json!({})).await, (200, String::new()));
+    assert!(!sandbox.exists() && agent.containers().is_empty());
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_of_no_task_survive_their_agent_and_their_ends_are_kept() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let first = AgentProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let address = link.hello.address.clone();
+    let task = container_of(&mut link, "t", "until [ -e stop ]; do sleep 0.02; done").await;
+    let asked = json!({ "resources": resources(0.1, 40.0) });
+    let until = |file: &str, status: u8| format!("until [ -e {file} ]; do sleep 0.02; done; exit {status}");
+    let (alone, over) = (id(&["alone"]), id(&["over"]));
+    let (held, lost) = (id(&[&task, "held"]), id(&["over", "lost"]));
+    assert_eq!(launch(&address, &alone, &until("stop", 5), asked.clone()).await.0, 200);
+    assert_eq!(launch(&address, &over, &until("stop", 6), asked).await.0, 200);
+    for nested in [&held, &lost] {
+        assert_eq!(launch(&address, nested, &until("stop", 7), json!({})).await.0, 200);
+    }
+    first.kill();
+    // One ends while nobody looks, and what is in it with it.
+    let sandbox = |name: &str| agent.config.work_dir.join("containers").join(name);
+    std::fs::write(sandbox("over").join("stop"), "").unwrap();
+
+    let second = AgentProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let address = link.hello.address.clone();
+    assert_eq!(link.held.keys().collect::<Vec<_>>(), ["t"], "the books know of tasks alone");
+    assert_eq!(wait(&address, &over).await, waited(6 << 8));
+    eventually_async("what was in it is gone", async || wait(&address, &lost).await.0 == 404).await;
+    let names = listed(&address, true, true).await;
+    assert_eq!(names, [task.as_str(), "alone", "held"]);
+    let beside =
+        json!({ "container_id": id(&[&task, "held", "s"]), "command": { "value": "echo $MESOS_SANDBOX" } });
+    let call_of =
+        json!({ "type": "LAUNCH_NESTED_CONTAINER_SESSION", "launch_nested_container_session": beside });
+    let said = Output::open(&address, Media::Json, &call_of).await.rest().await;
+    assert!(said[0].ends_with("/containers/held\n"), "{said:?}");
+    std::fs::write(sandbox("alone").join("stop"), "").unwrap();
+    assert_eq!(wait(&address, &alone).await, waited(5 << 8));
+    std::fs::write(agent.sandbox("t").join("containers/held/stop"), "").unwrap();
+    assert_eq!(wait(&address, &held).await, waited(7 << 8));
+    for gone in [&alone, &over, &held] {
+        assert_eq!(call(&address, "REMOVE_CONTAINER", gone, json!({})).await.0, 200);
+    }
+    std::fs::write(agent.sandbox("t").join("stop"), "").unwrap();
+    link.until("t", TaskState::TaskFinished).await;
+    eventually("nothing is left", || agent.containers().is_empty()).await;
+    drop(second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_launched_is_refused_with_the_field_and_what_to_do() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let address = link.hello.address.clone();
+    let task = container_of(&mut link, "t", "exec sleep 1000").await;
+    let deep: Vec<&str> = vec!["x"; 40];
+    let shares = json!({ "resources": resources(0.1, 40.0) });
+    let image = json!({ "container": { "type": "MESOS", "mesos": { "image": { "type": "DOCKER", "docker": { "name": "a" } } } } });
+    let volumes =
+        json!({ "container": { "type": "MESOS", "volumes": [{ "mode": "RW", "container_path": "x" }] } });
+    let network = json!({ "container": { "type": "MESOS", "network_infos": [{ "name": "none" }] } });
+    let ports =
+        json!([{ "name": "ports", "type": "RANGES", "ranges": { "range": [{ "begin": 1, "end": 2 }] } }]);
+    let mut with_ports = resources(0.1, 40.0);
+    with_ports.as_array_mut().unwrap().extend(ports.as_array().unwrap().clone());
+    for (path, more, status, message) in [
+        (&["../up"][..], json!({}), 400, "launch_container.container_id.value': '../up' contains invalid"),
+        (&[&task, ".."], json!({}), 400, "'..' is disallowed"),
+        (&[&task, "a.b"], json!({}), 400, "launch_container.container_id.value' contains '.'"),
+        (&deep, json!({}), 400, "at most 32 deep"),
+        (&["unknown", "x"], json!({}), 404, "Container unknown cannot be found"),
+        (&[&task, "x"], shares, 400, "container.linux_info.share_cgroups"),
+        (&[&task, "x"], image, 400, "launch a task with an image"),
+        (&[&task, "x"], volumes, 400, "launch_container.container.volumes"),
+        (&[&task, "x"], network, 400, "the network of the container that it is in"),
+        (&["x"], json!({ "resources": with_ports }), 400, "ask for cpus, mem and disk"),
+    ] {
+        let (found, said) = launch(&address, &id(path), "true", more.clone()).await;
+        assert!(found == status && said.contains(message), "{path:?} {more}: {found} {said}");
+    }
+    let nowhere = json!({ "command": { "value": "nobody-has-this", "shell": false } });
+    let (status, said) = call(&address, "LAUNCH_NESTED_CONTAINER", &id(&[&task, "x"]), nowhere).await;
+    assert!(status == 400 && said.contains("nobody-has-this"), "{said}");
+    let fetches = json!({ "command": { "value": "true", "uris": [{ "value": "/etc/passwd" }] } });
+    let (status, said) = call(&address, "LAUNCH_NESTED_CONTAINER", &id(&[&task, "x"]), fetches).await;
+    assert!(status == 400 && said.contains("launch_nested_container.command.uris"), "{said}");
+    assert_eq!(launch(&address, &id(&[&task]), "true", json!({})).await.0, 202, "the task is there");
+    // Nothing of all this is left.
+    assert_eq!(agent.containers(), [task]);
+    link.kill("t").await;
+    link.until("t", TaskState::TaskKilled).await;
+    running.stop().await;
+}
