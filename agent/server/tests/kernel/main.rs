@@ -10,7 +10,6 @@ mod fetch;
 mod files;
 mod images;
 mod hostile;
-mod gpus;
 mod link;
 mod networks;
 mod nested;
