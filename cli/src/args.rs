@@ -11,7 +11,9 @@ use crate::dev::DevArgs;
 /// A two-level resource-offer cluster manager.
 #[derive(Debug, Parser)]
 #[command(name = "chapada", version, about, propagate_version = true, subcommand_required = true)]
-#[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such thing, 4 nobody answered.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such thing, 4 nobody answered. `exec`: the command's."
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,

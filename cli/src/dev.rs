@@ -90,7 +90,11 @@ fn start(args: &DevArgs) -> Result<Vec<Daemon>> {
     };
     Ok(vec![
         spawn("master", args.port, &["--cluster", "dev"])?,
-        spawn("agent", args.agent_port, &["--master", &master, "--hostname", "localhost", "--allow-host-root"])?,
+        spawn(
+            "agent",
+            args.agent_port,
+            &["--master", &master, "--hostname", "localhost", "--allow-host-root"],
+        )?,
         spawn("services", args.services_port, &["--master", &master])?,
     ])
 }

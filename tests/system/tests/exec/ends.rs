@@ -1,16 +1,22 @@
 //! Whoever goes in the middle of a command, nothing of it is left, and who is left hears of it.
 
+use std::io::Read;
 use std::process::{Child, Stdio};
 
 use chapada_harness::{Cluster, eventually, processes_of};
 
 use crate::{WITHIN, chapada, cluster_with, text};
 
-/// A command that ends by nothing of its own, once it runs in its container.
+/// A command that ends by nothing of its own, once its client has heard of it.
 fn endless(cluster: &Cluster, id: &str, mark: &str) -> Child {
-    let mut client = chapada(cluster, &["exec", "-i", id, "--", "sleep", mark]);
-    let client = client.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("chapada is built");
-    eventually("the command runs", WITHIN, || sleeping(mark).pop().ok_or_else(|| "no process".to_owned()));
+    let script = format!("echo here; exec sleep {mark}");
+    let mut client = chapada(cluster, &["exec", "-i", id, "--", "sh", "-c", &script]);
+    let client = client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut client = client.spawn().expect("chapada is built");
+    let mut heard = [0; 5];
+    client.stdout.as_mut().expect("a pipe").read_exact(&mut heard).expect("the command runs");
+    assert_eq!(&heard, b"here\n");
+    eventually("it runs", WITHIN, || sleeping(mark).pop().ok_or_else(|| "no process".to_owned()));
     client
 }
 
