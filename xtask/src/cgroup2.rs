@@ -14,21 +14,26 @@ use crate::install;
 use crate::run::{cargo, root, run};
 
 /// What the virtual machine is made with, as Debian packages it.
-const PACKAGES: [&str; 3] = ["busybox-static", "cpio", "qemu-system-x86"];
+const PACKAGES: [&str; 4] = ["busybox-static", "cpio", "e2fsprogs", "qemu-system-x86"];
 /// The package that depends on the newest kernel made for virtual machines.
 const KERNEL: &str = "linux-image-cloud-amd64";
-/// Modules that the containers of the tests use, in the order in which they load.
-const MODULES: [&str; 5] = [
+/// Modules that the containers of the tests use, and project quota on a file, in the order in which they load.
+const MODULES: [&str; 8] = [
     "fs/overlayfs/overlay.ko",
     "net/llc/llc.ko",
     "net/802/stp.ko",
     "net/bridge/bridge.ko",
     "drivers/net/veth.ko",
+    "drivers/block/loop.ko",
+    "fs/quota/quota_tree.ko",
+    "fs/quota/quota_v2.ko",
 ];
 /// Debian's shell and what it is linked with: busybox' own treats signals and variables in ways of its own.
 const SHELL: [&str; 3] = ["/bin/dash", "/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"];
 /// Whose tests run there.
 const CRATES: [&str; 2] = ["chapada-isolation", "chapada-shim"];
+/// A file system that has project quota, in the folder of the modules.
+const QUOTA: &str = "quota.ext4";
 /// Static, so that they need nothing of the machine: there is no C library there.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Far more than the tests take, on a machine that has other work.
@@ -62,6 +67,8 @@ mkdir /sys/fs/cgroup/init
 for process in $(cat /sys/fs/cgroup/cgroup.procs); do echo $process > /sys/fs/cgroup/init/cgroup.procs 2>/dev/null; done
 for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do echo +$controller > /sys/fs/cgroup/cgroup.subtree_control; done
 for module in $(cat /modules/order); do insmod /modules/$module; done
+mkdir /quota
+mount -t ext4 -o loop,prjquota /modules/quota.ext4 /quota && export CHAPADA_TEST_PROJECT_QUOTA=/quota
 for program in /tests/*; do
   echo \"== $program\"
   (cd /tmp && $program --test-threads=2)
@@ -91,8 +98,12 @@ pub(crate) fn test() -> Result<()> {
 /// A folder with `vmlinuz` and the modules beside it. Unpacked, never installed.
 fn kernel(folder: &Path) -> Result<PathBuf> {
     let done = folder.join("kernel");
-    if done.join("vmlinuz").is_file() {
+    let mut parts = MODULES.iter().filter_map(|module| module.rsplit('/').next()).chain(["vmlinuz"]);
+    if parts.all(|part| done.join(part).is_file()) {
         return Ok(done);
+    }
+    if done.exists() {
+        fs::remove_dir_all(&done).with_context(|| format!("cannot clear {}", done.display()))?;
     }
     let fresh = folder.join("kernel.new");
     if fresh.exists() {
@@ -178,6 +189,9 @@ fn image(folder: &Path, kernel: &Path, programs: &[(String, PathBuf)]) -> Result
         order.push('\n');
     }
     write(&tree.join("modules/order"), &order)?;
+    let make = ["-q", "-O", "quota,project", "-E", "quotatype=prjquota"];
+    let disk = tree.join("modules").join(QUOTA);
+    run("make a file system with project quota", Command::new("mkfs.ext4").args(make).arg(&disk).arg("32M"))?;
     for (name, path) in programs {
         copy(path, &tree.join("tests").join(name))?;
     }
