@@ -98,11 +98,14 @@ impl Drop for Name<'_> {
 struct Running {
     session: Arc<Session>,
     program: AsyncFd<Program>,
-    outputs: Vec<(Type, Output)>,
+    outputs: Outputs,
     signals: mpsc::Receiver<i32>,
 }
 
-/// Our end of what a program writes to.
+/// What a program writes to.
+type Outputs = Vec<(Type, Output)>;
+
+/// Our end of that.
 enum Output {
     Pipe(pipe::Receiver),
     Terminal(Arc<AsyncFd<File>>),
@@ -248,7 +251,7 @@ impl Output {
 }
 
 /// Three pipes, and our ends of them.
-fn pipes() -> io::Result<(SessionStreams, Vec<(Type, Output)>, pipe::Sender)> {
+fn pipes() -> io::Result<(SessionStreams, Outputs, pipe::Sender)> {
     let pipe = || -> io::Result<(OwnedFd, OwnedFd)> { Ok(pipe2(OFlag::O_CLOEXEC)?) };
     let ((stdin, typed), (out, stdout), (err, stderr)) = (pipe()?, pipe()?, pipe()?);
     let output = |end| pipe::Receiver::from_owned_fd(end).map(Output::Pipe);

@@ -58,12 +58,12 @@ pub(super) async fn input(api: &Arc<Api>, call: &HttpCall) -> Result<HttpRespons
     match Target::find(api, &path).await? {
         Target::Session(session) => {
             let mut stdin = session.stdin.clone().try_lock_owned().map_err(|_| taken())?;
-            until(call, session.end(), pass_on(&mut sent, &mut stdin)).await
+            until(call, session.end(), Box::pin(pass_on(&mut sent, &mut stdin))).await
         }
         Target::Command(shim) => {
             let typing = api.means.terminals.take(api.means.runtime_dir.join(&shim), &shim).await;
             let mut typing = typing.map_err(|error| not_attached(&path, &error))?.ok_or_else(taken)?;
-            until(call, end_of(api, &path), pass_on(&mut sent, &mut typing.stdin)).await
+            until(call, end_of(api, &path), Box::pin(pass_on(&mut sent, &mut typing.stdin))).await
         }
     }
 }

@@ -115,7 +115,7 @@ async fn wait(
     media: Media,
 ) -> Result<HttpResponse, Refusal> {
     let end = end_of(api, &container?).await?;
-    let limitation = end.out_of_memory.then(|| v1::TaskResourceLimitation::default());
+    let limitation = end.out_of_memory.then(v1::TaskResourceLimitation::default);
     let state = end.out_of_memory.then_some(v1::TaskState::TaskFailed as i32);
     let reason = end.out_of_memory.then_some(v1::task_status::Reason::ContainerLimitationMemory as i32);
     let (exit_status, message) = (end.status, end.message);
