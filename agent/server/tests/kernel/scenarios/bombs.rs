@@ -23,7 +23,7 @@ const BOMBS: [(&str, &str); 6] = [
     ),
     (
         "descriptors",
-        "exec python3 -c 'import os\nwhile True:\n try: os.open(\"/dev/null\", 0)\n except OSError: open(\"full\", \"w\")'",
+        "exec python3 -c 'import os\nwhile True:\n try: os.open(\"/dev/null\", 0)\n except OSError: os.path.isdir(\"full\") or os.mkdir(\"full\")'",
     ),
     ("inodes", "i=0; while :; do : > $i; i=$((i+1)); done"),
     ("lines", "exec yes"),
@@ -38,7 +38,7 @@ fn logs(agent: &TestAgent, task: &str, name: &str) -> Vec<u64> {
 }
 
 fn processes(agent: &TestAgent, container: &str) -> u64 {
-    agent.cgroups().group(container).statistics().map_or(0, |statistics| statistics.processes)
+    agent.cgroups().group(container).statistics().map_or(0, |statistics| statistics.threads)
 }
 
 /// How long each answer took, the longest last.

@@ -1,30 +1,30 @@
-//! 40: many containers are made and destroyed at once, and the machine is afterwards as it was before.
+//! 40: many containers are made and destroyed at once, and the machine is afterwards as it was before. What plugins make for
+//! networks is looked at in `networks::many_at_once_leak_nothing`.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
+use chapada_agent::Bytes;
 use chapada_wire::v1::{self, TaskState};
 
 use super::kill_all;
 use crate::support::*;
 
 const MANY: usize = 1000;
+/// For their shims, whatever memory the machine has. As measured a thousand are charged 455 MiB, most of it the kernel's, and of
+/// that most for networks of their own.
+const ROOM: Bytes = Bytes(1 << 30);
 
 /// What the machine has because of an agent.
 #[derive(Debug, PartialEq, Eq)]
 struct Traces {
-    /// Open in the agent's process.
+    /// Open in the agent's process; what keeps a network without a process is among them, or among the mounts.
     descriptors: usize,
     /// Beneath the agent's place, in all hierarchies.
     groups: usize,
     /// In the machine's own mount namespace that name the agent's directory.
     mounts: usize,
-    /// Of all processes.
-    networks: usize,
-    /// Of the machine's own network.
-    interfaces: BTreeSet<String>,
     /// Processes that are the agent's, its shims and their containers.
     processes: usize,
 }
@@ -38,7 +38,6 @@ impl Traces {
         let work = agent.config.work_dir.parent().unwrap().display().to_string();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let all: Vec<_> = entries(Path::new("/proc")).map(|entry| entry.path()).collect();
-        let network = |path: &std::path::PathBuf| fs::read_link(path.join("ns/net")).ok();
         let is_ours = |path: &&std::path::PathBuf| {
             let groups = fs::read_to_string(path.join("cgroup")).unwrap_or_default();
             groups.contains(place.to_str().unwrap())
@@ -47,10 +46,6 @@ impl Traces {
             descriptors: entries(Path::new(&format!("/proc/{}/fd", process.id()))).count(),
             groups: groups.sum(),
             mounts: mounts.lines().filter(|line| line.contains(&work)).count(),
-            networks: all.iter().filter_map(network).collect::<BTreeSet<_>>().len(),
-            interfaces: entries(Path::new("/sys/class/net"))
-                .map(|entry| entry.file_name().to_string_lossy().into_owned())
-                .collect(),
             processes: all.iter().filter(is_ours).count(),
         }
     }
@@ -87,7 +82,8 @@ async fn run(link: &mut Link, name: &str, count: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn scenario_40_many_containers_at_once_leave_nothing() {
     let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
+    let mut agent = TestAgent::new(master.address);
+    agent.config.shims_memory = Some(ROOM);
     let process = AgentProcess::start(&agent);
     let mut link = master.welcome(1).await;
     // What an agent makes once and keeps is there after the first few.
@@ -98,12 +94,6 @@ async fn scenario_40_many_containers_at_once_leave_nothing() {
     run(&mut link, "many", MANY).await;
     eventually("all are removed", || agent.containers().is_empty()).await;
     println!("{MANY} containers were there and gone after {:?}", started.elapsed());
-    let mut after = Traces::of(&agent, &process);
-    eventually("the machine is as it was", || {
-        after = Traces::of(&agent, &process);
-        after.networks = before.networks.min(after.networks);
-        after == before
-    })
-    .await;
+    eventually("the machine is as it was", || Traces::of(&agent, &process) == before).await;
     drop(process);
 }
