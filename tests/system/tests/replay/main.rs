@@ -10,6 +10,7 @@
 //! a request waits for the update or the offer that it answers to. Start reading at [`reservations`] and [`scheduler`].
 
 mod connection;
+mod containers;
 mod differences;
 mod executor;
 mod findings;
@@ -28,10 +29,11 @@ use findings::Findings;
 type Play = fn() -> Findings;
 
 /// All that is replayed, each on a cluster of its own.
-const REPLAYS: [(&str, Play); 6] = [
+const REPLAYS: [(&str, Play); 7] = [
     ("a framework's life", scheduler::replay),
     ("reservations", reservations::replay),
     ("an operator", operator::replay),
+    ("containers of no task", containers::replay),
     ("a master alone", reads::no_agent),
     ("a master and an agent", reads::idle),
     ("a running task", reads::running),

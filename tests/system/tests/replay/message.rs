@@ -104,7 +104,11 @@ impl Message {
         let line_end = chunk.iter().position(|byte| *byte == b'\n').expect("a record begins with its length");
         let (length, record) = (&chunk[..line_end], &chunk[line_end + 1..]);
         assert_eq!(length, record.len().to_string().as_bytes(), "a chunk is one record: {shown}");
-        match self.header("Content-Type") {
+        let form = match self.header("Content-Type") {
+            Some("application/recordio") => self.header("Message-Content-Type"),
+            form => form,
+        };
+        match form {
             Some("application/json") => from_json(record),
             Some("application/x-protobuf") => from_protobuf(record),
             other => panic!("an event is JSON or protobuf, not {other:?}"),

@@ -71,6 +71,7 @@ impl Replay {
     pub(crate) fn exchange(&mut self, recorded: &Exchange) {
         let answer = self.open(recorded);
         match (recorded.response.is_stream(), answer.head.is_stream()) {
+            (true, true) if recorded.name.ends_with("session") => self.session(recorded, answer),
             (true, true) => self.subscribed(recorded, answer),
             (false, false) => self.documents(recorded, &answer.body()),
             (is, ours) => self.findings.wrong(format!("{}: stream is {ours}, not {is}", recorded.name)),
@@ -89,6 +90,21 @@ impl Replay {
         if let Ok(expected) = serde_json::from_slice::<Value>(&recorded.response.body) {
             let ours = serde_json::from_slice(body).unwrap_or_default();
             self.findings.lacks(&recorded.name, &expected, &ours);
+        }
+    }
+
+    /// A program's output: the same of each of its two streams, which may swap.
+    fn session(&mut self, recorded: &Exchange, mut answer: Answer) {
+        let mut ours = Vec::new();
+        while let Some(record) = answer.event() {
+            ours.push(record);
+        }
+        let (mut expected, ends) = recorded.response.events();
+        let said = |record: &Value| record["data"]["type"].to_string();
+        ours.sort_by_key(said);
+        expected.sort_by_key(said);
+        if !ends || ours != expected {
+            self.findings.wrong(format!("{}: {ours:?}, not {expected:?}", recorded.name));
         }
     }
 
