@@ -188,10 +188,15 @@ impl Shared {
     ) -> Result<Arc<Attached>, NetworkError> {
         let turn = self.turn(container);
         let _turn = turn.lock().await;
-        if let Some(attached) = self.lock().get(container).and_then(|known| known.attached.clone()) {
+        let (attached, was_begun) = match self.lock().get(container) {
+            Some(known) => (known.attached.clone(), known.record.is_some()),
+            None => (None, false),
+        };
+        if let Some(attached) = attached {
             return Ok(attached);
         }
-        if given_up.is_cancelled() {
+        // What another began is to be taken back first.
+        if given_up.is_cancelled() || was_begun {
             return Err(NetworkError::GivenUp);
         }
         let joined = self.attach_first(container, wishes, given_up).await;

@@ -311,6 +311,8 @@ fn who_gives_up_kills_a_hung_plugin() {
         let pid = fs::read_to_string(&note).unwrap();
         assert!(Path::new("/proc").join(pid.trim()).exists());
         attaching.abort();
+        let again = networks.attach("c1", vec![wish("hangs")]).await.unwrap_err();
+        assert!(matches!(again, NetworkError::GivenUp), "what was begun is taken back first: {again}");
         networks.detach("c1").await.unwrap();
         assert!(!Path::new("/proc").join(pid.trim()).exists(), "it is gone before its work is taken back");
         assert!(before.elapsed() < Duration::from_secs(15), "nobody waits for its limit");

@@ -81,7 +81,7 @@ pub(crate) fn mesos_image(name: &str) -> v1::ContainerInfo {
     }
 }
 
-fn docker_image(name: &str, network: container_info::docker_info::Network) -> v1::ContainerInfo {
+pub(crate) fn docker_image(name: &str, network: container_info::docker_info::Network) -> v1::ContainerInfo {
     let docker = container_info::DockerInfo {
         image: Some(name.to_owned()),
         network: Some(network as i32),

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use crate::images::{agent_with_image, docker_image};
 use crate::support::*;
 use chapada_wire::link::from_agent;
 use chapada_wire::v1::{self, TaskState, health_check};
@@ -84,7 +85,11 @@ fn a_task_has_addresses_names_mapped_ports_and_checks_in_its_networks() {
         let before = agent.traces();
         let running = InProcess::start(&agent);
         let mut link = master.welcome(1).await;
-        let looks = "hostname; cat /etc/hosts /etc/resolv.conf /etc/hostname; grep -c networks/namespaces /proc/self/mountinfo; touch ready";
+        let held = agent.config.work_dir.join("networks/namespaces");
+        let looks = format!(
+            "hostname; cat /etc/hosts /etc/resolv.conf /etc/hostname; grep -c {} /proc/self/mountinfo",
+            held.display()
+        );
         let command = format!("{looks}; {}", SERVER.replace("PORT", "80"));
         let mut task = task("t", &command, 31000, vec![mapped("one", 31000, 80), network("two")]);
         task.container.as_mut().unwrap().hostname = Some("of-the-task".to_owned());
@@ -351,6 +356,59 @@ fn ports_beyond_those_of_the_agent_may_be_left_alone() {
         assert!(hears(([127, 0, 0, 1], 33000)));
         link.kill("beyond").await;
         link.until("beyond", TaskState::TaskKilled).await;
+        running.stop().await;
+    });
+}
+
+#[test]
+fn a_container_of_type_docker_is_on_the_bridge_and_in_networks_of_users() {
+    use v1::container_info::docker_info::{self, Network};
+    on_a_machine(|| async {
+        let mut master = ScriptedMaster::start().await;
+        let mut agent = agent_with_image(&master);
+        agent.add_bridge("default", "10.202.0.0/24");
+        agent.add_bridge("theirs", "10.203.0.0/24");
+        agent.config.bridge_network = "default".to_owned();
+        let before = agent.traces();
+        let running = InProcess::start(&agent);
+        let mut link = master.welcome(1).await;
+        let command = format!("cat /etc/hosts; busybox hostname; {}", SERVER.replace("PORT", "80"));
+        let of_docker = |host_port| docker_info::PortMapping {
+            host_port: Some(host_port),
+            container_port: Some(80),
+            protocol: Some("tcp".to_owned()),
+        };
+        let with = |network, port: u32, infos: Vec<v1::NetworkInfo>| {
+            let mut container = docker_image("box:v1", network);
+            container.docker.as_mut().unwrap().port_mappings = vec![of_docker(port)];
+            container.network_infos = infos;
+            container
+        };
+        let mut bridged = task("bridged", &command, 31000, vec![]);
+        bridged.container = Some(with(Network::Bridge, 31000, vec![]));
+        link.launch(bridged).await;
+        let status = link.until("bridged", TaskState::TaskRunning).await;
+        assert_eq!(addresses(&status), [("default".to_owned(), vec!["10.202.0.2".to_owned()])]);
+        let mut theirs = task("theirs", &command, 31001, vec![]);
+        theirs.container = Some(with(Network::User, 31001, vec![network("theirs")]));
+        link.launch(theirs).await;
+        let status = link.until("theirs", TaskState::TaskRunning).await;
+        assert_eq!(addresses(&status), [("theirs".to_owned(), vec!["10.203.0.2".to_owned()])]);
+        eventually("one answers at its mapped port", || hears(([127, 0, 0, 1], 31000))).await;
+        eventually("the other does", || hears(([127, 0, 0, 1], 31001))).await;
+        let name = status.container_status.unwrap().container_id.unwrap().value.unwrap();
+        let shown = std::fs::read_to_string(agent.sandbox("theirs").join("stdout")).unwrap();
+        assert!(shown.ends_with(&format!("10.203.0.2 {name}\n{name}\n")), "{shown}");
+        let mut refused = task("refused", &command, 31002, vec![]);
+        refused.container = Some(with(Network::Bridge, 31003, vec![]));
+        link.launch(refused).await;
+        let status = link.update().await;
+        assert_eq!(state_of(&status), TaskState::TaskError);
+        for id in ["bridged", "theirs"] {
+            link.kill(id).await;
+            link.until(id, TaskState::TaskKilled).await;
+        }
+        eventually("nothing is left of them", || agent.traces() == before).await;
         running.stop().await;
     });
 }
