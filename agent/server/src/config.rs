@@ -149,11 +149,12 @@ pub struct AgentConfig {
     /// The one among them for tasks that name none. Default: a list of our own.
     #[arg(long)]
     pub seccomp_profile_name: Option<String>,
-    /// Whether the root of a container with an image is nobody on this machine. One that has a port below 1024 of the
-    /// machine's network is an exception.
+    /// Whether the root of a container with an image is nobody on this machine. Exceptions are those with a port below 1024 of the
+    /// machine's network or a volume of the machine, the privileged, and who opts out; what is said of the task names them.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     pub user_namespaces: bool,
-    /// The first id of this machine that such containers may have; each takes 65,536. No other agent may have the same.
+    /// The first id of this machine that such containers may have, a multiple of 65,536; each takes so many. What the agents of a
+    /// machine take is a file each in /run/chapada/ids, so they may have the same.
     #[arg(long, default_value_t = FIRST_ID)]
     pub userns_first_id: u32,
     /// Where CNI plugins are looked for: directories with colons between them, the first that has one counts.

@@ -58,8 +58,8 @@ impl Confinement {
             return Err(unsupported(&format!("{field}.docker.privileged"), remedy));
         }
         let linux = container.linux_info.clone().unwrap_or_default();
+        let mut mounts = mounts::mounts(field, container, whose, policy)?;
         let field = |name: &str| format!("{field}.{name}");
-        let mut mounts = mounts::mounts(&field(""), container, whose, policy)?;
         for mount in &parameters.mounts {
             mounts.push(of_parameter(&field("docker.parameters"), mount, whose, policy)?);
         }

@@ -156,7 +156,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/proc", directory.path().join("innocent")).unwrap();
         let name = directory.path().join("innocent").to_str().unwrap().to_owned();
-        let list = HostPaths::new(&[name.clone()], Vec::new()).unwrap();
+        let list = HostPaths::new(std::slice::from_ref(&name), Vec::new()).unwrap();
         // Naming a link to it is naming it.
         assert_eq!(list.find(&name, false).unwrap().root, Path::new("/proc"));
         for bad in ["relative", "/nowhere/at/all", "/etc:rwx", "/etc/../proc"] {

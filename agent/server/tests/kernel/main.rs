@@ -23,3 +23,4 @@ mod scenarios;
 mod support;
 mod tasks;
 mod terminals;
+mod volumes;

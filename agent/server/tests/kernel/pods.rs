@@ -5,7 +5,7 @@ use chapada_wire::v1::{self, TaskState};
 
 use crate::support::*;
 
-fn pod() -> v1::ExecutorInfo {
+pub(crate) fn pod() -> v1::ExecutorInfo {
     v1::ExecutorInfo {
         r#type: Some(v1::executor_info::Type::Default as i32),
         executor_id: Some(v1::ExecutorId { value: Some("pod".to_owned()) }),
