@@ -153,7 +153,7 @@ impl Containers {
     /// Makes a container and starts the task in it; what comes of it comes as an event.
     pub(crate) fn launch(&mut self, order: Order) {
         let most = self.means.settings.overhead.containers();
-        let is_full = self.keepers.len() >= most;
+        let is_full = self.keepers.len() + self.means.nested.running().len() >= most;
         let keeper = self.keeper(order.container().clone());
         if is_full {
             let message = format!("this agent has {most} containers: --shims-memory has room for no more");

@@ -6,7 +6,7 @@ use chapada_wire::v1::{self, TaskState, task_status::Reason};
 use crate::support::*;
 
 /// A task of executor `e`, which runs this command.
-fn task(id: &str, command: &str) -> v1::TaskInfo {
+pub(crate) fn task(id: &str, command: &str) -> v1::TaskInfo {
     let plain = command_task(id, command);
     let executor = v1::ExecutorInfo {
         r#type: Some(v1::executor_info::Type::Custom as i32),

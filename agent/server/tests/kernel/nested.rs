@@ -162,6 +162,44 @@ async fn a_standalone_container_has_what_it_asked_for_and_leaves_nothing_when_re
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_within_an_executor_is_bounded_where_that_can_be() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let address = link.hello.address.clone();
+    link.launch_on(crate::executors::task("t", "touch up; exec sleep 1000"), true).await;
+    eventually("the executor runs", || agent.sandbox("e").join("up").exists()).await;
+    let executor = agent.containers().remove(0);
+    let nested = id(&[&executor, "nested"]);
+    let mut more = json!({ "resources": resources(0.1, 40.0) });
+    more["container"] = json!({ "type": "MESOS", "linux_info": { "share_cgroups": false } });
+    let greedy = "head -c 48000000 /dev/zero | tail | wc -c";
+    // The memory of the executor is enough for it; its own is not.
+    let mut launched = (0, String::new());
+    eventually_async("the executor is known to run", async || {
+        launched = launch(&address, &nested, greedy, more.clone()).await;
+        launched.0 != 404
+    })
+    .await;
+    if agent.cgroups().bounds_within() {
+        assert_eq!(launched, (200, String::new()));
+        let (_, said) = wait(&address, &nested).await;
+        assert!(said.contains("REASON_CONTAINER_LIMITATION_MEMORY"), "{said}");
+    } else {
+        assert!(launched.0 == 400 && launched.1.contains("launch_container.resources"), "{launched:?}");
+    }
+    let beside = json!({ "container_id": id(&[&executor, "s"]), "command": { "value": "echo $MESOS_EXECUTOR_ID$MESOS_EXECUTOR_AUTHENTICATION_TOKEN" } });
+    let beside =
+        json!({ "type": "LAUNCH_NESTED_CONTAINER_SESSION", "launch_nested_container_session": beside });
+    assert_eq!(Output::open(&address, Media::Json, &beside).await.rest().await[0], "e\n");
+    let kill = call(&address, "KILL_CONTAINER", &id(&[&executor]), json!({})).await;
+    assert_eq!(kill.0, 200);
+    eventually("nothing is left", || agent.containers().is_empty()).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn containers_of_no_task_survive_their_agent_and_their_ends_are_kept() {
     let mut master = ScriptedMaster::start().await;
     let agent = TestAgent::new(master.address);

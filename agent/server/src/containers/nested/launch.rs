@@ -37,7 +37,9 @@ pub(crate) enum NotLaunched {
     /// There is no container that it could be in.
     #[error("{0}")]
     Unknown(String),
-    #[error("there is no room for another container: remove some that have ended")]
+    #[error(
+        "there is no room for another container: end some and remove them, or have --shims-memory raised"
+    )]
     Full,
     /// It could not be made.
     #[error("{0}")]
@@ -70,6 +72,10 @@ async fn run(
         Some(one) if one.ended().is_some() && one.path.parent().is_none() => one.remove().await,
         Some(_) => return Ok(Outcome::Exists),
         None => {}
+    }
+    let of_the_books = view.tasks.len() + view.executors.len();
+    if of_the_books + means.nested.running().len() >= means.settings.overhead.containers() {
+        return Err(NotLaunched::Full);
     }
     let planning = means.clone();
     let planned = spawn_blocking(move || Ok((plan(&planning, &view, &wish)?, wish.path))).await;

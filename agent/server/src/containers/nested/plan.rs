@@ -145,18 +145,19 @@ fn above(means: &Means, view: &View, parent: &ContainerPath) -> Result<Above, No
     }
     let agent = view.agent.as_ref().ok_or_else(unknown)?;
     let framework = |id| view.frameworks.iter().find(|framework| framework.id == id);
-    let task = view.tasks.iter().find(|task| task.record.container == *parent.own());
+    // Tasks of an executor of the framework's own are in its container.
     let executor = view.executors.iter().find(|executor| executor.record.container == *parent.own());
-    let (pid, sandbox, command, framework) = match (task, executor) {
-        (Some(task), _) => {
-            let info = v1::TaskInfo::decode(task.record.info.as_bytes()).unwrap_or_default();
-            let sandbox = means.layout.sandbox(agent, &task.record);
-            (task.phase.pid(), sandbox, info.command, framework(task.record.key.framework.clone()))
-        }
-        (None, Some(executor)) => {
+    let task = view.tasks.iter().find(|task| task.record.container == *parent.own());
+    let (pid, sandbox, command, framework) = match (executor, task) {
+        (Some(executor), _) => {
             let info = v1::ExecutorInfo::decode(executor.record.info.as_bytes()).unwrap_or_default();
             let sandbox = means.layout.executor_sandbox(agent, &executor.record);
             (executor.phase.pid(), sandbox, info.command, framework(executor.record.key.framework.clone()))
+        }
+        (None, Some(task)) => {
+            let info = v1::TaskInfo::decode(task.record.info.as_bytes()).unwrap_or_default();
+            let sandbox = means.layout.sandbox(agent, &task.record);
+            (task.phase.pid(), sandbox, info.command, framework(task.record.key.framework.clone()))
         }
         (None, None) => return Err(unknown()),
     };

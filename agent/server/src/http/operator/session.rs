@@ -63,15 +63,16 @@ async fn program(
     }
     let view = api.view().await.map_err(Box::new)?;
     let agent = view.agent.as_ref().ok_or_else(unknown)?;
-    let mut tasks = view.tasks.iter().filter(|task| task.phase.pid().is_some());
-    if let Some(task) = tasks.find(|task| task.record.container == *parent.own()) {
-        let spec = beside(&api.means, agent, &task.record, command).map_err(|problem| invalid(&problem))?;
-        return Ok((spec, task.record.container.to_string()));
-    }
+    // Tasks of an executor of the framework's own are in its container.
     let mut executors = view.executors.iter().filter(|executor| executor.phase.pid().is_some());
-    let executor = executors.find(|executor| executor.record.container == *parent.own());
-    let record = &executor.ok_or_else(unknown)?.record;
-    Ok((beside_executor(&api.means, agent, record, command), record.container.to_string()))
+    if let Some(executor) = executors.find(|executor| executor.record.container == *parent.own()) {
+        let spec = beside_executor(&api.means, agent, &executor.record, command);
+        return Ok((spec, executor.record.container.to_string()));
+    }
+    let mut tasks = view.tasks.iter().filter(|task| task.phase.pid().is_some());
+    let task = tasks.find(|task| task.record.container == *parent.own()).ok_or_else(unknown)?;
+    let spec = beside(&api.means, agent, &task.record, command).map_err(|problem| invalid(&problem))?;
+    Ok((spec, task.record.container.to_string()))
 }
 
 /// The terminal that is wanted, if any. A session has all else of its container.
