@@ -214,6 +214,9 @@ pub struct AgentConfig {
     #[arg(long, default_value = "1h", value_parser = parse_duration)]
     #[serde(with = "humantime_serde")]
     pub fetcher_timeout: Duration,
+    /// Where the kernel says which boot this is; a test says another. Default: the kernel's own file.
+    #[arg(skip)]
+    pub boot_id_file: Option<PathBuf>,
     /// The program that fetches, and its arguments. Default: this program.
     #[arg(skip)]
     pub fetcher: Vec<String>,
@@ -314,6 +317,7 @@ impl Default for AgentConfig {
             fetcher_max_size: Bytes(10 << 30),
             fetcher_stall_timeout: Duration::from_secs(60),
             fetcher_timeout: Duration::from_secs(60 * 60),
+            boot_id_file: None,
             fetcher: Vec::new(),
             gc_disk_headroom: 0.1,
             disk_watch_interval: Duration::from_secs(60),

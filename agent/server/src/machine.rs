@@ -21,8 +21,8 @@ const DISK_KEPT_MIB: u64 = 5 * 1024;
 const PORTS: (u64, u64) = (31_000, 32_000);
 
 /// The kernel's boot id.
-pub(crate) fn boot_id() -> Result<String, AgentError> {
-    let text = fs::read_to_string(BOOT_ID).map_err(machine("the boot id"))?;
+pub(crate) fn boot_id(file: Option<&Path>) -> Result<String, AgentError> {
+    let text = fs::read_to_string(file.unwrap_or(Path::new(BOOT_ID))).map_err(machine("the boot id"))?;
     Ok(text.trim().to_owned())
 }
 

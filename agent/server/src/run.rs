@@ -348,7 +348,7 @@ fn present(
     Ok(Presentation {
         info,
         address: address.to_string(),
-        boot_id: machine::boot_id()?,
+        boot_id: machine::boot_id(config.boot_id_file.as_deref())?,
         capabilities: &[
             "MULTI_ROLE",
             "HIERARCHICAL_ROLE",

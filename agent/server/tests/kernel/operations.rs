@@ -4,7 +4,7 @@ use crate::support::*;
 use chapada_wire::link::{self, from_agent, to_agent};
 use chapada_wire::v1;
 
-fn disk(mib: f64, role: Option<&str>, volume: Option<&str>) -> v1::Resource {
+pub(crate) fn disk(mib: f64, role: Option<&str>, volume: Option<&str>) -> v1::Resource {
     let dynamic = v1::resource::reservation_info::Type::Dynamic as i32;
     let reservation = |role: &str| v1::resource::ReservationInfo {
         r#type: Some(dynamic),
@@ -30,7 +30,7 @@ fn disk(mib: f64, role: Option<&str>, volume: Option<&str>) -> v1::Resource {
     }
 }
 
-async fn operate(link: &mut Link, key: &str, consumed: v1::Resource, converted: v1::Resource) {
+pub(crate) async fn operate(link: &mut Link, key: &str, consumed: v1::Resource, converted: v1::Resource) {
     link.say(to_agent::Message::Operate(link::Operate {
         key: key.to_owned(),
         framework_id: "framework-1".to_owned(),
@@ -42,7 +42,7 @@ async fn operate(link: &mut Link, key: &str, consumed: v1::Resource, converted: 
 }
 
 /// What the agent says of an operation next; updates of tasks are acknowledged on the way.
-async fn outcome(link: &mut Link) -> link::OperationUpdate {
+pub(crate) async fn outcome(link: &mut Link) -> link::OperationUpdate {
     loop {
         match link.next().await {
             Some(from_agent::Message::OperationUpdate(update)) => return update,
@@ -91,6 +91,12 @@ async fn a_volume_outlives_its_agent_and_ends_when_it_is_destroyed() {
     assert_eq!(outcome(&mut link).await.key, "p3");
     eventually("the volume's data is gone", || !file.parent().unwrap().exists()).await;
     drop(second);
+}
+
+/// Makes one thing of another.
+pub(crate) async fn made(link: &mut Link, key: &str, consumed: v1::Resource, converted: v1::Resource) {
+    operate(link, key, consumed, converted).await;
+    finished(link).await;
 }
 
 /// The next operation is done, and is heard of no more.

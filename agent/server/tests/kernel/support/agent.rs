@@ -109,8 +109,22 @@ pub(crate) struct AgentProcess(Child);
 impl AgentProcess {
     /// Starts this very test program again; its test `agent_process` then is the agent.
     pub(crate) fn start(agent: &TestAgent) -> Self {
-        let child = Command::new(std::env::current_exe().unwrap())
+        Self::start_within(agent, &[])
+    }
+
+    /// The same, in these cgroups.
+    pub(crate) fn start_within(agent: &TestAgent, groups: &[PathBuf]) -> Self {
+        let child = Command::new("/bin/sh")
+            .args([
+                "-c",
+                r#"for group in $GROUPS_OF_IT; do echo $$ > "$group/cgroup.procs"; done; exec "$0" "$@""#,
+            ])
+            .arg(std::env::current_exe().unwrap())
             .args(["--exact", "restart::agent_process", "--nocapture"])
+            .env(
+                "GROUPS_OF_IT",
+                groups.iter().map(|group| group.to_str().unwrap()).collect::<Vec<_>>().join(" "),
+            )
             .env(CONFIG, serde_json::to_string(&agent.config).unwrap())
             .stdout(Stdio::null())
             .stderr(agent.log())
@@ -121,6 +135,11 @@ impl AgentProcess {
     /// The number of the process.
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
+    }
+
+    /// Whether somebody else has ended it.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
     }
 
     /// SIGKILL.
