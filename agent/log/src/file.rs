@@ -13,6 +13,9 @@ const MAGIC: [u8; 8] = *b"CHPDALOG";
 /// Format of the file. Raise it when a record changes its meaning.
 const VERSION: u32 = 1;
 const HEADER: u64 = 12;
+/// So much is kept on the disk beyond the end, so that what others fill it with does not keep an agent from writing down, and
+/// saying, how they end.
+const AHEAD: u64 = 1024 * 1024;
 
 /// What makes all that was written to a file durable.
 pub type Sync = fn(&File) -> io::Result<()>;
@@ -26,6 +29,8 @@ pub struct LogFile {
     length: u64,
     frames: u32,
     sync: Sync,
+    /// Up to here the disk has room for it.
+    reserved: u64,
 }
 
 impl LogFile {
@@ -40,7 +45,8 @@ impl LogFile {
         let mut file = opened.map_err(LogError::io("open", path))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(LogError::io("read", path))?;
-        let mut log = Self { path: path.to_owned(), file, length: 0, frames: 0, sync: File::sync_data };
+        let mut log =
+            Self { path: path.to_owned(), file, length: 0, frames: 0, sync: File::sync_data, reserved: 0 };
         if (bytes.len() as u64) < HEADER && MAGIC.starts_with(&bytes[..bytes.len().min(MAGIC.len())]) {
             log.begin()?;
             return Ok((log, Vec::new()));
@@ -59,10 +65,12 @@ impl LogFile {
     pub(crate) fn append(&mut self, body: &[u8]) -> Result<(), LogError> {
         let mut bytes = Vec::with_capacity(body.len() + frame::HEADER);
         frame::write(&mut bytes, self.frames + 1, body);
+        self.reserve(bytes.len() as u64);
         let written = self.file.write_all(&bytes).and_then(|()| (self.sync)(&self.file));
         if let Err(source) = written {
             // What a half-written frame left must not stand before the next one.
             self.file.set_len(self.length).map_err(LogError::io("shorten", &self.path))?;
+            self.reserved = self.length;
             self.seek_end()?;
             return Err(LogError::Io { operation: "write", path: self.path.clone(), source });
         }
@@ -74,17 +82,40 @@ impl LogFile {
     /// Replaces the log by one that holds these records alone, whole or not at all.
     pub(crate) fn replace(&mut self, bodies: &[Vec<u8>]) -> Result<(), LogError> {
         let beside = self.path.with_extension("log.new");
+        let replaced = self.replace_by(&beside, bodies);
+        if replaced.is_err() {
+            // It may be there or not; the next attempt begins it anew.
+            let _half_written = fs::remove_file(&beside);
+        }
+        replaced
+    }
+
+    fn replace_by(&mut self, beside: &Path, bodies: &[Vec<u8>]) -> Result<(), LogError> {
         let mut options = OpenOptions::new();
-        let opened = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&beside);
-        let file = opened.map_err(LogError::io("create", &beside))?;
-        let mut fresh = Self { path: beside.clone(), file, length: 0, frames: 0, sync: self.sync };
+        let opened = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(beside);
+        let file = opened.map_err(LogError::io("create", beside))?;
+        let mut fresh =
+            Self { path: beside.to_owned(), file, length: 0, frames: 0, sync: self.sync, reserved: 0 };
         fresh.begin()?;
         bodies.iter().try_for_each(|body| fresh.append(body))?;
-        fs::rename(&beside, &self.path).map_err(LogError::io("replace", &self.path))?;
+        fs::rename(beside, &self.path).map_err(LogError::io("replace", &self.path))?;
         fresh.path = self.path.clone();
         fresh.sync_directory()?;
         *self = fresh;
         Ok(())
+    }
+
+    /// Takes room for these many more bytes and some beyond, while the disk has it. Where it has not, or cannot do that, writing
+    /// shows whether there is enough.
+    fn reserve(&mut self, more: u64) {
+        if self.length + more <= self.reserved {
+            return;
+        }
+        let to = self.length + more + AHEAD;
+        let beyond = rustix::fs::FallocateFlags::KEEP_SIZE;
+        if rustix::fs::fallocate(&self.file, beyond, self.length, to - self.length).is_ok() {
+            self.reserved = to;
+        }
     }
 
     /// Bytes on disk.

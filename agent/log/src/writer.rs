@@ -147,9 +147,18 @@ impl Writer {
             let body = bodies.last_mut().expect("there is always one");
             record::encode(record, body);
         }
-        self.commit(through, |file| file.replace(&bodies))?;
+        match self.file.replace(&bodies) {
+            Ok(()) => {}
+            // All that is in these records is in the log as it is: it grows on, into the room that it has.
+            Err(LogError::Io { source, path, .. }) if source.kind() == io::ErrorKind::StorageFull => {
+                tracing::warn!(path = %path.display(), "the disk is full: the log is not made shorter yet");
+            }
+            Err(error) => return Err(error),
+        }
         let length = self.file.length();
         self.tell.send_modify(|progress| {
+            progress.through = progress.through.max(through);
+            progress.length = length;
             progress.base = length;
             progress.rewrites += 1;
         });

@@ -26,6 +26,8 @@ pub const SOCKET: &str = "shim.sock";
 pub const STATE: &str = "container.json";
 /// The [`crate::ExitReport`].
 pub const EXIT: &str = "exit";
+/// More than an exit report takes, and what a file system counts in.
+const RESERVED: i64 = 4096;
 
 /// Creates the directory for its owner alone; one that exists is kept.
 ///
@@ -120,8 +122,12 @@ pub fn write_record<T: Serialize>(
     durability: Durability,
 ) -> io::Result<()> {
     let temporary = directory.join(format!("{name}.new"));
-    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(&serde_json::to_vec(record)?)?;
+    // Room that was reserved is kept.
+    let mut file =
+        OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(&temporary)?;
+    let bytes = serde_json::to_vec(record)?;
+    file.write_all(&bytes)?;
+    file.set_len(bytes.len() as u64)?;
     if durability == Durability::Machine {
         file.sync_data()?;
     }
@@ -130,6 +136,18 @@ pub fn write_record<T: Serialize>(
         File::open(directory)?.sync_all()?;
     }
     Ok(())
+}
+
+/// Keeps room on the disk for a record that is to be written later, so that whoever fills the disk does not keep the agent from
+/// hearing it.
+///
+/// # Errors
+/// The kernel's; the record can be written then while there is room.
+pub fn reserve_record(directory: &Path, name: &str) -> io::Result<()> {
+    let temporary = directory.join(format!("{name}.new"));
+    let file = OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(&temporary)?;
+    let beyond = nix::fcntl::FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    Ok(nix::fcntl::fallocate(&file, beyond, 0, RESERVED)?)
 }
 
 #[cfg(test)]

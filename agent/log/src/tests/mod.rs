@@ -292,10 +292,10 @@ async fn the_thread_gathers_and_rewrites() {
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn mount() -> Self {
+    fn mount(size: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let flags = nix::mount::MsFlags::empty();
-        nix::mount::mount(Some("tmpfs"), directory.path(), Some("tmpfs"), flags, Some("size=64k")).unwrap();
+        nix::mount::mount(Some("tmpfs"), directory.path(), Some("tmpfs"), flags, Some(size)).unwrap();
         Self(directory)
     }
 }
@@ -306,9 +306,35 @@ impl Drop for SmallDisk {
     }
 }
 
+/// Scenario 33: others fill the disk of the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_has_room_of_its_own_on_a_disk_that_others_fill() {
+    let disk = SmallDisk::mount("size=8m");
+    let path = disk.0.path().join("agent.log");
+    let (file, _) = LogFile::open(&path).unwrap();
+    let mut log = LogHandle::start(file).unwrap();
+    assert!(log.append(vec![(1, Record::Epoch(1))]).await);
+    assert_eq!(log.progress().await.unwrap().through, 1);
+    let filler = fs::write(disk.0.path().join("filler"), vec![0; 8 << 20]).unwrap_err();
+    assert_eq!(filler.kind(), std::io::ErrorKind::StorageFull);
+    let record = |number| Record::Boot { boot_id: format!("{number}").repeat(1000) };
+    for sequence in 2..100 {
+        assert!(log.append(vec![(sequence, record(sequence))]).await);
+        while log.progress().await.unwrap().through < sequence {}
+    }
+    assert!(log.rewrite(100, vec![Record::Epoch(1); 10]).await);
+    while log.progress().await.unwrap().through < 100 {}
+    assert!(log.append(vec![(101, Record::Epoch(2))]).await);
+    while log.progress().await.unwrap().through < 101 {}
+    drop(log);
+    let records = LogFile::open(&path).unwrap().1;
+    assert!(!path.with_extension("log.new").exists());
+    assert_eq!((records.len(), records.last()), (100, Some(&Record::Epoch(2))), "it was not replaced");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_waited_for_and_nothing_is_reported_meanwhile() {
-    let disk = SmallDisk::mount();
+    let disk = SmallDisk::mount("size=64k");
     let path = disk.0.path().join("agent.log");
     let (file, _) = LogFile::open(&path).unwrap();
     let mut log = LogHandle::start(file).unwrap();

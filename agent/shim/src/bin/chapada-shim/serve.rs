@@ -100,7 +100,11 @@ fn note_state(runtime_dir: &Path, watch: &Watch<'_>) -> io::Result<()> {
         shim_pid: i32::try_from(std::process::id()).unwrap_or(0),
         boot_id: process::boot_id()?,
     };
-    runtime_dir::write_record(runtime_dir, STATE, &state, Durability::Process)
+    runtime_dir::write_record(runtime_dir, STATE, &state, Durability::Process)?;
+    if let Err(error) = runtime_dir::reserve_record(runtime_dir, EXIT) {
+        eprintln!("chapada-shim: cannot keep room for the exit report: {error}");
+    }
+    Ok(())
 }
 
 /// A container and what is known of it.
