@@ -17,6 +17,7 @@ mod executors;
 mod fetch;
 mod files;
 mod gpus;
+mod history;
 mod http;
 mod images;
 mod layout;
@@ -44,7 +45,7 @@ pub use chapada_agent_log::LogError;
 pub use config::{AgentConfig, DEFAULT_PORT};
 pub use error::AgentError;
 pub use reconfiguration::ReconfigurationPolicy;
-pub use run::run;
+pub use run::{run, run_with_log};
 
 /// Fetches what its standard input says, if this process was started by an agent for that; `false` otherwise, at once. The
 /// process is of no other use afterwards.

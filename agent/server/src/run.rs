@@ -12,7 +12,7 @@ use std::time::Duration;
 use chapada_agent_core::{Agent, Event};
 use chapada_agent_log::{LogFile, LogHandle};
 use chapada_coordination::{Detector, MasterAddress, ZkOptions};
-use chapada_listener::{GrpcRoutes, Listener, Policy};
+use chapada_listener::{GrpcRoutes, Listener, Logging, Policy, SetLevel};
 use chapada_model::{Attribute, Resources};
 use chapada_shim::{Cgroups, Launcher, RecoveredContainer};
 use chapada_wire::convert::{ReservationFormat, domain_from_json, resources_to_wire};
@@ -34,6 +34,7 @@ use crate::error::AgentError;
 use crate::executors::{Streams, Tokens};
 use crate::files::Files;
 use crate::gpus::Gpus;
+use crate::history::History;
 use crate::http::{self, Api};
 use crate::layout::Layout;
 use crate::link::{Dialler, Presentation};
@@ -59,6 +60,26 @@ const LAUNCHER_ATTEMPTS: u32 = 10;
 /// # Errors
 /// [`AgentError`] in one sentence with its remedy: what keeps it from starting, or why it could not go on.
 pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), AgentError> {
+    run_to_the_end(config, Logging::default(), stop).await
+}
+
+/// As [`run`], in a process whose log's level `set_level` changes when an operator says so.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with_log(
+    config: AgentConfig,
+    set_level: SetLevel,
+    stop: CancellationToken,
+) -> Result<(), AgentError> {
+    run_to_the_end(config, Logging::with(set_level), stop).await
+}
+
+async fn run_to_the_end(
+    config: AgentConfig,
+    logging: Logging,
+    stop: CancellationToken,
+) -> Result<(), AgentError> {
     let stop = stop.child_token();
     let _ends_all = stop.clone().drop_guard();
     let ground = Ground::prepare(config).await?;
@@ -76,6 +97,8 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
     let tasks = TaskTracker::new();
     let (inputs, input_queue) = mpsc::channel(INPUTS);
     let counters = Arc::new(Counters::default());
+    let completed = ground.config.max_completed_executors_per_framework;
+    let history = Arc::new(History::new(completed, &memory.agent.view()));
     let mut containers = Containers::new(means.clone());
     adopt(&mut containers, &memory.recovered);
     nested::adopt(&means, memory.launched, &tasks);
@@ -93,6 +116,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
         inputs: input_queue,
         events,
         counters: counters.clone(),
+        history: history.clone(),
         ended: HashMap::new(),
         waiting: Vec::new(),
         link: None,
@@ -114,7 +138,7 @@ pub async fn run(config: AgentConfig, stop: CancellationToken) -> Result<(), Age
         let Supplies { networks, names, .. } = &supplying.supplies;
         stopped.run_until_cancelled(networks::leave_all_but(networks, names, &memory.with_networks)).await
     });
-    let _lock = ground.serve(&tasks, inputs, means.clone(), counters, &stop);
+    let _lock = ground.serve(&tasks, inputs, means.clone(), (counters, history, logging), &stop);
     let outcome = shell.run(first, stop.clone()).await;
     stop.cancel();
     means.nested.let_go();
@@ -183,7 +207,7 @@ impl Ground {
         tasks: &TaskTracker,
         inputs: mpsc::Sender<Input>,
         means: Arc<Means>,
-        counters: Arc<Counters>,
+        (counters, history, logging): (Arc<Counters>, Arc<History>, Logging),
         stop: &CancellationToken,
     ) -> File {
         let (relays, relay_queue) = mpsc::channel(RELAYS);
@@ -203,6 +227,8 @@ impl Ground {
             files,
             means,
             counters,
+            history,
+            logging,
             who: self.who,
             resources: self.resources,
             config: self.config,
@@ -348,7 +374,7 @@ fn present(
     Ok(Presentation {
         info,
         address: address.to_string(),
-        boot_id: machine::boot_id(config.boot_id_file.as_deref())?,
+        boot_id: machine::boot_id()?,
         capabilities: &[
             "MULTI_ROLE",
             "HIERARCHICAL_ROLE",

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::containers::{Containers, Order, What};
 use crate::error::AgentError;
 use crate::executors::{ExecutorCall, Streams, Tokens};
+use crate::history::History;
 use crate::link::{Outbox, OutboxFull, Presentation, update_message};
 use crate::metrics::Counters;
 use crate::network_class::NetworkClasses;
@@ -69,6 +70,7 @@ pub(crate) struct Shell {
     pub(crate) inputs: mpsc::Receiver<Input>,
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) history: Arc<History>,
     /// Containers that have ended and are not removed, with their statuses.
     pub(crate) ended: HashMap<ContainerId, Option<i32>>,
     /// Those who wait for the end of a container.
@@ -294,6 +296,7 @@ impl Shell {
     }
 
     fn note(&self, record: &Record) {
+        self.history.note(record);
         if let Record::Update { task, update } = record {
             self.counters.note_update(update.state);
             let reason = update.reason.map(|reason| reason.name());

@@ -46,6 +46,8 @@ fn api(folder: &std::path::Path, cgroups: &Cgroups) -> Arc<Api> {
         files: Files::new(layout),
         means: Arc::new(means),
         counters: Arc::default(),
+        history: Arc::new(History::new(1, &View::default())),
+        logging: Logging::default(),
         who: Arc::new(who),
         resources: Resources::default(),
         config: AgentConfig::default(),

@@ -11,11 +11,14 @@ mod state;
 
 pub(crate) use state::executor_name;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chapada_agent_core::View;
 use chapada_coordination::MasterAddress;
-use chapada_listener::{Action, Call, ContentRule, HttpResponse, RouteEntry, Routes, empty, json, text};
+use chapada_listener::{
+    Action, Call, ContentRule, HttpResponse, Logging, RouteEntry, Routes, empty, json, text,
+};
 use chapada_model::{Resources, Wall};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -26,6 +29,7 @@ use crate::clock::Clock;
 use crate::config::AgentConfig;
 use crate::containers::Means;
 use crate::files::Files;
+use crate::history::{History, Past};
 use crate::link::Presentation;
 use crate::metrics::Counters;
 use crate::shell::Input;
@@ -37,6 +41,8 @@ pub(crate) struct Api {
     pub(crate) files: Files,
     pub(crate) means: Arc<Means>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) history: Arc<History>,
+    pub(crate) logging: Logging,
     pub(crate) who: Arc<Presentation>,
     pub(crate) resources: Resources,
     pub(crate) config: AgentConfig,
@@ -65,7 +71,7 @@ macro_rules! aliases {
 
 /// Every route of the agent.
 pub(crate) fn routes(api: Arc<Api>) -> Routes {
-    let routes = Routes::new();
+    let routes = api.logging.routes(Routes::new());
     let routes = aliases!(routes, api, "/health", Action::ViewHealth, health);
     let routes = aliases!(routes, api, "/version", Action::ViewHealth, version);
     let routes = aliases!(routes, api, "/flags", Action::ViewFlags, flags);
@@ -101,6 +107,14 @@ impl Api {
         let stopping = || text(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping");
         self.inputs.send(Input::View(reply)).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())
+    }
+
+    /// What is over, without what the view shows as well because it ended in this moment.
+    fn past(&self, view: &View) -> Vec<Past> {
+        let shown: HashSet<_> = view.tasks.iter().map(|task| &task.record.key).collect();
+        let mut past = self.history.past();
+        past.iter_mut().for_each(|past| past.retain(|task| !shown.contains(&task.record.key)));
+        past
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chapada_agent_core::{ExecutorView, FrameworkRecord, TaskView, View};
+use chapada_agent_core::{ExecutorRecord, ExecutorView, FrameworkRecord, TaskView, View};
 use chapada_listener::{Call, HttpResponse, json};
 use chapada_model::{
     AgentId, ExecutorDescription, Milli, ResourceValue, Resources, TaskDescription, TaskState,
@@ -14,6 +14,7 @@ use prost::Message;
 use serde_json::{Value, json};
 
 use super::{Api, flags_of};
+use crate::history::{Past, PastExecutor};
 use crate::layout::executor_of;
 use crate::networks;
 
@@ -24,8 +25,14 @@ pub(super) async fn state(api: Arc<Api>, _: Call) -> HttpResponse {
         Ok(view) => view,
         Err(refusal) => return refusal,
     };
+    let past = api.past(&view);
+    let past_of = |framework: &FrameworkRecord| past.iter().find(|past| past.framework.id == framework.id);
+    let frameworks = view.frameworks.iter();
     let frameworks: Vec<Value> =
-        view.frameworks.iter().map(|framework| framework_json(&api, &view, framework)).collect();
+        frameworks.map(|framework| framework_json(&api, &view, framework, past_of(framework))).collect();
+    let completed = past.iter().filter(|past| past.is_over());
+    let completed: Vec<Value> =
+        completed.map(|past| framework_json(&api, &view, &past.framework, Some(past))).collect();
     let shown = resources_json(&api.resources);
     let body = json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -42,12 +49,12 @@ pub(super) async fn state(api: Arc<Api>, _: Call) -> HttpResponse {
         "epoch": view.epoch,
         "registered": view.registered,
         "frameworks": frameworks,
-        "completed_frameworks": [],
+        "completed_frameworks": completed,
     });
     json(StatusCode::OK, &body)
 }
 
-fn framework_json(api: &Api, view: &View, framework: &FrameworkRecord) -> Value {
+fn framework_json(api: &Api, view: &View, framework: &FrameworkRecord, past: Option<&Past>) -> Value {
     let info = v1::FrameworkInfo::decode(framework.info.as_bytes()).unwrap_or_default();
     let agent = view.agent.as_ref();
     let tasks = view.tasks.iter().filter(|task| task.record.key.framework == framework.id);
@@ -65,7 +72,15 @@ fn framework_json(api: &Api, view: &View, framework: &FrameworkRecord) -> Value 
     executors.extend(own.into_iter().map(|executor| {
         let key = Some(executor.record.key.clone());
         let tasks = of_executors.iter().filter(|task| task.record.executor_key() == key).copied();
-        own_executor_json(api, agent, executor, &tasks.collect::<Vec<_>>())
+        let over = past.and_then(|past| past.tasks.get(&executor.record.key)).into_iter().flatten();
+        own_executor_json(api, agent, &executor.record, &tasks.chain(over).collect::<Vec<_>>())
+    }));
+    let mut completed = each(ended);
+    completed.extend(past.into_iter().flat_map(|past| &past.executors).map(|executor| match executor {
+        PastExecutor::OfCommand(task) => executor_json(api, agent, task),
+        PastExecutor::Own(record, tasks) => {
+            own_executor_json(api, agent, record, &tasks.iter().collect::<Vec<_>>())
+        }
     }));
     json!({
         "id": framework.id.as_str(),
@@ -76,7 +91,7 @@ fn framework_json(api: &Api, view: &View, framework: &FrameworkRecord) -> Value 
         "hostname": info.hostname.unwrap_or_default(),
         "roles": info.roles,
         "executors": executors,
-        "completed_executors": each(ended),
+        "completed_executors": completed,
     })
 }
 
@@ -105,10 +120,9 @@ fn executor_json(api: &Api, agent: Option<&AgentId>, task: &TaskView) -> Value {
 fn own_executor_json(
     api: &Api,
     agent: Option<&AgentId>,
-    executor: &ExecutorView,
+    record: &ExecutorRecord,
     tasks: &[&TaskView],
 ) -> Value {
-    let record = &executor.record;
     let info = v1::ExecutorInfo::decode(record.info.as_bytes()).unwrap_or_default();
     let described = ExecutorDescription::try_from(&info).ok();
     let directory = agent.map(|agent| api.means.layout.executor_sandbox(agent, record).display().to_string());

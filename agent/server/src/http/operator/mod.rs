@@ -11,9 +11,11 @@ mod target;
 mod view;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chapada_listener::{
-    Action, BodyError, Call as HttpCall, HttpResponse, Object, bytes, form_accepted, form_of_body, text,
+    Action, BodyError, Call as HttpCall, HttpResponse, Object, bytes, empty, form_accepted, form_of_body,
+    text,
 };
 use chapada_wire::Media;
 use chapada_wire::v1;
@@ -73,8 +75,10 @@ async fn answer(api: &Arc<Api>, call: &HttpCall) -> Result<HttpResponse, Refusal
     if matches!(kind, Type::LaunchContainer | Type::LaunchNestedContainer) {
         return launch::open(api, kind, &asked).await;
     }
-    if kind == Type::PruneImages {
-        return images::prune(api, &asked).await;
+    match kind {
+        Type::PruneImages => return images::prune(api, &asked).await,
+        Type::SetLoggingLevel => return set_logging_level(api, &asked),
+        _ => {}
     }
     if let Some(done) = containers::act(api, kind, &asked, accepted).await {
         return done;
@@ -153,6 +157,10 @@ async fn read(api: &Arc<Api>, kind: Type, asked: &Call) -> Result<Response, Refu
             let metrics = metrics::measure(api, &view).into_iter().map(metric).collect();
             Response { get_metrics: Some(response::GetMetrics { metrics }), ..bare(Answer::GetMetrics) }
         }
+        Type::GetLoggingLevel => {
+            let get_logging_level = Some(response::GetLoggingLevel { level: Some(api.logging.level()) });
+            Response { get_logging_level, ..bare(Answer::GetLoggingLevel) }
+        }
         Type::ListFiles => files::list(api, asked).await?,
         Type::ReadFile => files::read(api, asked).await?,
         Type::GetAgent => {
@@ -161,7 +169,7 @@ async fn read(api: &Arc<Api>, kind: Type, asked: &Call) -> Result<Response, Refu
         }
         Type::GetFrameworks | Type::GetExecutors | Type::GetTasks | Type::GetState => {
             let view = api.view().await.map_err(Box::new)?;
-            view::answer(api, kind, &view)
+            view::answer(api, kind, &view, &api.past(&view))
         }
         Type::GetContainers => containers::list(api, asked).await?,
         // An operation is done in the moment it comes.
@@ -178,6 +186,16 @@ async fn read(api: &Arc<Api>, kind: Type, asked: &Call) -> Result<Response, Refu
             return Err(refusal(StatusCode::NOT_IMPLEMENTED, message));
         }
     })
+}
+
+fn set_logging_level(api: &Api, asked: &Call) -> Result<HttpResponse, Refusal> {
+    let set = asked.set_logging_level.as_ref();
+    let set = set.ok_or_else(|| invalid("Expecting 'set_logging_level' to be present"))?;
+    let nanoseconds = set.duration.as_ref().and_then(|duration| duration.nanoseconds).unwrap_or_default();
+    let nanoseconds = u64::try_from(nanoseconds)
+        .map_err(|_| invalid("'set_logging_level.duration' must not be negative"))?;
+    let done = api.logging.set(set.level.unwrap_or_default(), Duration::from_nanos(nanoseconds));
+    done.map(|()| empty(StatusCode::OK)).map_err(|why| refusal(StatusCode::NOT_IMPLEMENTED, why))
 }
 
 fn flags(api: &Api) -> response::GetFlags {

@@ -1,6 +1,8 @@
 //! What the agent holds, as messages.
 
-use chapada_agent_core::{ExecutorView, TaskView, View};
+use std::sync::Arc;
+
+use chapada_agent_core::{ExecutorRecord, ExecutorView, FrameworkRecord, TaskView, View};
 use chapada_model::{AgentId, TaskState};
 use chapada_wire::v1;
 use chapada_wire::v1::agent::Response;
@@ -12,6 +14,7 @@ use prost::Message;
 
 use super::super::state::executor_name;
 use super::{Api, bare};
+use crate::history::{Past, PastExecutor};
 use crate::layout::executor_of;
 use crate::outward::{Identity, status};
 
@@ -24,47 +27,56 @@ fn agent_id(id: &AgentId) -> v1::AgentId {
     v1::AgentId { value: Some(id.to_string()) }
 }
 
-pub(super) fn answer(api: &Api, kind: Type, view: &View) -> Response {
+pub(super) fn answer(api: &Api, kind: Type, view: &View, past: &[Past]) -> Response {
     match kind {
         Type::GetFrameworks => {
-            Response { get_frameworks: Some(frameworks(view)), ..bare(Answer::GetFrameworks) }
+            Response { get_frameworks: Some(frameworks(view, past)), ..bare(Answer::GetFrameworks) }
         }
-        Type::GetExecutors => Response { get_executors: Some(executors(view)), ..bare(Answer::GetExecutors) },
-        Type::GetTasks => Response { get_tasks: Some(tasks(api, view)), ..bare(Answer::GetTasks) },
+        Type::GetExecutors => {
+            Response { get_executors: Some(executors(view, past)), ..bare(Answer::GetExecutors) }
+        }
+        Type::GetTasks => Response { get_tasks: Some(tasks(api, view, past)), ..bare(Answer::GetTasks) },
         _ => {
             let get_state = GetState {
-                get_tasks: Some(tasks(api, view)),
-                get_executors: Some(executors(view)),
-                get_frameworks: Some(frameworks(view)),
+                get_tasks: Some(tasks(api, view, past)),
+                get_executors: Some(executors(view, past)),
+                get_frameworks: Some(frameworks(view, past)),
             };
             Response { get_state: Some(get_state), ..bare(Answer::GetState) }
         }
     }
 }
 
-fn frameworks(view: &View) -> GetFrameworks {
-    let info = |bytes: &[u8]| v1::FrameworkInfo::decode(bytes).ok();
-    let frameworks = view
-        .frameworks
-        .iter()
-        .map(|framework| get_frameworks::Framework { framework_info: info(framework.info.as_bytes()) });
-    GetFrameworks { frameworks: frameworks.collect(), completed_frameworks: Vec::new() }
+fn frameworks(view: &View, past: &[Past]) -> GetFrameworks {
+    let shown = |framework: &Arc<FrameworkRecord>| get_frameworks::Framework {
+        framework_info: v1::FrameworkInfo::decode(framework.info.as_bytes()).ok(),
+    };
+    let over = past.iter().filter(|past| past.is_over());
+    GetFrameworks {
+        frameworks: view.frameworks.iter().map(shown).collect(),
+        completed_frameworks: over.map(|past| shown(&past.framework)).collect(),
+    }
 }
 
 /// Executors of frameworks' own and of pods, and one for each command task, as Mesos has it.
-fn executors(view: &View) -> GetExecutors {
-    let own = view.executors.iter().map(|executor: &ExecutorView| {
-        let info = v1::ExecutorInfo::decode(executor.record.info.as_bytes()).unwrap_or_default();
-        let framework_id = Some((&executor.record.key.framework).into());
-        (true, v1::ExecutorInfo { framework_id, ..info })
-    });
+fn executors(view: &View, past: &[Past]) -> GetExecutors {
+    let shown = |executor_info| get_executors::Executor { executor_info: Some(executor_info) };
     let alone = view.tasks.iter().filter(|task| task.record.executor().is_none());
-    let alone = alone.map(|task| (task.phase.is_live(), command_executor(task)));
-    let (live, ended): (Vec<_>, Vec<_>) = own.chain(alone).partition(|(lives, _)| *lives);
-    let each = |list: Vec<(bool, v1::ExecutorInfo)>| {
-        list.into_iter().map(|(_, info)| get_executors::Executor { executor_info: Some(info) }).collect()
-    };
-    GetExecutors { executors: each(live), completed_executors: each(ended) }
+    let (live, ended): (Vec<_>, Vec<_>) = alone.partition(|task| task.phase.is_live());
+    let own = view.executors.iter().map(|executor: &ExecutorView| own_executor(&executor.record));
+    let over = past.iter().flat_map(|past| &past.executors).map(|executor| match executor {
+        PastExecutor::OfCommand(task) => command_executor(task),
+        PastExecutor::Own(record, _) => own_executor(record),
+    });
+    GetExecutors {
+        executors: own.chain(live.into_iter().map(command_executor)).map(shown).collect(),
+        completed_executors: ended.into_iter().map(command_executor).chain(over).map(shown).collect(),
+    }
+}
+
+fn own_executor(record: &ExecutorRecord) -> v1::ExecutorInfo {
+    let info = v1::ExecutorInfo::decode(record.info.as_bytes()).unwrap_or_default();
+    v1::ExecutorInfo { framework_id: Some((&record.key.framework).into()), ..info }
 }
 
 fn command_executor(task: &TaskView) -> v1::ExecutorInfo {
@@ -81,7 +93,7 @@ fn command_executor(task: &TaskView) -> v1::ExecutorInfo {
     }
 }
 
-fn tasks(api: &Api, view: &View) -> GetTasks {
+fn tasks(api: &Api, view: &View, past: &[Past]) -> GetTasks {
     let ip = api.who.address.parse::<std::net::SocketAddr>().ok().map(|address| address.ip());
     let identity = view.agent.clone().zip(ip).map(|(agent, ip)| Identity {
         agent,
@@ -94,6 +106,7 @@ fn tasks(api: &Api, view: &View) -> GetTasks {
     GetTasks {
         launched_tasks: live.into_iter().map(shown).collect(),
         terminated_tasks: ended.into_iter().map(shown).collect(),
+        completed_tasks: past.iter().flat_map(Past::all_tasks).map(shown).collect(),
         ..GetTasks::default()
     }
 }
