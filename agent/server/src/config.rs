@@ -56,7 +56,7 @@ pub struct AgentConfig {
     #[arg(long)]
     pub resources: Option<String>,
     /// Bound of the memory of all shims, the small processes that stand beside containers. It is off the memory that is detected, and
-    /// a container for which it has no room is not started. Default: 256 KB for each 32 MB of the machine.
+    /// a container for which it has no room is not started. Default: 512 KB for each 16 MB of the machine.
     #[arg(long)]
     pub shims_memory: Option<Bytes>,
     /// What frameworks may select this agent by, as `rack:a1;zone:{a,b}`.
@@ -149,11 +149,12 @@ pub struct AgentConfig {
     /// The one among them for tasks that name none. Default: a list of our own.
     #[arg(long)]
     pub seccomp_profile_name: Option<String>,
-    /// Whether the root of a container with an image is nobody on this machine. One that has a port below 1024 of the
-    /// machine's network is an exception.
+    /// Whether the root of a container with an image is nobody on this machine. Exceptions are those with a port below 1024 of the
+    /// machine's network or a volume of the machine, the privileged, and who opts out; what is said of the task names them.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     pub user_namespaces: bool,
-    /// The first id of this machine that such containers may have; each takes 65,536. No other agent may have the same.
+    /// The first id of this machine that such containers may have, a multiple of 65,536; each takes so many. What the agents of a
+    /// machine take is a file each in /run/chapada/ids, so they may have the same.
     #[arg(long, default_value_t = FIRST_ID)]
     pub userns_first_id: u32,
     /// Where CNI plugins are looked for: directories with colons between them, the first that has one counts.
@@ -213,6 +214,9 @@ pub struct AgentConfig {
     #[arg(long, default_value = "1h", value_parser = parse_duration)]
     #[serde(with = "humantime_serde")]
     pub fetcher_timeout: Duration,
+    /// Where the kernel says which boot this is; a test says another. Default: the kernel's own file.
+    #[arg(skip)]
+    pub boot_id_file: Option<PathBuf>,
     /// The program that fetches, and its arguments. Default: this program.
     #[arg(skip)]
     pub fetcher: Vec<String>,
@@ -316,6 +320,7 @@ impl Default for AgentConfig {
             fetcher_max_size: Bytes(10 << 30),
             fetcher_stall_timeout: Duration::from_secs(60),
             fetcher_timeout: Duration::from_secs(60 * 60),
+            boot_id_file: None,
             fetcher: Vec::new(),
             gc_disk_headroom: 0.1,
             disk_watch_interval: Duration::from_secs(60),

@@ -33,8 +33,8 @@ use crate::disks::Disks;
 use crate::error::AgentError;
 use crate::executors::{Streams, Tokens};
 use crate::files::Files;
-use crate::gpus::Gpus;
 use crate::history::History;
+use crate::gpus::Gpus;
 use crate::http::{self, Api};
 use crate::layout::Layout;
 use crate::link::{Dialler, Presentation};
@@ -374,7 +374,7 @@ fn present(
     Ok(Presentation {
         info,
         address: address.to_string(),
-        boot_id: machine::boot_id()?,
+        boot_id: machine::boot_id(config.boot_id_file.as_deref())?,
         capabilities: &[
             "MULTI_ROLE",
             "HIERARCHICAL_ROLE",
