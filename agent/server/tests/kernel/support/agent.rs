@@ -68,6 +68,8 @@ impl TestAgent {
 impl Drop for TestAgent {
     fn drop(&mut self) {
         let cgroups = self.cgroups();
+        // With those in others, which are found beside them and have groups below theirs.
+        self.containers().iter().for_each(|container| cgroups.group(container).kill().unwrap());
         for container in self.containers() {
             chapada_shim::cleanup(&cgroups, &self.runtime_dir(), &container).unwrap();
         }
