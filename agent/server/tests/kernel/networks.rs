@@ -66,6 +66,18 @@ fn hears(address: impl Into<SocketAddr>) -> bool {
     stream.read_to_string(&mut text).is_ok() && text == "hello\n"
 }
 
+/// What an agent leaves that dies before any record of a task is on disk, and while it leaves a network.
+fn add_stray(networks: &std::path::Path) {
+    let known = std::fs::read_dir(networks.join("joined")).unwrap().next().unwrap().unwrap().path();
+    let mut record: Value = serde_json::from_slice(&std::fs::read(known).unwrap()).unwrap();
+    for join in record["joins"].as_array_mut().unwrap() {
+        join["result"] = Value::Null;
+    }
+    std::fs::write(networks.join("joined/stray.json"), record.to_string()).unwrap();
+    std::fs::write(networks.join("namespaces/stray"), "").unwrap();
+    std::fs::write(networks.join("namespaces/stray-too"), "").unwrap();
+}
+
 async fn get(address: &str, path: &str) -> Value {
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
@@ -258,6 +270,7 @@ fn an_agent_that_was_killed_adopts_networks_of_the_living_and_leaves_those_of_th
         eventually("the plugin is at work", || place.exists()).await;
         first.kill();
         std::fs::write(agent.sandbox("dies").join("stop"), "").unwrap();
+        add_stray(&agent.config.work_dir.join("networks"));
         let second = AgentProcess::start(&agent);
         let mut link = master.welcome(1).await;
         let held = link.held["lives"].latest.clone().unwrap();
