@@ -100,7 +100,7 @@ pub(crate) fn image_task(id: &str, container: v1::ContainerInfo, line: Option<&s
     task
 }
 
-fn roots(agent: &TestAgent) -> usize {
+pub(crate) fn roots(agent: &TestAgent) -> usize {
     let found = std::fs::read_dir(agent.config.work_dir.join("images/overlay/containers"));
     found.map_or(0, Iterator::count)
 }

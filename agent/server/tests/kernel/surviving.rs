@@ -9,8 +9,10 @@ use std::process::Command;
 use chapada_agent::ReconfigurationPolicy;
 use chapada_isolation::mountinfo;
 use chapada_wire::link::{self, to_agent};
+use chapada_wire::v1::task_status::Reason;
 use chapada_wire::v1::{self, TaskState};
 
+use crate::images::{agent_with_image, image_task, mesos_image, roots, taken_ids};
 use crate::operations::{disk, operate, outcome};
 use crate::support::*;
 
@@ -227,21 +229,18 @@ async fn scenario_12_reboot_of_the_machine() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_in_the_making_when_the_machine_lost_power_leaves_nothing() {
     let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
+    let agent = agent_with_image(&master);
     let first = AgentProcess::start(&agent);
     let mut link = master.welcome(1).await;
     for n in 0..60 {
-        let mut task = command_task(&format!("t{n:02}"), "exec sleep 1000");
-        let container = v1::ContainerInfo {
-            r#type: Some(v1::container_info::Type::Mesos as i32),
-            network_infos: vec![v1::NetworkInfo { name: Some("none".to_owned()), ..Default::default() }],
-            ..v1::ContainerInfo::default()
-        };
-        task.container = Some(container);
-        link.launch(task).await;
+        let (id, line) = (format!("t{n:02}"), Some("exec sleep 1000"));
+        let mut container = mesos_image("box:v1");
+        container.network_infos =
+            vec![v1::NetworkInfo { name: Some("none".to_owned()), ..Default::default() }];
+        link.launch(image_task(&id, container, line)).await;
     }
     // Some run, some are half made, some have not begun.
-    link.update().await;
+    while state_of(&link.update().await) != TaskState::TaskRunning {}
     first.kill();
     cut_power(&agent).await;
     let second = AgentProcess::start(&agent);
@@ -254,7 +253,8 @@ async fn what_was_in_the_making_when_the_machine_lost_power_leaves_nothing() {
         }
     }
     eventually("nothing is left", || {
-        agent.containers().is_empty() && agent.cgroups().containers().unwrap().is_empty()
+        let groups = agent.cgroups().containers().unwrap();
+        agent.containers().is_empty() && groups.is_empty() && roots(&agent) + taken_ids(&agent) == 0
     })
     .await;
     assert_eq!(mounts_below(&agent.config.work_dir), Vec::<PathBuf>::new());
@@ -306,6 +306,37 @@ async fn scenario_33_disk_of_sandboxes_and_state_is_full() {
     link.until("later", TaskState::TaskFinished).await;
     running.stop().await;
     eventually("its containers are gone", || agent.containers().is_empty()).await;
+    drop(disk);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scenario_33_disk_of_images_is_full() {
+    let mut master = ScriptedMaster::start().await;
+    let mut agent = agent_with_image(&master);
+    let store = agent.config.work_dir.parent().unwrap().join("store");
+    let disk = SmallDisk::mount(&store, "256k");
+    agent.config.docker_store_dir = Some(store.clone());
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let imaged = |id: &str| image_task(id, mesos_image("box:v1"), Some("cat /etc/motd"));
+    link.launch(imaged("wants")).await;
+    link.launch(command_task("other", "exit 0")).await;
+    let (mut failed, mut finished) = (None, false);
+    while failed.is_none() || !finished {
+        let status = link.update().await;
+        finished |= state_of(&status) == TaskState::TaskFinished && id_of(&status) == "other";
+        failed = failed.or((state_of(&status) == TaskState::TaskFailed).then_some(status));
+    }
+    let failed = failed.unwrap();
+    assert_eq!((id_of(&failed).as_str(), failed.reason()), ("wants", Reason::ContainerLaunchFailed));
+    assert!(failed.message().contains("No space left"), "{}", failed.message());
+    let flags = nix::mount::MsFlags::MS_REMOUNT;
+    nix::mount::mount(None::<&str>, &store, None::<&str>, flags, Some("size=64m")).unwrap();
+    link.launch(imaged("later")).await;
+    link.until("later", TaskState::TaskFinished).await;
+    assert_eq!(fs::read_to_string(agent.sandbox("later").join("stdout")).unwrap(), "from the image\n");
+    eventually("its containers are gone", || agent.containers().is_empty()).await;
+    running.stop().await;
     drop(disk);
 }
 
