@@ -1,6 +1,7 @@
 //! What this agent counts. Names and units of the metrics are in `http/metrics.rs`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use chapada_model::TaskState;
 
@@ -11,6 +12,9 @@ use chapada_agent_log::Progress;
 pub(crate) struct Counters {
     updates: [AtomicU64; STATES],
     registrations: AtomicU64,
+    executors_ended: AtomicU64,
+    launches_failed: AtomicU64,
+    recovery_ms: AtomicU64,
     log_bytes: AtomicU64,
     log_syncs: AtomicU64,
     log_records: AtomicU64,
@@ -31,6 +35,19 @@ impl Counters {
         self.registrations.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn note_executor_ended(&self) {
+        self.executors_ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_launch_failed(&self) {
+        self.launches_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What an earlier process left is in hand, so long after this one's start.
+    pub(crate) fn note_recovered(&self, after: Duration) {
+        self.recovery_ms.store(u64::try_from(after.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     pub(crate) fn note_log(&self, progress: &Progress) {
         self.log_bytes.store(progress.length, Ordering::Relaxed);
         self.log_syncs.store(progress.syncs, Ordering::Relaxed);
@@ -45,6 +62,15 @@ impl Counters {
 
     pub(crate) fn registrations(&self) -> u64 {
         self.registrations.load(Ordering::Relaxed)
+    }
+
+    /// Executors that are over, and containers that could not be made.
+    pub(crate) fn ended(&self) -> (u64, u64) {
+        (self.executors_ended.load(Ordering::Relaxed), self.launches_failed.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn recovery(&self) -> Duration {
+        Duration::from_millis(self.recovery_ms.load(Ordering::Relaxed))
     }
 
     /// Bytes, syncs and records of the log.

@@ -88,6 +88,7 @@ impl Shell {
     pub(crate) async fn run(mut self, first: Event, stop: CancellationToken) -> Result<(), AgentError> {
         self.apply(first);
         self.write().await?;
+        self.counters.note_recovered(self.clock.uptime());
         let (mut inputs, mut events) = (Vec::with_capacity(TURN), Vec::with_capacity(TURN));
         loop {
             let due = self.agent.next_deadline().map(|at| self.clock.instant(at));
@@ -168,7 +169,10 @@ impl Shell {
     pub(crate) fn apply(&mut self, event: Event) {
         match &event {
             Event::ContainerExited { container, exit } => self.tell_ended(container, exit.status()),
-            Event::LaunchFailed { container, .. } => self.tell_ended(container, None),
+            Event::LaunchFailed { container, .. } => {
+                self.counters.note_launch_failed();
+                self.tell_ended(container, None);
+            }
             _ => {}
         }
         tracing::trace!(?event, "event");
@@ -297,10 +301,25 @@ impl Shell {
 
     fn note(&self, record: &Record) {
         self.history.note(record);
+        if self.ends_executor(record) {
+            self.counters.note_executor_ended();
+        }
         if let Record::Update { task, update } = record {
             self.counters.note_update(update.state);
             let reason = update.reason.map(|reason| reason.name());
             tracing::info!(framework_id = %task.framework, task_id = %task.task, state = %update.state, reason, message = update.message, "update");
+        }
+    }
+
+    /// Whether an executor is over by this, the built-in one of a command included.
+    fn ends_executor(&self, record: &Record) -> bool {
+        match record {
+            Record::ExecutorForgotten(_) => true,
+            Record::Update { task, update } => {
+                update.state.is_terminal()
+                    && self.agent.task(task).is_some_and(|task| task.executor().is_none())
+            }
+            _ => false,
         }
     }
 

@@ -17,7 +17,6 @@ mod error;
 mod feed;
 mod forward;
 mod leadership;
-mod machine;
 mod metrics;
 mod operator;
 mod pieces;

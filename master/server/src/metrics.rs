@@ -32,7 +32,7 @@ pub(crate) async fn snapshot(shell: &Shell) -> BTreeMap<String, f64> {
     let standing = shell.standing.borrow().clone();
     let elected = matches!(standing, Standing::Leading(_) | Standing::Suspended(_));
     put(&mut metrics, "master/elected", f64::from(u8::from(elected)));
-    for (name, value) in crate::machine::stats() {
+    for (name, value) in chapada_listener::machine_stats() {
         put(&mut metrics, &format!("system/{name}"), value);
     }
     put(&mut metrics, "master/uptime_secs", shell.clock.running().as_secs_f64());

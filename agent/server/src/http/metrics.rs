@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use chapada_agent_core::View;
-use chapada_listener::{Call, HttpResponse, bytes, json};
+use chapada_agent_core::{ExecutorPhase, View};
+use chapada_listener::{Call, HttpResponse, bytes, json, machine_stats};
 use chapada_model::{ExecutorDescription, Resources, TaskDescription, TaskState};
 use chapada_wire::v1;
 use http::StatusCode;
@@ -30,6 +30,9 @@ const LIVE: [(&str, TaskState); 4] = [
     ("slave/tasks_killing", TaskState::Killing),
 ];
 
+/// How other counters end.
+const COUNTED: [&str; 3] = ["executors_terminated", "container_launch_errors", "registrations"];
+
 pub(super) async fn snapshot(api: Arc<Api>, _: Call) -> HttpResponse {
     match api.view().await {
         Ok(view) => {
@@ -50,7 +53,8 @@ pub(super) async fn prometheus(api: Arc<Api>, _: Call) -> HttpResponse {
     for (name, value) in measure(&api, &view) {
         let name = format!("chapada_{}", name.replace("slave/", "agent/").replace('/', "_"));
         let counted = ENDED.iter().any(|(ended, _)| name.ends_with(&ended["slave/".len()..]));
-        let kind = if counted || name.contains("_log_") { "counter" } else { "gauge" };
+        let counted = counted || COUNTED.iter().any(|end| name.ends_with(end)) || name.contains("_log_");
+        let kind = if counted { "counter" } else { "gauge" };
         // Writing to a string cannot fail.
         let _ = writeln!(page, "# TYPE {name} {kind}\n{name} {value}");
     }
@@ -82,9 +86,34 @@ pub(super) fn measure(api: &Api, view: &View) -> Vec<(String, f64)> {
     put("slave/registered", f64::from(u8::from(view.registered)));
     put("slave/registrations", api.counters.registrations() as f64);
     put("slave/frameworks_active", view.frameworks.len() as f64);
-    let command_executors =
-        view.tasks.iter().filter(|task| task.phase.is_live() && task.record.executor().is_none());
-    put("slave/executors_running", (command_executors.count() + view.executors.len()) as f64);
+    let commands = view.tasks.iter().filter(|task| task.phase.is_live() && task.record.executor().is_none());
+    let executors = |wanted: fn(&ExecutorPhase) -> bool| {
+        view.executors.iter().filter(|executor| wanted(&executor.phase)).count()
+    };
+    let registering = executors(|phase| {
+        matches!(
+            phase,
+            ExecutorPhase::Recovering { .. }
+                | ExecutorPhase::Launching { .. }
+                | ExecutorPhase::Registering { .. }
+                | ExecutorPhase::Returning { .. }
+        )
+    });
+    let running =
+        executors(|phase| matches!(phase, ExecutorPhase::Pod { .. } | ExecutorPhase::Running { .. }));
+    let (ended, launches_failed) = api.counters.ended();
+    put("slave/executors_registering", registering as f64);
+    put("slave/executors_running", (commands.count() + running) as f64);
+    put(
+        "slave/executors_terminating",
+        executors(|phase| matches!(phase, ExecutorPhase::Ending { .. })) as f64,
+    );
+    put("slave/executors_terminated", ended as f64);
+    put("slave/container_launch_errors", launches_failed as f64);
+    put("slave/recovery_time_secs", api.counters.recovery().as_secs_f64());
+    for (name, value) in machine_stats() {
+        put(&format!("system/{name}"), value);
+    }
     put("slave/log_bytes", log_bytes as f64);
     put("slave/log_syncs", log_syncs as f64);
     put("slave/log_records", log_records as f64);

@@ -49,6 +49,15 @@ async fn the_youngest_that_are_over_are_shown_and_no_more() {
     let over = &state["completed_frameworks"][0]["completed_executors"][0]["completed_tasks"][0];
     assert_eq!((&over["id"], &over["state"]), (&json!("b"), &json!("TASK_FAILED")));
 
+    let metrics = get(&address, "/metrics/snapshot").await;
+    assert_eq!(
+        (&metrics["slave/executors_terminated"], &metrics["slave/executors_running"]),
+        (&json!(3.0), &json!(0.0))
+    );
+    assert_eq!(metrics["slave/container_launch_errors"], json!(0.0));
+    assert!(metrics["slave/recovery_time_secs"].as_f64().is_some_and(|secs| secs > 0.0), "{metrics}");
+    assert!(metrics["system/mem_total_bytes"].as_f64().is_some_and(|bytes| bytes > 1e6), "{metrics}");
+
     // A framework that has something here again is not over, and what it had is not forgotten.
     link.launch(command_task("d", "sleep 1000")).await;
     link.until("d", TaskState::TaskRunning).await;

@@ -14,7 +14,6 @@ use super::registry::registry;
 use super::state;
 use super::summary::summary;
 use crate::books;
-use crate::machine;
 use crate::operator::{self, maintenance};
 use crate::shell::{API_VERSION, Shell, authority, redirect};
 
@@ -132,7 +131,7 @@ fn system_stats() -> BTreeMap<String, f64> {
         Some(span) => (format!("avg_load_{span}"), value),
         None => (name.to_owned(), value),
     };
-    machine::stats().into_iter().map(named).collect()
+    chapada_listener::machine_stats().into_iter().map(named).collect()
 }
 
 /// The path and query that were asked for.

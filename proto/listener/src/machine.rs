@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// Load, processors and memory by Mesos' names, in processes, processors and bytes. What the kernel does not tell is
 /// left out.
-pub(crate) fn stats() -> BTreeMap<&'static str, f64> {
+pub fn machine_stats() -> BTreeMap<&'static str, f64> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let mut stats = loads(&read("/proc/loadavg"));
     stats.append(&mut memory(&read("/proc/meminfo")));
@@ -42,6 +42,6 @@ mod tests {
         assert!(loads("").is_empty() && memory("MemTotal: many kB").is_empty());
         let memory = memory("MemTotal:       24684096 kB\nMemFree:         1024 kB\nMemAvailable: 5 kB\n");
         assert_eq!((memory["mem_free_bytes"], memory.len()), (1_048_576.0, 2));
-        assert_eq!(stats().len(), 6, "{:?}", stats());
+        assert_eq!(machine_stats().len(), 6, "{:?}", machine_stats());
     }
 }
