@@ -46,6 +46,23 @@ fn as_set(resources: &[v1::Resource]) -> BTreeSet<String> {
 }
 
 #[test]
+fn what_is_shown_of_a_task_has_no_secret() {
+    let info = r#"{"name": "t", "task_id": {"value": "t"}, "agent_id": {"value": "a"},
+        "health_check": {"command": {"environment": {"variables": [{"name": "A", "type": "SECRET",
+            "secret": {"type": "VALUE", "value": {"data": "aGlkZGVu"}}}]}}},
+        "container": {"type": "MESOS", "volumes": [{"mode": "RO", "container_path": "x",
+            "source": {"type": "SECRET", "secret": {"type": "VALUE", "value": {"data": "aGlkZGVu"}}}}]}}"#;
+    let task = TaskDescription::try_from(&v1::TaskInfo::from_json(info.as_bytes()).unwrap()).unwrap();
+    let shown = format!("{:?}", task_record(&task, &"f".parse().unwrap(), TaskState::Staging));
+    let listed = format!("{:?}", chapada_wire::convert::task_extras(&task));
+    let hidden = format!("{:?}", b"hidden");
+    for text in [&shown, &listed] {
+        assert!(text.contains("Secret {") && !text.contains(&hidden), "{text}");
+    }
+    assert!(format!("{:?}", v1::TaskInfo::from(&task)).contains(&hidden), "the agent gets it");
+}
+
+#[test]
 fn recorded_offers_come_out_as_they_went_in() {
     let mut compared = 0;
     for (name, event) in bodies::<v1::scheduler::Event>(EVENTS) {

@@ -3,7 +3,7 @@
 //! containers outlive their agent, and other agents must not take the same.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -73,7 +73,6 @@ impl IdRanges {
             self.rewrite(*number, tenants)?;
             return range(*number);
         }
-        fs::create_dir_all(&self.registry)?;
         let tenants =
             Tenants { group: group.unwrap_or_default().to_owned(), containers: vec![container.to_owned()] };
         let number = match self.take(&mut taken, &tenants)? {
@@ -95,7 +94,8 @@ impl IdRanges {
             if taken.own.contains_key(&number) || taken.others.contains(&number) || range(number).is_err() {
                 continue;
             }
-            match OpenOptions::new().write(true).create_new(true).open(self.file(number)) {
+            let made = OpenOptions::new().write(true).create_new(true).open(self.file(number));
+            match made.or_else(|error| self.make_again(number, error)) {
                 Ok(mut file) => {
                     file.write_all(self.text(tenants).as_bytes())?;
                     return Ok(Some(number));
@@ -107,6 +107,15 @@ impl IdRanges {
             }
         }
         Ok(None)
+    }
+
+    /// Another agent may just have removed the empty registry.
+    fn make_again(&self, number: u32, error: io::Error) -> io::Result<File> {
+        if error.kind() != io::ErrorKind::NotFound {
+            return Err(error);
+        }
+        fs::create_dir_all(&self.registry)?;
+        OpenOptions::new().write(true).create_new(true).open(self.file(number))
     }
 
     /// Gives back what a container had, if anything.
@@ -129,7 +138,9 @@ impl IdRanges {
         let mut taken = self.taken();
         let has_free = |tenants: &Tenants| tenants.containers.iter().any(|tenant| is_free(tenant));
         let concerned = taken.own.iter().filter(|(_, tenants)| has_free(tenants));
-        for number in concerned.map(|(number, _)| *number).collect::<Vec<_>>() {
+        let concerned: Vec<u32> = concerned.map(|(number, _)| *number).collect();
+        let was_any = !concerned.is_empty();
+        for number in concerned {
             let Some(tenants) = taken.own.get_mut(&number) else { continue };
             let rest: Vec<String> =
                 tenants.containers.iter().filter(|tenant| !is_free(tenant)).cloned().collect();
@@ -140,6 +151,11 @@ impl IdRanges {
                 tenants.containers = rest;
                 self.rewrite(number, tenants)?;
             }
+        }
+        if was_any && taken.own.is_empty() {
+            // It stays as long as others have something in it.
+            let empty = [Some(self.registry.as_path()), self.registry.parent()];
+            let _others = empty.into_iter().flatten().try_for_each(fs::remove_dir);
         }
         Ok(())
     }
@@ -277,6 +293,19 @@ mod tests {
         assert_eq!(ranges.allocate("four", Some("pod")).unwrap(), one);
         ranges.retain(&["three".to_owned()]).unwrap();
         assert_eq!(machine.files(), 1);
+    }
+
+    #[test]
+    fn the_last_to_leave_takes_the_registry_along() {
+        let machine = Machine::new();
+        let (one, other) = (machine.agent("one", FIRST), machine.agent("other", FIRST));
+        one.allocate("a", None).unwrap();
+        other.allocate("b", None).unwrap();
+        one.release("a").unwrap();
+        assert_eq!(machine.files(), 1);
+        other.release("b").unwrap();
+        assert!(!machine.0.path().join("ids").exists());
+        assert_eq!(one.allocate("c", None).unwrap().first, FIRST);
     }
 
     #[test]

@@ -238,6 +238,49 @@ async fn a_secret_is_nowhere_but_in_its_container_and_outlives_its_agent_there()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_executor_of_a_frameworks_own_has_volumes_and_secrets_and_hears_those_of_its_tasks() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let mut task = crate::executors::task(
+        "t",
+        "(cat key; echo $PASSWORD; echo x > memory/x && cat memory/x) > said; mv said heard; exec sleep 1000",
+    );
+    let variables = json!({"variables": [{"name": "PASSWORD", "type": "SECRET", "secret": secret(CANARY)}]});
+    let environment = v1::Environment::from_json(variables.to_string().as_bytes()).unwrap();
+    let executor = task.executor.as_mut().unwrap();
+    executor.command.as_mut().unwrap().environment = Some(environment.clone());
+    let volumes = [
+        json!({"mode": "RO", "container_path": "key",
+            "source": {"type": "SECRET", "secret": secret("of the executor\n")}}),
+        json!({"mode": "RW", "container_path": "memory", "source": {"tmpfs": {}}}),
+    ];
+    executor.container = with(command_task("x", "x"), &volumes).container;
+    task.data = Some(b"for the executor".to_vec());
+    task.container = with(
+        command_task("x", "x"),
+        &[json!({"mode": "RO", "container_path": "key",
+        "source": {"type": "SECRET", "secret": secret(CANARY)}})],
+    )
+    .container;
+    link.launch_on(task, true).await;
+    let heard = agent.sandbox("e").join("heard");
+    eventually("the executor runs", || heard.exists()).await;
+    let said = std::fs::read_to_string(&heard).unwrap();
+    assert_eq!(said, format!("of the executor\n{CANARY}\nx\n"));
+    let speaker = Speaker { address: link.hello.address.clone(), token: None };
+    let mut events = speaker.subscribe(&[]).unwrap();
+    let subscribed = events.expect("SUBSCRIBED").to_string();
+    assert!(!subscribed.contains(&base64(CANARY)), "its own it has already");
+    let launched = events.expect("LAUNCH").to_string();
+    assert!(launched.contains(&base64(CANARY)), "{launched}");
+    let log = std::fs::read(agent.config.work_dir.join("agent.log")).unwrap();
+    assert!(!log.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_answer_of_the_agent_has_a_secret() {
     let mut master = ScriptedMaster::start().await;
     let agent = agent_with_image(&master);
