@@ -306,6 +306,12 @@ impl Drop for SmallDisk {
     }
 }
 
+/// Waits until the record of this number is on disk.
+async fn durable(log: &mut LogHandle, number: u64) {
+    let waiting = async { while log.progress().await.unwrap().through < number {} };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it is never written");
+}
+
 /// Scenario 33: others fill the disk of the log.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_has_room_of_its_own_on_a_disk_that_others_fill() {
@@ -314,18 +320,18 @@ async fn the_log_has_room_of_its_own_on_a_disk_that_others_fill() {
     let (file, _) = LogFile::open(&path).unwrap();
     let mut log = LogHandle::start(file).unwrap();
     assert!(log.append(vec![(1, Record::Epoch(1))]).await);
-    assert_eq!(log.progress().await.unwrap().through, 1);
+    durable(&mut log, 1).await;
     let filler = fs::write(disk.0.path().join("filler"), vec![0; 8 << 20]).unwrap_err();
     assert_eq!(filler.kind(), std::io::ErrorKind::StorageFull);
     let record = |number| Record::Boot { boot_id: format!("{number}").repeat(1000) };
     for sequence in 2..100 {
         assert!(log.append(vec![(sequence, record(sequence))]).await);
-        while log.progress().await.unwrap().through < sequence {}
+        durable(&mut log, sequence).await;
     }
     assert!(log.rewrite(100, vec![Record::Epoch(1); 10]).await);
-    while log.progress().await.unwrap().through < 100 {}
+    durable(&mut log, 100).await;
     assert!(log.append(vec![(101, Record::Epoch(2))]).await);
-    while log.progress().await.unwrap().through < 101 {}
+    durable(&mut log, 101).await;
     drop(log);
     let records = LogFile::open(&path).unwrap().1;
     assert!(!path.with_extension("log.new").exists());

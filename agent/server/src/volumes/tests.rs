@@ -91,7 +91,7 @@ async fn a_disk_that_cannot_be_cleared_is_given_to_nobody() {
     // Also when the agent is started again before it is done.
     let volumes = open();
     volumes.make(&volume).unwrap();
-    volumes.set_others_aside(&volume).unwrap();
+    volumes.set_others_aside(&volume, &Resources::EMPTY).unwrap();
     assert!(volumes.is_clearing());
     assert!(volumes.delete().is_err());
     let said = volumes.cleared(&[volume]).await.unwrap_err();
