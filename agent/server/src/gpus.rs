@@ -109,7 +109,7 @@ impl Gpus {
 
 /// So many, if it is a whole number.
 pub(crate) fn whole(amount: Milli) -> Option<u64> {
-    (amount.0 % 1000 == 0).then_some(amount.0 / 1000)
+    amount.0.is_multiple_of(1000).then_some(amount.0 / 1000)
 }
 
 /// The numbers of the devices that the driver has; none without a driver.
