@@ -15,6 +15,7 @@ mod networks;
 mod outcome;
 mod plugin;
 mod records;
+mod strays;
 mod wish;
 
 pub use bridge::Bridge;

@@ -16,6 +16,7 @@ use crate::error::NetworkError;
 use crate::list::NetworkList;
 use crate::outcome;
 use crate::records::{Join, Record, Records};
+use crate::strays;
 use crate::wish::{Attached, Interface, Wish};
 
 /// Plugins that run at once for those who join, and as many for those who leave: each works under locks of the kernel's.
@@ -74,6 +75,7 @@ impl Networks {
         let records = Records::new(settings.state_dir.join("joined"));
         let namespaces = NetworkDirectory::new(settings.state_dir.join("namespaces"));
         let found = records.read_all().map_err(NetworkError::record(&settings.state_dir))?;
+        strays::kill(&found.iter().map(|(container, _)| container.as_str()).collect::<Vec<_>>());
         let known = found.into_iter().map(|(container, record)| {
             let attached = attached(&namespaces, &container, &record).map(Arc::new);
             (container, Known { attached, record: Some(record), ..Known::default() })

@@ -252,10 +252,9 @@ fn an_agent_that_was_killed_adopts_networks_of_the_living_and_leaves_those_of_th
         let mut agent = TestAgent::new(master.address);
         agent.add_bridge("one", "10.202.0.0/24");
         let place = agent.config.work_dir.parent().unwrap().join("joining");
-        agent.add_script(
-            "hangs",
-            &format!("test $CNI_COMMAND = DEL && exit; touch {}; exec sleep 1000", place.display()),
-        );
+        let hangs = "test $CNI_COMMAND = DEL && exit; echo $$ > note; mv note joining; exec sleep 1000";
+        let directory = place.parent().unwrap().display();
+        agent.add_script("hangs", &format!("cd {directory}; {hangs}"));
         let before = agent.traces();
         let first = AgentProcess::start(&agent);
         let mut link = master.welcome(1).await;
@@ -270,9 +269,15 @@ fn an_agent_that_was_killed_adopts_networks_of_the_living_and_leaves_those_of_th
         eventually("the plugin is at work", || place.exists()).await;
         first.kill();
         std::fs::write(agent.sandbox("dies").join("stop"), "").unwrap();
+        let plugin = std::fs::read_to_string(&place).unwrap();
+        // One that has ended has no command line, also while nobody has waited for it.
+        let plugin = std::path::Path::new("/proc").join(plugin.trim()).join("cmdline");
+        let runs = || std::fs::read(&plugin).is_ok_and(|text| !text.is_empty());
+        assert!(runs(), "it is left running");
         add_stray(&agent.config.work_dir.join("networks"));
         let second = AgentProcess::start(&agent);
         let mut link = master.welcome(1).await;
+        assert!(!runs(), "nothing of before works against who comes after");
         let held = link.held["lives"].latest.clone().unwrap();
         assert_eq!(addresses(&held), expected, "it is known after the restart");
         link.until("dies", TaskState::TaskFinished).await;
