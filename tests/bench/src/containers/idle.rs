@@ -25,6 +25,7 @@ pub(super) fn run(cluster: &Cluster, count: usize, watch: Duration, suffix: &str
     let share = |seconds: f64| seconds / watch.as_secs_f64() * 100.0;
     let (busy, shims_busy) = (share(processor_time(agent)? - busy), share(of_shims()? - shims_busy));
     let rss = resident_mib(agent)?;
+    let charged = shims.statistics()?.memory_total_bytes as f64 / 1024.0;
     let pss = shims.processes()?.into_iter().map(pss_kib).sum::<Result<f64>>()?;
 
     let mut statistics = list(cluster, count, "GET", "/containers", None, |answer| answer.as_array())?;
@@ -43,6 +44,7 @@ pub(super) fn run(cluster: &Cluster, count: usize, watch: Duration, suffix: &str
         figure("shims_cpu", shims_busy, "% of a core"),
         figure("agent_rss", rss, "MiB"),
         figure("shim_pss_of_agent", pss / count as f64, "KiB each, with the zygote's and what waits"),
+        figure("shims_group", charged / count as f64, "KiB each, charged to the group of shims"),
         figure("list_containers_p99", percentile(&mut containers, 0.99) * 1e3, "ms, GET_CONTAINERS"),
         figure("list_state_p99", percentile(&mut state, 0.99) * 1e3, "ms, GET_STATE"),
         figure("list_statistics_p99", percentile(&mut statistics, 0.99) * 1e3, "ms, GET /containers"),
