@@ -39,8 +39,6 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
     let mut cluster = Cluster::builder()
         .resources("cpus:1000;mem:100000;disk:100000;ports:[31000-32000]")
         .agent_flag(&format!("--docker-registry={}", shelf.path().display()))
-        // By default there is room for one shim to 32 MB of the machine, which are fewer than these.
-        .agent_flag("--shims-memory=1GB")
         .start();
     let runtime = runtime()?;
     let mut crowd = runtime.block_on(Crowd::begin(&cluster))?;
