@@ -284,3 +284,39 @@ async fn what_the_operator_denies_is_not_asked() {
     assert_eq!(server.requests.load(Ordering::Relaxed), 0);
     running.stop().await;
 }
+
+/// Listens with a certificate of nobody's, and says where.
+const HTTPS: &str = "import http.server, ssl, sys
+server = http.server.HTTPServer(('127.0.0.1', 0), http.server.BaseHTTPRequestHandler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1], sys.argv[2])
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print(server.server_port, flush=True)
+server.serve_forever()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_must_show_a_certificate_that_the_machine_trusts() {
+    let (_master, agent, running, mut link) = registered().await;
+    let place = agent.config.work_dir.parent().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let (certificate, key) = (place.join("cert.pem"), place.join("key.pem"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let mut server = std::process::Command::new("python3")
+        .args(["-c", HTTPS])
+        .args([&certificate, &key])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut port = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(server.stdout.take().unwrap()), &mut port)
+        .unwrap();
+    let uri = Uri { value: Some(format!("https://127.0.0.1:{}/a", port.trim())), ..Uri::default() };
+    link.launch(task("t", "true", vec![uri])).await;
+    let message = link.until("t", TaskState::TaskFailed).await.message.unwrap();
+    // Its authorities were found, and this is none of theirs.
+    assert!(message.ends_with("invalid peer certificate: UnknownIssuer"), "{message}");
+    server.kill().unwrap();
+    server.wait().unwrap();
+    running.stop().await;
+}
