@@ -10,6 +10,7 @@ use chapada_isolation::mountinfo;
 use chapada_model::{DiskKind, Resources};
 
 use crate::error::AgentError;
+use crate::volumes;
 
 const MOUNTS: &str = "/proc/self/mountinfo";
 
@@ -19,6 +20,8 @@ pub(crate) struct Disks {
     /// Each once, however many parts of it are reserved apart.
     paths: Vec<PathBuf>,
     mounts: Vec<PathBuf>,
+    /// Volumes on disks that the agent no longer has.
+    absent: Vec<PathBuf>,
 }
 
 impl Disks {
@@ -44,6 +47,11 @@ impl Disks {
         for volumes in disks.shared() {
             fs::create_dir_all(&volumes).map_err(AgentError::directory("make", &volumes))?;
         }
+        let elsewhere = volumes::elsewhere(work_dir).map_err(AgentError::directory("list", work_dir))?;
+        let known: Vec<PathBuf> = disks.hidden().collect();
+        let is_absent =
+            |volume: &PathBuf| volume.is_dir() && !known.iter().any(|root| volume.starts_with(root));
+        disks.absent = elsewhere.into_iter().filter(is_absent).collect();
         Ok(disks)
     }
 
@@ -92,7 +100,7 @@ impl Disks {
 
     /// What no container may see but for the volumes that it has.
     pub(crate) fn hidden(&self) -> impl Iterator<Item = PathBuf> {
-        self.shared().chain(self.mounts.iter().cloned())
+        self.shared().chain(self.mounts.iter().chain(&self.absent).cloned())
     }
 }
 

@@ -153,3 +153,69 @@ fn shown(info: &v1::AgentInfo) -> String {
 fn domain(info: &v1::AgentInfo) -> String {
     info.domain.as_ref().map_or_else(|| "none".to_owned(), |domain| format!("{domain:?}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use chapada_wire::convert::{ReservationFormat, domain_from_json, resources_to_wire};
+
+    use super::*;
+
+    fn info(resources: &str, attributes: &str, zone: Option<&str>) -> v1::AgentInfo {
+        let resources: Resources = resources.parse().unwrap();
+        let zone = zone.map(|zone| {
+            let text =
+                format!(r#"{{"fault_domain":{{"region":{{"name":"r"}},"zone":{{"name":"{zone}"}}}}}}"#);
+            (&domain_from_json(&text).unwrap()).into()
+        });
+        v1::AgentInfo {
+            hostname: Some("h".to_owned()),
+            resources: resources_to_wire(&resources, ReservationFormat::Stacked),
+            attributes: Attribute::parse_list(attributes).unwrap().iter().map(Into::into).collect(),
+            domain: zone,
+            ..v1::AgentInfo::default()
+        }
+    }
+
+    /// What each policy makes of a change: equal, additive, any.
+    fn allowed(before: &v1::AgentInfo, now: &v1::AgentInfo) -> [bool; 3] {
+        use ReconfigurationPolicy::{Additive, Any, Equal};
+        [Equal, Additive, Any].map(|policy| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("agent.info");
+            check(policy, &path, before).expect("there is nothing to compare with");
+            let outcome = check(policy, &path, now);
+            let kept = read(&path).unwrap().unwrap();
+            assert_eq!(kept, if outcome.is_ok() { now.clone() } else { before.clone() });
+            outcome.is_ok()
+        })
+    }
+
+    #[test]
+    fn policies_allow_what_those_of_mesos_do() {
+        let before = info("cpus:2;ports:[1-5]", "rack:a;ports:[1-5]", None);
+        let cases = [
+            (before.clone(), [true, true, true]),
+            (info("cpus:3;mem:5;ports:[1-9]", "rack:a;ports:[1-5]", None), [false, true, true]),
+            (info("cpus:1;ports:[1-5]", "rack:a;ports:[1-5]", None), [false, false, true]),
+            (info("cpus:2;ports:[2-6]", "rack:a;ports:[1-5]", None), [false, false, true]),
+            (info("cpus:2;ports:[1-5]", "rack:a;ports:[1-9];new:1", None), [false, true, true]),
+            (info("cpus:2;ports:[1-5]", "rack:b;ports:[1-5]", None), [false, false, true]),
+            (info("cpus:2;ports:[1-5]", "ports:[1-5]", None), [false, false, true]),
+            (info("cpus:2;ports:[1-5]", "rack:a;ports:[1-5]", Some("z")), [false, true, true]),
+        ];
+        for (now, expected) in cases {
+            assert_eq!(allowed(&before, &now), expected, "{now:?}");
+        }
+        let placed = info("cpus:2", "", Some("z"));
+        assert_eq!(allowed(&placed, &info("cpus:2", "", Some("y"))), [false, false, true]);
+        let error = check_after(&before, &info("cpus:1", "", None));
+        assert!(error.contains("resources cpus:2; ports:[1-5] to cpus:1"), "{error}");
+    }
+
+    fn check_after(before: &v1::AgentInfo, now: &v1::AgentInfo) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.info");
+        check(ReconfigurationPolicy::Equal, &path, before).unwrap();
+        check(ReconfigurationPolicy::Equal, &path, now).unwrap_err().to_string()
+    }
+}

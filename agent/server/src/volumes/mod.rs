@@ -140,6 +140,12 @@ impl Volumes {
     }
 }
 
+/// The directories of volumes that an agent with this work directory has made on disks that are not its own.
+pub(crate) fn elsewhere(work_dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let notes = Notes::new(work_dir.join("volumes/elsewhere")).all()?;
+    Ok(notes.into_iter().map(|note| note.directory).collect())
+}
+
 /// The role and the id of a volume.
 fn name_of(volume: &Resource) -> Option<PathBuf> {
     let id = &volume.disk.as_ref()?.persistence.as_ref()?.id;

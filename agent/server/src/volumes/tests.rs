@@ -72,6 +72,14 @@ fn on_a_shared_disk_only_what_the_agent_made_ends() {
     assert_eq!(fs::read_to_string(disk.join("volumes/roles/ops/a/data")).unwrap(), "a");
     assert_eq!(fs::read_to_string(&foreign).unwrap(), "z");
     assert!(!disk.join("volumes/ended").exists());
+    // Should the disk be taken from the agent, its volumes stay, and no container sees them.
+    let without = Disks::open(&Resources::EMPTY, &folder.path().join("work")).unwrap();
+    let hidden: BTreeSet<PathBuf> = without.hidden().collect();
+    assert_eq!(hidden, ["a", "b"].map(|id| disk.join("volumes/roles/ops").join(id)).into());
+    let volumes = Volumes::new(&folder.path().join("work"), without);
+    volumes.set_others_aside(&Resources::EMPTY, &all(&[&a, &b])).unwrap();
+    volumes.delete().unwrap();
+    assert_eq!(fs::read_to_string(disk.join("volumes/roles/ops/a/data")).unwrap(), "a");
 }
 
 #[tokio::test]
