@@ -23,6 +23,9 @@ const FIRST_ID: u32 = 0x7000_0000;
 /// Where Debian's package and the CNI project's own archives have their plugins.
 const PLUGINS: &str = "/usr/lib/cni:/opt/cni/bin";
 
+/// Source: Mesos' default.
+const PROJECTS: &str = "[5000-10000]";
+
 /// Configuration of an agent.
 #[derive(Clone, Debug, PartialEq, clap::Args, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -236,6 +239,13 @@ pub struct AgentConfig {
     /// take what there is.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     pub enforce_container_disk_quota: bool,
+    /// The projects that sandboxes get where the disk of the work directory has project quota. No other agent may have the
+    /// same.
+    #[arg(long, default_value = PROJECTS)]
+    pub xfs_project_range: String,
+    /// Whether a container ends that takes more than its project may. Otherwise its writes fail.
+    #[arg(long)]
+    pub xfs_kill_containers: bool,
     /// The first wait before dialling a master again; later ones double, each drawn between zero and the full wait.
     #[arg(long, default_value = "200ms", value_parser = parse_duration)]
     #[serde(with = "humantime_serde")]
@@ -330,6 +340,8 @@ impl Default for AgentConfig {
             container_ports_isolated_range: None,
             container_disk_watch_interval: Duration::from_secs(15),
             enforce_container_disk_quota: true,
+            xfs_project_range: PROJECTS.to_owned(),
+            xfs_kill_containers: false,
             registration_backoff_factor: Duration::from_millis(200),
             executor_registration_timeout: Duration::from_secs(60),
             executor_reregistration_timeout: Duration::from_secs(2),

@@ -32,11 +32,7 @@ impl NetworkClasses {
     ///
     /// # Errors
     /// [`AgentError::Flag`] for what is no handle, and on a machine without `net_cls`.
-    pub(crate) fn open(
-        config: &AgentConfig,
-        layout: &Layout,
-        cgroups: &Cgroups,
-    ) -> Result<Self, AgentError> {
+    pub(crate) fn open(config: &AgentConfig, layout: &Layout, cgroups: &Cgroups) -> Result<Self, AgentError> {
         const PRIMARY: &str = "cgroups-net-cls-primary-handle";
         const SECONDARY: &str = "cgroups-net-cls-secondary-handles";
         let Some(primary) = &config.cgroups_net_cls_primary_handle else {

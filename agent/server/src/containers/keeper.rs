@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::exit::exit_of;
 use super::image;
 use super::start::{self, Made, Order, Started};
-use super::{Means, fetching, remove};
+use super::{disk, Means, fetching, remove};
 use crate::networks;
 
 const SIGTERM: i32 = 15;
@@ -69,6 +69,9 @@ enum Supplied {
 impl Keeper {
     pub(super) async fn launch(mut self, order: Order) {
         let order = Arc::new(order);
+        if let Err(message) = disk::bound_sandbox(&self.means, &order).await {
+            return self.fail(message).await;
+        }
         let made = match self.supply(&order).await {
             Supplied::Done(made) => made,
             Supplied::Failed(message) => return self.fail(message).await,

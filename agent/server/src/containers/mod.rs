@@ -5,6 +5,7 @@ mod allotments;
 mod beside;
 mod confinement;
 mod description;
+mod disk;
 mod environment;
 mod exit;
 mod fetching;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chapada_agent_core::{ExecutorRecord, FrameworkRecord, LaunchRefusal, TaskRecord};
 use chapada_images::RootFs;
+use chapada_isolation::IsolationError;
 use chapada_model::{
     AgentId, ContainerId, ExecutorDescription, Resource, ResourceValue, Resources, TaskDescription,
 };
@@ -14,6 +15,7 @@ use chapada_wire::v1;
 use prost::Message;
 
 use super::allotments::{self, NoneLeft};
+use super::disk;
 use super::confinement::Confinement;
 use super::description::{container_wishes, text};
 use super::image::{Rooted, member_container};
@@ -42,6 +44,8 @@ pub(super) enum StartError {
     Secrets,
     #[error("cannot filter its system calls: {0}")]
     Filter(String),
+    #[error("cannot bound what it takes of the disk: {}", crate::machine::chain(.0))]
+    Quota(IsolationError),
     #[error("{0}")]
     Allotment(NoneLeft),
     #[error("cannot give it ids of its own: {0}")]
@@ -131,6 +135,9 @@ pub(super) fn start(means: &Means, order: &Order, made: Made) -> Result<Started,
     if note.is_empty() && spec.root.is_some() {
         let ids = means.supplies.ids.allocate(&spec.id, group_of(order));
         spec.user_namespace = Some(ids.map_err(StartError::Ids)?);
+    }
+    if let Some(root) = &spec.root {
+        disk::bound_root(means, order, root).map_err(StartError::Quota)?;
     }
     allotments::give(means, &mut spec, &own_resources(order)?).map_err(StartError::Allotment)?;
     confinement.apply(&mut spec, policy).map_err(StartError::Filter)?;
@@ -259,7 +266,7 @@ fn privileged_port(spec: &ContainerSpec, order: &Order) -> Result<Option<u64>, S
 }
 
 /// What the container itself asks for.
-fn own_resources(order: &Order) -> Result<Vec<Resources>, StartError> {
+pub(super) fn own_resources(order: &Order) -> Result<Vec<Resources>, StartError> {
     match &order.what {
         What::Task { task, .. } => Ok(vec![described(task)?.1.resources]),
         What::Executor { .. } => resources_of(order),

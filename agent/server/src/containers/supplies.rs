@@ -8,7 +8,7 @@ use chapada_shim::Launcher;
 
 use crate::config::AgentConfig;
 use crate::containers::ids::{IdRanges, REGISTRY};
-use crate::disk_quota::Figures;
+use crate::disk_quota::{Figures, Projects};
 use crate::disks::Disks;
 use crate::error::AgentError;
 use crate::fetch::Fetcher;
@@ -34,6 +34,8 @@ pub(crate) struct Supplies {
     pub(crate) names: NameFiles,
     pub(crate) gpus: Gpus,
     pub(crate) network_classes: NetworkClasses,
+    /// The kernel's quota for sandboxes, where there is one.
+    pub(crate) projects: Option<Projects>,
     /// What containers take of the disks.
     pub(crate) disk_figures: Figures,
 }
@@ -59,6 +61,7 @@ impl Supplies {
             secrets: Arc::new(Secrets::default()),
             gpus: Gpus::discover(config, layout)?,
             network_classes: NetworkClasses::open(config, layout, launcher.cgroups())?,
+            projects: Projects::open(config, layout)?,
             disk_figures: Figures::default(),
             networks: networks::open(config, layout)?,
             names: NameFiles::new(layout.networks().join("names")),

@@ -11,6 +11,8 @@ use chapada_model::{
 use chapada_wire::v1;
 use prost::Message;
 
+use super::projects::Projects;
+use super::walker::Measured;
 use crate::layout::Layout;
 use crate::volumes::{Place, Volumes};
 
@@ -45,6 +47,8 @@ pub(super) struct Charge {
     pub(super) measure: Measure,
     /// What it may take; empty when nobody said how much.
     pub(super) quota: Resources,
+    /// The kernel counts it.
+    pub(super) counted: bool,
     /// Whether the agent is to see to that: what has a file system to itself is bounded by it.
     pub(super) bounded: bool,
     /// Containers that end when it is too much: those that can write there.
@@ -57,8 +61,17 @@ pub(super) struct Charge {
 
 impl Charge {
     pub(super) fn quota_bytes(&self) -> Option<u64> {
-        let milli = self.quota.disk().0;
-        (milli > 0).then(|| u64::try_from(u128::from(milli) * BYTES_PER_MIB / 1000).unwrap_or(u64::MAX))
+        bytes_of(&self.quota)
+    }
+
+    /// What the kernel has counted, if all of it is of one project.
+    pub(super) fn count(&mut self, projects: &Projects) -> Option<Measured> {
+        let Measure::Trees(trees) = &self.measure else { return None };
+        let ((sandbox, skipped), others) = trees.split_first()?;
+        let is_whole = skipped.is_empty() && others.iter().all(|(path, _)| projects.has(sandbox, path));
+        let bytes = projects.usage(sandbox, self.quota_bytes()).filter(|_| is_whole)?;
+        self.counted = true;
+        Some(Measured { key: self.key.clone(), bytes })
     }
 }
 
@@ -121,6 +134,7 @@ impl Ground<'_> {
             disk: self.layout.work_dir().to_owned(),
             measure: Measure::Trees(trees),
             quota: quota.into(),
+            counted: false,
             bounded: true,
             payers: vec![container.clone()],
             users: vec![container.clone()],
@@ -160,11 +174,23 @@ fn of_volume(resource: &Resource, place: &Place) -> Charge {
             false => Measure::Trees(vec![(directory, Vec::new())]),
         },
         quota: vec![resource.clone()].into(),
+        counted: false,
         bounded: !is_mount,
         payers: Vec::new(),
         users: Vec::new(),
         members: Vec::new(),
     }
+}
+
+/// How much a sandbox may take for which this was asked; nothing when nobody said how much.
+pub(crate) fn plain_quota(resources: &[Resources]) -> Option<u64> {
+    let plain: Vec<Resource> = resources.iter().flat_map(plain_disk).collect();
+    bytes_of(&plain.into())
+}
+
+fn bytes_of(quota: &Resources) -> Option<u64> {
+    let milli = quota.disk().0;
+    (milli > 0).then(|| u64::try_from(u128::from(milli) * BYTES_PER_MIB / 1000).unwrap_or(u64::MAX))
 }
 
 /// The disk that a sandbox may take: what is neither a volume nor of another disk.

@@ -2,9 +2,13 @@
 
 mod charges;
 mod figures;
+mod projects;
 mod walker;
 
+pub(crate) use charges::plain_quota;
 pub(crate) use figures::{Figures, OfContainer, OfVolume};
+
+pub(crate) use projects::Projects;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -87,8 +91,11 @@ impl Watch {
             Err(error) => return tracing::error!(%error, "finding out what to measure failed"),
         }
         self.means.supplies.disk_figures.keep(&self.charges);
+        for counted in self.ask_kernel().await {
+            self.take(counted).await;
+        }
         let mut by_disk: HashMap<PathBuf, Vec<Task>> = HashMap::new();
-        for charge in &self.charges {
+        for charge in self.charges.iter().filter(|charge| !charge.counted) {
             let task = Task { key: charge.key.clone(), measure: charge.measure.clone() };
             by_disk.entry(charge.disk.clone()).or_default().push(task);
         }
@@ -102,6 +109,30 @@ impl Watch {
             }
             if let Some(walker) = self.walkers.get(&disk) {
                 walker.measure(tasks);
+            }
+        }
+    }
+
+    /// What the kernel has counted already. What it cannot tell is measured.
+    async fn ask_kernel(&mut self) -> Vec<Measured> {
+        if self.means.supplies.projects.is_none() {
+            return Vec::new();
+        }
+        let (means, mut charges) = (self.means.clone(), std::mem::take(&mut self.charges));
+        let asked = spawn_blocking(move || {
+            let projects = means.supplies.projects.as_ref();
+            let found = charges.iter_mut().filter_map(|charge| charge.count(projects?));
+            let found: Vec<Measured> = found.collect();
+            (charges, found)
+        });
+        match asked.await {
+            Ok((charges, found)) => {
+                self.charges = charges;
+                found
+            }
+            Err(error) => {
+                tracing::error!(%error, "asking the kernel what is on the disks failed");
+                Vec::new()
             }
         }
     }

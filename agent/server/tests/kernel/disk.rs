@@ -24,6 +24,12 @@ fn with_disk(mib: f64, task: v1::TaskInfo) -> v1::TaskInfo {
     task
 }
 
+/// With processors enough.
+fn swift(mut task: v1::TaskInfo) -> v1::TaskInfo {
+    task.resources[0].scalar = Some(v1::value::Scalar { value: Some(2.0) });
+    task
+}
+
 fn is_over_disk(status: &v1::TaskStatus, quota: f64) {
     assert_eq!(status.reason(), Reason::ContainerLimitationDisk, "{status:?}");
     assert_eq!(status.source(), v1::task_status::Source::Agent);
@@ -119,9 +125,7 @@ async fn a_tree_that_is_hard_to_measure_holds_up_neither_others_nor_its_end() {
     let (mut master, agent) = watched().await;
     let running = InProcess::start(&agent);
     let mut link = master.welcome(1).await;
-    let mut hostile = with_disk(500.0, command_task("hostile", HOSTILE));
-    hostile.resources[0].scalar = Some(v1::value::Scalar { value: Some(2.0) });
-    link.launch(hostile).await;
+    link.launch(swift(with_disk(500.0, command_task("hostile", HOSTILE)))).await;
     link.until("hostile", TaskState::TaskRunning).await;
     eventually("it is in place", || agent.sandbox("hostile").join("ready").exists()).await;
     link.launch(with_disk(1.0, command_task("greedy", "head -c 4000000 /dev/zero > file; exec sleep 1000")))
@@ -141,4 +145,38 @@ async fn a_tree_that_is_hard_to_measure_holds_up_neither_others_nor_its_end() {
             .unwrap()
             .success()
     );
+}
+
+/// On a file system with project quota, where somebody has mounted one.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_kernel_has_project_quota_it_refuses_more_or_has_it_ended() {
+    let Some(place) = std::env::var_os("CHAPADA_TEST_PROJECT_QUOTA") else { return };
+    let place = tempfile::tempdir_in(place).unwrap();
+    let (mut master, mut agent) = watched().await;
+    agent.config.work_dir = place.path().join("work");
+    let first = AgentProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let line = "head -c 8388608 /dev/zero > file && echo all; touch done; exec sleep 1000";
+    link.launch(swift(with_disk(4.0, command_task("refused", line)))).await;
+    link.until("refused", TaskState::TaskRunning).await;
+    let sandbox = agent.sandbox("refused");
+    eventually("it has tried", || sandbox.join("done").exists()).await;
+    let written = std::fs::metadata(sandbox.join("file")).unwrap().len();
+    assert!((3 << 20..=4 << 20).contains(&written), "{written}");
+    first.kill();
+
+    agent.config.xfs_kill_containers = true;
+    let second = AgentProcess::start(&agent);
+    let mut link = master.welcome(2).await;
+    let shown = async || {
+        let containers = get_json(&link.hello.address, "/containers").await;
+        containers[0]["statistics"]["disk_used_bytes"].as_u64()
+    };
+    let used = eventually_some("the kernel's count is shown", shown).await;
+    assert!((3 << 20..=4 << 20).contains(&used), "{used}");
+    link.launch(swift(with_disk(4.0, command_task("ended", line)))).await;
+    is_over_disk(&link.until("ended", TaskState::TaskFailed).await, 4.0);
+    link.kill("refused").await;
+    link.until("refused", TaskState::TaskKilled).await;
+    drop(second);
 }
