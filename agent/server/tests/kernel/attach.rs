@@ -1,5 +1,6 @@
 //! Sessions and who reads and writes them, with real containers. Needs root.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use chapada_wire::Media;
@@ -23,21 +24,23 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set() -> Self {
-        Self::set_with(|_| {}).await
+    fn set() -> Pin<Box<impl Future<Output = Self>>> {
+        Self::set_with(|_| {})
     }
 
-    async fn set_with(configure: impl FnOnce(&mut TestAgent)) -> Self {
-        let mut master = ScriptedMaster::start().await;
-        let mut agent = TestAgent::new(master.address);
-        configure(&mut agent);
-        let running = InProcess::start(&agent);
-        let mut link = master.welcome(1).await;
-        let address = link.hello.address.clone();
-        link.launch(command_task("t", "exec sleep 1000")).await;
-        let status = link.until("t", TaskState::TaskRunning).await;
-        let container = status.container_status.unwrap().container_id.unwrap().value.unwrap();
-        Self { _master: master, running, link, address, container, _agent: agent }
+    fn set_with(configure: impl FnOnce(&mut TestAgent)) -> Pin<Box<impl Future<Output = Self>>> {
+        Box::pin(async {
+            let mut master = ScriptedMaster::start().await;
+            let mut agent = TestAgent::new(master.address);
+            configure(&mut agent);
+            let running = InProcess::start(&agent);
+            let mut link = master.welcome(1).await;
+            let address = link.hello.address.clone();
+            link.launch(command_task("t", "exec sleep 1000")).await;
+            let status = link.until("t", TaskState::TaskRunning).await;
+            let container = status.container_status.unwrap().container_id.unwrap().value.unwrap();
+            Self { _master: master, running, link, address, container, _agent: agent }
+        })
     }
 
     fn id(&self, name: &str) -> Value {

@@ -17,9 +17,10 @@ fn on_terminal(id: &str, command: &str) -> v1::TaskInfo {
     v1::TaskInfo { container: Some(container), ..command_task(id, command) }
 }
 
-async fn container_of(link: &mut Link, task: v1::TaskInfo) -> Value {
+/// Launches it, and waits until it runs.
+async fn container_of(link: &mut Link, task: Box<v1::TaskInfo>) -> Value {
     let id = task.name.clone().unwrap();
-    link.launch(task).await;
+    Box::pin(link.launch(*task)).await;
     let status = link.until(&id, TaskState::TaskRunning).await;
     json!({ "value": status.container_status.unwrap().container_id.unwrap().value.unwrap() })
 }
@@ -37,7 +38,7 @@ async fn a_terminal_survives_its_agent_and_is_attached_to_again() {
     let first = AgentProcess::start(&agent);
     let mut link = master.welcome(1).await;
     let command = "stty size; while read x; do stty size; echo \"heard $x\"; done; exit 6";
-    let container = container_of(&mut link, on_terminal("t", command)).await;
+    let container = container_of(&mut link, Box::new(on_terminal("t", command))).await;
     let stdout = || std::fs::read_to_string(agent.sandbox("t").join("stdout")).unwrap();
     eventually("it is in the log", || stdout() == "9 99\r\n").await;
     let address = link.hello.address.clone();
@@ -77,7 +78,7 @@ async fn a_command_without_a_terminal_is_read_along_and_not_typed_to() {
     let mut link = master.welcome(1).await;
     let address = link.hello.address.clone();
     let command = "until [ -e go ]; do :; done; echo out; echo err >&2; head -c 3000000 /dev/zero; exit 0";
-    let container = container_of(&mut link, command_task("t", command)).await;
+    let container = container_of(&mut link, Box::new(command_task("t", command))).await;
     let (mut quick, mut slow) = (output(&address, &container).await, output(&address, &container).await);
     let (status, said) = Input::open(&address, Media::Json, &container).await.answer().await;
     assert!(status == 400 && said.contains("container.tty_info"), "{said}");
