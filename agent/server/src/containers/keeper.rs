@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::exit::exit_of;
 use super::image;
 use super::start::{self, Made, Order, Started};
-use super::{disk, Means, fetching, remove};
+use super::{Means, disk, fetching, remove};
 use crate::networks;
 
 const SIGTERM: i32 = 15;

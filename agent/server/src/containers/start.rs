@@ -15,9 +15,9 @@ use chapada_wire::v1;
 use prost::Message;
 
 use super::allotments::{self, NoneLeft};
-use super::disk;
 use super::confinement::Confinement;
 use super::description::{container_wishes, text};
+use super::disk;
 use super::image::{Rooted, member_container};
 use super::mounts::Whose;
 use super::volumes::{self, Shared};
