@@ -182,7 +182,7 @@ async fn an_executor_that_ends_fails_its_tasks_and_its_status_is_told() {
         Some(v1::ContainerInfo { volumes: vec![v1::Volume::default()], ..v1::ContainerInfo::default() });
     link.launch_on(wrong, true).await;
     let status = link.until("u", TaskState::TaskError).await;
-    assert!(status.message.unwrap().starts_with("executor.container.volumes is not supported"));
+    assert!(status.message.unwrap().starts_with("executor.container.volumes[0].container_path"));
     assert_eq!(gone(&mut link).await, ("e".to_owned(), -1), "the master is not to count it");
     eventually("nothing is left", || agent.containers().is_empty()).await;
     running.stop().await;
