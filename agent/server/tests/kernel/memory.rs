@@ -22,7 +22,7 @@ fn is_over_memory(status: &v1::TaskStatus, mib: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_that_takes_too_much_memory_fails_with_the_figure_and_its_sibling_lives() {
+async fn scenario_37_a_task_that_takes_too_much_memory_fails_with_the_figure_and_its_sibling_lives() {
     let mut master = ScriptedMaster::start().await;
     let agent = TestAgent::new(master.address);
     let running = InProcess::start(&agent);
@@ -42,7 +42,7 @@ async fn a_task_that_takes_too_much_memory_fails_with_the_figure_and_its_sibling
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_executor_that_takes_too_much_memory_fails_its_tasks_with_the_figure() {
+async fn scenario_37_an_executor_that_takes_too_much_memory_fails_its_tasks_with_the_figure() {
     let mut master = ScriptedMaster::start().await;
     let agent = TestAgent::new(master.address);
     let running = InProcess::start(&agent);
@@ -118,7 +118,7 @@ impl Drop for Starved {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tasks_outlive_an_agent_that_the_kernel_kills_for_memory() {
+async fn scenario_37_tasks_outlive_an_agent_that_the_kernel_kills_for_memory() {
     let mut master = ScriptedMaster::start().await;
     let agent = TestAgent::new(master.address);
     let mut first = AgentProcess::start(&agent);
