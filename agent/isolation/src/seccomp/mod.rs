@@ -12,6 +12,7 @@ mod names;
 mod profile;
 
 use std::io;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -123,14 +124,17 @@ struct Instruction {
 pub struct Filter(Vec<Instruction>);
 
 impl Filter {
-    /// The default of every container.
-    pub fn standard() -> Self {
-        compile::compile(|number| match libc::c_long::from(number) {
-            libc::SYS_clone3 => Verdict::Return(ENOSYS),
-            libc::SYS_clone => Verdict::Depends(vec![without_namespaces()], EPERM),
-            listed if DENIED.contains(&listed) => Verdict::Return(EPERM),
-            _ => Verdict::Return(ALLOW),
-        })
+    /// The default of every container. Compiled when it is first asked for.
+    pub fn standard() -> &'static Self {
+        static STANDARD: LazyLock<Filter> = LazyLock::new(|| {
+            compile::compile(|number| match libc::c_long::from(number) {
+                libc::SYS_clone3 => Verdict::Return(ENOSYS),
+                libc::SYS_clone => Verdict::Depends(vec![without_namespaces()], EPERM),
+                listed if DENIED.contains(&listed) => Verdict::Return(EPERM),
+                _ => Verdict::Return(ALLOW),
+            })
+        });
+        &STANDARD
     }
 
     /// Puts it on this process and its descendants, for good. Needs no-new-privileges.
@@ -215,14 +219,14 @@ mod tests {
             } else {
                 ALLOW
             };
-            assert_eq!(run(&filter, ARCHITECTURE, number, 0), expected, "{number}");
+            assert_eq!(run(filter, ARCHITECTURE, number, 0), expected, "{number}");
         }
     }
 
     #[test]
     fn clone_makes_threads_and_no_namespaces() {
         let filter = Filter::standard();
-        let clone = |flags: i32| run(&filter, ARCHITECTURE, libc::SYS_clone as u32, flags as u32);
+        let clone = |flags: i32| run(filter, ARCHITECTURE, libc::SYS_clone as u32, flags as u32);
         assert_eq!(clone(libc::CLONE_VM | libc::CLONE_THREAD), ALLOW);
         assert_eq!(clone(libc::CLONE_NEWUSER | libc::SIGCHLD), EPERM);
     }
@@ -230,8 +234,8 @@ mod tests {
     #[test]
     fn other_architectures_and_x32_have_no_system_calls() {
         let filter = Filter::standard();
-        assert_eq!(run(&filter, 0x4000_0003, 1, 0), ENOSYS);
-        assert_eq!(run(&filter, ARCHITECTURE, 0x4000_0001, 0), ENOSYS);
+        assert_eq!(run(filter, 0x4000_0003, 1, 0), ENOSYS);
+        assert_eq!(run(filter, ARCHITECTURE, 0x4000_0001, 0), ENOSYS);
     }
 
     #[test]

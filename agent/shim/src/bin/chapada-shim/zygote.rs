@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 
 use chapada_isolation::clone3::{Clone3, Cloned};
 use chapada_isolation::descriptors;
+use chapada_isolation::seccomp::Filter;
 use chapada_shim::{ZYGOTE_PLACE, descriptors as messages};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::socket::{MsgFlags, recv};
@@ -24,6 +25,8 @@ pub(crate) fn divide() -> Result<Option<Ready>, String> {
     if !take_place(&socket)? {
         return Ok(None);
     }
+    // Compiled once, for all who are divided from here.
+    Filter::standard();
     // The kernel takes the status of shims, which nobody wants.
     on_child(SigHandler::SigIgn)?;
     let mut before = None;
