@@ -181,14 +181,6 @@ pub struct AgentConfig {
     /// Its addresses; the first is the machine's own.
     #[arg(long, default_value = "10.222.0.0/16")]
     pub bridge_subnet: String,
-    /// Where plain relative paths among a task's URIs start; files from there may be fetched.
-    #[arg(long)]
-    pub frameworks_home: Option<PathBuf>,
-    /// Other directories of this machine from which tasks may fetch files, as far as their users may read them.
-    #[arg(long, value_delimiter = ',')]
-    pub fetcher_allowed_paths: Vec<PathBuf>,
-    /// Addresses, and ranges of them as 10.0.0.0/8, that nothing is fetched from, whatever name or redirect leads there.
-    #[arg(long, value_delimiter = ',', default_values_t = AddressRange::LINK_LOCAL)]
     /// Whether a task ends that listens on a port of the machine that it was not given. Otherwise the agent's log says so.
     #[arg(long)]
     pub enforce_container_ports: bool,
@@ -202,6 +194,14 @@ pub struct AgentConfig {
     /// The only ports that are looked at, as `[31000-32000]`.
     #[arg(long)]
     pub container_ports_isolated_range: Option<String>,
+    /// Where plain relative paths among a task's URIs start; files from there may be fetched.
+    #[arg(long)]
+    pub frameworks_home: Option<PathBuf>,
+    /// Other directories of this machine from which tasks may fetch files, as far as their users may read them.
+    #[arg(long, value_delimiter = ',')]
+    pub fetcher_allowed_paths: Vec<PathBuf>,
+    /// Addresses, and ranges of them as 10.0.0.0/8, that nothing is fetched from, whatever name or redirect leads there.
+    #[arg(long, value_delimiter = ',', default_values_t = AddressRange::LINK_LOCAL)]
     pub fetcher_denied_addresses: Vec<AddressRange>,
     /// How much of what was fetched is kept for the next who wants it.
     #[arg(long, default_value = "2GB")]
@@ -323,6 +323,10 @@ impl Default for AgentConfig {
             bridge_network: "mesos-bridge".to_owned(),
             bridge_interface: "chapada0".to_owned(),
             bridge_subnet: "10.222.0.0/16".to_owned(),
+            enforce_container_ports: false,
+            container_ports_watch_interval: Duration::from_secs(30),
+            check_agent_port_range_only: false,
+            container_ports_isolated_range: None,
             frameworks_home: None,
             fetcher_allowed_paths: Vec::new(),
             fetcher_denied_addresses: AddressRange::LINK_LOCAL.to_vec(),
@@ -334,10 +338,6 @@ impl Default for AgentConfig {
             fetcher: Vec::new(),
             gc_disk_headroom: 0.1,
             disk_watch_interval: Duration::from_secs(60),
-            enforce_container_ports: false,
-            container_ports_watch_interval: Duration::from_secs(30),
-            check_agent_port_range_only: false,
-            container_ports_isolated_range: None,
             container_disk_watch_interval: Duration::from_secs(15),
             enforce_container_disk_quota: true,
             xfs_project_range: PROJECTS.to_owned(),
