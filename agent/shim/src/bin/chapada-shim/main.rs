@@ -4,6 +4,7 @@
 
 mod child;
 mod clients;
+mod complain;
 mod container;
 mod detach;
 mod enter;
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
     match detach::leave_agent().and_then(|()| zygote::divide()).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("chapada-shim: {message}");
+            complain::complain(format_args!("{message}"));
             ExitCode::FAILURE
         }
     }

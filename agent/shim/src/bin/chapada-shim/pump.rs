@@ -14,6 +14,7 @@ use chapada_isolation::{Context, IsolationError, capabilities, descriptors, priv
 use chapada_shim::{LogLimits, SetupError, SetupFailure, descriptors as messages};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::complain::complain;
 use crate::container::of;
 use crate::detach;
 use crate::log::Log;
@@ -115,7 +116,7 @@ impl Pump {
             Cloned::Child => {
                 let ready = detach::join(tasks).context("join", "the container's groups");
                 if let Err(error) = ready.and_then(|()| settle()) {
-                    eprintln!("chapada-shim: {error}: {}; the shim writes the logs at the end", error.source);
+                    complain(format_args!("{error}: {}; the shim writes the logs at the end", error.source));
                 } else {
                     self.run();
                 }

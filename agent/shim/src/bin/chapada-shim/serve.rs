@@ -18,6 +18,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::clients::{Asked, Clients};
+use crate::complain::complain;
 use crate::container::{self, Container};
 use crate::ready::Ready;
 use crate::sessions::Sessions;
@@ -43,7 +44,7 @@ pub(crate) fn serve(order: &LaunchOrder, ready: Ready) -> Result<(), String> {
         Ok(container) => {
             let mut watch = Watch::new(order, container, group);
             if let Err(error) = note_state(runtime_dir, &watch) {
-                eprintln!("chapada-shim: cannot note the state: {error}; the container runs on");
+                complain(format_args!("cannot note the state: {error}; the container runs on"));
             }
             watch.until_the_end(&mut clients)
         }
@@ -59,7 +60,7 @@ fn write_down(runtime_dir: &Path, report: &ExitReport) {
     let mut complained = false;
     while let Err(error) = runtime_dir::write_record(runtime_dir, EXIT, report, Durability::Machine) {
         if !complained {
-            eprintln!("chapada-shim: cannot write the exit report: {error}");
+            complain(format_args!("cannot write the exit report: {error}"));
             complained = true;
         }
         if error.kind() == io::ErrorKind::NotFound {
@@ -102,7 +103,7 @@ fn note_state(runtime_dir: &Path, watch: &Watch<'_>) -> io::Result<()> {
     };
     runtime_dir::write_record(runtime_dir, STATE, &state, Durability::Process)?;
     if let Err(error) = runtime_dir::reserve_record(runtime_dir, EXIT) {
-        eprintln!("chapada-shim: cannot keep room for the exit report: {error}");
+        complain(format_args!("cannot keep room for the exit report: {error}"));
     }
     Ok(())
 }
@@ -216,7 +217,7 @@ impl<'a> Watch<'a> {
         if !self.out_of_memory && self.container.oom.as_ref().is_some_and(|oom| oom.noticed()) {
             self.out_of_memory = true;
             if let Err(error) = self.group.kill() {
-                eprintln!("chapada-shim: {error}: {}", error.source);
+                complain(format_args!("{error}: {}", error.source));
             }
         }
     }
@@ -286,7 +287,7 @@ impl<'a> Watch<'a> {
         }
         // Nothing outlives the task. Process 1 took its pid namespace with it; this is for what entered from outside.
         if let Err(error) = self.group.kill() {
-            eprintln!("chapada-shim: {error}: {}", error.source);
+            complain(format_args!("{error}: {}", error.source));
         }
         self.sessions.end_all(clients);
         let outcome = match std::mem::replace(&mut self.phase, Phase::Running) {

@@ -10,6 +10,7 @@ use chapada_isolation::{Context, IsolationError, descriptors};
 use chapada_shim::{ContainerSpec, Event, ExecSpec, Outcome, Request, SetupError, SetupFailure};
 
 use crate::clients::{Asked, ClientId, Clients};
+use crate::complain::complain;
 use crate::container::of;
 use crate::enter::{self, Entering};
 
@@ -163,7 +164,7 @@ impl Session {
             let _it_has_ended = clone3::signal(pidfd.as_fd(), libc::SIGKILL);
         }
         if let Err(error) = self.group.kill() {
-            eprintln!("chapada-shim: {error}: {}", error.source);
+            complain(format_args!("{error}: {}", error.source));
         }
     }
 

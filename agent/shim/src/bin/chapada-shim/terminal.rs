@@ -15,6 +15,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{Uid, fchown};
 
 use crate::clients::{ClientId, Clients, line};
+use crate::complain::complain;
 use crate::pump::Pump;
 
 /// The side that shows, when it has come.
@@ -48,7 +49,7 @@ impl Shown {
         if let (Some(master), Some(pump)) = (&self.master, pump)
             && let Err(error) = pump.take_terminal(master)
         {
-            eprintln!("chapada-shim: cannot log what the terminal shows: {error}");
+            complain(format_args!("cannot log what the terminal shows: {error}"));
         }
     }
 
