@@ -40,9 +40,7 @@ fn run(args: Args, matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
         Command::Master(daemon) => daemon::run("master", daemon, matches, async |config, log, stop| {
             chapada_master::Master::bind(config).await?.with_log(log).run(stop).await
         }),
-        Command::Agent(daemon) => {
-            daemon::run("agent", daemon, matches, chapada_agent::run_with_log)
-        }
+        Command::Agent(daemon) => daemon::run("agent", daemon, matches, chapada_agent::run_with_log),
         Command::Services(daemon) => {
             daemon::run("services", daemon, matches, |config, _, stop| chapada_services::run(config, stop))
         }
