@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 /// The chain that has a rule for each container with mapped ports, of whoever runs the plugin.
 const MAPPINGS: &str = "CNI-HOSTPORT-DNAT";
@@ -20,6 +20,8 @@ const ANY: &str = "CNI-";
 const TABLES: [&str; 2] = ["iptables", "ip6tables"];
 /// How long the packet filter may take: other programs may hold its lock.
 const LIMIT: Duration = Duration::from_secs(10);
+/// Between two tries for the lock.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Whose packet filter it is: locked by every agent in it while it maps ports, and by one alone while it takes chains away.
 const LOCK: &str = "/proc/thread-self/ns/net";
@@ -41,11 +43,16 @@ pub(crate) async fn in_use() -> Option<File> {
     }
 }
 
-/// Takes the chains away, if nobody has a mapping in them. Who maps ports at this moment takes them away later.
+/// Takes the chains away, if nobody has a mapping in them. Who maps ports for longer than that takes them away later.
 pub(crate) async fn clear() {
     let Ok(file) = File::open(LOCK) else { return };
-    if file.try_lock().is_err() {
-        return;
+    let deadline = Instant::now() + LIMIT;
+    // Another may be taking chains away that were in use when it looked.
+    while file.try_lock().is_err() {
+        if Instant::now() >= deadline {
+            return;
+        }
+        sleep(PAUSE).await;
     }
     for tables in TABLES {
         if let Err(error) = remove(tables, removal_of_unused).await {
