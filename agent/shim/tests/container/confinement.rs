@@ -50,7 +50,10 @@ fn a_fifth_of_a_processor_is_a_fifth() {
     assert!((0.17..=0.23).contains(&rate), "{rate}");
     assert_eq!(after.cpu_quota_milli, Some(200));
     assert!(after.cpu_throttled_periods > 10, "{after:?}");
-    assert!(after.processes >= 1 && after.threads >= after.processes && after.memory_rss_bytes > 0, "{after:?}");
+    assert!(
+        after.processes >= 1 && after.threads >= after.processes && after.memory_rss_bytes > 0,
+        "{after:?}"
+    );
 }
 
 #[test]
