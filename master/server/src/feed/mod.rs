@@ -6,12 +6,12 @@
 
 mod follower;
 mod news;
+mod records;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use chapada_listener::HangUp;
 use chapada_master_core::{Cut, EventLog, FollowBounds, FollowerId, NotResumed, Position};
 use tokio::sync::{Notify, watch};
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use follower::{Follower, Heard};
 pub(crate) use news::News;
+pub(crate) use records::{Chunks, Records};
 
 /// A batch is some milliseconds of a busy cluster, and little enough to be sent in a few pieces. With what is on its way
 /// the ring stays below 64 MiB.
@@ -40,8 +41,8 @@ const MAX_PAUSE: Duration = Duration::from_millis(20);
 /// A batch in the forms that somebody has read.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
-    pub(crate) json: OnceLock<Bytes>,
-    pub(crate) protobuf: OnceLock<Bytes>,
+    pub(crate) json: OnceLock<Records>,
+    pub(crate) protobuf: OnceLock<Records>,
 }
 
 /// The events, and those who follow them.

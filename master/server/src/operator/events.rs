@@ -1,6 +1,5 @@
 //! Events as messages of the stream.
 
-use bytes::Bytes;
 use chapada_master_core::{Batch, Position};
 use chapada_wire::Media;
 use chapada_wire::v1::master::event::{
@@ -10,10 +9,10 @@ use chapada_wire::v1::master::event::{
 use chapada_wire::v1::master::{self, Event};
 
 use super::view;
-use crate::feed::{Heard, News, Written};
+use crate::feed::{Heard, News, Records, Written};
 
-/// The records of what a follower is to hear: the bytes of the whole batch, which all share, when it has had nothing of it.
-pub(super) fn records(heard: &Heard, epoch: u64, media: Media) -> Bytes {
+/// The records of what a follower is to hear: those of the whole batch, which all share, when it has had nothing of it.
+pub(super) fn records(heard: &Heard, epoch: u64, media: Media) -> Records {
     let Heard { batch, had } = heard;
     if *had + 1 > batch.first {
         let (first, events) = batch.after(*had);
@@ -26,19 +25,16 @@ pub(super) fn records(heard: &Heard, epoch: u64, media: Media) -> Bytes {
     made.get_or_init(|| whole(batch, epoch, media)).clone()
 }
 
-fn whole(batch: &Batch<News, Written>, epoch: u64, media: Media) -> Bytes {
+fn whole(batch: &Batch<News, Written>, epoch: u64, media: Media) -> Records {
     write(&batch.events, Position { epoch, sequence: batch.first }, media)
 }
 
-fn write(events: &[News], first: Position, media: Media) -> Bytes {
-    let mut records = Vec::new();
-    for (news, sequence) in events.iter().zip(first.sequence..) {
+fn write(events: &[News], first: Position, media: Media) -> Records {
+    let record = |(news, sequence)| {
         let position = Some(position(Position { sequence, ..first }));
-        records.extend_from_slice(&media.record(&Event { position, ..event(news) }));
-    }
-    // It is kept for a while: without the room it grew into.
-    records.shrink_to_fit();
-    records.into()
+        media.record(&Event { position, ..event(news) })
+    };
+    events.iter().zip(first.sequence..).map(record).collect()
 }
 
 /// A position as clients see it.

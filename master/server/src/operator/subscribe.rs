@@ -17,12 +17,12 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use super::events::{bare, position, records};
 use super::state;
 use crate::core_loop::Stopped;
-use crate::feed::Follower;
+use crate::feed::{Chunks, Follower, Records};
 use crate::pieces::{Answer, Fields};
 use crate::shell::{Led, Shell};
 
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
-/// What is handed to the connection at once: it holds little of one who does not read.
+/// What is handed to the connection at once at most: it holds little of one who does not read.
 const PIECE: usize = 64 * 1024;
 /// The same while it is sent the state, which nobody else shares.
 const STATE_PIECE: usize = 32 * 1024;
@@ -48,7 +48,7 @@ pub(super) async fn open(
     let mut beat = interval_at(Instant::now(), HEARTBEAT_INTERVAL);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let first = Some(first.record(media));
-    let source = Source { shell, led, media, follower, first, waiting: Bytes::new(), beat };
+    let source = Source { shell, led, media, follower, first, waiting: Chunks::default(), beat };
     let pieces = unfold(source, |mut source| async {
         let piece = source.next().await?;
         Some((Ok::<_, std::io::Error>(piece), source))
@@ -128,12 +128,12 @@ struct Source {
     follower: Follower,
     /// What is left of the first event.
     first: Option<Answer>,
-    waiting: Bytes,
+    waiting: Chunks,
     beat: Interval,
 }
 
 impl Source {
-    /// The next piece; nothing when the stream ends.
+    /// The next chunk; nothing when the stream ends.
     async fn next(&mut self) -> Option<Bytes> {
         if let Some(first) = self.first.take() {
             let written = tokio::select! {
@@ -147,16 +147,18 @@ impl Source {
             self.first = rest;
             return Some(self.follower.on_their_way(piece));
         }
-        if self.waiting.is_empty() {
-            self.waiting = tokio::select! {
+        loop {
+            if let Some(chunk) = self.waiting.next(PIECE, |piece| self.follower.on_their_way(piece)) {
+                return Some(chunk);
+            }
+            let records = tokio::select! {
                 biased; // what ends the stream, then news: a heartbeat is for when there is none
                 () = self.led.ended.cancelled() => return None,
                 () = self.shell.stop.cancelled() => return None,
                 heard = self.follower.next() => records(&heard?, self.led.epoch, self.media),
-                _ = self.beat.tick() => self.media.record(&bare(Type::Heartbeat)),
+                _ = self.beat.tick() => Records::from_iter([self.media.record(&bare(Type::Heartbeat))]),
             };
+            self.waiting = records.into();
         }
-        let piece = self.waiting.split_to(self.waiting.len().min(PIECE));
-        Some(self.follower.on_their_way(piece))
     }
 }

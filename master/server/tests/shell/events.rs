@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::support::agent::ScriptedAgent;
 use crate::support::http::Connection;
+use crate::support::stream::{Subscription, call, subscribe_body};
 use crate::support::{DEADLINE, TestMaster};
 
 /// An open stream, in either form.
@@ -40,10 +41,13 @@ impl Stream {
         Self { connection, decoder: recordio::Decoder::new(1 << 20), binary }
     }
 
-    /// The next event but heartbeats, which have no position; all others have one.
+    /// The next event but heartbeats, which have no position; all others have one. No chunk may have bytes of two records.
     async fn next(&mut self) -> Event {
         loop {
-            while let Some(record) = self.decoder.next_record().expect("records") {
+            let chunk = tokio::time::timeout(DEADLINE, self.connection.chunk()).await.expect("in time");
+            self.decoder.push(&chunk.expect("the stream goes on"));
+            if let Some(record) = self.decoder.next_record().expect("records") {
+                self.decoder.finish().expect("a chunk ends with its record");
                 let event: Event = match self.binary {
                     true => decode_binary(&record).expect("an event"),
                     false => Event::from_json(&record).expect("an event"),
@@ -56,8 +60,6 @@ impl Stream {
                     }
                 }
             }
-            let chunk = tokio::time::timeout(DEADLINE, self.connection.chunk()).await.expect("in time");
-            self.decoder.push(&chunk.expect("the stream goes on"));
         }
     }
 
@@ -146,4 +148,43 @@ async fn one_who_cannot_go_on_is_told_why_and_has_the_state() {
         assert!(subscribed.get_state.is_some());
     }
     master.end().await;
+}
+
+async fn events_of_one_moment_are_chunks_of_their_own(binary: bool) {
+    let master = TestMaster::start().await;
+    let agent = ScriptedAgent::connect(master.at).await;
+    let mut scheduler = Subscription::open(master.at, &subscribe_body("two", None)).await;
+    let mut seen = Vec::new();
+    let framework = scheduler.wait_for("SUBSCRIBED", &mut seen).await["subscribed"]["framework_id"].clone();
+    let offers = scheduler.wait_for("OFFERS", &mut seen).await;
+    let offer = &offers["offers"]["offers"][0];
+    let task = |id: &str| {
+        json!({"name": id, "task_id": {"value": id}, "agent_id": offer["agent_id"], "command": {"value": "true"},
+            "resources": [{"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}},
+                          {"name": "mem", "type": "SCALAR", "scalar": {"value": 32}}]})
+    };
+    let mut stream = Stream::open(&master, None, binary).await;
+    assert_eq!(stream.next().await.r#type(), event::Type::Subscribed);
+    // One call adds all of them, so they become available together.
+    let tasks: Vec<_> = ["a", "b", "c"].into_iter().map(task).collect();
+    let accept = json!({"framework_id": framework, "type": "ACCEPT", "accept": {"offer_ids": [offer["id"]],
+        "operations": [{"type": "LAUNCH", "launch": {"task_infos": tasks}}]}});
+    assert_eq!(call(master.at, &scheduler.id(), &accept.to_string()).await.status, 202);
+    for id in ["a", "b", "c"] {
+        let added = stream.until(event::Type::TaskAdded).await.task_added.and_then(|added| added.task);
+        assert_eq!(added.and_then(|task| task.task_id?.value).as_deref(), Some(id));
+    }
+    drop(scheduler);
+    agent.disconnect();
+    master.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_one_moment_are_chunks_of_their_own_in_json() {
+    Box::pin(events_of_one_moment_are_chunks_of_their_own(false)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_one_moment_are_chunks_of_their_own_in_protobuf() {
+    Box::pin(events_of_one_moment_are_chunks_of_their_own(true)).await;
 }

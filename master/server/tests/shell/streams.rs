@@ -39,7 +39,7 @@ trait FromJsonText: chapada_wire::Json {
 
 impl<T: chapada_wire::Json> FromJsonText for T {}
 
-/// Reads events until one of this type has come; one chunk may hold a part of an event, or several.
+/// Reads events until one of this type has come; one chunk may hold a part of an event.
 async fn read_until(
     connection: &mut Connection,
     decoder: &mut recordio::Decoder,
