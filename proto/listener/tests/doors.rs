@@ -10,6 +10,7 @@ use chapada_listener::{
     Routes, json, stream, text,
 };
 use futures_util::StreamExt;
+use futures_util::stream::iter;
 use http::{Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -62,6 +63,9 @@ fn routes() -> Routes {
             let ticks = IntervalStream::new(tokio::time::interval(Duration::from_millis(5)));
             let records = ticks.map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b"tick\n")));
             stream(StatusCode::OK, "text/plain", records.take_until(call.stop.cancelled_owned()))
+        })
+        .get("/records", Action::ViewEvents, |_call: Call| async {
+            stream(StatusCode::OK, "text/plain", iter(records().map(Ok::<_, std::io::Error>)))
         })
         .add(own_rule, |call: Call| async move { text(StatusCode::OK, call.method.to_string()) })
 }
@@ -211,6 +215,30 @@ async fn an_endless_answer_does_not_hold_up_the_end() {
     let began = std::time::Instant::now();
     server.end().await;
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+/// Enough of them for several writes, some too long for one.
+fn records() -> impl Iterator<Item = Bytes> {
+    (1..200).map(|number| vec![b'x'; if number % 50 == 0 { 300_000 } else { number }].into())
+}
+
+#[tokio::test]
+async fn items_that_are_there_at_once_are_chunks_of_their_own() {
+    let server = serve(Policy::allow_all()).await;
+    let mut connection = server.connect().await;
+    let request = b"GET /records HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    connection.write_all(request).await.expect("sent");
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(DEADLINE, connection.read_to_end(&mut answer)).await;
+    read.expect("in time").expect("readable");
+    let body = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+    let mut expected: Vec<u8> = Vec::new();
+    for record in records() {
+        expected.extend([format!("{:X}\r\n", record.len()).as_bytes(), &record, b"\r\n"].concat());
+    }
+    expected.extend(b"0\r\n\r\n");
+    assert!(answer[body..] == expected, "{}", String::from_utf8_lossy(&answer[..300]));
+    server.end().await;
 }
 
 #[tokio::test]
