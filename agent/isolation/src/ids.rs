@@ -51,6 +51,15 @@ impl IdRange {
     }
 }
 
+/// A user namespace and its range, for files that belong to the container's ids.
+#[derive(Debug, Clone, Copy)]
+pub struct Mapping<'a> {
+    /// The namespace.
+    pub namespace: BorrowedFd<'a>,
+    /// Its ids on the host.
+    pub range: IdRange,
+}
+
 /// A user namespace that has no ids yet, and a process that is there for its namespace alone. It ends when this is dropped, and
 /// with the process that made it.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ mod error;
 pub mod idle;
 pub mod ids;
 pub mod landlock;
+pub mod layers;
 pub mod links;
 pub mod listeners;
 pub mod loopback;

@@ -1,18 +1,18 @@
 //! A root file system of the container's own: layers under a writable directory, or one directory; then the way there, and
 //! no way back.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::AtFlags;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::unistd::{Gid, Uid, chdir, fchownat, pivot_root};
+use nix::mount::{MntFlags, umount2};
+use nix::unistd::{chdir, pivot_root};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{IdRange, is_unmappable, shift};
+use crate::ids::{Mapping, shift};
+use crate::layers::{Layers, Writable, overlay};
 use crate::trees::{Restrictions, Tree, make_read_only};
 use crate::{Context, IsolationError};
 
@@ -32,15 +32,6 @@ pub enum RootSource {
     /// One directory, which belongs to this container alone: `/etc/hosts` and mount points are written to it, and with a user
     /// namespace its files are given to that.
     Directory(PathBuf),
-}
-
-/// A user namespace and its range, for a root whose files belong to the container's ids.
-#[derive(Debug, Clone, Copy)]
-pub struct Mapping<'a> {
-    /// The namespace.
-    pub namespace: BorrowedFd<'a>,
-    /// Its ids on the host.
-    pub range: IdRange,
 }
 
 /// Mounts it below `stage`, a directory that nobody needs in this mount namespace, and says where. Device nodes in it do not
@@ -65,70 +56,21 @@ pub fn mount_below(
             Ok(stage.to_owned())
         }
         RootSource::Overlay { lower, upper, work } => {
-            let layers =
+            let opened =
                 lower.iter().map(|layer| directory_of_agent(layer)).collect::<Result<Vec<_>, _>>()?;
             let (upper, work) = (directory_of_agent(upper)?, directory_of_agent(work)?);
+            let writable = Writable { upper: &upper, work: &work };
             let Some(mapping) = mapping else {
-                overlay(stage, &layers, &upper, &work, "")?;
+                overlay(stage, &opened, Some(writable), "")?;
                 return Ok(stage.to_owned());
             };
-            mapped_overlay(stage, &layers, &upper, &work, mapping)
+            let layers = Layers::of(&opened, Some(mapping))?;
+            drop(opened); // there may be hundreds
+            // The stage goes with the host's files.
+            Tree::new(c"tmpfs", &[], Restrictions::DATA)?.put(directory_of_agent(stage)?, stage.display())?;
+            layers.put(stage, writable, mapping)
         }
     }
-}
-
-/// Older kernels take a mapped layer only where it is mounted somewhere: below the stage, which goes with the host's files.
-fn mapped_overlay(
-    stage: &Path,
-    layers: &[File],
-    upper: &File,
-    work: &File,
-    mapping: Mapping<'_>,
-) -> Result<PathBuf, IsolationError> {
-    let first = (Uid::from_raw(mapping.range.first), Gid::from_raw(mapping.range.first));
-    fchownat(upper, "", Some(first.0), Some(first.1), AtFlags::AT_EMPTY_PATH)
-        .context("give away", "the writable directory of an image")?;
-    Tree::new(c"tmpfs", &[], Restrictions::DATA)?.put(directory_of_agent(stage)?, stage.display())?;
-    let place = stage.join("root");
-    fs::create_dir(&place).context("create", place.display())?;
-    let mapped = layers.iter().enumerate().map(|(number, layer)| {
-        let tree = Tree::of(layer, "a layer")?;
-        tree.map_ids(mapping.namespace, "a layer")?;
-        let place = stage.join(number.to_string());
-        fs::create_dir(&place).context("create", place.display())?;
-        tree.put(directory_of_agent(&place)?, place.display())?;
-        directory_of_agent(&place)
-    });
-    match mapped.collect::<Result<Vec<_>, _>>() {
-        Ok(mapped) => overlay(&place, &mapped, upper, work, "")?,
-        Err(error) if is_unmappable(&error) => {
-            // With this option only owners are copied to the writable directory, and contents when they are written.
-            overlay(&place, layers, upper, work, ",metacopy=on")?;
-            // The root shows the owner of the writable directory, which must not count as a sign of being done.
-            let zero = (Uid::from_raw(0), Gid::from_raw(0));
-            fchownat(&directory_of_agent(&place)?, "", Some(zero.0), Some(zero.1), AtFlags::AT_EMPTY_PATH)
-                .context("take back", "the writable directory of an image")?;
-            shift(&place, mapping.range)?;
-        }
-        Err(error) => return Err(error),
-    }
-    Ok(place)
-}
-
-/// Layers are named by the number of their open file, so that hundreds of them fit the one page that `mount` takes.
-fn overlay(
-    place: &Path,
-    lower: &[File],
-    upper: &File,
-    work: &File,
-    more: &str,
-) -> Result<(), IsolationError> {
-    let name = |file: &File| format!("/proc/self/fd/{}", file.as_raw_fd());
-    let layers: Vec<String> = lower.iter().map(name).collect();
-    let options =
-        format!("lowerdir={},upperdir={},workdir={}{more}", layers.join(":"), name(upper), name(work));
-    mount(Some("overlay"), place, Some("overlay"), MsFlags::MS_NODEV, Some(options.as_str()))
-        .context("mount the layers over", place.display())
 }
 
 /// Makes the file system that is mounted at `place` the root of this process and its mount namespace; the old one is gone
@@ -173,7 +115,7 @@ pub fn change_directory(root: &File, path: &Path) -> Result<(), IsolationError> 
     Err(IsolationError::invalid("change to", path.display(), "it is outside the container"))
 }
 
-fn directory_of_agent(path: &Path) -> Result<File, IsolationError> {
+pub(crate) fn directory_of_agent(path: &Path) -> Result<File, IsolationError> {
     OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW)

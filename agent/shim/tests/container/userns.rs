@@ -1,7 +1,7 @@
 //! User namespaces: root inside is nobody outside.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use crate::images::base_layer;
@@ -125,7 +125,9 @@ fn layers_that_cannot_be_mapped_are_given_away() {
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
     let place = Place::new();
-    let mut spec = spec(&place, "shifted", "stat -c %u / /bin/busybox; touch /made && stat -c %u /made");
+    let script = "stat -c %u / /bin/busybox; touch /made && stat -c %u /made; stat -c %u:%a /srv/image /srv/image/file one/file; \
+                  (echo x > /srv/image/file) 2>/dev/null && echo wrote; true";
+    let mut spec = spec(&place, "shifted", script);
     // Mounts of this kind of memory cannot be mapped.
     let memory = place.directory("memory");
     mount(Some("ramfs"), &memory, Some("ramfs"), MsFlags::empty(), None::<&str>).unwrap();
@@ -133,7 +135,20 @@ fn layers_that_cannot_be_mapped_are_given_away() {
         panic!()
     };
     lower.push(memory.clone());
-    assert_eq!(place.output_of(&spec), "0\n0\n0\n", "{}", place.sandbox_file("shifted", "stderr"));
+    fs::write(memory.join("file"), "").unwrap();
+    fs::set_permissions(&memory, fs::Permissions::from_mode(0o751)).unwrap();
+    let image = |lower, target: &str| VolumeMount {
+        source: VolumeSource::Layers { lower },
+        target: target.into(),
+        read_only: true,
+    };
+    spec.volumes = vec![
+        image(vec![memory.clone(), place.directory("base")], "/srv/image"),
+        image(vec![memory.clone()], "one"),
+    ];
+    let expected = "0\n0\n0\n0:751\n0:644\n0:644\n";
+    assert_eq!(place.output_of(&spec), expected, "{}", place.sandbox_file("shifted", "stderr"));
+    assert_eq!(owner(memory.join("file")), (0, 0));
     assert_eq!(owner(place.directory("upper-shifted").join("bin/busybox")), (RANGE.first, RANGE.first));
     assert_eq!(owner(place.directory("base").join("bin/busybox")), (0, 0));
     // A directory that is mounted on stays when the place goes.

@@ -7,9 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use chapada_isolation::cgroup::Cgroups;
-use chapada_isolation::ids::{self, IdRange};
+use chapada_isolation::ids::{self, IdRange, Mapping};
 use chapada_isolation::places::{self, Kind};
-use chapada_isolation::root::{self, Mapping};
+use chapada_isolation::root;
 use chapada_isolation::trees::{Restrictions, Tree};
 use chapada_isolation::user::User;
 use chapada_isolation::{Context, IsolationError, beneath, devices, mounts};
@@ -59,8 +59,8 @@ impl Files {
         };
         let user_namespace =
             spec.user_namespace.map(make).transpose().map_err(of(SetupFailure::Namespace))?;
-        let namespace = user_namespace.as_ref().map(|(namespace, _)| namespace);
-        let volumes = spec.volumes.iter().map(|mount| Volume::open(mount, &sandbox, namespace));
+        let mapping = user_namespace.as_ref().map(mapping);
+        let volumes = spec.volumes.iter().map(|mount| Volume::open(mount, &sandbox, mapping));
         let volumes = volumes.collect::<Result<_, _>>().map_err(of(SetupFailure::Volume))?;
         Ok(Self { sandbox, sandbox_tree, logs, volumes, user_namespace })
     }
@@ -151,9 +151,7 @@ impl Files {
         // The runtime directory is there, and of no use inside.
         let stage = spec.runtime_dir.as_path();
         let enter = || {
-            let mapping = self.user_namespace.as_ref();
-            let mapping =
-                mapping.map(|(namespace, range)| Mapping { namespace: namespace.as_fd(), range: *range });
+            let mapping = self.user_namespace.as_ref().map(mapping);
             let place = root::mount_below(stage, &own.source, mapping)?;
             let root = root::enter(&place)?;
             write_names(&root, &own.names)?;
@@ -195,6 +193,10 @@ impl Files {
         }
         Ok(())
     }
+}
+
+fn mapping((namespace, range): &(OwnedFd, IdRange)) -> Mapping<'_> {
+    Mapping { namespace: namespace.as_fd(), range: *range }
 }
 
 /// Refuses root of the machine where the spec forbids it.

@@ -2,15 +2,17 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use chapada_isolation::ids::Mapping;
+use chapada_isolation::layers::Layers;
 use chapada_isolation::places::{self, Kind};
 use chapada_isolation::trees::{Restrictions, Tree};
 use chapada_isolation::{Context, IsolationError, beneath};
 use chapada_shim::{ContainerSpec, VolumeMount, VolumeSource};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MntFlags, umount2};
 
 use crate::filesystem::{Owner, give};
 
@@ -28,8 +30,7 @@ pub(crate) struct Volume {
 
 enum Content {
     Tree(Tree),
-    /// The uppermost first.
-    Layers(Vec<Tree>),
+    Layers(Layers),
     Secret,
 }
 
@@ -62,7 +63,10 @@ pub(crate) fn place(
         let tree = match (&volume.content, &mount.source) {
             (Content::Tree(tree), _) => tree,
             (Content::Layers(layers), _) => {
-                made = merged(layers)?;
+                made = on_stage(|| {
+                    let place = layers.put_to_be_read(Path::new(STAGE))?;
+                    Tree::of(beneath::directory(&place)?, "an image volume")
+                })?;
                 &made
             }
             (Content::Secret, VolumeSource::Secret { content }) => {
@@ -84,19 +88,19 @@ pub(crate) fn place(
 
 impl Volume {
     /// Under a user namespace a volume of the host's is mapped: what is on its disk has the ids that the container has. What
-    /// is in the sandbox has those of the host, as all of that.
+    /// is in the sandbox has those of the host, as all of that. Layers show the container's ids also where they cannot be mapped.
     pub(crate) fn open(
         mount: &VolumeMount,
         sandbox: &File,
-        namespace: Option<&OwnedFd>,
+        mapping: Option<Mapping<'_>>,
     ) -> Result<Self, IsolationError> {
-        let mapped = namespace.is_some();
+        let mapped = mapping.is_some();
         match &mount.source {
             VolumeSource::Host { root, path, give } => {
                 let opened = open_source(root, path)?;
                 let name = root.join(path);
                 let kind = kind_of(&opened, &name)?;
-                let tree = mapped_tree(&opened, &name, namespace)?;
+                let tree = mapped_tree(&opened, &name, mapping)?;
                 Ok(Self { kind, content: Content::Tree(tree), give: give.then_some(opened), mapped })
             }
             VolumeSource::Sandbox { path } => {
@@ -107,11 +111,9 @@ impl Volume {
                 Ok(Self { kind, content, give: Some(opened), mapped: false })
             }
             VolumeSource::Layers { lower } => {
-                let layers = lower.iter().map(|layer| {
-                    let opened = open_source(layer, Path::new(""))?;
-                    mapped_tree(&opened, layer, namespace)
-                });
-                let content = Content::Layers(layers.collect::<Result<_, _>>()?);
+                let opened = lower.iter().map(|layer| open_source(layer, Path::new("")));
+                let opened = opened.collect::<Result<Vec<_>, _>>()?;
+                let content = Content::Layers(Layers::of(&opened, mapping)?);
                 Ok(Self { kind: Kind::Directory, content, give: None, mapped })
             }
             VolumeSource::Memory { size_bytes } => {
@@ -141,10 +143,10 @@ fn kind_of(opened: &File, name: &Path) -> Result<Kind, IsolationError> {
     }
 }
 
-fn mapped_tree(opened: &File, name: &Path, namespace: Option<&OwnedFd>) -> Result<Tree, IsolationError> {
+fn mapped_tree(opened: &File, name: &Path, mapping: Option<Mapping<'_>>) -> Result<Tree, IsolationError> {
     let tree = Tree::of(opened, name.display())?;
-    if let Some(namespace) = namespace {
-        tree.map_ids(namespace, name.display())?;
+    if let Some(mapping) = mapping {
+        tree.map_ids(mapping.namespace, name.display())?;
     }
     Ok(tree)
 }
@@ -174,32 +176,6 @@ fn secret(content: &[u8], owner: Owner) -> Result<Tree, IsolationError> {
             Ok::<_, io::Error>(file)
         };
         Tree::of(write().context("keep", "a secret")?, "a secret")
-    })
-}
-
-/// One tree of several layers. The kernel wants each to be somewhere while it is put with the others.
-fn merged(layers: &[Tree]) -> Result<Tree, IsolationError> {
-    on_stage(|| {
-        let stage = Path::new(STAGE);
-        let directory = |name: &str| {
-            let path = stage.join(name);
-            std::fs::create_dir(&path).context("create", path.display()).map(|()| path)
-        };
-        let mut names = Vec::with_capacity(layers.len());
-        for (number, layer) in layers.iter().enumerate() {
-            let path = directory(&number.to_string())?;
-            layer.put(beneath::directory(&path)?, path.display())?;
-            names.push(path.display().to_string());
-        }
-        if let [only] = names.as_slice() {
-            return Tree::of(beneath::directory(Path::new(only))?, only);
-        }
-        let whole = directory("whole")?;
-        let flags = MsFlags::MS_RDONLY | MsFlags::MS_NODEV | MsFlags::MS_NOSUID;
-        let options = format!("lowerdir={}", names.join(":"));
-        mount(Some("overlay"), &whole, Some("overlay"), flags, Some(options.as_str()))
-            .context("mount the layers of", "an image volume")?;
-        Tree::of(beneath::directory(&whole)?, "an image volume")
     })
 }
 
