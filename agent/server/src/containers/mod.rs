@@ -47,6 +47,7 @@ use crate::attach::{Sessions, Terminals};
 use crate::executors::Tokens;
 use crate::layout::Layout;
 use crate::overhead::Overhead;
+use crate::statistics::Readings;
 use keeper::Keeper;
 use nested::Nested;
 
@@ -73,6 +74,7 @@ pub(crate) struct Means {
     pub(crate) sessions: Sessions,
     pub(crate) terminals: Terminals,
     pub(crate) nested: Nested,
+    pub(crate) readings: Readings,
     pub(crate) events: mpsc::Sender<Event>,
     launching: Arc<Semaphore>,
     removing: Semaphore,
@@ -123,6 +125,7 @@ impl Means {
             sessions,
             terminals: Terminals::default(),
             nested: Nested::default(),
+            readings: Readings::default(),
             events,
             launching,
             removing,

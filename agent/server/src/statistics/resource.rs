@@ -17,7 +17,7 @@ const BYTES_PER_MIB: u128 = 1 << 20;
 pub(super) fn statistics(read: &Reading, asked: &[Resources], disk: &OfContainer) -> v1::ResourceStatistics {
     let group = &read.group;
     let mut shown = of_group(group);
-    shown.timestamp = Some(crate::clock::wall().as_secs_f64());
+    shown.timestamp = Some(read.at.as_secs_f64());
     if !asked.is_empty() {
         let cpus = asked.iter().fold(0, |sum: u64, resources| sum.saturating_add(resources.cpus().0));
         let memory = asked.iter().map(|resources| u128::from(resources.mem().0)).sum::<u128>();
@@ -158,6 +158,7 @@ fn add(one: &Statistics, two: &Statistics) -> Statistics {
 #[cfg(test)]
 mod tests {
     use chapada_isolation::cgroup::DiskTraffic;
+    use chapada_model::Wall;
 
     use super::*;
 
@@ -172,7 +173,7 @@ mod tests {
             ..Statistics::default()
         };
         let disks = vec![DiskTraffic { major: 8, read_bytes: 4096, reads: 1, ..DiskTraffic::default() }];
-        let read = Reading { group, disks, network: Some(OwnNetwork::default()) };
+        let read = Reading { at: Wall(1_500_000_000), group, disks, network: Some(OwnNetwork::default()) };
         let asked: Vec<Resources> =
             ["cpus:0.1;mem:32", "cpus:0.2;mem:0.5"].map(|text| text.parse().unwrap()).into();
         let volume: Resources = "disk(ops):2".parse().unwrap();
@@ -192,12 +193,13 @@ mod tests {
         );
         let blkio = shown.blkio_statistics.unwrap().throttling;
         assert_eq!(blkio[0].io_service_bytes[0].value, Some(4096));
-        assert_eq!(shown.net_rx_packets, Some(0));
+        assert_eq!((shown.net_rx_packets, shown.timestamp), (Some(0), Some(1.5)));
     }
 
     #[test]
     fn a_pod_uses_what_its_containers_use_and_has_no_limit_if_one_has_none() {
         let reading = |limit: Option<u64>| Reading {
+            at: Wall(0),
             group: Statistics {
                 memory_rss_bytes: 5,
                 memory_limit_bytes: limit,

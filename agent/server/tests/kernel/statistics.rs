@@ -100,3 +100,27 @@ async fn a_pod_is_shown_with_what_its_tasks_use_and_each_of_them() {
     assert_eq!(members[0]["status"]["container_id"]["parent"]["value"], pods[0]["container_id"]);
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_again_shares_what_was_read_and_who_came_since_is_there() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let address = link.hello.address.clone();
+    link.launch(command_task("first", "exec sleep 1000")).await;
+    link.until("first", TaskState::TaskRunning).await;
+    let read_at = async |path: &str, task: &str| {
+        shown(&address, path, task).await.expect("it runs")["statistics"]["timestamp"].as_f64().unwrap()
+    };
+    let shared =
+        async || read_at("/containers", "first").await == read_at("/monitor/statistics", "first").await;
+    eventually_async("two who ask at once are shown the same", shared).await;
+    let before = read_at("/containers", "first").await;
+    link.launch(command_task("second", "exec sleep 1000")).await;
+    link.until("second", TaskState::TaskRunning).await;
+    assert!(read_at("/containers", "second").await > before);
+    let moved = async || read_at("/containers", "first").await > before;
+    eventually_async("it is read again", moved).await;
+    running.stop().await;
+}
