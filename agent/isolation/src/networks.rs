@@ -7,6 +7,7 @@ use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use nix::errno::Errno;
@@ -22,15 +23,17 @@ const OWN: &str = "/proc/thread-self/ns/net";
 const NOTHING: Option<&str> = None;
 
 /// Where the files are.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct NetworkDirectory {
     path: PathBuf,
+    /// Held while a file comes to the directory or the directory's own mount goes, so that neither is under the other.
+    turn: Mutex<()>,
 }
 
 impl NetworkDirectory {
     /// One at this path, absolute and over no link. Nothing is made yet.
     pub fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self { path, turn: Mutex::new(()) }
     }
 
     /// The directory.
@@ -48,10 +51,8 @@ impl NetworkDirectory {
     /// # Errors
     /// Names what failed, also when there is one of the name; nothing of it is left then.
     pub fn make(&self, name: &str) -> Result<PathBuf, IsolationError> {
-        self.hold()?;
         let file = self.file(name);
-        let create = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file);
-        create.context("create", file.display())?;
+        self.create(&file)?;
         let made = in_thread(file.clone(), |file| {
             unshare(CloneFlags::CLONE_NEWNET).context("unshare", "the network namespace")?;
             loopback::bring_up()?;
@@ -98,7 +99,16 @@ impl NetworkDirectory {
     /// # Errors
     /// The kernel's.
     pub fn release(&self) -> Result<(), IsolationError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if self.names()?.is_empty() { unmount(&self.path) } else { Ok(()) }
+    }
+
+    /// The file of a namespace, which keeps the directory's mount.
+    fn create(&self, file: &Path) -> Result<(), IsolationError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.hold()?;
+        let create = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+        create.map(drop).context("create", file.display())
     }
 
     /// The directory is a mount, and what is unmounted in it goes from copies that others have of it, too.
@@ -145,4 +155,37 @@ fn in_thread(
     ended.unwrap_or_else(|_| {
         Err(IsolationError::invalid("make", "a network namespace", "its thread panicked"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    /// Needs root.
+    #[test]
+    fn many_that_come_and_go_at_once_leave_no_mount() {
+        const COUNT: usize = 8;
+        let directory = tempfile::tempdir().unwrap();
+        let networks = NetworkDirectory::new(directory.path().join("networks"));
+        let together = Barrier::new(COUNT);
+        thread::scope(|scope| {
+            for number in 0..COUNT {
+                let (networks, together) = (&networks, &together);
+                scope.spawn(move || {
+                    let name = format!("n{number}");
+                    for _ in 0..200 {
+                        together.wait();
+                        networks.make(&name).unwrap();
+                        assert!(networks.has(&name), "another's end took it away");
+                        networks.remove(&name).unwrap();
+                        networks.release().unwrap();
+                    }
+                });
+            }
+        });
+        let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        assert!(!mounts.contains(directory.path().to_str().unwrap()), "{mounts}");
+    }
 }

@@ -81,11 +81,11 @@ fn a_container_holds_no_network_of_others() {
     let place = Place::new();
     let networks = NetworkDirectory::new(place.runtime_root().with_file_name("networks"));
     networks.make("other").unwrap();
-    let mounts = "grep -c /networks /proc/self/mountinfo";
-    let mut spec = place.spec("sees", mounts);
+    let mounts = format!("grep -c {} /proc/self/mountinfo", networks.path().display());
+    let mut spec = place.spec("sees", &mounts);
     place.run(&spec);
     assert_eq!(place.sandbox_file("sees", "stdout"), "2\n", "the directory, and the network");
-    spec = place.spec("holds-none", mounts);
+    spec = place.spec("holds-none", &mounts);
     spec.network_mounts = Some(networks.path().to_owned());
     place.run(&spec);
     assert_eq!(place.sandbox_file("holds-none", "stdout"), "0\n");
