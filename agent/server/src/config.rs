@@ -272,6 +272,12 @@ pub struct AgentConfig {
     /// Whether an executor must show the token from its environment. One that shows another is refused in any case.
     #[arg(long)]
     pub authenticate_http_executors: bool,
+    /// Let executors of frameworks' own reach this agent over a socket in the file system as well, and so have networks of their own.
+    #[arg(long)]
+    pub http_executor_domain_sockets: bool,
+    /// Where that socket is: alone in a directory that only executors see. Default: in /run/chapada/agents.
+    #[arg(long)]
+    pub domain_socket_location: Option<PathBuf>,
 }
 
 impl Default for AgentConfig {
@@ -349,6 +355,8 @@ impl Default for AgentConfig {
             executor_shutdown_grace_period: Duration::from_secs(5),
             http_heartbeat_interval: Duration::from_secs(30),
             authenticate_http_executors: false,
+            http_executor_domain_sockets: false,
+            domain_socket_location: None,
         }
     }
 }

@@ -12,7 +12,9 @@ use std::time::Duration;
 use chapada_agent_core::{Agent, Event};
 use chapada_agent_log::{LogFile, LogHandle};
 use chapada_coordination::{Detector, MasterAddress, ZkOptions};
-use chapada_listener::{GrpcRoutes, Listener, Logging, Policy, SetLevel};
+use chapada_listener::{
+    DEFAULT_MAX_BODY, GrpcRoutes, Listener, LocalListener, Logging, Policy, Routes, SetLevel,
+};
 use chapada_model::{Attribute, Resources};
 use chapada_shim::{Cgroups, Launcher, RecoveredContainer};
 use chapada_wire::convert::{ReservationFormat, domain_from_json, resources_to_wire};
@@ -31,7 +33,7 @@ use crate::containers::{
 use crate::disk_quota;
 use crate::disks::Disks;
 use crate::error::AgentError;
-use crate::executors::{Streams, Tokens};
+use crate::executors::{DomainSocket, Streams, Tokens};
 use crate::files::Files;
 use crate::gpus::Gpus;
 use crate::history::History;
@@ -85,8 +87,11 @@ async fn run_to_the_end(
     let ground = Ground::prepare(config).await?;
     let (event_sender, events) = mpsc::channel(CONTAINER_EVENTS);
     let means = Arc::new(ground.means(event_sender)?);
+    let local = means.supplies.socket.as_ref().map(DomainSocket::open).transpose()?;
     ground.overhead.impose(means.launcher.cgroups());
-    let mut memory = Memory::recall(&means, &ground).inspect_err(|_| leave_no_groups(&means.launcher))?;
+    let mut memory = Memory::recall(&means, &ground).inspect_err(|_| {
+        leave_no_groups(&means.launcher);
+    })?;
     memory.agent.set_executor_timeouts(ground.config.executor_timeouts());
     let first = Event::Recovered {
         found: memory.recovered.iter().filter_map(found_of).collect(),
@@ -138,13 +143,16 @@ async fn run_to_the_end(
         let Supplies { networks, names, .. } = &supplying.supplies;
         stopped.run_until_cancelled(networks::leave_all_but(networks, names, &memory.with_networks)).await
     });
-    let _lock = ground.serve(&tasks, inputs, means.clone(), (counters, history, logging), &stop);
+    let _lock = ground.serve(&tasks, inputs, means.clone(), (counters, history, logging), local, &stop);
     let outcome = shell.run(first, stop.clone()).await;
     stop.cancel();
     means.nested.let_go();
     tasks.close();
     tasks.wait().await;
-    leave_no_groups(&means.launcher);
+    means.supplies.socket.iter().for_each(DomainSocket::close);
+    if leave_no_groups(&means.launcher) {
+        means.supplies.socket.iter().for_each(DomainSocket::leave);
+    }
     outcome
 }
 
@@ -208,6 +216,7 @@ impl Ground {
         inputs: mpsc::Sender<Input>,
         means: Arc<Means>,
         (counters, history, logging): (Arc<Counters>, Arc<History>, Logging),
+        local: Option<LocalListener>,
         stop: &CancellationToken,
     ) -> File {
         let (relays, relay_queue) = mpsc::channel(RELAYS);
@@ -236,7 +245,12 @@ impl Ground {
             started: self.clock.now().wall,
             tasks: tasks.clone(),
         };
-        let routes = http::routes(Arc::new(api));
+        let api = Arc::new(api);
+        if let Some(local) = local {
+            let routes = http::of_executors(Routes::new(), &api);
+            tasks.spawn(local.serve(routes, DEFAULT_MAX_BODY, Policy::allow_all(), stop.clone()));
+        }
+        let routes = http::routes(api);
         tasks.spawn(self.listener.serve(routes, GrpcRoutes::new(), Policy::allow_all(), stop.clone()));
         self.lock
     }
@@ -286,14 +300,15 @@ impl Memory {
     }
 }
 
-/// An agent that stops without containers leaves no cgroups either.
-fn leave_no_groups(launcher: &Launcher) {
+/// An agent that stops without containers leaves no cgroups either. Whether it has none.
+fn leave_no_groups(launcher: &Launcher) -> bool {
     if !launcher.cgroups().containers().is_ok_and(|containers| containers.is_empty()) {
-        return;
+        return false;
     }
     if let Err(error) = launcher.remove_cgroups() {
         tracing::debug!(%error, "the agent's cgroups stay");
     }
+    true
 }
 
 fn adopt(containers: &mut Containers, recovered: &[RecoveredContainer]) {

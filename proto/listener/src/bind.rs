@@ -28,7 +28,7 @@ const MAX_CONNECTIONS: usize = 65_536;
 /// their readers.
 const MAX_PER_ADDRESS: usize = MAX_CONNECTIONS / 4;
 /// How long to wait when the kernel cannot give a connection (out of file descriptors) before trying again.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Tunnels that wait to be served, which takes no time; their bringers wait when there are more.
 const BROUGHT: usize = 16;
 
@@ -85,7 +85,7 @@ impl Listener {
     pub async fn serve(mut self, routes: Routes, grpc: GrpcRoutes, policy: Policy, stop: CancellationToken) {
         let policy = Arc::new(policy);
         let dispatch = Arc::new(Dispatch {
-            guard: Guard::new(&self.config),
+            guard: Some(Guard::new(&self.config)),
             http: routes.into_filter(policy.clone(), self.config.max_body_bytes, stop.clone()),
             policy,
             grpc,

@@ -1,6 +1,5 @@
 //! One connection: first byte, protocol, requests, end.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +7,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::{HangUp, Peer};
 use crate::dispatch::Dispatch;
 use crate::head::{HEAD_LIMIT, Progress, TimedHeads};
-use crate::socket::Socket;
+use crate::socket::{Connected, Socket};
 use crate::tunnel::Tunnel;
 
 /// How long a new connection may stay silent: nothing else notices one that never says which protocol it speaks.
@@ -35,9 +33,14 @@ const MAX_BUFFER: usize = 32 * 1024;
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(stream: TcpStream, peer: Peer, dispatch: Arc<Dispatch>, stop: CancellationToken) {
+pub(crate) async fn serve(
+    stream: impl Connected,
+    peer: Peer,
+    dispatch: Arc<Dispatch>,
+    stop: CancellationToken,
+) {
     let spoke = tokio::select! {
-        first = tokio::time::timeout(FIRST_BYTE_LIMIT, first_byte(&stream)) => matches!(first, Ok(Ok(true))),
+        first = tokio::time::timeout(FIRST_BYTE_LIMIT, stream.first_byte()) => matches!(first, Ok(Ok(true))),
         () = stop.cancelled() => false,
     };
     if !spoke {
@@ -86,11 +89,6 @@ where
     if let Some(Err(error)) = result {
         tracing::debug!(%peer.remote, error = %error, "a connection ended early");
     }
-}
-
-async fn first_byte(stream: &TcpStream) -> io::Result<bool> {
-    let mut byte = [0];
-    Ok(stream.peek(&mut byte).await? == 1)
 }
 
 fn builder() -> Builder<TokioExecutor> {

@@ -22,7 +22,8 @@ pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// Everything a connection needs to answer requests.
 pub(crate) struct Dispatch {
-    pub(crate) guard: Guard,
+    /// Nothing where no web page can call.
+    pub(crate) guard: Option<Guard>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) http: BoxedFilter<(HttpResponse,)>,
     pub(crate) grpc: GrpcRoutes,
@@ -42,7 +43,7 @@ impl Dispatch {
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| value.starts_with("application/grpc"));
         let principal = Principal::Anonymous;
-        if let Err(why) = self.guard.check(&parts) {
+        if let Some(Err(why)) = self.guard.as_ref().map(|guard| guard.check(&parts)) {
             tracing::debug!(%peer.remote, %why, "refused a request");
             return match is_grpc {
                 true => tonic::Status::permission_denied(why).into_http::<tonic::body::Body>().map(boxed),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Sleep;
 
 use crate::call::{HangUp, Peer};
@@ -17,24 +17,58 @@ const STALL_LIMIT: Duration = Duration::from_secs(120);
 /// Bytes that the kernel takes before the peer's window has room for them: without a bound that is up to 4 MiB a peer.
 const UNSENT_LIMIT: u32 = 64 * 1024;
 
+/// A connection that the kernel made.
+pub(crate) trait Connected: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static {
+    /// Waits until the peer said something; `false` when it left instead, as far as that is known.
+    fn first_byte(&self) -> impl Future<Output = io::Result<bool>> + Send;
+
+    /// Sets what is to be set once. An option that the kernel does not have is done without.
+    fn prepare(&self, _peer: Peer) {}
+
+    /// Has the kernel hold nothing for the peer once this is closed. On failure it does.
+    fn forget_unread(&self) {}
+}
+
+impl Connected for TcpStream {
+    async fn first_byte(&self) -> io::Result<bool> {
+        let mut byte = [0];
+        Ok(self.peek(&mut byte).await? == 1)
+    }
+
+    fn prepare(&self, peer: Peer) {
+        if let Err(error) = self.set_nodelay(true) {
+            tracing::debug!(%peer.remote, %error, "failed to turn off delays on a connection");
+        }
+        if let Err(error) = SockRef::from(self).set_tcp_notsent_lowat(UNSENT_LIMIT) {
+            tracing::debug!(%peer.remote, %error, "failed to bound what a connection holds");
+        }
+    }
+
+    fn forget_unread(&self) {
+        drop(self.set_zero_linger());
+    }
+}
+
+/// What the kernel holds of it is bounded by `net.core.wmem_default`, and goes with the peer's end.
+impl Connected for UnixStream {
+    async fn first_byte(&self) -> io::Result<bool> {
+        self.readable().await.map(|()| true)
+    }
+}
+
 /// A connected socket.
-pub(crate) struct Socket {
-    stream: TcpStream,
+pub(crate) struct Socket<S: Connected> {
+    stream: S,
     limit: Duration,
     hang_up: HangUp,
     /// Runs while something waits that the peer does not read.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl Socket {
-    /// Takes over a connection. An option that the kernel does not have is done without.
-    pub(crate) fn new(stream: TcpStream, peer: Peer, hang_up: HangUp) -> Self {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%peer.remote, %error, "failed to turn off delays on a connection");
-        }
-        if let Err(error) = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_LIMIT) {
-            tracing::debug!(%peer.remote, %error, "failed to bound what a connection holds");
-        }
+impl<S: Connected> Socket<S> {
+    /// Takes over a connection.
+    pub(crate) fn new(stream: S, peer: Peer, hang_up: HangUp) -> Self {
+        stream.prepare(peer);
         Self { stream, limit: STALL_LIMIT, hang_up, stalled: None }
     }
 
@@ -51,16 +85,16 @@ impl Socket {
     }
 }
 
-impl Drop for Socket {
+impl<S: Connected> Drop for Socket<S> {
     fn drop(&mut self) {
         if self.hang_up.is_asked() {
-            // Otherwise the kernel would go on to hold what the peer does not read. On failure it does.
-            drop(self.stream.set_zero_linger());
+            // Otherwise the kernel would go on to hold what the peer does not read.
+            self.stream.forget_unread();
         }
     }
 }
 
-impl AsyncRead for Socket {
+impl<S: Connected> AsyncRead for Socket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -70,7 +104,7 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl<S: Connected> AsyncWrite for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.within_limit(cx, written)
@@ -107,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    async fn pair() -> (Socket, TcpStream, HangUp) {
+    async fn pair() -> (Socket<TcpStream>, TcpStream, HangUp) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let (client, accepted) = tokio::join!(TcpStream::connect(at), listener.accept());

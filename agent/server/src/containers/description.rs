@@ -29,7 +29,7 @@ pub(super) struct Wishes {
 pub(crate) fn refuse_unsupported(info: &v1::TaskInfo, policy: &Policy) -> Option<LaunchRefusal> {
     match &info.executor {
         // What the task asks for beyond its resources is its executor's to do.
-        Some(executor) => refuse_executor("executor", executor, policy)
+        Some(executor) => refuse_executor("executor", executor, &info.resources, policy)
             .or_else(|| refuse_resources("resources", &info.resources)),
         None => refuse_checks(info)
             .or_else(|| refuse_command("command", info.command.as_ref()?, info.container.as_ref()))
@@ -50,7 +50,8 @@ pub(crate) fn refuse_group(
     policy: &Policy,
 ) -> Option<LaunchRefusal> {
     if executor.r#type() == v1::executor_info::Type::Custom {
-        return refuse_executor("executor", executor, policy);
+        let given: Vec<_> = tasks.iter().flat_map(|task| &task.resources).cloned().collect();
+        return refuse_executor("executor", executor, &given, policy);
     }
     let of_executor = if is_new { refuse_pod(executor, tasks, policy) } else { None };
     of_executor.or_else(|| tasks.iter().find_map(|task| refuse_member(executor, task, policy)))
@@ -142,8 +143,13 @@ fn refuse_pod(executor: &v1::ExecutorInfo, tasks: &[v1::TaskInfo], policy: &Poli
         .or_else(|| refuse_confinement("executor.container", container, Whose::Pod, policy))
 }
 
-/// An executor of the framework's own.
-fn refuse_executor(field: &str, executor: &v1::ExecutorInfo, policy: &Policy) -> Option<LaunchRefusal> {
+/// An executor of the framework's own, with what its tasks have.
+fn refuse_executor(
+    field: &str,
+    executor: &v1::ExecutorInfo,
+    of_tasks: &[v1::Resource],
+    policy: &Policy,
+) -> Option<LaunchRefusal> {
     let Some(command) = &executor.command else {
         return Some(refusal(format!("{field}.command is required")));
     };
@@ -151,7 +157,13 @@ fn refuse_executor(field: &str, executor: &v1::ExecutorInfo, policy: &Policy) ->
         .or_else(|| refuse_resources(&format!("{field}.resources"), &executor.resources))
         .or_else(|| match container_wishes(&format!("{field}.container"), executor.container.as_ref()) {
             Err(refusal) => Some(refusal),
-            Ok(wishes) => wishes.network.is_own().then(no_network_of_its_own),
+            Ok(wishes) if wishes.network.is_own() && !policy.executor_networks => {
+                Some(no_network_of_its_own())
+            }
+            Ok(wishes) => {
+                let ports = Ports::of(executor.resources.iter().chain(of_tasks));
+                refuse_ports(&format!("{field}.container"), &wishes.network, &ports)
+            }
         })
         .or_else(|| {
             let field = format!("{field}.container");
@@ -160,7 +172,8 @@ fn refuse_executor(field: &str, executor: &v1::ExecutorInfo, policy: &Policy) ->
 }
 
 fn no_network_of_its_own() -> LaunchRefusal {
-    let remedy = "an executor reaches its agent over the network of the machine";
+    let remedy = "an executor reaches its agent over the network of the machine, unless an operator starts it with \
+                  --http-executor-domain-sockets";
     unsupported("executor.container.network_infos[0].name", remedy)
 }
 

@@ -154,6 +154,7 @@ pub(super) fn hidden_paths(means: &Means) -> Vec<PathBuf> {
     let images = means.supplies.images.directory();
     let mut hidden = vec![means.layout.work_dir().to_owned(), images.to_owned()];
     hidden.extend(means.supplies.volumes.hidden());
+    hidden.extend(means.supplies.socket.iter().map(|socket| socket.directory().to_owned()));
     if !means.runtime_dir.starts_with(means.layout.work_dir()) {
         hidden.push(means.runtime_dir.clone());
     }
@@ -245,10 +246,14 @@ fn executor_plan(
         environment::of_executor(command, record, &order.agent, &sandbox, token, &means.settings);
     spec.user = user_of(means, command, &order.framework);
     spec.resources = room(means, record, tasks)?;
+    spec.namespaces = wishes.namespaces;
     spec.hostname = wishes.hostname;
     spec.rlimits = wishes.rlimits;
     spec.terminal = wishes.terminal;
     spec.volumes = volumes::persistent(means, &resources);
+    if let Some(socket) = &means.supplies.socket {
+        socket.show(&mut spec);
+    }
     for task in tasks {
         spec.volumes.extend(volumes::persistent(means, &described(task)?.1.resources));
     }

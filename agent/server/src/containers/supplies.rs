@@ -11,6 +11,7 @@ use crate::containers::ids::{IdRanges, REGISTRY};
 use crate::disk_quota::{Figures, Projects};
 use crate::disks::Disks;
 use crate::error::AgentError;
+use crate::executors::DomainSocket;
 use crate::fetch::Fetcher;
 use crate::gpus::Gpus;
 use crate::images::LazyImages;
@@ -28,6 +29,8 @@ pub(crate) struct Supplies {
     pub(crate) images: Arc<LazyImages>,
     pub(crate) ids: IdRanges,
     pub(crate) policy: Arc<Policy>,
+    /// Where executors reach the agent beside the network.
+    pub(crate) socket: Option<DomainSocket>,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) volumes: Volumes,
     pub(crate) networks: Networks,
@@ -53,11 +56,14 @@ impl Supplies {
         let mut protected =
             vec![layout.work_dir().to_owned(), runtime_dir.clone(), images.directory().to_owned()];
         protected.extend(disks.hidden());
+        let socket = DomainSocket::of(config, layout, &protected)?;
+        protected.extend(socket.iter().map(|socket| socket.directory().to_owned()));
         Ok(Self {
             fetcher: Fetcher::new(config, layout, launcher.clone(), runtime_dir, images.clone())?,
             images,
             ids: ids.map_err(|error| AgentError::flag("userns-first-id", error))?,
             policy: Arc::new(Policy::new(config, protected)?),
+            socket,
             secrets: Arc::new(Secrets::default()),
             gpus: Gpus::discover(config, layout)?,
             network_classes: NetworkClasses::open(config, layout, launcher.cgroups())?,

@@ -3,11 +3,13 @@
 mod call;
 mod event;
 mod shell;
+mod socket;
 mod streams;
 mod tokens;
 
 pub(crate) use call::{Asked, Parsed, parse};
 pub(crate) use event::{Speaker, heartbeat};
+pub(crate) use socket::DomainSocket;
 pub(crate) use streams::{Opened, Streams};
 pub(crate) use tokens::Tokens;
 

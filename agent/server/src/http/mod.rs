@@ -83,13 +83,7 @@ pub(crate) fn routes(api: Arc<Api>) -> Routes {
     let routes = aliases!(routes, api, "/files/read", Action::AccessSandbox, files::read);
     let routes = aliases!(routes, api, "/files/download", Action::AccessSandbox, files::download);
     let routes = aliases!(routes, api, "/files/follow", Action::AccessSandbox, files::follow);
-    let routes =
-        ["/api/v1/executor", "/slave(1)/api/v1/executor"].into_iter().fold(routes, |routes, pattern| {
-            let (action, content) = (Action::ActAsExecutor, ContentRule::Handler);
-            let api = api.clone();
-            let entry = RouteEntry { method: None, pattern, action, content };
-            routes.add(entry, move |call: Call| executor::handle(api.clone(), call))
-        });
+    let routes = of_executors(routes, &api);
     let routes = ["/api/v1", "/slave(1)/api/v1"].into_iter().fold(routes, |routes, pattern| {
         // What a call does is known when it is read, and is asked again then.
         let (action, content) = (Action::ViewHealth, ContentRule::Handler);
@@ -98,6 +92,16 @@ pub(crate) fn routes(api: Arc<Api>) -> Routes {
         routes.add(entry, move |call: Call| operator::handle(api.clone(), call))
     });
     routes.get("/metrics", Action::ViewMetrics, move |call| metrics::prometheus(api.clone(), call))
+}
+
+/// The routes of executors, which is all that there is at their socket.
+pub(crate) fn of_executors(routes: Routes, api: &Arc<Api>) -> Routes {
+    ["/api/v1/executor", "/slave(1)/api/v1/executor"].into_iter().fold(routes, |routes, pattern| {
+        let (action, content) = (Action::ActAsExecutor, ContentRule::Handler);
+        let api = api.clone();
+        let entry = RouteEntry { method: None, pattern, action, content };
+        routes.add(entry, move |call: Call| executor::handle(api.clone(), call))
+    })
 }
 
 impl Api {

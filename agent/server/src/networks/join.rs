@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chapada_agent_core::ExecutorRecord;
+use chapada_model::ContainerId;
 use chapada_network::{Attached, Networks, Wish};
 use chapada_shim::{ContainerSpec, JoinedNamespace, NamespaceKind, NamespaceOf};
 use chapada_wire::v1;
@@ -30,22 +32,30 @@ pub(crate) struct Joined {
 /// # Errors
 /// Says why in one line, for the framework's author.
 pub(crate) async fn join(means: &Means, order: &Order) -> Result<Option<Joined>, String> {
-    let What::Task { task, pod } = &order.what else { return Ok(None) };
+    let (task, pod) = match &order.what {
+        What::Task { task, pod } => (task, pod),
+        What::Executor { executor, .. } => {
+            return match of_executor(executor)? {
+                NetworkWish::Join(wishes) => attach(means, &executor.container, wishes).await.map(Some),
+                NetworkWish::Alone | NetworkWish::Host => Ok(None),
+            };
+        }
+    };
     let info = v1::TaskInfo::decode(task.info.as_bytes()).map_err(|error| error.to_string())?;
     let own = wish("container", info.container.as_ref())?;
     let (of, wishes) = match (own, pod) {
         (NetworkWish::Join(wishes), _) => (&task.container, wishes),
         (NetworkWish::Alone, _) | (NetworkWish::Host, None) => return Ok(None),
-        (NetworkWish::Host, Some(executor)) => {
-            let info =
-                v1::ExecutorInfo::decode(executor.info.as_bytes()).map_err(|error| error.to_string())?;
-            match wish("executor.container", info.container.as_ref())? {
-                NetworkWish::Host => return Ok(None),
-                NetworkWish::Alone => (&executor.container, Vec::new()),
-                NetworkWish::Join(wishes) => (&executor.container, wishes),
-            }
-        }
+        (NetworkWish::Host, Some(executor)) => match of_executor(executor)? {
+            NetworkWish::Host => return Ok(None),
+            NetworkWish::Alone => (&executor.container, Vec::new()),
+            NetworkWish::Join(wishes) => (&executor.container, wishes),
+        },
     };
+    attach(means, of, wishes).await.map(Some)
+}
+
+async fn attach(means: &Means, of: &ContainerId, wishes: Vec<Wish>) -> Result<Joined, String> {
     let bridge = &means.settings.bridge_network;
     let named = |wish: Wish| match wish.network.is_empty() {
         true => Wish { network: bridge.clone(), ..wish },
@@ -54,7 +64,12 @@ pub(crate) async fn join(means: &Means, order: &Order) -> Result<Option<Joined>,
     let wishes = wishes.into_iter().map(named).collect();
     let attached = means.supplies.networks.attach(of.as_str(), wishes).await;
     let attached = attached.map_err(|error| format!("cannot join the container's networks: {error}"))?;
-    Ok(Some(Joined { attached, of: of.to_string() }))
+    Ok(Joined { attached, of: of.to_string() })
+}
+
+fn of_executor(executor: &ExecutorRecord) -> Result<NetworkWish, String> {
+    let info = v1::ExecutorInfo::decode(executor.info.as_bytes()).map_err(|error| error.to_string())?;
+    wish("executor.container", info.container.as_ref())
 }
 
 fn wish(field: &str, container: Option<&v1::ContainerInfo>) -> Result<NetworkWish, String> {

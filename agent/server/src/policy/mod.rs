@@ -23,6 +23,8 @@ pub(crate) struct Policy {
     pub(crate) privileged: bool,
     /// The root of a container with an image is nobody on this machine.
     pub(crate) user_namespaces: bool,
+    /// Executors of frameworks' own reach the agent from any network.
+    pub(crate) executor_networks: bool,
     /// What of this machine may show in containers.
     pub(crate) paths: HostPaths,
     pub(crate) capabilities: Capabilities,
@@ -45,6 +47,7 @@ impl Policy {
             host_root: config.allow_host_root,
             privileged: config.allow_privileged,
             user_namespaces: config.user_namespaces,
+            executor_networks: config.http_executor_domain_sockets,
             paths: HostPaths::new(&config.allowed_host_paths, protected)?,
             capabilities,
             profiles,

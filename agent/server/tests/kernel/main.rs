@@ -24,6 +24,7 @@ mod pods;
 mod policy;
 mod restart;
 mod scenarios;
+mod sockets;
 mod statistics;
 mod support;
 mod surviving;

@@ -1,7 +1,8 @@
 //! An executor's words, said by a test over HTTP.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 
 use serde_json::{Value, json};
 
@@ -9,44 +10,82 @@ use super::PATIENCE;
 
 /// Speaks for executor `e` of the scripted master's framework.
 pub(crate) struct Speaker {
+    /// `ip:port`, or the path of a socket.
     pub(crate) address: String,
     pub(crate) token: Option<String>,
 }
 
 /// An open stream.
-pub(crate) struct Said(BufReader<TcpStream>);
+pub(crate) struct Said(BufReader<Box<dyn Connection>>);
+
+trait Connection: Read + Write {}
+impl<T: Read + Write> Connection for T {}
 
 impl Speaker {
+    fn connect(&self) -> io::Result<Box<dyn Connection>> {
+        if self.address.starts_with('/') {
+            let socket = UnixStream::connect(&self.address)?;
+            socket.set_read_timeout(Some(PATIENCE))?;
+            return Ok(Box::new(socket));
+        }
+        let socket = TcpStream::connect(&self.address)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        Ok(Box::new(socket))
+    }
+
     /// Makes a call, and gives the status and what comes after the head.
-    fn send(&self, mut call: Value) -> (u16, BufReader<TcpStream>) {
+    fn send(&self, call: Value) -> (u16, BufReader<Box<dyn Connection>>) {
+        self.send_to("/api/v1/executor", call).unwrap()
+    }
+
+    /// The same at another path; an error when nobody answers.
+    fn send_to(&self, path: &str, mut call: Value) -> io::Result<(u16, BufReader<Box<dyn Connection>>)> {
         call["framework_id"] = json!({ "value": "framework-1" });
         call["executor_id"] = json!({ "value": "e" });
         let body = call.to_string();
         let token = self.token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n"));
-        let mut socket = TcpStream::connect(&self.address).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut socket = self.connect()?;
         let head = format!(
-            "POST /api/v1/executor HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n{}Content-Length: {}\r\n\r\n",
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n{}Content-Length: {}\r\n\r\n",
             self.address,
             token.unwrap_or_default(),
             body.len()
         );
-        socket.write_all(head.as_bytes()).unwrap();
-        socket.write_all(body.as_bytes()).unwrap();
+        socket.write_all(head.as_bytes())?;
+        socket.write_all(body.as_bytes())?;
         let mut answer = BufReader::new(socket);
         let mut status = String::new();
-        answer.read_line(&mut status).unwrap();
+        answer.read_line(&mut status)?;
         let mut line = String::new();
         while line != "\r\n" {
             line.clear();
-            assert!(answer.read_line(&mut line).unwrap() > 0, "cut off after {status}");
+            if answer.read_line(&mut line)? == 0 {
+                return Err(io::Error::other(format!("cut off after {status}")));
+            }
         }
-        (status.split(' ').nth(1).unwrap().parse().unwrap(), answer)
+        Ok((status.split(' ').nth(1).unwrap().parse().unwrap(), answer))
+    }
+
+    /// Subscribes as soon as there is an agent that answers.
+    pub(crate) fn subscribe_when_there(&self) -> Said {
+        let call = json!({ "type": "SUBSCRIBE", "subscribe": {} });
+        loop {
+            match self.send_to("/api/v1/executor", call.clone()) {
+                Ok((200, answer)) => return Said(answer),
+                Ok((status, _)) => panic!("refused with {status}"),
+                Err(_) => std::thread::yield_now(),
+            }
+        }
     }
 
     /// Makes a call that has no stream for an answer.
     pub(crate) fn call(&self, call: Value) -> u16 {
         self.send(call).0
+    }
+
+    /// The same at another path than that of executors.
+    pub(crate) fn call_at(&self, path: &str) -> u16 {
+        self.send_to(path, json!({ "type": "GET_STATE" })).unwrap().0
     }
 
     /// Subscribes, knowing of these tasks.
@@ -72,7 +111,7 @@ impl Said {
     /// The next event; each is a record in a chunk of its own. `None` at the end of the stream.
     pub(crate) fn next(&mut self) -> Option<Value> {
         let mut size = String::new();
-        self.0.read_line(&mut size).unwrap();
+        self.0.read_line(&mut size).ok()?;
         let size = usize::from_str_radix(size.trim_end(), 16).ok()?;
         let mut chunk = vec![0; size + 2];
         self.0.read_exact(&mut chunk).unwrap();
