@@ -103,7 +103,7 @@ async fn an_executor_with_an_image_sees_the_socket_and_cannot_change_it() {
     agent.config.http_executor_domain_sockets = true;
     let running = InProcess::start(&agent);
     let mut link = master.welcome(1).await;
-    let line = "test -S $MESOS_DOMAIN_SOCKET || exit 3; rm -f $MESOS_DOMAIN_SOCKET; test -S $MESOS_DOMAIN_SOCKET || exit 4; exit 7";
+    let line = "test -S \"$MESOS_DOMAIN_SOCKET\" || exit 3; rm -f \"$MESOS_DOMAIN_SOCKET\"; test -S \"$MESOS_DOMAIN_SOCKET\" || exit 4; exit 7";
     let mut wanted = task("t", line);
     wanted.executor.as_mut().unwrap().container = Some(mesos_image("box:v1"));
     link.launch_on(wanted, true).await;
