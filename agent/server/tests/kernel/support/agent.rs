@@ -73,15 +73,22 @@ impl Drop for TestAgent {
         for container in self.containers() {
             chapada_shim::cleanup(&cgroups, &self.runtime_dir(), &container).unwrap();
         }
+        let has_failed = std::thread::panicking();
+        if has_failed && let Err(error) = cgroups.group(chapada_isolation::cgroup::SHIMS).kill() {
+            // Nobody stopped an agent in this process, so its zygote is still there.
+            eprintln!("{error}");
+        }
         // The last shim leaves its group a moment after its container is gone.
         let deadline = std::time::Instant::now() + super::PATIENCE;
         while let Err(error) = cgroups.remove() {
+            if has_failed && std::time::Instant::now() > deadline {
+                eprintln!("{error}");
+                break;
+            }
             assert!(std::time::Instant::now() < deadline, "{error}");
             std::thread::yield_now();
         }
-        if std::thread::panicking()
-            && let Some(directory) = self.directory.take()
-        {
+        if has_failed && let Some(directory) = self.directory.take() {
             eprintln!("kept {}", directory.keep().display());
         }
     }
