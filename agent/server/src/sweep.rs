@@ -45,6 +45,15 @@ pub(crate) async fn run(
 ) {
     let mut ticks = interval(policy.disk_watch_interval.max(Duration::from_secs(1)));
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let looking = layout.clone();
+        let found = match spawn_blocking(move || Found::of(&looking)).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(%error, "looking through sandboxes failed");
+                continue;
+            }
+        };
+        // Asked after looking: whose sandbox has been made since is neither found nor missed.
         let (reply, answer) = oneshot::channel();
         if inputs.send(Input::View(reply)).await.is_err() {
             return;
@@ -57,13 +66,12 @@ pub(crate) async fn run(
         });
         let executors = view.executors.iter().map(|executor| executor.record.container.clone());
         let held = tasks.chain(executors).collect();
-        let layout = layout.clone();
+        let work_dir = layout.work_dir().to_owned();
         let sweeping = move || {
-            let work_dir = layout.work_dir().to_owned();
-            sweep(&layout, &held, || policy.most_age(usage(&work_dir)));
+            found.sweep(&held, || policy.most_age(usage(&work_dir)));
         };
         if let Err(error) = spawn_blocking(sweeping).await {
-            tracing::error!(%error, "looking through sandboxes failed");
+            tracing::error!(%error, "removing old sandboxes failed");
         }
     }
 }
@@ -80,52 +88,72 @@ fn usage(directory: &Path) -> f64 {
     }
 }
 
-/// Removes the sandboxes that belong to none of these containers and have not changed for `most_age`, the oldest first, and
-/// what is empty then above them. The age is asked for each, for the disk empties on the way.
-fn sweep(layout: &Layout, held: &BTreeSet<ContainerId>, most_age: impl Fn() -> Duration) {
-    let (mut ended, mut above) = (Vec::new(), Vec::new());
-    for agent in entries(&layout.agents()) {
-        for framework in entries(&agent.path().join("frameworks")) {
-            let executors = framework.path().join("executors");
-            for executor in entries(&executors) {
-                let runs = executor.path().join("runs");
-                ended.extend(entries(&runs).iter().filter_map(|run| Ended::of(run, held)));
-                above.extend([Above::Runs(runs), Above::Folder(executor.path())]);
-            }
-            above.extend([Above::Folder(executors), Above::Folder(framework.path())]);
-        }
-    }
-    ended.sort_by_key(|run| std::cmp::Reverse(run.age));
-    for run in ended {
-        if run.age < most_age() {
-            break;
-        }
-        match fs::remove_dir_all(&run.path) {
-            Ok(()) => tracing::info!(path = %run.path.display(), age = ?run.age, "removed an old sandbox"),
-            Err(error) => tracing::warn!(path = %run.path.display(), %error, "cannot remove an old sandbox"),
-        }
-    }
-    above.iter().for_each(Above::remove_if_empty);
+/// What there is of sandboxes at one moment.
+struct Found {
+    runs: Vec<Run>,
+    above: Vec<Above>,
 }
 
-/// The sandbox of a container that nobody holds.
-struct Ended {
+impl Found {
+    fn of(layout: &Layout) -> Self {
+        let (mut found, mut above) = (Vec::new(), Vec::new());
+        for agent in entries(&layout.agents()) {
+            for framework in entries(&agent.path().join("frameworks")) {
+                let executors = framework.path().join("executors");
+                for executor in entries(&executors) {
+                    let runs = executor.path().join("runs");
+                    found.extend(entries(&runs).iter().filter_map(Run::of));
+                    above.extend([Above::Runs(runs), Above::Folder(executor.path())]);
+                }
+                above.extend([Above::Folder(executors), Above::Folder(framework.path())]);
+            }
+        }
+        Self { runs: found, above }
+    }
+
+    /// Removes the sandboxes that belong to none of these containers and have not changed for `most_age`, the oldest first,
+    /// and what is empty then above them. The age is asked for each, for the disk empties on the way.
+    fn sweep(self, held: &BTreeSet<ContainerId>, most_age: impl Fn() -> Duration) {
+        let is_held = |run: &Run| run.container.as_ref().is_some_and(|id| held.contains(id));
+        let mut ended: Vec<Run> = self.runs.into_iter().filter(|run| !is_held(run)).collect();
+        ended.sort_by_key(|run| std::cmp::Reverse(run.age));
+        for run in ended {
+            if run.age < most_age() {
+                break;
+            }
+            match fs::remove_dir_all(&run.path) {
+                Ok(()) => {
+                    tracing::info!(path = %run.path.display(), age = ?run.age, "removed an old sandbox")
+                }
+                Err(error) => {
+                    tracing::warn!(path = %run.path.display(), %error, "cannot remove an old sandbox");
+                }
+            }
+        }
+        self.above.iter().for_each(Above::remove_if_empty);
+    }
+}
+
+/// A sandbox.
+struct Run {
     path: PathBuf,
+    /// Whose it is; `None` when its name is that of no container.
+    container: Option<ContainerId>,
     /// Since its last change.
     age: Duration,
 }
 
-impl Ended {
-    fn of(run: &DirEntry, held: &BTreeSet<ContainerId>) -> Option<Self> {
+impl Run {
+    fn of(run: &DirEntry) -> Option<Self> {
         let name = run.file_name();
-        let id = name.to_str().and_then(|name| name.parse::<ContainerId>().ok());
-        if name == LATEST || id.is_some_and(|id| held.contains(&id)) {
+        if name == LATEST {
             return None;
         }
         let modified = run.metadata().and_then(|metadata| metadata.modified()).ok()?;
         // One that changed in the future changed just now.
         let age = SystemTime::now().duration_since(modified).unwrap_or_default();
-        Some(Self { path: run.path(), age })
+        let container = name.to_str().and_then(|name| name.parse().ok());
+        Some(Self { path: run.path(), container, age })
     }
 }
 
@@ -186,10 +214,13 @@ mod tests {
         symlink("/etc", runs("e2").join("c3/link")).unwrap();
         symlink("c3", runs("e2").join(LATEST)).unwrap();
         let held: BTreeSet<ContainerId> = ["c2".parse().unwrap()].into();
-        sweep(&layout, &held, || Duration::from_secs(3600));
+        Found::of(&layout).sweep(&held, || Duration::from_secs(3600));
         assert!(runs("e1").join("c1").exists(), "too young");
-        sweep(&layout, &held, || Duration::ZERO);
+        let found = Found::of(&layout);
+        fs::create_dir_all(runs("e1").join("c4")).unwrap();
+        found.sweep(&held, || Duration::ZERO);
         assert!(!runs("e1").join("c1").exists() && runs("e1").join("c2").exists());
+        assert!(runs("e1").join("c4").exists(), "whose it is was not asked");
         assert!(!layout.agents().join("a/frameworks/f/executors/e2").exists());
         assert!(Path::new("/etc/passwd").exists());
     }
@@ -223,7 +254,8 @@ mod tests {
         symlink("young", runs.join(LATEST)).unwrap();
         // The disk is full until two are gone.
         let left = || entries(&runs).iter().filter(|run| run.file_name() != LATEST).count();
-        sweep(&layout, &BTreeSet::new(), || if left() > 1 { Duration::ZERO } else { hours(24) });
+        let age = || if left() > 1 { Duration::ZERO } else { hours(24) };
+        Found::of(&layout).sweep(&BTreeSet::new(), age);
         assert!(runs.join("young").exists() && !runs.join("middle").exists() && !runs.join("old").exists());
         assert!(runs.join(LATEST).exists());
     }

@@ -102,14 +102,14 @@ async fn what_is_launched_in_a_task_is_charged_to_it_and_ends_with_it() {
 
     let last = id(&[&task, "last"]);
     assert_eq!(launch(&address, &last, &sleep, json!({})).await, (200, String::new()));
-    assert_eq!(sleepers(&seconds), 1);
+    eventually("it sleeps", || sleepers(&seconds) == 1).await;
     let waiting = {
         let (address, last) = (address.clone(), last.clone());
         tokio::spawn(async move { wait(&address, &last).await })
     };
     link.kill("t").await;
     link.until("t", TaskState::TaskKilled).await;
-    assert_eq!(sleepers(&seconds), 0);
+    eventually("what was in it is gone, too", || sleepers(&seconds) == 0).await;
     // Who asked in time hears of its end; who did not, that it is gone.
     let (status, _) = waiting.await.unwrap();
     assert!([200, 404].contains(&status));

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use chapada_shim::{RecoveredContainer, RecoveredState, ShimClient};
+use tokio::io::unix::AsyncFd;
 use tokio_util::task::TaskTracker;
 
 use super::record::Record;
-use super::watch::watch;
+use super::watch::{settle, watch};
 use super::{End, NotNew};
 use crate::attach::{ContainerPath, watched};
 use crate::containers::Means;
@@ -59,20 +60,37 @@ pub(crate) fn adopt(means: &Arc<Means>, found: Vec<Found>, tasks: &TaskTracker) 
         let client = match &container.state {
             RecoveredState::Running { pid } => {
                 pid.iter().for_each(|pid| launched.started(*pid));
-                let client = ShimClient::connect(&container.runtime_dir);
-                client.ok().and_then(|client| watched(client).ok())
+                connect(&container).map(Some)
             }
-            RecoveredState::Exited(_) | RecoveredState::Dead => None,
+            RecoveredState::Exited(report) => {
+                launched.conclude(End::of(report));
+                Ok(None)
+            }
+            RecoveredState::Dead => {
+                launched.conclude(End::unknown());
+                Ok(None)
+            }
         };
-        if client.is_none() {
-            launched.conclude(match &container.state {
-                RecoveredState::Exited(report) => End::of(report),
-                RecoveredState::Running { .. } | RecoveredState::Dead => End::unknown(),
-            });
-        }
         if !is_held {
             launched.going.cancel();
         }
-        tasks.spawn(watch(means.clone(), launched, client, signals));
+        let means = means.clone();
+        tasks.spawn(async move {
+            let client = match client {
+                Ok(client) => client,
+                Err(error) => {
+                    // It has ended since it was found, and left a report.
+                    let end = settle(&means, &launched, &error).await;
+                    launched.conclude(end);
+                    None
+                }
+            };
+            watch(means, launched, client, signals).await;
+        });
     }
+}
+
+fn connect(container: &RecoveredContainer) -> Result<AsyncFd<ShimClient>, String> {
+    let client = ShimClient::connect(&container.runtime_dir).map_err(|error| error.to_string())?;
+    watched(client).map_err(|error| error.to_string())
 }

@@ -54,7 +54,7 @@ pub(super) async fn watch(
             () = means.nested.stop.cancelled() => return,
             end = until_the_end(&launched, client, signals) => match end {
                 Ok(end) => end,
-                Err(error) => settle(&means, &launched, &error).await,
+                Err(error) => settle(&means, &launched, &error.to_string()).await,
             }
         };
         tracing::info!(container_id = %launched.path, status = end.status, "a container of no task has ended");
@@ -99,8 +99,8 @@ async fn until_the_end(
 }
 
 /// The shim does not speak any more: what it wrote down counts.
-async fn settle(means: &Arc<Means>, launched: &Arc<Launched>, error: &ClientError) -> End {
-    tracing::warn!(container_id = %launched.path, %error, "the shim of a container fell silent");
+pub(super) async fn settle(means: &Arc<Means>, launched: &Arc<Launched>, error: &str) -> End {
+    tracing::warn!(container_id = %launched.path, error, "the shim of a container fell silent");
     let (means, launched) = (means.clone(), launched.clone());
     let settled = spawn_blocking(move || {
         let group = means.launcher.cgroups().group_within(&launched.record.within, &launched.record.shim);
