@@ -29,11 +29,13 @@ fn network_of(pid: i32) -> u64 {
 /// The shim that waits, once it has made everything ahead: its network, and the holder of its user namespace.
 fn waiting(place: &Place) -> (u32, u64, u32) {
     let zygote = place.launcher.zygote().unwrap();
+    // While it makes its network it holds the way back to ours.
+    let ours = network_of(std::process::id() as i32);
     let mut found = None;
     eventually("a shim waits with what it has made ahead", || {
         let waiting = children(zygote).into_iter();
         let complete = |pid: u32| match (&networks_held(pid)[..], &children(pid)[..]) {
-            (&[network], &[holder]) => Some((pid, network, holder)),
+            (&[network], &[holder]) if network != ours => Some((pid, network, holder)),
             _ => None,
         };
         // Shims of containers are the zygote's children, too, and hold none.
