@@ -57,15 +57,20 @@ fn works_for(pid: i32, containers: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
     use std::os::unix::process::ExitStatusExt;
-    use std::process::{Child, Command};
+    use std::process::{Child, Command, Stdio};
 
     use super::*;
 
+    /// It has answered, and so it runs: until a while after `exec` a process has no environment to be known by.
     fn plugin(container: &str) -> Child {
-        let mut command = Command::new("sleep");
-        command.arg("1000").env("CNI_COMMAND", "ADD").env("CNI_CONTAINERID", container);
-        command.spawn().unwrap()
+        let mut command = Command::new("cat");
+        command.env("CNI_COMMAND", "ADD").env("CNI_CONTAINERID", container);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.as_mut().unwrap().write_all(b"?").unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        child
     }
 
     #[test]
