@@ -44,6 +44,12 @@ impl App {
         }
     }
 
+    /// This definition once more, at `version`. Tasks that were launched with it are not out of date.
+    pub fn again(&self, version: Timestamp) -> Self {
+        let version_info = VersionInfo { last_scaling_at: version, ..self.version_info };
+        Self { definition: self.definition.clone(), version, version_info }
+    }
+
     /// The same definition as a new version that replaces every task.
     pub fn restarted(&self, version: Timestamp) -> Self {
         let version_info = VersionInfo { last_scaling_at: version, last_config_change_at: version };

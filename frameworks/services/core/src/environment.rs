@@ -103,6 +103,7 @@ mod tests {
             attributes: BTreeMap::new(),
             ports: vec![31_000, 31_001],
             staged_at: Timestamp::from_millis(0),
+            config: Default::default(),
             started_at: None,
             condition: Condition::Provisioned,
             healthy: None,

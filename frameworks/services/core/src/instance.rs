@@ -52,6 +52,10 @@ pub struct Task {
     pub id: TaskId,
     /// The app's version it was launched with.
     pub version: Timestamp,
+    /// The configuration it was launched with: when the app last changed in a way that makes tasks out of date. Zero in
+    /// records that are older than this field.
+    #[serde(default)]
+    pub config: Timestamp,
     /// Where it is.
     pub agent: AgentId,
     /// The agent's host name.
@@ -160,9 +164,20 @@ impl Instance {
         })
     }
 
-    /// Whether its task was launched with the configuration of `since` or a later one. One that waits will be.
-    pub fn is_fresh(&self, since: Timestamp) -> bool {
-        self.task().is_none_or(|task| task.version >= since)
+    /// Whether its task was launched with this configuration. One that waits will be.
+    pub fn is_fresh(&self, config: Timestamp) -> bool {
+        self.task().is_none_or(|task| task.is_of(config))
+    }
+}
+
+impl Task {
+    /// Whether it was launched with this configuration, the last change of an app that made tasks out of date. An app that
+    /// goes back to an earlier configuration finds the tasks of that one up to date.
+    pub fn is_of(&self, config: Timestamp) -> bool {
+        match self.config == Timestamp::default() {
+            true => self.version >= config,
+            false => self.config == config,
+        }
     }
 }
 

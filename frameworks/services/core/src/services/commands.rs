@@ -276,7 +276,7 @@ impl Services {
         let mut changes = BTreeMap::new();
         for (app, change) in undone.changes {
             let from = self.app(&app).map(|state| state.app.clone());
-            let to = change.from.map(|app| App::accepted(app.definition, version, from.as_ref()));
+            let to = change.from.map(|app| app.again(version));
             changes.insert(app, Change { from, to });
         }
         let deployment = self.deploy(version, changes, true)?;

@@ -183,7 +183,7 @@ fn choose(
     let since = state.app.version_info.last_config_change_at;
     let taken: Vec<&dyn Place> = match definition.constraints.is_empty() {
         true => Vec::new(),
-        false => state.tasks().filter(|task| task.version >= since).map(|task| task as &dyn Place).collect(),
+        false => state.tasks().filter(|task| task.is_of(since)).map(|task| task as &dyn Place).collect(),
     };
     let mut reasons: Vec<WhyNot> = Vec::new();
     for index in order {
@@ -209,6 +209,7 @@ fn launch(app: &App, instance: &mut Instance, offer: &Offer, share: Share, now: 
     let task = Task {
         id: instance.id.task(instance.incarnation),
         version: app.version,
+        config: app.version_info.last_config_change_at,
         agent: offer.agent.clone(),
         hostname: offer.hostname.clone(),
         attributes: offer.attributes.clone(),

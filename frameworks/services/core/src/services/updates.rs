@@ -91,7 +91,7 @@ impl Services {
         if wanted {
             note_failure(now, state, status, &task);
         }
-        let fresh = task.version >= state.app.version_info.last_config_change_at;
+        let fresh = task.is_of(state.app.version_info.last_config_change_at);
         match state.instances.get_mut(id) {
             Some(instance) if wanted && fresh => {
                 instance.incarnation = instance.incarnation.saturating_add(1);
@@ -174,7 +174,7 @@ fn note_failure(now: Now, state: &mut AppState, status: &TaskStatus, task: &Task
     });
     let own_fault = !matches!(status.state, TaskState::Killed | TaskState::Unknown)
         && !matches!(status.reason, Some(Reason::InvalidOffers | Reason::AgentDraining));
-    if own_fault && task.version >= state.app.version_info.last_config_change_at {
+    if own_fault && task.is_of(state.app.version_info.last_config_change_at) {
         state.delay = Some(Delay::after_failure(state.delay, &state.app.definition, now.mono));
     }
 }
