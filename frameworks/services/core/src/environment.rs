@@ -107,6 +107,7 @@ mod tests {
             started_at: None,
             condition: Condition::Provisioned,
             healthy: None,
+            pod: None,
             health: Vec::new(),
             since: Default::default(),
             kill_sent: None,

@@ -342,6 +342,15 @@ pub enum Published {
         /// Whether it is well.
         healthy: Option<bool>,
     },
+    /// An instance of a pod is well, or is not any more, as its containers' own health checks say.
+    InstanceHealth {
+        /// Which.
+        id: InstanceId,
+        /// The version it was launched with.
+        version: Timestamp,
+        /// Whether it is well.
+        healthy: Option<bool>,
+    },
     /// A task is killed because it was not well for too long.
     UnhealthyKill {
         /// Its instance.

@@ -146,10 +146,19 @@ impl InstanceId {
             .expect("an app id is short and has no letters a task id refuses")
     }
 
+    /// The id of the task of a pod's container in the given incarnation. `None` when it would be too long for one.
+    pub fn container_task(&self, container: &str, incarnation: u32) -> Option<TaskId> {
+        format!("{self}.{container}.{incarnation}").parse().ok()
+    }
+
     /// The instance a task id of ours names, whether or not it exists.
     pub fn of_task(task: &str) -> Option<Self> {
-        let (instance, incarnation) = task.split_once("._app.")?;
+        let (rest, incarnation) = task.rsplit_once('.')?;
         incarnation.parse::<u32>().ok()?;
+        let (instance, container) = rest.rsplit_once('.')?;
+        if container.is_empty() {
+            return None;
+        }
         instance.parse().ok()
     }
 }
@@ -300,6 +309,10 @@ mod tests {
         assert!(task.as_str().starts_with("prod_web.instance-"), "{task}");
         assert!(task.as_str().ends_with("._app.3"), "{task}");
         assert_eq!(InstanceId::of_task(task.as_str()), Some(instance.clone()));
+        let container = instance.container_task("side-car", 2).unwrap();
+        assert!(container.as_str().ends_with(".side-car.2"), "{container}");
+        assert_eq!(InstanceId::of_task(container.as_str()), Some(instance.clone()));
+        assert_eq!(InstanceId::of_task(&format!("{instance}..1")), None);
         assert_eq!(instance.to_string().parse(), Ok(instance));
         for foreign in ["task-1", "web.instance-1._app.1", "web._app.1", "web.instance-x._app.y"] {
             assert_eq!(InstanceId::of_task(foreign), None);

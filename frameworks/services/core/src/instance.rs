@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::health::CheckState;
 use crate::id::InstanceId;
+use crate::pod::PodTask;
 use crate::timestamp::Timestamp;
 
 /// One place of an app. Tasks come and go in it, one at a time; each is an incarnation.
@@ -72,6 +73,9 @@ pub struct Task {
     pub condition: Condition,
     /// Whether its health checks, or its executor's, say that it is well.
     pub healthy: Option<bool>,
+    /// The containers, when it is of a pod; `id` is that of the first then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<Box<PodTask>>,
     /// What each of its health checks has found.
     #[serde(skip)]
     pub health: Vec<CheckState>,
@@ -156,9 +160,10 @@ impl Instance {
     /// Whether it does its work: its task runs, and its health checks, if it has any, say that it is well.
     pub fn is_good(&self) -> bool {
         self.task().is_some_and(|task| {
-            let well = match task.health.is_empty() {
-                true => task.healthy != Some(false),
-                false => task.healthy == Some(true),
+            let well = match &task.pod {
+                Some(pod) => pod.is_good(),
+                None if task.health.is_empty() => task.healthy != Some(false),
+                None => task.healthy == Some(true),
             };
             task.condition == Condition::Running && well
         })

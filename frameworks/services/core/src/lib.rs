@@ -13,6 +13,7 @@ mod health;
 mod id;
 mod instance;
 mod matching;
+mod pod;
 mod records;
 mod services;
 mod timestamp;
@@ -33,6 +34,7 @@ pub use id::{
 };
 pub use instance::{Condition, Goal, Instance, Phase, Task};
 pub use matching::{Offer, Share, WhyNot, fit};
+pub use pod::{ContainerState, ContainerTask, End, Pod, PodContainer, PodTask};
 pub use records::{FORMAT, Key, ReadError, Write};
 pub use services::{AppState, Counts, Failure, Funnel, Services, Waiting};
 pub use timestamp::{InvalidTimestamp, Timestamp};

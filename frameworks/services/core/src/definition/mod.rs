@@ -6,12 +6,14 @@ mod reader;
 mod validate;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chapada_model::Milli;
 use serde::{Serialize, Serializer};
 
 use crate::constraint::Constraint;
 use crate::id::AppId;
+use crate::pod::Pod;
 
 pub use health::{HealthCheck, Protocol};
 pub use parse::{InvalidDefinition, merged};
@@ -87,6 +89,9 @@ pub struct AppDefinition {
     pub unreachable_strategy: UnreachableStrategy,
     /// How many instances may be missing or extra while they are replaced.
     pub upgrade_strategy: UpgradeStrategy,
+    /// When this is what scheduling needs of a pod: the pod.
+    #[serde(skip)]
+    pub pod: Option<Arc<Pod>>,
 }
 
 /// A container of the Mesos kind, without an image.

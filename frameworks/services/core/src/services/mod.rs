@@ -2,6 +2,7 @@
 //! by app, and [`Outbox`](outbox::Outbox) holds back what rests on a write.
 
 mod commands;
+mod containers;
 mod converge;
 mod deploy;
 mod health;

@@ -218,6 +218,7 @@ fn launch(app: &App, instance: &mut Instance, offer: &Offer, share: Share, now: 
         started_at: None,
         condition: Condition::Provisioned,
         healthy: None,
+        pod: None,
         health: vec![CheckState::default(); app.definition.health_checks.len()],
         since: now.mono,
         kill_sent: None,

@@ -62,7 +62,7 @@ impl Services {
             for task in state.instances.values_mut().filter_map(Instance::task_mut) {
                 task.kill_sent = None;
                 task.asked = now.mono;
-                tasks.push((task.id.clone(), Some(task.agent.clone())));
+                tasks.extend(task.live_ids().map(|id| (id.clone(), Some(task.agent.clone()))));
             }
         }
         if !tasks.is_empty() {
@@ -116,7 +116,7 @@ impl Services {
             let doubtful = task.condition == Condition::Provisioned || task.unknown_since.is_some();
             if doubtful && now.mono >= task.asked + CONFIRM {
                 task.asked = now.mono;
-                tasks.push((task.id.clone(), Some(task.agent.clone())));
+                tasks.extend(task.live_ids().map(|id| (id.clone(), Some(task.agent.clone()))));
             }
         }
         if !tasks.is_empty() {

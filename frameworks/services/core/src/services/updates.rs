@@ -12,7 +12,7 @@ use crate::records::Key;
 use crate::timestamp::Timestamp;
 
 /// What an update means for the instance.
-enum News {
+pub(super) enum News {
     /// The task is there.
     Alive(Condition),
     /// It has ended, or never began; the name is Marathon's.
@@ -36,7 +36,7 @@ impl Services {
 
     fn has_task(&self, id: &InstanceId, status: &TaskStatus) -> bool {
         let instance = self.apps.get(id.app()).and_then(|state| state.instances.get(id));
-        instance.and_then(Instance::task).is_some_and(|task| task.id == status.task)
+        instance.and_then(Instance::task).is_some_and(|task| task.goes_by(&status.task))
     }
 
     /// A task that is in no record was given up before, or replaced: it must not run. The record of an intent is durable
@@ -59,6 +59,9 @@ impl Services {
         let Some(state) = self.apps.get_mut(id.app()) else { return };
         let Some(instance) = state.instances.get_mut(id) else { return };
         let Some(task) = instance.task_mut() else { return };
+        if task.pod.is_some() {
+            return self.on_container(now, id, status);
+        }
         let before = task.clone();
         match news(status) {
             News::Alive(condition) => {
@@ -91,9 +94,17 @@ impl Services {
         if wanted {
             note_failure(now, state, status, &task);
         }
+        self.end_instance(now, id, &task);
+        self.save(Key::Instance(id.clone()));
+        self.announce(id, task, condition, status);
+    }
+
+    /// What ran in the instance has ended: it waits for the next incarnation, or is no more.
+    pub(super) fn end_instance(&mut self, now: Now, id: &InstanceId, task: &Task) {
+        let Some(state) = self.apps.get_mut(id.app()) else { return };
         let fresh = task.is_of(state.app.version_info.last_config_change_at);
         match state.instances.get_mut(id) {
-            Some(instance) if wanted && fresh => {
+            Some(instance) if instance.goal == Goal::Run && fresh => {
                 instance.incarnation = instance.incarnation.saturating_add(1);
                 instance.phase = Phase::Waiting { since: Timestamp::from(now.wall) };
             }
@@ -101,8 +112,6 @@ impl Services {
                 state.instances.remove(id);
             }
         }
-        self.save(Key::Instance(id.clone()));
-        self.announce(id, task, condition, status);
     }
 
     fn announce(&mut self, id: &InstanceId, task: Task, condition: &'static str, status: &TaskStatus) {
@@ -116,7 +125,7 @@ impl Services {
     }
 }
 
-fn news(status: &TaskStatus) -> News {
+pub(super) fn news(status: &TaskStatus) -> News {
     match status.state {
         TaskState::Staging => News::Alive(Condition::Staging),
         TaskState::Starting => News::Alive(Condition::Starting),
@@ -165,7 +174,7 @@ fn believed(now: Now, task: &mut Task) -> bool {
 }
 
 /// Makes the app wait before its next launch when the task's end says that another would end alike.
-fn note_failure(now: Now, state: &mut AppState, status: &TaskStatus, task: &Task) {
+pub(super) fn note_failure(now: Now, state: &mut AppState, status: &TaskStatus, task: &Task) {
     state.last_failure = Some(Failure {
         task: task.clone(),
         state: status.state,

@@ -73,7 +73,7 @@ fn render_one(event: &Published) -> Rendered {
             "failed_health_check_event",
             json!({"appId": id.app(), "taskId": id, "instanceId": id, "version": version, "healthCheck": check}),
         ),
-        Published::Health { id, version, healthy } => Rendered::plain(
+        Published::Health { id, version, healthy } | Published::InstanceHealth { id, version, healthy } => Rendered::plain(
             "instance_health_changed_event",
             json!({"instanceId": id, "runSpecId": id.app(), "runSpecVersion": version, "healthy": healthy}),
         ),

@@ -1,0 +1,7 @@
+//! Pods: instances of several containers that start together on one agent, share its network and volumes, and end together.
+
+mod definition;
+mod task;
+
+pub use definition::{Pod, PodContainer};
+pub use task::{ContainerState, ContainerTask, End, PodTask};

@@ -1,0 +1,122 @@
+//! News of the containers of pods. An instance lives until all of its containers have ended, and one that fails ends the
+//! others, as their executor does.
+
+use chapada_model::{Now, TaskStatus};
+
+use super::Services;
+use super::settle::UNKNOWN_GRACE;
+use super::updates::{News, news, note_failure};
+use crate::event::Published;
+use crate::id::InstanceId;
+use crate::instance::{Condition, Goal, Task};
+use crate::pod::{ContainerState, ContainerTask};
+use crate::records::Key;
+use crate::timestamp::Timestamp;
+
+impl Services {
+    /// Takes note of what is said about a container of the instance `id`, which has it.
+    pub(super) fn on_container(&mut self, now: Now, id: &InstanceId, status: &TaskStatus) {
+        let Some(state) = self.apps.get_mut(id.app()) else { return };
+        let Some(instance) = state.instances.get_mut(id) else { return };
+        let wanted = instance.goal == Goal::Run;
+        let Some(task) = instance.task_mut() else { return };
+        let before = task.clone();
+        let Some(pod) = &mut task.pod else { return };
+        let Some(container) = pod.containers.iter_mut().find(|one| one.id == status.task) else { return };
+        if !container.is_alive() {
+            return;
+        }
+        let news = note(now, container, status);
+        let bad_end = matches!(container.state, ContainerState::Ended(_)) && !pod.failed;
+        pod.failed |= bad_end;
+        let over = pod.is_over();
+        let blamed = wanted && (bad_end || (over && !pod.failed));
+        sum_up(now, task);
+        let after = task.clone();
+        self.touched.insert(id.app().clone());
+        if !news {
+            return;
+        }
+        if blamed {
+            note_failure(now, state, status, &after);
+        }
+        if over {
+            self.end_instance(now, id, &after);
+        }
+        self.save(Key::Instance(id.clone()));
+        self.announce_container(id, &before, &after, status);
+    }
+
+    fn announce_container(&mut self, id: &InstanceId, before: &Task, after: &Task, status: &TaskStatus) {
+        self.publish(Published::Status {
+            app: id.app().clone(),
+            task: Task { id: status.task.clone(), ..after.clone() },
+            state: status.state,
+            message: status.message.as_deref().unwrap_or_default().to_owned(),
+        });
+        let condition = match news(status) {
+            News::Ended(name) if after.pod.as_ref().is_some_and(|pod| pod.is_over()) => name,
+            News::Unknown if after.pod.as_ref().is_some_and(|pod| pod.is_over()) => "Unknown",
+            _ if before.condition == after.condition => "",
+            _ => after.condition.name(),
+        };
+        if !condition.is_empty() {
+            let task = Box::new(after.clone());
+            self.publish(Published::Instance { id: id.clone(), condition, task });
+        }
+        if before.healthy != after.healthy {
+            let (version, healthy) = (after.version, after.healthy);
+            self.publish(Published::InstanceHealth { id: id.clone(), version, healthy });
+        }
+    }
+}
+
+/// What the update says about the container itself. Whether that is news.
+fn note(now: Now, container: &mut ContainerTask, status: &TaskStatus) -> bool {
+    let at = Timestamp::from(now.wall);
+    let state = match news(status) {
+        News::Alive(condition) => {
+            container.unknown_since = None;
+            ContainerState::Alive(condition)
+        }
+        News::Unknown if container.state != ContainerState::Alive(Condition::Provisioned) => {
+            let since = *container.unknown_since.get_or_insert(now.mono);
+            match now.mono >= since + UNKNOWN_GRACE {
+                true => ContainerState::ended(status.state),
+                false => container.state,
+            }
+        }
+        News::Unknown | News::Ended(_) => ContainerState::ended(status.state),
+    };
+    let moved = state != container.state;
+    if moved {
+        (container.state, container.since) = (state, at);
+        container.message = status.message.as_deref().unwrap_or_default().to_owned();
+    }
+    let healthy = status.healthy.filter(|_| state == ContainerState::Alive(Condition::Running));
+    let other_health = healthy.is_some() && healthy != container.healthy;
+    if other_health {
+        (container.healthy, container.healthy_since) = (healthy, Some(at));
+    }
+    moved || other_health
+}
+
+/// What the containers say about the instance as a whole.
+fn sum_up(now: Now, task: &mut Task) {
+    let Some(pod) = &task.pod else { return };
+    let healthy = pod.healthy();
+    let unknown_since = pod.containers.iter().filter_map(|container| container.unknown_since).min();
+    let condition = pod.condition().unwrap_or(task.condition);
+    if unknown_since.is_some() && task.unknown_since.is_none() {
+        task.asked = now.mono;
+    }
+    task.unknown_since = unknown_since;
+    task.healthy = healthy.or(task.healthy);
+    if task.condition != condition {
+        task.condition = condition;
+        task.since = now.mono;
+    }
+    if condition == Condition::Running {
+        task.started_at = task.started_at.or(Some(Timestamp::from(now.wall)));
+    }
+}
