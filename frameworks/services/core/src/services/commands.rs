@@ -29,7 +29,7 @@ impl From<InvalidDefinition> for Refusal {
     }
 }
 
-fn invalid(path: &str, error: impl Into<String>) -> Refusal {
+pub(super) fn invalid(path: &str, error: impl Into<String>) -> Refusal {
     Refusal::Invalid(vec![FieldError::new(path, error)])
 }
 
@@ -42,6 +42,10 @@ impl Services {
             Command::Restart { app, force } => self.restart(now, &app, force),
             Command::Kill { which, scale, force } => self.kill(now, which, scale, force),
             Command::Cancel { deployment, force } => self.cancel_or_undo(now, deployment, force),
+            Command::CreatePod { definition, force } => self.create_pod(now, &definition, force),
+            Command::ReplacePod { pod, definition, force } => self.replace_pod(now, &pod, &definition, force),
+            Command::DeletePod { pod, force } => self.delete_pod(now, &pod, force),
+            Command::KillInstances { pod, instances, all } => self.kill_instances(&pod, &instances, all),
             Command::ResetDelay { app } => self.reset_delay(app),
         };
         self.outbox.push(Effect::Answer { request, answer });
@@ -54,8 +58,8 @@ impl Services {
     fn create(&mut self, now: Now, fields: &Map<String, Value>, force: bool) -> Result<Reply, Refusal> {
         let definition = self.definition(fields)?;
         let id = definition.id.clone();
-        if self.app(&id).is_some() {
-            return Err(Refusal::Exists(id));
+        if let Some(state) = self.spec(&id) {
+            return Err(Refusal::Exists { kind: state.app.kind(), id });
         }
         let version = self.next_version(now);
         let change = self.change(definition, version)?;
@@ -77,11 +81,15 @@ impl Services {
     }
 
     /// From what is there to `definition`.
-    fn change(&self, mut definition: AppDefinition, version: Timestamp) -> Result<Change, Refusal> {
+    pub(super) fn change(&self, mut definition: AppDefinition, version: Timestamp) -> Result<Change, Refusal> {
         let id = definition.id.clone();
-        let from = self.app(&id).map(|state| state.app.clone());
-        if from.is_none() {
-            self.check_new(&id)?;
+        let from = self.spec(&id).map(|state| state.app.clone());
+        match &from {
+            None => self.check_new(&id)?,
+            Some(from) if from.is_pod() != definition.pod.is_some() => {
+                return Err(Refusal::Exists { kind: from.kind(), id });
+            }
+            Some(_) => {}
         }
         let previous = from.as_ref().map(|app| &app.definition);
         self.assign_service_ports(&mut definition, previous);
@@ -112,23 +120,30 @@ impl Services {
     }
 
     fn update(&mut self, now: Now, updates: Vec<Update>, force: bool) -> Result<Reply, Refusal> {
+        let version = self.next_version(now);
+        let changes = self.changes(updates, version)?;
+        let is_new = |(app, change): (&AppId, &Change)| change.from.is_none().then(|| app.clone());
+        let created = changes.iter().filter_map(is_new).collect();
+        let deployment = self.deploy(version, changes, force)?;
+        Ok(Reply::Deployed { deployment, version, created })
+    }
+
+    /// What the updates would change, as `version`.
+    pub(super) fn changes(
+        &self,
+        updates: Vec<Update>,
+        version: Timestamp,
+    ) -> Result<BTreeMap<AppId, Change>, Refusal> {
         if updates.len() > MAX_UPDATES {
             return Err(invalid("/", format!("at most {MAX_UPDATES} apps can be changed at once")));
         }
-        let version = self.next_version(now);
         let mut changes = BTreeMap::new();
-        let mut created = Vec::new();
         for update in updates {
             let app = update.app.clone();
             let definition = self.updated(update)?;
-            let change = self.change(definition, version)?;
-            if change.from.is_none() {
-                created.push(app.clone());
-            }
-            changes.insert(app, change);
+            changes.insert(app, self.change(definition, version)?);
         }
-        let deployment = self.deploy(version, changes, force)?;
-        Ok(Reply::Deployed { deployment, version, created })
+        Ok(changes)
     }
 
     /// The definition that an update makes.
@@ -244,10 +259,9 @@ impl Services {
     /// The instance of a task or instance id, if it is there with that very task.
     fn find(&self, text: &str) -> Option<InstanceId> {
         let id = InstanceId::of_task(text).or_else(|| text.parse().ok())?;
-        let task = self.app(id.app())?.instances.get(&id)?.task()?;
-        let names_other =
-            text.parse::<TaskId>().is_ok_and(|named| named != task.id) && text.contains("._app.");
-        (!names_other).then_some(id)
+        let task = self.spec(id.app())?.instances.get(&id)?.task()?;
+        let names_it = text.parse::<TaskId>().is_ok_and(|named| task.goes_by(&named));
+        (names_it || InstanceId::of_task(text).is_none()).then_some(id)
     }
 
     fn scale_down(&mut self, now: Now, chosen: &[InstanceId], force: bool) -> Result<Reply, Refusal> {
@@ -258,7 +272,8 @@ impl Services {
         }
         let mut changes = BTreeMap::new();
         for (app, count) in fewer {
-            let mut definition = self.existing(&app)?.app.definition.clone();
+            let state = self.spec(&app).ok_or_else(|| Refusal::NoApp(app.clone()))?;
+            let mut definition = state.app.definition.clone();
             definition.instances = definition.instances.saturating_sub(count);
             changes.insert(app, self.change(definition, version)?);
         }
@@ -275,7 +290,7 @@ impl Services {
         let version = self.next_version(now);
         let mut changes = BTreeMap::new();
         for (app, change) in undone.changes {
-            let from = self.app(&app).map(|state| state.app.clone());
+            let from = self.spec(&app).map(|state| state.app.clone());
             let to = change.from.map(|app| app.again(version));
             changes.insert(app, Change { from, to });
         }

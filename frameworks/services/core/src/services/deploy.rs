@@ -33,18 +33,7 @@ impl Services {
         changes: BTreeMap<AppId, Change>,
         force: bool,
     ) -> Result<DeploymentId, Refusal> {
-        let conflicts: Vec<DeploymentId> = self
-            .deployments
-            .values()
-            .filter(|deployment| deployment.apps().any(|app| changes.contains_key(app)))
-            .map(|deployment| deployment.id)
-            .collect();
-        if !conflicts.is_empty() && !force {
-            return Err(Refusal::Locked(conflicts));
-        }
-        if self.deployments.len() - conflicts.len() >= MAX_DEPLOYMENTS {
-            return Err(Refusal::TooMany("100 deployments are on their way; wait for one of them to end"));
-        }
+        let conflicts = self.conflicts(&changes, force)?;
         for conflict in conflicts {
             self.cancel(conflict);
         }
@@ -61,6 +50,30 @@ impl Services {
         self.deployments.insert(id, deployment);
         self.save(Key::Deployment(id));
         Ok(id)
+    }
+
+    /// The deployments that a deployment of `changes` cancels.
+    ///
+    /// # Errors
+    /// When there are some and `force` is not given, or too many would be on their way.
+    pub(super) fn conflicts(
+        &self,
+        changes: &BTreeMap<AppId, Change>,
+        force: bool,
+    ) -> Result<Vec<DeploymentId>, Refusal> {
+        let conflicts: Vec<DeploymentId> = self
+            .deployments
+            .values()
+            .filter(|deployment| deployment.apps().any(|app| changes.contains_key(app)))
+            .map(|deployment| deployment.id)
+            .collect();
+        if !conflicts.is_empty() && !force {
+            return Err(Refusal::Locked(conflicts));
+        }
+        if self.deployments.len() - conflicts.len() >= MAX_DEPLOYMENTS {
+            return Err(Refusal::TooMany("100 deployments are on their way; wait for one of them to end"));
+        }
+        Ok(conflicts)
     }
 
     fn take_over(&mut self, app: &AppId, change: &Change, deployment: DeploymentId) {
