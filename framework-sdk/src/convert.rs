@@ -1,6 +1,6 @@
 //! Wire messages into what schedulers see.
 
-use chapada_model::{Attribute, Domain, OperationStatus, Role, TaskStatus, Text, Wall};
+use chapada_model::{Attribute, Domain, OperationStatus, Role, TaskStatus, Text, Unavailability, Wall};
 use chapada_sdk_core::Offer;
 use chapada_wire::convert::{InvalidField, resources_from_wire};
 use chapada_wire::v1;
@@ -86,18 +86,26 @@ fn offer(wire: &v1::Offer) -> Result<Offer, InvalidField> {
         attributes: wire.attributes.iter().map(Attribute::try_from).collect::<Result<_, _>>()?,
         domain: wire.domain.as_ref().and_then(domain),
         executors: wire.executor_ids.iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+        unavailability: wire.unavailability.as_ref().and_then(unavailability),
     })
 }
 
 fn inverse_offer(wire: &v1::InverseOffer) -> Result<InverseOffer, InvalidField> {
-    let unavailability = wire.unavailability.as_ref();
-    let nanoseconds = |value: i64| u64::try_from(value).unwrap_or_default();
-    let start = unavailability.and_then(|times| times.start.as_ref()).and_then(|start| start.nanoseconds);
-    let duration = unavailability.and_then(|times| times.duration.as_ref()).and_then(|d| d.nanoseconds);
+    let away = wire.unavailability.as_ref().and_then(unavailability);
     Ok(InverseOffer {
         id: id("id", wire.id.as_ref())?,
         agent: wire.agent_id.as_ref().map(TryInto::try_into).transpose()?,
-        start: start.map(|start| Wall(nanoseconds(start))),
+        start: away.map(|away| away.start),
+        duration: away.and_then(|away| away.duration),
+    })
+}
+
+fn unavailability(wire: &v1::Unavailability) -> Option<Unavailability> {
+    let nanoseconds = |value: i64| u64::try_from(value).unwrap_or_default();
+    let start = wire.start.as_ref()?.nanoseconds?;
+    let duration = wire.duration.as_ref().and_then(|duration| duration.nanoseconds);
+    Some(Unavailability {
+        start: Wall(nanoseconds(start)),
         duration: duration.map(|duration| std::time::Duration::from_nanos(nanoseconds(duration))),
     })
 }

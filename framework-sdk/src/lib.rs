@@ -31,8 +31,9 @@ pub use chapada_coordination::{
 };
 pub use chapada_model as model;
 pub use chapada_sdk_core::{
-    Backoff, Constraint, Intent, IntentChange, Intents, Mismatch, NotAnIncarnation, Offer, Phase, Placement,
-    PortWish, Reconciliation, ReconciliationConfig, Request, Round, TaskName, WhyNot, fits,
+    Backoff, Constraint, Field, Intent, IntentChange, Intents, InvalidConstraint, Mismatch, MismatchKind,
+    NotAnIncarnation, Offer, Pattern, Phase, Place, Placed, Placement, PortWish, Reconciliation,
+    ReconciliationConfig, Request, Round, Rule, Tally, TaskName, WhyNot, explain, fits, place,
 };
 /// The API messages, for what the typed builders do not cover.
 pub use chapada_wire::v1 as wire;

@@ -5,15 +5,22 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod constraint;
 mod intent;
 mod matching;
+mod mismatch;
 mod offer;
+mod placed;
+mod ports;
 mod reconcile;
 mod request;
 
 pub use backoff::Backoff;
+pub use constraint::{Constraint, Field, InvalidConstraint, Pattern, Place, Rule};
 pub use intent::{Intent, IntentChange, Intents, NotAnIncarnation, Phase, TaskName};
-pub use matching::{Mismatch, Placement, WhyNot, fits};
+pub use matching::{Placement, explain, fits, place};
+pub use mismatch::{Mismatch, MismatchKind, WhyNot};
 pub use offer::Offer;
+pub use placed::{Placed, Tally};
 pub use reconcile::{MAX_UNREACHABLE, Reconciliation, ReconciliationConfig, Round};
-pub use request::{Constraint, PortWish, Request};
+pub use request::{PortWish, Request};

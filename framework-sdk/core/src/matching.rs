@@ -1,12 +1,18 @@
 //! Whether an offer holds what a request needs, and which part of it to take.
+//!
+//! One walk over what can be in the way, in the order of [`MismatchKind`](crate::MismatchKind), serves all who ask: the launcher
+//! stops at the first, those who explain go on to the last. Nothing is allocated for an offer that is passed over.
 
-use std::collections::BTreeSet;
-use std::fmt;
+use std::iter::once_with;
 
-use chapada_model::{Milli, Range, Ranges, Resource, ResourceValue, Resources, Text};
+use chapada_model::{Milli, Resource, ResourceValue, Resources, Wall};
 
+use crate::constraint::{Constraint, Place};
+use crate::mismatch::{Mismatch, WhyNot};
 use crate::offer::Offer;
-use crate::request::{Constraint, PortWish, Request};
+use crate::placed::Placed;
+use crate::ports;
+use crate::request::Request;
 
 /// What a task takes of an offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,276 +23,204 @@ pub struct Placement {
     pub ports: Vec<u16>,
 }
 
-/// Everything that keeps a request from an offer, the placing conditions first. Never empty.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct WhyNot {
-    /// In the order: constraints, amounts, ports.
-    pub mismatches: Vec<Mismatch>,
-}
-
-/// One thing that keeps a request from an offer.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mismatch {
-    /// A constraint does not hold.
-    Constraint {
-        /// In words.
-        wanted: String,
-        /// What the agent has instead.
-        found: String,
-    },
-    /// There is less than wanted.
-    Short {
-        /// `cpus`, `mem`, `disk` or `gpus`.
-        resource: Text,
-        /// In the resource's unit.
-        wanted: Milli,
-        /// In the resource's unit.
-        offered: Milli,
-    },
-    /// This port is not offered.
-    PortNotOffered(u16),
-    /// Too few ports are offered.
-    FewPorts {
-        /// How many.
-        wanted: usize,
-        /// How many, the fixed ones included.
-        offered: usize,
-    },
-}
-
-/// Takes what the request needs from the offer.
+/// Takes what the request needs from the offer, for one that has no others of its kind.
 ///
 /// Ports of free choice are taken one after the other from a place in the offer that `random` picks, so that a port just
-/// given back is not handed out at once. Revocable, shared and persistent resources are never taken.
+/// given back is not handed out at once. Revocable and shared resources are never taken, disks with a source or a volume only
+/// as volumes of the request. When machines are to be left is not looked at.
 ///
 /// # Errors
 /// [`WhyNot`] with every reason, not only the first.
 pub fn fits(offer: &Offer, request: &Request, random: u64) -> Result<Placement, WhyNot> {
-    let mut mismatches: Vec<Mismatch> =
-        request.constraints.iter().filter_map(|constraint| violated(constraint, offer)).collect();
-    let mut taken = Vec::new();
-    let wanted =
-        [("cpus", request.cpus), ("mem", request.mem), ("disk", request.disk), ("gpus", request.gpus)];
-    for (name, wanted) in wanted {
-        match take_scalar(offer, name, wanted) {
-            Ok(parts) => taken.extend(parts),
-            Err(mismatch) => mismatches.push(mismatch),
-        }
-    }
-    let ports = match pick_ports(offer, &request.ports, random) {
-        Ok(ports) => ports,
-        Err(found) => {
-            mismatches.extend(found);
-            Vec::new()
-        }
-    };
-    if !mismatches.is_empty() {
-        return Err(WhyNot { mismatches });
-    }
-    taken.extend(port_resources(offer, &ports));
-    match Resources::from_list(taken) {
-        Ok(resources) => Ok(Placement { resources, ports }),
-        // An offer whose parts do not add up was never a valid offer.
-        Err(error) => Err(WhyNot {
-            mismatches: vec![Mismatch::Constraint {
-                wanted: "an offer whose parts add up".to_owned(),
-                found: error.to_string(),
-            }],
-        }),
+    let case = Case { offer, request, placed: &Placed::default(), now: None };
+    let mismatches: Vec<Mismatch> = case.mismatches().collect();
+    match mismatches.is_empty() {
+        true => case.take(random).map_err(|mismatch| WhyNot { mismatches: vec![mismatch] }),
+        false => Err(WhyNot { mismatches }),
     }
 }
 
-fn violated(constraint: &Constraint, offer: &Offer) -> Option<Mismatch> {
-    let list = |names: &BTreeSet<Text>| names.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
-    let has = |name: &Text| offer.attribute(name);
-    let (holds, wanted, found) = match constraint {
-        Constraint::Has(name) => (has(name).is_some(), format!("attribute {name}"), None),
-        Constraint::Attribute(name, values) => {
-            let found = has(name);
-            let holds = found.as_deref().is_some_and(|found| values.contains(found));
-            (holds, format!("attribute {name} in {}", list(values)), found)
-        }
-        Constraint::NotAttribute(name, values) => {
-            let found = has(name);
-            let holds = found.as_deref().is_none_or(|found| !values.contains(found));
-            (holds, format!("attribute {name} not in {}", list(values)), found)
-        }
-        Constraint::Hostname(names) => (
-            names.contains(&offer.hostname),
-            format!("host in {}", list(names)),
-            Some(offer.hostname.to_string()),
-        ),
-        Constraint::NotHostname(names) => (
-            !names.contains(&offer.hostname),
-            format!("host not in {}", list(names)),
-            Some(offer.hostname.to_string()),
-        ),
-        Constraint::NotAgent(agents) => {
-            (!agents.contains(&offer.agent), "another agent".to_owned(), Some(offer.agent.to_string()))
-        }
-    };
-    let found = found.unwrap_or_else(|| "no such attribute".to_owned());
-    (!holds).then_some(Mismatch::Constraint { wanted, found })
-}
-
-/// What may be taken without further promises.
-fn plain(resource: &Resource) -> bool {
-    !resource.revocable && !resource.shared && resource.disk.is_none()
-}
-
-/// The usable entries of one name, those reserved for the role first.
-fn entries<'a>(offer: &'a Offer, name: &'a str) -> Vec<&'a Resource> {
-    let mut found: Vec<&Resource> =
-        offer.resources.iter().filter(|resource| &*resource.name == name && plain(resource)).collect();
-    found.sort_by_key(|resource| resource.reservations.is_empty());
-    found
-}
-
-fn take_scalar(offer: &Offer, name: &str, wanted: Milli) -> Result<Vec<Resource>, Mismatch> {
-    let mut missing = wanted.0;
-    let mut taken = Vec::new();
-    for entry in entries(offer, name) {
-        let ResourceValue::Scalar(there) = &entry.value else { continue };
-        let part = missing.min(there.0);
-        if part > 0 {
-            taken.push(Resource { value: ResourceValue::Scalar(Milli(part)), ..entry.clone() });
-            missing -= part;
-        }
+/// As [`fits`], at this time and beside those of its kind that are `placed`, and as fast as it can be said: it stops at the first
+/// thing that is in the way.
+///
+/// # Errors
+/// The first of the reasons, in the order of [`MismatchKind`](crate::MismatchKind).
+pub fn place(
+    offer: &Offer,
+    request: &Request,
+    placed: &Placed,
+    now: Wall,
+    random: u64,
+) -> Result<Placement, Mismatch> {
+    let case = Case { offer, request, placed, now: Some(now) };
+    match case.mismatches().next() {
+        Some(mismatch) => Err(mismatch),
+        None => case.take(random),
     }
-    if missing > 0 {
-        return Err(Mismatch::Short { resource: name.into(), wanted, offered: Milli(wanted.0 - missing) });
-    }
-    Ok(taken)
 }
 
-/// The offered ports as ranges within what a port can be, in the order in which they are to be taken.
-fn port_ranges(offer: &Offer) -> Vec<Range> {
-    let usable = |range: Range| {
-        let range = Range { begin: range.begin.max(1), end: range.end.min(u64::from(u16::MAX)) };
-        (range.begin <= range.end).then_some(range)
-    };
-    entries(offer, "ports")
-        .into_iter()
-        .flat_map(|entry| match &entry.value {
-            ResourceValue::Ranges(ranges) => ranges.iter().filter_map(usable).collect::<Vec<_>>(),
-            ResourceValue::Scalar(_) | ResourceValue::Set(_) => Vec::new(),
+/// Every reason why [`place`] would refuse, the one that it would name first; none when it would not.
+pub fn explain<'a>(
+    offer: &'a Offer,
+    request: &'a Request,
+    placed: &'a Placed,
+    now: Wall,
+) -> impl Iterator<Item = Mismatch> + 'a {
+    Case { offer, request, placed, now: Some(now) }.mismatches()
+}
+
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    offer: &'a Offer,
+    request: &'a Request,
+    placed: &'a Placed,
+    now: Option<Wall>,
+}
+
+impl<'a> Case<'a> {
+    fn mismatches(self) -> impl Iterator<Item = Mismatch> + 'a {
+        let Self { offer, request, .. } = self;
+        let violated = move |constraint: &'a Constraint| self.violated(constraint);
+        let missing = |id: &&'a chapada_model::Text| !offer.resources.iter().any(|r| is_volume(r, id));
+        let ports = move || {
+            let offered = || self.entries("ports");
+            ports::mismatches(&request.ports, offered)
+        };
+        once_with(move || self.role())
+            .flatten()
+            .chain(request.constraints.iter().filter_map(violated))
+            .chain(once_with(move || self.reservation()).flatten())
+            .chain(request.volumes.iter().filter(missing).cloned().map(Mismatch::NoVolume))
+            .chain(once_with(move || self.leaving()).flatten())
+            .chain(request.amounts().into_iter().filter_map(move |(name, wanted)| self.short(name, wanted)))
+            .chain(once_with(ports).flatten())
+            .chain(once_with(move || self.scarce()).flatten())
+    }
+
+    fn role(self) -> Option<Mismatch> {
+        let matters = self.request.reserved_with.is_empty() && self.request.wants_anything();
+        (matters && !self.has_usable()).then_some(Mismatch::Role)
+    }
+
+    fn reservation(self) -> Option<Mismatch> {
+        (!self.request.reserved_with.is_empty() && !self.has_usable()).then_some(Mismatch::NoReservation)
+    }
+
+    fn has_usable(self) -> bool {
+        self.offer.resources.iter().any(|resource| self.is_usable(resource))
+    }
+
+    fn violated(self, constraint: &Constraint) -> Option<Mismatch> {
+        let found = self.offer.value_of(constraint.field());
+        let others = self.placed.tally(constraint.field());
+        (!constraint.allows(found.as_deref(), others)).then(|| {
+            let asks = constraint.rule().counts_others();
+            let beside = found.as_ref().filter(|_| asks).map_or(0, |value| others.count(value));
+            Mismatch::Constraint { constraint: constraint.clone(), found, beside }
         })
-        .collect()
-}
-
-fn pick_ports(offer: &Offer, wishes: &[PortWish], random: u64) -> Result<Vec<u16>, Vec<Mismatch>> {
-    let ranges = port_ranges(offer);
-    let total: u64 = ranges.iter().map(|range| range.end - range.begin + 1).sum();
-    let offered = |port: u16| ranges.iter().any(|range| (range.begin..=range.end).contains(&u64::from(port)));
-    let fixed: BTreeSet<u16> = wishes
-        .iter()
-        .filter_map(|wish| match wish {
-            PortWish::Exactly(port) => Some(*port),
-            PortWish::Any => None,
-        })
-        .collect();
-    let mut mismatches: Vec<Mismatch> =
-        fixed.iter().filter(|port| !offered(**port)).map(|port| Mismatch::PortNotOffered(*port)).collect();
-    if mismatches.is_empty() && (total < wishes.len() as u64) {
-        let offered = usize::try_from(total).unwrap_or(usize::MAX);
-        mismatches.push(Mismatch::FewPorts { wanted: wishes.len(), offered });
     }
-    if !mismatches.is_empty() {
-        return Err(mismatches);
-    }
-    let from = if total == 0 { 0 } else { random % total };
-    let mut free = (from..total)
-        .chain(0..from)
-        .filter_map(|index| nth_port(&ranges, index))
-        .filter(|p| !fixed.contains(p));
-    let picked: Option<Vec<u16>> = wishes
-        .iter()
-        .map(|wish| match wish {
-            PortWish::Exactly(port) => Some(*port),
-            PortWish::Any => free.next(),
-        })
-        .collect();
-    // The same fixed port wished for twice is one port short.
-    let distinct = picked.as_ref().map_or(0, |ports| ports.iter().collect::<BTreeSet<_>>().len());
-    picked
-        .filter(|_| distinct == wishes.len())
-        .ok_or_else(|| vec![Mismatch::FewPorts { wanted: wishes.len(), offered: distinct }])
-}
 
-fn nth_port(ranges: &[Range], index: u64) -> Option<u16> {
-    let mut left = index;
-    for range in ranges {
-        let count = range.end - range.begin + 1;
-        if left < count {
-            return u16::try_from(range.begin + left).ok();
-        }
-        left -= count;
+    fn leaving(self) -> Option<Mismatch> {
+        let (now, away) = (self.now?, self.offer.unavailability?);
+        let over = away.duration.is_some_and(|duration| now >= away.start + duration);
+        let soon = now + self.request.leaves_before >= away.start;
+        (soon && !over).then_some(Mismatch::Leaving { from: away.start })
     }
-    None
-}
 
-/// Each picked port out of the first entry that has it.
-fn port_resources(offer: &Offer, ports: &[u16]) -> Vec<Resource> {
-    let mut left: BTreeSet<u64> = ports.iter().map(|port| u64::from(*port)).collect();
-    let mut taken = Vec::new();
-    for entry in entries(offer, "ports") {
-        let ResourceValue::Ranges(ranges) = &entry.value else { continue };
-        let here: Vec<u64> = left
-            .iter()
-            .copied()
-            .filter(|port| ranges.iter().any(|range| (range.begin..=range.end).contains(port)))
-            .collect();
-        if here.is_empty() {
-            continue;
-        }
-        let value = Ranges::new(here.iter().map(|port| Range { begin: *port, end: *port }));
-        taken.push(Resource { value: ResourceValue::Ranges(value), ..entry.clone() });
-        left.retain(|port| !here.contains(port));
+    fn short(self, name: &'static str, wanted: Milli) -> Option<Mismatch> {
+        let amounts = self.entries(name).filter_map(|entry| match entry.value {
+            ResourceValue::Scalar(amount) => Some(amount.0),
+            ResourceValue::Ranges(_) | ResourceValue::Set(_) => None,
+        });
+        let offered = || Milli(amounts.fold(0, u64::saturating_add));
+        let offered = if wanted.is_zero() { wanted } else { offered() };
+        (offered < wanted).then_some(Mismatch::Short { resource: name, wanted, offered })
     }
-    taken
-}
 
-impl fmt::Display for Mismatch {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Constraint { wanted, found } => write!(out, "needs {wanted}, found {found}"),
-            Self::Short { resource, wanted, offered } => {
-                write!(out, "needs {wanted} {resource}, offered {offered}")
+    fn scarce(self) -> Option<Mismatch> {
+        let spares = self.request.spares_gpus && self.request.gpus.is_zero();
+        let has = || self.offer.resources.iter().any(|resource| &*resource.name == "gpus");
+        (spares && has()).then_some(Mismatch::Scarce("gpus"))
+    }
+
+    /// What may be taken without further promises.
+    fn is_usable(self, resource: &Resource) -> bool {
+        let Request { accepted_roles, reserved_with, .. } = self.request;
+        let reservation = resource.reservations.last();
+        let labels = reservation.map_or(&[][..], |reservation| reservation.labels.as_slice());
+        let kept = match reserved_with.is_empty() {
+            true => {
+                let role = reservation.map_or("*", |reservation| reservation.role.as_str());
+                labels.is_empty()
+                    && (accepted_roles.is_empty()
+                        || accepted_roles.iter().any(|accepted| **accepted == *role))
             }
-            Self::PortNotOffered(port) => write!(out, "port {port} is not offered"),
-            Self::FewPorts { wanted, offered } => write!(out, "needs {wanted} ports, offered {offered}"),
+            false => reserved_with.iter().all(|label| labels.contains(label)),
+        };
+        kept && resource.disk.is_none() && !resource.revocable && !resource.shared
+    }
+
+    /// The usable entries of one name, those reserved for somebody first: the others may serve anybody.
+    fn entries(self, name: &'static str) -> impl Iterator<Item = &'a Resource> {
+        let resources = &self.offer.resources;
+        let of_name = move |resource: &&Resource| &*resource.name == name && self.is_usable(resource);
+        let reserved = resources.iter().filter(of_name).filter(|resource| !resource.reservations.is_empty());
+        let free = resources.iter().filter(of_name).filter(|resource| resource.reservations.is_empty());
+        reserved.chain(free)
+    }
+
+    /// For a case without mismatches.
+    fn take(self, random: u64) -> Result<Placement, Mismatch> {
+        let mut taken = Vec::new();
+        for (name, wanted) in self.request.amounts() {
+            let mut missing = wanted;
+            for entry in self.entries(name).take_while(|_| !wanted.is_zero()) {
+                let ResourceValue::Scalar(there) = entry.value else { continue };
+                let part = there.min(missing);
+                if !part.is_zero() {
+                    taken.push(Resource { value: ResourceValue::Scalar(part), ..entry.clone() });
+                    missing = Milli(missing.0 - part.0);
+                }
+            }
         }
+        let ports = ports::pick(&self.request.ports, || self.entries("ports"), random);
+        taken.extend(ports::resources(&ports, self.entries("ports")));
+        let volumes = self.request.volumes.iter();
+        taken
+            .extend(volumes.filter_map(|id| self.offer.resources.iter().find(|r| is_volume(r, id))).cloned());
+        // What is taken was all there, each once, so it adds up; a request that names a volume twice does not.
+        let resources =
+            Resources::from_list(taken).map_err(|error| Mismatch::NoVolume(error.to_string().into()))?;
+        Ok(Placement { resources, ports })
     }
 }
 
-impl fmt::Display for WhyNot {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, mismatch) in self.mismatches.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "; " };
-            write!(out, "{separator}{mismatch}")?;
-        }
-        Ok(())
-    }
+fn is_volume(resource: &Resource, id: &str) -> bool {
+    let persistence = resource.disk.as_ref().and_then(|disk| disk.persistence.as_ref());
+    persistence.is_some_and(|persistence| *persistence.id == *id)
 }
 
 #[cfg(test)]
 mod tests {
-    use chapada_model::{Attribute, AttributeValue, Reservation, ReservationKind, Role};
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use chapada_model::{
+        Attribute, AttributeValue, Disk, Label, Persistence, Range, Ranges, Reservation, ReservationKind,
+        Role, Unavailability,
+    };
     use proptest::prelude::*;
 
     use super::*;
+    use crate::constraint::{Field, Rule};
+    use crate::mismatch::MismatchKind;
+    use crate::request::PortWish;
 
     fn offer(resources: Vec<Resource>) -> Offer {
+        let resources = Resources::from_list(resources).unwrap().allocated_to(&Role::star());
         Offer {
-            id: "o1".parse().unwrap(),
-            agent: "a1".parse().unwrap(),
-            hostname: "h1".into(),
-            address: "10.0.0.1:5051".into(),
-            role: Role::star(),
-            resources: Resources::from_list(resources).unwrap().allocated_to(&Role::star()),
             attributes: vec![Attribute { name: "rack".into(), value: AttributeValue::Text("r1".into()) }],
-            domain: None,
-            executors: Vec::new(),
+            ..Offer::new("o1".parse().unwrap(), "a1".parse().unwrap(), "h1", resources)
         }
     }
 
@@ -312,12 +246,12 @@ mod tests {
     #[test]
     fn names_every_reason() {
         let mut request = Request { ports: vec![PortWish::Exactly(80)], ..Request::new(8.0, 128.0) };
-        request.constraints.push(Constraint::Attribute("rack".into(), ["r2".into()].into()));
-        request.constraints.push(Constraint::Has("ssd".into()));
+        request.constraints.push(Constraint::new(Field::named("rack"), Rule::one_of(["r2"])));
+        request.constraints.push(Constraint::new(Field::named("ssd"), Rule::Exists));
         let why = fits(&machine(), &request, 0).unwrap_err();
         assert_eq!(
             why.to_string(),
-            "needs attribute rack in r2, found r1; needs attribute ssd, found no such attribute; \
+            "needs rack LIKE r2, found r1; needs ssd LIKE (?s).*, found none; \
              needs 8 cpus, offered 4; port 80 is not offered"
         );
         let why = fits(&machine(), &Request::default().any_ports(11), 0).unwrap_err();
@@ -328,13 +262,14 @@ mod tests {
 
     #[test]
     fn hosts_and_agents_can_be_kept_off() {
-        for (constraint, fitting) in [
-            (Constraint::Hostname(["h1".into()].into()), true),
-            (Constraint::NotHostname(["h1".into()].into()), false),
-            (Constraint::NotAgent(["a1".parse().unwrap()].into()), false),
-            (Constraint::NotAttribute("rack".into(), ["r1".into()].into()), false),
-            (Constraint::NotAttribute("ssd".into(), ["r1".into()].into()), true),
+        for (field, rule, fitting) in [
+            ("hostname", Rule::one_of(["h1"]), true),
+            ("hostname", Rule::none_of(["h1"]), false),
+            ("@agent", Rule::none_of(["a1"]), false),
+            ("rack", Rule::none_of(["r1"]), false),
+            ("ssd", Rule::none_of(["r1"]), true),
         ] {
+            let constraint = Constraint::new(Field::named(field), rule);
             let request = Request { constraints: vec![constraint.clone()], ..Request::default() };
             assert_eq!(fits(&machine(), &request, 0).is_ok(), fitting, "{constraint:?}");
         }
@@ -355,6 +290,105 @@ mod tests {
         assert!(amounts.contains(&(1, ResourceValue::Scalar(Milli(1_000)))), "{amounts:?}");
         assert!(amounts.contains(&(0, ResourceValue::Scalar(Milli(500)))), "{amounts:?}");
         assert!(fits(&offer, &Request::new(2.5, 0.0), 0).is_err());
+    }
+
+    fn first(offer: &Offer, request: &Request, now: Wall) -> Option<MismatchKind> {
+        let (placed, all) = (Placed::default(), |offer, request| -> Vec<MismatchKind> {
+            explain(offer, request, &Placed::default(), now).map(|mismatch| mismatch.kind()).collect()
+        });
+        let first = place(offer, request, &placed, now, 0).err().map(|mismatch| mismatch.kind());
+        let all = all(offer, request);
+        assert!(all.is_sorted(), "{all:?}");
+        assert_eq!(first, all.first().copied(), "one walk serves both");
+        first
+    }
+
+    #[test]
+    fn the_first_reason_is_the_first_of_the_funnel() {
+        let gpus =
+            offer(vec![Resource::scalar("cpus", Milli::whole(4)), Resource::scalar("gpus", Milli::whole(1))]);
+        let leaving = |start, duration: Option<u64>| Offer {
+            unavailability: Some(Unavailability {
+                start: Wall::default() + Duration::from_secs(start),
+                duration: duration.map(Duration::from_secs),
+            }),
+            ..machine()
+        };
+        let now = Wall::default() + Duration::from_secs(100);
+        let small = Request::new(1.0, 0.0);
+        let wary = Request { leaves_before: Duration::from_secs(60), ..small.clone() };
+        let web = Request { accepted_roles: vec!["web".into()], ..small.clone() };
+        let rack2 = Constraint::from_words(&["rack", "IS", "r2"]).unwrap();
+        let elsewhere = Request { constraints: vec![rack2], ..Request::new(9.0, 0.0) };
+        let spares = Request { spares_gpus: true, ..small.clone() };
+        let uses = Request { gpus: Milli::whole(1), ..spares.clone() };
+        for (offer, request, expected) in [
+            (&offer(vec![]), &Request::default(), None),
+            (&offer(vec![]), &small, Some(MismatchKind::UnfulfilledRole)),
+            (&machine(), &web, Some(MismatchKind::UnfulfilledRole)),
+            (&machine(), &elsewhere, Some(MismatchKind::UnfulfilledConstraint)),
+            (&leaving(100, None), &Request::new(9.0, 0.0), Some(MismatchKind::AgentMaintenance)),
+            (&leaving(0, Some(99)), &small, None),
+            (&leaving(150, None), &small, None),
+            (&leaving(150, None), &wary, Some(MismatchKind::AgentMaintenance)),
+            (&machine(), &Request::new(9.0, 9e9), Some(MismatchKind::InsufficientCpus)),
+            (&machine(), &Request::new(1.0, 9e9), Some(MismatchKind::InsufficientMemory)),
+            (&machine(), &Request { disk: Milli(1), ..small.clone() }, Some(MismatchKind::InsufficientDisk)),
+            (&machine(), &uses, Some(MismatchKind::InsufficientGpus)),
+            (&machine(), &small.clone().any_ports(11), Some(MismatchKind::InsufficientPorts)),
+            (&gpus, &small, None),
+            (&gpus, &spares, Some(MismatchKind::DeclinedScarceResources)),
+            (&gpus, &uses, None),
+        ] {
+            assert_eq!(first(offer, request, now), expected, "{request:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_reserved_with_labels_and_volumes_are_for_those_who_name_them() {
+        let label = Label { key: "instance".into(), value: Some("db-1".into()) };
+        let kept = |resource: Resource| Resource {
+            reservations: vec![Reservation {
+                labels: vec![label.clone()],
+                ..Reservation::fixed("db".parse().unwrap())
+            }],
+            ..resource
+        };
+        let volume = Resource {
+            disk: Some(Disk {
+                persistence: Some(Persistence { id: "v1".into(), principal: None }),
+                ..Disk::default()
+            }),
+            ..kept(Resource::scalar("disk", Milli::whole(10)))
+        };
+        let offer = offer(vec![
+            Resource::scalar("cpus", Milli::whole(1)),
+            kept(Resource::scalar("cpus", Milli::whole(2))),
+            volume,
+        ]);
+        let now = Wall::default();
+        assert_eq!(first(&offer, &Request::new(2.0, 0.0), now), Some(MismatchKind::InsufficientCpus));
+        let own =
+            Request { reserved_with: vec![label], volumes: vec!["v1".into()], ..Request::new(2.0, 0.0) };
+        let placement = fits(&offer, &own, 0).unwrap();
+        assert_eq!((placement.resources.cpus(), placement.resources.len()), (Milli::whole(2), 2));
+        assert!(offer.resources.contains(&placement.resources));
+        let other = Request { reserved_with: vec![Label { key: "x".into(), value: None }], ..own.clone() };
+        assert_eq!(first(&offer, &other, now), Some(MismatchKind::NoCorrespondingReservationFound));
+        let gone = Request { volumes: vec!["v2".into()], ..own };
+        assert_eq!(first(&offer, &gone, now), Some(MismatchKind::NoCorrespondingReservationFound));
+    }
+
+    #[test]
+    fn those_of_its_kind_count_where_a_constraint_asks() {
+        let unique = Constraint::from_words(&["rack", "UNIQUE"]).unwrap();
+        let request = Request { constraints: vec![unique], ..Request::new(1.0, 0.0) };
+        let mut placed = Placed::of::<Offer>(&request.constraints, []);
+        assert!(place(&machine(), &request, &placed, Wall::default(), 0).is_ok());
+        placed.add(&machine());
+        let why = place(&machine(), &request, &placed, Wall::default(), 0).unwrap_err();
+        assert_eq!(why.to_string(), "needs rack UNIQUE, found r1, which 1 of its kind have");
+        assert!(fits(&machine(), &request, 0).is_ok(), "it knows of no others");
     }
 
     proptest! {

@@ -1,11 +1,14 @@
 //! What a task needs of an offer.
 
-use std::collections::BTreeSet;
+use std::time::Duration;
 
-use chapada_model::{AgentId, Milli, Text};
+use chapada_model::{Labels, Milli, Text};
+
+use crate::constraint::Constraint;
 
 /// What has to be in an offer for a task to run there. The default needs nothing and fits everywhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Request {
     /// CPUs, in thousandths.
     pub cpus: Milli,
@@ -19,6 +22,17 @@ pub struct Request {
     pub ports: Vec<PortWish>,
     /// All of them must hold.
     pub constraints: Vec<Constraint>,
+    /// Take only what is reserved for one of these roles; `*` is what is reserved for nobody. Empty: anything.
+    pub accepted_roles: Vec<Text>,
+    /// Take only what is reserved with all of these labels, whatever its role. Empty: what is reserved with any labels is kept
+    /// for those who name them, and is not taken.
+    pub reserved_with: Labels,
+    /// Persistent volumes by their ids; each is taken as a whole.
+    pub volumes: Vec<Text>,
+    /// Take nothing of a machine that has GPUs unless some are needed.
+    pub spares_gpus: bool,
+    /// How long before a machine is to be left it is not used any more. Only [`place`](crate::place) looks at it.
+    pub leaves_before: Duration,
 }
 
 /// One port of a request.
@@ -28,23 +42,6 @@ pub enum PortWish {
     Any,
     /// This one.
     Exactly(u16),
-}
-
-/// A condition on the agent.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Constraint {
-    /// The attribute is there.
-    Has(Text),
-    /// The attribute says one of these.
-    Attribute(Text, BTreeSet<Text>),
-    /// The attribute is absent or says none of these.
-    NotAttribute(Text, BTreeSet<Text>),
-    /// The host is one of these.
-    Hostname(BTreeSet<Text>),
-    /// The host is none of these; to spread copies, name the hosts that have one.
-    NotHostname(BTreeSet<Text>),
-    /// The agent is none of these.
-    NotAgent(BTreeSet<AgentId>),
 }
 
 impl Request {
@@ -62,5 +59,14 @@ impl Request {
     pub fn any_ports(mut self, count: usize) -> Self {
         self.ports.extend(std::iter::repeat_n(PortWish::Any, count));
         self
+    }
+
+    /// The amounts by their resources, in the order of the funnel.
+    pub(crate) fn amounts(&self) -> [(&'static str, Milli); 4] {
+        [("cpus", self.cpus), ("mem", self.mem), ("disk", self.disk), ("gpus", self.gpus)]
+    }
+
+    pub(crate) fn wants_anything(&self) -> bool {
+        !self.ports.is_empty() || self.amounts().iter().any(|(_, amount)| !amount.is_zero())
     }
 }

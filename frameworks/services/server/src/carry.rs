@@ -126,17 +126,8 @@ fn description(launch: Launch) -> Result<TaskDescription, InvalidTask> {
 
 /// As much of an offer as a task's description needs: the agent.
 fn at(agent: AgentId) -> Offer {
-    Offer {
-        id: OfferId::new("none").expect("a word is an id"),
-        agent,
-        hostname: "".into(),
-        address: "".into(),
-        role: chapada_model::Role::star(),
-        resources: Default::default(),
-        attributes: Vec::new(),
-        domain: None,
-        executors: Vec::new(),
-    }
+    let none = OfferId::new("none").expect("a word is an id");
+    Offer::new(none, agent, "", Default::default())
 }
 
 fn discovery(name: &str, ports: Vec<LaunchPort>) -> wire::DiscoveryInfo {

@@ -77,7 +77,9 @@ fn offer(offer: SdkOffer) -> Offer {
     let attributes = offer
         .attributes
         .iter()
-        .filter_map(|attribute| Some((attribute.name.to_string(), offer.attribute(&attribute.name)?)));
+        .filter_map(|attribute| {
+            Some((attribute.name.to_string(), offer.attribute(&attribute.name)?.to_string()))
+        });
     Offer {
         attributes: attributes.collect(),
         id: offer.id,
