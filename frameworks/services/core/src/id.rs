@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use chapada_model::TaskId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -14,7 +15,7 @@ const RESERVED: [&str; 3] = ["restart", "tasks", "versions"];
 
 /// An app's absolute path, such as `/prod/web`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AppId(String);
+pub struct AppId(Arc<str>);
 
 /// Why a text is no app id. The text names the rule, in the words the API answers with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,11 +85,12 @@ impl FromStr for AppId {
         if !segments.iter().all(|segment| is_segment(segment)) {
             return Err(InvalidAppId::Segment);
         }
-        Ok(Self(format!("/{}", segments.join("/"))))
+        Ok(Self(format!("/{}", segments.join("/")).into()))
     }
 }
 
-fn is_segment(segment: &str) -> bool {
+/// Whether a text may stand between two slashes.
+pub(crate) fn is_segment(segment: &str) -> bool {
     segment.split('.').all(|part| {
         !part.is_empty()
             && !part.starts_with('-')
@@ -137,6 +139,11 @@ impl InstanceId {
     /// The app it belongs to.
     pub fn app(&self) -> &AppId {
         &self.app
+    }
+
+    /// Which of the app's places it is.
+    pub fn uuid(&self) -> Uuid {
+        self.uuid
     }
 
     /// The id of the task that runs here in the given incarnation, counted from 1.
@@ -196,6 +203,11 @@ impl<'de> Deserialize<'de> for InstanceId {
 /// 128 bits in the usual five groups of hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uuid(u128);
+
+impl Uuid {
+    /// The last one.
+    pub(crate) const MAX: Self = Self(u128::MAX);
+}
 
 /// A text that is no UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -294,7 +306,7 @@ mod tests {
         for (text, id) in
             [("web", "/web"), ("/prod/web-1.v2", "/prod/web-1.v2"), ("//prod//web/", "/prod/web")]
         {
-            assert_eq!(text.parse::<AppId>().map(|id| id.0), Ok(id.to_owned()));
+            assert_eq!(text.parse::<AppId>().map(|id| id.0), Ok(id.into()));
         }
         for text in ["", "/", "/Web", "/web_1", "/-a", "/a-", "/a/../b", "/a..b", "/a/tasks", "/é", "/a b"] {
             assert!(text.parse::<AppId>().is_err(), "{text}");

@@ -21,45 +21,60 @@ impl FieldError {
 }
 
 /// An object in a definition, and where it stands.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     path: String,
     object: &'a Map<String, Value>,
 }
 
 /// The errors noted so far.
-pub(super) type Errors = Vec<FieldError>;
+pub(crate) type Errors = Vec<FieldError>;
 
 impl<'a> Fields<'a> {
-    pub(super) fn root(object: &'a Map<String, Value>) -> Self {
+    pub(crate) fn root(object: &'a Map<String, Value>) -> Self {
         Self { path: String::new(), object }
     }
 
+    /// Where the object stands; empty for the root.
+    pub(crate) fn at(&self) -> &str {
+        &self.path
+    }
+
+    /// The object itself.
+    pub(crate) fn object_itself(&self) -> &'a Map<String, Value> {
+        self.object
+    }
+
+    /// The names of its fields that are not null.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.object.iter().filter(|(_, value)| !value.is_null()).map(|(name, _)| name.as_str())
+    }
+
     /// The path of a field of this object.
-    pub(super) fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.path)
     }
 
     /// The field, unless it is absent or null.
-    pub(super) fn get(&self, name: &str) -> Option<&'a Value> {
+    pub(crate) fn get(&self, name: &str) -> Option<&'a Value> {
         self.object.get(name).filter(|value| !value.is_null())
     }
 
-    pub(super) fn text(&self, name: &str, errors: &mut Errors) -> Option<String> {
+    pub(crate) fn text(&self, name: &str, errors: &mut Errors) -> Option<String> {
         let value = self.get(name)?;
         let text = value.as_str().map(str::to_owned);
         self.expect(text, name, "error.expected.jsstring", errors)
     }
 
-    pub(super) fn flag(&self, name: &str, errors: &mut Errors) -> Option<bool> {
+    pub(crate) fn flag(&self, name: &str, errors: &mut Errors) -> Option<bool> {
         self.expect(self.get(name)?.as_bool(), name, "error.expected.jsboolean", errors)
     }
 
-    pub(super) fn number(&self, name: &str, errors: &mut Errors) -> Option<f64> {
+    pub(crate) fn number(&self, name: &str, errors: &mut Errors) -> Option<f64> {
         self.expect(self.get(name)?.as_f64(), name, "error.expected.jsnumber", errors)
     }
 
     /// A whole number from 0 to `u32::MAX`. A float without fraction passes: some clients send `2.0`.
-    pub(super) fn count(&self, name: &str, errors: &mut Errors) -> Option<u32> {
+    pub(crate) fn count(&self, name: &str, errors: &mut Errors) -> Option<u32> {
         let number = self.number(name, errors)?;
         if number.fract() != 0.0 {
             return self.expect(None, name, "error.expected.jsint", errors);
@@ -74,24 +89,24 @@ impl<'a> Fields<'a> {
     }
 
     /// An amount of a resource, rounded to the nearest thousandth.
-    pub(super) fn amount(&self, name: &str, errors: &mut Errors) -> Option<Milli> {
+    pub(crate) fn amount(&self, name: &str, errors: &mut Errors) -> Option<Milli> {
         let amount = Milli::from_f64(self.number(name, errors)?);
         self.expect(amount, name, "error.min: must be greater than or equal to 0", errors)
     }
 
-    pub(super) fn list(&self, name: &str, errors: &mut Errors) -> Option<&'a [Value]> {
+    pub(crate) fn list(&self, name: &str, errors: &mut Errors) -> Option<&'a [Value]> {
         let list = self.get(name)?.as_array().map(Vec::as_slice);
         self.expect(list, name, "error.expected.jsarray", errors)
     }
 
-    pub(super) fn object(&self, name: &str, errors: &mut Errors) -> Option<Fields<'a>> {
+    pub(crate) fn object(&self, name: &str, errors: &mut Errors) -> Option<Fields<'a>> {
         let object = self.get(name)?.as_object();
         let object = self.expect(object, name, "error.expected.jsobject", errors)?;
         Some(Fields { path: self.path(name), object })
     }
 
     /// The objects of a list.
-    pub(super) fn objects(&self, name: &str, errors: &mut Errors) -> Option<Vec<Fields<'a>>> {
+    pub(crate) fn objects(&self, name: &str, errors: &mut Errors) -> Option<Vec<Fields<'a>>> {
         let mut found = Vec::new();
         for (index, value) in self.list(name, errors)?.iter().enumerate() {
             let path = format!("{}({index})", self.path(name));
@@ -104,7 +119,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The strings of a list.
-    pub(super) fn texts(&self, name: &str, errors: &mut Errors) -> Option<Vec<String>> {
+    pub(crate) fn texts(&self, name: &str, errors: &mut Errors) -> Option<Vec<String>> {
         let mut found = Vec::new();
         for (index, value) in self.list(name, errors)?.iter().enumerate() {
             match value.as_str() {
@@ -119,7 +134,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A map from names to strings. Numbers and booleans are taken as they are written, as clients expect of `env`.
-    pub(super) fn text_map(
+    pub(crate) fn text_map(
         &self,
         name: &str,
         errors: &mut Errors,
@@ -147,7 +162,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether the field says something: it is there and neither null, `""`, `[]`, `{}` nor `false`.
-    pub(super) fn says_something(&self, name: &str) -> bool {
+    pub(crate) fn says_something(&self, name: &str) -> bool {
         match self.object.get(name) {
             None | Some(Value::Null | Value::Bool(false)) => false,
             Some(Value::String(text)) => !text.is_empty(),
