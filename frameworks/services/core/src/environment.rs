@@ -108,6 +108,8 @@ mod tests {
             condition: Condition::Provisioned,
             healthy: None,
             pod: None,
+            ready: true,
+            readiness: Vec::new(),
             health: Vec::new(),
             since: Default::default(),
             kill_sent: None,

@@ -13,6 +13,7 @@ use crate::health::Probe;
 use crate::id::{AppId, DeploymentId, InstanceId};
 use crate::instance::Task;
 use crate::matching::Offer;
+use crate::readiness::{ReadinessProbe, ReadinessResponse};
 use crate::records::Write;
 use crate::timestamp::Timestamp;
 
@@ -42,6 +43,15 @@ pub enum Event {
         check: usize,
         /// What is wrong, if anything is.
         result: Result<(), String>,
+    },
+    /// A task was asked whether it is ready.
+    Readiness {
+        /// Which.
+        task: TaskId,
+        /// Which of its readiness checks.
+        check: usize,
+        /// What it said, or why it said nothing.
+        result: Result<ReadinessResponse, String>,
     },
     /// The write of this number is durable, as all before it.
     Stored(u64),
@@ -250,6 +260,8 @@ pub enum Effect {
     Suppress,
     /// Ask a task how it is, and say `Event::Probed`.
     Probe(Box<Probe>),
+    /// Ask a task whether it can take over, and say `Event::Readiness`.
+    AskReady(Box<ReadinessProbe>),
     /// Tell the subscribers of the event stream.
     Publish(Box<Published>),
     /// Answer a command.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::health::CheckState;
 use crate::id::InstanceId;
 use crate::pod::PodTask;
+use crate::readiness::Readiness;
 use crate::timestamp::Timestamp;
 
 /// One place of an app. Tasks come and go in it, one at a time; each is an incarnation.
@@ -76,6 +77,13 @@ pub struct Task {
     /// The containers, when it is of a pod; `id` is that of the first then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<Box<PodTask>>,
+    /// Whether it can take over from others, as its readiness checks say; always true without any, or when it was
+    /// launched while no deployment went on.
+    #[serde(default = "always")]
+    pub ready: bool,
+    /// What each of its readiness checks has found.
+    #[serde(skip)]
+    pub readiness: Vec<Readiness>,
     /// What each of its health checks has found.
     #[serde(skip)]
     pub health: Vec<CheckState>,
@@ -91,6 +99,10 @@ pub struct Task {
     /// When its state was last asked for.
     #[serde(skip)]
     pub asked: Mono,
+}
+
+fn always() -> bool {
+    true
 }
 
 /// What was last heard of a task that has not ended.
@@ -157,7 +169,8 @@ impl Instance {
         }
     }
 
-    /// Whether it does its work: its task runs, and its health checks, if it has any, say that it is well.
+    /// Whether it does its work: its task runs, its health checks, if it has any, say that it is well, and so do its
+    /// readiness checks.
     pub fn is_good(&self) -> bool {
         self.task().is_some_and(|task| {
             let well = match &task.pod {
@@ -165,7 +178,7 @@ impl Instance {
                 None if task.health.is_empty() => task.healthy != Some(false),
                 None => task.healthy == Some(true),
             };
-            task.condition == Condition::Running && well
+            task.condition == Condition::Running && well && task.ready
         })
     }
 

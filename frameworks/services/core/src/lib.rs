@@ -14,6 +14,7 @@ mod id;
 mod instance;
 mod matching;
 mod pod;
+mod readiness;
 mod records;
 mod services;
 mod timestamp;
@@ -22,7 +23,7 @@ pub use app::{App, VersionInfo};
 pub use constraint::{Constraint, InvalidConstraint, Place};
 pub use definition::{
     AppDefinition, Command as AppCommand, Container, FieldError, HealthCheck, InvalidDefinition,
-    KillSelection, Network, PortDefinition, Protocol, Seconds, UnreachableStrategy, UpgradeStrategy, merged,
+    KillSelection, Network, PortDefinition, Protocol, ReadinessCheck, ReadinessProtocol, Seconds, UnreachableStrategy, UpgradeStrategy, merged,
 };
 pub use delay::Delay;
 pub use deployment::{Action, ActionKind, Change, Deployment};
@@ -35,6 +36,7 @@ pub use id::{
 pub use instance::{Condition, Goal, Instance, Phase, Task};
 pub use matching::{Offer, Share, WhyNot, fit};
 pub use pod::{ContainerState, ContainerTask, End, Pod, PodContainer, PodTask};
+pub use readiness::{Readiness, ReadinessProbe, ReadinessResponse};
 pub use records::{FORMAT, Key, ReadError, Write};
 pub use services::{AppState, Counts, Failure, Funnel, Services, Waiting};
 pub use timestamp::{InvalidTimestamp, Timestamp};

@@ -147,6 +147,7 @@ impl<M: Master> State<M> {
             Effect::Store { number, writes } => self.writes.push_back((number, writes)),
             Effect::Publish(event) => self.hub.publish(&event),
             Effect::Probe(probe) => self.prober.ask(*probe),
+            Effect::AskReady(probe) => self.prober.ask_ready(*probe),
             Effect::Answer { request, answer } => {
                 let Some(reply) = self.waiting.remove(&request) else { return };
                 if reply.send(answer).is_err() {

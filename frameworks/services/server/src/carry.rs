@@ -67,7 +67,11 @@ async fn make(driver: &Driver, call: Effect, services: &ServicesHandle) -> Resul
         Effect::Reconcile(tasks) => reconcile(driver, tasks).await,
         Effect::Revive => driver.revive().await,
         Effect::Suppress => driver.suppress().await,
-        Effect::Store { .. } | Effect::Probe(_) | Effect::Publish(_) | Effect::Answer { .. } => Ok(()),
+        Effect::Store { .. }
+        | Effect::Probe(_)
+        | Effect::AskReady(_)
+        | Effect::Publish(_)
+        | Effect::Answer { .. } => Ok(()),
     }
 }
 

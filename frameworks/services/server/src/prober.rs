@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chapada_services_core::{Event, Probe, Protocol};
-use http::Uri;
-use http_body_util::Empty;
+use chapada_services_core::{Event, Probe, Protocol, ReadinessProbe, ReadinessResponse};
+use http::{Response, Uri, header};
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpStream;
@@ -19,6 +20,9 @@ use crate::handle::ServicesHandle;
 ///
 /// Source: Marathon's `max_concurrent_marathon_health_checks`.
 const AT_ONCE: usize = 256;
+
+/// How much of an answer to a readiness check is kept.
+const KEPT_BODY: usize = 10 << 10;
 
 /// Asks, each question in a task of its own; there is at most one for each check of a running task.
 pub(crate) struct Prober {
@@ -57,6 +61,51 @@ impl Prober {
         let stop = self.stop.clone();
         tokio::spawn(async move { stop.run_until_cancelled(asking).await });
     }
+
+    /// Asks whether a task is ready, and passes the answer on.
+    pub(crate) fn ask_ready(&self, probe: ReadinessProbe) {
+        let (services, slots) = (self.services.clone(), self.slots.clone());
+        let asking = async move {
+            // As above.
+            let slot = slots.acquire().await;
+            let result = whether_ready(&probe).await;
+            drop(slot);
+            let ReadinessProbe { task, check, .. } = probe;
+            if let Err(cause) = &result {
+                tracing::debug!(task_id = %task, check, cause, "no answer to a readiness check");
+            }
+            services.event(Event::Readiness { task, check, result }).await;
+        };
+        let stop = self.stop.clone();
+        tokio::spawn(async move { stop.run_until_cancelled(asking).await });
+    }
+}
+
+/// What a task answers to a readiness check.
+async fn whether_ready(probe: &ReadinessProbe) -> Result<ReadinessResponse, String> {
+    let limit = probe.how.timeout_seconds.duration();
+    let asking = async {
+        let response = get(&probe.host, probe.port, &probe.how.path, limit).await?;
+        let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let (status, content_type) =
+            (response.status().as_u16(), kind.unwrap_or("application/octet-stream").to_owned());
+        let body = match probe.how.preserve_last_response {
+            true => beginning(response.into_body()).await?,
+            false => String::new(),
+        };
+        Ok(ReadinessResponse { status, content_type, body })
+    };
+    let answer = tokio::time::timeout(limit, asking).await;
+    answer.unwrap_or_else(|_| Err(format!("no answer within {} s", limit.as_secs_f64())))
+}
+
+/// The body, or a word that it is too long to be kept.
+async fn beginning(body: Incoming) -> Result<String, String> {
+    match Limited::new(body, KEPT_BODY).collect().await {
+        Ok(body) => Ok(String::from_utf8_lossy(&body.to_bytes()).into_owned()),
+        Err(error) if error.is::<LengthLimitError>() => Ok(format!("(longer than {KEPT_BODY} bytes)")),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 async fn ask(probe: &Probe) -> Result<(), String> {
@@ -77,19 +126,23 @@ async fn ask(probe: &Probe) -> Result<(), String> {
 /// Redirects are answers like others and are not followed; the body is not read.
 async fn ask_http(probe: &Probe, limit: Duration) -> Result<(), String> {
     let path = probe.how.path.as_deref().unwrap_or("/");
-    let uri: Uri = format!("http://{}:{}{path}", probe.host, probe.port)
-        .parse()
-        .map_err(|error| format!("not an address: {error}"))?;
-    let mut client = Client::builder(TokioExecutor::new());
-    client.pool_max_idle_per_host(0).pool_idle_timeout(limit);
-    let response = client.build_http::<Empty<Bytes>>().get(uri).await.map_err(|error| {
-        let source = std::error::Error::source(&error).map(ToString::to_string);
-        source.unwrap_or_else(|| error.to_string())
-    })?;
+    let response = get(&probe.host, probe.port, path, limit).await?;
     match response.status().as_u16() {
         200..=399 => Ok(()),
         status => Err(format!("answered with status {status}")),
     }
+}
+
+/// One request over a connection of its own.
+async fn get(host: &str, port: u16, path: &str, limit: Duration) -> Result<Response<Incoming>, String> {
+    let uri: Uri =
+        format!("http://{host}:{port}{path}").parse().map_err(|error| format!("not an address: {error}"))?;
+    let mut client = Client::builder(TokioExecutor::new());
+    client.pool_max_idle_per_host(0).pool_idle_timeout(limit);
+    client.build_http::<Empty<Bytes>>().get(uri).await.map_err(|error| {
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        source.unwrap_or_else(|| error.to_string())
+    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod health;
 mod parse;
+mod readiness;
 mod reader;
 mod validate;
 
@@ -17,6 +18,7 @@ use crate::pod::Pod;
 
 pub use health::{HealthCheck, Protocol};
 pub use parse::{InvalidDefinition, merged};
+pub use readiness::{ReadinessCheck, ReadinessProtocol};
 pub use reader::FieldError;
 
 /// An app as its owner wrote it, with Marathon's defaults filled in. Serialises to the JSON the API answers with.
@@ -74,6 +76,9 @@ pub struct AppDefinition {
     /// How it is told whether a task is well.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub health_checks: Vec<HealthCheck>,
+    /// How it is told during a deployment that a new task can take over.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub readiness_checks: Vec<ReadinessCheck>,
     /// The first delay after a failure.
     pub backoff_seconds: Seconds,
     /// What each further failure multiplies the delay by.

@@ -99,6 +99,7 @@ fn read(
         networks: vec![Network { mode: "host" }],
         port_definitions: ports(fields, wrong, broken),
         health_checks: super::health::read(fields, wrong, broken),
+        readiness_checks: super::readiness::read(fields, wrong, broken),
         require_ports: fields.flag("requirePorts", wrong).unwrap_or(false),
         backoff_seconds,
         backoff_factor: fields.number("backoffFactor", wrong).unwrap_or(1.15),

@@ -17,11 +17,10 @@ const MAX_DEFINITION: usize = 64 * 1024;
 const MAX_PORTS: usize = 100;
 
 /// Fields of Marathon's that are refused when they say anything.
-const REFUSED: [(&str, &str); 11] = [
+const REFUSED: &[(&str, &str)] = &[
     ("fetch", "fetching files into the sandbox is not supported yet"),
     ("uris", "fetching files into the sandbox is not supported yet"),
     ("storeUrls", "fetching files into the sandbox is not supported yet"),
-    ("readinessChecks", "readiness checks are not supported yet"),
     ("check", "checks are not supported yet"),
     ("dependencies", "dependencies between apps are not supported yet"),
     ("secrets", "secrets are not supported"),
@@ -112,6 +111,8 @@ pub(super) fn rules(app: &AppDefinition) -> Errors {
     errors.extend(role_rules(app));
     errors.extend(single_instance_rules(app));
     errors.extend(super::health::rules(&app.health_checks, app.port_definitions.len()));
+    let names: Vec<Option<&str>> = app.port_definitions.iter().map(|port| port.name.as_deref()).collect();
+    errors.extend(super::readiness::rules(&app.readiness_checks, &names));
     errors
 }
 

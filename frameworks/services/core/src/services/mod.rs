@@ -10,6 +10,7 @@ mod kill;
 mod offers;
 mod outbox;
 mod ports;
+mod readiness;
 mod restore;
 mod settle;
 mod state;
@@ -93,6 +94,7 @@ impl Services {
             Event::Offers(offers) => self.on_offers(now, offers),
             Event::Update(status) => self.on_update(now, &status),
             Event::Probed { task, check, result } => self.on_probed(now, &task, check, result),
+            Event::Readiness { task, check, result } => self.on_readiness(now, &task, check, result),
             Event::Stored(number) => self.outbox.on_stored(number),
             Event::Tick => {}
         }

@@ -109,9 +109,10 @@ impl Services {
             let Ok(left) = bid.left.checked_sub(&share.resources) else { return };
             bid.left = left;
             *here.entry(bid.offer.agent.clone()).or_default() += 1;
-            let app = state.app.clone();
+            let (app, deploying) = (state.app.clone(), state.deployment.is_some());
             if let Some(instance) = state.instances.get_mut(&instance) {
-                bid.launches.push(launch(&app, instance, &bid.offer, share, now));
+                let ready = !deploying || app.definition.readiness_checks.is_empty();
+                bid.launches.push(launch(&app, instance, &bid.offer, share, ready, now));
             }
             state.funnel.last_used = Some(Timestamp::from(now.wall));
             self.save(Key::Instance(instance));
@@ -205,7 +206,14 @@ fn choose(
 }
 
 /// Puts a task into a place that waits, and says how to launch it.
-fn launch(app: &App, instance: &mut Instance, offer: &Offer, share: Share, now: Now) -> Launch {
+fn launch(
+    app: &App,
+    instance: &mut Instance,
+    offer: &Offer,
+    share: Share,
+    ready: bool,
+    now: Now,
+) -> Launch {
     let task = Task {
         id: instance.id.task(instance.incarnation),
         version: app.version,
@@ -219,6 +227,8 @@ fn launch(app: &App, instance: &mut Instance, offer: &Offer, share: Share, now: 
         condition: Condition::Provisioned,
         healthy: None,
         pod: None,
+        ready,
+        readiness: Vec::new(),
         health: vec![CheckState::default(); app.definition.health_checks.len()],
         since: now.mono,
         kill_sent: None,

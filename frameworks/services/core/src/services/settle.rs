@@ -44,6 +44,7 @@ impl Services {
 
     fn settle_app(&mut self, now: Now, app: &AppId) {
         self.give_up(now, app);
+        self.ask_whether_ready(now, app);
         self.converge(now, app);
         self.send_kills(now, app);
         self.ask_about(now, app);
@@ -167,7 +168,12 @@ impl Services {
                 }
                 Condition::Provisioned => at.extend([task.asked + CONFIRM, task.since + START_TIMEOUT]),
                 Condition::Staging => at.push(task.since + START_TIMEOUT),
-                Condition::Running => at.extend(task.health.iter().map(|check| check.due)),
+                Condition::Running => {
+                    at.extend(task.health.iter().map(|check| check.due));
+                    if !task.ready && state.deployment.is_some() {
+                        at.extend(task.readiness.iter().filter(|check| !check.ready).map(|check| check.due));
+                    }
+                }
                 Condition::Starting | Condition::Killing => {}
             }
             at.extend(task.unknown_since.map(|_| task.asked + CONFIRM));

@@ -8,7 +8,7 @@ use chapada_model::{
     TaskStatus, Wall,
 };
 use chapada_services_core::{
-    AppId, AppState, Command, Effect, Event, Goal, InstanceId, Offer, Refusal, Reply, Seed, Services, Write,
+    AppId, AppState, Command, Effect, Event, Goal, InstanceId, Offer, ReadinessResponse, Refusal, Reply, Seed, Services, Write,
 };
 
 /// Room for every instance that the histories can ask for, twice over.
@@ -37,6 +37,7 @@ pub(crate) struct World {
     connected: bool,
     wants_offers: bool,
     probes: Vec<(TaskId, usize)>,
+    asked_ready: Vec<(TaskId, usize)>,
     pub(crate) answers: Vec<Result<Reply, Refusal>>,
     pub(crate) launches: usize,
 }
@@ -56,6 +57,7 @@ impl World {
             connected: false,
             wants_offers: false,
             probes: Vec::new(),
+            asked_ready: Vec::new(),
             answers: Vec::new(),
             launches: 0,
         }
@@ -141,6 +143,7 @@ impl World {
             Effect::Suppress => self.wants_offers = false,
             Effect::Answer { answer, .. } => self.answers.push(answer),
             Effect::Probe(probe) => self.probes.push((probe.task, probe.check)),
+            Effect::AskReady(probe) => self.asked_ready.push((probe.task, probe.check)),
             Effect::Acknowledge { .. } | Effect::Publish(_) => {}
         }
     }
@@ -268,6 +271,16 @@ impl World {
         }
     }
 
+    /// Answers every open question about readiness.
+    pub(crate) fn answer_ready(&mut self, ready: bool) {
+        for (task, check) in std::mem::take(&mut self.asked_ready) {
+            let status = if ready { 200 } else { 503 };
+            let response =
+                ReadinessResponse { status, content_type: "text/plain".to_owned(), body: String::new() };
+            self.apply(Event::Readiness { task, check, result: Ok(response) });
+        }
+    }
+
     /// Makes up to `count` writes durable and says so.
     pub(crate) fn store(&mut self, count: usize) {
         for _ in 0..count {
@@ -295,6 +308,7 @@ impl World {
         }
         self.writes.clear();
         self.probes.clear();
+        self.asked_ready.clear();
         self.offers.clear();
         self.connected = false;
         self.starts += 1;
@@ -326,6 +340,7 @@ impl World {
                 self.task_moves(pick, TaskState::Running);
             }
             self.answer(true);
+            self.answer_ready(true);
             self.wait(Duration::from_secs(10));
         }
         self.store(usize::MAX);
