@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn each_step_looks_at_what_those_before_let_through() {
-        let short = |resource| Mismatch::Short { resource, wanted: Default::default(), offered: Default::default() };
+        let short =
+            |resource| Mismatch::Short { resource, wanted: Default::default(), offered: Default::default() };
         let mut funnel = Funnel::default();
         funnel.note(&[short("mem"), Mismatch::Role]);
         funnel.note(&[Mismatch::Role]);

@@ -5,10 +5,13 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod change;
 mod constraint;
+mod funnel;
 mod intent;
 mod matching;
 mod mismatch;
+mod nearest;
 mod offer;
 mod placed;
 mod ports;
@@ -16,10 +19,13 @@ mod reconcile;
 mod request;
 
 pub use backoff::Backoff;
+pub use change::Change;
 pub use constraint::{Constraint, Field, InvalidConstraint, Pattern, Place, Rule};
+pub use funnel::{Funnel, FunnelStep};
 pub use intent::{Intent, IntentChange, Intents, NotAnIncarnation, Phase, TaskName};
 pub use matching::{Placement, explain, fits, place};
 pub use mismatch::{Mismatch, MismatchKind, WhyNot};
+pub use nearest::{Lacking, Nearest, Search, fill};
 pub use offer::Offer;
 pub use placed::{Placed, Tally};
 pub use reconcile::{MAX_UNREACHABLE, Reconciliation, ReconciliationConfig, Round};
