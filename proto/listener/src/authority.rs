@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 /// Who makes a call.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,8 +64,16 @@ actions! {
     UseContainers,
     /// Read apps, their tasks and deployments.
     ViewApps,
-    /// Create, change or delete apps, their tasks and deployments.
+    /// Create, change or delete apps, their tasks and deployments: what of these is said for each object.
     ChangeApps,
+    /// Make an app.
+    CreateApps,
+    /// Change an app, its tasks and its deployments.
+    UpdateApps,
+    /// Delete an app.
+    DeleteApps,
+    /// Act on the services framework itself: give leadership away, change its log.
+    OperateServices,
 }
 
 /// What a call acts on.
@@ -90,14 +99,47 @@ pub enum Decision {
     Deny(String),
 }
 
+/// What one principal may do, and to what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Who; `*` for everyone.
+    pub principal: String,
+    /// What.
+    pub actions: BTreeSet<Action>,
+    /// To the things with these paths and to all below them; `/` for all.
+    pub under: Vec<String>,
+}
+
+impl Grant {
+    fn is_for(&self, principal: &Principal) -> bool {
+        match principal {
+            _ if self.principal == "*" => true,
+            Principal::Named(name) => *name == self.principal,
+            Principal::Anonymous => false,
+        }
+    }
+
+    fn covers(&self, path: &str) -> bool {
+        self.under.iter().any(|under| {
+            let under = under.trim_end_matches('/');
+            path.strip_prefix(under).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+}
+
+/// What grants say nothing about: it shows no one's things.
+const UNGOVERNED: [Action; 4] = [Action::ViewHealth, Action::ViewFlags, Action::ViewMetrics, Action::ViewUi];
+
 /// The rules that calls are held against.
 ///
-/// So far everyone who passes the listener's other checks may do everything (a daemon listens on loopback, or was told
-/// `--insecure`), except for what was denied by name. Credentials and rules on objects have their place here.
+/// Without grants everyone who passes the listener's other checks may do everything (a daemon listens on loopback, or asks for
+/// credentials, or was told `--insecure`), except for what was denied by name. With grants, what none of them allows is
+/// denied: an endpoint to those who may do its action to nothing at all, and each thing by its path.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     denied_actions: BTreeSet<Action>,
     denied_endpoints: BTreeSet<String>,
+    grants: Option<Vec<Grant>>,
 }
 
 impl Policy {
@@ -120,6 +162,13 @@ impl Policy {
         self
     }
 
+    /// The same policy, and only what one of these allows is allowed.
+    #[must_use]
+    pub fn with_grants(mut self, grants: Vec<Grant>) -> Self {
+        self.grants = Some(grants);
+        self
+    }
+
     /// Says whether `principal` may do `action` to `object`. Every call of every door passes here.
     pub fn authorise(&self, principal: &Principal, action: Action, object: &Object<'_>) -> Decision {
         if self.denied_actions.contains(&action) {
@@ -130,6 +179,91 @@ impl Policy {
         {
             return Decision::Deny(format!("{principal} is not allowed to use {pattern}"));
         }
-        Decision::Allow
+        if self.grants.as_ref().is_none_or(|grants| is_granted(grants, principal, action, object)) {
+            return Decision::Allow;
+        }
+        Decision::Deny(match object {
+            Object::Endpoint(_) => format!("{principal} is not allowed to {action:?}"),
+            Object::Named { kind, id } => format!("{principal} is not allowed to {action:?}: {kind} {id}"),
+        })
+    }
+}
+
+fn is_granted(grants: &[Grant], principal: &Principal, action: Action, object: &Object<'_>) -> bool {
+    if UNGOVERNED.contains(&action) {
+        return true;
+    }
+    let mut own = grants.iter().filter(|grant| grant.is_for(principal) && grant.actions.contains(&action));
+    match object {
+        Object::Endpoint(_) => own.next().is_some(),
+        Object::Named { id, .. } => own.any(|grant| grant.covers(id)),
+    }
+}
+
+/// A principal with the rules it is held against. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    principal: Principal,
+    policy: Arc<Policy>,
+}
+
+impl Caller {
+    pub(crate) fn new(principal: Principal, policy: Arc<Policy>) -> Self {
+        Self { principal, policy }
+    }
+
+    /// One who may do everything: the daemon itself.
+    pub fn itself() -> Self {
+        Self { principal: Principal::Anonymous, policy: Arc::default() }
+    }
+
+    /// As [`Policy::authorise`].
+    pub fn authorise(&self, action: Action, object: &Object<'_>) -> Decision {
+        self.policy.authorise(&self.principal, action, object)
+    }
+
+    /// Whether it may do `action` to the `kind` of thing named `id`.
+    pub fn may(&self, action: Action, kind: &'static str, id: &str) -> bool {
+        self.authorise(action, &Object::Named { kind, id }) == Decision::Allow
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_grant_allows_is_denied() {
+        let grant = |principal: &str, actions: &[Action], under: &str| Grant {
+            principal: principal.to_owned(),
+            actions: actions.iter().copied().collect(),
+            under: vec![under.to_owned()],
+        };
+        let policy = Arc::new(Policy::allow_all().with_grants(vec![
+            grant("ann", &[Action::ViewApps, Action::UpdateApps], "/prod"),
+            grant("*", &[Action::ViewApps], "/open/"),
+            grant("root", Action::ALL, "/"),
+        ]));
+        let caller = |name: &str| Caller::new(Principal::Named(name.to_owned()), policy.clone());
+        for (name, action, path, allowed) in [
+            ("ann", Action::ViewApps, "/prod/web", true),
+            ("ann", Action::ViewApps, "/prod", true),
+            ("ann", Action::ViewApps, "/production", false),
+            ("ann", Action::ViewApps, "/", false),
+            ("ann", Action::ViewApps, "/open/x", true),
+            ("ann", Action::UpdateApps, "/open/x", false),
+            ("ann", Action::DeleteApps, "/prod/web", false),
+            ("eve", Action::ViewApps, "/prod/web", false),
+            ("eve", Action::ViewApps, "/open", true),
+            ("root", Action::DeleteApps, "/prod/web", true),
+            ("root", Action::ViewApps, "/", true),
+        ] {
+            assert_eq!(caller(name).may(action, "app", path), allowed, "{name} {action:?} {path}");
+        }
+        let endpoint = Object::Endpoint("/v2/apps");
+        assert_eq!(caller("ann").authorise(Action::UpdateApps, &endpoint), Decision::Allow);
+        assert_ne!(caller("ann").authorise(Action::DeleteApps, &endpoint), Decision::Allow);
+        assert_eq!(caller("eve").authorise(Action::ViewHealth, &endpoint), Decision::Allow);
+        assert!(Caller::itself().may(Action::DeleteApps, "app", "/x"));
     }
 }

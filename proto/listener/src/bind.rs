@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::Admission;
 use crate::authority::Policy;
 use crate::call::Peer;
 use crate::config::ListenConfig;
@@ -38,6 +39,7 @@ pub struct Listener {
     socket: TcpListener,
     at: SocketAddr,
     config: ListenConfig,
+    admission: Admission,
     brought: mpsc::Receiver<(Tunnel, Peer)>,
     entrance: Entrance,
 }
@@ -59,7 +61,19 @@ impl Listener {
     /// # Errors
     /// [`ListenError`] says in a sentence what to do: off loopback without `insecure`, port taken, not permitted.
     pub async fn bind(config: &ListenConfig, default_port: u16) -> Result<Self, ListenError> {
-        if !config.ip.is_loopback() && !config.insecure {
+        Self::bind_with(config, default_port, Admission::default()).await
+    }
+
+    /// As [`Listener::bind`], and callers must be who `admission` lets in. With credentials it may listen anywhere.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub async fn bind_with(
+        config: &ListenConfig,
+        default_port: u16,
+        admission: Admission,
+    ) -> Result<Self, ListenError> {
+        if !config.ip.is_loopback() && !config.insecure && admission.credentials.is_none() {
             return Err(ListenError::Insecure(config.ip));
         }
         let asked = SocketAddr::new(config.ip, config.port.unwrap_or(default_port));
@@ -67,7 +81,7 @@ impl Listener {
             TcpListener::bind(asked).await.map_err(|source| ListenError::from_bind(asked, source))?;
         let at = socket.local_addr().map_err(|source| ListenError::from_bind(asked, source))?;
         let (entrance, brought) = mpsc::channel(BROUGHT);
-        Ok(Self { socket, at, config: config.clone(), brought, entrance: Entrance(entrance) })
+        Ok(Self { socket, at, config: config.clone(), admission, brought, entrance: Entrance(entrance) })
     }
 
     /// The real address, also when port 0 was asked for.
@@ -85,7 +99,9 @@ impl Listener {
     pub async fn serve(mut self, routes: Routes, grpc: GrpcRoutes, policy: Policy, stop: CancellationToken) {
         let policy = Arc::new(policy);
         let dispatch = Arc::new(Dispatch {
-            guard: Some(Guard::new(&self.config)),
+            guard: Some(Guard::new(&self.config).reading_from(self.admission.origins.clone())),
+            credentials: self.admission.credentials.clone(),
+            refuse: routes.refuses_with(),
             http: routes.into_filter(policy.clone(), self.config.max_body_bytes, stop.clone()),
             policy,
             grpc,

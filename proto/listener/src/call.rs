@@ -8,7 +8,7 @@ use http::header::HeaderMap;
 use http::{Method, StatusCode};
 use tokio_util::sync::CancellationToken;
 
-use crate::authority::{Action, Decision, Object, Policy, Principal};
+use crate::authority::{Action, Caller, Decision, Object, Policy, Principal};
 use crate::body::{BodyError, RequestBody};
 use crate::pattern::Params;
 use crate::query::Query;
@@ -90,6 +90,11 @@ impl Call {
     /// [`BodyError`] if it is too large, too slow or broken; [`BodyError::into_response`] is the answer.
     pub async fn read_body(&self) -> Result<Bytes, BodyError> {
         self.body.read().await
+    }
+
+    /// Who calls, with the rules that it is held against, to be asked later.
+    pub fn caller(&self) -> Caller {
+        Caller::new(self.principal.clone(), self.policy.clone())
     }
 
     /// Asks the policy about one object of this call, beyond the check of the route itself.

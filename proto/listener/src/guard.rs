@@ -28,6 +28,7 @@ pub enum ContentRule {
 #[derive(Clone, Debug)]
 pub struct Guard {
     names: Vec<String>,
+    readers: Vec<String>,
 }
 
 impl Guard {
@@ -41,7 +42,13 @@ impl Guard {
             .filter(|name| !name.is_empty())
             .map(str::to_ascii_lowercase)
             .collect();
-        Self { names }
+        Self { names, readers: Vec::new() }
+    }
+
+    /// The same, and pages of these origins may read; `*` for all.
+    #[must_use]
+    pub fn reading_from(self, readers: Vec<String>) -> Self {
+        Self { readers, ..self }
     }
 
     /// Checks `Host` and `Origin`.
@@ -66,11 +73,18 @@ impl Guard {
             ));
         }
         match header(&parts.headers, ORIGIN.as_str())? {
-            Some(origin) if !same_origin(origin, host) => Err(format!(
-                "requests from pages of '{origin}' are refused: the Origin must match the Host '{host}'"
-            )),
+            Some(origin) if !same_origin(origin, host) && !self.may_read(&parts.method, origin) => {
+                Err(format!(
+                    "requests from pages of '{origin}' are refused: the Origin must match the Host '{host}'"
+                ))
+            }
             Some(_) | None => Ok(()),
         }
+    }
+
+    fn may_read(&self, method: &Method, origin: &str) -> bool {
+        matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+            && self.readers.iter().any(|reader| reader == "*" || reader.eq_ignore_ascii_case(origin))
     }
 
     fn answers_to(&self, host: &str) -> bool {
@@ -202,6 +216,23 @@ mod tests {
         {
             assert!(check(&[host, ("origin", bad)]).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_page_of_a_named_origin_may_read_and_not_change() {
+        let config = ListenConfig::default();
+        let guard = Guard::new(&config).reading_from(vec!["http://board.example".into()]);
+        let check = |method: Method, origin: &str| {
+            let request = http::Request::builder().method(method).uri("/v2/apps");
+            let request = request.header("host", "localhost").header("origin", origin);
+            guard.check(&request.body(()).expect("a request").into_parts().0).is_ok()
+        };
+        for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
+            assert!(check(method.clone(), "http://board.example"), "{method}");
+            assert!(!check(method, "http://evil.example"));
+        }
+        assert!(!check(Method::POST, "http://board.example"));
+        assert!(!check(Method::DELETE, "http://board.example"));
     }
 
     #[test]

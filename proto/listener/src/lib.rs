@@ -5,12 +5,14 @@
 //! were checked and [`Policy::authorise`] allowed it. Start reading at [`Listener`], then [`Routes`].
 #![forbid(unsafe_code)]
 
+mod admission;
 mod authority;
 mod bind;
 mod body;
 mod call;
 mod config;
 mod connection;
+mod credentials;
 mod dispatch;
 mod error;
 mod grpc;
@@ -28,11 +30,13 @@ mod shares;
 mod socket;
 mod tunnel;
 
-pub use authority::{Action, Decision, Object, Policy, Principal};
+pub use admission::Admission;
+pub use authority::{Action, Caller, Decision, Grant, Object, Policy, Principal};
 pub use bind::{Entrance, Listener};
 pub use body::{BodyError, RequestBody};
 pub use call::{Call, HangUp, Peer};
 pub use config::{DEFAULT_MAX_BODY, ListenConfig};
+pub use credentials::{Credentials, CredentialsError};
 pub use error::ListenError;
 pub use grpc::GrpcRoutes;
 pub use guard::{ContentRule, Guard};
@@ -42,6 +46,6 @@ pub use machine::machine_stats;
 pub use negotiate::{form_accepted, form_of_body};
 pub use query::Query;
 pub use reply::{HttpResponse, bytes, empty, json, stream, text};
-pub use routes::{RouteEntry, Routes};
+pub use routes::{Next, RouteEntry, Routes};
 pub use shares::{Share, Shares};
 pub use tunnel::{Piece, Tunnel, TunnelError, tunnel};

@@ -45,8 +45,9 @@ impl LocalListener {
     /// Serves until `stop`, as [`crate::Listener::serve`] does. The file stays.
     pub async fn serve(self, routes: Routes, max_body_bytes: u64, policy: Policy, stop: CancellationToken) {
         let policy = Arc::new(policy);
+        let (grpc, refuse) = (GrpcRoutes::new(), routes.refuses_with());
         let http = routes.into_filter(policy.clone(), max_body_bytes, stop.clone());
-        let dispatch = Arc::new(Dispatch { guard: None, http, policy, grpc: GrpcRoutes::new() });
+        let dispatch = Arc::new(Dispatch { guard: None, credentials: None, refuse, http, policy, grpc });
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let callers = Shares::new(MAX_PER_USER);
         let connections = TaskTracker::new();

@@ -20,7 +20,12 @@ use crate::guard::{ContentRule, check_content_type, check_form};
 use crate::pattern::{Params, Pattern};
 use crate::reply::{HttpResponse, text};
 
-type Handler = Arc<dyn Fn(Call) -> Pin<Box<dyn Future<Output = HttpResponse> + Send>> + Send + Sync>;
+type Answering = Pin<Box<dyn Future<Output = HttpResponse> + Send>>;
+type Handler = Arc<dyn Fn(Call) -> Answering + Send + Sync>;
+type Around = Arc<dyn Fn(Call, Next) -> Answering + Send + Sync>;
+
+/// How a refusal looks that no handler made: a status and a sentence, which may be empty.
+pub(crate) type Refuse = fn(StatusCode, String) -> HttpResponse;
 
 struct Route {
     entry: RouteEntry,
@@ -42,9 +47,26 @@ pub struct RouteEntry {
 }
 
 /// The HTTP routes of a daemon. There is no way to add one without an action.
-#[derive(Default)]
 pub struct Routes {
     routes: Vec<Route>,
+    around: Option<Around>,
+    refuse: Refuse,
+}
+
+impl Default for Routes {
+    fn default() -> Self {
+        Self { routes: Vec::new(), around: None, refuse: text }
+    }
+}
+
+/// The routes behind what stands around them.
+pub struct Next(Arc<Routes>);
+
+impl Next {
+    /// What the route that the call belongs to answers; 404 or 405 when there is none, 403 when the policy denies it.
+    pub async fn answer(self, call: Call) -> HttpResponse {
+        self.0.answer(call).await
+    }
 }
 
 impl std::fmt::Debug for Routes {
@@ -114,6 +136,29 @@ impl Routes {
         self
     }
 
+    /// Every call goes through `around` before its route is looked for, also one that has none. It must not answer by itself
+    /// what the policy has to be asked about.
+    #[must_use]
+    pub fn around<H, F>(mut self, around: H) -> Self
+    where
+        H: Fn(Call, Next) -> F + Send + Sync + 'static,
+        F: Future<Output = HttpResponse> + Send + 'static,
+    {
+        self.around = Some(Arc::new(move |call, next| Box::pin(around(call, next))));
+        self
+    }
+
+    /// Refusals that no handler makes (401, 403, 404, 405, 415) look like this instead of plain text.
+    #[must_use]
+    pub fn refusing(mut self, refuse: fn(StatusCode, String) -> HttpResponse) -> Self {
+        self.refuse = refuse;
+        self
+    }
+
+    pub(crate) fn refuses_with(&self) -> Refuse {
+        self.refuse
+    }
+
     /// Every route, in order of declaration.
     pub fn table(&self) -> Vec<RouteEntry> {
         self.routes.iter().map(|route| route.entry.clone()).collect()
@@ -166,23 +211,17 @@ impl Routes {
                         upgrade,
                     };
                     let table = table.clone();
-                    async move { table.answer(call).await }
+                    async move { enter(table, call).await }
                 },
             )
             .boxed()
     }
 
     async fn answer(&self, call: Call) -> HttpResponse {
-        let body = call.body.clone();
-        let waits = call.headers.contains_key(EXPECT);
-        let response = match self.route(call) {
+        match self.route(call) {
             Ok((handler, call)) => handler(call).await,
             Err(refusal) => refusal,
-        };
-        if response.status().is_client_error() && !waits {
-            body.drain().await;
         }
-        response
     }
 
     #[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
@@ -202,46 +241,59 @@ impl Routes {
                 }
                 Some(_) | None => {
                     call.params = params;
-                    return permit(route, call);
+                    return self.permit(route, call);
                 }
             }
         }
         match refused {
-            None => Err(text(StatusCode::NOT_FOUND, "")),
-            Some(_) => Err(wrong_method(&call.method, &known)),
+            None => Err((self.refuse)(StatusCode::NOT_FOUND, String::new())),
+            Some(_) => Err(wrong_method(self.refuse, &call.method, &known)),
         }
+    }
+
+    #[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
+    fn permit<'a>(&self, route: &'a Route, call: Call) -> Result<(&'a Handler, Call), HttpResponse> {
+        let object = Object::Endpoint(route.entry.pattern);
+        if let Decision::Deny(why) = call.policy.authorise(&call.principal, route.entry.action, &object) {
+            return Err((self.refuse)(StatusCode::FORBIDDEN, why));
+        }
+        match route.entry.content {
+            ContentRule::Listener => {
+                let has_body = call.body.announced().is_some_and(|length| length > 0)
+                    || call.headers.contains_key(http::header::TRANSFER_ENCODING);
+                check_content_type(&call.method, &call.headers, has_body)?;
+            }
+            ContentRule::Form => check_form(&call.headers)?,
+            ContentRule::Handler => {}
+        }
+        Ok((&route.handler, call))
     }
 }
 
-#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
-fn permit(route: &Route, call: Call) -> Result<(&Handler, Call), HttpResponse> {
-    let object = Object::Endpoint(route.entry.pattern);
-    if let Decision::Deny(why) = call.policy.authorise(&call.principal, route.entry.action, &object) {
-        return Err(text(StatusCode::FORBIDDEN, why));
+async fn enter(table: Arc<Routes>, call: Call) -> HttpResponse {
+    let body = call.body.clone();
+    let waits = call.headers.contains_key(EXPECT);
+    let response = match table.around.clone() {
+        Some(around) => around(call, Next(table)).await,
+        None => table.answer(call).await,
+    };
+    if response.status().is_client_error() && !waits {
+        body.drain().await;
     }
-    match route.entry.content {
-        ContentRule::Listener => {
-            let has_body = call.body.announced().is_some_and(|length| length > 0)
-                || call.headers.contains_key(http::header::TRANSFER_ENCODING);
-            check_content_type(&call.method, &call.headers, has_body)?;
-        }
-        ContentRule::Form => check_form(&call.headers)?,
-        ContentRule::Handler => {}
-    }
-    Ok((&route.handler, call))
+    response
 }
 
 fn answers(declared: &Method, asked: &Method) -> bool {
     declared == asked || (declared == Method::GET && asked == Method::HEAD)
 }
 
-fn wrong_method(asked: &Method, known: &[Method]) -> HttpResponse {
+fn wrong_method(refuse: Refuse, asked: &Method, known: &[Method]) -> HttpResponse {
     let quoted: Vec<_> = known.iter().map(|method| format!("'{method}'")).collect();
     let message = format!(
         "405 Method Not Allowed. Expecting one of {{ {} }}, but received '{asked}'.",
         quoted.join(", ")
     );
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, message);
+    let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, message);
     let allow = known.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
     if let Ok(allow) = HeaderValue::from_str(&allow) {
         response.headers_mut().insert(ALLOW, allow);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chapada_listener::{
-    Action, Call, ContentRule, GrpcRoutes, ListenConfig, ListenError, Listener, Logging, Policy, RouteEntry,
-    Routes, json, stream, text,
+    Action, Admission, Call, ContentRule, Credentials, GrpcRoutes, ListenConfig, ListenError, Listener,
+    Logging, Policy, RouteEntry, Routes, json, stream, text,
 };
 use futures_util::StreamExt;
 use futures_util::stream::iter;
@@ -275,5 +275,41 @@ async fn the_log_is_made_more_talkative_for_a_while_and_by_no_page() {
         let (seen, body) = server.ask(&request, "").await;
         assert!(seen == status && body.contains(words), "{request}: {seen} {body}");
     }
+    server.end().await;
+}
+
+#[tokio::test]
+async fn who_has_no_credentials_is_told_so_before_any_route_is_looked_for() {
+    use std::os::unix::fs::PermissionsExt;
+    let file = std::env::temp_dir().join(format!("chapada-doors-{}", std::process::id()));
+    std::fs::write(&file, "ann:secret\n").expect("written");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("changed");
+    let credentials = Credentials::read(&file, "Chapada").expect("usable").open(&["/state"]);
+    std::fs::remove_file(&file).expect("removed");
+    let admission = Admission { credentials: Some(credentials), origins: Vec::new() };
+    let config =
+        ListenConfig { ip: "0.0.0.0".parse().expect("an address"), port: Some(0), ..ListenConfig::default() };
+    let listener =
+        Listener::bind_with(&config, 0, admission).await.expect("credentials are enough off loopback");
+    let at = (std::net::Ipv4Addr::LOCALHOST, listener.local_addr().port()).into();
+    let stop = CancellationToken::new();
+    let routes =
+        routes().refusing(|status, why| text(status, format!("so: {why}"))).around(|call, next| async move {
+            match call.path.as_str() {
+                "/around" => text(StatusCode::OK, call.principal.to_string()),
+                _ => next.answer(call).await,
+            }
+        });
+    let task = tokio::spawn(listener.serve(routes, GrpcRoutes::new(), Policy::allow_all(), stop.clone()));
+    let server = Server { at, stop, task };
+    let (status, body) = server.ask("GET /around", "").await;
+    assert_eq!(status, 401, "{body}");
+    assert!(body.starts_with("so: "), "{body}");
+    let known = "Authorization: Basic YW5uOnNlY3JldA==";
+    assert_eq!(server.ask(&format!("GET /around\n{known}"), "").await, (200, "ann".to_owned()));
+    assert_eq!(server.ask(&format!("GET /nowhere\n{known}"), "").await.0, 404);
+    assert_eq!(server.ask("GET /nowhere\nAuthorization: Basic YW5uOnNlY3JldB==", "").await.0, 401);
+    assert_eq!(server.ask("GET /state", "").await.0, 404, "open to all, if there were such a route");
+    assert_eq!(server.ask("GET /state\nAuthorization: Basic x", "").await.0, 401, "wrong is wrong");
     server.end().await;
 }
