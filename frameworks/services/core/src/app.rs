@@ -5,6 +5,15 @@ use serde::Serialize;
 use crate::definition::AppDefinition;
 use crate::timestamp::Timestamp;
 
+/// What stands at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An app.
+    App,
+    /// A pod.
+    Pod,
+}
+
 /// An accepted definition.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,7 +37,26 @@ pub struct VersionInfo {
     pub last_config_change_at: Timestamp,
 }
 
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::App => "An app",
+            Self::Pod => "A pod",
+        })
+    }
+}
+
 impl App {
+    /// Whether it is a pod.
+    pub fn is_pod(&self) -> bool {
+        self.definition.pod.is_some()
+    }
+
+    /// What it is, in a word.
+    pub fn kind(&self) -> Kind {
+        if self.is_pod() { Kind::Pod } else { Kind::App }
+    }
+
     /// `definition` as accepted at `version`, in place of `previous`.
     pub fn accepted(definition: AppDefinition, version: Timestamp, previous: Option<&App>) -> Self {
         let last_config_change_at = match previous {

@@ -32,13 +32,23 @@ pub struct Change {
     pub to: Option<App>,
 }
 
+impl Change {
+    /// Whether what it changes is a pod.
+    pub fn is_of_pod(&self) -> bool {
+        self.to.as_ref().or(self.from.as_ref()).is_some_and(App::is_pod)
+    }
+}
+
 /// One thing done to one app.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Action {
     /// What.
     pub action: ActionKind,
-    /// To which app.
+    /// To which app or pod.
     pub app: AppId,
+    /// Whether it is a pod.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pod: bool,
 }
 
 /// What is done to an app.
@@ -59,7 +69,8 @@ impl Deployment {
     pub fn plan(id: DeploymentId, version: Timestamp, changes: BTreeMap<AppId, Change>) -> Self {
         let (mut stop, mut start, mut bring) = (Vec::new(), Vec::new(), Vec::new());
         for (app, change) in &changes {
-            let action = |action| Action { action, app: app.clone() };
+            let pod = change.is_of_pod();
+            let action = |action| Action { action, app: app.clone(), pod };
             match (&change.from, &change.to) {
                 (_, None) => stop.push(action(ActionKind::StopApplication)),
                 (None, Some(_)) => {

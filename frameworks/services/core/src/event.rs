@@ -6,13 +6,12 @@ use std::time::Duration;
 use chapada_model::{AgentId, OfferId, Resources, TaskId, TaskState, TaskStatus, UpdateUuid};
 use serde_json::{Map, Value};
 
-use crate::app::App;
+use crate::app::{App, Kind};
 use crate::definition::{FieldError, HealthCheck};
 use crate::deployment::{Action, Deployment};
 use crate::health::Probe;
 use crate::id::{AppId, DeploymentId, InstanceId};
-use crate::instance::Task;
-use crate::matching::Offer;
+use crate::instance::{Instance, Task};
 use crate::readiness::{ReadinessProbe, ReadinessResponse};
 use crate::records::Write;
 use crate::timestamp::Timestamp;
@@ -106,6 +105,38 @@ pub enum Command {
         /// Whether things stay where they are; else a new deployment undoes it.
         force: bool,
     },
+    /// A new pod.
+    CreatePod {
+        /// Its definition.
+        definition: Map<String, Value>,
+        /// Whether deployments in the way are cancelled.
+        force: bool,
+    },
+    /// A pod shall be this and nothing else.
+    ReplacePod {
+        /// Which.
+        pod: AppId,
+        /// Its new definition.
+        definition: Map<String, Value>,
+        /// Whether deployments in the way are cancelled.
+        force: bool,
+    },
+    /// A pod shall be no more.
+    DeletePod {
+        /// Which.
+        pod: AppId,
+        /// Whether deployments in the way are cancelled.
+        force: bool,
+    },
+    /// Instances of a pod shall be killed; others take their place.
+    KillInstances {
+        /// Of which pod.
+        pod: AppId,
+        /// Which, by their ids.
+        instances: Vec<String>,
+        /// Whether each of them must be there; else those that are not are passed over.
+        all: bool,
+    },
     /// An app that waits after failures shall wait no longer.
     ResetDelay {
         /// Which.
@@ -157,6 +188,13 @@ pub enum Reply {
         /// What brings it about.
         deployment: DeploymentId,
     },
+    /// A pod is as wanted, or will be.
+    Pod {
+        /// As accepted.
+        app: Box<App>,
+        /// What brings it about.
+        deployment: DeploymentId,
+    },
     /// A deployment is on its way.
     Deployed {
         /// Names it.
@@ -166,6 +204,8 @@ pub enum Reply {
         /// The apps that did not exist before.
         created: Vec<AppId>,
     },
+    /// These instances of a pod are being killed; each as it was.
+    KilledInstances(Vec<Instance>),
     /// These tasks are being killed.
     Killed(Vec<(AppId, Task)>),
     /// Done; there is nothing to say.
@@ -182,8 +222,22 @@ pub enum Refusal {
     #[error("Object is not valid")]
     Invalid(Vec<FieldError>),
     /// The id is taken.
-    #[error("An app with id [{0}] already exists.")]
-    Exists(AppId),
+    #[error("{kind} with id [{id}] already exists.")]
+    Exists {
+        /// By what.
+        kind: Kind,
+        /// The id.
+        id: AppId,
+    },
+    /// The id in a pod's definition is not that of the path.
+    #[error("the id of the pod must be that of the path")]
+    OtherPod,
+    /// There is no such instance.
+    #[error("Instance '{0}' does not exist")]
+    NoInstance(String),
+    /// There is no such pod.
+    #[error("Pod '{0}' does not exist")]
+    NoPod(AppId),
     /// There is no such app.
     #[error("App '{0}' does not exist")]
     NoApp(AppId),

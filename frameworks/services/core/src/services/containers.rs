@@ -13,18 +13,44 @@ use crate::pod::{ContainerState, ContainerTask};
 use crate::records::Key;
 use crate::timestamp::Timestamp;
 
+/// What an update of a container changes.
+struct ContainerChange {
+    before: Task,
+    after: Task,
+    /// Whether it says that the next incarnation would end alike.
+    blamed: bool,
+    /// Whether nothing of the instance is there any more.
+    over: bool,
+}
+
 impl Services {
     /// Takes note of what is said about a container of the instance `id`, which has it.
     pub(super) fn on_container(&mut self, now: Now, id: &InstanceId, status: &TaskStatus) {
-        let Some(state) = self.apps.get_mut(id.app()) else { return };
-        let Some(instance) = state.instances.get_mut(id) else { return };
+        self.touched.insert(id.app().clone());
+        let Some(change) = self.note_container(now, id, status) else { return };
+        if change.blamed
+            && let Some(state) = self.apps.get_mut(id.app())
+        {
+            note_failure(now, state, status, &change.after);
+        }
+        if change.over {
+            self.end_instance(now, id, &change.after);
+        }
+        self.save(Key::Instance(id.clone()));
+        self.announce_container(id, &change.before, &change.after, status);
+    }
+
+    /// What it changes; `None` when it is no news.
+    fn note_container(&mut self, now: Now, id: &InstanceId, status: &TaskStatus) -> Option<ContainerChange> {
+        let state = self.apps.get_mut(id.app())?;
+        let mut instance = state.instances.get_mut(id)?;
         let wanted = instance.goal == Goal::Run;
-        let Some(task) = instance.task_mut() else { return };
+        let task = instance.task_mut()?;
         let before = task.clone();
-        let Some(pod) = &mut task.pod else { return };
-        let Some(container) = pod.containers.iter_mut().find(|one| one.id == status.task) else { return };
+        let pod = task.pod.as_mut()?;
+        let container = pod.containers.iter_mut().find(|one| one.id == status.task)?;
         if !container.is_alive() {
-            return;
+            return None;
         }
         let news = note(now, container, status);
         let bad_end = matches!(container.state, ContainerState::Ended(_)) && !pod.failed;
@@ -33,18 +59,7 @@ impl Services {
         let blamed = wanted && (bad_end || (over && !pod.failed));
         sum_up(now, task);
         let after = task.clone();
-        self.touched.insert(id.app().clone());
-        if !news {
-            return;
-        }
-        if blamed {
-            note_failure(now, state, status, &after);
-        }
-        if over {
-            self.end_instance(now, id, &after);
-        }
-        self.save(Key::Instance(id.clone()));
-        self.announce_container(id, &before, &after, status);
+        news.then_some(ContainerChange { before, after, blamed, over })
     }
 
     fn announce_container(&mut self, id: &InstanceId, before: &Task, after: &Task, status: &TaskStatus) {

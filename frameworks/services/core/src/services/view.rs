@@ -41,10 +41,30 @@ pub struct Waiting<'a> {
 impl Services {
     /// The apps clients see.
     pub fn apps(&self) -> impl Iterator<Item = &AppState> {
-        self.apps.values().filter(|state| !state.deleting)
+        self.specs().filter(|state| !state.app.is_pod())
     }
 
     /// An app clients see.
+        self.spec(id).filter(|state| !state.app.is_pod())
+    }
+
+    /// The pods clients see.
+    pub fn pods(&self) -> impl Iterator<Item = &AppState> {
+        self.specs().filter(|state| state.app.is_pod())
+    }
+
+    /// A pod clients see.
+    pub fn pod(&self, id: &AppId) -> Option<&AppState> {
+        self.spec(id).filter(|state| state.app.is_pod())
+    }
+
+    /// The apps and pods clients see.
+    pub fn specs(&self) -> impl Iterator<Item = &AppState> {
+        self.apps.values().filter(|state| !state.deleting)
+    }
+
+    /// An app or pod clients see.
+    pub fn spec(&self, id: &AppId) -> Option<&AppState> {
     pub fn app(&self, id: &AppId) -> Option<&AppState> {
         self.apps.get(id).filter(|state| !state.deleting)
     }
@@ -76,7 +96,7 @@ impl Services {
 
     /// The apps that wait for offers.
     pub fn queue(&self, now: Now) -> impl Iterator<Item = Waiting<'_>> {
-        self.apps().filter_map(move |state| self.waiting(now, state))
+        self.specs().filter_map(move |state| self.waiting(now, state))
     }
 
     fn waiting<'a>(&self, now: Now, state: &'a AppState) -> Option<Waiting<'a>> {

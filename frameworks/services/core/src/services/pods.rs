@@ -1,0 +1,105 @@
+//! What clients ask for about pods.
+
+use std::collections::BTreeMap;
+
+use chapada_model::Now;
+use serde_json::{Map, Value};
+
+use super::commands::invalid;
+use super::{AppState, Services};
+use crate::definition::AppDefinition;
+use crate::deployment::Change;
+use crate::event::{Refusal, Reply};
+use crate::id::{AppId, InstanceId};
+use crate::pod;
+
+impl Services {
+    fn existing_pod(&self, id: &AppId) -> Result<&AppState, Refusal> {
+        self.pod(id).ok_or_else(|| Refusal::NoPod(id.clone()))
+    }
+
+    fn pod_definition(&self, fields: &Map<String, Value>) -> Result<AppDefinition, Refusal> {
+        let definition = pod::read(fields, self.role.as_str())?;
+        if definition.role != self.role.as_str() {
+            let error = format!("this framework is offered resources in the role {} only", self.role);
+            return Err(invalid("/role", error));
+        }
+        Ok(definition)
+    }
+
+    pub(super) fn create_pod(
+        &mut self,
+        now: Now,
+        fields: &Map<String, Value>,
+        force: bool,
+    ) -> Result<Reply, Refusal> {
+        let definition = self.pod_definition(fields)?;
+        if let Some(state) = self.spec(&definition.id) {
+            return Err(Refusal::Exists { kind: state.app.kind(), id: definition.id });
+        }
+        self.bring_about(now, definition, force)
+    }
+
+    pub(super) fn replace_pod(
+        &mut self,
+        now: Now,
+        pod: &AppId,
+        fields: &Map<String, Value>,
+        force: bool,
+    ) -> Result<Reply, Refusal> {
+        let definition = self.pod_definition(fields)?;
+        if definition.id != *pod {
+            return Err(Refusal::OtherPod);
+        }
+        self.existing_pod(pod)?;
+        self.bring_about(now, definition, force)
+    }
+
+    fn bring_about(&mut self, now: Now, definition: AppDefinition, force: bool) -> Result<Reply, Refusal> {
+        let version = self.next_version(now);
+        let id = definition.id.clone();
+        let change = self.change(definition, version)?;
+        let app = change.to.clone();
+        let deployment = self.deploy(version, BTreeMap::from([(id, change)]), force)?;
+        match app {
+            Some(app) => Ok(Reply::Pod { app: Box::new(app), deployment }),
+            None => Ok(Reply::Done),
+        }
+    }
+
+    pub(super) fn delete_pod(&mut self, now: Now, pod: &AppId, force: bool) -> Result<Reply, Refusal> {
+        let from = Some(self.existing_pod(pod)?.app.clone());
+        let version = self.next_version(now);
+        let changes = BTreeMap::from([(pod.clone(), Change { from, to: None })]);
+        let deployment = self.deploy(version, changes, force)?;
+        Ok(Reply::Deployed { deployment, version, created: Vec::new() })
+    }
+
+    pub(super) fn kill_instances(
+        &mut self,
+        pod: &AppId,
+        instances: &[String],
+        all: bool,
+    ) -> Result<Reply, Refusal> {
+        let state = self.existing_pod(pod)?;
+        let (mut chosen, mut killed) = (Vec::new(), Vec::new());
+        for (index, text) in instances.iter().enumerate() {
+            let Ok(id) = text.parse::<InstanceId>() else {
+                return Err(invalid(&format!("/({index})"), format!("`{text}` is no instance id")));
+            };
+            match state.instances.get(&id) {
+                Some(instance) => {
+                    killed.push(instance.clone());
+                    chosen.push(id);
+                }
+                None if all => return Err(Refusal::NoInstance(text.clone())),
+                None => {}
+            }
+        }
+        for id in &chosen {
+            self.stop_instance(pod, id);
+        }
+        self.touched.insert(pod.clone());
+        Ok(Reply::KilledInstances(killed))
+    }
+}
