@@ -9,12 +9,12 @@ mod health;
 mod kill;
 mod offers;
 mod outbox;
+mod pods;
 mod ports;
 mod readiness;
 mod restore;
 mod settle;
 mod state;
-mod pods;
 mod updates;
 mod view;
 
@@ -47,11 +47,6 @@ pub struct Services {
     timers: BTreeSet<(Mono, AppId)>,
     demand: offers::Demand,
     reconcile_at: Option<Mono>,
-    /// Groups that were made or say something. The others exist where apps and pods are.
-    groups: BTreeMap<PathId, Group>,
-    history: history::History,
-    /// Whether new top-level groups enforce their name as the role of what is in them.
-    new_group_enforce_role: bool,
     /// Service ports in use, each with how many definitions name it.
     service_ports: BTreeMap<u16, u32>,
     outbox: outbox::Outbox,
