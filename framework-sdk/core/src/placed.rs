@@ -43,20 +43,34 @@ impl Placed {
 
     /// One more is there.
     pub fn add(&mut self, place: &(impl Place + ?Sized)) {
-        for (field, tally) in &mut self.fields {
-            if let Some(value) = place.value_of(field) {
-                let before = tally.count(&value);
-                tally.set(value, before, before.saturating_add(1));
-            }
-        }
+        self.add_values(&self.values_of(place));
     }
 
     /// One is not there any more.
     pub fn remove(&mut self, place: &(impl Place + ?Sized)) {
-        for (field, tally) in &mut self.fields {
-            if let Some(value) = place.value_of(field) {
-                let before = tally.count(&value);
-                tally.set(value, before, before.saturating_sub(1));
+        self.remove_values(&self.values_of(place));
+    }
+
+    /// What the place says of the fields that are counted, for those who keep it until the place changes.
+    pub fn values_of(&self, place: &(impl Place + ?Sized)) -> Vec<Option<Text>> {
+        self.fields.iter().map(|(field, _)| place.value_of(field)).collect()
+    }
+
+    /// As [`Placed::add`], by what [`Placed::values_of`] gave.
+    pub fn add_values(&mut self, values: &[Option<Text>]) {
+        self.count(values, |count| count.saturating_add(1));
+    }
+
+    /// As [`Placed::remove`], by what [`Placed::values_of`] gave.
+    pub fn remove_values(&mut self, values: &[Option<Text>]) {
+        self.count(values, |count| count.saturating_sub(1));
+    }
+
+    fn count(&mut self, values: &[Option<Text>], change: impl Fn(u32) -> u32) {
+        for ((_, tally), value) in self.fields.iter_mut().zip(values) {
+            if let Some(value) = value {
+                let before = tally.count(value);
+                tally.set(Text::clone(value), before, change(before));
             }
         }
     }
