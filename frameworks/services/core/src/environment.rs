@@ -101,6 +101,8 @@ mod tests {
             agent: "a".parse().unwrap(),
             hostname: "host".to_owned(),
             attributes: BTreeMap::new(),
+            region: None,
+            zone: None,
             ports: vec![31_000, 31_001],
             staged_at: Timestamp::from_millis(0),
             config: Default::default(),

@@ -31,7 +31,7 @@ pub enum Event {
     /// It does not any more. Offers made so far are void.
     Disconnected,
     /// The master offers resources.
-    Offers(Vec<Offer>),
+    Offers(Vec<chapada_sdk_core::Offer>),
     /// News of a task.
     Update(TaskStatus),
     /// A task was asked how it is.

@@ -1,6 +1,7 @@
 //! One place of an app and the task that runs in it.
 
-use chapada_model::{AgentId, Mono, TaskId, TaskState};
+use chapada_model::{AgentId, Mono, TaskId, TaskState, Text};
+use chapada_sdk_core::{Field, Place};
 use serde::{Deserialize, Serialize};
 
 use crate::health::CheckState;
@@ -64,6 +65,12 @@ pub struct Task {
     pub hostname: String,
     /// The agent's attributes as texts, for placement rules.
     pub attributes: std::collections::BTreeMap<String, String>,
+    /// The region the agent is in, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The zone within the region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// Its host ports, in the order of the definition.
     pub ports: Vec<u16>,
     /// When the launch was decided.
@@ -199,11 +206,15 @@ impl Task {
     }
 }
 
-impl crate::constraint::Place for Task {
-    fn value_of(&self, field: &str) -> Option<String> {
-        match field {
-            "hostname" | "@hostname" => Some(self.hostname.clone()),
-            _ => self.attributes.get(field).cloned(),
-        }
+impl Place for Task {
+    fn value_of(&self, field: &Field) -> Option<Text> {
+        let value = match field {
+            Field::Hostname => Some(self.hostname.as_str()),
+            Field::Region => self.region.as_deref(),
+            Field::Zone => self.zone.as_deref(),
+            Field::Agent => Some(self.agent.as_str()),
+            Field::Attribute(name) => self.attributes.get(&**name).map(String::as_str),
+        };
+        value.map(Text::from)
     }
 }

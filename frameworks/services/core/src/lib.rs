@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 mod app;
-mod constraint;
 mod definition;
 mod delay;
 mod deployment;
@@ -19,8 +18,8 @@ mod records;
 mod services;
 mod timestamp;
 
+pub use chapada_sdk_core::{Constraint, InvalidConstraint, MismatchKind, Offer, Place};
 pub use app::{App, VersionInfo};
-pub use constraint::{Constraint, InvalidConstraint, Place};
 pub use definition::{
     AppDefinition, Command as AppCommand, Container, FieldError, HealthCheck, InvalidDefinition,
     KillSelection, Network, PortDefinition, Protocol, ReadinessCheck, ReadinessProtocol, Seconds, UnreachableStrategy, UpgradeStrategy, merged,
@@ -34,7 +33,7 @@ pub use id::{
     AppId, DeploymentId, InstanceId, InvalidAppId, InvalidInstanceId, InvalidUuid, MAX_APP_ID, Seed, Uuid,
 };
 pub use instance::{Condition, Goal, Instance, Phase, Task};
-pub use matching::{Offer, Share, WhyNot, fit};
+pub use matching::request;
 pub use pod::{ContainerState, ContainerTask, End, Pod, PodContainer, PodTask};
 pub use readiness::{Readiness, ReadinessProbe, ReadinessResponse};
 pub use records::{FORMAT, Key, ReadError, Write};

@@ -1,6 +1,5 @@
 //! Health checks: they gate deployments, end tasks that are not well for too long, and are asked on time.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chapada_model::{
@@ -69,15 +68,9 @@ impl Bench {
             Resource::ranges("ports", Ranges::new([Range { begin: 31_000, end: 31_099 }])),
         ]);
         let id = format!("o{}", self.offers).parse().expect("an id");
-        let (agent, hostname) = ("agent".parse().expect("an id"), "host".to_owned());
+        let agent = "agent".parse().expect("an id");
         let resources = resources.expect("whole amounts");
-        self.apply(Event::Offers(vec![Offer {
-            id,
-            agent,
-            hostname,
-            resources,
-            attributes: BTreeMap::new(),
-        }]));
+        self.apply(Event::Offers(vec![Offer::new(id, agent, "host", resources)]));
     }
 
     fn wait(&mut self, time: Duration) {

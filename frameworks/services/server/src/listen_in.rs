@@ -1,7 +1,7 @@
 //! News from the master, to the core.
 
-use chapada_sdk::{Driver, Event as SdkEvent, Events, Offer as SdkOffer, RunError, Subscribed};
-use chapada_services_core::{Event, Offer};
+use chapada_sdk::{Driver, Event as SdkEvent, Events, RunError, Subscribed};
+use chapada_services_core::Event;
 use serde_json::json;
 
 use crate::handle::ServicesHandle;
@@ -35,7 +35,6 @@ impl Ears {
                 self.services.event(Event::Disconnected).await;
             }
             SdkEvent::Offers(offers) => {
-                let offers = offers.into_iter().map(offer).collect();
                 self.services.event(Event::Offers(offers)).await;
             }
             SdkEvent::Update(status) => {
@@ -71,20 +70,4 @@ impl Ears {
 
 fn master_url(master: &chapada_model::MasterDescription) -> String {
     format!("http://{}:{}", master.hostname, master.port)
-}
-
-fn offer(offer: SdkOffer) -> Offer {
-    let attributes = offer
-        .attributes
-        .iter()
-        .filter_map(|attribute| {
-            Some((attribute.name.to_string(), offer.attribute(&attribute.name)?.to_string()))
-        });
-    Offer {
-        attributes: attributes.collect(),
-        id: offer.id,
-        agent: offer.agent,
-        hostname: offer.hostname.to_string(),
-        resources: offer.resources,
-    }
 }

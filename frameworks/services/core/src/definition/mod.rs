@@ -12,7 +12,6 @@ use std::sync::Arc;
 use chapada_model::Milli;
 use serde::{Serialize, Serializer};
 
-use crate::constraint::Constraint;
 use crate::id::AppId;
 use crate::pod::Pod;
 
@@ -58,7 +57,7 @@ pub struct AppDefinition {
     pub labels: BTreeMap<String, String>,
     /// Where instances may be placed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub constraints: Vec<Constraint>,
+    pub constraints: Vec<chapada_sdk_core::Constraint>,
     /// Roles whose resources it may use.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub accepted_resource_roles: Vec<String>,

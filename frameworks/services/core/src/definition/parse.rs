@@ -8,7 +8,6 @@ use super::{
     AppDefinition, Container, KillSelection, Network, PortDefinition, Seconds, UnreachableStrategy,
     UpgradeStrategy,
 };
-use crate::constraint::Constraint;
 use crate::id::AppId;
 
 /// Why a definition was refused, by field.
@@ -124,13 +123,17 @@ fn id(fields: &Fields<'_>, wrong: &mut Errors, broken: &mut Errors) -> Option<Ap
         .ok()
 }
 
-fn constraints(fields: &Fields<'_>, wrong: &mut Errors, broken: &mut Errors) -> Vec<Constraint> {
+fn constraints(
+    fields: &Fields<'_>,
+    wrong: &mut Errors,
+    broken: &mut Errors,
+) -> Vec<chapada_sdk_core::Constraint> {
     let mut found = Vec::new();
     for (index, value) in fields.list("constraints", wrong).unwrap_or_default().iter().enumerate() {
         let path = format!("/constraints({index})");
         let words: Option<Vec<&str>> =
             value.as_array().and_then(|words| words.iter().map(Value::as_str).collect());
-        match words.map(|words| Constraint::from_words(&words)) {
+        match words.map(|words| chapada_sdk_core::Constraint::from_words(&words)) {
             None => wrong.push(FieldError::new(path, "error.expected.jsarray of strings")),
             Some(Err(error)) => broken.push(FieldError::new(path, error.to_string())),
             Some(Ok(constraint)) => found.push(constraint),

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chapada_model::{AgentId, Mono, Now, Resources};
+use chapada_model::{AgentId, Mono, Now};
+use chapada_sdk_core::{MismatchKind, Offer, Placed, Placement, Request, place};
 
 use super::{AppState, Services};
 use crate::app::App;
-use crate::constraint::Place;
 use crate::definition::Command;
 use crate::environment::environment;
 use crate::event::{Effect, Launch, LaunchPort};
 use crate::health::CheckState;
 use crate::id::{AppId, InstanceId};
 use crate::instance::{Condition, Instance, Phase, Task};
-use crate::matching::{Offer, Share, WhyNot, fit};
+use crate::matching::request;
 use crate::records::Key;
 use crate::timestamp::Timestamp;
 
@@ -52,16 +52,15 @@ impl Demand {
     }
 }
 
-/// An offer and what is done with it.
+/// What is left of an offer and what is done with it.
 struct Bid {
     offer: Offer,
-    left: Resources,
     launches: Vec<Launch>,
 }
 
 impl Services {
     pub(super) fn on_offers(&mut self, now: Now, offers: Vec<Offer>) {
-        let bid = |offer: Offer| Bid { left: offer.resources.clone(), offer, launches: Vec::new() };
+        let bid = |offer: Offer| Bid { offer, launches: Vec::new() };
         let mut bids: Vec<Bid> = offers.into_iter().map(bid).collect();
         for app in self.by_waiting_time() {
             self.place(now, &app, &mut bids);
@@ -99,15 +98,20 @@ impl Services {
         for task in state.tasks() {
             *here.entry(task.agent.clone()).or_default() += 1;
         }
+        let request = request(&state.app.definition);
+        let since = state.app.version_info.last_config_change_at;
+        let mut placed = Placed::of(&request.constraints, state.tasks().filter(|task| task.is_of(since)));
         for instance in ready {
             let draw = self.seed.number();
             let Some(state) = self.apps.get_mut(id) else { return };
-            let Some((index, share)) = choose(state, bids, &here, draw, Timestamp::from(now.wall)) else {
+            let Some((index, share)) = choose(state, &request, &placed, bids, &here, draw, now) else {
                 return;
             };
             let bid = &mut bids[index];
-            let Ok(left) = bid.left.checked_sub(&share.resources) else { return };
-            bid.left = left;
+            if bid.offer.take(&share.resources).is_err() {
+                return;
+            }
+            placed.add(&bid.offer);
             *here.entry(bid.offer.agent.clone()).or_default() += 1;
             let (app, deploying) = (state.app.clone(), state.deployment.is_some());
             if let Some(instance) = state.instances.get_mut(&instance) {
@@ -172,35 +176,31 @@ fn waiting_since(instance: &Instance) -> Option<Timestamp> {
 /// The offer for the next instance of an app and what it takes of it; notes why not when none fits.
 fn choose(
     state: &mut AppState,
+    request: &Request,
+    placed: &Placed,
     bids: &[Bid],
     here: &BTreeMap<AgentId, usize>,
     draw: u64,
-    at: Timestamp,
-) -> Option<(usize, Share)> {
+    now: Now,
+) -> Option<(usize, Placement)> {
     let mut order: Vec<usize> =
         (0..bids.len()).filter(|index| bids[*index].launches.len() < MAX_LAUNCHES_PER_OFFER).collect();
     order.sort_by_key(|index| here.get(&bids[*index].offer.agent).copied().unwrap_or(0));
-    let definition = &state.app.definition;
-    let since = state.app.version_info.last_config_change_at;
-    let taken: Vec<&dyn Place> = match definition.constraints.is_empty() {
-        true => Vec::new(),
-        false => state.tasks().filter(|task| task.is_of(since)).map(|task| task as &dyn Place).collect(),
-    };
-    let mut reasons: Vec<WhyNot> = Vec::new();
+    let mut reasons: Vec<MismatchKind> = Vec::new();
     for index in order {
-        match fit(definition, &bids[index].offer, &bids[index].left, &taken, draw) {
+        match place(&bids[index].offer, request, placed, now.wall, draw) {
             Ok(share) => {
                 state.funnel.processed += 1;
                 return Some((index, share));
             }
-            Err(why) => reasons.push(why),
+            Err(why) => reasons.push(why.kind()),
         }
     }
     state.funnel.processed += reasons.len() as u64;
     state.funnel.unused += reasons.len() as u64;
     for why in reasons {
         *state.funnel.reasons.entry(why).or_default() += 1;
-        state.funnel.last_unused = Some(at);
+        state.funnel.last_unused = Some(Timestamp::from(now.wall));
     }
     None
 }
@@ -210,7 +210,7 @@ fn launch(
     app: &App,
     instance: &mut Instance,
     offer: &Offer,
-    share: Share,
+    share: Placement,
     ready: bool,
     now: Now,
 ) -> Launch {
@@ -219,8 +219,10 @@ fn launch(
         version: app.version,
         config: app.version_info.last_config_change_at,
         agent: offer.agent.clone(),
-        hostname: offer.hostname.clone(),
-        attributes: offer.attributes.clone(),
+        hostname: offer.hostname.to_string(),
+        attributes: attributes(offer),
+        region: offer.domain.as_ref().map(|domain| domain.region.to_string()),
+        zone: offer.domain.as_ref().map(|domain| domain.zone.to_string()),
         ports: share.ports,
         staged_at: Timestamp::from(now.wall),
         started_at: None,
@@ -254,6 +256,12 @@ fn launch(
     };
     instance.phase = Phase::Placed(task);
     launch
+}
+
+/// The first of each name, as text.
+fn attributes(offer: &Offer) -> BTreeMap<String, String> {
+    let names = offer.attributes.iter().map(|attribute| &attribute.name);
+    names.filter_map(|name| Some((name.to_string(), offer.attribute(name)?.to_string()))).collect()
 }
 
 /// A port of both protocols is listed once for each.

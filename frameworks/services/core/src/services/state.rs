@@ -9,7 +9,6 @@ use crate::definition::UnreachableStrategy;
 use crate::delay::Delay;
 use crate::id::{DeploymentId, InstanceId};
 use crate::instance::{Condition, Goal, Instance, Task};
-use crate::matching::WhyNot;
 use crate::timestamp::Timestamp;
 
 /// All that is known of one app.
@@ -54,7 +53,7 @@ pub struct Funnel {
     /// Offers not used.
     pub unused: u64,
     /// Of those, how many for which reason.
-    pub reasons: BTreeMap<WhyNot, u64>,
+    pub reasons: BTreeMap<chapada_sdk_core::MismatchKind, u64>,
     /// When an offer was last not used.
     pub last_unused: Option<Timestamp>,
     /// When an offer was last used.

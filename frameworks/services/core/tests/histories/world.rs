@@ -8,7 +8,8 @@ use chapada_model::{
     TaskStatus, Wall,
 };
 use chapada_services_core::{
-    AppId, AppState, Command, Effect, Event, Goal, InstanceId, Offer, ReadinessResponse, Refusal, Reply, Seed, Services, Write,
+    AppId, AppState, Command, Effect, Event, Goal, InstanceId, Offer, ReadinessResponse, Refusal, Reply,
+    Seed, Services, Write,
 };
 
 /// Room for every instance that the histories can ask for, twice over.
@@ -254,13 +255,7 @@ impl World {
         self.offers.insert(id.clone(), (agent, free.clone()));
         let (name, hostname) = (format!("agent-{agent}"), format!("host-{agent}"));
         let agent = name.parse().expect("no slash");
-        self.apply(Event::Offers(vec![Offer {
-            id,
-            agent,
-            hostname,
-            resources: free,
-            attributes: BTreeMap::new(),
-        }]));
+        self.apply(Event::Offers(vec![Offer::new(id, agent, hostname, free)]));
     }
 
     /// Answers every open question about health.

@@ -1,6 +1,6 @@
 //! The launch queue: what waits, and why.
 
-use chapada_services_core::{Funnel, Waiting, WhyNot};
+use chapada_services_core::{Funnel, MismatchKind, Waiting};
 use serde_json::{Value, json};
 
 /// An app that waits.
@@ -37,7 +37,7 @@ fn summary(funnel: &Funnel) -> Value {
 fn reasons(funnel: &Funnel) -> Vec<Value> {
     let mut left = funnel.processed;
     let mut rows = Vec::new();
-    for why in WhyNot::ALL {
+    for why in MismatchKind::ALL {
         let declined = funnel.reasons.get(&why).copied().unwrap_or(0);
         rows.push(json!({"reason": why, "declined": declined, "processed": left}));
         left = left.saturating_sub(declined);

@@ -75,11 +75,6 @@ fn offer(number: u32) -> Offer {
         Resource::scalar("mem", Milli::whole(65_536)),
         Resource::ranges("ports", ports),
     ]);
-    Offer {
-        id: format!("offer-{number}").parse().expect("an id"),
-        agent: "agent-1".parse().expect("an id"),
-        hostname: "host-1".to_owned(),
-        resources: resources.expect("whole amounts"),
-        attributes: BTreeMap::new(),
-    }
+    let id = format!("offer-{number}").parse().expect("an id");
+    Offer::new(id, "agent-1".parse().expect("an id"), "host-1", resources.expect("whole amounts"))
 }
