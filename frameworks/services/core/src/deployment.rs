@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::id::{AppId, DeploymentId};
+use crate::progress::Progress;
 use crate::timestamp::Timestamp;
 
 /// A change on its way. The apps in it are locked until it has ended.
@@ -21,6 +22,8 @@ pub struct Deployment {
     pub steps: Vec<Vec<Action>>,
     /// The step it is at, from 0.
     pub current: usize,
+    /// What cannot be told from the instances.
+    pub progress: Progress,
 }
 
 /// One app before and after.
@@ -81,7 +84,7 @@ impl Deployment {
             }
         }
         let steps = [stop, start, bring].into_iter().filter(|step| !step.is_empty()).collect();
-        Self { id, version, changes, steps, current: 0 }
+        Self { id, version, changes, steps, current: 0, progress: Progress::default() }
     }
 
     /// The apps it touches.

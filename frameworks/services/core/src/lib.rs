@@ -13,6 +13,7 @@ mod id;
 mod instance;
 mod matching;
 mod pod;
+mod progress;
 mod readiness;
 mod records;
 mod services;
@@ -22,7 +23,7 @@ pub use chapada_sdk_core::{Constraint, InvalidConstraint, MismatchKind, Offer, P
 pub use app::{App, VersionInfo};
 pub use definition::{
     AppDefinition, Command as AppCommand, Container, FieldError, HealthCheck, InvalidDefinition,
-    KillSelection, Network, PortDefinition, Protocol, ReadinessCheck, ReadinessProtocol, Seconds, UnreachableStrategy, UpgradeStrategy, merged,
+    KillSelection, Network, PortDefinition, Protocol, ReadinessCheck, ReadinessProtocol, CanarySize, CanaryStage, Rollout, Seconds, UnreachableStrategy, UpgradeStrategy, merged,
 };
 pub use delay::Delay;
 pub use deployment::{Action, ActionKind, Change, Deployment};
@@ -35,6 +36,7 @@ pub use id::{
 pub use instance::{Condition, Goal, Instance, Phase, Task};
 pub use matching::request;
 pub use pod::{ContainerState, ContainerTask, End, Pod, PodContainer, PodTask};
+pub use progress::{AppProgress, Held, Progress};
 pub use readiness::{Readiness, ReadinessProbe, ReadinessResponse};
 pub use records::{FORMAT, Key, ReadError, Write};
 pub use services::{AppState, Counts, Failure, Funnel, Services, Waiting};

@@ -12,6 +12,7 @@ use crate::definition::AppDefinition;
 use crate::deployment::{Action, Change, Deployment};
 use crate::id::{AppId, DeploymentId, InstanceId};
 use crate::instance::{Goal, Instance, Phase, Task};
+use crate::progress::Progress;
 use crate::timestamp::Timestamp;
 
 /// The format this program writes and the newest it reads.
@@ -114,18 +115,20 @@ pub(crate) struct StoredDeployment {
     changes: BTreeMap<AppId, (Option<Timestamp>, Option<Timestamp>)>,
     steps: Vec<Vec<Action>>,
     current: usize,
+    #[serde(default)]
+    progress: Progress,
 }
 
 impl StoredDeployment {
     /// The deployment; `find` gives an app in one of its versions.
     pub(crate) fn resolve(self, find: impl Fn(&AppId, Timestamp) -> Option<App>) -> Deployment {
-        let Self { id, version, changes, steps, current } = self;
+        let Self { id, version, changes, steps, current, progress } = self;
         // One that stands beyond its steps is at its end.
         let current = current.min(steps.len());
         let side = |app: &AppId, version: Option<Timestamp>| version.and_then(|version| find(app, version));
         let change = |app: &AppId, (from, to)| Change { from: side(app, from), to: side(app, to) };
         let changes = changes.into_iter().map(|(app, sides)| (app.clone(), change(&app, sides))).collect();
-        Deployment { id, version, changes, steps, current }
+        Deployment { id, version, changes, steps, current, progress }
     }
 }
 
@@ -172,6 +175,7 @@ pub(crate) fn write_deployment(deployment: &Deployment) -> Vec<u8> {
         changes: changes.map(|(id, change)| (id.clone(), (side(&change.from), side(&change.to)))).collect(),
         steps: deployment.steps.clone(),
         current: deployment.current,
+        progress: deployment.progress.clone(),
     }))
 }
 

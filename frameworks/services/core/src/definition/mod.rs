@@ -4,6 +4,7 @@ mod health;
 mod parse;
 mod readiness;
 mod reader;
+mod rollout;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ pub use health::{HealthCheck, Protocol};
 pub use parse::{InvalidDefinition, merged};
 pub use readiness::{ReadinessCheck, ReadinessProtocol};
 pub use reader::FieldError;
+pub use rollout::{CanarySize, CanaryStage, Rollout};
 
 /// An app as its owner wrote it, with Marathon's defaults filled in. Serialises to the JSON the API answers with.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -93,6 +95,9 @@ pub struct AppDefinition {
     pub unreachable_strategy: UnreachableStrategy,
     /// How many instances may be missing or extra while they are replaced.
     pub upgrade_strategy: UpgradeStrategy,
+    /// How a new configuration is brought out, beyond what Marathon knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
     /// When this is what scheduling needs of a pod: the pod.
     #[serde(skip)]
     pub pod: Option<Arc<Pod>>,
@@ -218,7 +223,7 @@ impl UpgradeStrategy {
 impl AppDefinition {
     /// Whether `self` and `other` differ in more than the number of instances, so that running tasks are out of date.
     pub fn needs_new_tasks(&self, other: &Self) -> bool {
-        let other = Self { instances: self.instances, ..other.clone() };
+        let other = Self { instances: self.instances, rollout: self.rollout.clone(), ..other.clone() };
         *self != other
     }
 

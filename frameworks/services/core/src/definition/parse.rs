@@ -107,6 +107,7 @@ fn read(
         kill_selection: kill_selection(fields, wrong, broken),
         unreachable_strategy: unreachable(fields, wrong, broken),
         upgrade_strategy: upgrade(fields, wrong),
+        rollout: super::rollout::read(fields, wrong, broken),
         pod: None,
     };
     id.map(|_| definition)
