@@ -162,5 +162,6 @@ fn sdk_offer(offer: &Offer) -> chapada_sdk_core::Offer {
         attributes: offer.host.attributes.clone(),
         domain: offer.host.domain.clone(),
         executors: offer.executors.clone(),
+        unavailability: None,
     }
 }
