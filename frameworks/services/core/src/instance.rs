@@ -160,6 +160,19 @@ impl Instance {
         Self { id, incarnation: 1, goal: Goal::Run, phase: Phase::Waiting { since } }
     }
 
+    /// Whether its task is to end: it is not wanted, or a part of it has ended.
+    pub fn is_ending(&self) -> bool {
+        self.task().is_some_and(|task| self.goal == Goal::Stop || task.has_failed_in_part())
+    }
+
+    /// Since when it waits for an offer, if it does.
+    pub fn waiting_since(&self) -> Option<Timestamp> {
+        match &self.phase {
+            Phase::Waiting { since } => Some(*since),
+            Phase::Placed(_) => None,
+        }
+    }
+
     /// Its task, if it has one.
     pub fn task(&self) -> Option<&Task> {
         match &self.phase {

@@ -299,7 +299,7 @@ impl Services {
     }
 
     fn reset_delay(&mut self, app: AppId) -> Result<Reply, Refusal> {
-        match self.apps.get_mut(&app).filter(|state| !state.deleting && state.waiting().next().is_some()) {
+        match self.apps.get_mut(&app).filter(|state| !state.deleting && state.instances.waiting() > 0) {
             None => Err(Refusal::NotQueued(app)),
             Some(state) => {
                 state.delay = None;

@@ -3,8 +3,8 @@
 
 use chapada_model::Now;
 
+use super::instances::{Class, Instances};
 use super::{AppState, Services};
-use crate::definition::KillSelection;
 use crate::id::{AppId, InstanceId};
 use crate::instance::{Goal, Instance};
 use crate::records::Key;
@@ -21,7 +21,7 @@ impl Services {
     /// Whether the tasks of `app` are being replaced.
     pub(super) fn is_replacing(&self, state: &AppState) -> bool {
         let deployment = state.deployment.and_then(|id| self.deployments.get(&id));
-        deployment.is_some_and(|deployment| deployment.replaces(&state.app.definition.id))
+        state.held.is_none() && deployment.is_some_and(|deployment| deployment.replaces(&state.app.definition.id))
     }
 
     /// How many tasks the app may have at once.
@@ -36,7 +36,7 @@ impl Services {
 
     pub(super) fn converge(&mut self, now: Now, app: &AppId) {
         let Some(state) = self.apps.get(app) else { return };
-        let plan = plan_instances(state, self.is_replacing(state), now);
+        let plan = plan_instances(state, self.is_replacing(state));
         for id in plan.stop {
             self.stop_instance(app, &id);
         }
@@ -44,7 +44,7 @@ impl Services {
         for _ in 0..plan.add {
             let id = InstanceId::new(app.clone(), self.seed.uuid());
             if let Some(state) = self.apps.get_mut(app) {
-                state.instances.insert(id.clone(), Instance::waiting(id, since));
+                state.instances.insert(Instance::waiting(id, since));
             }
         }
     }
@@ -52,55 +52,37 @@ impl Services {
     /// An instance that waits is forgotten, one that has a task is told to end.
     pub(super) fn stop_instance(&mut self, app: &AppId, id: &InstanceId) {
         let Some(state) = self.apps.get_mut(app) else { return };
-        let Some(instance) = state.instances.get_mut(id) else { return };
+        let Some(instance) = state.instances.get(id) else { return };
         if instance.task().is_none() {
             state.instances.remove(id);
         } else if instance.goal == Goal::Run {
-            instance.goal = Goal::Stop;
+            if let Some(mut instance) = state.instances.get_mut(id) {
+                instance.goal = Goal::Stop;
+            }
             self.save(Key::Instance(id.clone()));
         }
     }
 }
 
-fn plan_instances(state: &AppState, replacing: bool, now: Now) -> InstancePlan {
+fn plan_instances(state: &AppState, replacing: bool) -> InstancePlan {
     let target = state.target() as usize;
-    let counted: Vec<&Instance> =
-        state.instances.values().filter(|instance| state.counts(instance, now.mono)).collect();
+    let instances = &state.instances;
     if !replacing {
-        return level(&counted, target, state.app.definition.kill_selection);
+        return level(instances, &Class::ALL, target);
     }
-    let since = state.app.version_info.last_config_change_at;
-    let (fresh, stale): (Vec<&Instance>, Vec<&Instance>) =
-        counted.iter().copied().partition(|instance| instance.is_fresh(since));
-    let mut plan = level(&fresh, target, state.app.definition.kill_selection);
-    let good = counted.iter().filter(|instance| instance.is_good()).count();
+    let mut plan = level(instances, &Class::FRESH, target);
+    let good = instances.counted(&Class::GOOD);
     let least = state.app.definition.upgrade_strategy.least_good(state.target()) as usize;
-    let (good_stale, bad_stale): (Vec<&Instance>, Vec<&Instance>) =
-        stale.into_iter().partition(|instance| instance.is_good());
-    plan.stop.extend(bad_stale.iter().map(|instance| instance.id.clone()));
-    let may_go = good.saturating_sub(least);
-    plan.stop.extend(victims(&good_stale, may_go, state.app.definition.kill_selection));
+    plan.stop.extend(instances.victims(&[Class::StaleBad], usize::MAX));
+    plan.stop.extend(instances.victims(&[Class::StaleGood], good.saturating_sub(least)));
     plan
 }
 
-/// What brings `instances` to `target`.
-fn level(instances: &[&Instance], target: usize, selection: KillSelection) -> InstancePlan {
+/// What brings the instances of `classes` to `target`.
+fn level(instances: &Instances, classes: &[Class], target: usize) -> InstancePlan {
+    let count = instances.counted(classes);
     InstancePlan {
-        stop: victims(instances, instances.len().saturating_sub(target), selection),
-        add: target.saturating_sub(instances.len()),
+        stop: instances.victims(classes, count.saturating_sub(target)),
+        add: target.saturating_sub(count),
     }
-}
-
-/// Which `count` of `instances` go: those that wait first, then the least far on, then by age.
-fn victims(instances: &[&Instance], count: usize, selection: KillSelection) -> Vec<InstanceId> {
-    let mut order: Vec<&Instance> = instances.to_vec();
-    order.sort_by_key(|instance| {
-        let staged = instance.task().map_or(0, |task| task.staged_at.millis());
-        let age = match selection {
-            KillSelection::YoungestFirst => u64::MAX - staged,
-            KillSelection::OldestFirst => staged,
-        };
-        (instance.task().map(|task| task.condition), age)
-    });
-    order.into_iter().take(count).map(|instance| instance.id.clone()).collect()
 }

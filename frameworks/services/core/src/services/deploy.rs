@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use chapada_model::Now;
-
+use super::instances::Class;
 use super::{AppState, Services};
 use crate::app::App;
 use crate::deployment::{Action, ActionKind, Change, Deployment};
 use crate::event::{Effect, Published, Refusal};
 use crate::id::{AppId, DeploymentId};
-use crate::instance::{Goal, Instance};
 use crate::records::Key;
 use crate::timestamp::Timestamp;
 
@@ -105,7 +103,7 @@ impl Services {
                 None
             }
             Some(state) => {
-                let replaced = std::mem::replace(&mut state.app, app.clone());
+                let replaced = state.replace_app(app.clone());
                 state.versions.insert(app.version, app.clone());
                 while state.versions.len() > MAX_VERSIONS {
                     dropped.extend(state.versions.pop_first().map(|(version, _)| version));
@@ -146,18 +144,18 @@ impl Services {
     }
 
     /// Takes the deployments that touch `app` as far as they get.
-    pub(super) fn advance_deployments(&mut self, now: Now, app: &AppId) {
+    pub(super) fn advance_deployments(&mut self, app: &AppId) {
         let concerned = self.deployments.values().filter(|deployment| deployment.changes.contains_key(app));
         for id in concerned.map(|deployment| deployment.id).collect::<Vec<_>>() {
-            self.advance(now, id);
+            self.advance(id);
         }
     }
 
-    fn advance(&mut self, now: Now, id: DeploymentId) {
+    fn advance(&mut self, id: DeploymentId) {
         loop {
             let Some(deployment) = self.deployments.get(&id) else { return };
             let actions = deployment.now().to_vec();
-            if !actions.is_empty() && !actions.iter().all(|action| self.is_done(now, action)) {
+            if !actions.is_empty() && !actions.iter().all(|action| self.is_done(action)) {
                 return;
             }
             let Some(deployment) = self.deployments.get_mut(&id) else { return };
@@ -177,16 +175,13 @@ impl Services {
         }
     }
 
-    fn is_done(&self, now: Now, action: &Action) -> bool {
+    fn is_done(&self, action: &Action) -> bool {
         let Some(state) = self.apps.get(&action.app) else { return true };
         match action.action {
             ActionKind::StartApplication => true,
             ActionKind::StopApplication => !state.deleting,
-            ActionKind::ScaleApplication => has_target(now, state, |_| true),
-            ActionKind::RestartApplication => {
-                let since = state.app.version_info.last_config_change_at;
-                has_target(now, state, |instance| instance.is_fresh(since))
-            }
+            ActionKind::ScaleApplication => has_target(state, &Class::GOOD),
+            ActionKind::RestartApplication => has_target(state, &[Class::FreshGood]),
         }
     }
 
@@ -195,11 +190,10 @@ impl Services {
     }
 }
 
-/// Whether there are as many good instances as wanted, and none on its way out.
-fn has_target(now: Now, state: &AppState, suits: impl Fn(&Instance) -> bool) -> bool {
-    let counted: Vec<&Instance> =
-        state.instances.values().filter(|instance| state.counts(instance, now.mono)).collect();
-    counted.len() == state.target() as usize
-        && counted.iter().all(|instance| instance.is_good() && suits(instance))
-        && !state.instances.values().any(|instance| instance.goal == Goal::Stop)
+/// Whether there are as many instances in `classes` as wanted, none in others, and none on its way out.
+fn has_target(state: &AppState, classes: &[Class]) -> bool {
+    let instances = &state.instances;
+    instances.counted(classes) == state.target() as usize
+        && instances.counted(&Class::ALL) == instances.counted(classes)
+        && instances.stopping() == 0
 }

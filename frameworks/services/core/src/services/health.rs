@@ -26,7 +26,9 @@ impl Services {
     pub(super) fn probe(&mut self, now: Now, app: &AppId) {
         let Some(state) = self.apps.get_mut(app) else { return };
         let AppState { app: current, versions, instances, .. } = state;
-        for instance in instances.values_mut().filter(|instance| instance.goal == Goal::Run) {
+        for id in instances.due(now.mono) {
+            let instance = instances.get_mut(&id);
+            let Some(mut instance) = instance.filter(|instance| instance.goal == Goal::Run) else { continue };
             let Some(task) = instance.task_mut().filter(|task| task.condition == Condition::Running) else {
                 continue;
             };
@@ -48,7 +50,8 @@ impl Services {
         let found = state.instances.get(&id).and_then(Instance::task).filter(|found| found.id == *task);
         let Some(version) = found.map(|task| task.version) else { return };
         let Some(definition) = checks_of(state, version).get(check).cloned() else { return };
-        let Some(task) = state.instances.get_mut(&id).and_then(Instance::task_mut) else { return };
+        let Some(mut instance) = state.instances.get_mut(&id) else { return };
+        let Some(task) = instance.task_mut() else { return };
         let in_grace = now.mono < task.since + definition.grace_period_seconds.duration();
         let Some(known) = task.health.get_mut(check) else { return };
         let failed = result.is_err();
@@ -60,6 +63,7 @@ impl Services {
         let changed = task.healthy != healthy;
         task.healthy = healthy;
         let task = task.clone();
+        drop(instance);
         self.touched.insert(id.app().clone());
         if failed {
             self.publish(Published::CheckFailed { id: id.clone(), version, check: Box::new(definition) });

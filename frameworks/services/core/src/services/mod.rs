@@ -5,7 +5,10 @@ mod commands;
 mod containers;
 mod converge;
 mod deploy;
+mod due;
 mod health;
+mod index;
+mod instances;
 mod kill;
 mod offers;
 mod outbox;
@@ -28,6 +31,7 @@ use crate::id::{AppId, DeploymentId, Seed};
 use crate::records::{Key, ReadError};
 use crate::timestamp::Timestamp;
 
+pub use instances::Instances;
 pub use state::{AppState, Failure, Funnel};
 pub use view::{Counts, Waiting};
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chapada_model::{AgentId, Mono, Now};
-use chapada_sdk_core::{MismatchKind, Offer, Placed, Placement, Request, place};
+use chapada_model::{Mono, Now};
+use chapada_sdk_core::{MismatchKind, Offer, Placement, Request, place};
 
 use super::{AppState, Services};
 use crate::app::App;
@@ -12,7 +12,7 @@ use crate::definition::Command;
 use crate::environment::environment;
 use crate::event::{Effect, Launch, LaunchPort};
 use crate::health::CheckState;
-use crate::id::{AppId, InstanceId};
+use crate::id::AppId;
 use crate::instance::{Condition, Instance, Phase, Task};
 use crate::matching::request;
 use crate::records::Key;
@@ -81,7 +81,8 @@ impl Services {
     fn by_waiting_time(&self) -> Vec<AppId> {
         let mut apps: Vec<(Option<Timestamp>, &AppId)> = Vec::new();
         for id in self.demand.seeking.keys() {
-            let since = self.apps.get(id).and_then(|state| state.waiting().filter_map(waiting_since).min());
+            let first = self.apps.get(id).and_then(|state| state.instances.first_waiting());
+            let since = first.map(|(since, _)| since);
             apps.push((since, id));
         }
         apps.sort();
@@ -92,31 +93,20 @@ impl Services {
     fn place(&mut self, now: Now, id: &AppId, bids: &mut [Bid]) {
         let Some(state) = self.apps.get(id) else { return };
         let count = self.launchable(now, state);
-        let ready: Vec<InstanceId> =
-            state.waiting().map(|instance| instance.id.clone()).take(count).collect();
-        let mut here: BTreeMap<AgentId, usize> = BTreeMap::new();
-        for task in state.tasks() {
-            *here.entry(task.agent.clone()).or_default() += 1;
-        }
         let request = request(&state.app.definition);
-        let since = state.app.version_info.last_config_change_at;
-        let mut placed = Placed::of(&request.constraints, state.tasks().filter(|task| task.is_of(since)));
-        for instance in ready {
+        for _ in 0..count {
             let draw = self.seed.number();
             let Some(state) = self.apps.get_mut(id) else { return };
-            let Some((index, share)) = choose(state, &request, &placed, bids, &here, draw, now) else {
-                return;
-            };
+            let Some((_, instance)) = state.instances.first_waiting() else { return };
+            let Some((index, share)) = choose(state, &request, bids, draw, now) else { return };
             let bid = &mut bids[index];
             if bid.offer.take(&share.resources).is_err() {
                 return;
             }
-            placed.add(&bid.offer);
-            *here.entry(bid.offer.agent.clone()).or_default() += 1;
             let (app, deploying) = (state.app.clone(), state.deployment.is_some());
-            if let Some(instance) = state.instances.get_mut(&instance) {
+            if let Some(mut instance) = state.instances.get_mut(&instance) {
                 let ready = !deploying || app.definition.readiness_checks.is_empty();
-                bid.launches.push(launch(&app, instance, &bid.offer, share, ready, now));
+                bid.launches.push(launch(&app, &mut instance, &bid.offer, share, ready, now));
             }
             state.funnel.last_used = Some(Timestamp::from(now.wall));
             self.save(Key::Instance(instance));
@@ -129,7 +119,7 @@ impl Services {
         if state.delay.is_some_and(|delay| now.mono < delay.until()) {
             return 0;
         }
-        let waiting = state.waiting().count();
+        let waiting = state.instances.waiting();
         if waiting == 0 {
             0
         } else {
@@ -166,29 +156,20 @@ impl Services {
     }
 }
 
-fn waiting_since(instance: &Instance) -> Option<Timestamp> {
-    match &instance.phase {
-        Phase::Waiting { since } => Some(*since),
-        Phase::Placed(_) => None,
-    }
-}
-
 /// The offer for the next instance of an app and what it takes of it; notes why not when none fits.
 fn choose(
     state: &mut AppState,
     request: &Request,
-    placed: &Placed,
     bids: &[Bid],
-    here: &BTreeMap<AgentId, usize>,
     draw: u64,
     now: Now,
 ) -> Option<(usize, Placement)> {
     let mut order: Vec<usize> =
         (0..bids.len()).filter(|index| bids[*index].launches.len() < MAX_LAUNCHES_PER_OFFER).collect();
-    order.sort_by_key(|index| here.get(&bids[*index].offer.agent).copied().unwrap_or(0));
+    order.sort_by_key(|index| state.instances.on_agent(&bids[*index].offer.agent));
     let mut reasons: Vec<MismatchKind> = Vec::new();
     for index in order {
-        match place(&bids[index].offer, request, placed, now.wall, draw) {
+        match place(&bids[index].offer, request, state.instances.placed(), now.wall, draw) {
             Ok(share) => {
                 state.funnel.processed += 1;
                 return Some((index, share));

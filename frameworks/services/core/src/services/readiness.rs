@@ -8,7 +8,7 @@ use super::{AppState, Services};
 use crate::definition::{AppDefinition, ReadinessCheck};
 use crate::event::Effect;
 use crate::id::{AppId, InstanceId};
-use crate::instance::{Condition, Goal, Instance, Task};
+use crate::instance::{Condition, Goal, Task};
 use crate::readiness::{ReadinessProbe, ReadinessResponse};
 use crate::records::Key;
 
@@ -20,7 +20,9 @@ impl Services {
     pub(super) fn ask_whether_ready(&mut self, now: Now, app: &AppId) {
         let Some(state) = self.apps.get_mut(app).filter(|state| state.deployment.is_some()) else { return };
         let AppState { app: current, versions, instances, .. } = state;
-        for instance in instances.values_mut().filter(|instance| instance.goal == Goal::Run) {
+        for id in instances.due(now.mono) {
+            let instance = instances.get_mut(&id);
+            let Some(mut instance) = instance.filter(|instance| instance.goal == Goal::Run) else { continue };
             let waits = |task: &&mut Task| task.condition == Condition::Running && !task.ready;
             let Some(task) = instance.task_mut().filter(waits) else { continue };
             let definition = &versions.get(&task.version).unwrap_or(current).definition;
@@ -47,8 +49,8 @@ impl Services {
         let Some(id) = InstanceId::of_task(task.as_str()) else { return };
         let Some(state) = self.apps.get_mut(id.app()) else { return };
         let AppState { app: current, versions, instances, .. } = state;
-        let found = instances.get_mut(&id).and_then(Instance::task_mut);
-        let Some(task) = found.filter(|found| found.id == *task) else { return };
+        let Some(mut instance) = instances.get_mut(&id) else { return };
+        let Some(task) = instance.task_mut().filter(|found| found.id == *task) else { return };
         let definition = &versions.get(&task.version).unwrap_or(current).definition;
         let Some(how) = definition.readiness_checks.get(check) else { return };
         let Some(known) = task.readiness.get_mut(check) else { return };
@@ -56,8 +58,10 @@ impl Services {
         known.ready |= how.http_status_codes_for_ready.contains(&response.status);
         known.due = now.mono + how.interval_seconds.duration();
         known.response = how.preserve_last_response.then_some(response);
-        if !task.ready && task.readiness.iter().all(|known| known.ready) {
-            task.ready = true;
+        let now_ready = !task.ready && task.readiness.iter().all(|known| known.ready);
+        task.ready |= now_ready;
+        drop(instance);
+        if now_ready {
             self.save(Key::Instance(id.clone()));
         }
         self.touched.insert(id.app().clone());

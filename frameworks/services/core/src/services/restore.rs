@@ -67,6 +67,6 @@ impl Services {
             let checks = super::health::checks_of(state, task.version).len();
             task.health = vec![CheckState::default(); checks];
         }
-        state.instances.insert(instance.id.clone(), instance);
+        state.instances.insert(instance);
     }
 }

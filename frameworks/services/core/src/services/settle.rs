@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use chapada_model::{Mono, Now};
+use chapada_model::Now;
 
 use super::Services;
 use crate::definition::UnreachableStrategy;
+use crate::delay::Delay;
 use crate::event::{Effect, Published};
 use crate::id::AppId;
-use crate::instance::{Condition, Goal, Instance};
+use crate::instance::{Condition, Goal};
 use crate::records::{self, Key, Write};
 
 /// How long until a kill of which nothing was heard is repeated.
@@ -33,6 +34,9 @@ impl Services {
                 self.timers.insert((at, app));
                 break;
             }
+            if let Some(state) = self.apps.get_mut(&app) {
+                state.timer = None;
+            }
             self.touched.insert(app);
         }
         while let Some(app) = self.touched.pop_first() {
@@ -43,6 +47,9 @@ impl Services {
     }
 
     fn settle_app(&mut self, now: Now, app: &AppId) {
+        if let Some(state) = self.apps.get_mut(app) {
+            state.instances.pass_time(now.mono);
+        }
         self.give_up(now, app);
         self.ask_whether_ready(now, app);
         self.converge(now, app);
@@ -50,7 +57,7 @@ impl Services {
         self.ask_about(now, app);
         self.probe(now, app);
         self.forget_if_gone(app);
-        self.advance_deployments(now, app);
+        self.advance_deployments(app);
         self.note_demand(now, app);
         self.set_timer(now, app);
     }
@@ -60,11 +67,12 @@ impl Services {
         let mut tasks = Vec::new();
         for (id, state) in &mut self.apps {
             self.touched.insert(id.clone());
-            for task in state.instances.values_mut().filter_map(Instance::task_mut) {
+            state.instances.change_all(|instance| {
+                let Some(task) = instance.task_mut() else { return };
                 task.kill_sent = None;
                 task.asked = now.mono;
                 tasks.extend(task.live_ids().map(|id| (id.clone(), Some(task.agent.clone()))));
-            }
+            });
         }
         if !tasks.is_empty() {
             self.outbox.push(Effect::Reconcile(tasks));
@@ -77,7 +85,8 @@ impl Services {
     fn give_up(&mut self, now: Now, app: &AppId) {
         let Some(state) = self.apps.get_mut(app) else { return };
         let mut expunged = Vec::new();
-        for instance in state.instances.values_mut() {
+        for id in state.instances.due(now.mono) {
+            let Some(mut instance) = state.instances.get_mut(&id) else { continue };
             let goal = instance.goal;
             let Some(task) = instance.task_mut() else { continue };
             match task.condition {
@@ -85,15 +94,15 @@ impl Services {
                     UnreachableStrategy::After { expunge, .. }
                         if now.mono >= task.since + expunge.duration() =>
                     {
-                        expunged.push(instance.id.clone());
+                        expunged.push(id);
                     }
-                    _ if goal == Goal::Stop => expunged.push(instance.id.clone()),
+                    _ if goal == Goal::Stop => expunged.push(id),
                     UnreachableStrategy::After { .. } | UnreachableStrategy::Disabled => {}
                 },
                 Condition::Provisioned | Condition::Staging if now.mono >= task.since + START_TIMEOUT => {
                     if goal == Goal::Run {
                         instance.goal = Goal::Stop;
-                        self.outbox.mark(Key::Instance(instance.id.clone()));
+                        self.outbox.mark(Key::Instance(id));
                     }
                 }
                 Condition::Provisioned
@@ -113,7 +122,9 @@ impl Services {
     fn ask_about(&mut self, now: Now, app: &AppId) {
         let Some(state) = self.apps.get_mut(app).filter(|_| self.connected) else { return };
         let mut tasks = Vec::new();
-        for task in state.instances.values_mut().filter_map(Instance::task_mut) {
+        for id in state.instances.due(now.mono) {
+            let Some(mut instance) = state.instances.get_mut(&id) else { continue };
+            let Some(task) = instance.task_mut() else { continue };
             let doubtful = task.condition == Condition::Provisioned || task.unknown_since.is_some();
             if doubtful && now.mono >= task.asked + CONFIRM {
                 task.asked = now.mono;
@@ -131,6 +142,7 @@ impl Services {
             return;
         }
         if let Some(state) = self.apps.remove(app) {
+            state.timer.map(|at| self.timers.remove(&(at, app.clone())));
             self.free_service_ports(&state.app.definition);
             for version in state.versions.keys() {
                 self.save(Key::Version(app.clone(), *version));
@@ -150,37 +162,14 @@ impl Services {
     }
 
     fn set_timer(&mut self, now: Now, app: &AppId) {
-        let Some(state) = self.apps.get(app) else { return };
-        let mut at: Vec<Mono> = Vec::new();
-        if state.waiting().next().is_some() {
-            at.extend(state.delay.map(|delay| delay.until()));
-        }
-        for instance in state.instances.values() {
-            let Some(task) = instance.task() else { continue };
-            match task.condition {
-                Condition::Unreachable => {
-                    if let UnreachableStrategy::After { inactive, expunge } =
-                        state.app.definition.unreachable_strategy
-                    {
-                        at.push(task.since + inactive.duration());
-                        at.push(task.since + expunge.duration());
-                    }
-                }
-                Condition::Provisioned => at.extend([task.asked + CONFIRM, task.since + START_TIMEOUT]),
-                Condition::Staging => at.push(task.since + START_TIMEOUT),
-                Condition::Running => {
-                    at.extend(task.health.iter().map(|check| check.due));
-                    if !task.ready && state.deployment.is_some() {
-                        at.extend(task.readiness.iter().filter(|check| !check.ready).map(|check| check.due));
-                    }
-                }
-                Condition::Starting | Condition::Killing => {}
-            }
-            at.extend(task.unknown_since.map(|_| task.asked + CONFIRM));
-            at.extend(task.kill_sent.map(|sent| sent + KILL_RETRY));
-        }
-        if let Some(at) = at.into_iter().filter(|at| *at > now.mono).min() {
-            self.timers.insert((at, app.clone()));
+        let Some(state) = self.apps.get_mut(app) else { return };
+        let waits = state.instances.waiting() > 0;
+        let delay = state.delay.map(Delay::until).filter(|until| waits && *until > now.mono);
+        let at = delay.into_iter().chain(state.instances.next_due(now.mono)).min();
+        let before = std::mem::replace(&mut state.timer, at);
+        if before != at {
+            before.map(|before| self.timers.remove(&(before, app.clone())));
+            self.timers.extend(at.map(|at| (at, app.clone())));
         }
     }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use chapada_model::Mono;
 
+use super::Instances;
 use crate::app::App;
-use crate::definition::UnreachableStrategy;
 use crate::delay::Delay;
-use crate::id::{DeploymentId, InstanceId};
-use crate::instance::{Condition, Goal, Instance, Task};
+use crate::id::DeploymentId;
+use crate::instance::{Instance, Task};
 use crate::timestamp::Timestamp;
 
 /// All that is known of one app.
@@ -19,17 +19,21 @@ pub struct AppState {
     /// The definitions it had, the present one included; the oldest are dropped.
     pub versions: BTreeMap<Timestamp, App>,
     /// Its places.
-    pub instances: BTreeMap<InstanceId, Instance>,
+    pub instances: Instances,
     /// Whether it goes away: clients do not see it any more.
     pub deleting: bool,
     /// The deployment that has it locked.
     pub deployment: Option<DeploymentId>,
+    /// How many instances there shall be until its turn in that deployment comes; what it depends on comes first.
+    pub held: Option<u32>,
     /// How long it waits after failures.
     pub delay: Option<Delay>,
     /// The last task that ended without being asked to.
     pub last_failure: Option<Failure>,
     /// What became of offers since it began to wait.
     pub funnel: Funnel,
+    /// When it is looked at again.
+    pub(super) timer: Option<Mono>,
 }
 
 /// A task that ended without being asked to.
@@ -64,46 +68,32 @@ impl AppState {
     pub(super) fn new(app: App) -> Self {
         Self {
             versions: BTreeMap::from([(app.version, app.clone())]),
+            instances: Instances::new(&app),
             app,
-            instances: BTreeMap::new(),
             deleting: false,
             deployment: None,
+            held: None,
             delay: None,
             last_failure: None,
             funnel: Funnel::default(),
+            timer: None,
         }
     }
 
     /// How many instances there shall be.
     pub fn target(&self) -> u32 {
-        if self.deleting { 0 } else { self.app.definition.instances }
+        if self.deleting { 0 } else { self.held.unwrap_or(self.app.definition.instances) }
     }
 
-    /// Whether an instance counts toward the target: it is wanted, and not so long out of reach that it counts no more.
-    pub fn counts(&self, instance: &Instance, now: Mono) -> bool {
-        instance.goal == Goal::Run && !self.is_inactive(instance, now)
-    }
-
-    /// Whether the instance's agent has been out of reach so long that it counts no more.
-    pub fn is_inactive(&self, instance: &Instance, now: Mono) -> bool {
-        let Some(task) = instance.task().filter(|task| task.condition == Condition::Unreachable) else {
-            return false;
-        };
-        match self.app.definition.unreachable_strategy {
-            UnreachableStrategy::Disabled => false,
-            UnreachableStrategy::After { inactive, .. } => now >= task.since + inactive.duration(),
-        }
+    /// Takes another definition as the one that counts.
+    pub(super) fn replace_app(&mut self, app: App) -> App {
+        self.instances.set_app(&app);
+        std::mem::replace(&mut self.app, app)
     }
 
     /// How many tasks there are that may be running, those being killed included.
     pub fn alive(&self, now: Mono) -> usize {
-        let alive = |instance: &&Instance| instance.task().is_some() && !self.is_inactive(instance, now);
-        self.instances.values().filter(alive).count()
-    }
-
-    /// The places that wait for an offer.
-    pub fn waiting(&self) -> impl Iterator<Item = &Instance> {
-        self.instances.values().filter(|instance| instance.task().is_none())
+        self.instances.alive(now)
     }
 
     /// The tasks it has.

@@ -2,6 +2,7 @@
 
 use chapada_model::{Now, Reason, TaskState, TaskStatus};
 
+use super::instances::Changing;
 use super::settle::UNKNOWN_GRACE;
 use super::{AppState, Failure, Services};
 use crate::delay::Delay;
@@ -57,9 +58,10 @@ impl Services {
 
     fn on_known(&mut self, now: Now, id: &InstanceId, status: &TaskStatus) {
         let Some(state) = self.apps.get_mut(id.app()) else { return };
-        let Some(instance) = state.instances.get_mut(id) else { return };
+        let Some(mut instance) = state.instances.get_mut(id) else { return };
         let Some(task) = instance.task_mut() else { return };
         if task.pod.is_some() {
+            drop(instance);
             return self.on_container(now, id, status);
         }
         let before = task.clone();
@@ -70,12 +72,19 @@ impl Services {
                     return;
                 }
                 let after = task.clone();
+                drop(instance);
                 self.save(Key::Instance(id.clone()));
                 self.announce(id, after, condition.name(), status);
             }
             News::Unknown if before.condition != Condition::Provisioned && !believed(now, task) => {}
-            News::Unknown => self.on_ended(now, id, "Unknown", status, before),
-            News::Ended(condition) => self.on_ended(now, id, condition, status, before),
+            News::Unknown => {
+                drop(instance);
+                self.on_ended(now, id, "Unknown", status, before);
+            }
+            News::Ended(condition) => {
+                drop(instance);
+                self.on_ended(now, id, condition, status, before);
+            }
         }
         self.touched.insert(id.app().clone());
     }
@@ -89,7 +98,7 @@ impl Services {
         task: Task,
     ) {
         let Some(state) = self.apps.get_mut(id.app()) else { return };
-        let Some(instance) = state.instances.get_mut(id) else { return };
+        let Some(instance) = state.instances.get(id) else { return };
         let wanted = instance.goal == Goal::Run;
         if wanted {
             note_failure(now, state, status, &task);
@@ -103,15 +112,13 @@ impl Services {
     pub(super) fn end_instance(&mut self, now: Now, id: &InstanceId, task: &Task) {
         let Some(state) = self.apps.get_mut(id.app()) else { return };
         let fresh = task.is_of(state.app.version_info.last_config_change_at);
-        match state.instances.get_mut(id) {
-            Some(instance) if instance.goal == Goal::Run && fresh => {
-                instance.incarnation = instance.incarnation.saturating_add(1);
-                instance.phase = Phase::Waiting { since: Timestamp::from(now.wall) };
-            }
-            Some(_) | None => {
-                state.instances.remove(id);
-            }
+        let again = |instance: &Changing<'_>| instance.goal == Goal::Run && fresh;
+        if let Some(mut instance) = state.instances.get_mut(id).filter(again) {
+            instance.incarnation = instance.incarnation.saturating_add(1);
+            instance.phase = Phase::Waiting { since: Timestamp::from(now.wall) };
+            return;
         }
+        state.instances.remove(id);
     }
 
     fn announce(&mut self, id: &InstanceId, task: Task, condition: &'static str, status: &TaskStatus) {

@@ -7,7 +7,6 @@ use chapada_model::Now;
 use super::{AppState, Services};
 use crate::deployment::Deployment;
 use crate::id::{AppId, DeploymentId};
-use crate::instance::{Condition, Phase};
 use crate::timestamp::Timestamp;
 
 /// How many tasks of an app are in which state.
@@ -45,6 +44,7 @@ impl Services {
     }
 
     /// An app clients see.
+    pub fn app(&self, id: &AppId) -> Option<&AppState> {
         self.spec(id).filter(|state| !state.app.is_pod())
     }
 
@@ -65,7 +65,6 @@ impl Services {
 
     /// An app or pod clients see.
     pub fn spec(&self, id: &AppId) -> Option<&AppState> {
-    pub fn app(&self, id: &AppId) -> Option<&AppState> {
         self.apps.get(id).filter(|state| !state.deleting)
     }
 
@@ -100,16 +99,13 @@ impl Services {
     }
 
     fn waiting<'a>(&self, now: Now, state: &'a AppState) -> Option<Waiting<'a>> {
-        let since = state.waiting().filter_map(|instance| match &instance.phase {
-            Phase::Waiting { since } => Some(*since),
-            Phase::Placed(_) => None,
-        });
-        let count = state.waiting().count();
+        let (since, _) = state.instances.first_waiting()?;
+        let count = state.instances.waiting();
         let room = self.most_at_once(state).saturating_sub(state.alive(now.mono));
         Some(Waiting {
             state,
             count,
-            since: since.min()?,
+            since,
             delay: state.delay.map_or(Duration::ZERO, |delay| delay.left(now.mono)),
             held_back: count.saturating_sub(room),
         })
@@ -119,18 +115,6 @@ impl Services {
 impl AppState {
     /// How many tasks are in which state.
     pub fn counts_by_state(&self) -> Counts {
-        let mut counts = Counts::default();
-        for task in self.tasks() {
-            match task.condition {
-                Condition::Provisioned | Condition::Staging | Condition::Starting => counts.staged += 1,
-                Condition::Running => {
-                    counts.running += 1;
-                    counts.healthy += u32::from(task.healthy == Some(true));
-                    counts.unhealthy += u32::from(task.healthy == Some(false));
-                }
-                Condition::Killing | Condition::Unreachable => {}
-            }
-        }
-        counts
+        self.instances.counts()
     }
 }

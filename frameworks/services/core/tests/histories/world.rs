@@ -86,6 +86,7 @@ impl World {
     fn check(&self, before: &BTreeMap<AppId, usize>) {
         for state in self.services.all_apps() {
             let definition = &state.app.definition;
+            assert!(state.instances.is_counted_right(), "{} is counted wrong", definition.id);
             let replaces = self.services.deployments().any(|deployment| deployment.replaces(&definition.id));
             let most = match replaces {
                 true => definition.upgrade_strategy.most_at_once(state.target()),

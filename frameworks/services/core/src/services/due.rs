@@ -1,0 +1,34 @@
+//! When something is to be done for an instance: given up, killed again, asked about, asked how it is.
+
+use chapada_model::Mono;
+
+use super::index::Rules;
+use super::settle::{CONFIRM, KILL_RETRY, START_TIMEOUT};
+use crate::definition::UnreachableStrategy;
+use crate::instance::{Condition, Goal, Instance, Task};
+
+/// When a task that is not ready is asked next.
+fn readiness(task: &Task) -> Option<Mono> {
+    let open = task.readiness.iter().filter(|check| !check.ready).map(|check| check.due).min();
+    (!task.ready).then(|| open.unwrap_or_default())
+}
+
+/// The first of these moments. What is overdue stays so until it is done: it may have to wait for a connection.
+pub(super) fn next(instance: &Instance, task: &Task, rules: &Rules) -> Option<Mono> {
+    let run = instance.goal == Goal::Run;
+    let by_condition = match task.condition {
+        Condition::Unreachable if !run => Some(Mono::default()),
+        Condition::Unreachable => match rules.unreachable {
+            UnreachableStrategy::After { expunge, .. } => Some(task.since + expunge.duration()),
+            UnreachableStrategy::Disabled => None,
+        },
+        Condition::Provisioned if run => Some((task.asked + CONFIRM).min(task.since + START_TIMEOUT)),
+        Condition::Provisioned => Some(task.asked + CONFIRM),
+        Condition::Staging if run => Some(task.since + START_TIMEOUT),
+        Condition::Running if run => task.health.iter().map(|check| check.due).chain(readiness(task)).min(),
+        Condition::Staging | Condition::Starting | Condition::Running | Condition::Killing => None,
+    };
+    let unknown = task.unknown_since.map(|_| task.asked + CONFIRM);
+    let kill = instance.is_ending().then(|| task.kill_sent.map_or(Mono::default(), |sent| sent + KILL_RETRY));
+    [by_condition, unknown, kill].into_iter().flatten().min()
+}

@@ -1,0 +1,300 @@
+//! What is known of an app's instances by number and in order, kept up to date change by change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chapada_model::{AgentId, Mono, Text};
+use chapada_sdk_core::{Constraint, Placed};
+
+use super::due;
+use super::view::Counts;
+use crate::app::App;
+use crate::definition::{KillSelection, UnreachableStrategy};
+use crate::id::Uuid;
+use crate::instance::{Condition, Goal, Instance, Task};
+use crate::timestamp::Timestamp;
+
+/// What of an app's definition its instances are counted by.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Rules {
+    config: Timestamp,
+    selection: KillSelection,
+    pub(super) unreachable: UnreachableStrategy,
+    constraints: Vec<Constraint>,
+}
+
+impl Rules {
+    pub(super) fn of(app: &App) -> Self {
+        Self {
+            config: app.version_info.last_config_change_at,
+            selection: app.definition.kill_selection,
+            unreachable: app.definition.unreachable_strategy,
+            constraints: app.definition.constraints.clone(),
+        }
+    }
+}
+
+/// An instance that counts toward the target is in one of these. Fresh ones have the present configuration, or will;
+/// good ones do their work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::services) enum Class {
+    FreshGood,
+    FreshBad,
+    StaleGood,
+    StaleBad,
+}
+
+impl Class {
+    pub(super) const ALL: [Self; 4] = [Self::FreshGood, Self::FreshBad, Self::StaleGood, Self::StaleBad];
+    pub(super) const FRESH: [Self; 2] = [Self::FreshGood, Self::FreshBad];
+    pub(super) const GOOD: [Self; 2] = [Self::FreshGood, Self::StaleGood];
+}
+
+/// The first goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    condition: Option<Condition>,
+    age: u64,
+    pub(super) uuid: Uuid,
+}
+
+/// Where one instance stands in the index.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Filed {
+    waiting: Option<Timestamp>,
+    placed: bool,
+    inactive: bool,
+    stopping: bool,
+    state: State,
+    rank: Option<(Class, Rank)>,
+    /// When it counts no more, if it is out of reach and still counts.
+    lapses: Option<Mono>,
+    due: Option<Mono>,
+    agent: Option<AgentId>,
+    /// What its agent has in the fields that the constraints count.
+    values: Vec<Option<Text>>,
+}
+
+/// What of its task is counted for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum State {
+    #[default]
+    Other,
+    Staged,
+    Running {
+        healthy: Option<bool>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Index {
+    rules: Rules,
+    /// The time up to which `inactive` is right.
+    now: Mono,
+    waiting: BTreeSet<(Timestamp, Uuid)>,
+    placed: usize,
+    inactive: usize,
+    pub(super) stopping: usize,
+    pub(super) counts: Counts,
+    classes: [BTreeSet<Rank>; 4],
+    lapses: BTreeSet<(Mono, Uuid)>,
+    due: BTreeSet<(Mono, Uuid)>,
+    pub(super) agents: BTreeMap<AgentId, usize>,
+    pub(super) kin: Placed,
+}
+
+impl Index {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self {
+            kin: Placed::of::<Task>(&rules.constraints, []),
+            rules,
+            now: Mono::default(),
+            waiting: BTreeSet::new(),
+            placed: 0,
+            inactive: 0,
+            stopping: 0,
+            counts: Counts::default(),
+            classes: Default::default(),
+            lapses: BTreeSet::new(),
+            due: BTreeSet::new(),
+            agents: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    pub(super) fn now(&self) -> Mono {
+        self.now
+    }
+
+    pub(super) fn pass_time(&mut self, now: Mono) {
+        self.now = now;
+    }
+
+    /// Where an instance stands.
+    pub(super) fn filed(&self, instance: &Instance) -> Filed {
+        self.filed_at(instance, self.now)
+    }
+
+    pub(super) fn filed_at(&self, instance: &Instance, now: Mono) -> Filed {
+        let Some(task) = instance.task() else {
+            return Filed {
+                waiting: instance.waiting_since(),
+                stopping: instance.goal == Goal::Stop,
+                rank: self.rank(instance, None),
+                ..Filed::default()
+            };
+        };
+        let lapses = self.lapses_at(task);
+        let inactive = lapses.is_some_and(|at| now >= at);
+        let fresh = task.is_of(self.rules.config);
+        Filed {
+            waiting: None,
+            placed: true,
+            inactive,
+            stopping: instance.goal == Goal::Stop,
+            state: state_of(task),
+            rank: self.rank(instance, Some(task)).filter(|_| !inactive),
+            lapses: lapses.filter(|_| !inactive),
+            due: due::next(instance, task, &self.rules),
+            agent: Some(task.agent.clone()),
+            values: if fresh { self.kin.values_of(task) } else { Vec::new() },
+        }
+    }
+
+    fn rank(&self, instance: &Instance, task: Option<&Task>) -> Option<(Class, Rank)> {
+        if instance.goal == Goal::Stop {
+            return None;
+        }
+        let staged = task.map_or(0, |task| task.staged_at.millis());
+        let age = match self.rules.selection {
+            KillSelection::YoungestFirst => u64::MAX - staged,
+            KillSelection::OldestFirst => staged,
+        };
+        let class = match (instance.is_fresh(self.rules.config), instance.is_good()) {
+            (true, true) => Class::FreshGood,
+            (true, false) => Class::FreshBad,
+            (false, true) => Class::StaleGood,
+            (false, false) => Class::StaleBad,
+        };
+        let rank = Rank { condition: task.map(|task| task.condition), age, uuid: instance.id.uuid() };
+        Some((class, rank))
+    }
+
+    fn lapses_at(&self, task: &Task) -> Option<Mono> {
+        match self.rules.unreachable {
+            UnreachableStrategy::After { inactive, .. } if task.condition == Condition::Unreachable => {
+                Some(task.since + inactive.duration())
+            }
+            UnreachableStrategy::After { .. } | UnreachableStrategy::Disabled => None,
+        }
+    }
+
+    /// Moves an instance from one standing to another; the default is none at all.
+    pub(super) fn refile(&mut self, uuid: Uuid, before: &Filed, after: Filed) {
+        if *before == after {
+            return;
+        }
+        moved(&mut self.waiting, before.waiting, after.waiting, uuid);
+        moved(&mut self.lapses, before.lapses, after.lapses, uuid);
+        moved(&mut self.due, before.due, after.due, uuid);
+        counted(&mut self.placed, before.placed, after.placed);
+        counted(&mut self.inactive, before.inactive, after.inactive);
+        counted(&mut self.stopping, before.stopping, after.stopping);
+        self.count_state(before.state, after.state);
+        if before.rank != after.rank {
+            if let Some((class, rank)) = &before.rank {
+                self.classes[*class as usize].remove(rank);
+            }
+            if let Some((class, rank)) = after.rank {
+                self.classes[class as usize].insert(rank);
+            }
+        }
+        if before.agent != after.agent {
+            if let Some(agent) = &before.agent {
+                less(&mut self.agents, agent);
+            }
+            if let Some(agent) = after.agent {
+                *self.agents.entry(agent).or_default() += 1;
+            }
+        }
+        if before.values != after.values {
+            self.kin.remove_values(&before.values);
+            self.kin.add_values(&after.values);
+        }
+    }
+
+    fn count_state(&mut self, before: State, after: State) {
+        let Counts { staged, running, healthy, unhealthy } = &mut self.counts;
+        for (count, wanted) in [
+            (staged, (|state| state == State::Staged) as fn(State) -> bool),
+            (running, |state| matches!(state, State::Running { .. })),
+            (healthy, |state| state == State::Running { healthy: Some(true) }),
+            (unhealthy, |state| state == State::Running { healthy: Some(false) }),
+        ] {
+            *count = *count + u32::from(wanted(after)) - u32::from(wanted(before));
+        }
+    }
+
+    pub(super) fn lapsed(&self, now: Mono) -> Vec<Uuid> {
+        self.lapses.range(..=(now, Uuid::MAX)).map(|(_, uuid)| *uuid).collect()
+    }
+
+    pub(super) fn due(&self, now: Mono) -> impl Iterator<Item = Uuid> {
+        self.due.range(..=(now, Uuid::MAX)).map(|(_, uuid)| *uuid)
+    }
+
+    pub(super) fn next_due(&self, now: Mono) -> Option<Mono> {
+        let due = self.due.range((std::ops::Bound::Excluded((now, Uuid::MAX)), std::ops::Bound::Unbounded));
+        due.map(|(at, _)| *at).chain(self.lapses.first().map(|(at, _)| *at)).min()
+    }
+
+    pub(super) fn first_waiting(&self) -> Option<(Timestamp, Uuid)> {
+        self.waiting.first().copied()
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn alive(&self, now: Mono) -> usize {
+        let lapsed = self.lapses.range(..=(now, Uuid::MAX)).count();
+        self.placed - self.inactive - lapsed
+    }
+
+    pub(super) fn of_class(&self, class: Class) -> &BTreeSet<Rank> {
+        &self.classes[class as usize]
+    }
+}
+
+fn state_of(task: &Task) -> State {
+    match task.condition {
+        Condition::Provisioned | Condition::Staging | Condition::Starting => State::Staged,
+        Condition::Running => State::Running { healthy: task.healthy },
+        Condition::Killing | Condition::Unreachable => State::Other,
+    }
+}
+
+fn moved<K: Ord + Copy>(set: &mut BTreeSet<(K, Uuid)>, before: Option<K>, after: Option<K>, uuid: Uuid) {
+    if before != after {
+        if let Some(before) = before {
+            set.remove(&(before, uuid));
+        }
+        set.extend(after.map(|after| (after, uuid)));
+    }
+}
+
+fn counted(count: &mut usize, before: bool, after: bool) {
+    *count = *count + usize::from(after) - usize::from(before);
+}
+
+fn less(counts: &mut BTreeMap<AgentId, usize>, agent: &AgentId) {
+    match counts.get_mut(agent) {
+        Some(count) if *count > 1 => *count -= 1,
+        Some(_) => {
+            counts.remove(agent);
+        }
+        None => {}
+    }
+}

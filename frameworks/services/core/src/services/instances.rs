@@ -1,0 +1,219 @@
+//! The places of one app, and what is counted of them as they change: no decision passes over all of them. This is the
+//! only place that changes one.
+
+use std::collections::{BTreeMap, btree_map};
+use std::ops::{Deref, DerefMut};
+
+use chapada_model::{AgentId, Mono};
+use chapada_sdk_core::Placed;
+
+use super::index::{Filed, Index, Rules};
+use super::view::Counts;
+use crate::app::App;
+use crate::id::{AppId, InstanceId, Uuid};
+use crate::instance::Instance;
+use crate::timestamp::Timestamp;
+
+pub(super) use super::index::Class;
+
+/// The places of one app.
+#[derive(Clone, Debug)]
+pub struct Instances {
+    app: AppId,
+    all: BTreeMap<Uuid, Instance>,
+    index: Index,
+}
+
+impl Instances {
+    pub(super) fn new(app: &App) -> Self {
+        Self { app: app.definition.id.clone(), all: BTreeMap::new(), index: Index::new(Rules::of(app)) }
+    }
+
+    /// One of them.
+    pub fn get(&self, id: &InstanceId) -> Option<&Instance> {
+        self.all.get(&id.uuid())
+    }
+
+    /// Whether it is there.
+    pub fn contains_key(&self, id: &InstanceId) -> bool {
+        self.all.contains_key(&id.uuid())
+    }
+
+    /// All of them, in the order of their ids. For those who show them; what decides has counts.
+    pub fn values(&self) -> btree_map::Values<'_, Uuid, Instance> {
+        self.all.values()
+    }
+
+    /// Those whose ids come after `id`, in their order.
+    pub fn after(&self, id: Option<Uuid>) -> impl Iterator<Item = &Instance> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = id.map_or(Unbounded, Excluded);
+        self.all.range((from, Unbounded)).map(|(_, instance)| instance)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(super) fn insert(&mut self, instance: Instance) {
+        let uuid = instance.id.uuid();
+        self.remove_at(uuid);
+        let filed = self.index.filed(&instance);
+        self.index.refile(uuid, &Filed::default(), filed);
+        self.all.insert(uuid, instance);
+    }
+
+    pub(super) fn remove(&mut self, id: &InstanceId) -> Option<Instance> {
+        self.remove_at(id.uuid())
+    }
+
+    fn remove_at(&mut self, uuid: Uuid) -> Option<Instance> {
+        let instance = self.all.remove(&uuid)?;
+        let filed = self.index.filed(&instance);
+        self.index.refile(uuid, &filed, Filed::default());
+        Some(instance)
+    }
+
+    /// One of them, to be changed; it is counted anew when the change is over.
+    pub(super) fn get_mut(&mut self, id: &InstanceId) -> Option<Changing<'_>> {
+        let instance = self.all.get_mut(&id.uuid())?;
+        Some(Changing { before: self.index.filed(instance), instance, index: &mut self.index })
+    }
+
+    /// Changes every one of them.
+    pub(super) fn change_all(&mut self, mut change: impl FnMut(&mut Instance)) {
+        for instance in self.all.values_mut() {
+            let before = self.index.filed(instance);
+            change(&mut *Changing { before, instance, index: &mut self.index });
+        }
+    }
+
+    /// The definition that counts is another one.
+    pub(super) fn set_app(&mut self, app: &App) {
+        let rules = Rules::of(app);
+        if rules == *self.index.rules() {
+            return;
+        }
+        let mut index = Index::new(rules);
+        index.pass_time(self.index.now());
+        for (uuid, instance) in &self.all {
+            index.refile(*uuid, &Filed::default(), index.filed(instance));
+        }
+        self.index = index;
+    }
+
+    /// Notes what time alone changes: who has been out of reach for so long that it counts no more.
+    pub(super) fn pass_time(&mut self, now: Mono) {
+        for uuid in self.index.lapsed(now) {
+            let Some(instance) = self.all.get(&uuid) else { continue };
+            let before = self.index.filed(instance);
+            let after = self.index.filed_at(instance, now);
+            self.index.refile(uuid, &before, after);
+        }
+        self.index.pass_time(now);
+    }
+
+    /// Those for which something is to be done by `now`.
+    pub(super) fn due(&self, now: Mono) -> Vec<InstanceId> {
+        self.index.due(now).map(|uuid| InstanceId::new(self.app.clone(), uuid)).collect()
+    }
+
+    /// When something is to be done for one of them next, after `now`.
+    pub(super) fn next_due(&self, now: Mono) -> Option<Mono> {
+        self.index.next_due(now)
+    }
+
+    /// The place that has waited longest for an offer, and since when.
+    pub(super) fn first_waiting(&self) -> Option<(Timestamp, InstanceId)> {
+        let (since, uuid) = self.index.first_waiting()?;
+        Some((since, InstanceId::new(self.app.clone(), uuid)))
+    }
+
+    /// How many wait for an offer.
+    pub fn waiting(&self) -> usize {
+        self.index.waiting()
+    }
+
+    /// How many have a task that may be running, those being killed included, those out of reach for too long not.
+    pub fn alive(&self, now: Mono) -> usize {
+        self.index.alive(now)
+    }
+
+    /// How many are on their way out.
+    pub fn stopping(&self) -> usize {
+        self.index.stopping
+    }
+
+    /// How many tasks are in which state.
+    pub fn counts(&self) -> Counts {
+        self.index.counts
+    }
+
+    /// How many count toward the target and belong to one of the classes.
+    pub(super) fn counted(&self, classes: &[Class]) -> usize {
+        classes.iter().map(|class| self.index.of_class(*class).len()).sum()
+    }
+
+    /// Which `count` of those in `classes` go: those that wait first, then the least far on, then by age.
+    pub(super) fn victims(&self, classes: &[Class], count: usize) -> Vec<InstanceId> {
+        let first = |class: &Class| self.index.of_class(*class).iter().take(count);
+        let mut ranks: Vec<_> = classes.iter().flat_map(first).collect();
+        ranks.sort_unstable();
+        let id = |rank: &super::index::Rank| InstanceId::new(self.app.clone(), rank.uuid);
+        ranks.into_iter().take(count).map(id).collect()
+    }
+
+    /// How many tasks each agent has.
+    pub(super) fn on_agent(&self, agent: &AgentId) -> usize {
+        self.index.agents.get(agent).copied().unwrap_or(0)
+    }
+
+    /// Where the tasks of the present configuration are, as far as the app's constraints ask.
+    pub fn placed(&self) -> &Placed {
+        &self.index.kin
+    }
+
+    /// Whether every count is what a count of all of them anew says. For tests.
+    pub fn is_counted_right(&self) -> bool {
+        let mut index = Index::new(self.index.rules().clone());
+        index.pass_time(self.index.now());
+        for (uuid, instance) in &self.all {
+            index.refile(*uuid, &Filed::default(), index.filed(instance));
+        }
+        index == self.index
+    }
+}
+
+/// An instance that is being changed. Its counts are right again once this is dropped.
+pub(super) struct Changing<'a> {
+    instance: &'a mut Instance,
+    before: Filed,
+    index: &'a mut Index,
+}
+
+impl Deref for Changing<'_> {
+    type Target = Instance;
+
+    fn deref(&self) -> &Instance {
+        self.instance
+    }
+}
+
+impl DerefMut for Changing<'_> {
+    fn deref_mut(&mut self) -> &mut Instance {
+        self.instance
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        let after = self.index.filed(self.instance);
+        self.index.refile(self.instance.id.uuid(), &self.before, after);
+    }
+}
