@@ -7,7 +7,7 @@ use crate::address::{MasterAddress, ZkAddress};
 use crate::campaign::Campaign;
 use crate::detect::Detector;
 use crate::leader::LeaderInfo;
-use crate::registry::{EmbeddedStore, OpenRegistryError};
+use crate::registry::{EmbeddedStore, MemoryStore, OpenRegistryError};
 use crate::session::ZkOptions;
 
 /// How the processes of one kind agree on a leader and keep their records.
@@ -22,6 +22,8 @@ pub enum Coordination {
     },
     /// One process on one file; it always leads.
     Embedded(Embedded),
+    /// Within one process, for tests: whoever runs for leader leads until it is deposed.
+    Memory(MemoryStore),
 }
 
 /// A file that this process alone holds open.
@@ -53,6 +55,7 @@ impl Coordination {
                 Campaign::zookeeper(address.clone(), options.clone(), info)
             }
             Self::Embedded(embedded) => Campaign::embedded(embedded, info),
+            Self::Memory(store) => Campaign::memory(store),
         }
     }
 
@@ -63,6 +66,7 @@ impl Coordination {
                 Detector::start(&MasterAddress::ZooKeeper(address.clone()), options.clone())
             }
             Self::Embedded(embedded) => Detector::following(embedded.leader.subscribe()),
+            Self::Memory(_) => Detector::following(tokio::sync::watch::Sender::new(None).subscribe()),
         }
     }
 }

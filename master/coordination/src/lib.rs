@@ -19,7 +19,7 @@ pub use coordination::Coordination;
 pub use detect::{DetectError, Detector};
 pub use leader::{InvalidLeaderInfo, LeaderInfo};
 pub use registry::{
-    Change, MAX_RECORD_BYTES, OpenRegistryError, OpenedRegistry, Record, RecordKey, Registry, Schema,
-    WriteError, decode_page,
+    Change, MAX_RECORD_BYTES, MemoryStore, OpenRegistryError, OpenedRegistry, Record, RecordKey, Registry,
+    Schema, WriteError, decode_page,
 };
 pub use session::{SessionError, ZkOptions};

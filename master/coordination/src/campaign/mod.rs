@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::address::ZkAddress;
 use crate::coordination::Embedded;
 use crate::leader::LeaderInfo;
-use crate::registry::{OpenRegistryError, OpenedRegistry, Schema, Store};
+use crate::registry::{MemoryStore, OpenRegistryError, OpenedRegistry, Schema, Store};
 use crate::session::ZkOptions;
 
 pub(crate) use zookeeper::Fence;
@@ -61,6 +61,7 @@ pub struct Term {
 enum TermSource {
     ZooKeeper(Box<Fence>),
     Embedded(Embedded),
+    Memory(MemoryStore),
 }
 
 impl Campaign {
@@ -81,6 +82,22 @@ impl Campaign {
             resigned.cancelled().await;
             leader.send_replace(None);
             sender.send_replace(Leadership::Lost(LostReason::Resigned));
+        });
+        Self { state, stop, task: Some(task) }
+    }
+
+    pub(crate) fn memory(store: &MemoryStore) -> Self {
+        let stop = CancellationToken::new();
+        let term = Term { source: TermSource::Memory(store.clone()) };
+        let (sender, state) = watch::channel(Leadership::Leading(term));
+        let (mut deposals, resigned) = (store.deposals(), stop.clone());
+        let task = tokio::spawn(async move {
+            let deposed = resigned.run_until_cancelled(deposals.changed()).await.is_some();
+            let reason = match deposed {
+                true => LostReason::Deposed("in memory".to_owned()),
+                false => LostReason::Resigned,
+            };
+            sender.send_replace(Leadership::Lost(reason));
         });
         Self { state, stop, task: Some(task) }
     }
@@ -148,6 +165,7 @@ impl Term {
         let store = match &self.source {
             TermSource::ZooKeeper(fence) => Store::zookeeper(Fence::clone(fence)),
             TermSource::Embedded(embedded) => Store::Embedded(embedded.store.clone()),
+            TermSource::Memory(store) => Store::Memory(store.registry()),
         };
         OpenedRegistry::open(store, schema).await
     }

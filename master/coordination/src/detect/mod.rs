@@ -78,6 +78,11 @@ impl Detector {
         Self { leader, problem, _stop: None }
     }
 
+    /// For one that is known to lead and stays; nothing is asked.
+    pub fn fixed(leader: LeaderInfo) -> Self {
+        Self::following(watch::Sender::new(Some(leader)).subscribe())
+    }
+
     /// Who leads as far as is known now.
     pub fn leader(&self) -> Option<LeaderInfo> {
         self.leader.borrow().clone()

@@ -1,6 +1,7 @@
 //! What must outlive a leader: small opaque records under (kind, key), changed in fenced transactions.
 
 mod embedded;
+mod memory;
 mod page;
 mod writer;
 mod zookeeper;
@@ -10,6 +11,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use embedded::EmbeddedStore;
+pub(crate) use memory::MemoryRegistry;
+pub use memory::MemoryStore;
 use writer::{Request, Writer};
 
 use crate::campaign::Fence;
@@ -189,6 +192,7 @@ pub enum WriteError {
 pub(crate) enum Store {
     ZooKeeper(Box<zookeeper::ZkStore>),
     Embedded(Arc<EmbeddedStore>),
+    Memory(MemoryRegistry),
 }
 
 /// What opening a backend finds.
@@ -208,6 +212,7 @@ impl Store {
         match self {
             Self::ZooKeeper(store) => store.open(schema).await,
             Self::Embedded(store) => store.clone().open_schema(schema).await,
+            Self::Memory(store) => store.open(schema),
         }
     }
 }

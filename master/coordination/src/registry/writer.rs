@@ -33,7 +33,7 @@ impl Writer {
     pub(super) fn new(store: Store, queue: mpsc::Receiver<Request>) -> Self {
         let ended = match &store {
             Store::ZooKeeper(store) => store.ended(),
-            Store::Embedded(_) => CancellationToken::new(),
+            Store::Embedded(_) | Store::Memory(_) => CancellationToken::new(),
         };
         Self { store, queue, ended }
     }
@@ -74,6 +74,7 @@ impl Writer {
                 let outcome = store.clone().commit(changes).await;
                 vec![outcome; replies.len()]
             }
+            Store::Memory(store) => changes.into_iter().map(|changes| store.commit(changes)).collect(),
         };
         let mut over = Ok(());
         for (reply, outcome) in replies.into_iter().zip(outcomes) {

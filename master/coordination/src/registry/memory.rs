@@ -1,0 +1,99 @@
+//! The registry in memory, for tests: what is in it outlives those who opened it, and its leader can be deposed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::{Change, Found, OpenRegistryError, Record, RecordKey, Schema, WriteError};
+
+/// Records in memory. Each opening shuts out those who opened it before. Clones are the same store.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    inner: Arc<Mutex<Inner>>,
+    deposals: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    head: Option<(String, u32)>,
+    epoch: u64,
+    records: BTreeMap<RecordKey, Arc<[u8]>>,
+}
+
+/// The store as opened by one leader.
+#[derive(Clone, Debug)]
+pub(crate) struct MemoryRegistry {
+    store: MemoryStore,
+    epoch: u64,
+}
+
+impl MemoryStore {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is durable now, sorted.
+    pub fn records(&self) -> Vec<Record> {
+        let record =
+            |(key, value): (&RecordKey, &Arc<[u8]>)| Record { key: key.clone(), value: value.clone() };
+        self.inner().records.iter().map(record).collect()
+    }
+
+    /// Takes the place away from whoever leads: its writes fail from now on, and it is told.
+    pub fn depose(&self) {
+        self.inner().epoch += 1;
+        self.deposals.send_modify(|deposals| *deposals += 1);
+    }
+
+    /// Told of each deposal from now on.
+    pub(crate) fn deposals(&self) -> watch::Receiver<u64> {
+        self.deposals.subscribe()
+    }
+
+    pub(crate) fn registry(&self) -> MemoryRegistry {
+        MemoryRegistry { store: self.clone(), epoch: 0 }
+    }
+}
+
+impl MemoryRegistry {
+    pub(super) fn open(&mut self, schema: Schema) -> Result<Found, OpenRegistryError> {
+        let mut inner = self.store.inner();
+        let place = || "the store in memory".to_owned();
+        let (name, version) = inner.head.clone().unwrap_or((schema.name.to_owned(), schema.version));
+        if name != schema.name {
+            return Err(OpenRegistryError::OtherSchema {
+                place: place(),
+                found: name,
+                expected: schema.name,
+            });
+        }
+        if version > schema.version {
+            return Err(OpenRegistryError::NewerVersion {
+                place: place(),
+                name,
+                found: version,
+                known: schema.version,
+            });
+        }
+        inner.head = Some((name, version));
+        inner.epoch += 1;
+        self.epoch = inner.epoch;
+        drop(inner);
+        Ok(Found { epoch: self.epoch, version, records: self.store.records() })
+    }
+
+    pub(super) fn commit(&self, changes: Vec<Change>) -> Result<(), WriteError> {
+        let mut inner = self.store.inner();
+        if inner.epoch != self.epoch {
+            return Err(WriteError::Deposed);
+        }
+        for change in changes {
+            match change {
+                Change::Put(record) => drop(inner.records.insert(record.key, record.value)),
+                Change::Delete(key) => drop(inner.records.remove(&key)),
+            }
+        }
+        Ok(())
+    }
+}
