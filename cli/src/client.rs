@@ -2,6 +2,7 @@
 
 mod api;
 mod apps;
+mod deployments;
 mod exec;
 mod leader;
 mod listing;
@@ -102,6 +103,9 @@ pub(crate) enum ClientCommand {
     /// Long-running apps of the services framework.
     #[command(subcommand)]
     Apps(apps::AppsCommand),
+    /// Changes of apps that are on their way.
+    #[command(subcommand)]
+    Deployments(deployments::DeploymentsCommand),
 }
 
 /// Runs one client command to its end.
@@ -128,6 +132,7 @@ async fn carry_out(command: ClientCommand) -> Result<ExitCode> {
         ClientCommand::Weight { cluster, role, weight } => roles::weight(&cluster, &role, weight).await,
         ClientCommand::Logs(args) => logs::logs(&args).await,
         ClientCommand::Apps(command) => apps::run(command).await,
+        ClientCommand::Deployments(command) => deployments::run(command).await,
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 #[derive(Debug, Args)]
 pub(crate) struct Services {
     #[command(flatten)]
-    cluster: Cluster,
+    pub(super) cluster: Cluster,
     /// The services framework, by name or id.
     #[arg(long, default_value = "services", global = true)]
     services: String,
@@ -116,19 +116,24 @@ pub(crate) async fn run(command: AppsCommand) -> Result<()> {
 }
 
 /// The services framework's REST API behind the master's proxy.
-struct Proxy {
+pub(super) struct Proxy {
     api: Api,
     prefix: String,
 }
 
 impl Proxy {
-    async fn find(services: &Services) -> Result<Self, ApiError> {
+    pub(super) async fn find(services: &Services) -> Result<Self, ApiError> {
         let api = Api::find(&services.cluster.master).await?;
         Ok(Self { api, prefix: format!("/proxy/{}", escaped(&services.services)) })
     }
 
-    async fn get(&self, path: &str) -> Result<Value, ApiError> {
+    pub(super) async fn get(&self, path: &str) -> Result<Value, ApiError> {
         self.api.get(&format!("{}{path}", self.prefix)).await
+    }
+
+    /// A call that carries nothing but its path.
+    pub(super) async fn call(&self, method: Method, path: &str) -> Result<Value, ApiError> {
+        self.api.json(method, &format!("{}{path}", self.prefix), None).await
     }
 
     async fn change(&self, method: Method, path: &str, body: Option<&Value>, wait: &Wait) -> Result<()> {

@@ -137,6 +137,12 @@ pub enum Command {
         /// Whether each of them must be there; else those that are not are passed over.
         all: bool,
     },
+    /// A canary has been looked at: the deployment shall go on.
+    Promote(DeploymentId),
+    /// A deployment shall stay where it is for now.
+    Pause(DeploymentId),
+    /// A paused deployment shall go on.
+    Resume(DeploymentId),
     /// An app that waits after failures shall wait no longer.
     ResetDelay {
         /// Which.
@@ -258,6 +264,9 @@ pub enum Refusal {
         "App is locked by one or more deployments. Override with the option '?force=true'. View details at '/v2/deployments/<DEPLOYMENT_ID>'."
     )]
     Locked(Vec<DeploymentId>),
+    /// The deployment is not in a state for that.
+    #[error("{0}")]
+    NotNow(&'static str),
     /// Too much goes on already.
     #[error("{0}")]
     TooMany(&'static str),
@@ -449,6 +458,13 @@ pub enum Published {
     Deployed(Deployment),
     /// A deployment was cancelled.
     Cancelled(Deployment),
+    /// A deployment was given up.
+    Failed {
+        /// The deployment.
+        plan: Deployment,
+        /// Why.
+        reason: String,
+    },
     /// The set of apps changed.
     Changed {
         /// The version it has now.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use chapada_model::Wall;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -34,6 +35,17 @@ impl Timestamp {
     #[must_use]
     pub fn next(self) -> Self {
         Self::from_millis(self.0 + 1)
+    }
+
+    /// The moment so much later.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        Self::from_millis(self.0.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// The time from an earlier moment to this one; none if that one is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 

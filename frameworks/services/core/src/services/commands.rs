@@ -46,6 +46,9 @@ impl Services {
             Command::ReplacePod { pod, definition, force } => self.replace_pod(now, &pod, &definition, force),
             Command::DeletePod { pod, force } => self.delete_pod(now, &pod, force),
             Command::KillInstances { pod, instances, all } => self.kill_instances(&pod, &instances, all),
+            Command::Promote(deployment) => self.promote(deployment),
+            Command::Pause(deployment) => self.pause(now, deployment),
+            Command::Resume(deployment) => self.resume(now, deployment),
             Command::ResetDelay { app } => self.reset_delay(app),
         };
         self.outbox.push(Effect::Answer { request, answer });
@@ -288,13 +291,9 @@ impl Services {
             return Ok(Reply::Done);
         }
         let version = self.next_version(now);
-        let mut changes = BTreeMap::new();
-        for (app, change) in undone.changes {
-            let from = self.spec(&app).map(|state| state.app.clone());
-            let to = change.from.map(|app| app.again(version));
-            changes.insert(app, Change { from, to });
-        }
+        let changes = self.inverse(&undone, version);
         let deployment = self.deploy(version, changes, true)?;
+        self.note_undone(deployment, id);
         Ok(Reply::Deployed { deployment, version, created: Vec::new() })
     }
 

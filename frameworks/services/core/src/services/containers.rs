@@ -32,6 +32,7 @@ impl Services {
             && let Some(state) = self.apps.get_mut(id.app())
         {
             note_failure(now, state, status, &change.after);
+            self.note_failed_task(id.app(), &change.after, status.state);
         }
         if change.over {
             self.end_instance(now, id, &change.after);

@@ -46,6 +46,7 @@ impl Services {
         }
         self.touched.extend(deployment.apps().cloned());
         self.deployments.insert(id, deployment);
+        self.begin_progress(id);
         self.save(Key::Deployment(id));
         Ok(id)
     }
@@ -131,7 +132,7 @@ impl Services {
     }
 
     /// Takes a deployment off the list and unlocks its apps.
-    fn end(&mut self, id: DeploymentId) -> Option<Deployment> {
+    pub(super) fn end(&mut self, id: DeploymentId) -> Option<Deployment> {
         let deployment = self.deployments.remove(&id)?;
         self.save(Key::Deployment(id));
         for app in deployment.apps() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chapada_model::{Now, TaskId};
+use chapada_model::{Now, TaskId, TaskState};
 
 use super::{AppState, Services};
 use crate::definition::HealthCheck;
@@ -73,6 +73,7 @@ impl Services {
             self.publish(Published::Health { id: id.clone(), version, healthy });
         }
         if given_up {
+            self.note_failed_task(id.app(), &task, TaskState::Failed);
             self.stop_instance(id.app(), &id);
             self.publish(Published::UnhealthyKill { id, task: Box::new(task) });
         }

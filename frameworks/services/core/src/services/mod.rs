@@ -16,6 +16,7 @@ mod pods;
 mod ports;
 mod readiness;
 mod restore;
+mod rollout;
 mod settle;
 mod state;
 mod updates;

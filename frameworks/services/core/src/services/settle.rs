@@ -51,6 +51,7 @@ impl Services {
             state.instances.pass_time(now.mono);
         }
         self.give_up(now, app);
+        self.watch(now, app);
         self.ask_whether_ready(now, app);
         self.converge(now, app);
         self.send_kills(now, app);

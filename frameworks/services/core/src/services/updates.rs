@@ -102,6 +102,7 @@ impl Services {
         let wanted = instance.goal == Goal::Run;
         if wanted {
             note_failure(now, state, status, &task);
+            self.note_failed_task(id.app(), &task, status.state);
         }
         self.end_instance(now, id, &task);
         self.save(Key::Instance(id.clone()));

@@ -49,6 +49,7 @@ pub(crate) fn refusal(refusal: &Refusal) -> HttpResponse {
         | Refusal::NoTask(_)
         | Refusal::NoDeployment(_)
         | Refusal::NotQueued(_) => error(StatusCode::NOT_FOUND, message),
+        Refusal::NotNow(_) => error(StatusCode::CONFLICT, message),
         Refusal::TooMany(_) => error(StatusCode::FORBIDDEN, message),
     }
 }

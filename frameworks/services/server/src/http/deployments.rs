@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chapada_listener::{Call, empty};
+use chapada_listener::{Call, HttpResponse, empty};
 use chapada_services_core::{AppId, Command, DeploymentId, Services};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -20,15 +20,40 @@ pub(crate) async fn list(api: Arc<Api>, _call: Call) -> Answer {
 
 /// Stops a deployment where it is with `force`, else undoes it.
 pub(crate) async fn delete(api: Arc<Api>, call: Call) -> Answer {
-    let text = call.param("id");
-    let missing = || error(StatusCode::NOT_FOUND, format!("DeploymentPlan {text} does not exist"));
-    let deployment: DeploymentId = text.parse().map_err(|_| missing())?;
+    let deployment = named(&call)?;
     let force = params::flag(&call.query(), "force", false);
     let reply = apps::run(&api, Command::Cancel { deployment, force }).await?;
     match force {
         true => Ok(empty(StatusCode::ACCEPTED)),
         false => Ok(answer::reply(reply)),
     }
+}
+
+/// A canary goes on to its next stage.
+pub(crate) async fn promote(api: Arc<Api>, call: Call) -> Answer {
+    change(&api, &call, Command::Promote).await
+}
+
+/// A deployment stays where it is for now.
+pub(crate) async fn pause(api: Arc<Api>, call: Call) -> Answer {
+    change(&api, &call, Command::Pause).await
+}
+
+/// A paused deployment goes on.
+pub(crate) async fn resume(api: Arc<Api>, call: Call) -> Answer {
+    change(&api, &call, Command::Resume).await
+}
+
+async fn change(api: &Api, call: &Call, command: impl Fn(DeploymentId) -> Command) -> Answer {
+    let deployment = named(call)?;
+    let reply = apps::run(api, command(deployment)).await?;
+    Ok(answer::reply(reply))
+}
+
+/// The deployment in the path.
+fn named(call: &Call) -> Result<DeploymentId, HttpResponse> {
+    let text = call.param("id");
+    text.parse().map_err(|_| error(StatusCode::NOT_FOUND, format!("DeploymentPlan {text} does not exist")))
 }
 
 pub(crate) async fn queue(api: Arc<Api>, _call: Call) -> Answer {

@@ -101,6 +101,11 @@ fn render_one(event: &Published) -> Rendered {
             plan,
             |json| json!({"id": plan.id, "plan": json, "reason": "cancelled"}),
         ),
+        Published::Failed { plan, reason } => Rendered::with_plan(
+            "deployment_failed",
+            plan,
+            |json| json!({"id": plan.id, "plan": json, "reason": reason}),
+        ),
         Published::Changed { version } => {
             Rendered::plain("group_change_success", json!({"groupId": "/", "version": version}))
         }
