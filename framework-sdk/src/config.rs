@@ -10,11 +10,15 @@ use chapada_model::{
 use chapada_sdk_core::{Backoff, ReconciliationConfig};
 use chapada_wire::v1::scheduler::OfferConstraints;
 
+use crate::link::Link;
+
 /// Everything the driver needs to know. Begin with [`FrameworkConfig::new`] and change what is to differ.
 #[derive(Clone, Debug)]
 pub struct FrameworkConfig {
     /// Where the master is.
     pub master: MasterAddress,
+    /// How it is reached. Default: over the network.
+    pub link: Link,
     /// The ZooKeeper session, when the master is found through one.
     pub zookeeper: ZkOptions,
     /// For people; default: as given to [`FrameworkConfig::new`].
@@ -69,6 +73,7 @@ impl FrameworkConfig {
     pub fn new(name: impl Into<Text>, master: MasterAddress) -> Self {
         Self {
             master,
+            link: Link::Network,
             zookeeper: ZkOptions::default(),
             name: name.into(),
             user: "".into(),

@@ -7,25 +7,21 @@ use chapada_coordination::{Detector, LeaderInfo};
 use chapada_model::{Filters, FrameworkId};
 use chapada_wire::v1;
 use chapada_wire::v1::scheduler as api;
-use chapada_wire::v1::scheduler::scheduler_service_client::SchedulerServiceClient;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Status};
 
 use crate::config::FrameworkConfig;
 use crate::convert;
 use crate::driver::Shared;
 use crate::event::{Event, Subscribed};
+use crate::link::{CONNECT_WITHIN, Inbound};
 use crate::random::random;
 use crate::run::RunError;
 use crate::store::Store;
 
 /// Calls that may wait for the connection: more than a scheduler makes in one callback.
 const CALL_QUEUE: usize = 256;
-/// From dialling to an open connection.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// From the subscription to the first event.
 const SUBSCRIBE_WITHIN: Duration = Duration::from_secs(15);
 /// A connection without so many heartbeats is dead. Source: the v1 API asks for several.
@@ -38,8 +34,6 @@ const FLUSH_WITHIN: Duration = Duration::from_millis(300);
 const TEARDOWN_WITHIN: Duration = Duration::from_secs(5);
 /// The metadata by which a master that does not lead says who does.
 const LEADER: &str = "leader";
-/// Largest message: a batch of offers of a large cluster.
-const MAX_EVENT_BYTES: usize = 64 * 1024 * 1024;
 
 pub(crate) struct Connection {
     pub(crate) config: FrameworkConfig,
@@ -67,7 +61,7 @@ enum Ended {
 
 /// An accepted subscription.
 struct Subscription {
-    inbound: Streaming<api::Event>,
+    inbound: Inbound,
     heartbeat: Duration,
     leader: LeaderInfo,
 }
@@ -159,12 +153,10 @@ impl Connection {
     ) -> Result<(Subscription, api::event::Subscribed), Ended> {
         let broken = |why: String| Ended::Broken { served: false, why, leader: None };
         let address = leader.socket_addr();
-        let channel = open(&leader).await.map_err(|error| broken(format!("{address}: {}", chain(&error))))?;
-        let mut client = SchedulerServiceClient::new(channel).max_decoding_message_size(MAX_EVENT_BYTES);
         let call = self.subscribe_call();
         calls.try_send(call).map_err(|error| broken(error.to_string()))?;
         let first_event = async {
-            let mut inbound = client.connect(ReceiverStream::new(outgoing)).await?.into_inner();
+            let mut inbound = self.config.link.open(&leader, outgoing).await?;
             let first = inbound.message().await?;
             Ok::<_, Status>((inbound, first))
         };
@@ -308,14 +300,6 @@ impl Connection {
     }
 }
 
-async fn open(leader: &LeaderInfo) -> Result<Channel, tonic::transport::Error> {
-    Endpoint::from_shared(format!("http://{}", leader.socket_addr()))?
-        .connect_timeout(CONNECT_WITHIN)
-        .tcp_nodelay(true)
-        .connect()
-        .await
-}
-
 /// A leader known only by its address. None when it has none, or cannot be found.
 async fn resolve(leader: Option<String>) -> Option<LeaderInfo> {
     let leader = leader?;
@@ -361,14 +345,4 @@ fn refused(status: &Status, served: bool) -> Ended {
 fn error_event(event: api::Event) -> RunError {
     let message = event.error.and_then(|error| error.message).unwrap_or_default();
     RunError::Refused { message }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -17,6 +17,7 @@ pub mod edge;
 mod elected;
 mod event;
 mod executor;
+mod link;
 mod random;
 mod run;
 mod sandbox;
@@ -26,8 +27,8 @@ mod task;
 
 pub use chapada_coordination::{
     AddressError, Campaign, Change, Coordination, Detector, LeaderInfo, Leadership, LostReason,
-    MAX_RECORD_BYTES, MasterAddress, OpenRegistryError, Record, RecordKey, Schema, Term, WriteError,
-    ZkAddress, ZkOptions,
+    MAX_RECORD_BYTES, MasterAddress, MemoryStore, OpenRegistryError, Record, RecordKey, Schema, Term,
+    WriteError, ZkAddress, ZkOptions,
 };
 pub use chapada_model as model;
 pub use chapada_sdk_core::{
@@ -42,6 +43,7 @@ pub use driver::{CallError, Driver};
 pub use elected::{Candidate, run_elected};
 pub use event::{Event, ExecutorMessage, Failure, InverseOffer, Subscribed};
 pub use executor::{ExecutorBuilder, InvalidExecutor};
+pub use link::{Knock, Link};
 pub use random::random;
 pub use run::{Events, RunError, connect, drive, run};
 pub use sandbox::SandboxError;

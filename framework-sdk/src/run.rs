@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chapada_coordination::{Detector, WriteError};
+use chapada_coordination::WriteError;
 use chapada_model::{OperationStatus, TaskStatus};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -138,7 +138,7 @@ pub fn connect(config: FrameworkConfig, store: Option<&OpenedStore>) -> (Driver,
     let (sender, queue) = mpsc::channel(EVENT_QUEUE);
     let acknowledge = config.acknowledge;
     let connection = Connection {
-        detector: Detector::start(&config.master, config.zookeeper.clone()),
+        detector: config.link.detector(&config.master, config.zookeeper.clone()),
         store: store.map(|opened| opened.store.clone()),
         shared,
         events: sender,
