@@ -41,9 +41,9 @@ fn run(args: Args, matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
             chapada_master::Master::bind(config).await?.with_log(log).run(stop).await
         }),
         Command::Agent(daemon) => daemon::run("agent", daemon, matches, chapada_agent::run_with_log),
-        Command::Services(daemon) => {
-            daemon::run("services", daemon, matches, |config, _, stop| chapada_services::run(config, stop))
-        }
+        Command::Services(daemon) => daemon::run("services", daemon, matches, |config, set_level, stop| {
+            chapada_services::run(config, Some(set_level), stop)
+        }),
         Command::Dev(dev) => dev::run(dev),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "chapada", &mut std::io::stdout());

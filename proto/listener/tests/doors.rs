@@ -284,7 +284,7 @@ async fn who_has_no_credentials_is_told_so_before_any_route_is_looked_for() {
     let file = std::env::temp_dir().join(format!("chapada-doors-{}", std::process::id()));
     std::fs::write(&file, "ann:secret\n").expect("written");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("changed");
-    let credentials = Credentials::read(&file, "Chapada").expect("usable").open(&["/state"]);
+    let credentials = Credentials::read(&file, "Chapada").expect("usable").open(&["/health"]);
     std::fs::remove_file(&file).expect("removed");
     let admission = Admission { credentials: Some(credentials), origins: Vec::new() };
     let config =
@@ -309,7 +309,7 @@ async fn who_has_no_credentials_is_told_so_before_any_route_is_looked_for() {
     assert_eq!(server.ask(&format!("GET /around\n{known}"), "").await, (200, "ann".to_owned()));
     assert_eq!(server.ask(&format!("GET /nowhere\n{known}"), "").await.0, 404);
     assert_eq!(server.ask("GET /nowhere\nAuthorization: Basic YW5uOnNlY3JldB==", "").await.0, 401);
-    assert_eq!(server.ask("GET /state", "").await.0, 404, "open to all, if there were such a route");
-    assert_eq!(server.ask("GET /state\nAuthorization: Basic x", "").await.0, 401, "wrong is wrong");
+    assert_eq!(server.ask("GET /health", "").await.0, 200, "open to all");
+    assert_eq!(server.ask("GET /health\nAuthorization: Basic x", "").await.0, 401, "wrong is wrong");
     server.end().await;
 }

@@ -5,11 +5,12 @@ use std::future::Future;
 use std::pin::Pin;
 
 use chapada_services_core::{Command, Effect, Event, Refusal, Reply, Services, Write};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::handle::Input;
+use crate::figures::Figures;
+use crate::handle::{Input, Inputs};
 use crate::hub::Hub;
 use crate::prober::Prober;
 
@@ -45,7 +46,8 @@ pub(crate) struct Actor<S, M> {
     pub(crate) master: M,
     pub(crate) prober: Prober,
     pub(crate) hub: Hub,
-    pub(crate) inputs: mpsc::Receiver<Input>,
+    pub(crate) figures: Figures,
+    pub(crate) inputs: Inputs,
 }
 
 type Writing<S> = Pin<Box<dyn Future<Output = (S, u64, Result<(), StoreLost>)> + Send>>;
@@ -56,6 +58,7 @@ struct State<M> {
     master: M,
     prober: Prober,
     hub: Hub,
+    figures: Figures,
     /// Transactions not begun yet.
     writes: VecDeque<(u64, Vec<Write>)>,
     /// Those who wait for an answer, by the number of their request.
@@ -66,9 +69,10 @@ struct State<M> {
 impl<S: Store, M: Master> Actor<S, M> {
     /// Runs until `stop`, or until the store is lost.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), StoreLost> {
-        let Self { services, clock, store, master, prober, hub, mut inputs } = self;
+        let Self { services, clock, store, master, prober, hub, figures, inputs } = self;
+        let mut inputs = inputs.take().await;
         let (writes, waiting) = (VecDeque::new(), BTreeMap::new());
-        let mut state = State { services, clock, master, prober, hub, writes, waiting, requests: 0 };
+        let mut state = State { services, clock, master, prober, hub, figures, writes, waiting, requests: 0 };
         let mut idle = Some(store);
         let mut writing: Option<Writing<S>> = None;
         state.apply(Event::Tick);
@@ -137,12 +141,14 @@ impl<M: Master> State<M> {
     }
 
     fn apply(&mut self, event: Event) {
+        self.figures.on_event(&event);
         for effect in self.services.apply(self.clock.now(), event) {
             self.carry_out(effect);
         }
     }
 
     fn carry_out(&mut self, effect: Effect) {
+        self.figures.on_effect(&effect);
         match effect {
             Effect::Store { number, writes } => self.writes.push_back((number, writes)),
             Effect::Publish(event) => self.hub.publish(&event),

@@ -39,6 +39,37 @@ pub struct ServicesConfig {
     /// Further names that a request's Host header may carry.
     #[arg(long, value_delimiter = ',')]
     pub allowed_hosts: Vec<String>,
+    /// Names and passwords of those who may call, a `name:password` line each; only its owner may read the file. A password may
+    /// stand as `$pbkdf2-sha256$i=ROUNDS$SALT$HASH`.
+    #[arg(long)]
+    pub http_credentials_file: Option<PathBuf>,
+    /// What browsers show when they ask for a name and a password.
+    #[arg(long, default_value = "Chapada")]
+    pub http_realm: String,
+    /// Who may do what to which apps, in TOML: `[[grant]]` with `principal`, `actions` (create, update, delete, view, operate) and
+    /// `under`, a list of paths. What no grant allows is denied.
+    #[arg(long, requires = "http_credentials_file")]
+    pub access_policy: Option<PathBuf>,
+    /// Origins whose pages may read; `*` for all.
+    #[arg(long, value_delimiter = ',')]
+    pub access_control_allow_origin: Vec<String>,
+    /// Never compress answers.
+    #[arg(long)]
+    pub disable_http_compression: bool,
+    /// Requests that are answered at once; more are answered with 503. Default: no limit.
+    #[arg(long)]
+    pub http_max_concurrent_requests: Option<u32>,
+    /// How long a process that waits for its turn tries to reach the leader.
+    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub leader_proxy_connection_timeout: Duration,
+    /// How long it waits for the leader's answer.
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub leader_proxy_read_timeout: Duration,
+    /// How many requests it has with the leader at once.
+    #[arg(long, default_value_t = 64)]
+    pub leader_proxy_max_open_connections: u32,
     /// Listen off loopback although anyone who reaches the port may then run anything on the cluster.
     #[arg(long)]
     pub insecure: bool,
@@ -54,6 +85,12 @@ pub struct ServicesConfig {
     /// Whom tasks run as that name no user. Default: the agent's own user.
     #[arg(long, default_value = "")]
     pub user: String,
+    /// Directory with a file for each secret that apps and pods may name; without it those that name one are refused.
+    #[arg(long)]
+    pub secrets_dir: Option<PathBuf>,
+    /// The container network of apps and pods that ask for one without a name; without it they are refused.
+    #[arg(long)]
+    pub default_network_name: Option<String>,
     /// For how long tasks run on while this process is away; after that the master ends them.
     #[arg(long, default_value = "1w", value_parser = humantime::parse_duration)]
     #[serde(with = "humantime_serde")]
@@ -71,11 +108,22 @@ impl Default for ServicesConfig {
             port: DEFAULT_PORT,
             hostname: None,
             allowed_hosts: Vec::new(),
+            http_credentials_file: None,
+            http_realm: "Chapada".to_owned(),
+            access_policy: None,
+            access_control_allow_origin: Vec::new(),
+            disable_http_compression: false,
+            http_max_concurrent_requests: None,
+            leader_proxy_connection_timeout: Duration::from_secs(5),
+            leader_proxy_read_timeout: Duration::from_secs(10),
+            leader_proxy_max_open_connections: 64,
             insecure: false,
             max_body_bytes: DEFAULT_MAX_BODY,
             framework_name: "services".to_owned(),
             role: "*".to_owned(),
             user: String::new(),
+            secrets_dir: None,
+            default_network_name: None,
             failover_timeout: Duration::from_secs(7 * 24 * 60 * 60),
         }
     }

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use chapada_listener::ListenError;
+use chapada_listener::{CredentialsError, ListenError};
 use chapada_sdk::{AddressError, LostReason, OpenRegistryError, RunError};
 use chapada_services_core::ReadError;
 
+use crate::access::AccessError;
 use crate::actor::StoreLost;
 
 /// Why it cannot go on. Each message says what to do about it.
@@ -14,6 +15,12 @@ pub enum Error {
     /// The port cannot be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The file of credentials cannot be used.
+    #[error("--http-credentials-file is not usable")]
+    Credentials(#[from] CredentialsError),
+    /// The file of grants cannot be used.
+    #[error("--access-policy is not usable")]
+    Access(#[from] AccessError),
     /// `--master` is no address.
     #[error("--master is not usable")]
     Master(#[source] AddressError),

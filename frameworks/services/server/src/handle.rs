@@ -1,10 +1,11 @@
 //! How others reach the loop that owns the core.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_model::Now;
 use chapada_services_core::{Command, Event, Refusal, Reply, Services};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot};
 
 /// How many inputs may wait for the loop. A client beyond that is told to come again; the master's events wait.
 pub(crate) const INPUTS: usize = 1_024;
@@ -31,6 +32,23 @@ pub(crate) enum Input {
     },
 }
 
+/// The other end of [`ServicesHandle`], for one loop at a time. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Inputs(Arc<Mutex<mpsc::Receiver<Input>>>);
+
+impl Inputs {
+    /// Waits until no other loop has it.
+    pub(crate) async fn take(self) -> OwnedMutexGuard<mpsc::Receiver<Input>> {
+        self.0.lock_owned().await
+    }
+
+    /// Lets go of what the last loop did not come to: those who wait for it are told that it has stopped.
+    pub(crate) async fn forget(&self) {
+        let mut inputs = self.0.lock().await;
+        while inputs.try_recv().is_ok() {}
+    }
+}
+
 /// Reaches the loop. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct ServicesHandle {
@@ -55,9 +73,9 @@ pub(crate) enum Unavailable {
 }
 
 impl ServicesHandle {
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Input>) {
+    pub(crate) fn new() -> (Self, Inputs) {
         let (inputs, receiver) = mpsc::channel(INPUTS);
-        (Self { inputs }, receiver)
+        (Self { inputs }, Inputs(Arc::new(Mutex::new(receiver))))
     }
 
     /// Asks for a change and waits until it is durable.

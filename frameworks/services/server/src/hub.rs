@@ -55,6 +55,16 @@ impl Hub {
         Ok(events)
     }
 
+    /// How many there are.
+    pub(crate) fn subscribers(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Ends every stream: what happens is told elsewhere from now on.
+    pub(crate) fn close(&self) {
+        self.lock().clear();
+    }
+
     /// Tells everyone who wants to know.
     pub(crate) fn publish(&self, event: &Published) {
         if self.lock().is_empty() {

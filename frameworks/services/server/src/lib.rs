@@ -4,11 +4,14 @@
 //! effects to the master, the store and the clients.
 #![forbid(unsafe_code)]
 
+mod access;
 mod actor;
 mod carry;
 mod clock;
 mod config;
+mod describe;
 mod error;
+mod figures;
 mod handle;
 mod http;
 mod hub;
@@ -17,12 +20,15 @@ mod listen_in;
 mod prober;
 mod render;
 mod run;
+mod secrets;
 mod standing;
 mod store;
 #[cfg(test)]
 mod tests;
 
+pub use access::AccessError;
 pub use actor::StoreLost;
+pub use chapada_listener::SetLevel;
 pub use config::{DEFAULT_PORT, ServicesConfig};
 pub use error::Error;
 pub use run::run;

@@ -3,24 +3,26 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use chapada_listener::{GrpcRoutes, Listener, Policy};
+use chapada_listener::{Admission, Credentials, GrpcRoutes, Listener, Logging, SetLevel};
 use chapada_model::Role;
 use chapada_sdk::{
-    Acknowledge, Campaign, Detector, FrameworkConfig, LeaderInfo, Leadership, MasterAddress, OpenedStore,
-    Schema, Store, StoreAddress, ZkOptions, connect, random,
+    Acknowledge, Campaign, Coordination, Detector, FrameworkConfig, LeaderInfo, Leadership, MasterAddress,
+    OpenedStore, Schema, Store, StoreAddress, ZkOptions, connect, random,
 };
 use chapada_services_core::{Seed, Services};
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access;
 use crate::actor::{Actor, StoreLost};
 use crate::carry;
 use crate::clock::Clock;
 use crate::config::{DEFAULT_PORT, ServicesConfig};
 use crate::error::Error;
-use crate::handle::{Input, ServicesHandle};
-use crate::http::{self, Api};
+use crate::figures::Figures;
+use crate::handle::{Inputs, ServicesHandle};
+use crate::http::{self, Api, Surroundings};
 use crate::hub::Hub;
 use crate::identity::Identity;
 use crate::listen_in::Ears;
@@ -31,24 +33,36 @@ use crate::store;
 /// What the store is called, and the newest version of it that this program knows.
 const SCHEMA: Schema = Schema { name: "chapada-services", version: 1 };
 
-/// Runs the services framework until `stop`. Its tasks run on.
+/// Runs the services framework until `stop`. Its tasks run on. `set_level` changes how much it writes into its log.
 ///
 /// # Errors
-/// [`Error`] when it cannot begin, or cannot go on: another process leads, or the master has removed the framework.
-pub async fn run(config: ServicesConfig, stop: CancellationToken) -> Result<(), Error> {
+/// [`Error`] when it cannot begin, or cannot go on: its store is lost, or the master has removed the framework.
+pub async fn run(
+    config: ServicesConfig,
+    set_level: Option<SetLevel>,
+    stop: CancellationToken,
+) -> Result<(), Error> {
     let prepared = Prepared::new(&config)?;
-    let listener = Listener::bind(&config.listen(), DEFAULT_PORT).await?;
+    let policy = access::policy(config.access_policy.as_deref())?;
+    let listener = Listener::bind_with(&config.listen(), DEFAULT_PORT, admission(&config)?).await?;
     let at = listener.local_addr();
     let host = config.hostname.clone().unwrap_or_else(|| reached_as(at.ip()));
     let identity = Identity::new(format!("{host}:{}", at.port()), config);
-    let hub = Hub::default();
+    let (hub, figures) = (Hub::default(), Figures::default());
     let (services, inputs) = ServicesHandle::new();
-    let api = Api { services: services.clone(), hub: hub.clone(), identity: identity.clone() };
+    let api = Api {
+        services: services.clone(),
+        hub: hub.clone(),
+        identity: identity.clone(),
+        figures: figures.clone(),
+        surroundings: Surroundings::new(&identity.config, &identity.host_port),
+        logging: set_level.map(Logging::with).unwrap_or_default(),
+    };
     tracing::info!(address = %at, "listening");
     let tasks = TaskTracker::new();
     let serving = stop.child_token();
     let routes = http::routes(Arc::new(api));
-    tasks.spawn(listener.serve(routes, GrpcRoutes::default(), Policy::allow_all(), serving.clone()));
+    tasks.spawn(listener.serve(routes, GrpcRoutes::default(), policy, serving.clone()));
     let info = LeaderInfo {
         id: uuid::Uuid::new_v4().to_string(),
         hostname: host,
@@ -58,11 +72,20 @@ pub async fn run(config: ServicesConfig, stop: CancellationToken) -> Result<(), 
         capabilities: Vec::new(),
     };
     let ears = Ears { services, hub, identity };
-    let outcome = prepared.lead(info, ears, inputs, stop).await;
+    let outcome = prepared.stand(info, Post { ears, figures, inputs, stop }).await;
     serving.cancel();
     tasks.close();
     tasks.wait().await;
     outcome
+}
+
+/// Who may come in.
+fn admission(config: &ServicesConfig) -> Result<Admission, Error> {
+    let credentials = match &config.http_credentials_file {
+        Some(file) => Some(Credentials::read(file, &config.http_realm)?.open(&["/ping"])),
+        None => None,
+    };
+    Ok(Admission { credentials, origins: config.access_control_allow_origin.clone() })
 }
 
 /// The name by which others reach a process that listens on `ip`, when none was configured.
@@ -107,29 +130,44 @@ impl Prepared {
         Ok(Self { role, framework, store, zookeeper })
     }
 
-    /// Waits for its turn, then works until `stop` or until the turn is over.
-    async fn lead(
-        self,
-        info: LeaderInfo,
-        ears: Ears,
-        inputs: mpsc::Receiver<Input>,
-        stop: CancellationToken,
-    ) -> Result<(), Error> {
+    /// Waits for its turn and works, turn after turn, until `stop` or until it cannot go on.
+    async fn stand(self, info: LeaderInfo, post: Post) -> Result<(), Error> {
         let coordination = self.store.coordination(self.zookeeper.clone())?;
+        loop {
+            match self.lead(&coordination, info.clone(), &post).await {
+                Ok(End::Stopped) => return Ok(()),
+                Ok(End::GivenUp) => tracing::info!("gave leadership away; waiting for the next turn"),
+                Err(Error::Lost(reason)) => {
+                    tracing::warn!(%reason, "lost leadership; waiting for the next turn");
+                }
+                Err(error) => return Err(error),
+            }
+            post.ears.hub.close();
+            post.inputs.forget().await;
+        }
+    }
+
+    /// One turn.
+    async fn lead(&self, coordination: &Coordination, info: LeaderInfo, post: &Post) -> Result<End, Error> {
         let own = info.clone();
         let mut campaign = coordination.campaign(info);
         let elected = tokio::select! {
             term = campaign.wait_until_leading() => Some(term),
-            () = follow(coordination.detect(), own, &ears.identity) => None,
-            () = stop.cancelled() => None,
+            () = follow(coordination.detect(), own, &post.ears.identity) => None,
+            () = post.stop.cancelled() => None,
         };
         let outcome = match elected {
-            None => Ok(()),
+            None => Ok(End::Stopped),
             Some(Err(reason)) => Err(Error::Lost(reason)),
             Some(Ok(term)) => {
                 let opened = Store::open(&term, SCHEMA).await?;
-                let lost = campaign.watch();
-                self.work(opened, ears, inputs, Turn { lost, stop }).await
+                drop(term);
+                let outcome = self.work(opened, post, campaign.watch()).await;
+                match (outcome, campaign.state()) {
+                    // What it could not write any more is for the next leader.
+                    (Err(Error::Store(_)), Leadership::Lost(reason)) => Err(Error::Lost(reason)),
+                    (outcome, _) => outcome,
+                }
             }
         };
         Campaign::resign(campaign).await;
@@ -137,34 +175,34 @@ impl Prepared {
     }
 
     async fn work(
-        mut self,
+        &self,
         opened: OpenedStore,
-        ears: Ears,
-        inputs: mpsc::Receiver<Input>,
-        mut turn: Turn,
-    ) -> Result<(), Error> {
+        post: &Post,
+        lost: watch::Receiver<Leadership>,
+    ) -> Result<End, Error> {
+        let Post { ears, figures, inputs, stop } = post;
         let clock = Clock::new();
         let seed = Seed::new(random(), random());
         let records = opened.records.iter().map(|record| (store::name(record), record.value.to_vec()));
-        let services = Services::restore(self.role, seed, clock.now(), records)?;
-        self.framework.hostname = ears.identity.host_port.rsplit_once(':').map(|(host, _)| host.into());
-        self.framework.webui_url = Some(ears.identity.url().into());
-        let (driver, mut events) = connect(self.framework, Some(&opened));
+        let services = Services::restore(self.role.clone(), seed, clock.now(), records)?;
+        let mut framework = self.framework.clone();
+        framework.hostname = ears.identity.host_port.rsplit_once(':').map(|(host, _)| host.into());
+        framework.webui_url = Some(ears.identity.url().into());
+        let (driver, mut events) = connect(framework, Some(&opened));
         let (master, calls) = carry::queue();
         let standing = ears.identity.turn.clone();
         let store = opened.store.clone();
         let prober = Prober::new(ears.services.clone());
-        let actor =
-            Actor { services, clock, store: opened.store, master, prober, hub: ears.hub.clone(), inputs };
-        let working = turn.stop.child_token();
-        let carrying = carry::carry(driver.clone(), calls, ears.services.clone());
+        let (hub, figures, inputs) = (ears.hub.clone(), figures.clone(), inputs.clone());
+        let actor = Actor { services, clock, store: opened.store, master, prober, hub, figures, inputs };
         let mut tasks = tokio::task::JoinSet::new();
-        tasks.spawn(carrying);
+        tasks.spawn(carry::carry(driver.clone(), calls, ears.services.clone(), self.secrets.clone()));
         standing.set(Standing::Leading);
         let outcome = tokio::select! {
-            outcome = actor.run(working) => outcome.map_err(Error::from),
-            outcome = ears.listen(&driver, &mut events) => outcome.map_err(Error::from),
-            reason = turn.is_over() => Err(Error::Lost(reason)),
+            outcome = actor.run(stop.child_token()) => outcome.map(|()| End::Stopped).map_err(Error::from),
+            outcome = ears.listen(&driver, &mut events) => outcome.map(|()| End::Stopped).map_err(Error::from),
+            reason = is_over(lost) => Err(Error::Lost(reason)),
+            () = standing.given_up() => Ok(End::GivenUp),
         };
         standing.set(Standing::Unknown);
         driver.stop();
@@ -178,6 +216,22 @@ impl Prepared {
             outcome => outcome,
         }
     }
+}
+
+/// What outlives a turn.
+struct Post {
+    ears: Ears,
+    figures: Figures,
+    inputs: Inputs,
+    stop: CancellationToken,
+}
+
+/// How a turn ended that ended well.
+enum End {
+    /// The process shall end.
+    Stopped,
+    /// Somebody else shall lead.
+    GivenUp,
 }
 
 /// Keeps in mind who else leads, for as long as it is polled.
@@ -196,21 +250,14 @@ async fn follow(mut detector: Detector, own: LeaderInfo, identity: &Identity) {
     }
 }
 
-/// How long this process may work.
-struct Turn {
-    lost: tokio::sync::watch::Receiver<Leadership>,
-    stop: CancellationToken,
-}
-
-impl Turn {
-    async fn is_over(&mut self) -> chapada_sdk::LostReason {
-        loop {
-            if let Leadership::Lost(reason) = &*self.lost.borrow_and_update() {
-                return reason.clone();
-            }
-            if self.lost.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+/// Waits until the turn is over by itself.
+async fn is_over(mut lost: watch::Receiver<Leadership>) -> chapada_sdk::LostReason {
+    loop {
+        if let Leadership::Lost(reason) = &*lost.borrow_and_update() {
+            return reason.clone();
+        }
+        if lost.changed().await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 }

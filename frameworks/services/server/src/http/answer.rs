@@ -59,13 +59,12 @@ pub(crate) fn unavailable(why: Unavailable) -> HttpResponse {
     error(StatusCode::SERVICE_UNAVAILABLE, why)
 }
 
-/// Where else to ask the same.
-pub(crate) fn elsewhere(leader: &str, call: &Call) -> HttpResponse {
-    let query = if call.raw_query.is_empty() { "" } else { "?" };
-    let place = format!("{leader}{}{query}{}", call.path, call.raw_query);
-    let mut response = error(StatusCode::TEMPORARY_REDIRECT, format!("the leading process is at {leader}"));
-    set_location(&mut response, &place);
-    response
+/// A refusal that no handler made.
+pub(crate) fn refused(status: StatusCode, why: String) -> HttpResponse {
+    match status {
+        StatusCode::NOT_FOUND => error(status, "URI not found"),
+        _ => error(status, why),
+    }
 }
 
 /// The answer to a command that was taken.

@@ -3,43 +3,47 @@
 
 mod answer;
 mod apps;
+mod around;
 mod deployments;
 mod events;
 mod groups;
+mod home;
 mod info;
+mod logging;
 mod metrics;
 mod params;
 mod path;
 mod selector;
+mod settings;
 mod tasks;
 
 use std::future::Future;
 use std::sync::Arc;
 
-use chapada_listener::{Action, Call, ContentRule, HttpResponse, RouteEntry, Routes};
-use http::header::{CACHE_CONTROL, EXPIRES, HeaderName, HeaderValue, PRAGMA, X_FRAME_OPTIONS};
-use http::{Method, StatusCode};
+use chapada_listener::{Action, Call, ContentRule, Logging, RouteEntry, Routes};
+use http::Method;
 
+use crate::figures::Figures;
 use crate::handle::ServicesHandle;
 use crate::hub::Hub;
 use crate::identity::Identity;
-use crate::standing::Standing;
 
 pub(crate) use answer::Answer;
-
-/// What each process answers for itself, leading or not.
-const ANSWERED_BY_ALL: [&str; 2] = ["/ping", "/status"];
+pub(crate) use around::Surroundings;
 
 /// What every handler can reach.
 pub(crate) struct Api {
     pub(crate) services: ServicesHandle,
     pub(crate) hub: Hub,
     pub(crate) identity: Identity,
+    pub(crate) figures: Figures,
+    pub(crate) surroundings: Surroundings,
+    pub(crate) logging: Logging,
 }
 
 /// Every route of the API.
 pub(crate) fn routes(api: Arc<Api>) -> Routes {
-    use Action::{ChangeApps, ViewApps, ViewEvents, ViewHealth, ViewMetrics};
+    use Action::{ChangeApps, OperateServices, ViewApps, ViewEvents, ViewHealth, ViewMetrics};
     let (get, post, put, patch, delete) =
         (Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE);
     let table = Table { api, routes: Routes::new() };
@@ -68,17 +72,18 @@ pub(crate) fn routes(api: Arc<Api>) -> Routes {
         .on(&get, "/v2/events", ViewEvents, events::stream)
         .on(&get, "/v2/info", ViewHealth, info::info)
         .on(&get, "/v2/leader", ViewHealth, info::leader)
-        .on(&delete, "/v2/leader", ChangeApps, info::abdicate)
+        .on(&delete, "/v2/leader", OperateServices, info::abdicate)
         .on(&get, "/v2/plugins", ViewHealth, info::plugins)
         .on(&get, "/ping", ViewHealth, info::ping)
         .on(&get, "/status", ViewHealth, info::status)
         .on(&get, "/metrics", ViewMetrics, metrics::json_or_text)
         .on(&get, "/metrics/prometheus", ViewMetrics, metrics::text)
-        .on(&get, "/{*path}", ViewHealth, info::unknown)
-        .on(&post, "/{*path}", ViewHealth, info::unknown)
-        .on(&put, "/{*path}", ViewHealth, info::unknown)
-        .on(&delete, "/{*path}", ViewHealth, info::unknown)
-        .routes
+        .on(&get, "/logging", OperateServices, logging::get)
+        .on(&post, "/logging", OperateServices, logging::post)
+        .on(&get, "/", ViewHealth, home::root)
+        .on(&get, "/ui/{*path}", ViewHealth, home::ui)
+        .on(&get, "/help", ViewHealth, home::help)
+        .finish()
 }
 
 struct Table {
@@ -98,48 +103,19 @@ impl Table {
         self.routes = self.routes.add(entry, move |call: Call| {
             let api = api.clone();
             async move {
-                let standing = match ANSWERED_BY_ALL.contains(&pattern) {
-                    true => Standing::Leading,
-                    false => api.identity.turn.known().await,
-                };
-                let checked = answer::check_content_type(&call);
-                let response = match (checked, &standing) {
-                    (Err(refusal), _) => refusal,
-                    (Ok(()), Standing::Leading) => {
-                        handler(api.clone(), call).await.unwrap_or_else(|refusal| refusal)
-                    }
-                    (Ok(()), Standing::Following(leader)) => answer::elsewhere(leader, &call),
-                    (Ok(()), Standing::Unknown) => answer::error(
-                        StatusCode::SERVICE_UNAVAILABLE,
-                        "no services process leads at the moment",
-                    ),
-                };
-                with_headers(response, &api.identity, &standing)
+                match answer::check_content_type(&call) {
+                    Ok(()) => handler(api, call).await.unwrap_or_else(|refusal| refusal),
+                    Err(refusal) => refusal,
+                }
             }
         });
         self
     }
-}
 
-/// The headers of every answer of Marathon's.
-fn with_headers(mut response: HttpResponse, identity: &Identity, standing: &Standing) -> HttpResponse {
-    let headers = response.headers_mut();
-    let fixed = [
-        (CACHE_CONTROL, "no-cache, no-store, must-revalidate"),
-        (PRAGMA, "no-cache"),
-        (EXPIRES, "0"),
-        (X_FRAME_OPTIONS, "DENY"),
-        (HeaderName::from_static("x-xss-protection"), "1; mode=block"),
-    ];
-    for (name, value) in fixed {
-        headers.insert(name, HeaderValue::from_static(value));
+    fn finish(self) -> Routes {
+        let api = self.api;
+        self.routes
+            .refusing(answer::refused)
+            .around(move |call, next| around::answer(api.clone(), call, next))
     }
-    let leader = match standing {
-        Standing::Following(leader) => leader.clone(),
-        Standing::Leading | Standing::Unknown => identity.url(),
-    };
-    if let Ok(leader) = HeaderValue::from_str(&leader) {
-        headers.insert(HeaderName::from_static("x-marathon-leader"), leader);
-    }
-    response
 }

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::cluster::Cluster;
 use super::pretended::{Memory, update};
-use crate::standing::Standing;
 
 fn app(id: &str, instances: u32) -> Value {
     json!({"id": id, "cmd": "sleep 100", "instances": instances, "cpus": 0.1, "mem": 32})
@@ -308,26 +307,12 @@ async fn small_things_answer_as_clients_expect() {
     assert_eq!((&info["name"], &info["elected"]), (&json!("marathon"), &json!(true)));
     assert_eq!(info["leader"], cluster.get("/v2/leader").await.json()["leader"]);
     assert!(cluster.get("/metrics").await.json()["gauges"].is_object());
-    assert!(cluster.get("/metrics/prometheus").await.text.contains("\nchapada_services_apps 0\n"));
+    assert!(cluster.get("/metrics/prometheus").await.text.contains("\nmarathon_apps_active_gauge 0\n"));
     assert_eq!(cluster.get("/status").await.json()["connected"], true);
     assert_eq!(cluster.ask(Method::HEAD, "/v2/pods", &[], "").await.status, 200);
     assert_eq!(cluster.get("/v2/plugins").await.json(), json!({"plugins": []}));
     let rebound = [("host", "evil.example")];
     assert_eq!(cluster.ask(Method::GET, "/v2/apps", &rebound, "").await.status, 403);
-}
-
-#[tokio::test]
-async fn who_does_not_lead_sends_clients_to_who_does() {
-    let cluster = Cluster::start().await;
-    cluster.turn.set(Standing::Following("http://other:8080".to_owned()));
-    let sent = cluster.put("/v2/apps//a?force=true", &json!({"instances": 1})).await;
-    assert_eq!(
-        (sent.status.as_u16(), sent.header("location")),
-        (307, "http://other:8080/v2/apps//a?force=true")
-    );
-    assert_eq!(sent.header("x-marathon-leader"), "http://other:8080");
-    assert_eq!(cluster.get("/ping").await.status, 200);
-    assert_eq!(cluster.get("/status").await.json()["leading"], false);
 }
 
 #[tokio::test]

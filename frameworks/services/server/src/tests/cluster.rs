@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chapada_listener::{GrpcRoutes, ListenConfig, Listener, Policy, RouteEntry};
+use chapada_listener::{Admission, GrpcRoutes, ListenConfig, Listener, Logging, Policy, RouteEntry};
 use chapada_model::Role;
 use chapada_services_core::{Event, Seed, Services};
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -20,8 +20,9 @@ use super::pretended::{self, Calls, Memory};
 use crate::actor::Actor;
 use crate::clock::Clock;
 use crate::config::ServicesConfig;
+use crate::figures::Figures;
 use crate::handle::ServicesHandle;
-use crate::http::{Api, routes};
+use crate::http::{Api, Surroundings, routes};
 use crate::hub::Hub;
 use crate::identity::Identity;
 use crate::prober::Prober;
@@ -73,6 +74,14 @@ impl Cluster {
     }
 
     pub(crate) async fn with_policy(store: Memory, works: bool, policy: Policy) -> Self {
+        Self::start_with(store, works, policy, ServicesConfig::default()).await
+    }
+
+    pub(crate) async fn with_config(config: ServicesConfig) -> Self {
+        Self::start_with(Memory::default(), true, Policy::allow_all(), config).await
+    }
+
+    async fn start_with(store: Memory, works: bool, policy: Policy, services_config: ServicesConfig) -> Self {
         let stop = CancellationToken::new();
         let clock = Clock::new();
         let records = store.0.lock().expect("unbroken").clone();
@@ -83,17 +92,31 @@ impl Cluster {
         tokio::spawn(pretended::master(queue, services.clone(), works));
         let hub = Hub::default();
         let prober = Prober::new(services.clone());
-        let actor =
-            Actor { services: core, clock, store, master: Calls(calls), prober, hub: hub.clone(), inputs };
+        let figures = Figures::default();
+        let actor = Actor {
+            services: core,
+            clock,
+            store,
+            master: Calls(calls),
+            prober,
+            hub: hub.clone(),
+            figures: figures.clone(),
+            inputs,
+        };
         tokio::spawn(actor.run(stop.clone()));
         services.event(Event::Subscribed).await;
         let config = ListenConfig { port: Some(0), ..ListenConfig::default() };
-        let listener = Listener::bind(&config, 0).await.expect("loopback");
+        let admission =
+            Admission { credentials: None, origins: services_config.access_control_allow_origin.clone() };
+        let listener = Listener::bind_with(&config, 0, admission).await.expect("loopback");
         let address = listener.local_addr();
-        let identity = Identity::new(address.to_string(), ServicesConfig::default());
+        let identity = Identity::new(address.to_string(), services_config);
         identity.turn.set(Standing::Leading);
         let turn = identity.turn.clone();
-        let routes = routes(Arc::new(Api { services: services.clone(), hub, identity }));
+        let surroundings = Surroundings::new(&identity.config, &identity.host_port);
+        let logging = Logging::with(Arc::new(|_| Ok(())));
+        let api = Api { services: services.clone(), hub, identity, figures, surroundings, logging };
+        let routes = routes(Arc::new(api));
         let table = routes.table();
         tokio::spawn(listener.serve(routes, GrpcRoutes::default(), policy, stop.clone()));
         Self { address, services, turn, table, _stop: stop.drop_guard() }
@@ -126,6 +149,23 @@ impl Cluster {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
+        let (status, headers, bytes) = self.exchange(method, path, headers, body).await;
+        Answer { status, headers, text: String::from_utf8(bytes.to_vec()).expect("text") }
+    }
+
+    /// What a GET brings, as it came.
+    pub(crate) async fn raw(&self, path: &str, headers: &[(&str, &str)]) -> (HeaderMap, Bytes) {
+        let (_, headers, bytes) = self.exchange(Method::GET, path, headers, "").await;
+        (headers, bytes)
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (StatusCode, HeaderMap, Bytes) {
         let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -135,11 +175,7 @@ impl Cluster {
         let response = client.request(request).await.expect("an answer");
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes();
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            text: String::from_utf8(bytes.to_vec()).expect("text"),
-        }
+        (parts.status, parts.headers, bytes)
     }
 
     /// Asks until the answer is as it should be.

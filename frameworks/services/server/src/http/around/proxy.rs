@@ -1,0 +1,151 @@
+//! What a process that waits for its turn is asked, it asks the leader.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chapada_listener::{BodyError, Call, HttpResponse, RequestBody, stream};
+use futures_util::{TryStreamExt, stream as streams};
+use http::header::{
+    CONNECTION, HOST, HeaderName, HeaderValue, ORIGIN, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, StreamBody};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tokio::sync::Semaphore;
+
+use crate::config::ServicesConfig;
+use crate::http::answer::error;
+
+/// Who has relayed a request, as `1.1 host:port` each.
+const VIA: HeaderName = HeaderName::from_static("x-marathon-via");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// What concerns one connection only.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+type Body = UnsyncBoxBody<Bytes, BodyError>;
+
+/// Asks the leader on behalf of clients, so many at once.
+pub(crate) struct Proxy {
+    own: String,
+    client: Client<HttpConnector, Body>,
+    places: Semaphore,
+    within: Duration,
+}
+
+impl Proxy {
+    /// `own` is the `host:port` of this process.
+    pub(crate) fn new(config: &ServicesConfig, own: &str) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(config.leader_proxy_connection_timeout));
+        Self {
+            own: format!("1.1 {own}"),
+            client: Client::builder(TokioExecutor::new()).build(connector),
+            places: Semaphore::new(config.leader_proxy_max_open_connections as usize),
+            within: config.leader_proxy_read_timeout,
+        }
+    }
+
+    /// The leader's answer, or 502 when there is none, 504 when it comes too late.
+    pub(crate) async fn ask(&self, leader: &str, call: Call) -> HttpResponse {
+        if call.headers.get_all(VIA).iter().any(|via| names(via, &self.own)) {
+            let why =
+                "this process was asked by itself through others: nobody knows who leads; try again later";
+            return self.marked(error(StatusCode::BAD_GATEWAY, why));
+        }
+        let Ok(_place) = self.places.try_acquire() else {
+            let why = "too many requests are with the leader already; try again later";
+            return self.marked(error(StatusCode::SERVICE_UNAVAILABLE, why));
+        };
+        let request = match self.request(leader, &call) {
+            Ok(request) => request,
+            Err(why) => return self.marked(error(StatusCode::BAD_GATEWAY, why)),
+        };
+        let answer = match tokio::time::timeout(self.within, self.client.request(request)).await {
+            Err(_) => error(StatusCode::GATEWAY_TIMEOUT, format!("the leader at {leader} does not answer")),
+            Ok(Err(why)) => {
+                tracing::debug!(leader, error = %why, "a request could not be relayed");
+                error(StatusCode::BAD_GATEWAY, format!("the leader at {leader} cannot be reached"))
+            }
+            Ok(Ok(answer)) => relayed(answer),
+        };
+        self.marked(answer)
+    }
+
+    fn request(&self, leader: &str, call: &Call) -> Result<Request<Body>, http::Error> {
+        let query = if call.raw_query.is_empty() { "" } else { "?" };
+        let uri = format!("{leader}{}{query}{}", call.path, call.raw_query);
+        let mut request = Request::builder().method(call.method.clone()).uri(uri);
+        let mut headers = end_to_end(&call.headers);
+        // The leader is called by its own name; where a page may come from was checked here.
+        headers.remove(HOST);
+        headers.remove(ORIGIN);
+        let client = HeaderValue::from_str(&call.peer.remote.ip().to_string())?;
+        headers.append(FORWARDED_FOR, client);
+        headers.append(VIA, HeaderValue::from_str(&self.own)?);
+        let has_body = call.body.announced().is_some_and(|length| length > 0)
+            || call.headers.contains_key(TRANSFER_ENCODING);
+        if let Some(all) = request.headers_mut() {
+            *all = headers;
+        }
+        request.body(if has_body { streamed(call.body.clone()) } else { empty() })
+    }
+
+    fn marked(&self, mut answer: HttpResponse) -> HttpResponse {
+        if let Ok(own) = HeaderValue::from_str(&self.own) {
+            answer.headers_mut().append(VIA, own);
+        }
+        answer
+    }
+}
+
+fn names(via: &HeaderValue, own: &str) -> bool {
+    via.to_str().is_ok_and(|via| via.split(',').any(|one| one.trim() == own))
+}
+
+fn empty() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+/// The body as it comes; its size is for the leader to judge.
+fn streamed(body: RequestBody) -> Body {
+    let pieces = streams::unfold(body, |body| async move {
+        let piece = body.chunk().await.transpose()?;
+        Some((piece.map(http_body::Frame::data), body))
+    });
+    StreamBody::new(pieces).boxed_unsync()
+}
+
+fn end_to_end(headers: &HeaderMap) -> HeaderMap {
+    let mut kept = headers.clone();
+    let named = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    for name in named.flat_map(|names| names.split(',')) {
+        kept.remove(name.trim());
+    }
+    for name in HOP_BY_HOP {
+        kept.remove(name);
+    }
+    kept
+}
+
+fn relayed<B>(answer: http::Response<B>) -> HttpResponse
+where
+    B: http_body::Body<Data = Bytes> + Send + Sync + 'static,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    let (parts, body) = answer.into_parts();
+    let pieces = body.into_data_stream().map_err(std::io::Error::other);
+    let mut response = stream(parts.status, "application/json", pieces);
+    *response.headers_mut() = end_to_end(&parts.headers);
+    response
+}

@@ -1,0 +1,104 @@
+//! What `/v2/info` says of the configuration: every flag of Marathon by its name, null when there is no such thing here.
+
+use serde_json::{Map, Value, json};
+
+use crate::config::ServicesConfig;
+use crate::identity::Identity;
+
+/// Marathon's flags that have no counterpart here, or none that is set.
+const UNSET: &[&str] = &[
+    "accepted_resource_roles_default_behavior",
+    "access_control_allow_origin",
+    "decline_offer_duration",
+    "default_network_name",
+    "draining_seconds",
+    "env_vars_prefix",
+    "gpu_scheduling_behavior",
+    "kill_chunk_size",
+    "kill_retry_timeout",
+    "launch_token_refresh_interval",
+    "launch_tokens",
+    "leader_proxy_ssl_ignore_hostname",
+    "logging_level",
+    "maintenance_mode",
+    "max_apps",
+    "max_instances_per_offer",
+    "mesos_authentication",
+    "mesos_authentication_principal",
+    "mesos_authentication_secret_file",
+    "mesos_bridge_name",
+    "mesos_heartbeat_failure_threshold",
+    "mesos_heartbeat_interval",
+    "mesos_user",
+    "min_revive_offers_interval",
+    "new_group_enforce_role",
+    "offer_matching_timeout",
+    "on_elected_prepare_timeout",
+    "plugin_conf",
+    "plugin_dir",
+    "scale_apps_initial_delay",
+    "scale_apps_interval",
+    "task_launch_confirm_timeout",
+    "task_lost_expunge_initial_delay",
+    "task_lost_expunge_interval",
+];
+
+fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// `marathon_config`.
+pub(crate) fn marathon(identity: &Identity, master_url: Option<String>) -> Value {
+    let config = &identity.config;
+    let mut all: Map<String, Value> = UNSET.iter().map(|name| ((*name).to_owned(), Value::Null)).collect();
+    let known = json!({
+        "checkpoint": true,
+        "executor": "//cmd",
+        "failover_timeout": config.failover_timeout.as_secs(),
+        "features": [],
+        "framework_name": config.framework_name,
+        "ha": config.zk.is_some(),
+        "hostname": identity.host_port.rsplit_once(':').map(|(host, _)| host),
+        "http_compression": !config.disable_http_compression,
+        "http_max_concurrent_requests": config.http_max_concurrent_requests,
+        "http_realm": config.http_credentials_file.is_some().then_some(&config.http_realm),
+        "leader_proxy_connection_timeout_ms": milliseconds(config.leader_proxy_connection_timeout),
+        "leader_proxy_max_open_connections": config.leader_proxy_max_open_connections,
+        "leader_proxy_read_timeout_ms": milliseconds(config.leader_proxy_read_timeout),
+        "local_port_max": 20_000,
+        "local_port_min": 10_000,
+        "master": config.master,
+        "max_running_deployments": 100,
+        "mesos_leader_ui_url": master_url,
+        "mesos_role": config.role,
+        "reconciliation_initial_delay": 15_000,
+        "reconciliation_interval": 600_000,
+        "task_launch_timeout": 300_000,
+        "task_reservation_timeout": 20_000,
+        "webui_url": identity.url(),
+    });
+    if let Value::Object(known) = known {
+        all.extend(known);
+    }
+    if !config.user.is_empty() {
+        all.insert("mesos_user".to_owned(), json!(config.user));
+    }
+    if !config.access_control_allow_origin.is_empty() {
+        all.insert("access_control_allow_origin".to_owned(), json!(config.access_control_allow_origin));
+    }
+    Value::Object(all)
+}
+
+/// `zookeeper_config`.
+pub(crate) fn zookeeper(config: &ServicesConfig) -> Value {
+    json!({
+        "zk": config.zk,
+        "zk_compression": Value::Null,
+        "zk_compression_threshold": Value::Null,
+        "zk_connection_timeout": milliseconds(config.zk_session_timeout),
+        "zk_max_node_size": Value::Null,
+        "zk_max_versions": 50,
+        "zk_session_timeout": milliseconds(config.zk_session_timeout),
+        "zk_timeout": 10_000,
+    })
+}
