@@ -68,22 +68,32 @@ pub enum ActionKind {
 }
 
 impl Deployment {
-    /// The plan that brings about `changes`: stop what vanishes, start what is new, then scale or replace.
-    pub fn plan(id: DeploymentId, version: Timestamp, changes: BTreeMap<AppId, Change>) -> Self {
-        let (mut stop, mut start, mut bring) = (Vec::new(), Vec::new(), Vec::new());
+    /// The plan that brings about `changes`: stop what vanishes, start what is new, then scale or replace layer by layer;
+    /// an app without a layer is in the first.
+    pub(crate) fn plan(
+        id: DeploymentId,
+        version: Timestamp,
+        changes: BTreeMap<AppId, Change>,
+        layers: &BTreeMap<AppId, usize>,
+    ) -> Self {
+        let (mut stop, mut start) = (Vec::new(), Vec::new());
+        let mut bring: BTreeMap<usize, Vec<Action>> = BTreeMap::new();
         for (app, change) in &changes {
             let pod = change.is_of_pod();
+            let layer = layers.get(app).copied().unwrap_or(0);
             let action = |action| Action { action, app: app.clone(), pod };
             match (&change.from, &change.to) {
                 (_, None) => stop.push(action(ActionKind::StopApplication)),
                 (None, Some(_)) => {
                     start.push(action(ActionKind::StartApplication));
-                    bring.push(action(ActionKind::ScaleApplication));
+                    bring.entry(layer).or_default().push(action(ActionKind::ScaleApplication));
                 }
-                (Some(from), Some(to)) => bring.extend(action_between(from, to).map(action)),
+                (Some(from), Some(to)) => {
+                    bring.entry(layer).or_default().extend(action_between(from, to).map(action));
+                }
             }
         }
-        let steps = [stop, start, bring].into_iter().filter(|step| !step.is_empty()).collect();
+        let steps = [stop, start].into_iter().chain(bring.into_values()).filter(|step| !step.is_empty()).collect();
         Self { id, version, changes, steps, current: 0, progress: Progress::default() }
     }
 
@@ -95,6 +105,16 @@ impl Deployment {
     /// What goes on now; empty once it has ended.
     pub fn now(&self) -> &[Action] {
         self.steps.get(self.current).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether what it does to `app` is still to come.
+    pub fn waits(&self, app: &AppId) -> bool {
+        let acts = |steps: &[Vec<Action>]| {
+            let actions = steps.iter().flatten();
+            actions.filter(|action| action.action != ActionKind::StartApplication).any(|action| action.app == *app)
+        };
+        let next = (self.current + 1).min(self.steps.len());
+        acts(&self.steps[next..]) && !acts(&self.steps[..next])
     }
 
     /// Whether it replaces the tasks of `app`, now or later.

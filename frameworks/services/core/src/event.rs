@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::app::{App, Kind};
 use crate::definition::{FieldError, HealthCheck};
 use crate::deployment::{Action, Deployment};
+use crate::group::PathId;
 use crate::health::Probe;
 use crate::id::{AppId, DeploymentId, InstanceId};
 use crate::instance::{Instance, Task};
@@ -148,6 +149,15 @@ pub enum Command {
         /// Which.
         app: AppId,
     },
+    /// A group shall change.
+    Group {
+        /// Which; the change may name one below it.
+        group: PathId,
+        /// How.
+        change: GroupChange,
+        /// Whether deployments in the way are cancelled.
+        force: bool,
+    },
 }
 
 /// The change of one app.
@@ -161,6 +171,19 @@ pub struct Update {
     pub partial: bool,
     /// Whether the app is made if there is none.
     pub create: bool,
+/// The change of a group.
+#[derive(Clone, Debug)]
+pub enum GroupChange {
+    /// It is new, and so are the apps and groups in this.
+    Create(Map<String, Value>),
+    /// What this names replaces what is there; `{"scaleBy": …}` and `{"version": …}` stand alone.
+    Put(Map<String, Value>),
+    /// Whether its name is the role of what is new in it.
+    EnforceRole(bool),
+    /// It shall be no more, nor anything in it.
+    Delete,
+}
+
 }
 
 /// Which tasks are meant.
@@ -223,6 +246,15 @@ pub enum Reply {
 pub enum Refusal {
     /// Fields have the wrong type.
     #[error("Invalid JSON")]
+    /// A deployment of a group's change is on its way.
+    GroupDeployed {
+        /// Names it.
+        deployment: DeploymentId,
+        /// The version it makes.
+        version: Timestamp,
+        /// The group, when it did not exist before.
+        created: Option<PathId>,
+    },
     WrongType(Vec<FieldError>),
     /// Fields break rules or ask for what is not supported.
     #[error("Object is not valid")]
@@ -261,6 +293,12 @@ pub enum Refusal {
     NotQueued(AppId),
     /// Deployments are in the way.
     #[error(
+    /// There is such a group already.
+    #[error("Group {0} is already created. Use PUT to change this group.")]
+    GroupExists(PathId),
+    /// There is no such group.
+    #[error("Group '{0}' does not exist")]
+    NoGroup(PathId),
         "App is locked by one or more deployments. Override with the option '?force=true'. View details at '/v2/deployments/<DEPLOYMENT_ID>'."
     )]
     Locked(Vec<DeploymentId>),
@@ -438,8 +476,19 @@ pub enum Published {
         /// Its instance.
         id: InstanceId,
         /// How, by Marathon's names.
+    /// A change of a group, or of an app in it, was not taken.
+    GroupFailed {
+        /// Which.
+        group: PathId,
+        /// The version it would have made.
+        version: Timestamp,
+        /// Why not.
+        reason: String,
+    },
         condition: &'static str,
     },
+        /// The group that all of the change is in.
+        group: PathId,
     /// A step of a deployment began.
     Step {
         /// The deployment.

@@ -5,9 +5,11 @@
 mod app;
 mod definition;
 mod delay;
+mod dependency;
 mod deployment;
 mod environment;
 mod event;
+mod group;
 mod health;
 mod id;
 mod instance;
@@ -26,9 +28,11 @@ pub use definition::{
     KillSelection, Network, PortDefinition, Protocol, ReadinessCheck, ReadinessProtocol, CanarySize, CanaryStage, Rollout, Seconds, UnreachableStrategy, UpgradeStrategy, merged,
 };
 pub use delay::Delay;
+pub use dependency::Cycle;
 pub use deployment::{Action, ActionKind, Change, Deployment};
 pub use environment::environment;
-pub use event::{Command, Effect, Event, Launch, LaunchPort, Published, Refusal, Reply, Update, Which};
+pub use event::{Command, Effect, Event, GroupChange, Launch, LaunchPort, Published, Refusal, Reply, Update, Which};
+pub use group::{Group, PathId};
 pub use health::{CheckState, Probe};
 pub use id::{
     AppId, DeploymentId, InstanceId, InvalidAppId, InvalidInstanceId, InvalidUuid, MAX_APP_ID, Seed, Uuid,
@@ -39,5 +43,5 @@ pub use pod::{ContainerState, ContainerTask, End, Pod, PodContainer, PodTask};
 pub use progress::{AppProgress, Held, Progress};
 pub use readiness::{Readiness, ReadinessProbe, ReadinessResponse};
 pub use records::{FORMAT, Key, ReadError, Write};
-pub use services::{AppState, Counts, Failure, Funnel, Services, Waiting};
+pub use services::{AppState, Counts, Failure, Funnel, GroupPlan, Services, Snapshot, Waiting};
 pub use timestamp::{InvalidTimestamp, Timestamp};

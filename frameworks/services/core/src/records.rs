@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::app::{App, VersionInfo};
 use crate::definition::AppDefinition;
 use crate::deployment::{Action, Change, Deployment};
+use crate::group::{Group, PathId};
 use crate::id::{AppId, DeploymentId, InstanceId};
 use crate::instance::{Goal, Instance, Phase, Task};
 use crate::progress::Progress;
@@ -30,6 +31,10 @@ pub enum Key {
     /// A deployment that goes on.
     Deployment(DeploymentId),
 }
+    /// What a group says by itself.
+    Group(PathId),
+    /// A part of what a version of the whole tree changed.
+    Tree(Timestamp, usize),
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,6 +44,8 @@ impl fmt::Display for Key {
             Self::Instance(id) => write!(f, "instance.{id}"),
             Self::Deployment(id) => write!(f, "deployment.{id}"),
         }
+            Self::Group(path) => write!(f, "group.{}", path.safe()),
+            Self::Tree(version, part) => write!(f, "tree.{}.{part}", version.millis()),
     }
 }
 
@@ -89,6 +96,34 @@ pub(crate) enum Record {
     Instance(Box<Instance>),
     Deployment(StoredDeployment),
 }
+    Group(PathId, Group),
+    Tree(Timestamp, usize, TreeChanges),
+}
+
+/// What a version of the tree changed, or a part of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TreeChanges {
+    /// Apps and pods, with their versions before and after.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) apps: BTreeMap<AppId, (Option<Timestamp>, Option<Timestamp>)>,
+    /// Groups with records of their own, before and after.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) groups: BTreeMap<PathId, (Option<Group>, Option<Group>)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredGroup {
+    id: PathId,
+    #[serde(flatten)]
+    group: Group,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredTree {
+    version: Timestamp,
+    part: usize,
+    #[serde(flatten)]
+    changes: TreeChanges,
 
 #[derive(Serialize, Deserialize)]
 struct StoredApp {
@@ -150,6 +185,8 @@ enum Body<T> {
 
 fn encode<T: Serialize>(body: Body<T>) -> Vec<u8> {
     serde_json::to_vec(&Envelope { format: FORMAT, body })
+    Group(T),
+    Tree(T),
         .expect("maps have text keys and numbers are finite")
 }
 
@@ -183,6 +220,14 @@ fn stored(app: &App, deleting: bool) -> StoredApp {
     let definition = match serde_json::to_value(&app.definition) {
         Ok(Value::Object(object)) => object,
         Ok(_) | Err(_) => unreachable!("a definition is a struct of plain values"),
+pub(crate) fn write_group(id: &PathId, group: &Group) -> Vec<u8> {
+    encode(Body::Group(StoredGroup { id: id.clone(), group: group.clone() }))
+}
+
+pub(crate) fn write_tree(version: Timestamp, part: usize, changes: &TreeChanges) -> Vec<u8> {
+    encode(Body::Tree(StoredTree { version, part, changes: changes.clone() }))
+}
+
     };
     StoredApp { definition, version: app.version, version_info: app.version_info, deleting }
 }
@@ -223,3 +268,11 @@ fn app(stored: StoredApp) -> Result<App, crate::definition::InvalidDefinition> {
     let definition = AppDefinition::from_json(&stored.definition, "*")?;
     Ok(App { definition, version: stored.version, version_info: stored.version_info })
 }
+        Body::Group(value) => {
+            let StoredGroup { id, group } = serde_json::from_value(value)?;
+            Record::Group(id, group)
+        }
+        Body::Tree(value) => {
+            let StoredTree { version, part, changes } = serde_json::from_value(value)?;
+            Record::Tree(version, part, changes)
+        }

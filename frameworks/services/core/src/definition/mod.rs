@@ -3,7 +3,7 @@
 mod health;
 mod parse;
 mod readiness;
-mod reader;
+pub(crate) mod reader;
 mod rollout;
 mod validate;
 
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use chapada_model::Milli;
 use serde::{Serialize, Serializer};
 
+use crate::group::PathId;
 use crate::id::AppId;
 use crate::pod::Pod;
 
@@ -20,6 +21,7 @@ pub use health::{HealthCheck, Protocol};
 pub use parse::{InvalidDefinition, merged};
 pub use readiness::{ReadinessCheck, ReadinessProtocol};
 pub use reader::FieldError;
+pub(crate) use validate::MAX_INSTANCES;
 pub use rollout::{CanarySize, CanaryStage, Rollout};
 
 /// An app as its owner wrote it, with Marathon's defaults filled in. Serialises to the JSON the API answers with.
@@ -72,6 +74,9 @@ pub struct AppDefinition {
     pub networks: Vec<Network>,
     /// The ports of each instance.
     pub port_definitions: Vec<PortDefinition>,
+    /// Apps and groups that must be up before it is started or changed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dependencies: Vec<PathId>,
     /// Whether the host ports must be the very numbers of `port_definitions`.
     pub require_ports: bool,
     /// How it is told whether a task is well.

@@ -8,6 +8,7 @@ use super::{
     AppDefinition, Container, KillSelection, Network, PortDefinition, Seconds, UnreachableStrategy,
     UpgradeStrategy,
 };
+use crate::group::PathId;
 use crate::id::AppId;
 
 /// Why a definition was refused, by field.
@@ -99,6 +100,7 @@ fn read(
         port_definitions: ports(fields, wrong, broken),
         health_checks: super::health::read(fields, wrong, broken),
         readiness_checks: super::readiness::read(fields, wrong, broken),
+        dependencies: dependencies(fields, id.as_ref(), wrong),
         require_ports: fields.flag("requirePorts", wrong).unwrap_or(false),
         backoff_seconds,
         backoff_factor: fields.number("backoffFactor", wrong).unwrap_or(1.15),
@@ -111,6 +113,12 @@ fn read(
         pod: None,
     };
     id.map(|_| definition)
+}
+
+/// What it depends on, beginning where it stands.
+fn dependencies(fields: &Fields<'_>, id: Option<&AppId>, wrong: &mut Errors) -> Vec<PathId> {
+    let here = id.map_or_else(PathId::root, PathId::from);
+    crate::group::dependencies(fields, &here, wrong).unwrap_or_default()
 }
 
 fn id(fields: &Fields<'_>, wrong: &mut Errors, broken: &mut Errors) -> Option<AppId> {

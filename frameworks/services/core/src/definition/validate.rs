@@ -10,7 +10,7 @@ use super::reader::{Errors, FieldError, Fields};
 use super::{AppDefinition, UnreachableStrategy};
 
 /// The most instances one app may ask for.
-const MAX_INSTANCES: u32 = 100_000;
+pub(crate) const MAX_INSTANCES: u32 = 100_000;
 /// The largest definition, as JSON: a task made of it must reach the agent in one message of 256 KiB, labels twice.
 const MAX_DEFINITION: usize = 64 * 1024;
 /// The most ports of one instance; each takes a line of environment and of the offer.
@@ -22,7 +22,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("uris", "fetching files into the sandbox is not supported yet"),
     ("storeUrls", "fetching files into the sandbox is not supported yet"),
     ("check", "checks are not supported yet"),
-    ("dependencies", "dependencies between apps are not supported yet"),
     ("secrets", "secrets are not supported"),
     ("resourceLimits", "limits apart from the requested resources are not supported yet"),
     ("executorResources", "apps run under the built-in executor, which needs no resources of its own"),

@@ -46,6 +46,7 @@ impl Services {
             Command::ReplacePod { pod, definition, force } => self.replace_pod(now, &pod, &definition, force),
             Command::DeletePod { pod, force } => self.delete_pod(now, &pod, force),
             Command::KillInstances { pod, instances, all } => self.kill_instances(&pod, &instances, all),
+            Command::Group { group, change, force } => self.change_group(now, group, change, force),
             Command::Promote(deployment) => self.promote(deployment),
             Command::Pause(deployment) => self.pause(now, deployment),
             Command::Resume(deployment) => self.resume(now, deployment),
@@ -75,16 +76,21 @@ impl Services {
     }
 
     fn definition(&self, fields: &Map<String, Value>) -> Result<AppDefinition, Refusal> {
-        let definition = AppDefinition::from_json(fields, self.role.as_str())?;
-        if definition.role != self.role.as_str() {
-            let error = format!("this framework is offered resources in the role {} only", self.role);
-            return Err(invalid("/role", error));
-        }
-        Ok(definition)
+        self.definition_in(fields, None)
     }
 
     /// From what is there to `definition`.
-    pub(super) fn change(&self, mut definition: AppDefinition, version: Timestamp) -> Result<Change, Refusal> {
+    pub(super) fn change(&self, definition: AppDefinition, version: Timestamp) -> Result<Change, Refusal> {
+        self.change_among(definition, version, &mut BTreeSet::new())
+    }
+
+    /// From what is there to `definition`, in a change that has given these service ports to others.
+    pub(super) fn change_among(
+        &self,
+        mut definition: AppDefinition,
+        version: Timestamp,
+        ports: &mut BTreeSet<u16>,
+    ) -> Result<Change, Refusal> {
         let id = definition.id.clone();
         let from = self.spec(&id).map(|state| state.app.clone());
         match &from {
@@ -95,7 +101,7 @@ impl Services {
             Some(_) => {}
         }
         let previous = from.as_ref().map(|app| &app.definition);
-        self.assign_service_ports(&mut definition, previous);
+        self.assign_service_ports(&mut definition, previous, ports);
         let to = match &from {
             Some(app) if app.definition == definition => app.clone(),
             from => App::accepted(definition, version, from.as_ref()),
@@ -113,6 +119,9 @@ impl Services {
         let below = after.next().map(|(other, _)| other).filter(|other| other.is_below(text));
         let parents = text.match_indices('/').skip(1).filter_map(|(at, _)| text[..at].parse::<AppId>().ok());
         let parent = parents.into_iter().find(|parent| self.apps.contains_key(parent));
+        if self.groups.contains_key(text) {
+            return Err(invalid("/id", "an app and a group may not share a path; there is the group"));
+        }
         match below.cloned().or(parent) {
             Some(other) => Err(invalid(
                 "/id",
@@ -141,10 +150,11 @@ impl Services {
             return Err(invalid("/", format!("at most {MAX_UPDATES} apps can be changed at once")));
         }
         let mut changes = BTreeMap::new();
+        let mut ports = BTreeSet::new();
         for update in updates {
             let app = update.app.clone();
             let definition = self.updated(update)?;
-            changes.insert(app, self.change(definition, version)?);
+            changes.insert(app, self.change_among(definition, version, &mut ports)?);
         }
         Ok(changes)
     }

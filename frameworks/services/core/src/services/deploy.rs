@@ -7,6 +7,7 @@ use super::{AppState, Services};
 use crate::app::App;
 use crate::deployment::{Action, ActionKind, Change, Deployment};
 use crate::event::{Effect, Published, Refusal};
+use crate::group::{self, PathId};
 use crate::id::{AppId, DeploymentId};
 use crate::records::Key;
 use crate::timestamp::Timestamp;
@@ -31,7 +32,26 @@ impl Services {
         changes: BTreeMap<AppId, Change>,
         force: bool,
     ) -> Result<DeploymentId, Refusal> {
+        let group = common_group(changes.keys());
+        self.deploy_tree(version, changes, BTreeMap::new(), &group, force)
+    }
+
+    /// Begins a deployment of `changes` and of what `groups` say, all within `group`.
+    ///
+    /// # Errors
+    /// As [`Services::deploy`], and when apps would wait for each other in a ring.
+    pub(super) fn deploy_tree(
+        &mut self,
+        version: Timestamp,
+        changes: BTreeMap<AppId, Change>,
+        mut groups: BTreeMap<PathId, Option<group::Group>>,
+        group: &PathId,
+        force: bool,
+    ) -> Result<DeploymentId, Refusal> {
+        let layers = self.layers(&changes, &groups)?;
         let conflicts = self.conflicts(&changes, force)?;
+        self.note_new_groups(&changes, &mut groups, version);
+        self.record(version, &changes, &groups);
         for conflict in conflicts {
             self.cancel(conflict);
         }
@@ -39,8 +59,15 @@ impl Services {
         for (app, change) in &changes {
             self.take_over(app, change, id);
         }
-        let deployment = Deployment::plan(id, version, changes);
-        self.publish(Published::Changed { version });
+        self.accept_groups(groups);
+        let deployment = Deployment::plan(id, version, changes, &layers);
+        self.publish(Published::Changed { group: group.clone(), version });
+        if deployment.changes.is_empty() {
+            // Nothing would ever move it on.
+            self.publish(Published::Deployed(deployment));
+            return Ok(id);
+        }
+        self.hold_back(&deployment);
         if !deployment.steps.is_empty() {
             self.publish(Published::Step { plan: deployment.clone(), actions: deployment.now().to_vec() });
         }
@@ -49,6 +76,27 @@ impl Services {
         self.begin_progress(id);
         self.save(Key::Deployment(id));
         Ok(id)
+    }
+
+    fn accept_groups(&mut self, groups: BTreeMap<PathId, Option<group::Group>>) {
+        for (path, group) in groups {
+            match group {
+                Some(group) => self.groups.insert(path.clone(), group),
+                None => self.groups.remove(&path),
+            };
+            self.save(Key::Group(path));
+        }
+    }
+
+    /// Lets the apps of a deployment whose turn has not come stay as many as they are.
+    pub(super) fn hold_back(&mut self, deployment: &Deployment) {
+        for (app, change) in &deployment.changes {
+            if let Some(state) = self.apps.get_mut(app).filter(|state| state.deployment == Some(deployment.id)) {
+                let before = change.from.as_ref().map_or(0, |app| app.definition.instances);
+                state.held = deployment.waits(app).then_some(before);
+                self.touched.insert(app.clone());
+            }
+        }
     }
 
     /// The deployments that a deployment of `changes` cancels.
@@ -139,6 +187,7 @@ impl Services {
             if let Some(state) = self.apps.get_mut(app).filter(|state| state.deployment == Some(id)) {
                 state.deployment = None;
             }
+                state.held = None;
             self.touched.insert(app.clone());
         }
         Some(deployment)
@@ -176,6 +225,7 @@ impl Services {
         }
     }
 
+            self.hold_back(&plan);
     fn is_done(&self, action: &Action) -> bool {
         let Some(state) = self.apps.get(&action.app) else { return true };
         match action.action {
@@ -195,6 +245,12 @@ impl Services {
 fn has_target(state: &AppState, classes: &[Class]) -> bool {
     let instances = &state.instances;
     instances.counted(classes) == state.target() as usize
+/// The closest group that all of them are in.
+fn common_group<'a>(apps: impl Iterator<Item = &'a AppId>) -> PathId {
+    let common = |one: PathId, other: PathId| one.and_above().find(|path| path.is_or_holds(&other));
+    apps.map(PathId::group_of).reduce(|one, other| common(one, other).unwrap_or_else(PathId::root)).unwrap_or_else(PathId::root)
+}
+
         && instances.counted(&Class::ALL) == instances.counted(classes)
         && instances.stopping() == 0
 }

@@ -5,8 +5,10 @@ mod commands;
 mod containers;
 mod converge;
 mod deploy;
+mod groups;
 mod due;
 mod health;
+mod history;
 mod index;
 mod instances;
 mod kill;
@@ -20,6 +22,7 @@ mod rollout;
 mod settle;
 mod state;
 mod updates;
+mod tree;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,12 +33,15 @@ use crate::deployment::Deployment;
 use crate::event::{Effect, Event};
 use crate::id::{AppId, DeploymentId, Seed};
 use crate::records::{Key, ReadError};
+use crate::group::{Group, PathId};
 use crate::timestamp::Timestamp;
 
 pub use instances::Instances;
 pub use state::{AppState, Failure, Funnel};
 pub use view::{Counts, Waiting};
 
+pub use groups::GroupPlan;
+pub use history::Snapshot;
 /// Every app, instance and deployment, and what is to be done about them.
 #[derive(Debug)]
 pub struct Services {
@@ -48,6 +54,11 @@ pub struct Services {
     connected: bool,
     /// Apps of which something changed since they were last settled.
     touched: BTreeSet<AppId>,
+    /// Groups that were made or say something. The others exist where apps and pods are.
+    groups: BTreeMap<PathId, Group>,
+    history: history::History,
+    /// Whether new top-level groups enforce their name as the role of what is in them.
+    new_group_enforce_role: bool,
     /// When to look at an app again. May hold more than is needed, never less.
     timers: BTreeSet<(Mono, AppId)>,
     demand: offers::Demand,
@@ -72,6 +83,9 @@ impl Services {
             demand: offers::Demand::default(),
             reconcile_at: None,
             service_ports: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            history: history::History::default(),
+            new_group_enforce_role: false,
             outbox: outbox::Outbox::default(),
         }
     }

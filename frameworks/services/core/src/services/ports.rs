@@ -12,9 +12,15 @@ use crate::definition::AppDefinition;
 const SERVICE_PORTS: RangeInclusive<u16> = 10_000..=20_000;
 
 impl Services {
-    /// Gives each port without a number one: that of `previous` at the same place, else a free one. Required ports keep 0,
+    /// Gives each port without a number one: that of `previous` at the same place, else a free one, which joins those
+    /// `given` in the same change. Required ports keep 0,
     /// which means any host port.
-    pub(super) fn assign_service_ports(&self, app: &mut AppDefinition, previous: Option<&AppDefinition>) {
+    pub(super) fn assign_service_ports(
+        &self,
+        app: &mut AppDefinition,
+        previous: Option<&AppDefinition>,
+        given: &mut BTreeSet<u16>,
+    ) {
         if app.require_ports {
             return;
         }
@@ -23,9 +29,12 @@ impl Services {
             let kept =
                 previous.and_then(|previous| previous.port_definitions.get(index)).map(|port| port.port);
             let kept = kept.filter(|kept| *kept != 0 && !own.contains(kept));
-            let free = || SERVICE_PORTS.into_iter().find(|port| !self.is_held(*port) && !own.contains(port));
+            let is_free =
+                |port: &u16| !self.is_held(*port) && !own.contains(port) && !given.contains(port);
+            let free = || SERVICE_PORTS.into_iter().find(is_free);
             port.port = kept.or_else(free).unwrap_or(0);
             own.insert(port.port);
+            given.insert(port.port);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Reads the records back after a restart.
 
+use std::collections::BTreeMap;
+
 use chapada_model::Now;
 
 use super::{AppState, Services};
@@ -14,6 +16,7 @@ impl Services {
         records: impl IntoIterator<Item = (String, Vec<u8>)>,
     ) -> Result<(), ReadError> {
         let (mut versions, mut instances, mut deployments) = (Vec::new(), Vec::new(), Vec::new());
+        let mut trees = Vec::new();
         for (key, value) in records {
             match records::read(&key, &value)? {
                 Record::App { app, deleting } => {
@@ -26,11 +29,20 @@ impl Services {
                 Record::Version(app) => versions.push(app),
                 Record::Instance(instance) => instances.push(*instance),
                 Record::Deployment(deployment) => deployments.push(deployment),
+                Record::Group(path, group) => {
+                    self.version = self.version.max(group.version);
+                    self.groups.insert(path, group);
+                }
+                Record::Tree(version, part, changes) => trees.push((version, part, changes)),
             }
         }
+        self.read_history(trees);
         for app in versions {
-            if let Some(state) = self.apps.get_mut(&app.definition.id) {
-                state.versions.insert(app.version, app);
+            match self.apps.get_mut(&app.definition.id) {
+                Some(state) => {
+                    state.versions.insert(app.version, app);
+                }
+                None => self.retire(&app.definition.id.clone(), BTreeMap::from([(app.version, app)])),
             }
         }
         for instance in instances {
@@ -47,6 +59,7 @@ impl Services {
                     state.deployment = Some(deployment.id);
                 }
             }
+            self.hold_back(&deployment);
             self.deployments.insert(deployment.id, deployment);
         }
         self.touched.extend(self.apps.keys().cloned());

@@ -145,9 +145,7 @@ impl Services {
         if let Some(state) = self.apps.remove(app) {
             state.timer.map(|at| self.timers.remove(&(at, app.clone())));
             self.free_service_ports(&state.app.definition);
-            for version in state.versions.keys() {
-                self.save(Key::Version(app.clone(), *version));
-            }
+            self.retire(app, state.versions);
             self.save(Key::App(app.clone()));
             self.outbox.push(Effect::Publish(Box::new(Published::Terminated(app.clone()))));
         }
@@ -178,9 +176,7 @@ impl Services {
     pub(super) fn write_of(&self, key: Key) -> Write {
         let value = match &key {
             Key::App(id) => self.apps.get(id).map(|state| records::write_app(&state.app, state.deleting)),
-            Key::Version(id, version) => {
-                self.apps.get(id).and_then(|state| state.versions.get(version)).map(records::write_version)
-            }
+            Key::Version(id, version) => self.definition_at(id, *version).map(records::write_version),
             Key::Instance(id) => self
                 .apps
                 .get(id.app())
@@ -195,3 +191,9 @@ impl Services {
         }
     }
 }
+            Key::Group(path) => self.groups.get(path).map(|group| records::write_group(path, group)),
+            Key::Tree(version, part) => {
+                let parts = self.history.versions.get(version);
+                let changes = parts.and_then(|parts| parts.get(*part));
+                changes.map(|changes| records::write_tree(*version, *part, changes))
+            }

@@ -39,6 +39,8 @@ pub(crate) fn refusal(refusal: &Refusal) -> HttpResponse {
         Refusal::WrongType(details) | Refusal::Invalid(details) => {
             detailed(StatusCode::UNPROCESSABLE_ENTITY, &message, details)
         }
+        Refusal::GroupExists(_) => error(StatusCode::CONFLICT, message),
+        Refusal::NoGroup(_) => error(StatusCode::NOT_FOUND, message),
         Refusal::Exists(_) => error(StatusCode::CONFLICT, message),
         Refusal::Locked(deployments) => {
             let deployments: Vec<Value> = deployments.iter().map(|id| json!({"id": id})).collect();
@@ -80,6 +82,14 @@ pub(crate) fn reply(reply: Reply) -> HttpResponse {
             let mut response = json(status, &json!({"version": version, "deploymentId": deployment}));
             if let [app] = created.as_slice() {
                 set_location(&mut response, &format!("/v2/apps{app}"));
+            }
+            with_deployment(response, deployment)
+        }
+        Reply::GroupDeployed { deployment, version, created } => {
+            let status = if created.is_some() { StatusCode::CREATED } else { StatusCode::OK };
+            let mut response = json(status, &json!({"version": version, "deploymentId": deployment}));
+            if let Some(group) = created {
+                set_location(&mut response, &format!("/v2/groups{group}"));
             }
             with_deployment(response, deployment)
         }

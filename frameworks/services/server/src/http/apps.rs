@@ -120,7 +120,7 @@ pub(crate) async fn post(api: Arc<Api>, call: Call) -> Answer {
             let reply = run(&api, Command::Create { definition, force }).await?;
             let shown = match &reply {
                 Reply::Created { app, .. } => render::apps::definition(app),
-                Reply::Deployed { .. } | Reply::Killed(_) | Reply::Done => given,
+                _ => given,
             };
             announce(&api, &call, shown);
             Ok(answer::reply(reply))

@@ -1,55 +1,193 @@
-//! `/v2/groups`, read only so far, and `/v2/pods`, of which there are none.
+//! `/v2/groups` and everything below.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chapada_listener::{Call, json as answer_json};
-use chapada_services_core::{AppId, Services};
+use chapada_listener::{Call, HttpResponse, Query};
+use chapada_services_core::{Command, GroupChange, PathId, Services, Timestamp};
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, error, ok, unavailable};
-use super::{Api, params};
+use super::answer::{self, Answer, error, ok, refusal, unavailable};
+use super::{Api, apps, params};
 use crate::render;
-use crate::render::apps::Embed;
+use crate::render::groups::{Embed, Folder};
 
-pub(crate) async fn get(api: Arc<Api>, call: Call) -> Answer {
-    let embed = params::embed(&call.query(), Embed::default());
-    let path = call.param("path").trim_end_matches('/').to_owned();
-    let (group, only_apps) = match path.strip_suffix("/apps").or((path == "apps").then_some("")) {
-        Some(group) => (group.to_owned(), true),
-        None => (path, false),
+/// What a path below `/v2/groups` means.
+#[derive(Debug, PartialEq)]
+enum Target {
+    /// The group itself.
+    Group(PathId),
+    /// The apps below it.
+    Apps(PathId),
+    /// The versions of the tree it was in.
+    Versions(PathId),
+    /// It as it was.
+    Version(PathId, String),
+}
+
+/// Reads a decoded path; doubled and trailing slashes do not matter.
+fn target(path: &str) -> Result<Target, HttpResponse> {
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let group = |segments: &[&str]| {
+        let path = format!("/{}", segments.join("/"));
+        let plain = path.parse().ok().filter(|_| !segments.contains(&".."));
+        plain.ok_or_else(|| no_group(&path))
     };
-    let read = move |services: &Services, _| {
-        let render = |state: &chapada_services_core::AppState| {
-            (state.app.definition.id.clone(), render::apps::app(state, embed))
-        };
-        let apps: BTreeMap<AppId, Value> = services.apps().map(render).collect();
-        (render::groups::tree(&group, &apps, services.version()), group)
-    };
-    match api.services.read(read).await.map_err(unavailable)? {
-        (None, group) => {
-            let message = format!("Group '/{}' does not exist", group.trim_matches('/'));
-            Err(error(StatusCode::NOT_FOUND, message))
-        }
-        (Some(group), _) if only_apps => ok(&json!({"apps": group["apps"]})),
-        (Some(group), _) => ok(&group),
+    match segments.as_slice() {
+        [above @ .., "apps"] => group(above).map(Target::Apps),
+        [above @ .., "versions"] => group(above).map(Target::Versions),
+        [above @ .., "versions", version] => Ok(Target::Version(group(above)?, (*version).to_owned())),
+        segments => group(segments).map(Target::Group),
     }
 }
 
-pub(crate) async fn refuse(_api: Arc<Api>, _call: Call) -> Answer {
-    let message =
-        "groups cannot be changed yet; they exist where apps are: use /v2/apps with ids such as /group/app";
-    Err(error(StatusCode::METHOD_NOT_ALLOWED, message))
+fn no_group(path: &str) -> HttpResponse {
+    error(StatusCode::NOT_FOUND, format!("Group '{path}' does not exist"))
+}
+
+fn whole(call: &Call) -> Result<PathId, HttpResponse> {
+    match target(call.param("path"))? {
+        Target::Group(group) => Ok(group),
+        Target::Apps(_) | Target::Versions(_) | Target::Version(..) => {
+            Err(error(StatusCode::METHOD_NOT_ALLOWED, "this method is not allowed here"))
+        }
+    }
+}
+
+pub(crate) async fn get(api: Arc<Api>, call: Call) -> Answer {
+    match target(call.param("path"))? {
+        Target::Group(group) => {
+            let embed = embed(&call.query());
+            let missing = no_group(group.as_str());
+            let read = move |services: &Services, _| {
+                services.has_group(&group).then(|| render::groups::present(services, &group, embed))
+            };
+            ok(&api.services.read(read).await.map_err(unavailable)?.ok_or(missing)?)
+        }
+        Target::Apps(group) => {
+            let embed = params::embed(&call.query(), Default::default());
+            let missing = no_group(group.as_str());
+            let read = move |services: &Services, _| {
+                let apps = services.specs_below(&group).filter(|state| !state.app.is_pod());
+                let list = || apps.map(|state| render::apps::app(state, embed)).collect::<Vec<Value>>();
+                services.has_group(&group).then(list)
+            };
+            let apps = api.services.read(read).await.map_err(unavailable)?.ok_or(missing)?;
+            ok(&json!({"apps": apps}))
+        }
+        Target::Versions(group) => {
+            let missing = no_group(group.as_str());
+            let read = move |services: &Services, _| {
+                services.has_group(&group).then(|| services.group_versions(&group))
+            };
+            ok(&json!(api.services.read(read).await.map_err(unavailable)?.ok_or(missing)?))
+        }
+        Target::Version(group, version) => one_version(&api, group, &version).await,
+    }
+}
+
+async fn one_version(api: &Api, group: PathId, version: &str) -> Answer {
+    let message = format!("Group '{group}' does not exist in version {version}");
+    let missing = move || error(StatusCode::NOT_FOUND, message);
+    let Ok(version) = version.parse::<Timestamp>() else { return Err(missing()) };
+    let read = move |services: &Services, _| {
+        let snapshot = services.group_at(&group, version)?;
+        let mut folder = Folder::default();
+        for (id, app) in &snapshot.apps {
+            folder.put(&group, id, app.version, app.is_pod(), render::apps::definition(app));
+        }
+        for (path, said) in &snapshot.groups {
+            folder.say(&group, path, said);
+        }
+        Some(folder.json(&group, version, Embed::default()))
+    };
+    ok(&api.services.read(read).await.map_err(unavailable)?.ok_or_else(missing)?)
+}
+
+/// What is to be embedded; all of the tree when nothing is said.
+fn embed(query: &Query) -> Embed {
+    let mut values = query.all("embed").peekable();
+    if values.peek().is_none() {
+        return Embed::default();
+    }
+    let mut embed = Embed::NOTHING;
+    for value in values {
+        embed.add(value);
+    }
+    embed
+}
+
+pub(crate) async fn post(api: Arc<Api>, call: Call) -> Answer {
+    let group = whole(&call)?;
+    let fields: Map<String, Value> = answer::body(&call).await?;
+    change(&api, &call, group, GroupChange::Create(fields)).await
+}
+
+pub(crate) async fn put(api: Arc<Api>, call: Call) -> Answer {
+    let group = whole(&call)?;
+    let fields: Map<String, Value> = answer::body(&call).await?;
+    if !params::flag(&call.query(), "dryRun", false) {
+        return change(&api, &call, group, GroupChange::Put(fields)).await;
+    }
+    let plan = api.services.read(move |services, now| services.plan_group(now, &group, fields)).await;
+    let plan = plan.map_err(unavailable)?.map_err(|why| refusal(&why))?;
+    ok(&json!({"steps": render::deployments::steps(&plan.deployment)}))
+}
+
+pub(crate) async fn patch(api: Arc<Api>, call: Call) -> Answer {
+    let group = whole(&call)?;
+    let fields: Map<String, Value> = answer::body(&call).await?;
+    let others: Vec<&String> = fields.keys().filter(|name| *name != "enforceRole").collect();
+    if let Some(other) = others.first() {
+        return Err(answer::invalid(&format!("/{other}"), "only enforceRole can be changed by PATCH"));
+    }
+    match fields.get("enforceRole") {
+        Some(Value::Bool(enforce)) => change(&api, &call, group, GroupChange::EnforceRole(*enforce)).await,
+        Some(_) => Err(answer::invalid("/enforceRole", "error.expected.jsboolean")),
+        None => Err(answer::invalid("/enforceRole", "error.path.missing")),
+    }
+}
+
+pub(crate) async fn delete(api: Arc<Api>, call: Call) -> Answer {
+    let group = whole(&call)?;
+    change(&api, &call, group, GroupChange::Delete).await
+}
+
+async fn change(api: &Api, call: &Call, group: PathId, change: GroupChange) -> Answer {
+    let force = params::flag(&call.query(), "force", false);
+    Ok(answer::reply(apps::run(api, Command::Group { group, change, force }).await?))
 }
 
 pub(crate) async fn pods(_api: Arc<Api>, call: Call) -> Answer {
     match call.param("path").trim_matches('/') {
-        "" | "::status" => Ok(answer_json(StatusCode::OK, &json!([]))),
+        "" | "::status" => ok(&json!([])),
         pod => Err(error(StatusCode::NOT_FOUND, format!("Pod '/{pod}' does not exist"))),
     }
 }
 
 pub(crate) async fn refuse_pods(_api: Arc<Api>, _call: Call) -> Answer {
     Err(error(StatusCode::UNPROCESSABLE_ENTITY, "pods are not supported yet"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_tell_what_is_meant() {
+        let group = || "/prod/db".parse::<PathId>().unwrap();
+        for (path, expected) in [
+            ("", Target::Group(PathId::root())),
+            ("prod//db/", Target::Group(group())),
+            ("apps", Target::Apps(PathId::root())),
+            ("prod/db/apps", Target::Apps(group())),
+            ("prod/db/versions", Target::Versions(group())),
+            ("/prod/db/versions/v", Target::Version(group(), "v".to_owned())),
+        ] {
+            assert_eq!(target(path).ok(), Some(expected), "{path}");
+        }
+        for path in ["Prod", "a/../b"] {
+            assert_eq!(target(path).map_err(|answer| answer.status().as_u16()), Err(404), "{path}");
+        }
+    }
 }

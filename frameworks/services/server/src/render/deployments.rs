@@ -25,7 +25,8 @@ pub(crate) fn deployment(deployment: &Deployment) -> Value {
     })
 }
 
-fn steps(deployment: &Deployment) -> Vec<Value> {
+/// The steps of a plan.
+pub(crate) fn steps(deployment: &Deployment) -> Vec<Value> {
     deployment.steps.iter().map(|actions| step(actions)).collect()
 }
 

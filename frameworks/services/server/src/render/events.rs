@@ -106,9 +106,13 @@ fn render_one(event: &Published) -> Rendered {
             plan,
             |json| json!({"id": plan.id, "plan": json, "reason": reason}),
         ),
-        Published::Changed { version } => {
-            Rendered::plain("group_change_success", json!({"groupId": "/", "version": version}))
+        Published::Changed { group, version } => {
+            Rendered::plain("group_change_success", json!({"groupId": group, "version": version}))
         }
         Published::Terminated(app) => Rendered::plain("app_terminated_event", json!({"appId": app})),
     }
+        Published::GroupFailed { group, version, reason } => Rendered::plain(
+            "group_change_failed",
+            json!({"groupId": group, "version": version, "reason": reason}),
+        ),
 }

@@ -1,53 +1,199 @@
-//! Groups: apps by the folders of their paths.
+//! Groups: apps and pods by the folders of their paths.
 
 use std::collections::BTreeMap;
 
-use chapada_services_core::{AppId, Timestamp};
+use chapada_services_core::{AppId, Group, PathId, Services, Timestamp};
 use serde_json::{Value, json};
 
-/// A group with everything in it, and nothing below.
-pub(crate) fn root(apps: Vec<Value>, version: Timestamp) -> Value {
-    json!({"id": "/", "dependencies": [], "version": version, "apps": apps, "groups": [], "pods": []})
+use super::apps;
+
+/// What of a group is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Embed {
+    groups: bool,
+    apps: bool,
+    pods: bool,
+    counts: bool,
+    deployments: bool,
+    /// What is added to each app.
+    app: apps::Embed,
 }
 
-/// The group `path` (`/` for all) with the groups below it. `None` when no app is below it and it is not the root.
-pub(crate) fn tree(path: &str, apps: &BTreeMap<AppId, Value>, version: Timestamp) -> Option<Value> {
-    let path = path.trim_matches('/');
-    let prefix = if path.is_empty() { "/".to_owned() } else { format!("/{path}/") };
-    let mut own = Vec::new();
-    let mut groups: BTreeMap<&str, ()> = BTreeMap::new();
-    for (id, app) in apps {
-        match id.as_str().strip_prefix(&prefix).map(|rest| rest.split_once('/')) {
-            None => {}
-            Some(None) => own.push(app.clone()),
-            Some(Some((group, _))) => {
-                groups.insert(group, ());
+impl Default for Embed {
+    /// The whole tree, definitions only.
+    fn default() -> Self {
+        Self { groups: true, apps: true, pods: true, ..Self::NOTHING }
+    }
+}
+
+impl Embed {
+    /// The group's own fields.
+    pub(crate) const NOTHING: Self = Self {
+        groups: false,
+        apps: false,
+        pods: false,
+        counts: false,
+        deployments: false,
+        app: apps::Embed { tasks: false, last_task_failure: false, task_stats: false, readiness: false },
+    };
+
+    /// Adds what a value of `embed` names.
+    pub(crate) fn add(&mut self, value: &str) {
+        match value {
+            "group.groups" => self.groups = true,
+            "group.apps" => self.apps = true,
+            "group.pods" => self.pods = true,
+            "group.apps.counts" => self.counts = true,
+            "group.apps.deployments" => self.deployments = true,
+            other => {
+                self.deployments |= other == "group.apps.tasks";
+                self.app.add(other);
             }
         }
     }
-    if own.is_empty() && groups.is_empty() && !path.is_empty() {
-        return None;
+}
+
+/// A group and what is in it, while it is put together.
+#[derive(Debug, Default)]
+pub(crate) struct Folder {
+    below: BTreeMap<String, Folder>,
+    apps: Vec<Value>,
+    pods: Vec<Value>,
+    said: Group,
+}
+
+impl Folder {
+    fn at<'a>(&mut self, segments: impl Iterator<Item = &'a str>, version: Timestamp) -> &mut Self {
+        self.said.version = self.said.version.max(version);
+        let mut folder = self;
+        for segment in segments {
+            folder = folder.below.entry(segment.to_owned()).or_default();
+            folder.said.version = folder.said.version.max(version);
+        }
+        folder
     }
-    let below: Vec<Value> =
-        groups.keys().filter_map(|group| tree(&format!("{prefix}{group}"), apps, version)).collect();
-    let id = format!("/{path}");
-    Some(json!({"id": id, "dependencies": [], "version": version, "apps": own, "groups": below, "pods": []}))
+
+    /// Puts an app or pod where its path says, beginning at the group `root`.
+    pub(crate) fn put(&mut self, root: &PathId, id: &AppId, version: Timestamp, pod: bool, json: Value) {
+        let group = PathId::group_of(id);
+        let folder = self.at(segments_below(root, &group), version);
+        match pod {
+            true => folder.pods.push(json),
+            false => folder.apps.push(json),
+        }
+    }
+
+    /// Notes what a group says by itself.
+    pub(crate) fn say(&mut self, root: &PathId, path: &PathId, group: &Group) {
+        let folder = self.at(segments_below(root, path), group.version);
+        folder.said.dependencies.clone_from(&group.dependencies);
+        folder.said.enforce_role = group.enforce_role;
+    }
+
+    /// The group of this path with what is embedded; `version` when nothing in it has one.
+    pub(crate) fn json(self, path: &PathId, version: Timestamp, embed: Embed) -> Value {
+        let Self { below, apps, pods, said } = self;
+        let version = if path.is_root() { version } else { said.version };
+        let mut json = json!({"id": path, "dependencies": said.dependencies, "version": version});
+        if path.is_top_level() {
+            json["enforceRole"] = json!(said.enforce_role);
+        }
+        if embed.apps {
+            json["apps"] = json!(apps);
+        }
+        if embed.pods {
+            json["pods"] = json!(pods);
+        }
+        if embed.groups {
+            let below = below
+                .into_iter()
+                .filter_map(|(name, folder)| Some(folder.json(&path.resolve(&name).ok()?, version, embed)));
+            json["groups"] = below.collect();
+        }
+        json
+    }
+}
+
+/// The segments of `path` that are below `root`.
+fn segments_below<'a>(root: &PathId, path: &'a PathId) -> impl Iterator<Item = &'a str> + use<'a> {
+    let above = root.as_str().trim_start_matches('/');
+    let rest = path.as_str().trim_start_matches('/').strip_prefix(above).unwrap_or_default();
+    rest.split('/').filter(|segment| !segment.is_empty())
+}
+
+/// A group as it is.
+pub(crate) fn present(services: &Services, group: &PathId, embed: Embed) -> Value {
+    let mut folder = Folder::default();
+    for state in services.specs_below(group) {
+        let (app, pod) = (&state.app, state.app.is_pod());
+        let json = match (pod, embed.apps) {
+            (true, _) if embed.pods => apps::definition(app),
+            (false, true) => {
+                let mut json = apps::app(state, embed.app);
+                if let Some(object) = json.as_object_mut() {
+                    let keep = |name: &String| match name.as_str() {
+                        "deployments" => embed.deployments,
+                        "tasksStaged" | "tasksRunning" | "tasksHealthy" | "tasksUnhealthy" => embed.counts,
+                        _ => true,
+                    };
+                    object.retain(|name, _| keep(name));
+                }
+                json
+            }
+            _ => Value::Null,
+        };
+        folder.put(group, &app.definition.id, app.version, pod, json);
+    }
+    for (path, said) in services.groups().filter(|(path, _)| group.is_or_holds(path)) {
+        folder.say(group, path, said);
+    }
+    folder.json(group, services.version(), embed)
+}
+
+/// The root with everything right in it, whatever the paths say: a plan's side as events carry it.
+pub(crate) fn root(apps: Vec<Value>, version: Timestamp) -> Value {
+    json!({"id": "/", "dependencies": [], "version": version, "apps": apps, "groups": [], "pods": []})
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn folder(root: &PathId) -> Folder {
+        let mut folder = Folder::default();
+        for id in ["/a", "/b/c", "/b/d/e"] {
+            let id: AppId = id.parse().unwrap();
+            if root.holds(&id) {
+                folder.put(root, &id, Timestamp::default(), false, json!(id));
+            }
+        }
+        folder
+    }
+
     #[test]
     fn apps_stand_in_the_groups_of_their_paths() {
-        let apps: BTreeMap<AppId, Value> =
-            ["/a", "/b/c", "/b/d/e"].into_iter().map(|id| (id.parse().unwrap(), json!(id))).collect();
-        let root = tree("/", &apps, Timestamp::default()).unwrap();
-        assert_eq!(root["apps"], json!(["/a"]));
-        assert_eq!(root["groups"][0]["id"], "/b");
-        assert_eq!(root["groups"][0]["apps"], json!(["/b/c"]));
-        assert_eq!(root["groups"][0]["groups"][0]["apps"], json!(["/b/d/e"]));
-        assert_eq!(tree("/b/d", &apps, Timestamp::default()).unwrap()["id"], "/b/d");
-        assert_eq!(tree("/x", &apps, Timestamp::default()), None);
+        let root = PathId::root();
+        let mut all = folder(&root);
+        let said = Group { enforce_role: true, ..Group::default() };
+        all.say(&root, &"/x".parse().unwrap(), &said);
+        let all = all.json(&root, Timestamp::default(), Embed::default());
+        assert_eq!(all["apps"], json!(["/a"]));
+        assert_eq!(all["groups"][0]["id"], "/b");
+        assert_eq!(all["groups"][0]["apps"], json!(["/b/c"]));
+        assert_eq!(all["groups"][0]["groups"][0]["apps"], json!(["/b/d/e"]));
+        assert_eq!((&all["groups"][1]["id"], &all["groups"][1]["enforceRole"]), (&json!("/x"), &json!(true)));
+        assert_eq!((all.get("enforceRole"), all["groups"][0]["groups"][0].get("enforceRole")), (None, None));
+        let one: PathId = "/b/d".parse().unwrap();
+        assert_eq!(
+            folder(&one).json(&one, Timestamp::default(), Embed::default())["apps"],
+            json!(["/b/d/e"])
+        );
+    }
+
+    #[test]
+    fn what_is_not_embedded_is_left_out() {
+        let root = PathId::root();
+        let bare = folder(&root).json(&root, Timestamp::default(), Embed::NOTHING);
+        assert_eq!(bare, json!({"id": "/", "dependencies": [], "version": "1970-01-01T00:00:00.000Z"}));
     }
 }
