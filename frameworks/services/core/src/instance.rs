@@ -19,6 +19,8 @@ pub struct Instance {
     pub incarnation: u32,
     /// Whether it should run or go away.
     pub goal: Goal,
+    /// While it waits: the version that its next task shall have, when that is not the present one.
+    pub pinned: Option<Timestamp>,
     /// Whether it has a task.
     pub phase: Phase,
 }
@@ -157,7 +159,12 @@ impl Condition {
 impl Instance {
     /// A place that waits for its first task.
     pub fn waiting(id: InstanceId, since: Timestamp) -> Self {
-        Self { id, incarnation: 1, goal: Goal::Run, phase: Phase::Waiting { since } }
+        Self { id, incarnation: 1, goal: Goal::Run, pinned: None, phase: Phase::Waiting { since } }
+    }
+
+    /// A place that waits for a task of an earlier version.
+    pub(crate) fn pinned(id: InstanceId, version: Timestamp, since: Timestamp) -> Self {
+        Self { pinned: Some(version), ..Self::waiting(id, since) }
     }
 
     /// Whether its task is to end: it is not wanted, or a part of it has ended.
@@ -202,9 +209,9 @@ impl Instance {
         })
     }
 
-    /// Whether its task was launched with this configuration. One that waits will be.
+    /// Whether its task was launched with this configuration. One that waits will be, unless it is pinned to another.
     pub fn is_fresh(&self, config: Timestamp) -> bool {
-        self.task().is_none_or(|task| task.is_of(config))
+        self.task().map_or(self.pinned.is_none(), |task| task.is_of(config))
     }
 }
 

@@ -18,6 +18,7 @@ mod pod;
 mod progress;
 mod readiness;
 mod records;
+mod rolling;
 mod services;
 mod timestamp;
 

@@ -258,7 +258,7 @@ fn restore(body: Body<Value>) -> Result<Record, Box<dyn std::error::Error + Send
         Body::Version(value) => Record::Version(app(serde_json::from_value(value)?)?),
         Body::Instance(value) => {
             let StoredInstance { id, incarnation, goal, task } = serde_json::from_value(value)?;
-            Record::Instance(Box::new(Instance { id, incarnation, goal, phase: Phase::Placed(task) }))
+            Record::Instance(Box::new(Instance { id, incarnation, goal, pinned: None, phase: Phase::Placed(task) }))
         }
         Body::Deployment(value) => Record::Deployment(serde_json::from_value(value)?),
     })

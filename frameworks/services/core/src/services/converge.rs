@@ -1,42 +1,90 @@
 //! How many instances there should be, which go and how many come: Marathon's scaling and rolling replacement, derived
 //! from what is there instead of from what was done so far, so that it resumes anywhere.
 
+use std::collections::BTreeMap;
+
 use chapada_model::Now;
+use chapada_sdk_core::Rule;
 
 use super::instances::{Class, Instances};
 use super::{AppState, Services};
 use crate::id::{AppId, InstanceId};
 use crate::instance::{Goal, Instance};
 use crate::records::Key;
+use crate::rolling::{self, Moves, Standing, Wanted};
 use crate::timestamp::Timestamp;
+
+/// What an app's instances are brought to.
+enum Aim {
+    /// So many as there shall be, of whatever configuration.
+    Level,
+    /// All of the present configuration.
+    Replace(Wanted),
+    /// What there was: so many of the present configuration, so many of the one before.
+    Hold { fresh: usize, stale: usize },
+}
 
 /// What to change about an app's instances.
 #[derive(Debug, Default, PartialEq)]
 struct InstancePlan {
     stop: Vec<InstanceId>,
     add: usize,
+    /// How many are added of the version before the deployment.
+    add_stale: usize,
 }
 
 impl Services {
-    /// Whether the tasks of `app` are being replaced.
+    fn aim(&self, state: &AppState) -> Aim {
+        let app = &state.app.definition.id;
+        let Some(deployment) = self.deployment_of(state) else { return Aim::Level };
+        let progress = &deployment.progress;
+        let held = progress.apps.get(app).and_then(|known| known.held).filter(|_| progress.paused.is_some());
+        if let Some(held) = held {
+            return Aim::Hold { fresh: held.fresh, stale: held.stale };
+        }
+        if let Some(before) = state.held {
+            let before = before as usize;
+            let from = deployment.changes.get(app).and_then(|change| change.from.as_ref());
+            let config = state.app.version_info.last_config_change_at;
+            return match from.is_none_or(|from| from.version_info.last_config_change_at == config) {
+                true => Aim::Hold { fresh: before, stale: 0 },
+                false => Aim::Hold { fresh: 0, stale: before },
+            };
+        }
+        if state.deleting || !deployment.replaces(app) {
+            return Aim::Level;
+        }
+        let target = state.target();
+        let fresh = self.canary(state).map_or(target, |stage| stage.of(target)) as usize;
+        let least_good = state.app.definition.upgrade_strategy.least_good(target) as usize;
+        Aim::Replace(Wanted { target: target as usize, least_good, fresh })
+    }
+
+    /// Whether the tasks of the app are being replaced.
     pub(super) fn is_replacing(&self, state: &AppState) -> bool {
-        let deployment = state.deployment.and_then(|id| self.deployments.get(&id));
-        state.held.is_none() && deployment.is_some_and(|deployment| deployment.replaces(&state.app.definition.id))
+        matches!(self.aim(state), Aim::Replace(_))
     }
 
     /// How many tasks the app may have at once.
     pub(super) fn most_at_once(&self, state: &AppState) -> usize {
         let target = state.target();
-        let most = match self.is_replacing(state) {
-            true => state.app.definition.upgrade_strategy.most_at_once(target),
-            false => target,
+        let strategy = state.app.definition.upgrade_strategy;
+        let replaces = || {
+            let deployment = self.deployment_of(state);
+            deployment.is_some_and(|deployment| deployment.replaces(&state.app.definition.id))
         };
-        most as usize
+        let most = |replaces: bool| if replaces { strategy.most_at_once(target) } else { target } as usize;
+        match self.aim(state) {
+            Aim::Level => most(false),
+            Aim::Replace(_) => most(true),
+            Aim::Hold { fresh, stale } => most(state.held.is_none() && replaces()).max(fresh + stale),
+        }
     }
 
     pub(super) fn converge(&mut self, now: Now, app: &AppId) {
         let Some(state) = self.apps.get(app) else { return };
-        let plan = plan_instances(state, self.is_replacing(state));
+        let plan = plan_instances(state, self.aim(state));
+        let before = self.version_before(state).filter(|_| plan.add_stale > 0);
         for id in plan.stop {
             self.stop_instance(app, &id);
         }
@@ -47,6 +95,19 @@ impl Services {
                 state.instances.insert(Instance::waiting(id, since));
             }
         }
+        let Some(before) = before else { return };
+        for _ in 0..plan.add_stale {
+            let id = InstanceId::new(app.clone(), self.seed.uuid());
+            if let Some(state) = self.apps.get_mut(app) {
+                state.instances.insert(Instance::pinned(id, before, since));
+            }
+        }
+    }
+
+    /// The version of the app before its deployment.
+    fn version_before(&self, state: &AppState) -> Option<Timestamp> {
+        let change = self.deployment_of(state)?.changes.get(&state.app.definition.id)?;
+        change.from.as_ref().map(|from| from.version)
     }
 
     /// An instance that waits is forgotten, one that has a task is told to end.
@@ -64,25 +125,76 @@ impl Services {
     }
 }
 
-fn plan_instances(state: &AppState, replacing: bool) -> InstancePlan {
-    let target = state.target() as usize;
+fn plan_instances(state: &AppState, aim: Aim) -> InstancePlan {
     let instances = &state.instances;
-    if !replacing {
-        return level(instances, &Class::ALL, target);
+    let moves = match aim {
+        Aim::Level => return level(state),
+        Aim::Replace(wanted) => rolling::replace(standing(instances), wanted),
+        Aim::Hold { fresh, stale } => rolling::hold(standing(instances), fresh, stale),
+    };
+    let Moves { stop_fresh, stop_stale_bad, stop_stale_away, stop_stale_good, add_fresh, add_stale } = moves;
+    let mut stop = instances.victims(&Class::FRESH, stop_fresh);
+    for (class, count) in [
+        (Class::StaleBad, stop_stale_bad),
+        (Class::StaleAway, stop_stale_away),
+        (Class::StaleGood, stop_stale_good),
+    ] {
+        stop.extend(instances.victims(&[class], count));
     }
-    let mut plan = level(instances, &Class::FRESH, target);
-    let good = instances.counted(&Class::GOOD);
-    let least = state.app.definition.upgrade_strategy.least_good(state.target()) as usize;
-    plan.stop.extend(instances.victims(&[Class::StaleBad], usize::MAX));
-    plan.stop.extend(instances.victims(&[Class::StaleGood], good.saturating_sub(least)));
-    plan
+    InstancePlan { stop, add: add_fresh, add_stale }
 }
 
-/// What brings the instances of `classes` to `target`.
-fn level(instances: &Instances, classes: &[Class], target: usize) -> InstancePlan {
-    let count = instances.counted(classes);
-    InstancePlan {
-        stop: instances.victims(classes, count.saturating_sub(target)),
-        add: target.saturating_sub(count),
+fn standing(instances: &Instances) -> Standing {
+    let count = |class: Class| instances.counted(&[class]);
+    Standing {
+        fresh_good: count(Class::FreshGood),
+        fresh_bad: count(Class::FreshBad),
+        stale_good: count(Class::StaleGood),
+        stale_bad: count(Class::StaleBad),
+        stale_away: count(Class::StaleAway),
     }
+}
+
+/// What brings all instances to the target, whatever their configuration.
+fn level(state: &AppState) -> InstancePlan {
+    let (instances, target) = (&state.instances, state.target() as usize);
+    let count = instances.counted(&Class::ALL);
+    let surplus = count.saturating_sub(target);
+    let stop = match surplus > 0 && target > 0 && is_grouped(state) {
+        true => even_victims(state, surplus),
+        false => instances.victims(&Class::ALL, surplus),
+    };
+    InstancePlan { stop, add: target.saturating_sub(count), add_stale: 0 }
+}
+
+fn is_grouped(state: &AppState) -> bool {
+    state.app.definition.constraints.iter().any(|constraint| matches!(constraint.rule(), Rule::GroupBy(_)))
+}
+
+/// Surplus instances of an app that is to be spread: the bad ones, then those of which there are most in one place.
+fn even_victims(state: &AppState, count: usize) -> Vec<InstanceId> {
+    let instances = &state.instances;
+    let good = instances.counted(&Class::GOOD);
+    let bad = instances.counted(&Class::ALL) - good;
+    let mut stop = instances.victims(&Class::ALL, count.min(bad));
+    let mut places: BTreeMap<Vec<Option<String>>, Vec<InstanceId>> = BTreeMap::new();
+    // The last of each list goes first.
+    for id in instances.victims(&Class::GOOD, good).into_iter().rev() {
+        places.entry(place_of(state, &id)).or_default().push(id);
+    }
+    while stop.len() < count {
+        let Some(most) = places.values_mut().max_by_key(|there| there.len()) else { break };
+        let Some(id) = most.pop() else { break };
+        stop.push(id);
+    }
+    stop
+}
+
+/// Where an instance is, as far as the app's instances are spread over it.
+fn place_of(state: &AppState, id: &InstanceId) -> Vec<Option<String>> {
+    let task = state.instances.get(id).and_then(Instance::task);
+    let constraints = &state.app.definition.constraints;
+    let grouped = constraints.iter().filter(|constraint| matches!(constraint.rule(), Rule::GroupBy(_)));
+    let value = |field| chapada_sdk_core::Place::value_of(task?, field).map(|value| value.to_string());
+    grouped.map(|constraint| value(constraint.field())).collect()
 }

@@ -159,6 +159,7 @@ impl Services {
                 }
                 state.deleting = false;
                 state.delay = None;
+                state.delay_before = None;
                 state.funnel = Default::default();
                 Some(replaced)
             }
@@ -204,6 +205,9 @@ impl Services {
     fn advance(&mut self, id: DeploymentId) {
         loop {
             let Some(deployment) = self.deployments.get(&id) else { return };
+            if deployment.progress.paused.is_some() {
+                return;
+            }
             let actions = deployment.now().to_vec();
             if !actions.is_empty() && !actions.iter().all(|action| self.is_done(action)) {
                 return;

@@ -17,7 +17,10 @@ fn readiness(task: &Task) -> Option<Mono> {
 pub(super) fn next(instance: &Instance, task: &Task, rules: &Rules) -> Option<Mono> {
     let run = instance.goal == Goal::Run;
     let by_condition = match task.condition {
-        Condition::Unreachable if !run => Some(Mono::default()),
+        Condition::Unreachable if !run => match rules.unreachable {
+            UnreachableStrategy::After { inactive, .. } => Some(task.since + inactive.duration()),
+            UnreachableStrategy::Disabled => Some(Mono::default()),
+        },
         Condition::Unreachable => match rules.unreachable {
             UnreachableStrategy::After { expunge, .. } => Some(task.since + expunge.duration()),
             UnreachableStrategy::Disabled => None,

@@ -41,18 +41,23 @@ pub(in crate::services) enum Class {
     FreshBad,
     StaleGood,
     StaleBad,
+    /// Of an old configuration and out of reach, but not for so long that it counts no more.
+    StaleAway,
 }
 
 impl Class {
-    pub(super) const ALL: [Self; 4] = [Self::FreshGood, Self::FreshBad, Self::StaleGood, Self::StaleBad];
+    pub(super) const ALL: [Self; 5] =
+        [Self::FreshGood, Self::FreshBad, Self::StaleGood, Self::StaleBad, Self::StaleAway];
     pub(super) const FRESH: [Self; 2] = [Self::FreshGood, Self::FreshBad];
+    pub(super) const STALE: [Self; 3] = [Self::StaleGood, Self::StaleBad, Self::StaleAway];
     pub(super) const GOOD: [Self; 2] = [Self::FreshGood, Self::StaleGood];
 }
 
 /// The first goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
-    condition: Option<Condition>,
+    /// How far its task is; those that do their work come last.
+    far: u8,
     age: u64,
     pub(super) uuid: Uuid,
 }
@@ -61,6 +66,8 @@ pub(super) struct Rank {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Filed {
     waiting: Option<Timestamp>,
+    /// As `waiting`, when its next task shall not have the present definition.
+    pinned: Option<Timestamp>,
     placed: bool,
     inactive: bool,
     stopping: bool,
@@ -91,11 +98,12 @@ pub(super) struct Index {
     /// The time up to which `inactive` is right.
     now: Mono,
     waiting: BTreeSet<(Timestamp, Uuid)>,
+    pinned: BTreeSet<(Timestamp, Uuid)>,
     placed: usize,
     inactive: usize,
     pub(super) stopping: usize,
     pub(super) counts: Counts,
-    classes: [BTreeSet<Rank>; 4],
+    classes: [BTreeSet<Rank>; 5],
     lapses: BTreeSet<(Mono, Uuid)>,
     due: BTreeSet<(Mono, Uuid)>,
     pub(super) agents: BTreeMap<AgentId, usize>,
@@ -109,6 +117,7 @@ impl Index {
             rules,
             now: Mono::default(),
             waiting: BTreeSet::new(),
+            pinned: BTreeSet::new(),
             placed: 0,
             inactive: 0,
             stopping: 0,
@@ -140,7 +149,8 @@ impl Index {
     pub(super) fn filed_at(&self, instance: &Instance, now: Mono) -> Filed {
         let Some(task) = instance.task() else {
             return Filed {
-                waiting: instance.waiting_since(),
+                waiting: instance.waiting_since().filter(|_| instance.pinned.is_none()),
+                pinned: instance.waiting_since().filter(|_| instance.pinned.is_some()),
                 stopping: instance.goal == Goal::Stop,
                 rank: self.rank(instance, None),
                 ..Filed::default()
@@ -151,9 +161,10 @@ impl Index {
         let fresh = task.is_of(self.rules.config);
         Filed {
             waiting: None,
+            pinned: None,
             placed: true,
             inactive,
-            stopping: instance.goal == Goal::Stop,
+            stopping: instance.goal == Goal::Stop && task.condition != Condition::Unreachable,
             state: state_of(task),
             rank: self.rank(instance, Some(task)).filter(|_| !inactive),
             lapses: lapses.filter(|_| !inactive),
@@ -172,13 +183,16 @@ impl Index {
             KillSelection::YoungestFirst => u64::MAX - staged,
             KillSelection::OldestFirst => staged,
         };
-        let class = match (instance.is_fresh(self.rules.config), instance.is_good()) {
+        let away = task.is_some_and(|task| task.condition == Condition::Unreachable);
+        let good = instance.is_good();
+        let class = match (instance.is_fresh(self.rules.config), good) {
             (true, true) => Class::FreshGood,
             (true, false) => Class::FreshBad,
             (false, true) => Class::StaleGood,
+            (false, false) if away => Class::StaleAway,
             (false, false) => Class::StaleBad,
         };
-        let rank = Rank { condition: task.map(|task| task.condition), age, uuid: instance.id.uuid() };
+        let rank = Rank { far: how_far(task, good), age, uuid: instance.id.uuid() };
         Some((class, rank))
     }
 
@@ -197,6 +211,7 @@ impl Index {
             return;
         }
         moved(&mut self.waiting, before.waiting, after.waiting, uuid);
+        moved(&mut self.pinned, before.pinned, after.pinned, uuid);
         moved(&mut self.lapses, before.lapses, after.lapses, uuid);
         moved(&mut self.due, before.due, after.due, uuid);
         counted(&mut self.placed, before.placed, after.placed);
@@ -251,11 +266,28 @@ impl Index {
     }
 
     pub(super) fn first_waiting(&self) -> Option<(Timestamp, Uuid)> {
-        self.waiting.first().copied()
+        self.waiting.first().into_iter().chain(self.pinned.first()).min().copied()
     }
 
-    pub(super) fn waiting(&self) -> usize {
+    pub(super) fn first_unpinned(&self) -> Option<Uuid> {
+        self.waiting.first().map(|(_, uuid)| *uuid)
+    }
+
+    pub(super) fn first_pinned(&self) -> Option<Uuid> {
+        self.pinned.first().map(|(_, uuid)| *uuid)
+    }
+
+    pub(super) fn unpinned(&self) -> usize {
         self.waiting.len()
+    }
+
+    pub(super) fn pinned(&self) -> usize {
+        self.pinned.len()
+    }
+
+    /// Those out of reach that still count.
+    pub(super) fn away(&self) -> impl Iterator<Item = Uuid> {
+        self.lapses.iter().map(|(_, uuid)| *uuid)
     }
 
     pub(super) fn alive(&self, now: Mono) -> usize {
@@ -265,6 +297,22 @@ impl Index {
 
     pub(super) fn of_class(&self, class: Class) -> &BTreeSet<Rank> {
         &self.classes[class as usize]
+    }
+}
+
+/// The order in which surplus instances go, apart from their age: what was never launched, what is dying anyway, what is out
+/// of reach, then by how far it came.
+///
+/// Source: Marathon's weights of conditions.
+fn how_far(task: Option<&Task>, good: bool) -> u8 {
+    match task.map(|task| task.condition) {
+        None => 0,
+        Some(Condition::Killing) => 1,
+        Some(Condition::Unreachable) => 2,
+        Some(Condition::Provisioned) => 3,
+        Some(Condition::Staging) => 4,
+        Some(Condition::Starting) => 5,
+        Some(Condition::Running) => 6 + u8::from(good),
     }
 }
 

@@ -137,7 +137,32 @@ impl Instances {
 
     /// How many wait for an offer.
     pub fn waiting(&self) -> usize {
-        self.index.waiting()
+        self.unpinned() + self.pinned()
+    }
+
+    /// How many of those that wait shall have the present definition.
+    pub(super) fn unpinned(&self) -> usize {
+        self.index.unpinned()
+    }
+
+    /// How many of those that wait shall have an earlier definition.
+    pub(super) fn pinned(&self) -> usize {
+        self.index.pinned()
+    }
+
+    /// The place that has waited longest of those that shall have the present definition.
+    pub(super) fn first_unpinned(&self) -> Option<InstanceId> {
+        self.index.first_unpinned().map(|uuid| InstanceId::new(self.app.clone(), uuid))
+    }
+
+    /// The place that has waited longest of those that shall have an earlier definition.
+    pub(super) fn first_pinned(&self) -> Option<InstanceId> {
+        self.index.first_pinned().map(|uuid| InstanceId::new(self.app.clone(), uuid))
+    }
+
+    /// Those that are out of reach and still count.
+    pub(super) fn away(&self) -> Vec<InstanceId> {
+        self.index.away().map(|uuid| InstanceId::new(self.app.clone(), uuid)).collect()
     }
 
     /// How many have a task that may be running, those being killed included, those out of reach for too long not.
@@ -145,7 +170,7 @@ impl Instances {
         self.index.alive(now)
     }
 
-    /// How many are on their way out.
+    /// How many are on their way out, those out of reach left out: nobody waits for them.
     pub fn stopping(&self) -> usize {
         self.index.stopping
     }

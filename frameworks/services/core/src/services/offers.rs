@@ -8,6 +8,7 @@ use chapada_sdk_core::{MismatchKind, Offer, Placement, Request, place};
 
 use super::{AppState, Services};
 use crate::app::App;
+use crate::delay::Delay;
 use crate::definition::Command;
 use crate::environment::environment;
 use crate::event::{Effect, Launch, LaunchPort};
@@ -97,14 +98,17 @@ impl Services {
         for _ in 0..count {
             let draw = self.seed.number();
             let Some(state) = self.apps.get_mut(id) else { return };
-            let Some((_, instance)) = state.instances.first_waiting() else { return };
-            let Some((index, share)) = choose(state, &request, bids, draw, now) else { return };
+            let Some((instance, app)) = next_waiting(now, state) else { return };
+            let other = (app.version != state.app.version).then(|| crate::matching::request(&app.definition));
+            let request = other.as_ref().unwrap_or(&request);
+            let Some((index, share)) = choose(state, request, bids, draw, now) else { return };
             let bid = &mut bids[index];
             if bid.offer.take(&share.resources).is_err() {
                 return;
             }
-            let (app, deploying) = (state.app.clone(), state.deployment.is_some());
+            let deploying = state.deployment.is_some();
             if let Some(mut instance) = state.instances.get_mut(&instance) {
+                instance.pinned = None;
                 let ready = !deploying || app.definition.readiness_checks.is_empty();
                 bid.launches.push(launch(&app, &mut instance, &bid.offer, share, ready, now));
             }
@@ -116,10 +120,9 @@ impl Services {
 
     /// How many instances of an app could be launched now.
     pub(super) fn launchable(&self, now: Now, state: &AppState) -> usize {
-        if state.delay.is_some_and(|delay| now.mono < delay.until()) {
-            return 0;
-        }
-        let waiting = state.instances.waiting();
+        let unless = |delay: Option<Delay>, count: usize| if is_over(now, delay) { count } else { 0 };
+        let waiting = unless(state.delay, state.instances.unpinned())
+            + unless(state.delay_before, state.instances.pinned());
         if waiting == 0 {
             0
         } else {
@@ -154,6 +157,20 @@ impl Services {
             self.outbox.push(Effect::Revive);
         }
     }
+}
+
+fn is_over(now: Now, delay: Option<Delay>) -> bool {
+    delay.is_none_or(|delay| now.mono >= delay.until())
+}
+
+/// The place to fill next and what with: first those that keep an earlier version up.
+fn next_waiting(now: Now, state: &AppState) -> Option<(InstanceId, App)> {
+    let pinned = state.instances.first_pinned().filter(|_| is_over(now, state.delay_before));
+    let unpinned = || state.instances.first_unpinned().filter(|_| is_over(now, state.delay));
+    let id = pinned.or_else(unpinned)?;
+    let version = state.instances.get(&id)?.pinned;
+    let app = version.and_then(|version| state.versions.get(&version)).unwrap_or(&state.app);
+    Some((id, app.clone()))
 }
 
 /// The offer for the next instance of an app and what it takes of it; notes why not when none fits.

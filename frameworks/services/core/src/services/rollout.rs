@@ -194,7 +194,7 @@ impl Services {
             let count = |groups: &[Class]| state.instances.counted(groups);
             held.insert(
                 app.clone(),
-                Held { fresh: count(&Class::FRESH), stale: count(&[Class::StaleGood, Class::StaleBad]) },
+                Held { fresh: count(&Class::FRESH), stale: count(&Class::STALE) },
             );
             self.touched.insert(app);
         }

@@ -97,7 +97,13 @@ impl Services {
                     {
                         expunged.push(id);
                     }
-                    _ if goal == Goal::Stop => expunged.push(id),
+                    // Until then it may be running.
+                    UnreachableStrategy::After { inactive, .. }
+                        if goal == Goal::Stop && now.mono >= task.since + inactive.duration() =>
+                    {
+                        expunged.push(id);
+                    }
+                    UnreachableStrategy::Disabled if goal == Goal::Stop => expunged.push(id),
                     UnreachableStrategy::After { .. } | UnreachableStrategy::Disabled => {}
                 },
                 Condition::Provisioned | Condition::Staging if now.mono >= task.since + START_TIMEOUT => {
@@ -112,6 +118,10 @@ impl Services {
                 | Condition::Running
                 | Condition::Killing => {}
             }
+        }
+        if state.deleting {
+            // Nothing will be started in their place.
+            expunged.extend(state.instances.away());
         }
         for instance in expunged {
             state.instances.remove(&instance);
@@ -161,10 +171,15 @@ impl Services {
     }
 
     fn set_timer(&mut self, now: Now, app: &AppId) {
+        let rollout = self.apps.get(app).and_then(|state| self.rollout_due(now, state));
         let Some(state) = self.apps.get_mut(app) else { return };
-        let waits = state.instances.waiting() > 0;
-        let delay = state.delay.map(Delay::until).filter(|until| waits && *until > now.mono);
-        let at = delay.into_iter().chain(state.instances.next_due(now.mono)).min();
+        let counts = |delay: Option<Delay>, waiting: usize| {
+            delay.map(Delay::until).filter(|until| waiting > 0 && *until > now.mono)
+        };
+        let delay = counts(state.delay, state.instances.unpinned());
+        let before = counts(state.delay_before, state.instances.pinned());
+        let rollout = rollout.filter(|at| *at > now.mono);
+        let at = [delay, before, rollout, state.instances.next_due(now.mono)].into_iter().flatten().min();
         let before = std::mem::replace(&mut state.timer, at);
         if before != at {
             before.map(|before| self.timers.remove(&(before, app.clone())));

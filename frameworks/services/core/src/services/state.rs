@@ -28,6 +28,8 @@ pub struct AppState {
     pub held: Option<u32>,
     /// How long it waits after failures.
     pub delay: Option<Delay>,
+    /// As `delay`, for tasks of the definition before, which are still started while a deployment is paused or watched.
+    pub(super) delay_before: Option<Delay>,
     /// The last task that ended without being asked to.
     pub last_failure: Option<Failure>,
     /// What became of offers since it began to wait.
@@ -74,6 +76,7 @@ impl AppState {
             deployment: None,
             held: None,
             delay: None,
+            delay_before: None,
             last_failure: None,
             funnel: Funnel::default(),
             timer: None,

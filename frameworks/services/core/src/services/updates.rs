@@ -191,7 +191,11 @@ pub(super) fn note_failure(now: Now, state: &mut AppState, status: &TaskStatus, 
     });
     let own_fault = !matches!(status.state, TaskState::Killed | TaskState::Unknown)
         && !matches!(status.reason, Some(Reason::InvalidOffers | Reason::AgentDraining));
-    if own_fault && task.is_of(state.app.version_info.last_config_change_at) {
-        state.delay = Some(Delay::after_failure(state.delay, &state.app.definition, now.mono));
+    if own_fault {
+        let delay = match task.is_of(state.app.version_info.last_config_change_at) {
+            true => &mut state.delay,
+            false => &mut state.delay_before,
+        };
+        *delay = Some(Delay::after_failure(*delay, &state.app.definition, now.mono));
     }
 }
