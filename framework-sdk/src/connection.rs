@@ -134,7 +134,7 @@ impl Connection {
             Ok(false) => Ended::Over,
             Err(error) => Ended::Fatal(error),
         };
-        if matches!(ended, Ended::Over) {
+        if matches!(ended, Ended::Over) && !self.shared.is_abandoned() {
             // What was called before is still on its way; the last sender is gone, so the master sees the end.
             self.shared.close();
             let drained = async { while let Ok(Some(_)) = subscription.inbound.message().await {} };
@@ -180,13 +180,14 @@ impl Connection {
 
     fn subscribe_call(&self) -> api::Call {
         let id = self.shared.framework();
-        let info = v1::FrameworkInfo::from(&self.config.description(id.clone()));
+        let config = self.shared.config();
+        let info = v1::FrameworkInfo::from(&config.description(id.clone()));
         let mut call = api::Call {
             framework_id: id.as_ref().map(Into::into),
             subscribe: Some(api::call::Subscribe {
                 framework_info: Some(info),
-                suppressed_roles: self.config.suppressed_roles.iter().map(ToString::to_string).collect(),
-                offer_constraints: self.config.offer_constraints.clone(),
+                suppressed_roles: config.suppressed_roles.iter().map(ToString::to_string).collect(),
+                offer_constraints: config.offer_constraints.clone(),
             }),
             ..Default::default()
         };

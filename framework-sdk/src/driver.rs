@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use chapada_model::{
-    AgentId, Filters, FrameworkId, KillPolicy, OfferId, TaskDescription, TaskId, TaskStatus,
+    AgentId, Filters, FrameworkId, KillPolicy, Mono, OfferId, TaskDescription, TaskId, TaskStatus,
 };
 use chapada_wire::v1;
 use chapada_wire::v1::scheduler as api;
@@ -216,6 +216,19 @@ impl Driver {
             Err(_) => self.shared.tearing_down.store(false, Ordering::SeqCst),
         }
         sent
+    }
+
+    /// Leaves the master at once: calls that are still on their way out are dropped. For a scheduler whose place another has
+    /// taken.
+    pub fn abandon(&self) {
+        self.shared.abandoned.store(true, Ordering::SeqCst);
+        self.shared.close();
+        self.shared.stop.cancel();
+    }
+
+    /// The time since this driver was made, for what is due by time.
+    pub fn now(&self) -> Mono {
+        self.shared.now()
     }
 
     /// The framework's id, once there is one.

@@ -1,17 +1,20 @@
 //! One scheduler among several processes: the elected one runs, the others wait.
 
+use std::net::Ipv4Addr;
+
 use chapada_coordination::{
     Coordination, LeaderInfo, Leadership, LostReason, OpenRegistryError, Schema, WriteError,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::config::FrameworkConfig;
-use crate::run::{RunError, run};
+use crate::run::{RunError, connect, drive};
 use crate::scheduler::{Scheduler, SchedulerError};
 use crate::store::{OpenedStore, Store};
 
 /// Runs for leader, and while leading runs the scheduler that `make` puts together from the store; begins again when the place is
-/// lost. Returns when the scheduler ends by itself or `stop` is cancelled.
+/// lost: its callback is dropped where it stands, and what it has called and was not sent yet is not sent. Returns when the
+/// scheduler ends by itself or `stop` is cancelled; the place is free at once then.
 ///
 /// While the connection to ZooKeeper is broken the scheduler runs on, but its writes wait: one that stores its intents before it
 /// launches does nothing that a successor would not know of.
@@ -43,28 +46,35 @@ pub async fn run_elected<S: Scheduler>(
             Err(OpenRegistryError::Deposed) => continue,
             Err(error) => return Err(RunError::Open(error)),
         };
-        let scheduler =
+        let mut scheduler =
             make(&opened).map_err(|source| RunError::Scheduler { event: "its start".to_owned(), source })?;
-        let stop_scheduler = stop.child_token();
+        let (driver, events) = connect(config.clone(), Some(&opened));
         let mut leadership = campaign.watch();
         let lost = async move {
             // An error means that the campaign's task is gone, and the place with it.
             drop(leadership.wait_for(|state| matches!(state, Leadership::Lost(_))).await);
         };
-        let mut running = Box::pin(run(config.clone(), Some(&opened), scheduler, stop_scheduler.clone()));
+        let running = drive(&driver, events, &mut scheduler, config.tick);
+        let stopping = async {
+            stop.cancelled().await;
+            driver.stop();
+            std::future::pending::<()>().await;
+        };
         let outcome = tokio::select! {
-            outcome = &mut running => outcome,
+            biased; // once the place is lost, not one more callback goes on
             () = lost => {
-                stop_scheduler.cancel();
-                running.await
+                driver.abandon();
+                Ok(())
             }
+            outcome = running => outcome,
+            () = stopping => Ok(()),
         };
         let deposed = matches!(campaign.state(), Leadership::Lost(reason) if reason != LostReason::Resigned);
         campaign.resign().await;
         match outcome {
             _ if deposed => tracing::warn!("another process takes over"),
             Err(error) if is_deposed(&error) => tracing::warn!("another process takes over"),
-            Ok(_) => return Ok(()),
+            Ok(()) => return Ok(()),
             Err(error) => return Err(error),
         }
     }
@@ -78,6 +88,23 @@ pub struct Candidate {
     pub info: LeaderInfo,
     /// Name and version of the scheduler's records.
     pub schema: Schema,
+}
+
+impl Candidate {
+    /// One that has no pages of its own to show, on this machine.
+    pub fn new(schema: Schema) -> Self {
+        let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let info = LeaderInfo {
+            id: uuid::Uuid::new_v4().to_string(),
+            hostname: if hostname.is_empty() { "localhost" } else { hostname.trim() }.to_owned(),
+            ip: Ipv4Addr::LOCALHOST.into(),
+            // It listens nowhere; the others only see who leads.
+            port: 1,
+            version: String::new(),
+            capabilities: Vec::new(),
+        };
+        Self { info, schema }
+    }
 }
 
 /// Whether it failed because a write was refused that only the leader may make.

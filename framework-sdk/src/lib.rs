@@ -17,6 +17,7 @@ pub mod edge;
 mod elected;
 mod event;
 mod executor;
+mod intents;
 mod link;
 mod random;
 mod run;
@@ -32,10 +33,13 @@ pub use chapada_coordination::{
 };
 pub use chapada_model as model;
 pub use chapada_sdk_core::{
-    Backoff, Constraint, Field, Intent, IntentChange, Intents, InvalidConstraint, Mismatch, MismatchKind,
-    NotAnIncarnation, Offer, Pattern, Phase, Place, Placed, Placement, PortWish, Reconciliation,
-    ReconciliationConfig, Request, Round, Rule, Tally, TaskName, WhyNot, explain, fits, place,
+    Backoff, Constraint, Delay, DelayRule, Field, Intent, IntentChange, Intents, InvalidConstraint, Mismatch,
+    MismatchKind, NotAnIncarnation, Offer, Pattern, Phase, Place, Placed, Placement, PortWish,
+    Reconciliation, ReconciliationConfig, Request, Round, Rule, Tally, TaskName, WhyNot, explain, fits,
+    place,
 };
+/// What a status says that [`TaskStatus`](chapada_model::TaskStatus) has no field for.
+pub use chapada_wire::convert::{check_status, container_status};
 /// The API messages, for what the typed builders do not cover.
 pub use chapada_wire::v1 as wire;
 pub use config::{Acknowledge, FrameworkConfig};
@@ -43,6 +47,7 @@ pub use driver::{CallError, Driver};
 pub use elected::{Candidate, run_elected};
 pub use event::{Event, ExecutorMessage, Failure, InverseOffer, Subscribed};
 pub use executor::{ExecutorBuilder, InvalidExecutor};
+pub use intents::{DamagedIntent, DurableIntents};
 pub use link::{Knock, Link};
 pub use random::random;
 pub use run::{Events, RunError, connect, drive, run};

@@ -133,7 +133,7 @@ impl Drop for Events {
 /// With a store, the framework's id is taken from there and kept there.
 pub fn connect(config: FrameworkConfig, store: Option<&OpenedStore>) -> (Driver, Events) {
     let id = store.and_then(|opened| opened.framework_id.clone()).or_else(|| config.id.clone());
-    let shared = Arc::new(Shared::new(id, config.reconciliation));
+    let shared = Arc::new(Shared::new(id, config.clone()));
     let driver = Driver { shared: Arc::clone(&shared) };
     let (sender, queue) = mpsc::channel(EVENT_QUEUE);
     let acknowledge = config.acknowledge;

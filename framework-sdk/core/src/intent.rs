@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use chapada_model::{AgentId, InvalidId, TaskId, TaskState, TaskStatus, Text};
+use chapada_model::{AgentId, InvalidId, Mono, TaskId, TaskState, TaskStatus, Text};
+
+use crate::delay::{Delay, DelayRule};
 
 /// One launch of one thing: `name.incarnation` as a task id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -60,6 +62,9 @@ pub struct Intent {
     pub phase: Phase,
     /// Launches that ended unasked since the last that ran well, for back-off.
     pub failures: u32,
+    /// How long it waits before it is launched again, as [`Intents::retry`] said. Forgotten by a restart.
+    #[serde(skip)]
+    pub delay: Option<Delay>,
 }
 
 /// How far a launch is.
@@ -108,6 +113,7 @@ impl Intents {
             agent: None,
             phase: Phase::Waiting,
             failures: 0,
+            delay: None,
         })
     }
 
@@ -129,6 +135,16 @@ impl Intents {
     /// Those to be launched.
     pub fn waiting(&self) -> impl Iterator<Item = &Intent> {
         self.iter().filter(|intent| intent.phase == Phase::Waiting)
+    }
+
+    /// Those to be launched now: they wait, and their delay is over.
+    pub fn due(&self, now: Mono) -> impl Iterator<Item = &Intent> {
+        self.waiting().filter(move |intent| intent.delay.is_none_or(|delay| delay.until() <= now))
+    }
+
+    /// Those that have ended and are not to be launched again.
+    pub fn ended(&self) -> impl Iterator<Item = &Intent> {
+        self.iter().filter(|intent| matches!(intent.phase, Phase::Ended(_)))
     }
 
     /// Those that may have a task, for reconciliation.
@@ -169,6 +185,22 @@ impl Intents {
             intent.agent = None;
             intent.clone()
         })
+    }
+
+    /// As [`Intents::again`], but not before a delay that grows with each retry. `None` unless it has ended.
+    pub fn retry(&mut self, name: &str, rule: &DelayRule, now: Mono) -> Option<Intent> {
+        self.again(name)?;
+        let intent = self.by_name.get_mut(name)?;
+        intent.delay = Some(Delay::after_failure(intent.delay, rule, now));
+        Some(intent.clone())
+    }
+
+    /// Puts one back as it was, or takes it out.
+    pub fn set(&mut self, name: &str, intent: Option<Intent>) {
+        match intent {
+            Some(intent) => drop(self.by_name.insert(name.into(), intent)),
+            None => drop(self.by_name.remove(name)),
+        }
     }
 
     /// Takes in what an update says. Safe to call with the same update any number of times.
@@ -251,6 +283,23 @@ mod tests {
         assert!(intents.give_up("a").is_some());
         intents.again("a");
         assert_eq!(intents.on_update(&update("a.1", TaskState::Running)), IntentChange::Stray);
+    }
+
+    #[test]
+    fn one_that_ends_is_due_again_when_its_delay_is_over() {
+        let second = std::time::Duration::from_secs(1);
+        let rule = DelayRule { first: second, factor: 2.0, most: 60 * second };
+        let (mut intents, mut now) = (Intents::default(), Mono(0));
+        intents.want("a");
+        assert_eq!(intents.retry("a", &rule, now), None, "it has not ended");
+        for wait in [1, 2, 4] {
+            assert_eq!(intents.due(now).count(), 1);
+            let task = intents.launch("a", agent()).unwrap().task.to_string();
+            intents.on_update(&update(&task, TaskState::Failed));
+            intents.retry("a", &rule, now).unwrap();
+            assert_eq!((intents.waiting().count(), intents.due(now).count()), (1, 0));
+            now = now + wait * second;
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod backoff;
 mod change;
 mod constraint;
+mod delay;
 mod funnel;
 mod intent;
 mod matching;
@@ -21,6 +22,7 @@ mod request;
 pub use backoff::Backoff;
 pub use change::Change;
 pub use constraint::{Constraint, Field, InvalidConstraint, Pattern, Place, Rule};
+pub use delay::{Delay, DelayRule};
 pub use funnel::{Funnel, FunnelStep};
 pub use intent::{Intent, IntentChange, Intents, NotAnIncarnation, Phase, TaskName};
 pub use matching::{Placement, explain, fits, place};

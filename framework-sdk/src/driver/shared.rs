@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chapada_model::{AgentId, FrameworkId, Mono, TaskId};
-use chapada_sdk_core::{Reconciliation, ReconciliationConfig, Round};
+use chapada_sdk_core::{Reconciliation, Round};
 use chapada_wire::v1::scheduler as api;
 use chapada_wire::v1::scheduler::call::Type;
 use tokio::sync::{Notify, mpsc, watch};
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::CallError;
+use crate::config::FrameworkConfig;
 
 /// What the driver's handles and the connection share.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Shared {
     pub(super) outgoing: watch::Sender<Option<Outgoing>>,
     pub(super) framework: watch::Sender<Option<FrameworkId>>,
     reconciliation: Mutex<Reconciliation>,
+    /// How the framework presents itself, at the next subscription too.
+    config: Mutex<FrameworkConfig>,
     /// Something about the reconciliation's time has changed.
     pub(crate) rearmed: Notify,
     began: Instant,
@@ -28,6 +31,7 @@ pub(crate) struct Shared {
     /// Wait for the master to end the subscription, then end.
     pub(crate) finish: CancellationToken,
     pub(super) tearing_down: AtomicBool,
+    pub(super) abandoned: AtomicBool,
     pub(super) aborted: Mutex<Option<String>>,
 }
 
@@ -41,16 +45,18 @@ pub(super) struct Outgoing {
 }
 
 impl Shared {
-    pub(crate) fn new(framework: Option<FrameworkId>, config: ReconciliationConfig) -> Self {
+    pub(crate) fn new(framework: Option<FrameworkId>, config: FrameworkConfig) -> Self {
         Self {
             outgoing: watch::Sender::new(None),
             framework: watch::Sender::new(framework),
-            reconciliation: Mutex::new(Reconciliation::new(config)),
+            reconciliation: Mutex::new(Reconciliation::new(config.reconciliation)),
+            config: Mutex::new(config),
             rearmed: Notify::new(),
             began: Instant::now(),
             stop: CancellationToken::new(),
             finish: CancellationToken::new(),
             tearing_down: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
             aborted: Mutex::new(None),
         }
     }
@@ -68,12 +74,21 @@ impl Shared {
         self.reconciliation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Nothing panics while it is held, and it is never held across an await.
+    pub(crate) fn config(&self) -> MutexGuard<'_, FrameworkConfig> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn aborted(&self) -> Option<String> {
         self.aborted.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(crate) fn is_tearing_down(&self) -> bool {
         self.tearing_down.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::SeqCst)
     }
 
     pub(crate) fn framework(&self) -> Option<FrameworkId> {

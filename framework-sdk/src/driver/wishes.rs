@@ -1,7 +1,8 @@
 //! Whether the framework wants offers.
 
 use chapada_model::Role;
-use chapada_wire::v1::scheduler::call::{Revive, Suppress, Type};
+use chapada_wire::v1::FrameworkInfo;
+use chapada_wire::v1::scheduler::call::{Revive, Suppress, Type, UpdateFramework};
 
 use super::{CallError, Driver};
 
@@ -44,6 +45,28 @@ impl Driver {
             return Ok(());
         }
         self.call(Type::Revive, |call| call.revive = Some(Revive { roles })).await
+    }
+
+    /// Takes offers in these roles from now on and in no others. What runs in a role that was left runs on; its offers are taken
+    /// back. Wishes told by
+    /// [`Driver::suppress`] are forgotten.
+    ///
+    /// # Errors
+    /// When not subscribed; the next subscription is in these roles nevertheless.
+    pub async fn set_roles(&self, roles: impl IntoIterator<Item = Role>) -> Result<(), CallError> {
+        let update = {
+            let mut config = self.shared.config();
+            config.roles = roles.into_iter().collect();
+            let roles = config.roles.clone();
+            config.suppressed_roles.retain(|role| roles.contains(role));
+            let id = self.shared.framework().ok_or(CallError::Disconnected)?;
+            UpdateFramework {
+                framework_info: Some(FrameworkInfo::from(&config.description(Some(id)))),
+                suppressed_roles: names(config.suppressed_roles.iter().cloned()),
+                offer_constraints: config.offer_constraints.clone(),
+            }
+        };
+        self.call(Type::UpdateFramework, |call| call.update_framework = Some(update)).await
     }
 }
 

@@ -25,7 +25,7 @@ mod time;
 
 pub use agent::domain_from_json;
 pub use error::InvalidField;
-pub use extras::{TaskExtras, container_status, task_extras};
+pub use extras::{TaskExtras, check_status, container_status, task_extras};
 pub use offer::OfferParts;
 pub use operation::operation_status_from_wire;
 pub use reservation::ReservationFormat;

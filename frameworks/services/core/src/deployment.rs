@@ -1,6 +1,6 @@
 //! A change of one or several apps on its way: what it does in which order, and how far it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +54,22 @@ pub struct Action {
     pub pod: bool,
 }
 
+impl Action {
+    /// What is done, by Marathon's names.
+    pub fn name(&self) -> &'static str {
+        match (self.action, self.pod) {
+            (ActionKind::StartApplication, false) => "StartApplication",
+            (ActionKind::ScaleApplication, false) => "ScaleApplication",
+            (ActionKind::RestartApplication, false) => "RestartApplication",
+            (ActionKind::StopApplication, false) => "StopApplication",
+            (ActionKind::StartApplication, true) => "StartPod",
+            (ActionKind::ScaleApplication, true) => "ScalePod",
+            (ActionKind::RestartApplication, true) => "RestartPod",
+            (ActionKind::StopApplication, true) => "StopPod",
+        }
+    }
+}
+
 /// What is done to an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ActionKind {
@@ -95,6 +111,20 @@ impl Deployment {
         }
         let steps = [stop, start].into_iter().chain(bring.into_values()).filter(|step| !step.is_empty()).collect();
         Self { id, version, changes, steps, current: 0, progress: Progress::default() }
+    }
+
+    /// Goes on with replacements that it takes over: tasks of several configurations may be there.
+    pub(crate) fn carry_on(&mut self, replaced: &BTreeSet<AppId>) {
+        for app in replaced {
+            let to = self.changes.get(app).and_then(|change| change.to.as_ref());
+            let Some(to) = to.filter(|to| to.definition.instances > 0) else { continue };
+            let (action, pod) = (ActionKind::RestartApplication, to.is_pod());
+            let mut actions = self.steps.iter_mut().flatten().filter(|action| action.app == *app);
+            match actions.next() {
+                Some(planned) => planned.action = action,
+                None => self.steps.push(vec![Action { action, app: app.clone(), pod }]),
+            }
+        }
     }
 
     /// The apps it touches.

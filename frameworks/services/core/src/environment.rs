@@ -4,18 +4,22 @@ use std::collections::BTreeMap;
 
 use crate::definition::AppDefinition;
 use crate::instance::Task;
+use crate::launch::{LaunchValue, TaskPort, task_ports, values};
 
 /// Labels with longer values or names get no variable of their own.
 const MAX_LABEL_VALUE: usize = 512;
 const MAX_LABEL_NAME: usize = 493;
 
 /// Every variable for `task` of `app`; the app's own win.
-pub fn environment(app: &AppDefinition, task: &Task) -> BTreeMap<String, String> {
+pub fn environment(app: &AppDefinition, task: &Task) -> BTreeMap<String, LaunchValue> {
     let mut env = BTreeMap::new();
     let mut set = |name: &str, value: String| env.insert(name.to_owned(), value);
     set("MESOS_TASK_ID", task.id.to_string());
     set("MARATHON_APP_ID", app.id.to_string());
     set("MARATHON_APP_VERSION", task.version.to_string());
+    if let Some(image) = app.image() {
+        set("MARATHON_APP_DOCKER_IMAGE", image.image.clone());
+    }
     set("MARATHON_APP_RESOURCE_CPUS", decimal(app.cpus));
     set("MARATHON_APP_RESOURCE_MEM", decimal(app.mem));
     set("MARATHON_APP_RESOURCE_DISK", decimal(app.disk));
@@ -23,17 +27,19 @@ pub fn environment(app: &AppDefinition, task: &Task) -> BTreeMap<String, String>
     set("MARATHON_APP_ENFORCE_GROUP_ROLE", "FALSE".to_owned());
     set("HOST", task.hostname.clone());
     env.extend(label_variables(&app.labels));
-    env.extend(port_variables(app, &task.ports));
-    env.extend(app.env.clone());
+    env.extend(port_variables(&task_ports(app, task).collect::<Vec<_>>()));
+    let mut env: BTreeMap<_, _> =
+        env.into_iter().map(|(name, value)| (name, LaunchValue::Text(value))).collect();
+    env.extend(values(&app.env, &app.secrets));
     env
 }
 
 /// At least one digit after the point, as Marathon writes numbers here.
-fn decimal(amount: chapada_model::Milli) -> String {
+pub(crate) fn decimal(amount: chapada_model::Milli) -> String {
     format!("{:?}", amount.to_f64())
 }
 
-fn label_variables(labels: &BTreeMap<String, String>) -> Vec<(String, String)> {
+pub(crate) fn label_variables(labels: &BTreeMap<String, String>) -> Vec<(String, String)> {
     let mut variables = Vec::new();
     let mut names = Vec::new();
     for (label, value) in labels {
@@ -47,27 +53,31 @@ fn label_variables(labels: &BTreeMap<String, String>) -> Vec<(String, String)> {
     variables
 }
 
-fn port_variables(app: &AppDefinition, ports: &[u16]) -> Vec<(String, String)> {
+fn port_variables(ports: &[TaskPort<'_>]) -> Vec<(String, String)> {
     let mut variables = Vec::new();
     let Some(first) = ports.first() else {
         return variables;
     };
-    variables.push(("PORT".to_owned(), first.to_string()));
-    let list: Vec<String> = ports.iter().map(u16::to_string).collect();
+    variables.push(("PORT".to_owned(), first.number().to_string()));
+    let list: Vec<String> = ports.iter().map(|port| port.number().to_string()).collect();
     variables.push(("PORTS".to_owned(), list.join(",")));
-    for (index, (port, definition)) in ports.iter().zip(&app.port_definitions).enumerate() {
-        let asked = if definition.port == 0 { *port } else { definition.port };
-        variables.push((format!("PORT{index}"), port.to_string()));
-        variables.push((format!("PORT_{asked}"), port.to_string()));
-        if let Some(name) = &definition.name {
-            variables.push((format!("PORT_{}", variable_name(name)), port.to_string()));
+    for (index, port) in ports.iter().enumerate() {
+        let number = port.number();
+        let asked = match port.asked.container.unwrap_or(port.asked.service) {
+            0 => number,
+            asked => asked,
+        };
+        variables.push((format!("PORT{index}"), number.to_string()));
+        variables.push((format!("PORT_{asked}"), number.to_string()));
+        if let Some(name) = port.asked.name {
+            variables.push((format!("PORT_{}", variable_name(name)), number.to_string()));
         }
     }
     variables
 }
 
 /// Upper case, and each run of anything but letters and digits becomes one `_`.
-fn variable_name(text: &str) -> String {
+pub(crate) fn variable_name(text: &str) -> String {
     let mut name = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -87,6 +97,13 @@ mod tests {
     use crate::instance::Condition;
     use crate::timestamp::Timestamp;
 
+    fn text(value: &LaunchValue) -> String {
+        match value {
+            LaunchValue::Text(text) => text.clone(),
+            LaunchValue::Secret(source) => format!("<{source}>"),
+        }
+    }
+
     #[test]
     fn is_marathons_and_the_apps_own_wins() {
         let json = json!({
@@ -104,6 +121,8 @@ mod tests {
             region: None,
             zone: None,
             ports: vec![31_000, 31_001],
+            addresses: Vec::new(),
+            check: None,
             staged_at: Timestamp::from_millis(0),
             config: Default::default(),
             started_at: None,
@@ -119,7 +138,7 @@ mod tests {
             asked: Default::default(),
         };
         let got: Vec<String> =
-            environment(&app, &task).iter().map(|(name, value)| format!("{name}={value}")).collect();
+            environment(&app, &task).iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
         assert_eq!(
             got,
             [

@@ -1,9 +1,10 @@
 //! What can happen to the services framework, and what it asks of its shell.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use chapada_model::{AgentId, OfferId, Resources, TaskId, TaskState, TaskStatus, UpdateUuid};
+use chapada_model::{AgentId, OfferId, Role, TaskId, TaskState, TaskStatus, UpdateUuid};
 use serde_json::{Map, Value};
 
 use crate::app::{App, Kind};
@@ -12,7 +13,9 @@ use crate::deployment::{Action, Deployment};
 use crate::group::PathId;
 use crate::health::Probe;
 use crate::id::{AppId, DeploymentId, InstanceId};
-use crate::instance::{Instance, Task};
+use crate::instance::{CheckResult, Instance, Task};
+use crate::launch::Launch;
+use crate::pod::LaunchGroup;
 use crate::readiness::{ReadinessProbe, ReadinessResponse};
 use crate::records::Write;
 use crate::timestamp::Timestamp;
@@ -52,6 +55,15 @@ pub enum Event {
         check: usize,
         /// What it said, or why it said nothing.
         result: Result<ReadinessResponse, String>,
+    },
+    /// What a status of a task says besides, to be told before the status itself.
+    Observed {
+        /// Which.
+        task: TaskId,
+        /// Its own addresses.
+        addresses: Vec<IpAddr>,
+        /// What its check found.
+        check: Option<CheckResult>,
     },
     /// The write of this number is durable, as all before it.
     Stored(u64),
@@ -138,6 +150,15 @@ pub enum Command {
         /// Whether each of them must be there; else those that are not are passed over.
         all: bool,
     },
+    /// A group shall change.
+    Group {
+        /// Which; the change may name one below it.
+        group: PathId,
+        /// How.
+        change: GroupChange,
+        /// Whether deployments in the way are cancelled.
+        force: bool,
+    },
     /// A canary has been looked at: the deployment shall go on.
     Promote(DeploymentId),
     /// A deployment shall stay where it is for now.
@@ -149,28 +170,8 @@ pub enum Command {
         /// Which.
         app: AppId,
     },
-    /// A group shall change.
-    Group {
-        /// Which; the change may name one below it.
-        group: PathId,
-        /// How.
-        change: GroupChange,
-        /// Whether deployments in the way are cancelled.
-        force: bool,
-    },
 }
 
-/// The change of one app.
-#[derive(Clone, Debug)]
-pub struct Update {
-    /// Which.
-    pub app: AppId,
-    /// The fields to change; `{"version": …}` goes back to that version.
-    pub fields: Map<String, Value>,
-    /// Whether fields that are not named keep their values; else they return to their defaults.
-    pub partial: bool,
-    /// Whether the app is made if there is none.
-    pub create: bool,
 /// The change of a group.
 #[derive(Clone, Debug)]
 pub enum GroupChange {
@@ -184,6 +185,17 @@ pub enum GroupChange {
     Delete,
 }
 
+/// The change of one app.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// Which.
+    pub app: AppId,
+    /// The fields to change; `{"version": …}` goes back to that version.
+    pub fields: Map<String, Value>,
+    /// Whether fields that are not named keep their values; else they return to their defaults.
+    pub partial: bool,
+    /// Whether the app is made if there is none.
+    pub create: bool,
 }
 
 /// Which tasks are meant.
@@ -235,6 +247,15 @@ pub enum Reply {
     },
     /// These instances of a pod are being killed; each as it was.
     KilledInstances(Vec<Instance>),
+    /// A deployment of a group's change is on its way.
+    GroupDeployed {
+        /// Names it.
+        deployment: DeploymentId,
+        /// The version it makes.
+        version: Timestamp,
+        /// The group, when it did not exist before.
+        created: Option<PathId>,
+    },
     /// These tasks are being killed.
     Killed(Vec<(AppId, Task)>),
     /// Done; there is nothing to say.
@@ -246,15 +267,6 @@ pub enum Reply {
 pub enum Refusal {
     /// Fields have the wrong type.
     #[error("Invalid JSON")]
-    /// A deployment of a group's change is on its way.
-    GroupDeployed {
-        /// Names it.
-        deployment: DeploymentId,
-        /// The version it makes.
-        version: Timestamp,
-        /// The group, when it did not exist before.
-        created: Option<PathId>,
-    },
     WrongType(Vec<FieldError>),
     /// Fields break rules or ask for what is not supported.
     #[error("Object is not valid")]
@@ -282,6 +294,12 @@ pub enum Refusal {
     /// There is no such version of it.
     #[error("App '{0}' does not exist in version {1}")]
     NoVersion(AppId, Timestamp),
+    /// There is such a group already.
+    #[error("Group {0} is already created. Use PUT to change this group.")]
+    GroupExists(PathId),
+    /// There is no such group.
+    #[error("Group '{0}' does not exist")]
+    NoGroup(PathId),
     /// There is no such task.
     #[error("Task '{0}' does not exist")]
     NoTask(String),
@@ -293,12 +311,6 @@ pub enum Refusal {
     NotQueued(AppId),
     /// Deployments are in the way.
     #[error(
-    /// There is such a group already.
-    #[error("Group {0} is already created. Use PUT to change this group.")]
-    GroupExists(PathId),
-    /// There is no such group.
-    #[error("Group '{0}' does not exist")]
-    NoGroup(PathId),
         "App is locked by one or more deployments. Override with the option '?force=true'. View details at '/v2/deployments/<DEPLOYMENT_ID>'."
     )]
     Locked(Vec<DeploymentId>),
@@ -327,6 +339,8 @@ pub enum Effect {
         offer: OfferId,
         /// Tasks to launch with it.
         tasks: Vec<Launch>,
+        /// Instances of pods to launch with it.
+        groups: Vec<LaunchGroup>,
         /// How long what is left of it need not be offered again.
         refuse: Duration,
     },
@@ -359,6 +373,12 @@ pub enum Effect {
     Revive,
     /// Ask for no more offers.
     Suppress,
+    /// Take offers in these roles and no others, now and after each subscription. Offers are wanted in all of them then.
+    Roles(BTreeSet<Role>),
+    /// Ask for offers again in these roles only.
+    ReviveIn(BTreeSet<Role>),
+    /// Ask for no more offers in these roles.
+    SuppressIn(BTreeSet<Role>),
     /// Ask a task how it is, and say `Event::Probed`.
     Probe(Box<Probe>),
     /// Ask a task whether it can take over, and say `Event::Readiness`.
@@ -372,46 +392,6 @@ pub enum Effect {
         /// The answer.
         answer: Result<Reply, Refusal>,
     },
-}
-
-/// A task to launch.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Launch {
-    /// Its id.
-    pub task: TaskId,
-    /// Its name: the app's path reversed with dots.
-    pub name: String,
-    /// Where.
-    pub agent: AgentId,
-    /// What it takes.
-    pub resources: Resources,
-    /// A line for `sh -c`; when absent, `args` is a program and its arguments.
-    pub shell: Option<String>,
-    /// The program and its arguments.
-    pub args: Vec<String>,
-    /// Who it runs as.
-    pub user: Option<String>,
-    /// Its environment.
-    pub env: BTreeMap<String, String>,
-    /// The app's labels.
-    pub labels: BTreeMap<String, String>,
-    /// Its ports, for those who look services up.
-    pub ports: Vec<LaunchPort>,
-    /// How long it may take to stop.
-    pub kill_grace: Option<Duration>,
-}
-
-/// A port of a task to launch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LaunchPort {
-    /// The host port.
-    pub number: u16,
-    /// `tcp` or `udp`.
-    pub protocol: &'static str,
-    /// Its name.
-    pub name: Option<String>,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
 }
 
 /// Something that happened, for the event stream.
@@ -476,19 +456,8 @@ pub enum Published {
         /// Its instance.
         id: InstanceId,
         /// How, by Marathon's names.
-    /// A change of a group, or of an app in it, was not taken.
-    GroupFailed {
-        /// Which.
-        group: PathId,
-        /// The version it would have made.
-        version: Timestamp,
-        /// Why not.
-        reason: String,
-    },
         condition: &'static str,
     },
-        /// The group that all of the change is in.
-        group: PathId,
     /// A step of a deployment began.
     Step {
         /// The deployment.
@@ -514,8 +483,19 @@ pub enum Published {
         /// Why.
         reason: String,
     },
+    /// A change of a group, or of an app in it, was not taken.
+    GroupFailed {
+        /// Which.
+        group: PathId,
+        /// The version it would have made.
+        version: Timestamp,
+        /// Why not.
+        reason: String,
+    },
     /// The set of apps changed.
     Changed {
+        /// The group that all of the change is in.
+        group: PathId,
         /// The version it has now.
         version: Timestamp,
     },

@@ -5,6 +5,9 @@ use chapada_model::{Mono, TaskId};
 use crate::definition::HealthCheck;
 use crate::timestamp::Timestamp;
 
+/// When a check is asked that is the agent's to make.
+pub(crate) const NEVER: Mono = Mono(u64::MAX);
+
 /// What one check of one task has found since this process began to ask.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CheckState {
@@ -40,6 +43,19 @@ pub struct Probe {
 }
 
 impl CheckState {
+    /// Of checks of a task that is about to start: those of agents are never asked from here.
+    pub(crate) fn begin(checks: &[HealthCheck]) -> Vec<Self> {
+        let due = |check: &HealthCheck| if check.protocol.is_of_agent() { NEVER } else { Mono::default() };
+        checks.iter().map(|check| Self { due: due(check), ..Self::default() }).collect()
+    }
+
+    /// Takes note of what the agent says.
+    pub(crate) fn note_agent(&mut self, healthy: bool, cause: &str, at: Timestamp) {
+        if self.alive != Some(healthy) {
+            self.note(if healthy { Ok(()) } else { Err(cause.to_owned()) }, at, false);
+        }
+    }
+
     /// Takes note of an answer. `in_grace` is whether failures do not count yet, unless it was well before.
     pub(crate) fn note(&mut self, result: Result<(), String>, at: Timestamp, in_grace: bool) {
         match result {

@@ -153,9 +153,11 @@ impl InstanceId {
             .expect("an app id is short and has no letters a task id refuses")
     }
 
-    /// The id of the task of a pod's container in the given incarnation. `None` when it would be too long for one.
-    pub fn container_task(&self, container: &str, incarnation: u32) -> Option<TaskId> {
-        format!("{self}.{container}.{incarnation}").parse().ok()
+    /// The id of the task of a pod's container in the given incarnation.
+    pub fn container_task(&self, container: &str, incarnation: u32) -> TaskId {
+        format!("{self}.{container}.{incarnation}")
+            .parse()
+            .expect("the names of pods and their containers are short and have no letters a task id refuses")
     }
 
     /// The instance a task id of ours names, whether or not it exists.
@@ -321,7 +323,7 @@ mod tests {
         assert!(task.as_str().starts_with("prod_web.instance-"), "{task}");
         assert!(task.as_str().ends_with("._app.3"), "{task}");
         assert_eq!(InstanceId::of_task(task.as_str()), Some(instance.clone()));
-        let container = instance.container_task("side-car", 2).unwrap();
+        let container = instance.container_task("side-car", 2);
         assert!(container.as_str().ends_with(".side-car.2"), "{container}");
         assert_eq!(InstanceId::of_task(container.as_str()), Some(instance.clone()));
         assert_eq!(InstanceId::of_task(&format!("{instance}..1")), None);

@@ -75,6 +75,12 @@ pub struct Task {
     pub zone: Option<String>,
     /// Its host ports, in the order of the definition.
     pub ports: Vec<u16>,
+    /// Its own addresses, where it is in a network of its own and they are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<std::net::IpAddr>,
+    /// What its agent last found out by the definition's `check`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckResult>,
     /// When the launch was decided.
     pub staged_at: Timestamp,
     /// When it first ran.
@@ -112,6 +118,18 @@ pub struct Task {
 
 fn always() -> bool {
     true
+}
+
+/// What an agent found out by a check. It has no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckResult {
+    /// The status of the answer.
+    Http(u16),
+    /// Whether the connection was taken.
+    Tcp(bool),
+    /// How the command ended.
+    Command(i32),
 }
 
 /// What was last heard of a task that has not ended.

@@ -13,6 +13,7 @@ mod group;
 mod health;
 mod id;
 mod instance;
+mod launch;
 mod matching;
 mod pod;
 mod progress;
@@ -20,29 +21,47 @@ mod readiness;
 mod records;
 mod rolling;
 mod services;
+mod settings;
 mod timestamp;
+mod why;
 
+pub use app::{App, Kind, VersionInfo};
 pub use chapada_sdk_core::{Constraint, InvalidConstraint, MismatchKind, Offer, Place};
-pub use app::{App, VersionInfo};
 pub use definition::{
-    AppDefinition, Command as AppCommand, Container, FieldError, HealthCheck, InvalidDefinition,
-    KillSelection, Network, PortDefinition, Protocol, ReadinessCheck, ReadinessProtocol, CanarySize, CanaryStage, Rollout, Seconds, UnreachableStrategy, UpgradeStrategy, merged,
+    AppDefinition, Bound, CanarySize, CanaryStage, Check, CheckKind, Command as AppCommand, CommandLine,
+    Container, ContainerKind, Defaults, Docker, EnvValue, Fetch, FieldError, HealthCheck, HealthCommand,
+    HostPort, InvalidDefinition, IpcInfo, KillSelection, LinuxInfo, NO_NETWORK, Network, NetworkMode,
+    Parameter, Port, PortDefinition, PortMapping, Protocol, ReadinessCheck, ReadinessProtocol, Residency,
+    ResourceLimits, Rollout, Seccomp, Seconds, Secret, UnreachableStrategy, UpgradeStrategy, Volume,
+    VolumeMode, merged,
 };
 pub use delay::Delay;
 pub use dependency::Cycle;
 pub use deployment::{Action, ActionKind, Change, Deployment};
 pub use environment::environment;
-pub use event::{Command, Effect, Event, GroupChange, Launch, LaunchPort, Published, Refusal, Reply, Update, Which};
+pub use event::{Command, Effect, Event, GroupChange, Published, Refusal, Reply, Update, Which};
 pub use group::{Group, PathId};
 pub use health::{CheckState, Probe};
 pub use id::{
     AppId, DeploymentId, InstanceId, InvalidAppId, InvalidInstanceId, InvalidUuid, MAX_APP_ID, Seed, Uuid,
 };
-pub use instance::{Condition, Goal, Instance, Phase, Task};
+pub use instance::{CheckResult, Condition, Goal, Instance, Phase, Task};
+pub use launch::{
+    Launch, LaunchCheck, LaunchContainer, LaunchHealth, LaunchImage, LaunchMapping, LaunchNetwork,
+    LaunchPort, LaunchQuestion, LaunchSource, LaunchValue, LaunchVolume, TaskPort, task_ports,
+};
 pub use matching::request;
-pub use pod::{ContainerState, ContainerTask, End, Pod, PodContainer, PodTask};
+pub use pod::{
+    Amounts, ContainerState, ContainerTask, End, Endpoint, Exec, GroupTask, Image, LaunchGroup, Lifecycle,
+    Pod, PodCheck, PodContainer, PodHealthCheck, PodQuestion, PodTask, PodVolume, VolumeMount,
+};
+pub use pod::{definition as pod_definition, read as read_pod};
 pub use progress::{AppProgress, Held, Progress};
 pub use readiness::{Readiness, ReadinessProbe, ReadinessResponse};
 pub use records::{FORMAT, Key, ReadError, Write};
-pub use services::{AppState, Counts, Failure, Funnel, GroupPlan, Services, Snapshot, Waiting};
+pub use services::{
+    AppState, Counts, Failure, Funnel, GroupPlan, PodTermination, Services, Snapshot, Waiting,
+};
+pub use settings::Settings;
 pub use timestamp::{InvalidTimestamp, Timestamp};
+pub use why::{Cause, Explanation, Inquiry, Reason, Suggestion};

@@ -3,21 +3,21 @@
 use chapada_model::Milli;
 use chapada_sdk_core::{PortWish, Request};
 
-use crate::definition::AppDefinition;
+use crate::definition::{AppDefinition, HostPort};
 
 /// What one instance of `app` needs.
 pub fn request(app: &AppDefinition) -> Request {
-    let wish = |port: u16| match port {
-        0 => PortWish::Any,
-        port if app.require_ports => PortWish::Exactly(port),
-        _ => PortWish::Any,
+    let wish = |port| match port {
+        HostPort::None => None,
+        HostPort::Any => Some(PortWish::Any),
+        HostPort::Fixed(port) => Some(PortWish::Exactly(port)),
     };
     Request {
         cpus: app.cpus,
         mem: app.mem,
         disk: app.disk,
         gpus: Milli::whole(app.gpus.into()),
-        ports: app.port_definitions.iter().map(|port| wish(port.port)).collect(),
+        ports: app.host_ports().filter_map(wish).collect(),
         constraints: app.constraints.clone(),
         accepted_roles: app.accepted_resource_roles.iter().map(|role| role.as_str().into()).collect(),
         // Source: Marathon's `gpu_scheduling_behavior` is `restricted` unless told otherwise.

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::app::{App, VersionInfo};
-use crate::definition::AppDefinition;
+use crate::definition::{AppDefinition, Defaults};
 use crate::deployment::{Action, Change, Deployment};
 use crate::group::{Group, PathId};
 use crate::id::{AppId, DeploymentId, InstanceId};
 use crate::instance::{Goal, Instance, Phase, Task};
+use crate::pod;
 use crate::progress::Progress;
 use crate::timestamp::Timestamp;
 
@@ -30,11 +31,11 @@ pub enum Key {
     Instance(InstanceId),
     /// A deployment that goes on.
     Deployment(DeploymentId),
-}
     /// What a group says by itself.
     Group(PathId),
     /// A part of what a version of the whole tree changed.
     Tree(Timestamp, usize),
+}
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,9 +44,9 @@ impl fmt::Display for Key {
             Self::Version(id, version) => write!(f, "version.{}.{}", id.safe(), version.millis()),
             Self::Instance(id) => write!(f, "instance.{id}"),
             Self::Deployment(id) => write!(f, "deployment.{id}"),
-        }
             Self::Group(path) => write!(f, "group.{}", path.safe()),
             Self::Tree(version, part) => write!(f, "tree.{}.{part}", version.millis()),
+        }
     }
 }
 
@@ -95,7 +96,6 @@ pub(crate) enum Record {
     Version(App),
     Instance(Box<Instance>),
     Deployment(StoredDeployment),
-}
     Group(PathId, Group),
     Tree(Timestamp, usize, TreeChanges),
 }
@@ -124,10 +124,14 @@ struct StoredTree {
     part: usize,
     #[serde(flatten)]
     changes: TreeChanges,
+}
 
 #[derive(Serialize, Deserialize)]
 struct StoredApp {
     definition: Map<String, Value>,
+    /// Whether it is the definition of a pod.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pod: bool,
     version: Timestamp,
     version_info: VersionInfo,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -181,12 +185,12 @@ enum Body<T> {
     Version(T),
     Instance(T),
     Deployment(T),
+    Group(T),
+    Tree(T),
 }
 
 fn encode<T: Serialize>(body: Body<T>) -> Vec<u8> {
     serde_json::to_vec(&Envelope { format: FORMAT, body })
-    Group(T),
-    Tree(T),
         .expect("maps have text keys and numbers are finite")
 }
 
@@ -216,10 +220,6 @@ pub(crate) fn write_deployment(deployment: &Deployment) -> Vec<u8> {
     }))
 }
 
-fn stored(app: &App, deleting: bool) -> StoredApp {
-    let definition = match serde_json::to_value(&app.definition) {
-        Ok(Value::Object(object)) => object,
-        Ok(_) | Err(_) => unreachable!("a definition is a struct of plain values"),
 pub(crate) fn write_group(id: &PathId, group: &Group) -> Vec<u8> {
     encode(Body::Group(StoredGroup { id: id.clone(), group: group.clone() }))
 }
@@ -228,8 +228,16 @@ pub(crate) fn write_tree(version: Timestamp, part: usize, changes: &TreeChanges)
     encode(Body::Tree(StoredTree { version, part, changes: changes.clone() }))
 }
 
+fn stored(app: &App, deleting: bool) -> StoredApp {
+    let definition = match &app.definition.pod {
+        Some(pod) => pod::definition(&app.definition, pod),
+        None => match serde_json::to_value(&app.definition) {
+            Ok(Value::Object(object)) => object,
+            Ok(_) | Err(_) => unreachable!("a definition is a struct of plain values"),
+        },
     };
-    StoredApp { definition, version: app.version, version_info: app.version_info, deleting }
+    let (version, version_info, pod) = (app.version, app.version_info, app.is_pod());
+    StoredApp { definition, pod, version, version_info, deleting }
 }
 
 /// Reads a record back.
@@ -261,13 +269,6 @@ fn restore(body: Body<Value>) -> Result<Record, Box<dyn std::error::Error + Send
             Record::Instance(Box::new(Instance { id, incarnation, goal, pinned: None, phase: Phase::Placed(task) }))
         }
         Body::Deployment(value) => Record::Deployment(serde_json::from_value(value)?),
-    })
-}
-
-fn app(stored: StoredApp) -> Result<App, crate::definition::InvalidDefinition> {
-    let definition = AppDefinition::from_json(&stored.definition, "*")?;
-    Ok(App { definition, version: stored.version, version_info: stored.version_info })
-}
         Body::Group(value) => {
             let StoredGroup { id, group } = serde_json::from_value(value)?;
             Record::Group(id, group)
@@ -276,3 +277,13 @@ fn app(stored: StoredApp) -> Result<App, crate::definition::InvalidDefinition> {
             let StoredTree { version, part, changes } = serde_json::from_value(value)?;
             Record::Tree(version, part, changes)
         }
+    })
+}
+
+fn app(stored: StoredApp) -> Result<App, crate::definition::InvalidDefinition> {
+    let definition = match stored.pod {
+        true => pod::read(&stored.definition, Defaults { role: "*", network: None })?,
+        false => AppDefinition::from_json(&stored.definition, "*")?,
+    };
+    Ok(App { definition, version: stored.version, version_info: stored.version_info })
+}

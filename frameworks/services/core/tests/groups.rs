@@ -21,6 +21,10 @@ struct Bench {
     /// Tasks that were launched and wait to be said to run.
     staged: Vec<TaskId>,
     events: Vec<String>,
+    /// The role that offers are made to.
+    role: Role,
+    /// What was said to the master about roles.
+    wishes: Vec<Effect>,
 }
 
 impl Bench {
@@ -33,6 +37,8 @@ impl Bench {
             answers: Vec::new(),
             staged: Vec::new(),
             events: Vec::new(),
+            role: Role::star(),
+            wishes: Vec::new(),
         };
         bench.apply(Event::Subscribed);
         bench
@@ -51,6 +57,7 @@ impl Bench {
                     self.apply(Event::Stored(number));
                 }
                 Effect::Revive => self.offer(),
+                wish @ (Effect::Roles(_) | Effect::ReviveIn(_) | Effect::SuppressIn(_)) => self.wishes.push(wish),
                 Effect::Launch { tasks, .. } => {
                     self.staged.extend(tasks.into_iter().map(|launch| launch.task))
                 }
@@ -76,7 +83,8 @@ impl Bench {
         ];
         let id = format!("o{}", self.offers).parse().expect("an id");
         let resources = Resources::from_list(resources).expect("whole");
-        self.apply(Event::Offers(vec![Offer::new(id, "a".parse().expect("an id"), "host", resources)]));
+        let offer = Offer::new(id, "a".parse().expect("an id"), "host", resources);
+        self.apply(Event::Offers(vec![Offer { role: self.role.clone(), ..offer }]));
     }
 
     /// A call for offers that was put off is made.
@@ -441,4 +449,30 @@ fn a_role_is_the_frameworks_or_the_top_level_groups() {
     bench.command(Command::Update { updates: vec![update], force: true }).expect("a role it has may stay");
     assert_eq!(role(&bench, "/dev/b").as_deref(), Some("*"));
     assert_eq!(paths_of(bench.group("/dev/d", GroupChange::EnforceRole(true))), ["/enforceRole"]);
+}
+
+#[test]
+fn the_framework_takes_part_in_every_role_in_use_and_offers_are_for_apps_of_theirs() {
+    let mut bench = Bench::new();
+    let role = |name: &str| Role::new(name).expect("a role");
+    let roles = |names: &[&str]| names.iter().map(|name| role(name)).collect::<BTreeSet<Role>>();
+    bench.app(app("/here")).expect("taken");
+    bench.run();
+    assert_eq!(bench.wishes, [], "one role needs no words");
+    let mut other = app("/dev/a");
+    other["role"] = json!("dev");
+    bench.app(other).expect("taken");
+    let said = [Effect::Roles(roles(&["*", "dev"])), Effect::ReviveIn(roles(&["dev"])), Effect::SuppressIn(roles(&["*"]))];
+    assert_eq!(std::mem::take(&mut bench.wishes), said);
+    bench.offer();
+    assert!(bench.staged.is_empty(), "an offer to another role is not for it");
+    bench.role = role("dev");
+    bench.offer();
+    assert_eq!(bench.run_once(), ["dev_a".to_owned()].into());
+    bench.crash();
+    assert_eq!(bench.services.roles(), roles(&["*", "dev"]));
+    assert_eq!(bench.wishes, [], "the subscription began in both");
+    bench.command(Command::Delete { app: id("/dev/a"), force: false }).expect("taken");
+    bench.run();
+    assert_eq!(bench.wishes, [Effect::Roles(roles(&["*"]))]);
 }

@@ -151,7 +151,7 @@ impl<M: Master> State<M> {
         self.figures.on_effect(&effect);
         match effect {
             Effect::Store { number, writes } => self.writes.push_back((number, writes)),
-            Effect::Publish(event) => self.hub.publish(&event),
+            Effect::Publish(event) => self.hub.publish(event),
             Effect::Probe(probe) => self.prober.ask(*probe),
             Effect::AskReady(probe) => self.prober.ask_ready(*probe),
             Effect::Answer { request, answer } => {
@@ -166,7 +166,10 @@ impl<M: Master> State<M> {
             | Effect::Acknowledge { .. }
             | Effect::Reconcile(_)
             | Effect::Revive
-            | Effect::Suppress => self.master.call(effect),
+            | Effect::Suppress
+            | Effect::Roles(_)
+            | Effect::ReviveIn(_)
+            | Effect::SuppressIn(_) => self.master.call(effect),
         }
     }
 

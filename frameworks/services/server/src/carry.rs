@@ -1,15 +1,14 @@
 //! Carries the core's calls to the master, one after the other.
 
-use std::collections::BTreeMap;
-
-use chapada_model::{AgentId, Filters, Label, OfferId, TaskDescription, TaskId, TaskState, TaskStatus};
-use chapada_sdk::wire::discovery_info::Visibility;
-use chapada_sdk::{CallError, Driver, InvalidTask, Offer, Placement, TaskBuilder, wire};
-use chapada_services_core::{Effect, Launch, LaunchPort};
+use chapada_model::{AgentId, Filters, TaskDescription, TaskId, TaskState, TaskStatus};
+use chapada_sdk::{CallError, Driver, wire};
+use chapada_services_core::{Effect, Launch, LaunchGroup};
 use tokio::sync::mpsc;
 
 use crate::actor::Master;
+use crate::describe::{self, Indescribable};
 use crate::handle::ServicesHandle;
+use crate::secrets::Secrets;
 
 /// How many calls may wait for the connection. What does not fit is dropped: kills and questions are repeated by the
 /// core, updates by their agents, and a launch that was not sent is found out by asking for its task.
@@ -33,20 +32,35 @@ impl Master for Calls {
 }
 
 /// Makes the calls until the core has ended.
-pub(crate) async fn carry(driver: Driver, mut calls: mpsc::Receiver<Effect>, services: ServicesHandle) {
+pub(crate) async fn carry(
+    driver: Driver,
+    mut calls: mpsc::Receiver<Effect>,
+    services: ServicesHandle,
+    secrets: Secrets,
+) {
     while let Some(call) = calls.recv().await {
-        match make(&driver, call, &services).await {
+        match make(&driver, call, &services, &secrets).await {
             Ok(()) | Err(CallError::NothingToAcknowledge) => {}
             Err(error @ CallError::Disconnected) => tracing::debug!(%error, "a call was not made"),
         }
     }
 }
 
-async fn make(driver: &Driver, call: Effect, services: &ServicesHandle) -> Result<(), CallError> {
+async fn make(
+    driver: &Driver,
+    call: Effect,
+    services: &ServicesHandle,
+    secrets: &Secrets,
+) -> Result<(), CallError> {
     match call {
-        Effect::Launch { offer, tasks, refuse } => {
-            let tasks = describe(tasks, services).await;
-            driver.launch([offer], tasks, Filters { refuse }).await
+        Effect::Launch { offer, tasks, groups, refuse } => {
+            let tasks = described(tasks, services, secrets).await;
+            let mut operations = described_groups(groups, services, secrets).await;
+            if operations.is_empty() {
+                return driver.launch([offer], tasks, Filters { refuse }).await;
+            }
+            operations.extend(describe::launch(&tasks));
+            driver.accept([offer], operations, Filters { refuse }).await
         }
         Effect::Decline { offer, refuse } => {
             tracing::debug!(offer_id = %offer, "declined");
@@ -67,6 +81,9 @@ async fn make(driver: &Driver, call: Effect, services: &ServicesHandle) -> Resul
         Effect::Reconcile(tasks) => reconcile(driver, tasks).await,
         Effect::Revive => driver.revive().await,
         Effect::Suppress => driver.suppress().await,
+        Effect::Roles(roles) => driver.set_roles(roles).await,
+        Effect::ReviveIn(roles) => driver.revive_in(roles).await,
+        Effect::SuppressIn(roles) => driver.suppress_in(roles).await,
         Effect::Store { .. }
         | Effect::Probe(_)
         | Effect::AskReady(_)
@@ -84,74 +101,53 @@ async fn reconcile(driver: &Driver, tasks: Vec<(TaskId, Option<AgentId>)>) -> Re
 }
 
 /// The tasks in the API's terms. One that cannot be said in them ends at once.
-async fn describe(launches: Vec<Launch>, services: &ServicesHandle) -> Vec<TaskDescription> {
+async fn described(
+    launches: Vec<Launch>,
+    services: &ServicesHandle,
+    secrets: &Secrets,
+) -> Vec<TaskDescription> {
     let mut tasks = Vec::new();
     for launch in launches {
         let (task, agent) = (launch.task.clone(), launch.agent.clone());
-        match description(launch) {
+        match describe::task(launch, secrets).await {
             Ok(description) => {
                 tracing::info!(task_id = %task, agent_id = %agent, "launch");
                 tasks.push(description);
             }
-            Err(error) => {
-                tracing::error!(task_id = %task, %error, "a task cannot be described");
-                let message = Some(error.to_string().into());
-                let status =
-                    TaskStatus { message, agent: Some(agent), ..TaskStatus::new(task, TaskState::Error) };
-                services.event(chapada_services_core::Event::Update(status)).await;
-            }
+            Err(error) => give_up(task, agent, &error, services).await,
         }
     }
     tasks
 }
 
-fn description(launch: Launch) -> Result<TaskDescription, InvalidTask> {
-    let Launch { task, name, agent, resources, shell, args, user, env, labels, ports, kill_grace } = launch;
-    let mut builder = match shell {
-        Some(line) => TaskBuilder::shell(&task, line),
-        None => TaskBuilder::program(&task, args.first().cloned().unwrap_or_default(), args),
-    };
-    for (variable, value) in env {
-        builder = builder.env(variable, value);
+/// As [`described`], for the instances of pods: each with all of its containers, or none of them.
+async fn described_groups(
+    groups: Vec<LaunchGroup>,
+    services: &ServicesHandle,
+    secrets: &Secrets,
+) -> Vec<wire::offer::Operation> {
+    let mut operations = Vec::new();
+    for group in groups {
+        let agent = group.agent.clone();
+        let tasks: Vec<TaskId> = group.tasks.iter().map(|task| task.launch.task.clone()).collect();
+        match describe::group::launch(group, secrets).await {
+            Ok(operation) => {
+                tracing::info!(?tasks, agent_id = %agent, "launch of a group");
+                operations.push(operation);
+            }
+            Err(error) => {
+                for task in tasks {
+                    give_up(task, agent.clone(), &error, services).await;
+                }
+            }
+        }
     }
-    for (key, value) in labels {
-        builder = builder.label(Label { key: key.into(), value: Some(value.into()) });
-    }
-    if let Some(user) = user {
-        builder = builder.user(user);
-    }
-    if let Some(grace) = kill_grace {
-        builder = builder.kill_grace_period(grace);
-    }
-    let placement = Placement { resources, ports: ports.iter().map(|port| port.number).collect() };
-    let discovery = discovery(&name, ports);
-    builder.name(name).customise(|info| info.discovery = Some(discovery)).place(&at(agent), &placement)
+    operations
 }
 
-/// As much of an offer as a task's description needs: the agent.
-fn at(agent: AgentId) -> Offer {
-    let none = OfferId::new("none").expect("a word is an id");
-    Offer::new(none, agent, "", Default::default())
-}
-
-fn discovery(name: &str, ports: Vec<LaunchPort>) -> wire::DiscoveryInfo {
-    let port = |port: LaunchPort| wire::Port {
-        number: Some(port.number.into()),
-        name: port.name,
-        protocol: Some(port.protocol.to_owned()),
-        labels: Some(labels(port.labels)),
-        ..Default::default()
-    };
-    let mut info = wire::DiscoveryInfo {
-        name: Some(name.to_owned()),
-        ports: Some(wire::Ports { ports: ports.into_iter().map(port).collect() }),
-        ..Default::default()
-    };
-    info.set_visibility(Visibility::Framework);
-    info
-}
-
-fn labels(labels: BTreeMap<String, String>) -> wire::Labels {
-    let label = |(key, value)| wire::Label { key: Some(key), value: Some(value) };
-    wire::Labels { labels: labels.into_iter().map(label).collect() }
+async fn give_up(task: TaskId, agent: AgentId, error: &Indescribable, services: &ServicesHandle) {
+    tracing::error!(task_id = %task, %error, "a task cannot be described");
+    let message = Some(error.to_string().into());
+    let status = TaskStatus { message, agent: Some(agent), ..TaskStatus::new(task, TaskState::Error) };
+    services.event(chapada_services_core::Event::Update(status)).await;
 }

@@ -82,6 +82,9 @@ pub struct ServicesConfig {
     /// The role in which it is offered resources.
     #[arg(long, default_value = "*")]
     pub role: String,
+    /// Whether what is new in a new top-level group is offered resources in the role of the group's name only.
+    #[arg(long, value_enum, default_value_t = EnforceRole::Off)]
+    pub new_group_enforce_role: EnforceRole,
     /// Whom tasks run as that name no user. Default: the agent's own user.
     #[arg(long, default_value = "")]
     pub user: String,
@@ -95,6 +98,16 @@ pub struct ServicesConfig {
     #[arg(long, default_value = "1w", value_parser = humantime::parse_duration)]
     #[serde(with = "humantime_serde")]
     pub failover_timeout: Duration,
+}
+
+/// Whose name the role of a new service must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EnforceRole {
+    /// The framework's or its top-level group's.
+    Off,
+    /// Its top-level group's.
+    Top,
 }
 
 impl Default for ServicesConfig {
@@ -121,6 +134,7 @@ impl Default for ServicesConfig {
             max_body_bytes: DEFAULT_MAX_BODY,
             framework_name: "services".to_owned(),
             role: "*".to_owned(),
+            new_group_enforce_role: EnforceRole::Off,
             user: String::new(),
             secrets_dir: None,
             default_network_name: None,

@@ -21,6 +21,9 @@ pub enum Error {
     /// The file of grants cannot be used.
     #[error("--access-policy is not usable")]
     Access(#[from] AccessError),
+    /// Tasks cannot be asked how they are.
+    #[error("cannot ask tasks how they are")]
+    Prober(#[source] reqwest::Error),
     /// `--master` is no address.
     #[error("--master is not usable")]
     Master(#[source] AddressError),

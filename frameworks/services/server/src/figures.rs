@@ -107,7 +107,7 @@ impl Figures {
             Effect::Decline { .. } => self.add(Count::OffersDeclined, 1),
             Effect::Kill { .. } => self.add(Count::Kills, 1),
             Effect::Revive => self.add(Count::Revives, 1),
-            Effect::Suppress => self.add(Count::Suppresses, 1),
+            Effect::Suppress | Effect::SuppressIn(_) => self.add(Count::Suppresses, 1),
             Effect::Publish(published) => match **published {
                 Published::Deployed(_) => self.add(Count::DeploymentsDone, 1),
                 Published::Cancelled(_) => self.add(Count::DeploymentsDismissed, 1),

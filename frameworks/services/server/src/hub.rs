@@ -1,14 +1,18 @@
-//! The event stream: each event is written once and handed to every subscriber that wants it.
+//! The event stream: each event is written once and handed to every subscriber that wants it and may see it. The last ones are
+//! kept for those who lost their connection.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use chapada_listener::{Action, Caller};
 use chapada_services_core::Published;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::clock::Clock;
 use crate::render::events::{self, Rendered};
+use crate::render::{about, timestamp};
 
 /// How many events a subscriber may be behind before it is cut.
 ///
@@ -16,11 +20,26 @@ use crate::render::events::{self, Rendered};
 const OUTSTANDING: usize = 1_024;
 /// The most subscribers at once: each has a queue of its own.
 const MAX_SUBSCRIBERS: usize = 200;
+/// How many events are kept for those who come back, and how many definitions the plans in them may hold together.
+const KEPT: usize = 1_000;
+const KEPT_DEFINITIONS: usize = 10_000;
 
 /// Hands events to subscribers. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Hub {
-    subscribers: Arc<Mutex<Vec<Subscriber>>>,
+    /// Part of each event's id: another process counts from 1 as well.
+    life: Arc<str>,
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    subscribers: Vec<Subscriber>,
+    history: VecDeque<Arc<Happened>>,
+    /// What is in the history together.
+    definitions: usize,
+    /// The number of the last event.
+    last: u64,
 }
 
 struct Subscriber {
@@ -28,13 +47,39 @@ struct Subscriber {
     queue: mpsc::Sender<Bytes>,
 }
 
+/// Something that happened; it is written only for those who read it.
+struct Happened {
+    number: u64,
+    at: String,
+    about: Vec<String>,
+    what: What,
+}
+
+enum What {
+    Published(Box<Published>),
+    Said(&'static str, Value),
+}
+
 /// What a subscriber wants to hear.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Wants {
     /// Only these types; none means all.
     pub(crate) types: BTreeSet<String>,
     /// Whether deployment plans come without the definitions before and after.
     pub(crate) light: bool,
+    /// Who listens: only what is about what it may see is told.
+    pub(crate) caller: Caller,
+}
+
+/// A place among the subscribers.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    /// What it missed since the event that it named.
+    pub(crate) missed: Vec<Bytes>,
+    /// Whether that is all it missed. `None` when it named no event.
+    pub(crate) resumed: Option<bool>,
+    /// What happens from now on, each framed for the stream. It ends when its reader is too slow.
+    pub(crate) events: mpsc::Receiver<Bytes>,
 }
 
 /// There are as many subscribers as there may be.
@@ -43,60 +88,145 @@ pub(crate) struct Wants {
 pub(crate) struct TooManySubscribers;
 
 impl Hub {
-    /// A queue of events, each framed for the stream. It ends when its reader is too slow.
-    pub(crate) fn subscribe(&self, wants: Wants) -> Result<mpsc::Receiver<Bytes>, TooManySubscribers> {
+    /// `life` tells the events of this process from those of others.
+    pub(crate) fn new(life: u64) -> Self {
+        Self { life: format!("{life:016x}").into(), inner: Arc::default() }
+    }
+
+    /// A place among the subscribers, for one who has seen the events until `last`.
+    pub(crate) fn subscribe(
+        &self,
+        wants: Wants,
+        last: Option<&str>,
+    ) -> Result<Subscription, TooManySubscribers> {
         let (queue, events) = mpsc::channel(OUTSTANDING);
-        let mut subscribers = self.lock();
-        subscribers.retain(|subscriber| !subscriber.queue.is_closed());
-        if subscribers.len() >= MAX_SUBSCRIBERS {
+        let mut inner = self.lock();
+        inner.subscribers.retain(|subscriber| !subscriber.queue.is_closed());
+        if inner.subscribers.len() >= MAX_SUBSCRIBERS {
             return Err(TooManySubscribers);
         }
-        subscribers.push(Subscriber { wants, queue });
-        Ok(events)
+        inner.subscribers.push(Subscriber { wants: wants.clone(), queue });
+        let seen = last.map(|last| inner.seen(&self.life, last));
+        let kept: Vec<Arc<Happened>> = match seen {
+            Some(Some(seen)) => inner.history.iter().filter(|event| event.number > seen).cloned().collect(),
+            Some(None) | None => Vec::new(),
+        };
+        drop(inner);
+        let frames = kept.iter().flat_map(|event| self.frames(event));
+        let missed = frames.filter_map(|frames| frames.wanted(&wants)).collect();
+        Ok(Subscription { missed, resumed: seen.map(|seen| seen.is_some()), events })
     }
 
     /// How many there are.
     pub(crate) fn subscribers(&self) -> usize {
-        self.lock().len()
+        self.lock().subscribers.iter().filter(|subscriber| !subscriber.queue.is_closed()).count()
     }
 
     /// Ends every stream: what happens is told elsewhere from now on.
     pub(crate) fn close(&self) {
-        self.lock().clear();
+        let mut inner = self.lock();
+        *inner = Inner { last: inner.last + 1, ..Inner::default() };
     }
 
     /// Tells everyone who wants to know.
-    pub(crate) fn publish(&self, event: &Published) {
-        if self.lock().is_empty() {
+    pub(crate) fn publish(&self, event: Box<Published>) {
+        let about = about::about(&event);
+        self.happened(about, What::Published(event));
+    }
+
+    /// As [`Hub::publish`], for events that the core knows nothing of and that are about nothing in particular.
+    pub(crate) fn announce(&self, kind: &'static str, body: Value) {
+        self.happened(Vec::new(), What::Said(kind, body));
+    }
+
+    /// As [`Hub::announce`], for those about the app, pod or group `path`.
+    pub(crate) fn announce_about(&self, path: &str, kind: &'static str, body: Value) {
+        self.happened(vec![path.to_owned()], What::Said(kind, body));
+    }
+
+    fn happened(&self, about: Vec<String>, what: What) {
+        let at = timestamp(Clock::new().now());
+        let mut inner = self.lock();
+        inner.last += 1;
+        let event = Arc::new(Happened { number: inner.last, at, about, what });
+        inner.keep(event.clone());
+        if inner.subscribers.is_empty() {
             return;
         }
-        for rendered in events::render(event) {
-            self.send(&rendered);
+        for frames in self.frames(&event) {
+            inner.subscribers.retain(|subscriber| frames.hand_to(subscriber));
         }
     }
 
-    /// As [`Hub::publish`], for events that the core knows nothing of.
-    pub(crate) fn announce(&self, kind: &'static str, body: Value) {
-        self.send(&Rendered::plain(kind, body));
+    fn frames<'a>(&self, event: &'a Happened) -> Vec<Frames<'a>> {
+        let rendered = match &event.what {
+            What::Published(published) => events::render(published),
+            What::Said(kind, body) => vec![Rendered::plain(kind, body.clone())],
+        };
+        let last = rendered.len().saturating_sub(1);
+        let frame = |(index, Rendered { kind, heavy, light }): (usize, Rendered)| {
+            // All frames of one event together are one step for who comes back, so only the last has its id.
+            let id = (index == last).then(|| format!("id: {}-{}\r\n", self.life, event.number));
+            let id = id.unwrap_or_default();
+            let frame = |mut body: Value| -> Bytes {
+                body["eventType"] = json!(kind);
+                body["timestamp"] = json!(event.at);
+                format!("{id}event: {kind}\r\ndata: {body}\r\n\r\n").into()
+            };
+            let heavy = frame(heavy);
+            Frames { kind, about: &event.about, light: light.map_or_else(|| heavy.clone(), frame), heavy }
+        };
+        rendered.into_iter().enumerate().map(frame).collect()
     }
 
-    fn send(&self, event: &Rendered) {
-        self.lock().retain(|subscriber| {
-            if !subscriber.wants.types.is_empty() && !subscriber.wants.types.contains(event.kind) {
-                return !subscriber.queue.is_closed();
-            }
-            let frame = if subscriber.wants.light { &event.light } else { &event.heavy };
-            let kept = subscriber.queue.try_send(frame.clone()).is_ok();
-            if !kept {
-                tracing::debug!("cut a subscriber of the event stream that left or was too slow");
-            }
-            kept
-        });
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        // It is whole after every statement that changes it.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn keep(&mut self, event: Arc<Happened>) {
+        self.definitions += event.about.len();
+        self.history.push_back(event);
+        while self.history.len() > KEPT || self.definitions > KEPT_DEFINITIONS {
+            let Some(oldest) = self.history.pop_front() else { return };
+            self.definitions -= oldest.about.len();
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Subscriber>> {
-        // The list is whole after every statement that changes it.
-        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The number in an id, if everything since is kept.
+    fn seen(&self, life: &str, id: &str) -> Option<u64> {
+        let seen: u64 = id.strip_prefix(life)?.strip_prefix('-')?.parse().ok()?;
+        let oldest = self.history.front().map_or(self.last + 1, |event| event.number);
+        (seen <= self.last && seen + 1 >= oldest).then_some(seen)
+    }
+}
+
+/// One event as it goes out.
+struct Frames<'a> {
+    kind: &'static str,
+    about: &'a [String],
+    heavy: Bytes,
+    light: Bytes,
+}
+
+impl Frames<'_> {
+    fn wanted(&self, wants: &Wants) -> Option<Bytes> {
+        let is_wanted = wants.types.is_empty() || wants.types.contains(self.kind);
+        let may_see = |path: &String| wants.caller.may(Action::ViewApps, "app", path);
+        let frame = if wants.light { &self.light } else { &self.heavy };
+        (is_wanted && self.about.iter().all(may_see)).then(|| frame.clone())
+    }
+
+    /// Whether the subscriber stays one.
+    fn hand_to(&self, subscriber: &Subscriber) -> bool {
+        let Some(frame) = self.wanted(&subscriber.wants) else { return !subscriber.queue.is_closed() };
+        let kept = subscriber.queue.try_send(frame).is_ok();
+        if !kept {
+            tracing::debug!("cut a subscriber of the event stream that left or was too slow");
+        }
+        kept
     }
 }
 
@@ -104,16 +234,24 @@ impl Hub {
 mod tests {
     use super::*;
 
+    fn all() -> Wants {
+        Wants { types: BTreeSet::new(), light: false, caller: Caller::itself() }
+    }
+
+    fn text(frames: &[Bytes]) -> String {
+        frames.iter().map(|frame| String::from_utf8_lossy(frame).into_owned()).collect()
+    }
+
     #[test]
     fn a_subscriber_that_does_not_read_is_cut_and_others_go_on() {
-        let hub = Hub::default();
-        let mut slow = hub.subscribe(Wants::default()).unwrap();
-        let mut quick = hub.subscribe(Wants::default()).unwrap();
+        let hub = Hub::new(1);
+        let mut slow = hub.subscribe(all(), None).unwrap().events;
+        let mut quick = hub.subscribe(all(), None).unwrap().events;
         for _ in 0..=OUTSTANDING {
-            hub.announce("api_post_event", Value::Object(Default::default()));
+            hub.announce("api_post_event", json!({}));
             assert!(quick.try_recv().is_ok());
         }
-        hub.announce("api_post_event", Value::Object(Default::default()));
+        hub.announce("api_post_event", json!({}));
         assert!(quick.try_recv().is_ok());
         let mut got = 0;
         while slow.try_recv().is_ok() {
@@ -125,10 +263,45 @@ mod tests {
 
     #[test]
     fn there_are_only_so_many_subscribers() {
-        let hub = Hub::default();
-        let queues: Vec<_> = (0..MAX_SUBSCRIBERS).map(|_| hub.subscribe(Wants::default()).unwrap()).collect();
-        assert!(hub.subscribe(Wants::default()).is_err());
+        let hub = Hub::new(1);
+        let queues: Vec<_> = (0..MAX_SUBSCRIBERS).map(|_| hub.subscribe(all(), None).unwrap()).collect();
+        assert!(hub.subscribe(all(), None).is_err());
         drop(queues);
-        assert!(hub.subscribe(Wants::default()).is_ok());
+        assert!(hub.subscribe(all(), None).is_ok());
+    }
+
+    #[test]
+    fn who_comes_back_hears_what_it_missed_or_that_it_cannot() {
+        let hub = Hub::new(255);
+        for number in 1..=3 {
+            hub.announce_about("/a", "api_post_event", json!({"uri": number}));
+        }
+        let again = hub.subscribe(all(), Some("00000000000000ff-1")).unwrap();
+        assert_eq!(again.resumed, Some(true));
+        let missed = text(&again.missed);
+        assert!(!missed.contains("\"uri\":1") && missed.contains("\"uri\":2") && missed.contains("\"uri\":3"));
+        assert!(missed.starts_with("id: 00000000000000ff-2\r\nevent: api_post_event\r\ndata: {"), "{missed}");
+        let current = hub.subscribe(all(), Some("00000000000000ff-3")).unwrap();
+        assert_eq!((current.resumed, current.missed.len()), (Some(true), 0));
+        for unknown in ["00000000000000fe-1", "00000000000000ff-4", "00000000000000ff-x", ""] {
+            let unknown = hub.subscribe(all(), Some(unknown)).unwrap();
+            assert_eq!((unknown.resumed, unknown.missed.len()), (Some(false), 0));
+        }
+        for _ in 0..KEPT {
+            hub.announce("api_post_event", json!({}));
+        }
+        assert_eq!(hub.subscribe(all(), Some("00000000000000ff-2")).unwrap().resumed, Some(false));
+        assert_eq!(hub.subscribe(all(), Some("00000000000000ff-3")).unwrap().missed.len(), KEPT);
+        hub.close();
+        assert_eq!(hub.subscribe(all(), Some("00000000000000ff-1003")).unwrap().resumed, Some(false));
+    }
+
+    #[test]
+    fn what_is_kept_of_large_plans_is_bounded() {
+        let hub = Hub::new(1);
+        let about: Vec<String> = (0..6_000).map(|number| format!("/{number}")).collect();
+        hub.happened(about.clone(), What::Said("api_post_event", json!({})));
+        hub.happened(about, What::Said("api_post_event", json!({})));
+        assert_eq!(hub.lock().history.len(), 1);
     }
 }

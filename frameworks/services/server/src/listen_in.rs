@@ -1,7 +1,12 @@
 //! News from the master, to the core.
 
-use chapada_sdk::{Driver, Event as SdkEvent, Events, RunError, Subscribed};
-use chapada_services_core::Event;
+use std::net::IpAddr;
+
+use chapada_model::{TaskState, TaskStatus};
+use chapada_sdk::{
+    Driver, Event as SdkEvent, Events, RunError, Subscribed, check_status, container_status, wire,
+};
+use chapada_services_core::{CheckResult, Event};
 use serde_json::json;
 
 use crate::handle::ServicesHandle;
@@ -39,6 +44,9 @@ impl Ears {
             }
             SdkEvent::Update(status) => {
                 tracing::info!(task_id = %status.task, state = status.state.name(), "update");
+                if let Some(observed) = observed(&status) {
+                    self.services.event(observed).await;
+                }
                 self.services.event(Event::Update(status)).await;
             }
             SdkEvent::InverseOffers(offers) => {
@@ -70,4 +78,26 @@ impl Ears {
 
 fn master_url(master: &chapada_model::MasterDescription) -> String {
     format!("http://{}:{}", master.hostname, master.port)
+}
+
+/// What a status of a running task says of its own addresses and its check, if it does.
+fn observed(status: &TaskStatus) -> Option<Event> {
+    if status.state != TaskState::Running || status.details.is_none() {
+        return None;
+    }
+    let container = container_status(status).unwrap_or_default();
+    let addresses = container.network_infos.iter().flat_map(|network| &network.ip_addresses);
+    let addresses: Vec<IpAddr> =
+        addresses.filter_map(|address| address.ip_address.as_deref()?.parse().ok()).collect();
+    let check = check_status(status).and_then(|check| result(&check));
+    let (task, says) = (status.task.clone(), !addresses.is_empty() || check.is_some());
+    says.then_some(Event::Observed { task, addresses, check })
+}
+
+fn result(check: &wire::CheckStatusInfo) -> Option<CheckResult> {
+    let status = |http: &wire::check_status_info::Http| u16::try_from(http.status_code?).ok();
+    let http = check.http.as_ref().and_then(status).map(CheckResult::Http);
+    let tcp = || check.tcp.as_ref().and_then(|tcp| tcp.succeeded).map(CheckResult::Tcp);
+    let command = || check.command.as_ref().and_then(|command| command.exit_code).map(CheckResult::Command);
+    http.or_else(tcp).or_else(command)
 }

@@ -1,15 +1,10 @@
 //! Asks tasks how they are, over HTTP or TCP.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use chapada_services_core::{Event, Probe, Protocol, ReadinessProbe, ReadinessResponse};
-use http::{Response, Uri, header};
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
-use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use http::header;
+use reqwest::{Client, Response};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -28,29 +23,33 @@ const KEPT_BODY: usize = 10 << 10;
 pub(crate) struct Prober {
     services: ServicesHandle,
     slots: Arc<Semaphore>,
+    client: Client,
     /// Open questions are dropped with the prober.
     stop: CancellationToken,
     _drop: DropGuard,
 }
 
 impl Prober {
-    pub(crate) fn new(services: ServicesHandle) -> Self {
+    /// # Errors
+    /// When TLS cannot be had.
+    pub(crate) fn new(services: ServicesHandle) -> Result<Self, reqwest::Error> {
         let stop = CancellationToken::new();
-        Self {
+        Ok(Self {
             services,
             slots: Arc::new(Semaphore::new(AT_ONCE)),
+            client: client()?,
             stop: stop.clone(),
             _drop: stop.drop_guard(),
-        }
+        })
     }
 
     /// Asks, and passes the answer on.
     pub(crate) fn ask(&self, probe: Probe) {
-        let (services, slots) = (self.services.clone(), self.slots.clone());
+        let (services, slots, client) = (self.services.clone(), self.slots.clone(), self.client.clone());
         let asking = async move {
             // The semaphore is never closed; without a slot the question is asked all the same.
             let slot = slots.acquire().await;
-            let result = ask(&probe).await;
+            let result = ask(&client, &probe).await;
             drop(slot);
             let Probe { task, check, .. } = probe;
             if let Err(cause) = &result {
@@ -64,11 +63,11 @@ impl Prober {
 
     /// Asks whether a task is ready, and passes the answer on.
     pub(crate) fn ask_ready(&self, probe: ReadinessProbe) {
-        let (services, slots) = (self.services.clone(), self.slots.clone());
+        let (services, slots, client) = (self.services.clone(), self.slots.clone(), self.client.clone());
         let asking = async move {
             // As above.
             let slot = slots.acquire().await;
-            let result = whether_ready(&probe).await;
+            let result = whether_ready(&client, &probe).await;
             drop(slot);
             let ReadinessProbe { task, check, .. } = probe;
             if let Err(cause) = &result {
@@ -82,15 +81,15 @@ impl Prober {
 }
 
 /// What a task answers to a readiness check.
-async fn whether_ready(probe: &ReadinessProbe) -> Result<ReadinessResponse, String> {
+async fn whether_ready(client: &Client, probe: &ReadinessProbe) -> Result<ReadinessResponse, String> {
     let limit = probe.how.timeout_seconds.duration();
     let asking = async {
-        let response = get(&probe.host, probe.port, &probe.how.path, limit).await?;
+        let response = get(client, false, &probe.host, probe.port, &probe.how.path).await?;
         let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let (status, content_type) =
             (response.status().as_u16(), kind.unwrap_or("application/octet-stream").to_owned());
         let body = match probe.how.preserve_last_response {
-            true => beginning(response.into_body()).await?,
+            true => beginning(response).await?,
             false => String::new(),
         };
         Ok(ReadinessResponse { status, content_type, body })
@@ -100,22 +99,29 @@ async fn whether_ready(probe: &ReadinessProbe) -> Result<ReadinessResponse, Stri
 }
 
 /// The body, or a word that it is too long to be kept.
-async fn beginning(body: Incoming) -> Result<String, String> {
-    match Limited::new(body, KEPT_BODY).collect().await {
-        Ok(body) => Ok(String::from_utf8_lossy(&body.to_bytes()).into_owned()),
-        Err(error) if error.is::<LengthLimitError>() => Ok(format!("(longer than {KEPT_BODY} bytes)")),
-        Err(error) => Err(error.to_string()),
+async fn beginning(mut response: Response) -> Result<String, String> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| error.to_string())? {
+        if body.len() + chunk.len() > KEPT_BODY {
+            return Ok(format!("(longer than {KEPT_BODY} bytes)"));
+        }
+        body.extend_from_slice(&chunk);
     }
+    Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
-async fn ask(probe: &Probe) -> Result<(), String> {
+async fn ask(client: &Client, probe: &Probe) -> Result<(), String> {
     let limit = probe.how.timeout_seconds.duration();
     let asking = async {
         match probe.how.protocol {
-            Protocol::Http => ask_http(probe, limit).await,
+            Protocol::Http => ask_http(client, probe, false).await,
+            Protocol::Https => ask_http(client, probe, true).await,
             Protocol::Tcp => {
                 let connected = TcpStream::connect((probe.host.as_str(), probe.port)).await;
                 connected.map(drop).map_err(|error| error.to_string())
+            }
+            Protocol::Command | Protocol::MesosHttp | Protocol::MesosHttps | Protocol::MesosTcp => {
+                Err("its agent asks, not this framework".to_owned())
             }
         }
     };
@@ -123,26 +129,36 @@ async fn ask(probe: &Probe) -> Result<(), String> {
     answer.unwrap_or_else(|_| Err(format!("no answer within {} s", limit.as_secs_f64())))
 }
 
-/// Redirects are answers like others and are not followed; the body is not read.
-async fn ask_http(probe: &Probe, limit: Duration) -> Result<(), String> {
+/// The body is not read.
+async fn ask_http(client: &Client, probe: &Probe, tls: bool) -> Result<(), String> {
     let path = probe.how.path.as_deref().unwrap_or("/");
-    let response = get(&probe.host, probe.port, path, limit).await?;
+    let response = get(client, tls, &probe.host, probe.port, path).await?;
     match response.status().as_u16() {
         200..=399 => Ok(()),
         status => Err(format!("answered with status {status}")),
     }
 }
 
-/// One request over a connection of its own.
-async fn get(host: &str, port: u16, path: &str, limit: Duration) -> Result<Response<Incoming>, String> {
-    let uri: Uri =
-        format!("http://{host}:{port}{path}").parse().map_err(|error| format!("not an address: {error}"))?;
-    let mut client = Client::builder(TokioExecutor::new());
-    client.pool_max_idle_per_host(0).pool_idle_timeout(limit);
-    client.build_http::<Empty<Bytes>>().get(uri).await.map_err(|error| {
-        let source = std::error::Error::source(&error).map(ToString::to_string);
-        source.unwrap_or_else(|| error.to_string())
+/// One request over a connection of its own. Redirects are answers like others.
+async fn get(client: &Client, tls: bool, host: &str, port: u16, path: &str) -> Result<Response, String> {
+    let scheme = if tls { "https" } else { "http" };
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let asked = client.get(format!("{scheme}://{host}:{port}{path}")).send().await;
+    asked.map_err(|error| {
+        let innermost = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        innermost.last().map(ToString::to_string).unwrap_or_default()
     })
+}
+
+/// Whoever answers is asked whether it is well, not who it is: certificates are not looked at.
+fn client() -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .tls_danger_accept_invalid_certs(true)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .pool_max_idle_per_host(0)
+        .http1_only()
+        .build()
 }
 
 #[cfg(test)]
@@ -188,7 +204,7 @@ mod tests {
             ("nonsense\r\n\r\n", false),
             ("", false),
         ] {
-            let result = ask(&probe(server(answer).await, http())).await;
+            let result = ask(&client().unwrap(), &probe(server(answer).await, http())).await;
             assert_eq!(result.is_ok(), well, "{answer}: {result:?}");
         }
     }
@@ -197,8 +213,9 @@ mod tests {
     async fn tcp_is_well_when_a_connection_is_taken() {
         let port = server("x").await;
         let tcp = || json!({"protocol": "TCP"});
-        assert_eq!(ask(&probe(port, tcp())).await, Ok(()));
+        let client = client().unwrap();
+        assert_eq!(ask(&client, &probe(port, tcp())).await, Ok(()));
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-        assert!(ask(&probe(closed, tcp())).await.is_err());
+        assert!(ask(&client, &probe(closed, tcp())).await.is_err());
     }
 }

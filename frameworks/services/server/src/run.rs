@@ -9,7 +9,7 @@ use chapada_sdk::{
     Acknowledge, Campaign, Coordination, Detector, FrameworkConfig, LeaderInfo, Leadership, MasterAddress,
     OpenedStore, Schema, Store, StoreAddress, ZkOptions, connect, random,
 };
-use chapada_services_core::{Seed, Services};
+use chapada_services_core::{Seed, Services, Settings};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,7 +18,7 @@ use crate::access;
 use crate::actor::{Actor, StoreLost};
 use crate::carry;
 use crate::clock::Clock;
-use crate::config::{DEFAULT_PORT, ServicesConfig};
+use crate::config::{DEFAULT_PORT, EnforceRole, ServicesConfig};
 use crate::error::Error;
 use crate::figures::Figures;
 use crate::handle::{Inputs, ServicesHandle};
@@ -27,6 +27,7 @@ use crate::hub::Hub;
 use crate::identity::Identity;
 use crate::listen_in::Ears;
 use crate::prober::Prober;
+use crate::secrets::Secrets;
 use crate::standing::Standing;
 use crate::store;
 
@@ -48,7 +49,7 @@ pub async fn run(
     let at = listener.local_addr();
     let host = config.hostname.clone().unwrap_or_else(|| reached_as(at.ip()));
     let identity = Identity::new(format!("{host}:{}", at.port()), config);
-    let (hub, figures) = (Hub::default(), Figures::default());
+    let (hub, figures) = (Hub::new(random()), Figures::default());
     let (services, inputs) = ServicesHandle::new();
     let api = Api {
         services: services.clone(),
@@ -101,6 +102,8 @@ fn reached_as(ip: IpAddr) -> String {
 /// What the configuration means.
 struct Prepared {
     role: Role,
+    settings: Settings,
+    secrets: Secrets,
     framework: FrameworkConfig,
     store: StoreAddress,
     zookeeper: ZkOptions,
@@ -127,7 +130,13 @@ impl Prepared {
             acknowledge: Acknowledge::Explicitly,
             ..FrameworkConfig::new(config.framework_name.as_str(), master)
         };
-        Ok(Self { role, framework, store, zookeeper })
+        let secrets = Secrets::new(config.secrets_dir.clone());
+        let settings = Settings {
+            secrets: secrets.are_kept(),
+            network: config.default_network_name.clone(),
+            new_group_enforce_role: config.new_group_enforce_role == EnforceRole::Top,
+        };
+        Ok(Self { role, settings, secrets, framework, store, zookeeper })
     }
 
     /// Waits for its turn and works, turn after turn, until `stop` or until it cannot go on.
@@ -184,7 +193,8 @@ impl Prepared {
         let clock = Clock::new();
         let seed = Seed::new(random(), random());
         let records = opened.records.iter().map(|record| (store::name(record), record.value.to_vec()));
-        let services = Services::restore(self.role.clone(), seed, clock.now(), records)?;
+        let services = Services::restore(self.role.clone(), seed, clock.now(), records)?
+            .with_settings(self.settings.clone());
         let mut framework = self.framework.clone();
         framework.hostname = ears.identity.host_port.rsplit_once(':').map(|(host, _)| host.into());
         framework.webui_url = Some(ears.identity.url().into());
@@ -192,7 +202,7 @@ impl Prepared {
         let (master, calls) = carry::queue();
         let standing = ears.identity.turn.clone();
         let store = opened.store.clone();
-        let prober = Prober::new(ears.services.clone());
+        let prober = Prober::new(ears.services.clone()).map_err(Error::Prober)?;
         let (hub, figures, inputs) = (ears.hub.clone(), figures.clone(), inputs.clone());
         let actor = Actor { services, clock, store: opened.store, master, prober, hub, figures, inputs };
         let mut tasks = tokio::task::JoinSet::new();

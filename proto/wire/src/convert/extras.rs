@@ -26,6 +26,12 @@ struct StatusExtras {
     container_status: Option<v1::ContainerStatus>,
 }
 
+#[derive(Clone, PartialEq, Message)]
+struct CheckExtras {
+    #[prost(message, optional, tag = "15")]
+    check_status: Option<v1::CheckStatusInfo>,
+}
+
 /// These parts of the message that the description was made from, without the values of secrets.
 #[must_use]
 pub fn task_extras(task: &TaskDescription) -> TaskExtras {
@@ -45,4 +51,11 @@ pub fn container_status(status: &TaskStatus) -> Option<v1::ContainerStatus> {
         id.value = Some(container.to_string());
     }
     known
+}
+
+/// What the check of the task that a status speaks of has found.
+#[must_use]
+pub fn check_status(status: &TaskStatus) -> Option<v1::CheckStatusInfo> {
+    let details = status.details.as_ref()?;
+    CheckExtras::decode(details.as_bytes()).ok()?.check_status
 }

@@ -1,11 +1,22 @@
 //! What an app is: Marathon's app definition, read, checked and written back in Marathon's JSON.
 
+pub(crate) mod check;
+pub(crate) mod container;
+pub(crate) mod fetch;
 mod health;
+pub(crate) mod limits;
+pub(crate) mod network;
+mod networking;
+mod parameter;
 mod parse;
-mod readiness;
+mod port;
 pub(crate) mod reader;
+mod readiness;
+mod residency;
 mod rollout;
+pub(crate) mod secret;
 mod validate;
+pub(crate) mod volume;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,12 +28,23 @@ use crate::group::PathId;
 use crate::id::AppId;
 use crate::pod::Pod;
 
-pub use health::{HealthCheck, Protocol};
-pub use parse::{InvalidDefinition, merged};
-pub use readiness::{ReadinessCheck, ReadinessProtocol};
+pub use check::{Check, CheckKind, CommandLine};
+pub use container::{Container, ContainerKind, Docker, IpcInfo, LinuxInfo, Seccomp};
+pub use fetch::Fetch;
+pub use health::{HealthCheck, HealthCommand, Protocol};
+pub use limits::{Bound, ResourceLimits};
+pub use network::{NO_NETWORK, Network, NetworkMode};
+pub use parameter::Parameter;
+pub use parse::{Defaults, InvalidDefinition, merged};
+pub(crate) use port::transports;
+pub use port::{HostPort, Port, PortDefinition, PortMapping};
 pub use reader::FieldError;
-pub(crate) use validate::MAX_INSTANCES;
+pub use readiness::{ReadinessCheck, ReadinessProtocol};
+pub use residency::Residency;
 pub use rollout::{CanarySize, CanaryStage, Rollout};
+pub use secret::{EnvValue, Secret};
+pub(crate) use validate::MAX_INSTANCES;
+pub use volume::{Volume, VolumeMode};
 
 /// An app as its owner wrote it, with Marathon's defaults filled in. Serialises to the JSON the API answers with.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -49,6 +71,9 @@ pub struct AppDefinition {
     pub disk: Milli,
     /// Whole GPUs of each instance.
     pub gpus: u32,
+    /// How far an instance may go above what it asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_limits: Option<ResourceLimits>,
     /// Empty or `//cmd`: the command executor. Nothing else is taken.
     pub executor: String,
     /// The user the command runs as.
@@ -56,9 +81,15 @@ pub struct AppDefinition {
     pub user: Option<String>,
     /// Environment added to what every task is given; it wins where both name a variable.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub env: BTreeMap<String, String>,
+    pub env: BTreeMap<String, EnvValue>,
+    /// The secrets that the environment and volumes refer to.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, Secret>,
     /// Free text for tools.
     pub labels: BTreeMap<String, String>,
+    /// What is brought into the sandbox before it starts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fetch: Vec<Fetch>,
     /// Where instances may be placed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub constraints: Vec<chapada_sdk_core::Constraint>,
@@ -67,13 +98,14 @@ pub struct AppDefinition {
     pub accepted_resource_roles: Vec<String>,
     /// The role it is offered resources in.
     pub role: String,
-    /// The container, when the definition named one.
+    /// The container, when the definition named one or its networks need one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<Container>,
-    /// Always host networking.
+    /// At least one, all of one mode.
     pub networks: Vec<Network>,
-    /// The ports of each instance.
-    pub port_definitions: Vec<PortDefinition>,
+    /// The ports of each instance under host networking; else they are the container's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_definitions: Option<Vec<PortDefinition>>,
     /// Apps and groups that must be up before it is started or changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dependencies: Vec<PathId>,
@@ -85,6 +117,15 @@ pub struct AppDefinition {
     /// How it is told during a deployment that a new task can take over.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub readiness_checks: Vec<ReadinessCheck>,
+    /// What its agent asks it for people to see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<Check>,
+    /// Has no effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub residency: Option<Residency>,
+    /// Whether the command is on a terminal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tty: Option<bool>,
     /// The first delay after a failure.
     pub backoff_seconds: Seconds,
     /// What each further failure multiplies the delay by.
@@ -108,38 +149,8 @@ pub struct AppDefinition {
     pub pod: Option<Arc<Pod>>,
 }
 
-/// A container of the Mesos kind, without an image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Container {
-    /// Always `MESOS`.
-    pub r#type: &'static str,
-    /// Always empty.
-    pub volumes: [(); 0],
-}
-
-/// A network of an app.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Network {
-    /// Always `host`.
-    pub mode: &'static str,
-}
-
-/// One port of each instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PortDefinition {
-    /// The service port, and with `requirePorts` the host port too. 0 until one is assigned.
-    pub port: u16,
-    /// `tcp`, `udp` or `udp,tcp`.
-    pub protocol: String,
-    /// The name the environment and DNS tools know it by.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Free text for tools.
-    pub labels: BTreeMap<String, String>,
-}
-
 /// Whole or broken seconds, as the API counts time.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Seconds(pub f64);
 
 impl Seconds {
@@ -239,6 +250,45 @@ impl AppDefinition {
             None => Command::Program(&self.args),
         }
     }
+
+    /// The ports of each instance, wherever they were written.
+    pub fn ports(&self) -> impl Iterator<Item = Port<'_>> + Clone {
+        let definitions = self.port_definitions.iter().flatten().map(|port| port.as_port(self.require_ports));
+        let mappings = self.container.iter().flat_map(|container| &container.port_mappings).flatten();
+        definitions.chain(mappings.map(PortMapping::as_port))
+    }
+
+    /// Its ports, each with the host port that was given to it, if it has one. `given` are those in the order of the ports
+    /// that need one.
+    pub fn ports_with<'a>(&'a self, given: &'a [u16]) -> impl Iterator<Item = (Port<'a>, Option<u16>)> + 'a {
+        let mut given = given.iter().copied();
+        self.ports().map(move |port| match port.host {
+            HostPort::None => (port, None),
+            HostPort::Any | HostPort::Fixed(_) => (port, given.next()),
+        })
+    }
+
+    /// The service ports, to be set.
+    pub(crate) fn service_ports_mut(&mut self) -> impl Iterator<Item = &mut u16> {
+        let definitions = self.port_definitions.iter_mut().flatten().map(|port| &mut port.port);
+        let mappings = self.container.iter_mut().flat_map(|container| &mut container.port_mappings).flatten();
+        definitions.chain(mappings.map(|port| &mut port.service_port))
+    }
+
+    /// Whether it is in networks of its own, where it has addresses of its own.
+    pub fn has_own_address(&self) -> bool {
+        self.networks.iter().any(|network| network.mode == NetworkMode::Container)
+    }
+
+    /// Whether its network is not the machine's.
+    pub fn is_in_own_network(&self) -> bool {
+        self.networks.iter().any(|network| network.mode != NetworkMode::Host)
+    }
+
+    /// Its image, if it has one.
+    pub fn image(&self) -> Option<&Docker> {
+        self.container.as_ref()?.docker.as_ref()
+    }
 }
 
 /// What an instance runs.
@@ -250,7 +300,7 @@ pub enum Command<'a> {
     Program(&'a [String]),
 }
 
-fn number<S: Serializer>(amount: &Milli, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn number<S: Serializer>(amount: &Milli, serializer: S) -> Result<S::Ok, S::Error> {
     shortest(amount.to_f64(), serializer)
 }
 

@@ -3,11 +3,9 @@
 use chapada_model::Milli;
 use serde_json::{Map, Value};
 
+use super::networking::{self, Networking};
 use super::reader::{Errors, FieldError, Fields};
-use super::{
-    AppDefinition, Container, KillSelection, Network, PortDefinition, Seconds, UnreachableStrategy,
-    UpgradeStrategy,
-};
+use super::{AppDefinition, KillSelection, Seconds, UnreachableStrategy, UpgradeStrategy};
 use crate::group::PathId;
 use crate::id::AppId;
 
@@ -26,6 +24,15 @@ fn paths(errors: &[FieldError]) -> String {
     errors.iter().map(|error| error.path.as_str()).collect::<Vec<_>>().join(", ")
 }
 
+/// What a definition means by leaving something out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Defaults<'a> {
+    /// The role it is offered resources in.
+    pub role: &'a str,
+    /// The container network of those that name none.
+    pub network: Option<&'a str>,
+}
+
 /// `definition` with the fields of `update` in place of its own: what a partial update means. A command replaces the
 /// arguments and the other way round, an old-style `ports` list replaces the port definitions.
 pub fn merged(definition: &AppDefinition, update: &Map<String, Value>) -> Map<String, Value> {
@@ -33,11 +40,13 @@ pub fn merged(definition: &AppDefinition, update: &Map<String, Value>) -> Map<St
         Ok(Value::Object(object)) => object,
         Ok(_) | Err(_) => Map::new(),
     };
-    for (given, replaced) in [("cmd", "args"), ("args", "cmd"), ("ports", "portDefinitions")] {
-        if update.get(given).is_some_and(|value| !value.is_null()) {
+    let says = |name: &str| update.get(name).is_some_and(|value| !value.is_null());
+    for (given, replaced) in [("cmd", "args"), ("args", "cmd"), ("uris", "fetch")] {
+        if says(given) {
             result.remove(replaced);
         }
     }
+    networking::make_way(&mut result, update);
     for (name, value) in update {
         if !value.is_null() {
             result.insert(name.clone(), value.clone());
@@ -47,16 +56,27 @@ pub fn merged(definition: &AppDefinition, update: &Map<String, Value>) -> Map<St
 }
 
 impl AppDefinition {
-    /// Reads a definition. `default_role` is taken when it names no role.
+    /// Reads a definition. `default_role` is taken when it names no role; a container network must have its name.
     ///
     /// # Errors
     /// Every field that has the wrong type; or, when none has, every field that breaks a rule or asks for something
     /// that is not supported.
     pub fn from_json(object: &Map<String, Value>, default_role: &str) -> Result<Self, InvalidDefinition> {
+        Self::with_defaults(object, Defaults { role: default_role, network: None })
+    }
+
+    /// Reads a definition that may leave to `defaults` what they say.
+    ///
+    /// # Errors
+    /// As [`AppDefinition::from_json`].
+    pub fn with_defaults(
+        object: &Map<String, Value>,
+        defaults: Defaults<'_>,
+    ) -> Result<Self, InvalidDefinition> {
         let fields = Fields::root(object);
         let mut wrong = Errors::new();
         let mut broken = Errors::new();
-        let definition = read(&fields, default_role, &mut wrong, &mut broken);
+        let definition = read(&fields, defaults, &mut wrong, &mut broken);
         if !wrong.is_empty() {
             return Err(InvalidDefinition::WrongType(wrong));
         }
@@ -71,11 +91,13 @@ impl AppDefinition {
 
 fn read(
     fields: &Fields<'_>,
-    default_role: &str,
+    defaults: Defaults<'_>,
     wrong: &mut Errors,
     broken: &mut Errors,
 ) -> Option<AppDefinition> {
     let id = id(fields, wrong, broken);
+    let Networking { networks, container, port_definitions } =
+        networking::read(fields, defaults.network, wrong, broken);
     let mut seconds = |name, default| Seconds(fields.number(name, wrong).unwrap_or(default));
     let backoff_seconds = seconds("backoffSeconds", 1.0);
     let max_launch_delay_seconds = seconds("maxLaunchDelaySeconds", 300.0);
@@ -88,18 +110,24 @@ fn read(
         mem: fields.amount("mem", wrong).unwrap_or(Milli(128_000)),
         disk: fields.amount("disk", wrong).unwrap_or(Milli(0)),
         gpus: fields.count("gpus", wrong).unwrap_or(0),
+        resource_limits: super::limits::read_limits(fields, wrong),
         executor: fields.text("executor", wrong).unwrap_or_default(),
         user: fields.text("user", wrong),
-        env: fields.text_map("env", wrong).unwrap_or_default(),
+        env: super::secret::read_env(fields, "env", wrong).unwrap_or_default(),
+        secrets: super::secret::read_secrets(fields, wrong),
         labels: fields.text_map("labels", wrong).unwrap_or_default(),
+        fetch: super::fetch::read_app(fields, wrong, broken),
         constraints: constraints(fields, wrong, broken),
-        accepted_resource_roles: fields.texts("acceptedResourceRoles", wrong).unwrap_or_default(),
-        role: fields.text("role", wrong).unwrap_or_else(|| default_role.to_owned()),
-        container: container(fields, wrong),
-        networks: vec![Network { mode: "host" }],
-        port_definitions: ports(fields, wrong, broken),
+        accepted_resource_roles: accepted_roles(fields, wrong, broken),
+        role: fields.text("role", wrong).unwrap_or_else(|| defaults.role.to_owned()),
+        container,
+        networks,
+        port_definitions,
         health_checks: super::health::read(fields, wrong, broken),
         readiness_checks: super::readiness::read(fields, wrong, broken),
+        check: super::check::read(fields, wrong, broken),
+        residency: super::residency::read(fields, wrong, broken),
+        tty: fields.flag("tty", wrong),
         dependencies: dependencies(fields, id.as_ref(), wrong),
         require_ports: fields.flag("requirePorts", wrong).unwrap_or(false),
         backoff_seconds,
@@ -151,47 +179,12 @@ fn constraints(
     found
 }
 
-fn container(fields: &Fields<'_>, wrong: &mut Errors) -> Option<Container> {
-    fields.object("container", wrong).map(|_| Container { r#type: "MESOS", volumes: [] })
-}
-
-/// The ports; without any word on them, one TCP port named `default`.
-fn ports(fields: &Fields<'_>, wrong: &mut Errors, broken: &mut Errors) -> Vec<PortDefinition> {
-    let any = |name: Option<&str>| PortDefinition {
-        port: 0,
-        protocol: "tcp".to_owned(),
-        name: name.map(str::to_owned),
-        labels: Default::default(),
-    };
-    if let Some(definitions) = fields.objects("portDefinitions", wrong) {
-        return definitions.iter().map(|definition| port(definition, wrong, broken)).collect();
+fn accepted_roles(fields: &Fields<'_>, wrong: &mut Errors, broken: &mut Errors) -> Vec<String> {
+    let roles = fields.texts("acceptedResourceRoles", wrong);
+    if roles.as_ref().is_some_and(Vec::is_empty) {
+        broken.push(FieldError::new("/acceptedResourceRoles", "must not be empty"));
     }
-    let Some(numbers) = fields.list("ports", wrong) else {
-        return vec![any(Some("default"))];
-    };
-    let mut found = Vec::new();
-    for (index, number) in numbers.iter().enumerate() {
-        match number.as_u64().and_then(|number| u16::try_from(number).ok()) {
-            Some(port) => found.push(PortDefinition { port, ..any(None) }),
-            None => wrong
-                .push(FieldError::new(format!("/ports({index})"), "error.expected: a port from 0 to 65535")),
-        }
-    }
-    found
-}
-
-fn port(fields: &Fields<'_>, wrong: &mut Errors, broken: &mut Errors) -> PortDefinition {
-    let number = fields.count("port", wrong).unwrap_or(0);
-    let protocol = fields.text("protocol", wrong).unwrap_or_else(|| "tcp".to_owned());
-    if !["tcp", "udp", "udp,tcp"].contains(&protocol.as_str()) {
-        broken.push(FieldError::new(fields.path("protocol"), "must be one of tcp, udp, udp,tcp"));
-    }
-    let port = u16::try_from(number).unwrap_or_else(|_| {
-        broken.push(FieldError::new(fields.path("port"), "must be a port from 0 to 65535"));
-        0
-    });
-    let labels = fields.text_map("labels", wrong).unwrap_or_default();
-    PortDefinition { port, protocol, name: fields.text("name", wrong), labels }
+    roles.unwrap_or_default()
 }
 
 fn kill_selection(fields: &Fields<'_>, wrong: &mut Errors, broken: &mut Errors) -> KillSelection {

@@ -88,6 +88,12 @@ impl<'a> Fields<'a> {
         )
     }
 
+    /// A port, 0 included.
+    pub(crate) fn port(&self, name: &str, wrong: &mut Errors, broken: &mut Errors) -> Option<u16> {
+        let number = self.count(name, wrong)?;
+        self.expect(u16::try_from(number).ok(), name, "must be a port from 0 to 65535", broken)
+    }
+
     /// An amount of a resource, rounded to the nearest thousandth.
     pub(crate) fn amount(&self, name: &str, errors: &mut Errors) -> Option<Milli> {
         let amount = Milli::from_f64(self.number(name, errors)?);
@@ -116,6 +122,30 @@ impl<'a> Fields<'a> {
             }
         }
         Some(found)
+    }
+
+    /// The objects of a map from names.
+    pub(crate) fn object_map(&self, name: &str, errors: &mut Errors) -> Option<Vec<(String, Fields<'a>)>> {
+        let object = self.object(name, errors)?;
+        let mut found = Vec::new();
+        for (key, value) in object.object {
+            let path = self.entry(name, key);
+            match value.as_object() {
+                Some(object) => found.push((key.clone(), Fields { path, object })),
+                None => errors.push(FieldError::new(path, "error.expected.jsobject")),
+            }
+        }
+        Some(found)
+    }
+
+    /// The path of an entry of the map `name`.
+    pub(crate) fn entry(&self, name: &str, key: &str) -> String {
+        format!("{}({key})", self.path(name))
+    }
+
+    /// Everything in it.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'a String, &'a Value)> {
+        self.object.iter()
     }
 
     /// The strings of a list.
@@ -147,12 +177,7 @@ impl<'a> Fields<'a> {
                 Value::Number(number) => number.to_string(),
                 Value::Bool(flag) => flag.to_string(),
                 Value::Null | Value::Array(_) | Value::Object(_) => {
-                    let path = format!("{}({key})", self.path(name));
-                    let error = match value.get("secret") {
-                        Some(_) => "secrets are not supported",
-                        None => "error.expected.jsstring",
-                    };
-                    errors.push(FieldError::new(path, error));
+                    errors.push(FieldError::new(self.entry(name, key), "error.expected.jsstring"));
                     continue;
                 }
             };

@@ -1,69 +1,28 @@
 //! The rules a definition of the right types must still keep, and what is refused because nothing here does it yet:
 //! a field is never taken and then ignored.
 
-use std::collections::BTreeSet;
-
 use chapada_model::Milli;
-use serde_json::Value;
 
+use super::network::network_rules;
+use super::port;
 use super::reader::{Errors, FieldError, Fields};
-use super::{AppDefinition, UnreachableStrategy};
+use super::{AppDefinition, ContainerKind, UnreachableStrategy, Volume};
 
 /// The most instances one app may ask for.
 pub(crate) const MAX_INSTANCES: u32 = 100_000;
 /// The largest definition, as JSON: a task made of it must reach the agent in one message of 256 KiB, labels twice.
 const MAX_DEFINITION: usize = 64 * 1024;
-/// The most ports of one instance; each takes a line of environment and of the offer.
-const MAX_PORTS: usize = 100;
 
 /// Fields of Marathon's that are refused when they say anything.
 const REFUSED: &[(&str, &str)] = &[
-    ("fetch", "fetching files into the sandbox is not supported yet"),
-    ("uris", "fetching files into the sandbox is not supported yet"),
-    ("storeUrls", "fetching files into the sandbox is not supported yet"),
-    ("check", "checks are not supported yet"),
-    ("secrets", "secrets are not supported"),
-    ("resourceLimits", "limits apart from the requested resources are not supported yet"),
+    ("storeUrls", "there is no artifact store; name the files in fetch"),
     ("executorResources", "apps run under the built-in executor, which needs no resources of its own"),
-    ("tty", "terminals are not supported yet"),
-    ("ipAddress", "addresses per task are not supported yet"),
 ];
 
 /// Every field that asks for what does not exist here.
 pub(super) fn unsupported(fields: &Fields<'_>) -> Errors {
-    let mut errors: Errors = REFUSED
-        .iter()
-        .filter(|(name, _)| fields.says_something(name))
-        .map(|(name, why)| FieldError::new(format!("/{name}"), *why))
-        .collect();
-    let mut ignored = Errors::new();
-    for network in fields.objects("networks", &mut ignored).unwrap_or_default() {
-        if network.text("mode", &mut ignored).as_deref() != Some("host") {
-            errors.push(FieldError::new(network.path("mode"), "only host networking is supported yet"));
-        }
-    }
-    if let Some(container) = fields.object("container", &mut ignored) {
-        errors.extend(container_rules(&container));
-    }
-    errors.extend(ignored);
-    errors
-}
-
-fn container_rules(container: &Fields<'_>) -> Errors {
-    let mut errors = Errors::new();
-    if container.says_something("docker") {
-        let message =
-            "container images are not supported yet; leave `docker` out to run on the agent's file system";
-        errors.push(FieldError::new(container.path("docker"), message));
-    } else if container.get("type").and_then(Value::as_str).is_some_and(|kind| kind != "MESOS") {
-        errors.push(FieldError::new(container.path("type"), "must be MESOS"));
-    }
-    for name in ["volumes", "portMappings", "linuxInfo"] {
-        if container.says_something(name) {
-            errors.push(FieldError::new(container.path(name), "not supported yet"));
-        }
-    }
-    errors
+    let refused = REFUSED.iter().filter(|(name, _)| fields.says_something(name));
+    refused.map(|(name, why)| FieldError::new(format!("/{name}"), *why)).collect()
 }
 
 /// Every rule that the definition breaks.
@@ -74,7 +33,13 @@ pub(super) fn rules(app: &AppDefinition) -> Errors {
             errors.push(FieldError::new(path, error));
         }
     };
-    let one_command = app.cmd.is_some() == app.args.is_empty();
+    let one_command = match (&app.cmd, app.args.as_slice()) {
+        (Some(_), []) => true,
+        // Without an image the first argument is the program.
+        (None, [program, ..]) => app.image().is_some() || !program.is_empty(),
+        (None, []) => app.image().is_some(),
+        (Some(_), [_, ..]) => false,
+    };
     require(
         one_command,
         "/",
@@ -82,7 +47,11 @@ pub(super) fn rules(app: &AppDefinition) -> Errors {
     );
     require(app.cmd.as_ref().is_none_or(|cmd| !cmd.trim().is_empty()), "/cmd", "must not be empty");
     require(app.cpus >= Milli(1), "/cpus", "got 0, expected 0.001 or more");
-    require(app.gpus == 0, "/gpus", "GPUs are not supported yet");
+    let in_docker = app.container.as_ref().is_some_and(|container| container.r#type == ContainerKind::Docker);
+    require(app.gpus == 0 || !in_docker, "/gpus", "must be 0 for containers of type DOCKER");
+    require(app.check.is_none() || !in_docker, "/check", "is not for containers of type DOCKER");
+    let user = app.user.as_deref();
+    require(user.is_none_or(|user| !user.is_empty() && !user.contains('\0')), "/user", "must not be empty");
     require(app.instances <= MAX_INSTANCES, "/instances", "must not be more than 100000");
     require(
         matches!(app.executor.as_str(), "" | "//cmd"),
@@ -106,12 +75,18 @@ pub(super) fn rules(app: &AppDefinition) -> Errors {
     require(unit(strategy.maximum_over_capacity), path, "is not between 0.0 and 1.0");
     errors.extend(unreachable_rules(app));
     errors.extend(port_rules(app));
+    errors.extend(super::fetch::fetch_rules("/fetch", &app.fetch));
+    errors.extend(secret_rules(app));
+    let limits = app.resource_limits.as_ref();
+    errors.extend(super::limits::limit_rules("/resourceLimits", limits, app.cpus, app.mem));
     errors.extend(text_rules(app));
     errors.extend(role_rules(app));
     errors.extend(single_instance_rules(app));
-    errors.extend(super::health::rules(&app.health_checks, app.port_definitions.len()));
-    let names: Vec<Option<&str>> = app.port_definitions.iter().map(|port| port.name.as_deref()).collect();
+    let names: Vec<Option<&str>> = app.ports().map(|port| port.name).collect();
+    errors.extend(super::health::rules(&app.health_checks, names.len(), in_docker));
     errors.extend(super::readiness::rules(&app.readiness_checks, &names));
+    let check = app.check.as_ref();
+    errors.extend(check.map(|check| super::check::rules(check, names.len())).unwrap_or_default());
     errors
 }
 
@@ -126,17 +101,33 @@ fn unreachable_rules(app: &AppDefinition) -> Errors {
 }
 
 fn port_rules(app: &AppDefinition) -> Errors {
-    let mut errors = Errors::new();
-    let ports = &app.port_definitions;
-    let (mut numbers, mut names) = (BTreeSet::new(), BTreeSet::new());
-    if !ports.iter().filter(|port| port.port != 0).all(|port| numbers.insert(port.port)) {
-        errors.push(FieldError::new("/portDefinitions", "Ports must be unique."));
+    let mut errors = network_rules(&app.networks);
+    errors.extend(port::definition_rules(app.port_definitions.as_deref().unwrap_or_default()));
+    if let Some(container) = &app.container {
+        let mappings = container.port_mappings.as_deref().unwrap_or_default();
+        errors.extend(port::mapping_rules(mappings, &app.networks));
+        errors.extend(super::container::rules(container));
+        let in_docker = container.r#type == ContainerKind::Docker;
+        if in_docker && app.networks.len() > 1 {
+            let error = "must be only one for containers of type DOCKER";
+            errors.push(FieldError::new("/networks", error));
+        }
     }
-    if !ports.iter().filter_map(|port| port.name.as_deref()).all(|name| names.insert(name)) {
-        errors.push(FieldError::new("/portDefinitions", "Port names must be unique."));
-    }
-    if ports.len() > MAX_PORTS {
-        errors.push(FieldError::new("/portDefinitions", format!("must not be more than {MAX_PORTS}")));
+    errors
+}
+
+/// Secrets, and what refers to them.
+fn secret_rules(app: &AppDefinition) -> Errors {
+    let mut errors = super::secret::secret_rules(&app.secrets);
+    errors.extend(super::secret::env_rules("/env", &app.env, &app.secrets));
+    let volumes = app.container.iter().flat_map(|container| &container.volumes);
+    for (index, volume) in volumes.enumerate() {
+        if let Volume::Secret { secret, .. } = volume
+            && !app.secrets.contains_key(secret)
+        {
+            let path = format!("/container/volumes({index})/secret");
+            errors.push(FieldError::new(path, format!("references an undefined secret named '{secret}'")));
+        }
     }
     errors
 }
@@ -152,14 +143,8 @@ fn text_rules(app: &AppDefinition) -> Errors {
     for (index, arg) in app.args.iter().enumerate() {
         check(format!("/args({index})"), arg);
     }
-    for (name, value) in &app.env {
-        check(format!("/env({name})"), value);
-    }
     for (name, value) in &app.labels {
         check(format!("/labels({name})"), value);
-    }
-    for name in app.env.keys().filter(|name| name.is_empty() || name.contains(['=', '\0'])) {
-        errors.push(FieldError::new(format!("/env({name})"), "must not be empty nor contain `=` or NUL"));
     }
     if serde_json::to_vec(app).is_ok_and(|json| json.len() > MAX_DEFINITION) {
         errors.push(FieldError::new(

@@ -3,12 +3,16 @@
 use chapada_model::{Mono, TaskId, TaskState};
 use serde::{Deserialize, Serialize};
 
+use super::{Pod, PodContainer};
+use crate::id::InstanceId;
 use crate::instance::{Condition, Task};
 use crate::timestamp::Timestamp;
 
 /// What runs in a pod's instance beyond what an app's has.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PodTask {
+    /// The id of its executor at the master.
+    pub executor: String,
     /// Its containers, in the order of the definition.
     pub containers: Vec<ContainerTask>,
     /// Whether one of them ended in a way that ends the instance as a whole.
@@ -129,6 +133,39 @@ impl ContainerTask {
 }
 
 impl PodTask {
+    /// The containers of `pod` in an incarnation of `instance` that is launched `at` a moment. `ports` are those of the
+    /// machine, in the order of the endpoints that have one.
+    pub(crate) fn new(
+        pod: &Pod,
+        instance: &InstanceId,
+        incarnation: u32,
+        ports: &[u16],
+        at: Timestamp,
+    ) -> Self {
+        let mut ports = ports.iter().copied();
+        let container = |container: &PodContainer| ContainerTask {
+            id: instance.container_task(&container.name, incarnation),
+            name: container.name.clone(),
+            state: ContainerState::Alive(Condition::Provisioned),
+            since: at,
+            host_ports: container
+                .endpoints
+                .iter()
+                .map(|one| one.host_port.and_then(|_| ports.next()))
+                .collect(),
+            checked: container.health_check.is_some(),
+            healthy: None,
+            healthy_since: None,
+            message: String::new(),
+            unknown_since: None,
+        };
+        Self {
+            executor: format!("instance-{instance}.{incarnation}"),
+            containers: pod.containers.iter().map(container).collect(),
+            failed: false,
+        }
+    }
+
     /// Whether nothing of it is there any more.
     pub(crate) fn is_over(&self) -> bool {
         !self.containers.iter().any(ContainerTask::is_alive)

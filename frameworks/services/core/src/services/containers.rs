@@ -3,7 +3,7 @@
 
 use chapada_model::{Now, TaskStatus};
 
-use super::Services;
+use super::{PodTermination, Services};
 use super::settle::UNKNOWN_GRACE;
 use super::updates::{News, news, note_failure};
 use crate::event::Published;
@@ -12,6 +12,9 @@ use crate::instance::{Condition, Goal, Task};
 use crate::pod::{ContainerState, ContainerTask};
 use crate::records::Key;
 use crate::timestamp::Timestamp;
+
+/// How many ended instances of a pod are remembered.
+const MAX_TERMINATIONS: usize = 10;
 
 /// What an update of a container changes.
 struct ContainerChange {
@@ -35,6 +38,7 @@ impl Services {
             self.note_failed_task(id.app(), &change.after, status.state);
         }
         if change.over {
+            self.note_termination(now, id, &change.after);
             self.end_instance(now, id, &change.after);
         }
         self.save(Key::Instance(id.clone()));
@@ -61,6 +65,22 @@ impl Services {
         sum_up(now, task);
         let after = task.clone();
         news.then_some(ContainerChange { before, after, blamed, over })
+    }
+
+    fn note_termination(&mut self, now: Now, id: &InstanceId, task: &Task) {
+        let Some(state) = self.apps.get_mut(id.app()) else { return };
+        let Some(pod) = &task.pod else { return };
+        let mut ends = pod.containers.iter().filter(|one| matches!(one.state, ContainerState::Ended(_)));
+        let message = ends.next().map(|one| one.message.clone()).unwrap_or_default();
+        let termination = PodTermination {
+            instance: id.clone(),
+            started_at: task.started_at.unwrap_or(task.staged_at),
+            at: Timestamp::from(now.wall),
+            message,
+            containers: pod.containers.clone(),
+        };
+        state.terminations.insert(0, termination);
+        state.terminations.truncate(MAX_TERMINATIONS);
     }
 
     fn announce_container(&mut self, id: &InstanceId, before: &Task, after: &Task, status: &TaskStatus) {

@@ -1,6 +1,6 @@
 //! Begins, advances and ends deployments.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::instances::Class;
 use super::{AppState, Services};
@@ -52,6 +52,7 @@ impl Services {
         let conflicts = self.conflicts(&changes, force)?;
         self.note_new_groups(&changes, &mut groups, version);
         self.record(version, &changes, &groups);
+        let unfinished = self.replaced_by(&conflicts);
         for conflict in conflicts {
             self.cancel(conflict);
         }
@@ -60,7 +61,8 @@ impl Services {
             self.take_over(app, change, id);
         }
         self.accept_groups(groups);
-        let deployment = Deployment::plan(id, version, changes, &layers);
+        let mut deployment = Deployment::plan(id, version, changes, &layers);
+        deployment.carry_on(&unfinished);
         self.publish(Published::Changed { group: group.clone(), version });
         if deployment.changes.is_empty() {
             // Nothing would ever move it on.
@@ -76,6 +78,13 @@ impl Services {
         self.begin_progress(id);
         self.save(Key::Deployment(id));
         Ok(id)
+    }
+
+    /// The apps that some of the deployments were replacing.
+    fn replaced_by(&self, deployments: &[DeploymentId]) -> BTreeSet<AppId> {
+        let found = deployments.iter().filter_map(|id| self.deployments.get(id));
+        let of = |one: &Deployment| one.apps().filter(|app| one.replaces(app)).cloned().collect::<Vec<_>>();
+        found.flat_map(of).collect()
     }
 
     fn accept_groups(&mut self, groups: BTreeMap<PathId, Option<group::Group>>) {
@@ -166,8 +175,10 @@ impl Services {
         };
         if let Some(replaced) = replaced {
             self.free_service_ports(&replaced.definition);
+            self.free_role(&replaced.definition);
         }
         self.hold_service_ports(&app.definition);
+        self.hold_role(&app.definition);
         for version in dropped {
             self.save(Key::Version(id.clone(), version));
         }
@@ -187,8 +198,8 @@ impl Services {
         for app in deployment.apps() {
             if let Some(state) = self.apps.get_mut(app).filter(|state| state.deployment == Some(id)) {
                 state.deployment = None;
-            }
                 state.held = None;
+            }
             self.touched.insert(app.clone());
         }
         Some(deployment)
@@ -225,11 +236,11 @@ impl Services {
                 self.publish(Published::Deployed(plan));
                 return;
             }
+            self.hold_back(&plan);
             self.publish(Published::Step { actions: plan.now().to_vec(), plan });
         }
     }
 
-            self.hold_back(&plan);
     fn is_done(&self, action: &Action) -> bool {
         let Some(state) = self.apps.get(&action.app) else { return true };
         match action.action {
@@ -245,16 +256,16 @@ impl Services {
     }
 }
 
-/// Whether there are as many instances in `classes` as wanted, none in others, and none on its way out.
-fn has_target(state: &AppState, classes: &[Class]) -> bool {
-    let instances = &state.instances;
-    instances.counted(classes) == state.target() as usize
 /// The closest group that all of them are in.
 fn common_group<'a>(apps: impl Iterator<Item = &'a AppId>) -> PathId {
     let common = |one: PathId, other: PathId| one.and_above().find(|path| path.is_or_holds(&other));
     apps.map(PathId::group_of).reduce(|one, other| common(one, other).unwrap_or_else(PathId::root)).unwrap_or_else(PathId::root)
 }
 
+/// Whether there are as many instances in `classes` as wanted, none in others, and none on its way out.
+fn has_target(state: &AppState, classes: &[Class]) -> bool {
+    let instances = &state.instances;
+    instances.counted(classes) == state.target() as usize
         && instances.counted(&Class::ALL) == instances.counted(classes)
         && instances.stopping() == 0
 }

@@ -5,6 +5,7 @@ use chapada_model::Mono;
 use super::index::Rules;
 use super::settle::{CONFIRM, KILL_RETRY, START_TIMEOUT};
 use crate::definition::UnreachableStrategy;
+use crate::health::NEVER;
 use crate::instance::{Condition, Goal, Instance, Task};
 
 /// When a task that is not ready is asked next.
@@ -28,7 +29,10 @@ pub(super) fn next(instance: &Instance, task: &Task, rules: &Rules) -> Option<Mo
         Condition::Provisioned if run => Some((task.asked + CONFIRM).min(task.since + START_TIMEOUT)),
         Condition::Provisioned => Some(task.asked + CONFIRM),
         Condition::Staging if run => Some(task.since + START_TIMEOUT),
-        Condition::Running if run => task.health.iter().map(|check| check.due).chain(readiness(task)).min(),
+        Condition::Running if run => {
+            let asked = task.health.iter().map(|check| check.due).filter(|due| *due != NEVER);
+            asked.chain(readiness(task)).min()
+        }
         Condition::Staging | Condition::Starting | Condition::Running | Condition::Killing => None,
     };
     let unknown = task.unknown_since.map(|_| task.asked + CONFIRM);

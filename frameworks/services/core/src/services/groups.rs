@@ -205,7 +205,7 @@ impl<'a> Draft<'a> {
         let present = self.services.groups.get(group);
         let enforced = present.map(|group| group.enforce_role);
         let is_new = group.is_top_level() && !self.services.has_group(group);
-        let default = is_new && self.services.new_group_enforce_role;
+        let default = is_new && self.services.settings.new_group_enforce_role;
         let after = Group {
             dependencies: dependencies
                 .or_else(|| present.map(|group| group.dependencies.clone()))

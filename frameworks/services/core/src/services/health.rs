@@ -5,16 +5,20 @@ use std::time::Duration;
 use chapada_model::{Now, TaskId, TaskState};
 
 use super::{AppState, Services};
-use crate::definition::HealthCheck;
+use crate::definition::{AppDefinition, HealthCheck};
 use crate::event::{Effect, Published};
-use crate::health::{Probe, verdict};
+use crate::health::{CheckState, NEVER, Probe, verdict};
 use crate::id::{AppId, InstanceId};
 use crate::instance::{Condition, Goal, Instance, Task};
+use crate::launch::reached;
 use crate::records::Key;
 use crate::timestamp::Timestamp;
 
 /// How much longer than the check's own time-out an answer is waited for before the question is asked again.
 const ANSWER_LOST: Duration = Duration::from_secs(30);
+
+/// How long until it is looked again whether the address of a task is known by now.
+const ADDRESS_UNKNOWN: Duration = Duration::from_secs(1);
 
 /// The checks of the definition that a task was launched with.
 pub(super) fn checks_of(state: &AppState, version: Timestamp) -> &[HealthCheck] {
@@ -32,14 +36,21 @@ impl Services {
             let Some(task) = instance.task_mut().filter(|task| task.condition == Condition::Running) else {
                 continue;
             };
-            let checks = &versions.get(&task.version).unwrap_or(current).definition.health_checks;
+            let definition = &versions.get(&task.version).unwrap_or(current).definition;
+            let checks = &definition.health_checks;
             for (index, check) in checks.iter().enumerate() {
-                if task.health.get(index).is_some_and(|state| now.mono >= state.due)
-                    && let Some(probe) = question(task, index, check)
-                {
-                    task.health[index].due = now.mono + check.timeout_seconds.duration() + ANSWER_LOST;
-                    self.outbox.push(Effect::Probe(Box::new(probe)));
+                let is_due = |state: &CheckState| state.due != NEVER && now.mono >= state.due;
+                if !task.health.get(index).is_some_and(is_due) {
+                    continue;
                 }
+                let wait = match question(definition, task, index, check) {
+                    Some(probe) => {
+                        self.outbox.push(Effect::Probe(Box::new(probe)));
+                        check.timeout_seconds.duration() + ANSWER_LOST
+                    }
+                    None => ADDRESS_UNKNOWN,
+                };
+                task.health[index].due = now.mono + wait;
             }
         }
     }
@@ -80,8 +91,8 @@ impl Services {
     }
 }
 
-fn question(task: &Task, check: usize, how: &HealthCheck) -> Option<Probe> {
-    let own = task.ports.get(how.port_index.unwrap_or(0) as usize).copied();
-    let port = how.port.or(own)?;
-    Some(Probe { task: task.id.clone(), check, host: task.hostname.clone(), port, how: how.clone() })
+/// What to ask; nothing while it is not known where.
+fn question(app: &AppDefinition, task: &Task, check: usize, how: &HealthCheck) -> Option<Probe> {
+    let (host, port) = reached(app, task, how.port_index.unwrap_or(0) as usize, how.port)?;
+    Some(Probe { task: task.id.clone(), check, host, port, how: how.clone() })
 }

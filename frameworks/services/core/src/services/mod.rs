@@ -5,25 +5,28 @@ mod commands;
 mod containers;
 mod converge;
 mod deploy;
-mod groups;
 mod due;
+mod groups;
 mod health;
 mod history;
 mod index;
 mod instances;
 mod kill;
+mod known;
 mod offers;
 mod outbox;
 mod pods;
 mod ports;
 mod readiness;
 mod restore;
+mod roles;
 mod rollout;
 mod settle;
 mod state;
-mod updates;
 mod tree;
+mod updates;
 mod view;
+mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,37 +34,40 @@ use chapada_model::{Mono, Now, Role};
 
 use crate::deployment::Deployment;
 use crate::event::{Effect, Event};
+use crate::group::{Group, PathId};
 use crate::id::{AppId, DeploymentId, Seed};
 use crate::records::{Key, ReadError};
-use crate::group::{Group, PathId};
+use crate::settings::Settings;
 use crate::timestamp::Timestamp;
-
-pub use instances::Instances;
-pub use state::{AppState, Failure, Funnel};
-pub use view::{Counts, Waiting};
 
 pub use groups::GroupPlan;
 pub use history::Snapshot;
+pub use instances::Instances;
+pub use known::KnownOffer;
+pub use state::{AppState, Failure, Funnel, PodTermination};
+pub use view::{Counts, Waiting};
+
 /// Every app, instance and deployment, and what is to be done about them.
 #[derive(Debug)]
 pub struct Services {
     role: Role,
+    settings: Settings,
     seed: Seed,
     apps: BTreeMap<AppId, AppState>,
     deployments: BTreeMap<DeploymentId, Deployment>,
+    /// Groups that were made or say something. The others exist where apps and pods are.
+    groups: BTreeMap<PathId, Group>,
+    history: history::History,
+    roles: roles::Roles,
     /// The last version given out: the next one is later.
     version: Timestamp,
     connected: bool,
     /// Apps of which something changed since they were last settled.
     touched: BTreeSet<AppId>,
-    /// Groups that were made or say something. The others exist where apps and pods are.
-    groups: BTreeMap<PathId, Group>,
-    history: history::History,
-    /// Whether new top-level groups enforce their name as the role of what is in them.
-    new_group_enforce_role: bool,
     /// When to look at an app again. May hold more than is needed, never less.
     timers: BTreeSet<(Mono, AppId)>,
     demand: offers::Demand,
+    known: known::KnownOffers,
     reconcile_at: Option<Mono>,
     /// Service ports in use, each with how many definitions name it.
     service_ports: BTreeMap<u16, u32>,
@@ -71,23 +77,33 @@ pub struct Services {
 impl Services {
     /// With nothing in it.
     pub fn new(role: Role, seed: Seed) -> Self {
-        Self {
+        let mut services = Self {
             role,
+            settings: Settings::default(),
             seed,
             apps: BTreeMap::new(),
             deployments: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            history: history::History::default(),
+            roles: roles::Roles::default(),
             version: Timestamp::default(),
             connected: false,
             touched: BTreeSet::new(),
             timers: BTreeSet::new(),
             demand: offers::Demand::default(),
+            known: known::KnownOffers::default(),
             reconcile_at: None,
             service_ports: BTreeMap::new(),
-            groups: BTreeMap::new(),
-            history: history::History::default(),
-            new_group_enforce_role: false,
             outbox: outbox::Outbox::default(),
-        }
+        };
+        services.begin_roles();
+        services
+    }
+
+    /// With other than the usual settings.
+    #[must_use]
+    pub fn with_settings(self, settings: Settings) -> Self {
+        Self { settings, ..self }
     }
 
     /// As it was written to the store: `records` are all of them, in any order.
@@ -102,6 +118,7 @@ impl Services {
     ) -> Result<Self, ReadError> {
         let mut services = Self::new(role, seed);
         services.read_records(now, records)?;
+        services.begin_roles();
         Ok(services)
     }
 
@@ -115,6 +132,7 @@ impl Services {
             Event::Update(status) => self.on_update(now, &status),
             Event::Probed { task, check, result } => self.on_probed(now, &task, check, result),
             Event::Readiness { task, check, result } => self.on_readiness(now, &task, check, result),
+            Event::Observed { task, addresses, check } => self.on_observed(&task, addresses, check),
             Event::Stored(number) => self.outbox.on_stored(number),
             Event::Tick => {}
         }

@@ -1,20 +1,21 @@
 //! Uses offers for what waits, and asks the master for as many as are wanted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use chapada_model::{Mono, Now};
+use chapada_model::{Mono, Now, Role};
 use chapada_sdk_core::{MismatchKind, Offer, Placement, Request, place};
 
+use super::roles::role_of;
 use super::{AppState, Services};
 use crate::app::App;
 use crate::delay::Delay;
-use crate::definition::Command;
-use crate::environment::environment;
-use crate::event::{Effect, Launch, LaunchPort};
+use crate::event::Effect;
 use crate::health::CheckState;
-use crate::id::AppId;
+use crate::id::{AppId, InstanceId};
 use crate::instance::{Condition, Instance, Phase, Task};
+use crate::launch::Launch;
+use crate::pod::{LaunchGroup, PodTask};
 use crate::matching::request;
 use crate::records::Key;
 use crate::timestamp::Timestamp;
@@ -31,8 +32,12 @@ const REVIVE_EVERY: Duration = Duration::from_millis(100);
 /// What the master knows of our wish for offers.
 #[derive(Debug, Default)]
 pub(super) struct Demand {
-    /// How many instances of an app could be launched now.
-    seeking: BTreeMap<AppId, usize>,
+    /// How many instances of an app could be launched now, and the role it is offered resources in.
+    seeking: BTreeMap<AppId, (usize, Role)>,
+    /// How many apps seek in which role.
+    roles: BTreeMap<Role, usize>,
+    /// The roles in which the master makes no offers to us while it does in others.
+    quiet: BTreeSet<Role>,
     /// Whether the master makes offers to us.
     wanted: bool,
     /// Whether offers that were declined might be of use now.
@@ -43,8 +48,47 @@ pub(super) struct Demand {
 impl Demand {
     /// A new subscription gets offers until it says otherwise.
     pub(super) fn on_subscribed(&mut self) {
+        self.quiet.clear();
         self.wanted = true;
         self.revive = !self.seeking.is_empty();
+    }
+
+    /// New roles begin with offers; so do all others then.
+    pub(super) fn on_roles(&mut self) {
+        self.quiet.clear();
+        self.wanted = true;
+        self.revive |= !self.seeking.is_empty();
+    }
+
+    /// Notes how many instances of an app could be launched now; says whether those are more than before.
+    fn note(&mut self, id: &AppId, count: usize, role: impl FnOnce() -> Option<Role>) -> bool {
+        if let Some((before, _)) = self.seeking.get_mut(id).filter(|_| count > 0) {
+            let more = count > *before;
+            *before = count;
+            return more;
+        }
+        match self.seeking.remove(id) {
+            Some((_, role)) => {
+                if let Some(seeking) = self.roles.get_mut(&role) {
+                    *seeking -= 1;
+                }
+                self.roles.retain(|_, seeking| *seeking > 0);
+                false
+            }
+            None => match role().filter(|_| count > 0) {
+                Some(role) => {
+                    *self.roles.entry(role.clone()).or_default() += 1;
+                    self.seeking.insert(id.clone(), (count, role));
+                    true
+                }
+                None => false,
+            },
+        }
+    }
+
+    /// Whether the master makes offers to us.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted
     }
 
     /// When a call that was put off is due.
@@ -57,22 +101,34 @@ impl Demand {
 struct Bid {
     offer: Offer,
     launches: Vec<Launch>,
+    groups: Vec<LaunchGroup>,
+}
+
+impl Bid {
+    /// How many tasks are launched with it.
+    fn tasks(&self) -> usize {
+        self.launches.len() + self.groups.iter().map(|group| group.tasks.len()).sum::<usize>()
+    }
 }
 
 impl Services {
     pub(super) fn on_offers(&mut self, now: Now, offers: Vec<Offer>) {
-        let bid = |offer: Offer| Bid { offer, launches: Vec::new() };
+        let bid = |offer: Offer| Bid { offer, launches: Vec::new(), groups: Vec::new() };
         let mut bids: Vec<Bid> = offers.into_iter().map(bid).collect();
         for app in self.by_waiting_time() {
             self.place(now, &app, &mut bids);
         }
-        for Bid { offer, launches, .. } in bids {
-            self.outbox.push(match launches.is_empty() {
-                true => Effect::Decline { offer: offer.id, refuse: REFUSE },
-                false => {
-                    let full = launches.len() >= MAX_LAUNCHES_PER_OFFER;
+        for bid in bids {
+            let tasks = bid.tasks();
+            let Bid { offer, launches, groups } = bid;
+            let (id, used) = (offer.id.clone(), tasks > 0);
+            self.known.note(now, offer, used);
+            self.outbox.push(match used {
+                false => Effect::Decline { offer: id, refuse: REFUSE },
+                true => {
+                    let full = tasks >= MAX_LAUNCHES_PER_OFFER;
                     let refuse = if full { Duration::ZERO } else { REFUSE };
-                    Effect::Launch { offer: offer.id, tasks: launches, refuse }
+                    Effect::Launch { offer: id, tasks: launches, groups, refuse }
                 }
             });
         }
@@ -101,7 +157,9 @@ impl Services {
             let Some((instance, app)) = next_waiting(now, state) else { return };
             let other = (app.version != state.app.version).then(|| crate::matching::request(&app.definition));
             let request = other.as_ref().unwrap_or(&request);
-            let Some((index, share)) = choose(state, request, bids, draw, now) else { return };
+            let Some((index, share)) = choose(state, request, bids, draw, now) else {
+                return;
+            };
             let bid = &mut bids[index];
             if bid.offer.take(&share.resources).is_err() {
                 return;
@@ -110,7 +168,11 @@ impl Services {
             if let Some(mut instance) = state.instances.get_mut(&instance) {
                 instance.pinned = None;
                 let ready = !deploying || app.definition.readiness_checks.is_empty();
-                bid.launches.push(launch(&app, &mut instance, &bid.offer, share, ready, now));
+                match launch(&app, &mut instance, &bid.offer, share, ready, now) {
+                    Some(Start::Task(launch)) => bid.launches.push(*launch),
+                    Some(Start::Group(group)) => bid.groups.push(*group),
+                    None => return,
+                }
             }
             state.funnel.last_used = Some(Timestamp::from(now.wall));
             self.save(Key::Instance(instance));
@@ -133,11 +195,9 @@ impl Services {
     /// Notes whether the app needs offers, and whether more than when it last declined some.
     pub(super) fn note_demand(&mut self, now: Now, id: &AppId) {
         let count = self.apps.get(id).map_or(0, |state| self.launchable(now, state));
-        let before = match count {
-            0 => self.demand.seeking.remove(id),
-            _ => self.demand.seeking.insert(id.clone(), count),
-        };
-        self.demand.revive |= count > before.unwrap_or(0);
+        let role = || self.apps.get(id).and_then(|state| role_of(&state.app.definition));
+        let more = self.demand.note(id, count, role);
+        self.demand.revive |= more;
     }
 
     /// Asks for offers when something waits, and for none when nothing does.
@@ -147,14 +207,42 @@ impl Services {
         }
         if self.demand.seeking.is_empty() {
             self.demand.revive = false;
-            if std::mem::take(&mut self.demand.wanted) {
+            // One look at the agents first, for those who ask what would fit.
+            if !self.known.is_empty() && std::mem::take(&mut self.demand.wanted) {
                 self.outbox.push(Effect::Suppress);
             }
         } else if self.demand.revive && self.demand.revived.is_none_or(|at| now.mono >= at + REVIVE_EVERY) {
             self.demand.revive = false;
             self.demand.wanted = true;
             self.demand.revived = Some(now.mono);
-            self.outbox.push(Effect::Revive);
+            self.known.on_asked(now.mono, |role| self.demand.roles.contains_key(role));
+            self.revive();
+        }
+        self.quieten();
+    }
+}
+
+impl Services {
+    /// Asks for offers in the roles that something waits in.
+    fn revive(&mut self) {
+        let roles: BTreeSet<Role> = self.demand.roles.keys().cloned().collect();
+        self.demand.quiet.retain(|role| !roles.contains(role));
+        self.outbox.push(match self.has_several_roles() {
+            true => Effect::ReviveIn(roles),
+            false => Effect::Revive,
+        });
+    }
+
+    /// Asks for no more offers in roles that nothing waits in, while something does in others.
+    fn quieten(&mut self) {
+        if !self.has_several_roles() || !self.demand.wanted || self.demand.seeking.is_empty() {
+            return;
+        }
+        let idle = |role: &&Role| !self.demand.roles.contains_key(*role) && !self.demand.quiet.contains(*role);
+        let idle: BTreeSet<Role> = self.told_roles().filter(idle).cloned().collect();
+        if !idle.is_empty() {
+            self.demand.quiet.extend(idle.iter().cloned());
+            self.outbox.push(Effect::SuppressIn(idle));
         }
     }
 }
@@ -182,7 +270,8 @@ fn choose(
     now: Now,
 ) -> Option<(usize, Placement)> {
     let mut order: Vec<usize> =
-        (0..bids.len()).filter(|index| bids[*index].launches.len() < MAX_LAUNCHES_PER_OFFER).collect();
+        (0..bids.len()).filter(|index| bids[*index].tasks() < MAX_LAUNCHES_PER_OFFER).collect();
+    order.retain(|index| bids[*index].offer.role.as_str() == state.app.definition.role);
     order.sort_by_key(|index| state.instances.on_agent(&bids[*index].offer.agent));
     let mut reasons: Vec<MismatchKind> = Vec::new();
     for index in order {
@@ -203,7 +292,14 @@ fn choose(
     None
 }
 
-/// Puts a task into a place that waits, and says how to launch it.
+/// What begins in a place.
+enum Start {
+    Task(Box<Launch>),
+    Group(Box<LaunchGroup>),
+}
+
+/// Puts a task into a place that waits, and says how to launch it. `None` when the share is too small for all of a pod's
+/// containers; nothing is changed then.
 fn launch(
     app: &App,
     instance: &mut Instance,
@@ -211,9 +307,13 @@ fn launch(
     share: Placement,
     ready: bool,
     now: Now,
-) -> Launch {
+) -> Option<Start> {
+    let at = Timestamp::from(now.wall);
+    let pod = app.definition.pod.as_deref();
+    let parts = pod.map(|pod| PodTask::new(pod, &instance.id, instance.incarnation, &share.ports, at));
+    let first = parts.as_ref().and_then(|parts| parts.containers.first()).map(|part| part.id.clone());
     let task = Task {
-        id: instance.id.task(instance.incarnation),
+        id: first.unwrap_or_else(|| instance.id.task(instance.incarnation)),
         version: app.version,
         config: app.version_info.last_config_change_at,
         agent: offer.agent.clone(),
@@ -222,54 +322,33 @@ fn launch(
         region: offer.domain.as_ref().map(|domain| domain.region.to_string()),
         zone: offer.domain.as_ref().map(|domain| domain.zone.to_string()),
         ports: share.ports,
-        staged_at: Timestamp::from(now.wall),
+        addresses: Vec::new(),
+        check: None,
+        staged_at: at,
         started_at: None,
         condition: Condition::Provisioned,
         healthy: None,
-        pod: None,
+        pod: parts.map(Box::new),
         ready,
         readiness: Vec::new(),
-        health: vec![CheckState::default(); app.definition.health_checks.len()],
+        health: CheckState::begin(&app.definition.health_checks),
         since: now.mono,
         kill_sent: None,
         unknown_since: None,
         asked: now.mono,
     };
-    let (shell, args) = match app.definition.runs() {
-        Command::Shell(line) => (Some(line.to_owned()), Vec::new()),
-        Command::Program(args) => (None, args.to_vec()),
-    };
-    let launch = Launch {
-        task: task.id.clone(),
-        name: app.definition.id.hostname_form(),
-        agent: offer.agent.clone(),
-        resources: share.resources,
-        shell,
-        args,
-        user: app.definition.user.clone(),
-        env: environment(&app.definition, &task),
-        labels: app.definition.labels.clone(),
-        ports: launch_ports(app, &task.ports),
-        kill_grace: app.definition.task_kill_grace_period_seconds.map(|seconds| seconds.duration()),
+    let start = match (pod, &task.pod) {
+        (Some(pod), Some(parts)) => {
+            Start::Group(Box::new(LaunchGroup::of(app, pod, &task, parts, share.resources)?))
+        }
+        _ => Start::Task(Box::new(Launch::of(&app.definition, &task, share.resources))),
     };
     instance.phase = Phase::Placed(task);
-    launch
+    Some(start)
 }
 
 /// The first of each name, as text.
 fn attributes(offer: &Offer) -> BTreeMap<String, String> {
     let names = offer.attributes.iter().map(|attribute| &attribute.name);
     names.filter_map(|name| Some((name.to_string(), offer.attribute(name)?.to_string()))).collect()
-}
-
-/// A port of both protocols is listed once for each.
-fn launch_ports(app: &App, ports: &[u16]) -> Vec<LaunchPort> {
-    let mut listed = Vec::new();
-    for (number, definition) in ports.iter().zip(&app.definition.port_definitions) {
-        for protocol in ["tcp", "udp"].into_iter().filter(|protocol| definition.protocol.contains(protocol)) {
-            let (name, labels) = (definition.name.clone(), definition.labels.clone());
-            listed.push(LaunchPort { number: *number, protocol, name, labels });
-        }
-    }
-    listed
 }

@@ -19,11 +19,10 @@ impl Services {
     }
 
     fn pod_definition(&self, fields: &Map<String, Value>) -> Result<AppDefinition, Refusal> {
-        let definition = pod::read(fields, self.role.as_str())?;
-        if definition.role != self.role.as_str() {
-            let error = format!("this framework is offered resources in the role {} only", self.role);
-            return Err(invalid("/role", error));
-        }
+        let role = self.default_role(fields, None);
+        let definition = pod::read(fields, self.settings.defaults(&role))?;
+        self.settings.check(&definition)?;
+        self.check_role(&definition, None)?;
         Ok(definition)
     }
 

@@ -21,20 +21,18 @@ impl Services {
         previous: Option<&AppDefinition>,
         given: &mut BTreeSet<u16>,
     ) {
-        if app.require_ports {
+        if app.require_ports && app.port_definitions.is_some() {
             return;
         }
-        let mut own: BTreeSet<u16> = app.port_definitions.iter().map(|port| port.port).collect();
-        for (index, port) in app.port_definitions.iter_mut().enumerate().filter(|(_, port)| port.port == 0) {
-            let kept =
-                previous.and_then(|previous| previous.port_definitions.get(index)).map(|port| port.port);
-            let kept = kept.filter(|kept| *kept != 0 && !own.contains(kept));
-            let is_free =
-                |port: &u16| !self.is_held(*port) && !own.contains(port) && !given.contains(port);
-            let free = || SERVICE_PORTS.into_iter().find(is_free);
-            port.port = kept.or_else(free).unwrap_or(0);
-            own.insert(port.port);
-            given.insert(port.port);
+        let before: Vec<u16> =
+            previous.map(|app| app.ports().map(|port| port.service).collect()).unwrap_or_default();
+        let mut own: BTreeSet<u16> = app.ports().map(|port| port.service).collect();
+        for (index, port) in app.service_ports_mut().enumerate().filter(|(_, port)| **port == 0) {
+            let kept = before.get(index).copied().filter(|kept| *kept != 0 && !own.contains(kept));
+            let is_free = |port: &u16| !self.is_held(*port) && !own.contains(port) && !given.contains(port);
+            *port = kept.or_else(|| SERVICE_PORTS.into_iter().find(is_free)).unwrap_or(0);
+            own.insert(*port);
+            given.insert(*port);
         }
     }
 
@@ -43,17 +41,17 @@ impl Services {
     }
 
     pub(super) fn hold_service_ports(&mut self, app: &AppDefinition) {
-        for port in app.port_definitions.iter().filter(|port| port.port != 0) {
-            *self.service_ports.entry(port.port).or_default() += 1;
+        for port in app.ports().map(|port| port.service).filter(|port| *port != 0) {
+            *self.service_ports.entry(port).or_default() += 1;
         }
     }
 
     pub(super) fn free_service_ports(&mut self, app: &AppDefinition) {
-        for port in app.port_definitions.iter().filter(|port| port.port != 0) {
-            match self.service_ports.get_mut(&port.port) {
+        for port in app.ports().map(|port| port.service).filter(|port| *port != 0) {
+            match self.service_ports.get_mut(&port) {
                 Some(holders) if *holders > 1 => *holders -= 1,
                 Some(_) => {
-                    self.service_ports.remove(&port.port);
+                    self.service_ports.remove(&port);
                 }
                 None => {}
             }

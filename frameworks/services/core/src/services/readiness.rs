@@ -9,6 +9,7 @@ use crate::definition::{AppDefinition, ReadinessCheck};
 use crate::event::Effect;
 use crate::id::{AppId, InstanceId};
 use crate::instance::{Condition, Goal, Task};
+use crate::launch::reached;
 use crate::readiness::{ReadinessProbe, ReadinessResponse};
 use crate::records::Key;
 
@@ -74,9 +75,7 @@ fn question(
     check: usize,
     how: &ReadinessCheck,
 ) -> Option<ReadinessProbe> {
-    let named = |name: Option<&String>| name.is_some_and(|name| *name == how.port_name);
-    let index = definition.port_definitions.iter().position(|port| named(port.name.as_ref()))?;
-    let port = task.ports.get(index).copied()?;
-    let host = task.hostname.clone();
+    let index = definition.ports().position(|port| port.name == Some(how.port_name.as_str()))?;
+    let (host, port) = reached(definition, task, index, None)?;
     Some(ReadinessProbe { task: task.id.clone(), check, host, port, how: how.clone() })
 }

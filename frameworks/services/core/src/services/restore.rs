@@ -22,6 +22,7 @@ impl Services {
                 Record::App { app, deleting } => {
                     self.version = self.version.max(app.version);
                     self.hold_service_ports(&app.definition);
+                    self.hold_role(&app.definition);
                     let mut state = AppState::new(app);
                     state.deleting = deleting;
                     self.apps.insert(state.app.definition.id.clone(), state);
@@ -77,8 +78,7 @@ impl Services {
         if let Some(task) = instance.task_mut() {
             task.since = now.mono;
             task.asked = now.mono;
-            let checks = super::health::checks_of(state, task.version).len();
-            task.health = vec![CheckState::default(); checks];
+            task.health = CheckState::begin(super::health::checks_of(state, task.version));
         }
         state.instances.insert(instance);
     }

@@ -43,6 +43,7 @@ impl Services {
             self.settle_app(now, &app);
         }
         self.reconcile_if_due(now);
+        self.tell_roles();
         self.seek_offers(now);
     }
 
@@ -80,6 +81,7 @@ impl Services {
         }
         self.reconcile_at = Some(now.mono + RECONCILE_FIRST);
         self.demand.on_subscribed();
+        self.known.on_asked(now.mono, |_| true);
     }
 
     /// Stops what takes too long to start, and forgets what was out of reach for too long.
@@ -155,6 +157,7 @@ impl Services {
         if let Some(state) = self.apps.remove(app) {
             state.timer.map(|at| self.timers.remove(&(at, app.clone())));
             self.free_service_ports(&state.app.definition);
+            self.free_role(&state.app.definition);
             self.retire(app, state.versions);
             self.save(Key::App(app.clone()));
             self.outbox.push(Effect::Publish(Box::new(Published::Terminated(app.clone()))));
@@ -198,6 +201,12 @@ impl Services {
                 .and_then(|state| state.instances.get(id))
                 .and_then(|instance| Some(records::write_instance(instance, instance.task()?))),
             Key::Deployment(id) => self.deployments.get(id).map(records::write_deployment),
+            Key::Group(path) => self.groups.get(path).map(|group| records::write_group(path, group)),
+            Key::Tree(version, part) => {
+                let parts = self.history.versions.get(version);
+                let changes = parts.and_then(|parts| parts.get(*part));
+                changes.map(|changes| records::write_tree(*version, *part, changes))
+            }
         };
         let key = key.to_string();
         match value {
@@ -206,9 +215,3 @@ impl Services {
         }
     }
 }
-            Key::Group(path) => self.groups.get(path).map(|group| records::write_group(path, group)),
-            Key::Tree(version, part) => {
-                let parts = self.history.versions.get(version);
-                let changes = parts.and_then(|parts| parts.get(*part));
-                changes.map(|changes| records::write_tree(*version, *part, changes))
-            }

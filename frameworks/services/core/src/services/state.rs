@@ -7,8 +7,9 @@ use chapada_model::Mono;
 use super::Instances;
 use crate::app::App;
 use crate::delay::Delay;
-use crate::id::DeploymentId;
+use crate::id::{DeploymentId, InstanceId};
 use crate::instance::{Instance, Task};
+use crate::pod::ContainerTask;
 use crate::timestamp::Timestamp;
 
 /// All that is known of one app.
@@ -34,8 +35,25 @@ pub struct AppState {
     pub last_failure: Option<Failure>,
     /// What became of offers since it began to wait.
     pub funnel: Funnel,
+    /// The last instances of a pod that ended, the latest first.
+    pub terminations: Vec<PodTermination>,
     /// When it is looked at again.
     pub(super) timer: Option<Mono>,
+}
+
+/// An instance of a pod that ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodTermination {
+    /// Which.
+    pub instance: InstanceId,
+    /// When it was launched.
+    pub started_at: Timestamp,
+    /// When its last container ended.
+    pub at: Timestamp,
+    /// What was said of the container that ended it.
+    pub message: String,
+    /// Its containers as they ended.
+    pub containers: Vec<ContainerTask>,
 }
 
 /// A task that ended without being asked to.
@@ -79,6 +97,7 @@ impl AppState {
             delay_before: None,
             last_failure: None,
             funnel: Funnel::default(),
+            terminations: Vec::new(),
             timer: None,
         }
     }

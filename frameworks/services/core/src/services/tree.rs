@@ -118,7 +118,7 @@ impl Services {
         let Ok(path) = PathId::root().resolve(group) else { return false };
         match self.groups.get(&path) {
             Some(group) => group.enforce_role,
-            None => self.new_group_enforce_role && !self.has_group(&path),
+            None => self.settings.new_group_enforce_role && !self.has_group(&path),
         }
     }
 
@@ -129,7 +129,7 @@ impl Services {
         groups: &mut BTreeMap<PathId, Option<Group>>,
         version: crate::timestamp::Timestamp,
     ) {
-        if !self.new_group_enforce_role {
+        if !self.settings.new_group_enforce_role {
             return;
         }
         for id in changes.iter().filter(|(_, change)| change.from.is_none()).map(|(id, _)| id) {

@@ -1,14 +1,17 @@
 //! News of tasks.
 
-use chapada_model::{Now, Reason, TaskState, TaskStatus};
+use std::net::IpAddr;
+
+use chapada_model::{Now, Reason, TaskId, TaskState, TaskStatus};
 
 use super::instances::Changing;
 use super::settle::UNKNOWN_GRACE;
 use super::{AppState, Failure, Services};
 use crate::delay::Delay;
 use crate::event::{Effect, Published};
+use crate::health::verdict;
 use crate::id::InstanceId;
-use crate::instance::{Condition, Goal, Instance, Phase, Task};
+use crate::instance::{CheckResult, Condition, Goal, Instance, Phase, Task};
 use crate::records::Key;
 use crate::timestamp::Timestamp;
 
@@ -56,9 +59,33 @@ impl Services {
         }
     }
 
+    /// Takes note of what a status says besides: the task's own addresses, and what its check found.
+    pub(super) fn on_observed(&mut self, task: &TaskId, addresses: Vec<IpAddr>, check: Option<CheckResult>) {
+        let Some(id) = InstanceId::of_task(task.as_str()) else { return };
+        let Some(state) = self.apps.get_mut(id.app()) else { return };
+        let AppState { app: current, versions, instances, .. } = state;
+        let Some(mut instance) = instances.get_mut(&id) else { return };
+        let Some(found) = instance.task_mut().filter(|found| found.goes_by(task)) else { return };
+        let definition = &versions.get(&found.version).unwrap_or(current).definition;
+        let before = (found.addresses.clone(), found.check);
+        if definition.is_in_own_network() && !addresses.is_empty() {
+            found.addresses = addresses;
+        }
+        if definition.check.is_some() {
+            found.check = check.or(found.check);
+        }
+        let changed = before != (found.addresses.clone(), found.check);
+        drop(instance);
+        if changed {
+            self.save(Key::Instance(id.clone()));
+            self.touched.insert(id.app().clone());
+        }
+    }
+
     fn on_known(&mut self, now: Now, id: &InstanceId, status: &TaskStatus) {
         let Some(state) = self.apps.get_mut(id.app()) else { return };
-        let Some(mut instance) = state.instances.get_mut(id) else { return };
+        let AppState { app: current, versions, instances, .. } = state;
+        let Some(mut instance) = instances.get_mut(id) else { return };
         let Some(task) = instance.task_mut() else { return };
         if task.pod.is_some() {
             drop(instance);
@@ -67,13 +94,19 @@ impl Services {
         let before = task.clone();
         match news(status) {
             News::Alive(condition) => {
-                note_alive(now, task, condition, status.healthy);
+                let checks = &versions.get(&task.version).unwrap_or(current).definition.health_checks;
+                let of_agent = checks.iter().position(|check| check.protocol.is_of_agent());
+                note_alive(now, task, condition, of_agent, status);
                 if before == *task {
                     return;
                 }
                 let after = task.clone();
                 drop(instance);
                 self.save(Key::Instance(id.clone()));
+                if before.healthy != after.healthy && of_agent.is_some() {
+                    let (version, healthy) = (after.version, after.healthy);
+                    self.publish(Published::Health { id: id.clone(), version, healthy });
+                }
                 self.announce(id, after, condition.name(), status);
             }
             News::Unknown if before.condition != Condition::Provisioned && !believed(now, task) => {}
@@ -111,6 +144,7 @@ impl Services {
 
     /// What ran in the instance has ended: it waits for the next incarnation, or is no more.
     pub(super) fn end_instance(&mut self, now: Now, id: &InstanceId, task: &Task) {
+        self.note_freed(id.app(), task);
         let Some(state) = self.apps.get_mut(id.app()) else { return };
         let fresh = task.is_of(state.app.version_info.last_config_change_at);
         let again = |instance: &Changing<'_>| instance.goal == Goal::Run && fresh;
@@ -158,17 +192,24 @@ pub(super) fn news(status: &TaskStatus) -> News {
     }
 }
 
-fn note_alive(now: Now, task: &mut Task, condition: Condition, healthy: Option<bool>) {
+fn note_alive(now: Now, task: &mut Task, condition: Condition, of_agent: Option<usize>, status: &TaskStatus) {
     task.unknown_since = None;
     if task.condition != condition {
         task.condition = condition;
         task.since = now.mono;
     }
-    if condition == Condition::Running {
-        task.started_at = task.started_at.or(Some(Timestamp::from(now.wall)));
-        if task.health.is_empty() {
-            task.healthy = healthy.or(task.healthy);
-        }
+    if condition != Condition::Running {
+        return;
+    }
+    let at = Timestamp::from(now.wall);
+    task.started_at = task.started_at.or(Some(at));
+    if task.health.is_empty() {
+        task.healthy = status.healthy.or(task.healthy);
+    } else if let (Some(check), Some(healthy)) = (of_agent, status.healthy)
+        && let Some(known) = task.health.get_mut(check)
+    {
+        known.note_agent(healthy, status.message.as_deref().unwrap_or_default(), at);
+        task.healthy = verdict(&task.health).or(task.healthy);
     }
 }
 

@@ -68,6 +68,11 @@ impl Services {
         self.apps.get(id).filter(|state| !state.deleting)
     }
 
+    /// An app or pod, even one that is going away.
+    pub fn even_ending(&self, id: &AppId) -> Option<&AppState> {
+        self.apps.get(id)
+    }
+
     /// Every app with tasks, those going away included.
     pub fn all_apps(&self) -> impl Iterator<Item = &AppState> {
         self.apps.values()

@@ -8,8 +8,7 @@ use chapada_model::{
     TaskStatus, Wall,
 };
 use chapada_services_core::{
-    AppId, AppState, Command, Effect, Event, Goal, InstanceId, Offer, ReadinessResponse, Refusal, Reply,
-    Seed, Services, Write,
+    AppId, AppState, Command, Effect, Event, Goal, InstanceId, Offer, ReadinessResponse, Refusal, Reply, Seed, Services, Write,
 };
 
 /// Room for every instance that the histories can ask for, twice over.
@@ -143,6 +142,7 @@ impl World {
             Effect::Reconcile(asked) => self.reconcile(&asked),
             Effect::Revive => self.wants_offers = true,
             Effect::Suppress => self.wants_offers = false,
+            Effect::Roles(_) | Effect::ReviveIn(_) | Effect::SuppressIn(_) => panic!("every app is in one role"),
             Effect::Answer { answer, .. } => self.answers.push(answer),
             Effect::Probe(probe) => self.probes.push((probe.task, probe.check)),
             Effect::AskReady(probe) => self.asked_ready.push((probe.task, probe.check)),

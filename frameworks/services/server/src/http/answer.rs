@@ -41,12 +41,15 @@ pub(crate) fn refusal(refusal: &Refusal) -> HttpResponse {
         }
         Refusal::GroupExists(_) => error(StatusCode::CONFLICT, message),
         Refusal::NoGroup(_) => error(StatusCode::NOT_FOUND, message),
-        Refusal::Exists(_) => error(StatusCode::CONFLICT, message),
+        Refusal::Exists { .. } => error(StatusCode::CONFLICT, message),
+        Refusal::OtherPod => error(StatusCode::BAD_REQUEST, message),
         Refusal::Locked(deployments) => {
             let deployments: Vec<Value> = deployments.iter().map(|id| json!({"id": id})).collect();
             json(StatusCode::CONFLICT, &json!({"message": message, "deployments": deployments}))
         }
         Refusal::NoApp(_)
+        | Refusal::NoPod(_)
+        | Refusal::NoInstance(_)
         | Refusal::NoVersion(..)
         | Refusal::NoTask(_)
         | Refusal::NoDeployment(_)
@@ -93,7 +96,10 @@ pub(crate) fn reply(reply: Reply) -> HttpResponse {
             }
             with_deployment(response, deployment)
         }
-        Reply::Killed(_) | Reply::Done => json(StatusCode::OK, &json!({})),
+        Reply::Pod { app, deployment } => {
+            with_deployment(json(StatusCode::OK, &render::apps::definition(&app)), deployment)
+        }
+        Reply::KilledInstances(_) | Reply::Killed(_) | Reply::Done => json(StatusCode::OK, &json!({})),
     }
 }
 
@@ -103,7 +109,7 @@ fn set_location(response: &mut HttpResponse, path: &str) {
     }
 }
 
-fn with_deployment(mut response: HttpResponse, deployment: DeploymentId) -> HttpResponse {
+pub(crate) fn with_deployment(mut response: HttpResponse, deployment: DeploymentId) -> HttpResponse {
     if let Ok(value) = HeaderValue::from_str(&deployment.to_string()) {
         response.headers_mut().insert(HeaderName::from_static("marathon-deployment-id"), value);
     }

@@ -221,8 +221,8 @@ pub(crate) async fn run(api: &Api, command: Command) -> Result<Reply, HttpRespon
 
 fn announce(api: &Api, call: &Call, definition: Value) {
     let client = call.peer.remote.ip().to_string();
-    api.hub.announce(
-        "api_post_event",
-        json!({"clientIp": client, "uri": call.path, "appDefinition": definition}),
-    );
+    let id = definition.get("id").and_then(Value::as_str).unwrap_or_else(|| call.param("path"));
+    let path = format!("/{}", id.trim_matches('/'));
+    let body = json!({"clientIp": client, "uri": call.path, "appDefinition": definition});
+    api.hub.announce_about(&path, "api_post_event", body);
 }

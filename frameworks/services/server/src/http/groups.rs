@@ -158,17 +158,6 @@ async fn change(api: &Api, call: &Call, group: PathId, change: GroupChange) -> A
     Ok(answer::reply(apps::run(api, Command::Group { group, change, force }).await?))
 }
 
-pub(crate) async fn pods(_api: Arc<Api>, call: Call) -> Answer {
-    match call.param("path").trim_matches('/') {
-        "" | "::status" => ok(&json!([])),
-        pod => Err(error(StatusCode::NOT_FOUND, format!("Pod '/{pod}' does not exist"))),
-    }
-}
-
-pub(crate) async fn refuse_pods(_api: Arc<Api>, _call: Call) -> Answer {
-    Err(error(StatusCode::UNPROCESSABLE_ENTITY, "pods are not supported yet"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

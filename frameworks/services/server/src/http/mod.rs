@@ -13,6 +13,7 @@ mod logging;
 mod metrics;
 mod params;
 mod path;
+mod pods;
 mod selector;
 mod settings;
 mod tasks;
@@ -67,8 +68,11 @@ pub(crate) fn routes(api: Arc<Api>) -> Routes {
         .on(&put, "/v2/groups/{*path}", ChangeApps, groups::put)
         .on(&patch, "/v2/groups/{*path}", ChangeApps, groups::patch)
         .on(&delete, "/v2/groups/{*path}", ChangeApps, groups::delete)
-        .on(&get, "/v2/pods/{*path}", ViewApps, groups::pods)
-        .on(&post, "/v2/pods/{*path}", ChangeApps, groups::refuse_pods)
+        .on(&Method::HEAD, "/v2/pods", ViewApps, pods::head)
+        .on(&get, "/v2/pods/{*path}", ViewApps, pods::get)
+        .on(&post, "/v2/pods/{*path}", ChangeApps, pods::post)
+        .on(&put, "/v2/pods/{*path}", ChangeApps, pods::put)
+        .on(&delete, "/v2/pods/{*path}", ChangeApps, pods::delete)
         .on(&get, "/v2/events", ViewEvents, events::stream)
         .on(&get, "/v2/info", ViewHealth, info::info)
         .on(&get, "/v2/leader", ViewHealth, info::leader)

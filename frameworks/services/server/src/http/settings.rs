@@ -1,4 +1,5 @@
-//! What `/v2/info` says of the configuration: every flag of Marathon by its name, null when there is no such thing here.
+//! What `/v2/info` says of the configuration: the settings that Marathon shows, by their names, null when there is no such thing
+//! here. Its clients know these and refuse any other.
 
 use serde_json::{Map, Value, json};
 
@@ -7,25 +8,15 @@ use crate::identity::Identity;
 
 /// Marathon's flags that have no counterpart here, or none that is set.
 const UNSET: &[&str] = &[
-    "accepted_resource_roles_default_behavior",
     "access_control_allow_origin",
     "decline_offer_duration",
     "default_network_name",
-    "draining_seconds",
     "env_vars_prefix",
-    "gpu_scheduling_behavior",
-    "kill_chunk_size",
-    "kill_retry_timeout",
+    "launch_token",
     "launch_token_refresh_interval",
-    "launch_tokens",
-    "leader_proxy_ssl_ignore_hostname",
-    "logging_level",
     "maintenance_mode",
-    "max_apps",
+    "marathon_store_timeout",
     "max_instances_per_offer",
-    "mesos_authentication",
-    "mesos_authentication_principal",
-    "mesos_authentication_secret_file",
     "mesos_bridge_name",
     "mesos_heartbeat_failure_threshold",
     "mesos_heartbeat_interval",
@@ -34,10 +25,11 @@ const UNSET: &[&str] = &[
     "new_group_enforce_role",
     "offer_matching_timeout",
     "on_elected_prepare_timeout",
-    "plugin_conf",
-    "plugin_dir",
+    "revive_offers_for_new_apps",
+    "revive_offers_repetitions",
     "scale_apps_initial_delay",
     "scale_apps_interval",
+    "store_cache",
     "task_launch_confirm_timeout",
     "task_lost_expunge_initial_delay",
     "task_lost_expunge_interval",
@@ -59,16 +51,11 @@ pub(crate) fn marathon(identity: &Identity, master_url: Option<String>) -> Value
         "framework_name": config.framework_name,
         "ha": config.zk.is_some(),
         "hostname": identity.host_port.rsplit_once(':').map(|(host, _)| host),
-        "http_compression": !config.disable_http_compression,
-        "http_max_concurrent_requests": config.http_max_concurrent_requests,
-        "http_realm": config.http_credentials_file.is_some().then_some(&config.http_realm),
         "leader_proxy_connection_timeout_ms": milliseconds(config.leader_proxy_connection_timeout),
-        "leader_proxy_max_open_connections": config.leader_proxy_max_open_connections,
         "leader_proxy_read_timeout_ms": milliseconds(config.leader_proxy_read_timeout),
         "local_port_max": 20_000,
         "local_port_min": 10_000,
         "master": config.master,
-        "max_running_deployments": 100,
         "mesos_leader_ui_url": master_url,
         "mesos_role": config.role,
         "reconciliation_initial_delay": 15_000,

@@ -69,9 +69,12 @@ pub(crate) fn created(app: &App, deployment: DeploymentId) -> Value {
     json
 }
 
-/// A definition and nothing else.
+/// The definition of an app or pod and nothing else.
 pub(crate) fn definition(app: &App) -> Value {
-    serde_json::to_value(app).unwrap_or_default()
+    match &app.definition.pod {
+        Some(pod) => super::pods::definition(app, pod),
+        None => serde_json::to_value(app).unwrap_or_default(),
+    }
 }
 
 fn deployments(id: Option<DeploymentId>) -> Value {

@@ -7,17 +7,21 @@ use super::groups;
 
 /// A deployment as the API lists it. Steps are counted from 1.
 pub(crate) fn deployment(deployment: &Deployment) -> Value {
-    let affected: Vec<&AppId> = deployment.apps().collect();
-    let now: Vec<Value> = deployment
-        .now()
-        .iter()
-        .map(|action| json!({"action": action.action, "app": action.app, "readinessCheckResults": []}))
-        .collect();
+    let affected = |pods: bool| -> Vec<&AppId> {
+        let of_kind = deployment.changes.iter().filter(|(_, change)| change.is_of_pod() == pods);
+        of_kind.map(|(id, _)| id).collect()
+    };
+    let now = deployment.now().iter().map(|one| {
+        let mut json = action(one);
+        json["readinessCheckResults"] = json!([]);
+        json
+    });
+    let now: Vec<Value> = now.collect();
     json!({
         "id": deployment.id,
         "version": deployment.version,
-        "affectedApps": affected,
-        "affectedPods": [],
+        "affectedApps": affected(false),
+        "affectedPods": affected(true),
         "steps": steps(deployment),
         "currentActions": now,
         "currentStep": deployment.current + 1,
@@ -32,18 +36,30 @@ pub(crate) fn steps(deployment: &Deployment) -> Vec<Value> {
 
 /// One step.
 pub(crate) fn step(actions: &[Action]) -> Value {
-    json!({"actions": actions})
+    json!({"actions": actions.iter().map(action).collect::<Vec<Value>>()})
+}
+
+fn action(action: &Action) -> Value {
+    let key = if action.pod { "pod" } else { "app" };
+    json!({"action": action.name(), key: action.app})
 }
 
 /// A plan as events carry it; the heavy form has the definitions it touches before and after.
 pub(crate) fn plan(deployment: &Deployment, light: bool) -> Value {
     let mut json = json!({"id": deployment.id, "version": deployment.version, "steps": steps(deployment)});
     if !light {
-        let side = |app: Option<&App>| app.map(super::apps::definition);
-        let from = deployment.changes.values().filter_map(|change| side(change.from.as_ref()));
-        let to = deployment.changes.values().filter_map(|change| side(change.to.as_ref()));
-        json["original"] = groups::root(from.collect(), deployment.version);
-        json["target"] = groups::root(to.collect(), deployment.version);
+        let changes = || deployment.changes.values();
+        json["original"] = side(changes().filter_map(|change| change.from.as_ref()), deployment);
+        json["target"] = side(changes().filter_map(|change| change.to.as_ref()), deployment);
     }
     json
+}
+
+/// What a plan touches, before it or after.
+fn side<'a>(touched: impl Iterator<Item = &'a App>, deployment: &Deployment) -> Value {
+    let (pods, apps): (Vec<&App>, Vec<&App>) = touched.partition(|app| app.is_pod());
+    let definitions = |list: Vec<&App>| list.into_iter().map(super::apps::definition).collect::<Vec<Value>>();
+    let mut root = groups::root(definitions(apps), deployment.version);
+    root["pods"] = json!(definitions(pods));
+    root
 }

@@ -1,40 +1,30 @@
-//! Events, framed for the stream.
+//! Events in Marathon's words.
 
-use bytes::Bytes;
-use chapada_services_core::{Action, Deployment, Published};
+use chapada_services_core::{Action, ActionKind, AppId, Deployment, Published};
 use serde_json::{Value, json};
 
-use super::{deployments, state_name, timestamp};
-use crate::clock::Clock;
+use super::{deployments, state_name};
 
-/// An event in both forms.
+/// An event in both forms, without its type and time.
 pub(crate) struct Rendered {
     /// Its type.
     pub(crate) kind: &'static str,
     /// With whole plans.
-    pub(crate) heavy: Bytes,
-    /// With plans that are steps only.
-    pub(crate) light: Bytes,
+    pub(crate) heavy: Value,
+    /// With plans that are steps only, if it carries one.
+    pub(crate) light: Option<Value>,
 }
 
 impl Rendered {
     /// An event that carries no plan.
     pub(crate) fn plain(kind: &'static str, body: Value) -> Self {
-        let frame = frame(kind, body);
-        Self { kind, heavy: frame.clone(), light: frame }
+        Self { kind, heavy: body, light: None }
     }
 
     fn with_plan(kind: &'static str, plan: &Deployment, body: impl Fn(Value) -> Value) -> Self {
-        let heavy = frame(kind, body(deployments::plan(plan, false)));
-        Self { kind, heavy, light: frame(kind, body(deployments::plan(plan, true))) }
+        let heavy = body(deployments::plan(plan, false));
+        Self { kind, heavy, light: Some(body(deployments::plan(plan, true))) }
     }
-}
-
-/// The lines of one event: its type, its content on one line, and an empty line.
-pub(crate) fn frame(kind: &'static str, mut body: Value) -> Bytes {
-    body["eventType"] = json!(kind);
-    body["timestamp"] = json!(timestamp(Clock::new().now()));
-    format!("event: {kind}\r\ndata: {body}\r\n\r\n").into()
 }
 
 fn step(actions: &[Action]) -> impl Fn(Value) -> Value {
@@ -42,7 +32,7 @@ fn step(actions: &[Action]) -> impl Fn(Value) -> Value {
     move |plan| json!({"plan": plan, "currentStep": step})
 }
 
-/// The event in Marathon's words, which are two for a change of health.
+/// The event in Marathon's words, which are two for a change of health, and more for a step that begins or ends health checks.
 pub(crate) fn render(event: &Published) -> Vec<Rendered> {
     let mut rendered = vec![render_one(event)];
     if let Published::Health { id, version, healthy } = event {
@@ -50,7 +40,27 @@ pub(crate) fn render(event: &Published) -> Vec<Rendered> {
             json!({"appId": id.app(), "instanceId": id, "version": version, "alive": healthy == &Some(true)});
         rendered.push(Rendered::plain("health_status_changed_event", body));
     }
+    if let Published::Step { plan, actions } = event {
+        rendered.extend(actions.iter().flat_map(|action| health_checks(plan, action)));
+    }
     rendered
+}
+
+/// The health checks of the apps that a step begins to bring about, or ends.
+fn health_checks(plan: &Deployment, action: &Action) -> Vec<Rendered> {
+    let app: &AppId = &action.app;
+    let Some(change) = plan.changes.get(app) else { return Vec::new() };
+    match (action.action, &change.to, &change.from) {
+        (ActionKind::StartApplication | ActionKind::RestartApplication, Some(to), _) => {
+            let body = |check| json!({"appId": app, "version": to.version, "healthCheck": check});
+            let checks = to.definition.health_checks.iter();
+            checks.map(|check| Rendered::plain("add_health_check_event", body(check))).collect()
+        }
+        (ActionKind::StopApplication, _, Some(from)) if !from.definition.health_checks.is_empty() => {
+            vec![Rendered::plain("remove_health_check_event", json!({"appId": app}))]
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn render_one(event: &Published) -> Rendered {
@@ -73,10 +83,12 @@ fn render_one(event: &Published) -> Rendered {
             "failed_health_check_event",
             json!({"appId": id.app(), "taskId": id, "instanceId": id, "version": version, "healthCheck": check}),
         ),
-        Published::Health { id, version, healthy } | Published::InstanceHealth { id, version, healthy } => Rendered::plain(
-            "instance_health_changed_event",
-            json!({"instanceId": id, "runSpecId": id.app(), "runSpecVersion": version, "healthy": healthy}),
-        ),
+        Published::Health { id, version, healthy } | Published::InstanceHealth { id, version, healthy } => {
+            Rendered::plain(
+                "instance_health_changed_event",
+                json!({"instanceId": id, "runSpecId": id.app(), "runSpecVersion": version, "healthy": healthy}),
+            )
+        }
         Published::UnhealthyKill { id, task } => Rendered::plain(
             "unhealthy_instance_kill_event",
             json!({
@@ -109,10 +121,10 @@ fn render_one(event: &Published) -> Rendered {
         Published::Changed { group, version } => {
             Rendered::plain("group_change_success", json!({"groupId": group, "version": version}))
         }
-        Published::Terminated(app) => Rendered::plain("app_terminated_event", json!({"appId": app})),
-    }
         Published::GroupFailed { group, version, reason } => Rendered::plain(
             "group_change_failed",
             json!({"groupId": group, "version": version, "reason": reason}),
         ),
+        Published::Terminated(app) => Rendered::plain("app_terminated_event", json!({"appId": app})),
+    }
 }

@@ -1,9 +1,11 @@
 //! What is there, in Marathon's JSON. Each key here is one that Marathon's clients know; some refuse any other.
 
+pub(crate) mod about;
 pub(crate) mod apps;
 pub(crate) mod deployments;
 pub(crate) mod events;
 pub(crate) mod groups;
+pub(crate) mod pods;
 pub(crate) mod queue;
 pub(crate) mod tasks;
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 /// An app that waits.
 pub(crate) fn waiting(waiting: &Waiting<'_>) -> Value {
+    let kind = if waiting.state.app.is_pod() { "pod" } else { "app" };
     json!({
         "count": waiting.count,
         "since": waiting.since,
@@ -13,7 +14,7 @@ pub(crate) fn waiting(waiting: &Waiting<'_>) -> Value {
             "overdue": waiting.delay.is_zero(),
         },
         "processedOffersSummary": summary(&waiting.state.funnel),
-        "app": super::apps::definition(&waiting.state.app),
+        kind: super::apps::definition(&waiting.state.app),
     })
 }
 

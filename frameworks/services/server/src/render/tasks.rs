@@ -68,7 +68,7 @@ pub(crate) fn of_app(state: &AppState) -> Vec<Value> {
 }
 
 fn service_ports(app: &App) -> Vec<u16> {
-    app.definition.port_definitions.iter().map(|port| port.port).collect()
+    app.definition.ports().map(|port| port.service).collect()
 }
 
 /// The old text form that load balancer scripts read: app, service port, then where it is reached.

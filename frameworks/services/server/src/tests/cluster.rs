@@ -90,8 +90,8 @@ impl Cluster {
         let (services, inputs) = ServicesHandle::new();
         let (calls, queue) = mpsc::unbounded_channel();
         tokio::spawn(pretended::master(queue, services.clone(), works));
-        let hub = Hub::default();
-        let prober = Prober::new(services.clone());
+        let hub = Hub::new(chapada_sdk::random());
+        let prober = Prober::new(services.clone()).expect("TLS");
         let figures = Figures::default();
         let actor = Actor {
             services: core,

@@ -1,0 +1,251 @@
+//! Gathers what an explanation rests on: what keeps an app before any offer is looked at, and what is known of agents.
+
+use chapada_model::Now;
+use serde_json::{Map, json};
+
+use super::{AppState, Services};
+use crate::deployment::Deployment;
+use crate::id::AppId;
+use crate::instance::{Condition, Goal, Instance, Task};
+use crate::matching::request;
+use crate::why::{Cause, Inquiry, Reason, Suggestion, and, counted, seconds};
+
+impl Services {
+    /// All that is needed to say why an app or pod is not where it should be; `None` when there is no such thing. Costs as
+    /// much as a look at each of its tasks and at each known agent; working it out is [`Inquiry::answer`].
+    pub fn inquire(&self, now: Now, id: &AppId) -> Option<Inquiry> {
+        let state = self.spec(id)?;
+        let waiting = state.instances.waiting();
+        let room = self.most_at_once(state).saturating_sub(state.alive(now.mono));
+        let definition = &state.app.definition;
+        let role = definition.role.parse().unwrap_or_else(|_| self.role.clone());
+        Some(Inquiry {
+            id: id.clone(),
+            definition: (!state.app.is_pod()).then(|| Box::new(definition.clone())),
+            request: request(definition),
+            placed: state.instances.placed().clone(),
+            now: now.wall,
+            waiting,
+            seeking: waiting.min(room),
+            reasons: self.reasons_to_wait(now, state, waiting.saturating_sub(room)),
+            after: self.reasons_to_be_unfinished(now, state),
+            known: self.known.current(now.mono, &role).cloned().collect(),
+            absent: self.known.absent(now.mono, &role),
+            newest: self.known.newest(&role),
+            role,
+        })
+    }
+
+    /// What keeps instances from taking an offer.
+    fn reasons_to_wait(&self, now: Now, state: &AppState, held_back: usize) -> Vec<Reason> {
+        let waiting = state.instances.waiting();
+        let mut reasons = Vec::new();
+        if waiting > 0 && !self.connected {
+            let sentence = "No master is connected; nothing can start until one is".to_owned();
+            reasons.push(Reason {
+                cause: Cause::Disconnected,
+                count: waiting,
+                sentence,
+                suggestions: Vec::new(),
+            });
+        }
+        reasons.extend(self.deployment_of(state).and_then(|deployment| held(state, deployment)));
+        if waiting > 0 {
+            reasons.extend(delayed(now, state, waiting));
+        }
+        if held_back > 0 {
+            reasons.push(self.capacity(now, state, held_back));
+        }
+        reasons
+    }
+
+    fn capacity(&self, now: Now, state: &AppState, held_back: usize) -> Reason {
+        let (most, alive) = (self.most_at_once(state), state.alive(now.mono));
+        let stopping = state.instances.stopping();
+        let unreachable = state.tasks().filter(|task| task.condition == Condition::Unreachable).count();
+        let mut whom = Vec::new();
+        whom.extend((stopping > 0).then(|| format!("{stopping} on the way out")));
+        whom.extend((unreachable > 0).then(|| format!("{unreachable} out of reach")));
+        let whom = if whom.is_empty() { String::new() } else { format!(", {}", and(&whom)) };
+        let replaced = self.is_replacing(state);
+        let until = if replaced { "until old ones are gone" } else { "until surplus ones are gone" };
+        let sentence = format!(
+            "{} {until}: at most {most} may be there at once, and {alive} {}{whom}",
+            if held_back == 1 {
+                "1 instance waits".to_owned()
+            } else {
+                format!("{held_back} instances wait")
+            },
+            if alive == 1 { "is" } else { "are" },
+        );
+        let suggestions = if replaced { vec![more_at_once(state, most)] } else { Vec::new() };
+        Reason { cause: Cause::Capacity, count: held_back, sentence, suggestions }
+    }
+
+    /// What keeps instances that have a task from being as they should be.
+    fn reasons_to_be_unfinished(&self, now: Now, state: &AppState) -> Vec<Reason> {
+        let mut reasons: Vec<Reason> = self.canary_reason(now, state).into_iter().collect();
+        let of = |suits: &dyn Fn(&Instance, &Task) -> bool| -> Vec<&Task> {
+            let placed = state.instances.values().filter_map(|instance| Some((instance, instance.task()?)));
+            placed.filter(|(instance, task)| suits(instance, task)).map(|(_, task)| task).collect()
+        };
+        let stays = |instance: &Instance| instance.goal == Goal::Run;
+        let is = |task: &Task, conditions: &[Condition]| conditions.contains(&task.condition);
+        let running = |instance: &Instance, task: &Task| stays(instance) && is(task, &[Condition::Running]);
+        const BEFORE: [Condition; 3] = [Condition::Provisioned, Condition::Staging, Condition::Starting];
+        let starting = of(&|instance, task| stays(instance) && is(task, &BEFORE));
+        reasons.extend(noted(&starting, Cause::Starting, |task| started(now, task)));
+        let unhealthy = of(&|instance, task| running(instance, task) && task.healthy == Some(false));
+        reasons.extend(noted(&unhealthy, Cause::Unhealthy, unwell));
+        let unready = of(&|instance, task| running(instance, task) && !task.ready);
+        reasons.extend(noted(&unready, Cause::NotReady, not_ready));
+        let unchecked = |instance: &Instance, task: &Task| {
+            running(instance, task) && task.ready && task.healthy.is_none() && !task.health.is_empty()
+        };
+        reasons.extend(noted(&of(&unchecked), Cause::NotReady, |_| {
+            "has not passed its health checks yet".to_owned()
+        }));
+        let stopping = of(&|instance, task| !stays(instance) && !is(task, &[Condition::Unreachable]));
+        reasons.extend(noted(&stopping, Cause::Stopping, |task| stopped(now, task)));
+        let unreachable = of(&|_, task| is(task, &[Condition::Unreachable]));
+        reasons.extend(noted(&unreachable, Cause::Unreachable, |task| {
+            format!(
+                "is out of reach since {}, for its agent does not answer",
+                seconds(now.mono.since(task.since))
+            )
+        }));
+        reasons
+    }
+
+    fn canary_reason(&self, now: Now, state: &AppState) -> Option<Reason> {
+        let stage = self.canary(state)?;
+        let deployment =
+            self.deployment_of(state).filter(|deployment| deployment.progress.paused.is_none())?;
+        let (count, target) = (stage.of(state.target()), state.target());
+        let well = deployment.progress.apps.get(&state.app.definition.id).and_then(|known| known.well_since);
+        let then = match (well, stage.promote_after_seconds) {
+            (Some(since), Some(wait)) => {
+                let left = (since + wait.duration()).since(now.mono);
+                format!("they are well, and the next stage begins in {}", seconds(left))
+            }
+            (None, Some(wait)) => {
+                format!("the next stage begins when they were well for {}", seconds(wait.duration()))
+            }
+            (Some(_), None) => "they are well and wait to be promoted".to_owned(),
+            (None, None) => "they wait to be promoted".to_owned(),
+        };
+        let sentence = format!("The canary has {count} of {target} instances; {then}");
+        let promoted = Suggestion {
+            sentence: "the others follow when the canary is promoted".to_owned(),
+            fits: (target - count) as usize,
+            patch: None,
+            call: Some(("POST", format!("/v2/deployments/{}/promote", deployment.id))),
+        };
+        Some(Reason { cause: Cause::Deployment, count: promoted.fits, sentence, suggestions: vec![promoted] })
+    }
+}
+
+/// A deployment that is paused, or that has other things to do first.
+fn held(state: &AppState, deployment: &Deployment) -> Option<Reason> {
+    let id = &state.app.definition.id;
+    let missing = (state.app.definition.instances as usize).saturating_sub(state.tasks().count());
+    let reason = |sentence, suggestions| {
+        Some(Reason { cause: Cause::Deployment, count: missing, sentence, suggestions })
+    };
+    if let Some(since) = deployment.progress.paused {
+        let resumed = Suggestion {
+            sentence: "it goes on when the deployment is resumed".to_owned(),
+            fits: missing,
+            patch: None,
+            call: Some(("POST", format!("/v2/deployments/{}/resume", deployment.id))),
+        };
+        return reason(format!("Its deployment {} is paused since {since}", deployment.id), vec![resumed]);
+    }
+    if !deployment.waits(id) {
+        return None;
+    }
+    let first: Vec<String> = deployment.now().iter().map(|action| action.app.to_string()).collect();
+    let (step, steps) = (deployment.current + 1, deployment.steps.len());
+    reason(
+        format!("Its deployment is at step {step} of {steps} and has to finish {} first", and(&first)),
+        Vec::new(),
+    )
+}
+
+fn delayed(now: Now, state: &AppState, waiting: usize) -> Option<Reason> {
+    let left = state.delay.map(|delay| delay.left(now.mono)).filter(|left| !left.is_zero())?;
+    let why = match &state.last_failure {
+        Some(failure) => {
+            let message =
+                if failure.message.is_empty() { String::new() } else { format!(": {}", failure.message) };
+            format!("its last task ended as {} on {}{message}", failure.state.name(), failure.task.hostname)
+        }
+        None => "it failed before".to_owned(),
+    };
+    let sentence = format!("Waits {} until the next start, because {why}", seconds(left));
+    let reset = Suggestion {
+        sentence: "it would start at once if its delay were reset".to_owned(),
+        fits: waiting,
+        patch: None,
+        call: Some(("DELETE", format!("/v2/queue/{}/delay", state.app.definition.id))),
+    };
+    Some(Reason { cause: Cause::Delayed, count: waiting, sentence, suggestions: vec![reset] })
+}
+
+/// The upgrade strategy that lets one more be there at once.
+fn more_at_once(state: &AppState, most: usize) -> Suggestion {
+    let strategy = state.app.definition.upgrade_strategy;
+    let target = f64::from(state.target().max(1));
+    let over = ((most as f64 + 1.0) / target - 1.0).clamp(0.0, 1.0);
+    // Rounded up, so that what is left of a product of floats is not just too little.
+    let over = (over * 1_000.0).ceil() / 1_000.0;
+    let fields =
+        json!({"minimumHealthCapacity": strategy.minimum_health_capacity, "maximumOverCapacity": over});
+    let patch: Option<Map<_, _>> = (over > strategy.maximum_over_capacity)
+        .then(|| [("upgradeStrategy".to_owned(), fields)].into_iter().collect());
+    let sentence = format!("1 more could start if maximumOverCapacity were {over}");
+    Suggestion { sentence, fits: 1, patch, call: None }
+}
+
+/// `1 task …` or `3 tasks, the first of which …`.
+fn noted(tasks: &[&Task], cause: Cause, said: impl Fn(&Task) -> String) -> Option<Reason> {
+    let first = tasks.iter().min_by_key(|task| (task.since, &task.id))?;
+    let on = format!("on {}", first.hostname);
+    let sentence = match tasks.len() {
+        1 => format!("The task {on} {}", said(first)),
+        count => format!("Of {} one, {on}, {}", counted(count, "task"), said(first)),
+    };
+    Some(Reason { cause, count: tasks.len(), sentence, suggestions: Vec::new() })
+}
+
+fn started(now: Now, task: &Task) -> String {
+    let since = seconds(now.mono.since(task.since));
+    match task.condition {
+        Condition::Provisioned => format!("was sent {since} ago and nothing was heard of it yet"),
+        Condition::Staging => format!("is being prepared since {since}"),
+        _ => format!("is being started since {since}"),
+    }
+}
+
+fn stopped(now: Now, task: &Task) -> String {
+    match task.kill_sent {
+        Some(sent) => format!("was told {} ago to stop and has not ended yet", seconds(now.mono.since(sent))),
+        None => "is to stop".to_owned(),
+    }
+}
+
+fn unwell(task: &Task) -> String {
+    let cause = task.health.iter().find(|check| check.alive == Some(false));
+    match cause.and_then(|check| check.last_failure_cause.as_ref()) {
+        Some(cause) => format!("is not well: {cause}"),
+        None => "is not well, its health checks say".to_owned(),
+    }
+}
+
+fn not_ready(task: &Task) -> String {
+    let answer = task.readiness.iter().filter(|check| !check.ready).find_map(|check| check.response.as_ref());
+    match answer {
+        Some(answer) => format!("does not say that it is ready: its check was answered {}", answer.status),
+        None => "does not say that it is ready".to_owned(),
+    }
+}

@@ -1,0 +1,239 @@
+//! The reason why offers do not fit.
+
+use chapada_model::Milli;
+use chapada_sdk_core::{Constraint, Mismatch, MismatchKind, Offer, PortWish, Search};
+
+use super::words::{amount, and, both, counted};
+use super::{Cause, Inquiry, Reason, constraint, suggestion};
+
+pub(super) fn reason(inquiry: &Inquiry, search: &Search<'_>, offers: &[&Offer]) -> Reason {
+    let funnel = search.funnel();
+    let suggestions = match funnel.fitting() {
+        0 => suggestion::all(inquiry, search, offers),
+        _ => Vec::new(),
+    };
+    let (cause, sentence) = match funnel.stopped_at() {
+        Some(kind) => (Cause::Mismatch(kind), Stopped::new(inquiry, search, offers, kind).sentence()),
+        None if funnel.offers() == 0 => (Cause::NoOffers, no_offers(inquiry)),
+        None => {
+            let fits = format!("It fits on {} of the {}", funnel.fitting(), agents(offers.len()));
+            (Cause::Placing, format!("{fits} as last offered, and starts with the next offer"))
+        }
+    };
+    Reason { cause, count: inquiry.seeking, sentence, suggestions }
+}
+
+fn agents(count: usize) -> String {
+    format!("{} offered", counted(count, "agent"))
+}
+
+fn no_offers(inquiry: &Inquiry) -> String {
+    let role = &inquiry.role;
+    match inquiry.absent {
+        0 => format!(
+            "The master offers nothing to the role {role}: no agent is there, all are in use, or the role's quota is used up"
+        ),
+        absent => format!(
+            "Nothing is offered to the role {role} any more: the {} known from before {} full, held by others or gone",
+            counted(absent, "agent"),
+            if absent == 1 { "is" } else { "are" }
+        ),
+    }
+}
+
+/// The offers that came to the last step of the funnel that stopped any.
+struct Stopped<'a> {
+    inquiry: &'a Inquiry,
+    search: &'a Search<'a>,
+    offers: &'a [&'a Offer],
+    kind: MismatchKind,
+    /// The numbers of the offers that came so far.
+    here: Vec<usize>,
+}
+
+impl<'a> Stopped<'a> {
+    fn new(
+        inquiry: &'a Inquiry,
+        search: &'a Search<'a>,
+        offers: &'a [&'a Offer],
+        kind: MismatchKind,
+    ) -> Self {
+        let stopped = Self { inquiry, search, offers, kind, here: Vec::new() };
+        let here = stopped.first_at(kind).collect();
+        Self { here, ..stopped }
+    }
+
+    /// What stopped them.
+    fn mismatches(&self) -> impl Iterator<Item = (usize, &Mismatch)> {
+        let of = |number: &usize| {
+            let number = *number;
+            let all = self.search.mismatches()[number].iter();
+            all.filter(|mismatch| mismatch.kind() == self.kind).map(move |mismatch| (number, mismatch))
+        };
+        self.here.iter().flat_map(of)
+    }
+
+    fn sentence(&self) -> String {
+        let count = self.here.len();
+        match self.kind {
+            MismatchKind::UnfulfilledRole => {
+                let accepted = and(&self
+                    .inquiry
+                    .request
+                    .accepted_roles
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>());
+                let of = if accepted.is_empty() { String::new() } else { format!(" of the role {accepted}") };
+                format!("Needs resources{of}; the {} {} none", agents(count), has(count))
+            }
+            MismatchKind::UnfulfilledConstraint => self.constraints(),
+            MismatchKind::NoCorrespondingReservationFound => self.reservations(),
+            MismatchKind::AgentMaintenance => {
+                let such = if self.is_all() { "" } else { " that would suit" };
+                format!("The {}{such} {} to be left for maintenance", agents(count), are(count))
+            }
+            MismatchKind::InsufficientPorts => self.ports(),
+            MismatchKind::DeclinedScarceResources => {
+                let such = if self.is_all() { "" } else { " that would suit" };
+                format!(
+                    "The {}{such} {} GPUs, which are left to those who need some",
+                    agents(count),
+                    has(count)
+                )
+            }
+            MismatchKind::InsufficientCpus
+            | MismatchKind::InsufficientMemory
+            | MismatchKind::InsufficientDisk
+            | MismatchKind::InsufficientGpus => self.amounts(),
+        }
+    }
+
+    fn is_all(&self) -> bool {
+        self.here.len() == self.offers.len()
+    }
+
+    fn constraints(&self) -> String {
+        let wanted: Vec<String> =
+            self.violated(self.here.iter().copied()).iter().map(constraint::wanted).collect();
+        let found = constraint::found(self.mismatches().map(|(_, mismatch)| mismatch));
+        let (count, wanted) = (agents(self.here.len()), and(&wanted));
+        let none = if self.here.len() == 1 {
+            format!("the {count} has not")
+        } else {
+            format!("none of the {count} has")
+        };
+        format!("Needs an agent with {wanted}; {none} ({found})")
+    }
+
+    /// The constraints that do not hold on any of these offers, each once, in the order of the request.
+    fn violated(&self, offers: impl Iterator<Item = usize>) -> Vec<Constraint> {
+        let mut found: Vec<&Constraint> = Vec::new();
+        for mismatch in offers.flat_map(|number| &self.search.mismatches()[number]) {
+            match mismatch {
+                Mismatch::Constraint { constraint, .. } if !found.contains(&constraint) => {
+                    found.push(constraint)
+                }
+                _ => {}
+            }
+        }
+        let all = self.inquiry.request.constraints.iter();
+        all.filter(|constraint| found.contains(constraint)).cloned().collect()
+    }
+
+    fn reservations(&self) -> String {
+        let volume = self.mismatches().find_map(|(_, mismatch)| match mismatch {
+            Mismatch::NoVolume(id) => Some(id),
+            _ => None,
+        });
+        match volume {
+            Some(volume) => format!(
+                "Needs its volume {volume}, which no agent offers: the agent that has it is full of others, out of reach or gone"
+            ),
+            None => "Needs what is reserved for it, which no agent offers".to_owned(),
+        }
+    }
+
+    fn ports(&self) -> String {
+        let fixed = |wish: &PortWish| match wish {
+            PortWish::Exactly(port) => Some(*port),
+            PortWish::Any => None,
+        };
+        let wishes = &self.inquiry.request.ports;
+        let missing = self.mismatches().any(|(_, mismatch)| matches!(mismatch, Mismatch::PortNotOffered(_)));
+        let (such, count) = (self.such(), agents(self.here.len()));
+        if missing {
+            let ports: Vec<String> = wishes.iter().filter_map(fixed).map(|port| port.to_string()).collect();
+            let (noun, them) = if ports.len() == 1 { ("port", "it") } else { ("ports", "all of them") };
+            return format!(
+                "Needs {noun} {}{such}; none of the {count} that came so far has {them} free",
+                and(&ports)
+            );
+        }
+        let most = self.mismatches().filter_map(|(_, mismatch)| match mismatch {
+            Mismatch::FewPorts { offered, .. } => Some(*offered),
+            _ => None,
+        });
+        let most = most.max().unwrap_or(0);
+        let needs = counted(wishes.len(), "port");
+        format!("Needs {needs} on one agent{such}; the most that any of the {count} has free is {most}")
+    }
+
+    fn amounts(&self) -> String {
+        let most = self.mismatches().filter_map(|(number, mismatch)| match mismatch {
+            Mismatch::Short { resource, wanted, offered } => {
+                Some((*offered, std::cmp::Reverse(number), *resource, *wanted))
+            }
+            _ => None,
+        });
+        let (offered, number, resource, wanted) =
+            most.max().unwrap_or((Milli::ZERO, std::cmp::Reverse(0), "mem", Milli::ZERO));
+        let host = self.offers.get(number.0).map_or("", |offer| &offer.hostname);
+        let (needs, has) = both(resource, wanted, offered);
+        let such = self.such();
+        let largest = match (such.is_empty(), self.here.len()) {
+            (true, 1) => "the only agent offered".to_owned(),
+            (true, count) => format!("the largest of the {}", agents(count)),
+            (false, 1) => "the only such agent".to_owned(),
+            (false, _) => "the largest such agent".to_owned(),
+        };
+        format!("Needs {needs} on an agent{such}; {largest} has {has} free ({host})")
+    }
+
+    /// What stopped others before: ` with rack=r2 and 2 CPUs free`.
+    fn such(&self) -> String {
+        let constraints = self.violated(self.first_at(MismatchKind::UnfulfilledConstraint));
+        let mut conditions: Vec<String> = constraints.iter().map(constraint::wanted).collect();
+        let request = &self.inquiry.request;
+        for (kind, resource, wanted) in [
+            (MismatchKind::InsufficientCpus, "cpus", request.cpus),
+            (MismatchKind::InsufficientMemory, "mem", request.mem),
+            (MismatchKind::InsufficientDisk, "disk", request.disk),
+            (MismatchKind::InsufficientGpus, "gpus", request.gpus),
+        ] {
+            if kind < self.kind && self.first_at(kind).next().is_some() {
+                conditions.push(format!("{} free", amount(resource, wanted)));
+            }
+        }
+        match conditions.is_empty() {
+            true => String::new(),
+            false => format!(" with {}", and(&conditions)),
+        }
+    }
+
+    /// The numbers of the offers that this step stopped.
+    fn first_at(&self, kind: MismatchKind) -> impl Iterator<Item = usize> {
+        let stopped =
+            move |mismatches: &Vec<Mismatch>| mismatches.first().is_some_and(|first| first.kind() == kind);
+        let numbered = self.search.mismatches().iter().enumerate();
+        numbered.filter(move |(_, mismatches)| stopped(mismatches)).map(|(number, _)| number)
+    }
+}
+
+fn are(count: usize) -> &'static str {
+    if count == 1 { "is" } else { "are" }
+}
+
+fn has(count: usize) -> &'static str {
+    if count == 1 { "has" } else { "have" }
+}

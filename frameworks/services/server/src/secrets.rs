@@ -1,0 +1,107 @@
+//! The values of secrets: files of a directory of the operator's. A definition only ever has the name of one.
+
+use std::path::{Component, Path, PathBuf};
+
+use chapada_sdk::wire;
+use chapada_services_core::FieldError;
+use serde_json::{Map, Value};
+
+/// The largest value: it travels with the task's description, in one message of bounded size.
+const MAX_VALUE: u64 = 64 << 10;
+
+/// Where values are, if anywhere.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Secrets {
+    directory: Option<PathBuf>,
+}
+
+/// Why a value cannot be had. It says which secret, and nothing of its value.
+#[derive(Debug, thiserror::Error)]
+#[error("the secret {name} cannot be had: {why}")]
+pub(crate) struct SecretLost {
+    name: String,
+    why: String,
+}
+
+impl Secrets {
+    pub(crate) fn new(directory: Option<PathBuf>) -> Self {
+        Self { directory }
+    }
+
+    /// Whether there can be any.
+    pub(crate) fn are_kept(&self) -> bool {
+        self.directory.is_some()
+    }
+
+    /// The value, in the API's terms.
+    ///
+    /// # Errors
+    /// When there is none of that name, or it is too large.
+    pub(crate) async fn value(&self, name: &str) -> Result<wire::Secret, SecretLost> {
+        let data = self.read(name).await?;
+        let mut secret = wire::Secret {
+            value: Some(wire::secret::Value { data: Some(data.into()) }),
+            ..wire::Secret::default()
+        };
+        secret.set_type(wire::secret::Type::Value);
+        Ok(secret)
+    }
+
+    async fn read(&self, name: &str) -> Result<Vec<u8>, SecretLost> {
+        let lost = |why: &str| SecretLost { name: name.to_owned(), why: why.to_owned() };
+        let directory = self.directory.as_ref().ok_or_else(|| lost("this framework keeps none"))?;
+        let path =
+            directory.join(within(name).ok_or_else(|| lost("its name is no path below --secrets-dir"))?);
+        let said = |error: std::io::Error| lost(&error.to_string());
+        let length = tokio::fs::metadata(&path).await.map_err(said)?;
+        if !length.is_file() {
+            return Err(lost("it is no file"));
+        }
+        if length.len() > MAX_VALUE {
+            return Err(lost("its value is too large"));
+        }
+        tokio::fs::read(&path).await.map_err(said)
+    }
+
+    /// Which of the secrets in a definition cannot be had now.
+    pub(crate) async fn missing(&self, definition: &Map<String, Value>) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        let named = definition.get("secrets").and_then(Value::as_object).into_iter().flatten();
+        for (name, secret) in named {
+            let Some(source) = secret.get("source").and_then(Value::as_str) else { continue };
+            if let Err(error) = self.read(source).await {
+                errors.push(FieldError::new(format!("/secrets({name})/source"), error.to_string()));
+            }
+        }
+        errors
+    }
+}
+
+/// The path, if it leads down only.
+fn within(name: &str) -> Option<&Path> {
+    let path = Path::new(name.trim_start_matches('/'));
+    let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+    (plain && path.components().next().is_some()).then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn values_are_files_of_the_directory_and_no_others() {
+        let directory = std::env::temp_dir().join(format!("chapada-secrets-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir_all(directory.join("db")).unwrap();
+        std::fs::write(directory.join("db/password"), "xyzzy").unwrap();
+        std::fs::write(directory.join("large"), vec![0; 70 << 10]).unwrap();
+        let secrets = Secrets::new(Some(directory.clone()));
+        let value = |secret: wire::Secret| secret.value.and_then(|value| value.data).unwrap();
+        assert_eq!(&value(secrets.value("db/password").await.unwrap())[..], b"xyzzy");
+        assert_eq!(&value(secrets.value("/db/password").await.unwrap())[..], b"xyzzy");
+        for name in ["", "/", "db", "none", "large", "../secrets", "db/../db/password"] {
+            assert!(secrets.value(name).await.is_err(), "{name}");
+        }
+        assert!(Secrets::default().value("db/password").await.is_err());
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}
