@@ -56,7 +56,7 @@ pub async fn run(
         hub: hub.clone(),
         identity: identity.clone(),
         figures: figures.clone(),
-        surroundings: Surroundings::new(&identity.config, &identity.host_port),
+        surroundings: Arc::new(Surroundings::new(&identity.config, &identity.host_port)),
         logging: set_level.map(Logging::with).unwrap_or_default(),
     };
     tracing::info!(address = %at, "listening");
@@ -196,6 +196,7 @@ impl Prepared {
         let services = Services::restore(self.role.clone(), seed, clock.now(), records)?
             .with_settings(self.settings.clone());
         let mut framework = self.framework.clone();
+        framework.roles = services.roles().into_iter().collect();
         framework.hostname = ears.identity.host_port.rsplit_once(':').map(|(host, _)| host.into());
         framework.webui_url = Some(ears.identity.url().into());
         let (driver, mut events) = connect(framework, Some(&opened));
