@@ -13,6 +13,7 @@ mod networks;
 mod nsdi;
 mod offers;
 mod peers;
+mod services;
 mod sim;
 mod tasks;
 mod updates;
@@ -61,6 +62,13 @@ const BENCHES: &[(&str, Bench)] = &[
     ("state", loopback::state::largest),
     ("state", loopback::state::large),
     ("state", loopback::state::health_meanwhile),
+    ("services", services::containers::run),
+    ("services", services::scale_up),
+    ("services", services::in_a_file),
+    ("services", services::in_zookeeper),
+    ("services", services::many_events),
+    ("services", services::many_subscribers),
+    ("services", services::health_checks),
     ("million", million::run),
     ("memory", memory::run),
 ];
