@@ -317,6 +317,9 @@ pub enum Refusal {
     /// The deployment is not in a state for that.
     #[error("{0}")]
     NotNow(&'static str),
+    /// Who asks may not; only the shell says so.
+    #[error("{0}")]
+    Denied(String),
     /// Too much goes on already.
     #[error("{0}")]
     TooMany(&'static str),

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use chapada_listener::{Action, Grant, Policy};
+use chapada_listener::{Action, Caller, Decision, Grant, Object, Policy};
+use chapada_services_core::{
+    AppId, Command, DeploymentId, GroupChange, InstanceId, PathId, Services, Update, Which,
+};
 use serde::Deserialize;
 
 /// Why a file of grants cannot be used.
@@ -87,4 +90,65 @@ pub(crate) fn parse(text: &str) -> Result<Policy, toml::de::Error> {
         under,
     });
     Ok(Policy::allow_all().with_grants(grants.collect()))
+}
+
+/// What a caller must be allowed for who replaces all that is in a group: what stands below it comes, changes and goes with it.
+pub(crate) const WHOLE_GROUP: &[Action] = &[Action::CreateApps, Action::UpdateApps, Action::DeleteApps];
+
+fn must(caller: &Caller, action: Action, path: &str) -> Option<String> {
+    match caller.authorise(action, &Object::Named { kind: "app", id: path }) {
+        Decision::Allow => None,
+        Decision::Deny(why) => Some(why),
+    }
+}
+
+/// Why the caller may not do all of `actions` to a group, if it may not.
+pub(crate) fn denied_group(caller: &Caller, group: &PathId, actions: &[Action]) -> Option<String> {
+    actions.iter().find_map(|action| must(caller, *action, group.as_str()))
+}
+
+/// Why the caller may not have the command carried out, if it may not. It is asked on the loop, so nothing changes between.
+pub(crate) fn denied(caller: &Caller, services: &Services, command: &Command) -> Option<String> {
+    let must = |action, path: &str| must(caller, action, path);
+    match command {
+        Command::Create { definition, .. } | Command::CreatePod { definition, .. } => {
+            // What is no id is refused as such.
+            let id: AppId = definition.get("id")?.as_str()?.parse().ok()?;
+            must(Action::CreateApps, id.as_str())
+        }
+        Command::Update { updates, .. } => updates.iter().find_map(|Update { app, create, .. }| {
+            let makes = *create && services.even_ending(app).is_none();
+            must(if makes { Action::CreateApps } else { Action::UpdateApps }, app.as_str())
+        }),
+        Command::Delete { app, .. } | Command::DeletePod { pod: app, .. } => {
+            must(Action::DeleteApps, app.as_str())
+        }
+        Command::Restart { app, .. }
+        | Command::ResetDelay { app }
+        | Command::ReplacePod { pod: app, .. }
+        | Command::KillInstances { pod: app, .. } => must(Action::UpdateApps, app.as_str()),
+        Command::Kill { which, .. } => match which {
+            Which::Of { app, .. } | Which::One { app, .. } => must(Action::UpdateApps, app.as_str()),
+            Which::Any(tasks) => tasks.iter().find_map(|task| {
+                let app = InstanceId::of_task(task)?.app().clone();
+                must(Action::UpdateApps, app.as_str())
+            }),
+        },
+        Command::Cancel { deployment, .. }
+        | Command::Promote(deployment)
+        | Command::Pause(deployment)
+        | Command::Resume(deployment) => {
+            let apps = |id: &DeploymentId| services.deployment(*id).map(|found| found.apps());
+            apps(deployment)?.find_map(|app| must(Action::UpdateApps, app.as_str()))
+        }
+        Command::Group { group, change, .. } => {
+            let actions = match change {
+                GroupChange::Create(_) => &[Action::CreateApps][..],
+                GroupChange::Put(_) => WHOLE_GROUP,
+                GroupChange::EnforceRole(_) => &[Action::UpdateApps],
+                GroupChange::Delete => &[Action::DeleteApps],
+            };
+            denied_group(caller, group, actions)
+        }
+    }
 }

@@ -8,6 +8,7 @@ use chapada_services_core::{Command, Effect, Event, Refusal, Reply, Services, Wr
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::access;
 use crate::clock::Clock;
 use crate::figures::Figures;
 use crate::handle::{Input, Inputs};
@@ -130,7 +131,16 @@ impl<M: Master> State<M> {
         match input {
             Input::Event(event) => self.apply(event),
             Input::Read(read) => read(&self.services, self.clock.now()),
-            Input::Command { command, reply } => self.command(command, reply),
+            Input::Command { command, caller, reply } => {
+                match access::denied(&caller, &self.services, &command) {
+                    None => self.command(command, reply),
+                    Some(why) => {
+                        if reply.send(Err(Refusal::Denied(why))).is_err() {
+                            tracing::debug!("the client did not wait for its refusal");
+                        }
+                    }
+                }
+            }
         }
     }
 

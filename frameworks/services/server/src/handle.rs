@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chapada_listener::Caller;
 use chapada_model::Now;
 use chapada_services_core::{Command, Event, Refusal, Reply, Services};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot};
+
+use crate::seen::Seen;
 
 /// How many inputs may wait for the loop. A client beyond that is told to come again; the master's events wait.
 pub(crate) const INPUTS: usize = 1_024;
@@ -27,6 +30,8 @@ pub(crate) enum Input {
     Command {
         /// What it wants.
         command: Command,
+        /// Who wants it.
+        caller: Caller,
         /// Where its answer goes.
         reply: oneshot::Sender<Result<Reply, Refusal>>,
     },
@@ -53,6 +58,7 @@ impl Inputs {
 #[derive(Clone)]
 pub(crate) struct ServicesHandle {
     inputs: mpsc::Sender<Input>,
+    caller: Caller,
 }
 
 /// Why there is no answer.
@@ -75,13 +81,18 @@ pub(crate) enum Unavailable {
 impl ServicesHandle {
     pub(crate) fn new() -> (Self, Inputs) {
         let (inputs, receiver) = mpsc::channel(INPUTS);
-        (Self { inputs }, Inputs(Arc::new(Mutex::new(receiver))))
+        (Self { inputs, caller: Caller::itself() }, Inputs(Arc::new(Mutex::new(receiver))))
+    }
+
+    /// The same on behalf of `caller`: it sees what that may see and does what that may do.
+    pub(crate) fn on_behalf_of(&self, caller: Caller) -> Self {
+        Self { caller, ..self.clone() }
     }
 
     /// Asks for a change and waits until it is durable.
     pub(crate) async fn command(&self, command: Command) -> Result<Result<Reply, Refusal>, Unavailable> {
         let (reply, answer) = oneshot::channel();
-        self.offer(Input::Command { command, reply })?;
+        self.offer(Input::Command { command, caller: self.caller.clone(), reply })?;
         match tokio::time::timeout(ANSWER_WITHIN, answer).await {
             Err(_) => Err(Unavailable::TimedOut),
             Ok(answer) => answer.map_err(|_| Unavailable::Stopped),
@@ -91,11 +102,12 @@ impl ServicesHandle {
     /// Looks at what is there. `read` runs on the loop, so it should copy what it needs and no more.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Services, Now) -> T + Send + 'static,
+        read: impl FnOnce(&Seen, Now) -> T + Send + 'static,
     ) -> Result<T, Unavailable> {
         let (reply, answer) = oneshot::channel();
+        let caller = self.caller.clone();
         self.offer(Input::Read(Box::new(move |services, now| {
-            if reply.send(read(services, now)).is_err() {
+            if reply.send(read(&Seen::new(services, &caller), now)).is_err() {
                 tracing::debug!("the client did not wait for its answer");
             }
         })))?;

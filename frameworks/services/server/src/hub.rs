@@ -279,7 +279,9 @@ mod tests {
         let again = hub.subscribe(all(), Some("00000000000000ff-1")).unwrap();
         assert_eq!(again.resumed, Some(true));
         let missed = text(&again.missed);
-        assert!(!missed.contains("\"uri\":1") && missed.contains("\"uri\":2") && missed.contains("\"uri\":3"));
+        assert!(
+            !missed.contains("\"uri\":1") && missed.contains("\"uri\":2") && missed.contains("\"uri\":3")
+        );
         assert!(missed.starts_with("id: 00000000000000ff-2\r\nevent: api_post_event\r\ndata: {"), "{missed}");
         let current = hub.subscribe(all(), Some("00000000000000ff-3")).unwrap();
         assert_eq!((current.resumed, current.missed.len()), (Some(true), 0));

@@ -21,6 +21,7 @@ mod prober;
 mod render;
 mod run;
 mod secrets;
+mod seen;
 mod standing;
 mod store;
 #[cfg(test)]

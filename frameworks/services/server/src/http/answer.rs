@@ -55,7 +55,7 @@ pub(crate) fn refusal(refusal: &Refusal) -> HttpResponse {
         | Refusal::NoDeployment(_)
         | Refusal::NotQueued(_) => error(StatusCode::NOT_FOUND, message),
         Refusal::NotNow(_) => error(StatusCode::CONFLICT, message),
-        Refusal::TooMany(_) => error(StatusCode::FORBIDDEN, message),
+        Refusal::Denied(_) | Refusal::TooMany(_) => error(StatusCode::FORBIDDEN, message),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chapada_listener::{Call, HttpResponse};
-use chapada_services_core::{AppId, AppState, Command, Reply, Services, Timestamp, Update, Which};
+use chapada_services_core::{AppId, AppState, Command, Reply, Timestamp, Update, Which};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -13,6 +13,7 @@ use super::selector::Selector;
 use super::{Api, params, tasks};
 use crate::render;
 use crate::render::apps::Embed;
+use crate::seen::Seen;
 
 fn no_app(id: &str) -> HttpResponse {
     error(StatusCode::NOT_FOUND, format!("App '{id}' does not exist"))
@@ -95,7 +96,7 @@ async fn collect<T: Send + 'static>(
     wanted: impl Fn(&AppState) -> bool + Send + 'static,
     render: impl Fn(&AppState) -> T + Send + 'static,
 ) -> Result<Vec<T>, HttpResponse> {
-    let read = move |services: &Services, _| {
+    let read = move |services: &Seen, _| {
         services.apps().filter(|state| wanted(state)).map(&render).collect::<Vec<T>>()
     };
     api.services.read(read).await.map_err(unavailable)

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use chapada_listener::{Call, HttpResponse, empty};
-use chapada_services_core::{AppId, Command, DeploymentId, Services};
+use chapada_services_core::{AppId, Command, DeploymentId};
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer, error, ok, unavailable};
 use super::{Api, apps, params};
 use crate::render;
+use crate::seen::Seen;
 
 pub(crate) async fn list(api: Arc<Api>, _call: Call) -> Answer {
-    let read = |services: &Services, _| {
+    let read = |services: &Seen, _| {
         services.deployments().map(render::deployments::deployment).collect::<Vec<Value>>()
     };
     ok(&json!(api.services.read(read).await.map_err(unavailable)?))
@@ -57,7 +58,7 @@ fn named(call: &Call) -> Result<DeploymentId, HttpResponse> {
 }
 
 pub(crate) async fn queue(api: Arc<Api>, _call: Call) -> Answer {
-    let read = |services: &Services, now| {
+    let read = |services: &Seen, now| {
         services.queue(now).map(|waiting| render::queue::waiting(&waiting)).collect::<Vec<Value>>()
     };
     ok(&json!({"queue": api.services.read(read).await.map_err(unavailable)?}))

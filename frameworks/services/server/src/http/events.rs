@@ -43,7 +43,9 @@ pub(crate) async fn stream(api: Arc<Api>, call: Call) -> Answer {
     let frames = Frames { subscription, stop: call.stop.clone(), reader };
     let mut response = answer_stream(StatusCode::OK, "text/event-stream", frames.into_stream());
     if let Some(resumed) = resumed {
-        response.headers_mut().insert(RESUMED, HeaderValue::from_static(if resumed { "true" } else { "false" }));
+        response
+            .headers_mut()
+            .insert(RESUMED, HeaderValue::from_static(if resumed { "true" } else { "false" }));
     }
     Ok(response)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chapada_listener::{Call, HttpResponse, Query};
-use chapada_services_core::{Command, GroupChange, PathId, Services, Timestamp};
+use chapada_services_core::{Command, GroupChange, PathId, Timestamp};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -11,6 +11,7 @@ use super::answer::{self, Answer, error, ok, refusal, unavailable};
 use super::{Api, apps, params};
 use crate::render;
 use crate::render::groups::{Embed, Folder};
+use crate::seen::Seen;
 
 /// What a path below `/v2/groups` means.
 #[derive(Debug, PartialEq)]
@@ -59,7 +60,7 @@ pub(crate) async fn get(api: Arc<Api>, call: Call) -> Answer {
         Target::Group(group) => {
             let embed = embed(&call.query());
             let missing = no_group(group.as_str());
-            let read = move |services: &Services, _| {
+            let read = move |services: &Seen, _| {
                 services.has_group(&group).then(|| render::groups::present(services, &group, embed))
             };
             ok(&api.services.read(read).await.map_err(unavailable)?.ok_or(missing)?)
@@ -67,7 +68,7 @@ pub(crate) async fn get(api: Arc<Api>, call: Call) -> Answer {
         Target::Apps(group) => {
             let embed = params::embed(&call.query(), Default::default());
             let missing = no_group(group.as_str());
-            let read = move |services: &Services, _| {
+            let read = move |services: &Seen, _| {
                 let apps = services.specs_below(&group).filter(|state| !state.app.is_pod());
                 let list = || apps.map(|state| render::apps::app(state, embed)).collect::<Vec<Value>>();
                 services.has_group(&group).then(list)
@@ -77,9 +78,8 @@ pub(crate) async fn get(api: Arc<Api>, call: Call) -> Answer {
         }
         Target::Versions(group) => {
             let missing = no_group(group.as_str());
-            let read = move |services: &Services, _| {
-                services.has_group(&group).then(|| services.group_versions(&group))
-            };
+            let read =
+                move |services: &Seen, _| services.has_group(&group).then(|| services.group_versions(&group));
             ok(&json!(api.services.read(read).await.map_err(unavailable)?.ok_or(missing)?))
         }
         Target::Version(group, version) => one_version(&api, group, &version).await,
@@ -90,7 +90,7 @@ async fn one_version(api: &Api, group: PathId, version: &str) -> Answer {
     let message = format!("Group '{group}' does not exist in version {version}");
     let missing = move || error(StatusCode::NOT_FOUND, message);
     let Ok(version) = version.parse::<Timestamp>() else { return Err(missing()) };
-    let read = move |services: &Services, _| {
+    let read = move |services: &Seen, _| {
         let snapshot = services.group_at(&group, version)?;
         let mut folder = Folder::default();
         for (id, app) in &snapshot.apps {

@@ -34,7 +34,10 @@ async fn gauges(api: &Api) -> Result<Vec<Gauge>, HttpResponse> {
     ];
     if leading_for.is_some() {
         gauges.extend(
-            api.services.read(|services, now| of_services(services, now)).await.map_err(unavailable)?,
+            api.services
+                .read(|services, now| of_services(services.everything(), now))
+                .await
+                .map_err(unavailable)?,
         );
     }
     Ok(gauges)

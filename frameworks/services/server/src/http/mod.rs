@@ -32,13 +32,14 @@ use crate::identity::Identity;
 pub(crate) use answer::Answer;
 pub(crate) use around::Surroundings;
 
-/// What every handler can reach.
+/// What every handler can reach, on behalf of its caller.
+#[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) services: ServicesHandle,
     pub(crate) hub: Hub,
     pub(crate) identity: Identity,
     pub(crate) figures: Figures,
-    pub(crate) surroundings: Surroundings,
+    pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) logging: Logging,
 }
 
@@ -105,7 +106,8 @@ impl Table {
         let method = Some(method.clone());
         let entry = RouteEntry { method, pattern, action, content: ContentRule::Handler };
         self.routes = self.routes.add(entry, move |call: Call| {
-            let api = api.clone();
+            let services = api.services.on_behalf_of(call.caller());
+            let api = Arc::new(Api { services, ..Api::clone(&api) });
             async move {
                 match answer::check_content_type(&call) {
                     Ok(()) => handler(api, call).await.unwrap_or_else(|refusal| refusal),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chapada_listener::{Call, HttpResponse, empty, json as answer_json};
-use chapada_services_core::{AppId, AppState, Command, Instance, Reply, Services, Timestamp};
+use chapada_services_core::{AppId, AppState, Command, Instance, Reply, Timestamp};
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{self, Answer, error, ok, unavailable};
 use super::{Api, apps, params};
 use crate::render;
+use crate::seen::Seen;
 
 /// What a path below `/v2/pods/` names. An id that is none is kept as it came: there is no such pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,13 +73,13 @@ pub(crate) async fn head(_api: Arc<Api>, _call: Call) -> Answer {
 pub(crate) async fn get(api: Arc<Api>, call: Call) -> Answer {
     match target(call.param("path")) {
         Target::Pods => {
-            let read = |services: &Services, _| {
+            let read = |services: &Seen, _| {
                 services.pods().map(|state| render::apps::definition(&state.app)).collect::<Vec<Value>>()
             };
             ok(&json!(api.services.read(read).await.map_err(unavailable)?))
         }
         Target::Statuses => {
-            let read = |services: &Services, _| {
+            let read = |services: &Seen, _| {
                 let pods = services.all_apps().filter(|state| state.app.is_pod());
                 pods.map(render::pods::status).collect::<Vec<Value>>()
             };
@@ -87,7 +88,7 @@ pub(crate) async fn get(api: Arc<Api>, call: Call) -> Answer {
         Target::Pod(id) => ok(&of_pod(&api, &id, |state| render::apps::definition(&state.app)).await?),
         Target::Status(id) => {
             let pod = known(&id)?;
-            let read = move |services: &Services, _| {
+            let read = move |services: &Seen, _| {
                 let state = services.even_ending(&pod).filter(|state| state.app.is_pod());
                 state.map(render::pods::status)
             };
@@ -100,9 +101,8 @@ pub(crate) async fn get(api: Arc<Api>, call: Call) -> Answer {
             ok(&json!(of_pod(&api, &id, newest_first).await?))
         }
         Target::Version(id, version) => {
-            let missing = || {
-                error(StatusCode::NOT_FOUND, format!("Pod '{id}' does not exist in version {version}"))
-            };
+            let missing =
+                || error(StatusCode::NOT_FOUND, format!("Pod '{id}' does not exist in version {version}"));
             let Ok(version) = version.parse::<Timestamp>() else { return Err(missing()) };
             let one = move |state: &AppState| state.versions.get(&version).map(render::apps::definition);
             ok(&of_pod(&api, &id, one).await?.ok_or_else(missing)?)
@@ -125,8 +125,9 @@ pub(crate) async fn post(api: Arc<Api>, call: Call) -> Answer {
     let Target::Pods = target(call.param("path")) else { return Err(wrong_method()) };
     let force = params::flag(&call.query(), "force", false);
     let definition: Map<String, Value> = answer::body(&call).await?;
+    let id = definition.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
     let reply = apps::run(&api, Command::CreatePod { definition, force }).await?;
-    announce(&api, &call, "pod_created_event");
+    announce(&api, &call, &id, "pod_created_event");
     Ok(accepted(StatusCode::CREATED, reply))
 }
 
@@ -136,7 +137,7 @@ pub(crate) async fn put(api: Arc<Api>, call: Call) -> Answer {
     let force = params::flag(&call.query(), "force", false);
     let definition: Map<String, Value> = answer::body(&call).await?;
     let reply = apps::run(&api, Command::ReplacePod { pod, definition, force }).await?;
-    announce(&api, &call, "pod_updated_event");
+    announce(&api, &call, &id, "pod_updated_event");
     Ok(accepted(StatusCode::OK, reply))
 }
 
@@ -145,7 +146,7 @@ pub(crate) async fn delete(api: Arc<Api>, call: Call) -> Answer {
         Target::Pod(id) => {
             let force = params::flag(&call.query(), "force", false);
             let reply = apps::run(&api, Command::DeletePod { pod: known(&id)?, force }).await?;
-            announce(&api, &call, "pod_deleted_event");
+            announce(&api, &call, &id, "pod_deleted_event");
             match reply {
                 Reply::Deployed { deployment, .. } => {
                     Ok(answer::with_deployment(empty(StatusCode::ACCEPTED), deployment))
@@ -171,7 +172,7 @@ async fn kill(api: &Api, id: &str, instances: Vec<String>, all: bool) -> Result<
     let pod = known(id)?;
     let command = Command::KillInstances { pod: pod.clone(), instances, all };
     let Reply::KilledInstances(killed) = apps::run(api, command).await? else { return Ok(Vec::new()) };
-    let read = move |services: &Services, _| {
+    let read = move |services: &Seen, _| {
         let state = services.even_ending(&pod)?;
         Some(killed.iter().map(|one: &Instance| render::pods::instance(state, one)).collect())
     };
@@ -190,9 +191,9 @@ fn accepted(status: StatusCode, reply: Reply) -> HttpResponse {
     answer::with_deployment(response, deployment)
 }
 
-fn announce(api: &Api, call: &Call, kind: &'static str) {
+fn announce(api: &Api, call: &Call, id: &str, kind: &'static str) {
     let client = call.peer.remote.ip().to_string();
-    let path = format!("/{}", call.param("path").trim_matches('/'));
+    let path = format!("/{}", id.trim_matches('/'));
     api.hub.announce_about(&path, kind, json!({"clientIp": client, "uri": call.path}));
 }
 

@@ -11,12 +11,11 @@ use serde_json::{Value, json};
 use super::answer::{self, Answer, error, ok, unavailable};
 use super::{Api, apps, params};
 use crate::render;
+use crate::seen::Seen;
 
 pub(crate) async fn list(api: Arc<Api>, call: Call) -> Answer {
     if wants_text(call.header("accept")) {
-        let read = |services: &chapada_services_core::Services, _| {
-            services.apps().map(render::tasks::as_text).collect::<String>()
-        };
+        let read = |services: &Seen, _| services.apps().map(render::tasks::as_text).collect::<String>();
         let text = api.services.read(read).await.map_err(unavailable)?;
         return Ok(bytes(StatusCode::OK, "text/plain; charset=utf-8", text));
     }

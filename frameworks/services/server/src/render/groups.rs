@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use chapada_services_core::{AppId, Group, PathId, Services, Timestamp};
+use chapada_services_core::{AppId, Group, PathId, Timestamp};
 use serde_json::{Value, json};
 
 use super::apps;
+use crate::seen::Seen;
 
 /// What of a group is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +123,7 @@ fn segments_below<'a>(root: &PathId, path: &'a PathId) -> impl Iterator<Item = &
 }
 
 /// A group as it is.
-pub(crate) fn present(services: &Services, group: &PathId, embed: Embed) -> Value {
+pub(crate) fn present(services: &Seen, group: &PathId, embed: Embed) -> Value {
     let mut folder = Folder::default();
     for state in services.specs_below(group) {
         let (app, pod) = (&state.app, state.app.is_pod());

@@ -143,7 +143,9 @@ async fn every_answer_has_marathons_headers_and_every_refusal_its_body() {
 #[tokio::test]
 async fn large_answers_are_compressed_for_who_asks() {
     let cluster = Cluster::without_offers().await;
-    cluster.post("/v2/apps", &json!({"id": "/a", "cmd": "x", "env": {"LONG": "x".repeat(100_000)}})).await;
+    let app = json!({"id": "/a", "cmd": "sleep 1", "labels": {"LONG": "x".repeat(60_000)}});
+    let made = cluster.post("/v2/apps", &app).await;
+    assert_eq!(made.status, 201, "{}", made.text);
     let plain = cluster.get("/v2/apps").await;
     assert_eq!(plain.header("content-encoding"), "");
     let (headers, bytes) = cluster.raw("/v2/apps", &[("accept-encoding", "br, gzip")]).await;

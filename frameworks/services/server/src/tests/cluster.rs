@@ -113,7 +113,7 @@ impl Cluster {
         let identity = Identity::new(address.to_string(), services_config);
         identity.turn.set(Standing::Leading);
         let turn = identity.turn.clone();
-        let surroundings = Surroundings::new(&identity.config, &identity.host_port);
+        let surroundings = Arc::new(Surroundings::new(&identity.config, &identity.host_port));
         let logging = Logging::with(Arc::new(|_| Ok(())));
         let api = Api { services: services.clone(), hub, identity, figures, surroundings, logging };
         let routes = routes(Arc::new(api));

@@ -1,0 +1,124 @@
+//! What one caller may see of everything. Handlers read through this and through nothing else.
+
+use chapada_listener::{Action, Caller};
+use chapada_model::Now;
+use chapada_services_core::{
+    AppId, AppState, Deployment, DeploymentId, Group, GroupPlan, PathId, Refusal, Services, Snapshot,
+    Timestamp, Waiting,
+};
+use serde_json::{Map, Value};
+
+use crate::access;
+
+/// The apps, pods, groups and deployments that a caller may see, as if there were no others.
+pub(crate) struct Seen<'a> {
+    all: &'a Services,
+    caller: &'a Caller,
+}
+
+impl<'a> Seen<'a> {
+    pub(crate) fn new(all: &'a Services, caller: &'a Caller) -> Self {
+        Self { all, caller }
+    }
+
+    /// Everything, for totals that name nothing.
+    pub(crate) fn everything(&self) -> &'a Services {
+        self.all
+    }
+
+    fn sees(&self, path: &str) -> bool {
+        self.caller.may(Action::ViewApps, "app", path)
+    }
+
+    fn sees_state(&self, state: &AppState) -> bool {
+        self.sees(state.app.definition.id.as_str())
+    }
+
+    fn sees_deployment(&self, deployment: &Deployment) -> bool {
+        deployment.apps().all(|app| self.sees(app.as_str()))
+    }
+
+    pub(crate) fn apps(&self) -> impl Iterator<Item = &'a AppState> {
+        self.all.apps().filter(|state| self.sees_state(state))
+    }
+
+    pub(crate) fn app(&self, id: &AppId) -> Option<&'a AppState> {
+        self.all.app(id).filter(|state| self.sees_state(state))
+    }
+
+    pub(crate) fn pods(&self) -> impl Iterator<Item = &'a AppState> {
+        self.all.pods().filter(|state| self.sees_state(state))
+    }
+
+    pub(crate) fn pod(&self, id: &AppId) -> Option<&'a AppState> {
+        self.all.pod(id).filter(|state| self.sees_state(state))
+    }
+
+    /// Also one that is going away.
+    pub(crate) fn even_ending(&self, id: &AppId) -> Option<&'a AppState> {
+        self.all.even_ending(id).filter(|state| self.sees_state(state))
+    }
+
+    /// Every app and pod, those going away included.
+    pub(crate) fn all_apps(&self) -> impl Iterator<Item = &'a AppState> {
+        self.all.all_apps().filter(|state| self.sees_state(state))
+    }
+
+    pub(crate) fn deployments(&self) -> impl Iterator<Item = &'a Deployment> {
+        self.all.deployments().filter(|deployment| self.sees_deployment(deployment))
+    }
+
+    pub(crate) fn deployment(&self, id: DeploymentId) -> Option<&'a Deployment> {
+        self.all.deployment(id).filter(|deployment| self.sees_deployment(deployment))
+    }
+
+    pub(crate) fn queue(&self, now: Now) -> impl Iterator<Item = Waiting<'a>> {
+        self.all.queue(now).filter(|waiting| self.sees_state(waiting.state))
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.all.is_connected()
+    }
+
+    pub(crate) fn version(&self) -> Timestamp {
+        self.all.version()
+    }
+
+    pub(crate) fn specs_below(&self, group: &PathId) -> impl Iterator<Item = &'a AppState> {
+        self.all.specs_below(group).filter(|state| self.sees_state(state))
+    }
+
+    /// A group that the caller may see, or that holds something it may see.
+    pub(crate) fn has_group(&self, group: &PathId) -> bool {
+        let seen = || self.sees(group.as_str()) || self.specs_below(group).next().is_some();
+        self.all.has_group(group) && (group.is_root() || seen())
+    }
+
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (&'a PathId, &'a Group)> {
+        self.all.groups().filter(|(path, _)| self.sees(path.as_str()))
+    }
+
+    /// What a change of a group would do, for who may do it.
+    pub(crate) fn plan_group(
+        &self,
+        now: Now,
+        group: &PathId,
+        fields: Map<String, Value>,
+    ) -> Result<GroupPlan, Refusal> {
+        match access::denied_group(self.caller, group, access::WHOLE_GROUP) {
+            Some(why) => Err(Refusal::Denied(why)),
+            None => self.all.plan_group(now, group, fields),
+        }
+    }
+
+    pub(crate) fn group_versions(&self, group: &PathId) -> Vec<Timestamp> {
+        if self.has_group(group) { self.all.group_versions(group) } else { Vec::new() }
+    }
+
+    pub(crate) fn group_at(&self, group: &PathId, version: Timestamp) -> Option<Snapshot> {
+        let mut snapshot = self.all.group_at(group, version).filter(|_| self.has_group(group))?;
+        snapshot.apps.retain(|id, _| self.sees(id.as_str()));
+        snapshot.groups.retain(|path, _| self.sees(path.as_str()));
+        Some(snapshot)
+    }
+}
