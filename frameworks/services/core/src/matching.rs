@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn roles_and_constraints_are_asked_for() {
         let request = asked(json!({"acceptedResourceRoles": ["*"], "constraints": [["hostname", "UNIQUE"]]}));
-        assert_eq!(request.accepted_roles, ["*".into()]);
+        assert_eq!(request.accepted_roles, [chapada_model::Text::from("*")]);
         assert_eq!(request.constraints.len(), 1);
     }
 }

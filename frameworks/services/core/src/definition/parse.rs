@@ -315,21 +315,11 @@ mod tests {
             (json!({"id": "/a", "cmd": "true", "backoffFactor": 0.5}), "/backoffFactor"),
             (json!({"id": "/a", "cmd": "true", "constraints": [["hostname", "NEAR"]]}), "/constraints(0)"),
             (
-                json!({"id": "/a", "cmd": "true", "container": {"docker": {"image": "x"}}}),
-                "/container/docker",
-            ),
-            (json!({"id": "/a", "cmd": "true", "uris": ["http://x"]}), "/uris"),
-            (
-                json!({"id": "/a", "cmd": "true", "healthChecks": [{"protocol": "COMMAND"}]}),
-                "/healthChecks(0)/protocol",
-            ),
-            (
                 json!({"id": "/a", "cmd": "true", "healthChecks": [{"portIndex": 1}]}),
                 "/healthChecks(0)/portIndex",
             ),
             (json!({"id": "/a", "cmd": "true", "ports": [], "healthChecks": [{}]}), "/healthChecks(0)"),
             (json!({"id": "/a", "cmd": "true", "ports": [80, 80]}), "/portDefinitions"),
-            (json!({"id": "/a", "cmd": "true", "networks": [{"mode": "container"}]}), "/networks(0)/mode"),
             (
                 json!({"id": "/a", "cmd": "true", "upgradeStrategy": {"minimumHealthCapacity": 2, "maximumOverCapacity": 0}}),
                 "/upgradeStrategy/minimumHealthCapacity",
@@ -349,6 +339,6 @@ mod tests {
         let update = json!({"args": ["new"], "instances": 2});
         let after = AppDefinition::from_json(&merged(&app, update.as_object().unwrap()), "*").unwrap();
         assert_eq!((after.cmd.as_deref(), after.args.as_slice()), (None, ["new".to_owned()].as_slice()));
-        assert_eq!((after.instances, after.mem, after.port_definitions.len()), (2, Milli(64_000), 2));
+        assert_eq!((after.instances, after.mem, after.ports().count()), (2, Milli(64_000), 2));
     }
 }

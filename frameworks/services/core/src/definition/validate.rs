@@ -82,6 +82,7 @@ pub(super) fn rules(app: &AppDefinition) -> Errors {
     errors.extend(text_rules(app));
     errors.extend(role_rules(app));
     errors.extend(single_instance_rules(app));
+    errors.extend(migration_rules(app));
     let names: Vec<Option<&str>> = app.ports().map(|port| port.name).collect();
     errors.extend(super::health::rules(&app.health_checks, names.len(), in_docker));
     errors.extend(super::readiness::rules(&app.readiness_checks, &names));
@@ -161,6 +162,22 @@ fn role_rules(app: &AppDefinition) -> Errors {
         return Errors::new();
     }
     vec![FieldError::new("/acceptedResourceRoles", format!("may only contain * and {}", app.role))]
+}
+
+/// Labels by which a framework that is run as an app says where its API is.
+fn migration_rules(app: &AppDefinition) -> Errors {
+    let mut errors = Errors::new();
+    let Some(version) = app.labels.get("DCOS_MIGRATION_API_VERSION") else { return errors };
+    if version != "v1" {
+        errors.push(FieldError::new("/labels(DCOS_MIGRATION_API_VERSION)", "must be v1"));
+    }
+    for name in ["DCOS_PACKAGE_FRAMEWORK_NAME", "DCOS_MIGRATION_API_PATH"] {
+        if app.labels.get(name).is_none_or(String::is_empty) {
+            let error = "must be there with DCOS_MIGRATION_API_VERSION";
+            errors.push(FieldError::new(format!("/labels({name})"), error));
+        }
+    }
+    errors
 }
 
 /// Rules of the label that promises there is never more than one.
