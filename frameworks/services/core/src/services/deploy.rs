@@ -170,6 +170,7 @@ impl Services {
                 state.delay = None;
                 state.delay_before = None;
                 state.funnel = Default::default();
+                self.demand.forget(&id);
                 Some(replaced)
             }
         };

@@ -40,8 +40,9 @@ pub(super) struct KnownOffers(BTreeMap<Role, OfRole>);
 #[derive(Debug, Default)]
 struct OfRole {
     agents: BTreeMap<AgentId, KnownOffer>,
-    /// When the master was asked for everything, while answers may still be on their way.
+    /// When the master was asked for everything, while answers may still be on their way; and the last time since.
     asked: Option<Mono>,
+    asked_again: Option<Mono>,
     /// What was not seen since is not offered any more.
     settled: Mono,
 }
@@ -100,19 +101,20 @@ impl KnownOffers {
 
 impl OfRole {
     fn on_asked(&mut self, now: Mono) {
-        self.settled = self.settled_by(now);
-        if self.settled == self.asked.unwrap_or_default() {
-            self.asked = Some(now);
-            let since = self.settled;
-            self.agents.retain(|_, known| known.seen >= since || now < known.seen + REMEMBERED);
+        let settled = self.settled_by(now);
+        if settled > self.settled {
+            (self.settled, self.asked) = (settled, self.asked_again.take().filter(|again| *again > settled));
+            self.agents.retain(|_, known| known.seen >= settled || now < known.seen + REMEMBERED);
+        }
+        match self.asked {
+            Some(_) => self.asked_again = Some(now),
+            None => self.asked = Some(now),
         }
     }
 
     fn settled_by(&self, now: Mono) -> Mono {
-        match self.asked {
-            Some(asked) if now >= asked + ANSWERED_WITHIN => asked,
-            Some(_) | None => self.settled,
-        }
+        let answered = |asked: &Mono| now >= *asked + ANSWERED_WITHIN;
+        self.asked_again.filter(answered).or(self.asked.filter(answered)).unwrap_or(self.settled)
     }
 }
 

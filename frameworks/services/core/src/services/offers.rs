@@ -86,6 +86,11 @@ impl Demand {
         }
     }
 
+    /// The app needs something else now: offers that were declined for it may be of use.
+    pub(super) fn forget(&mut self, id: &AppId) {
+        self.note(id, 0, || None);
+    }
+
     /// Whether the master makes offers to us.
     pub(super) fn is_wanted(&self) -> bool {
         self.wanted

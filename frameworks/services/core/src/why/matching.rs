@@ -16,15 +16,18 @@ pub(super) fn reason(inquiry: &Inquiry, search: &Search<'_>, offers: &[&Offer]) 
         Some(kind) => (Cause::Mismatch(kind), Stopped::new(inquiry, search, offers, kind).sentence()),
         None if funnel.offers() == 0 => (Cause::NoOffers, no_offers(inquiry)),
         None => {
-            let fits = format!("It fits on {} of the {}", funnel.fitting(), agents(offers.len()));
-            (Cause::Placing, format!("{fits} as last offered, and starts with the next offer"))
+            let fits = format!("It fits on {} of {}", funnel.fitting(), counted(offers.len(), "agent"));
+            (Cause::Placing, format!("{fits}, as last offered, and starts with the next offer"))
         }
     };
     Reason { cause, count: inquiry.seeking, sentence, suggestions }
 }
 
 fn agents(count: usize) -> String {
-    format!("{} offered", counted(count, "agent"))
+    match count {
+        1 => "only agent offered".to_owned(),
+        count => format!("{count} agents offered"),
+    }
 }
 
 fn no_offers(inquiry: &Inquiry) -> String {
@@ -165,10 +168,11 @@ impl<'a> Stopped<'a> {
         if missing {
             let ports: Vec<String> = wishes.iter().filter_map(fixed).map(|port| port.to_string()).collect();
             let (noun, them) = if ports.len() == 1 { ("port", "it") } else { ("ports", "all of them") };
-            return format!(
-                "Needs {noun} {}{such}; none of the {count} that came so far has {them} free",
-                and(&ports)
-            );
+            let has = match self.here.len() {
+                1 => format!("the {count} has not {them} free"),
+                _ => format!("none of the {count} has {them} free"),
+            };
+            return format!("Needs {noun} {}{such}; {has}", and(&ports));
         }
         let most = self.mismatches().filter_map(|(_, mismatch)| match mismatch {
             Mismatch::FewPorts { offered, .. } => Some(*offered),
@@ -176,7 +180,10 @@ impl<'a> Stopped<'a> {
         });
         let most = most.max().unwrap_or(0);
         let needs = counted(wishes.len(), "port");
-        format!("Needs {needs} on one agent{such}; the most that any of the {count} has free is {most}")
+        let any = if self.here.len() == 1 { "" } else { "most that any of the " };
+        let has =
+            if self.here.len() == 1 { format!("has {most} free") } else { format!("has free is {most}") };
+        format!("Needs {needs} on one agent{such}; the {any}{count} {has}")
     }
 
     fn amounts(&self) -> String {

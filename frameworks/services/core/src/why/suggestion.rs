@@ -56,9 +56,7 @@ fn wanted(inquiry: &Inquiry, resource: &str) -> chapada_model::Milli {
 fn of_app(inquiry: &Inquiry, nearest: &Nearest) -> Suggestion {
     let texts: Vec<String> = nearest.changes.iter().map(said).collect();
     let sentence = format!("{} would fit if {}", how_many(nearest.fits, inquiry.seeking), and(&texts));
-    let patch = inquiry.definition.as_deref().map(|definition| {
-        nearest.changes.iter().flat_map(|change| fields(definition, inquiry, change)).collect()
-    });
+    let patch = inquiry.definition.as_deref().map(|app| fields(app, inquiry, &nearest.changes));
     Suggestion { sentence, fits: nearest.fits, patch, call: None }
 }
 
@@ -80,18 +78,19 @@ fn said(change: &Change) -> String {
     }
 }
 
-/// The change as fields of the definition.
-fn fields(app: &AppDefinition, inquiry: &Inquiry, change: &Change) -> Vec<(String, Value)> {
-    let field = |name: &str, value: Value| vec![(name.to_owned(), value)];
-    match change {
+/// The changes as fields of the definition.
+fn fields(app: &AppDefinition, inquiry: &Inquiry, changes: &[Change]) -> Map<String, Value> {
+    let field = |name: &str, value: Value| Some((name.to_owned(), value));
+    let dropped = |constraint: &&Constraint| changes.contains(&Change::Drop((*constraint).clone()));
+    let one = |change: &Change| match change {
         Change::AnyRole => {
             let mut roles = vec!["*".to_owned(), inquiry.role.to_string()];
             roles.dedup();
             field("acceptedResourceRoles", json!(roles))
         }
-        Change::Drop(dropped) => {
+        Change::Drop(_) => {
             let kept: Vec<&Constraint> =
-                app.constraints.iter().filter(|constraint| *constraint != dropped).collect();
+                app.constraints.iter().filter(|constraint| !dropped(constraint)).collect();
             field("constraints", json!(kept))
         }
         Change::Lower { resource: "gpus", to } => field("gpus", json!(to.0 / 1_000)),
@@ -99,10 +98,11 @@ fn fields(app: &AppDefinition, inquiry: &Inquiry, change: &Change) -> Vec<(Strin
         Change::Lower { resource, to } => field(resource, json!(to.to_f64())),
         Change::AnyPorts => field("requirePorts", json!(false)),
         Change::FewerPorts(count) => {
-            let kept: Vec<_> = app.port_definitions.iter().take(*count).collect();
-            field("portDefinitions", json!(kept))
+            let definitions = app.port_definitions.as_ref()?;
+            field("portDefinitions", json!(definitions.iter().take(*count).collect::<Vec<_>>()))
         }
-    }
+    };
+    changes.iter().filter_map(one).collect()
 }
 
 /// More on an agent that lacks little, or else one more agent.

@@ -98,7 +98,9 @@ impl Bed {
     }
 
     pub(crate) fn of_role(role: &str, agents: impl IntoIterator<Item = Agent>) -> Self {
-        let mut bed = Self::unconnected(Role::new(role).expect("a role"), agents);
+        let role = Role::new(role).expect("a role");
+        let to_role = |Agent(offer): Agent| Agent(Offer { role: role.clone(), ..offer });
+        let mut bed = Self::unconnected(role.clone(), agents.into_iter().map(to_role));
         bed.apply(Event::Subscribed);
         bed
     }
