@@ -191,7 +191,8 @@ fn port_rules(path: &str, endpoint: &Endpoint, pod: &Pod) -> Errors {
     if !endpoint.network_names.iter().all(named) {
         refuse("networkNames", "must be names of the pod's networks");
     }
-    if networks.len() > 1 && endpoint.host_port.is_some() && endpoint.network_names.len() != 1 {
+    let several = networks[0].mode == NetworkMode::Container && networks.len() > 1;
+    if several && endpoint.host_port.is_some() && endpoint.network_names.len() != 1 {
         refuse("networkNames", "must be the one network that the host port leads to");
     }
     errors

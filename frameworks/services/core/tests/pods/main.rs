@@ -1,0 +1,7 @@
+//! Pods: what is accepted as one, and how their instances live.
+
+mod definitions;
+mod launch;
+mod life;
+mod rules;
+mod support;
