@@ -1,6 +1,6 @@
 //! Everything around the core, pretended: a master, three agents, a store that is slow, and a clock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use chapada_model::{
@@ -8,7 +8,8 @@ use chapada_model::{
     TaskStatus, Wall,
 };
 use chapada_services_core::{
-    AppId, AppState, Command, Effect, Event, Goal, InstanceId, Offer, ReadinessResponse, Refusal, Reply, Seed, Services, Write,
+    AppId, AppState, Command, DeploymentId, Effect, Event, Goal, InstanceId, Offer, ReadinessResponse, Refusal, Reply, Seed, Services,
+    UnreachableStrategy, Write,
 };
 
 /// Room for every instance that the histories can ask for, twice over.
@@ -20,8 +21,8 @@ struct Running {
     agent: usize,
     resources: Resources,
     state: TaskState,
-    /// The framework was told that its agent is lost: it need not count the task any more.
-    given_up: bool,
+    /// Since when the framework knows that its agent is out of reach.
+    away: Option<Mono>,
 }
 
 pub(crate) struct World {
@@ -68,21 +69,59 @@ impl World {
     }
 
     pub(crate) fn apply(&mut self, event: Event) {
-        let before: BTreeMap<AppId, usize> = self.alive();
+        let before = self.known();
+        let good = self.good();
+        let asked = matches!(&event, Event::Command { command: Command::Kill { .. }, .. });
         let effects = self.services.apply(self.now, event);
         self.check(&before);
+        if !asked {
+            self.check_stops(&good);
+        }
         for effect in effects {
             self.execute(effect);
         }
     }
 
-    fn alive(&self) -> BTreeMap<AppId, usize> {
-        let count = |state: &AppState| (state.app.definition.id.clone(), state.alive(self.now.mono));
-        self.services.all_apps().map(count).collect()
+    /// Every task that the core knows.
+    fn known(&self) -> BTreeSet<TaskId> {
+        let tasks = self.services.all_apps().flat_map(AppState::tasks);
+        tasks.map(|task| task.id.clone()).collect()
+    }
+
+    /// The instances that do their work and are to go on.
+    fn good(&self) -> BTreeMap<InstanceId, TaskId> {
+        let instances = self.services.all_apps().flat_map(|state| state.instances.values());
+        let good = instances.filter(|instance| instance.goal == Goal::Run && instance.is_good());
+        good.filter_map(|instance| Some((instance.id.clone(), instance.task()?.id.clone()))).collect()
+    }
+
+    /// Whoever was stopped while it did its work was not needed: enough others do.
+    fn check_stops(&self, before: &BTreeMap<InstanceId, TaskId>) {
+        for state in self.services.all_apps() {
+            let was_good = |id: &InstanceId, task: &TaskId| before.get(id) == Some(task);
+            let stopped = state.instances.values().filter(|instance| {
+                let same = instance.task().is_some_and(|task| was_good(&instance.id, &task.id));
+                same && instance.goal == Goal::Stop && instance.is_good()
+            });
+            let stopped = stopped.count();
+            if stopped == 0 {
+                continue;
+            }
+            let definition = &state.app.definition;
+            let deployment = state.deployment.and_then(|id| self.services.deployment(id));
+            let paused = deployment.is_some_and(|deployment| deployment.progress.paused.is_some());
+            assert!(!paused || state.deleting, "{} stops tasks while it is paused", definition.id);
+            let least = match deployment.is_some_and(|deployment| deployment.replaces(&definition.id)) {
+                true => definition.upgrade_strategy.least_good(state.target()),
+                false => state.target(),
+            };
+            let good = state.instances.values().filter(|one| one.goal == Goal::Run && one.is_good()).count();
+            assert!(good >= least as usize, "{}: {good} are left of at least {least}", definition.id);
+        }
     }
 
     /// Whoever launched one more had room for it, and no live task is unknown.
-    fn check(&self, before: &BTreeMap<AppId, usize>) {
+    fn check(&self, before: &BTreeSet<TaskId>) {
         for state in self.services.all_apps() {
             let definition = &state.app.definition;
             assert!(state.instances.is_counted_right(), "{} is counted wrong", definition.id);
@@ -91,18 +130,32 @@ impl World {
                 true => definition.upgrade_strategy.most_at_once(state.target()),
                 false => state.target(),
             };
+            let progress = state.deployment.and_then(|id| self.services.deployment(id)).map(|one| &one.progress);
+            let known = progress.and_then(|progress| progress.apps.get(&definition.id));
+            let held = known.and_then(|known| known.held).map_or(0, |held| held.fresh + held.stale);
+            let most = most.max(held as u32);
             let alive = state.alive(self.now.mono);
-            let grew = alive > before.get(&definition.id).copied().unwrap_or(0);
+            let grew = state.tasks().any(|task| !before.contains(&task.id));
             assert!(!grew || alive <= most as usize, "{} has {alive} of at most {most}", definition.id);
         }
         for (task, running) in &self.tasks {
-            if !running.state.is_terminal() && !running.given_up {
-                let id = InstanceId::of_task(task.as_str()).expect("the core named it");
-                let state = self.services.all_apps().find(|state| state.app.definition.id == *id.app());
+            let id = InstanceId::of_task(task.as_str()).expect("the core named it");
+            let state = self.services.all_apps().find(|state| state.app.definition.id == *id.app());
+            if !running.state.is_terminal() && !self.may_be_forgotten(state, running) {
                 let known =
                     state.and_then(|state| state.instances.get(&id)).and_then(|instance| instance.task());
                 assert!(known.is_some_and(|known| known.id == *task), "{task} runs and is forgotten");
             }
+        }
+    }
+
+    /// Whether a task that runs need not be known: it has been out of reach for long enough.
+    fn may_be_forgotten(&self, state: Option<&AppState>, running: &Running) -> bool {
+        let (Some(since), Some(state)) = (running.away, state) else { return running.away.is_some() };
+        match state.app.definition.unreachable_strategy {
+            UnreachableStrategy::Disabled => true,
+            _ if state.deleting => true,
+            UnreachableStrategy::After { inactive, .. } => self.now.mono >= since + inactive.duration(),
         }
     }
 
@@ -124,7 +177,7 @@ impl World {
                         agent,
                         resources: launch.resources,
                         state: TaskState::Staging,
-                        given_up: false,
+                        away: None,
                     };
                     assert!(self.tasks.insert(launch.task, task).is_none(), "one id was used twice");
                     self.launches += 1;
@@ -175,7 +228,7 @@ impl World {
             return;
         }
         if let Some(running) = self.tasks.get_mut(task).filter(|_| state == TaskState::Unreachable) {
-            running.given_up = true;
+            running.away = running.away.or(Some(self.now.mono));
         }
         self.apply(Event::Update(TaskStatus::new(task.clone(), state)));
     }
@@ -235,7 +288,9 @@ impl World {
         }
         self.reachable[agent] = reachable;
         self.offers.retain(|_, (of, _)| *of != agent);
-        let there = self.tasks.iter().filter(|(_, task)| task.agent == agent && !task.state.is_terminal());
+        // An agent that comes back repeats also the ends of tasks that nobody acknowledged.
+        let there = self.tasks.iter().filter(|(_, task)| task.agent == agent);
+        let there = there.filter(|(_, task)| reachable || !task.state.is_terminal());
         let there: Vec<(TaskId, TaskState)> = there.map(|(id, task)| (id.clone(), task.state)).collect();
         for (task, state) in there {
             self.tell(&task, if reachable { state } else { TaskState::Unreachable });
@@ -337,9 +392,19 @@ impl World {
             }
             self.answer(true);
             self.answer_ready(true);
+            self.let_go_on();
             self.wait(Duration::from_secs(10));
         }
         self.store(usize::MAX);
+    }
+
+    /// No deployment waits for a person.
+    fn let_go_on(&mut self) {
+        let waiting: Vec<DeploymentId> = self.services.deployments().map(|deployment| deployment.id).collect();
+        for deployment in waiting {
+            self.command(Command::Resume(deployment));
+            self.command(Command::Promote(deployment));
+        }
     }
 
     /// How many tasks of an app run, by the agents.
