@@ -15,6 +15,7 @@ mod id;
 mod instance;
 mod launch;
 mod matching;
+mod plan;
 mod pod;
 mod progress;
 mod readiness;
@@ -28,7 +29,7 @@ mod why;
 pub use app::{App, Kind, VersionInfo};
 pub use chapada_sdk_core::{Constraint, InvalidConstraint, MismatchKind, Offer, Place};
 pub use definition::{
-    AppDefinition, Bound, CanarySize, CanaryStage, Check, CheckKind, Command as AppCommand, CommandLine,
+    AppDefinition, Bound, CanarySize, DiskType, Persistent, CanaryStage, Check, CheckKind, Command as AppCommand, CommandLine,
     Container, ContainerKind, Defaults, Docker, EnvValue, Fetch, FieldError, HealthCheck, HealthCommand,
     HostPort, InvalidDefinition, IpcInfo, KillSelection, LinuxInfo, NO_NETWORK, Network, NetworkMode,
     Parameter, Port, PortDefinition, PortMapping, Protocol, ReadinessCheck, ReadinessProtocol, Residency,
@@ -51,6 +52,7 @@ pub use launch::{
     LaunchPort, LaunchQuestion, LaunchSource, LaunchValue, LaunchVolume, TaskPort, task_ports,
 };
 pub use matching::request;
+pub use plan::{Landed, Proposal};
 pub use pod::{
     Amounts, ContainerState, ContainerTask, End, Endpoint, Exec, GroupTask, Image, LaunchGroup, Lifecycle,
     Pod, PodCheck, PodContainer, PodHealthCheck, PodQuestion, PodTask, PodVolume, VolumeMount,
@@ -60,7 +62,7 @@ pub use progress::{AppProgress, Held, Progress};
 pub use readiness::{Readiness, ReadinessProbe, ReadinessResponse};
 pub use records::{FORMAT, Key, ReadError, Write};
 pub use services::{
-    AppState, Counts, Failure, Funnel, GroupPlan, PodTermination, Services, Snapshot, Waiting,
+    AppState, Counts, Failure, Funnel, GroupPlan, KnownOffer, PodTermination, Services, Snapshot, Waiting,
 };
 pub use settings::Settings;
 pub use timestamp::{InvalidTimestamp, Timestamp};

@@ -81,7 +81,7 @@ impl Services {
     }
 
     /// The apps that some of the deployments were replacing.
-    fn replaced_by(&self, deployments: &[DeploymentId]) -> BTreeSet<AppId> {
+    pub(super) fn replaced_by(&self, deployments: &[DeploymentId]) -> BTreeSet<AppId> {
         let found = deployments.iter().filter_map(|id| self.deployments.get(id));
         let of = |one: &Deployment| one.apps().filter(|app| one.replaces(app)).cloned().collect::<Vec<_>>();
         found.flat_map(of).collect()

@@ -30,7 +30,7 @@ pub struct KnownOffer {
     pub at: Timestamp,
     /// Whether something was launched with it; else it was declined.
     pub used: bool,
-    seen: Mono,
+    pub(crate) seen: Mono,
 }
 
 /// By role, for each is offered what it may have.

@@ -6,7 +6,7 @@ mod suggestion;
 mod words;
 
 use chapada_model::{Role, Wall};
-use chapada_sdk_core::{Funnel, MismatchKind, Offer, Placed, Request, Search};
+use chapada_sdk_core::{Funnel, MismatchKind, Offer, Placed, Request, Search, explain};
 
 use crate::definition::AppDefinition;
 use crate::id::AppId;
@@ -144,6 +144,16 @@ pub struct Inquiry {
 }
 
 impl Inquiry {
+    /// The newest offers of which nothing was used, at most `most`, each with what keeps it from being used now.
+    pub fn unused(&self, most: usize) -> Vec<(KnownOffer, Vec<MismatchKind>)> {
+        let mut unused: Vec<&KnownOffer> = self.known.iter().filter(|known| !known.used).collect();
+        unused.sort_by_key(|known| std::cmp::Reverse(known.at));
+        let kinds = |offer: &Offer| {
+            explain(offer, &self.request, &self.placed, self.now).map(|mismatch| mismatch.kind()).collect()
+        };
+        unused.into_iter().take(most).map(|known| (known.clone(), kinds(&known.offer))).collect()
+    }
+
     /// Works the explanation out: matches as the launcher does with all offers that are known.
     pub fn answer(&self) -> Explanation {
         let offers: Vec<&Offer> = self.known.iter().map(|known| &*known.offer).collect();

@@ -8,7 +8,8 @@ use chapada_model::{
     Resources, Role, TaskId, TaskState, TaskStatus, Unavailability, Wall,
 };
 use chapada_services_core::{
-    AppId, Command, Effect, Event, Explanation, Offer, Refusal, Reply, Seed, Services, Update,
+    Action, AppId, Command, Effect, Event, Explanation, Offer, Published, Refusal, Reply, Seed, Services,
+    Update,
 };
 use serde_json::{Map, Value};
 
@@ -85,6 +86,9 @@ pub(crate) struct Bed {
     /// What each task took, and where; in the order of their launch.
     pub(crate) tasks: Vec<(TaskId, String, Resources)>,
     offers: u64,
+    killed: Vec<TaskId>,
+    /// Of the last deployment that began.
+    pub(crate) steps: Vec<Vec<Action>>,
     /// Whether tasks run as soon as they are launched.
     pub(crate) runs: bool,
     pub(crate) answers: Vec<Result<Reply, Refusal>>,
@@ -112,6 +116,8 @@ impl Bed {
             agents: agents.into_iter().map(|agent| (agent.name(), agent)).collect(),
             tasks: Vec::new(),
             offers: 0,
+            killed: Vec::new(),
+            steps: Vec::new(),
             runs: true,
             answers: Vec::new(),
         }
@@ -142,6 +148,12 @@ impl Bed {
                     }
                 }
             }
+            Effect::Publish(event) => {
+                if let Published::Step { plan, .. } = *event {
+                    self.steps = plan.steps;
+                }
+            }
+            Effect::Kill { task, .. } => self.killed.push(task),
             Effect::Answer { answer, .. } => self.answers.push(answer),
             _ => {}
         }
@@ -187,6 +199,20 @@ impl Bed {
         let nanos = passed.as_nanos() as u64;
         self.now = Now { mono: self.now.mono + passed, wall: Wall(self.now.wall.0 + nanos) };
         self.apply(Event::Tick);
+    }
+
+    /// Ends the tasks that are to stop, until none is left.
+    pub(crate) fn end_old(&mut self) {
+        while let Some(task) = self.killed.pop() {
+            let at = self.tasks.iter().position(|(known, ..)| *known == task).expect("it was launched");
+            let (_, host, resources) = &self.tasks[at];
+            let agent = self.agents.get_mut(host).expect("a known agent");
+            agent.0.resources = agent.0.resources.checked_add(resources).expect("it was taken");
+            self.say(at, TaskState::Killed, "");
+            let offers = self.offers();
+            self.apply(offers);
+            self.pass(1);
+        }
     }
 
     pub(crate) fn lose(&mut self, agent: &str) {

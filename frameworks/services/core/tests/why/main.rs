@@ -2,4 +2,5 @@
 
 mod bed;
 mod helps;
+mod plans;
 mod planted;

@@ -1,0 +1,73 @@
+//! What a change would do, asked without doing it.
+
+use std::collections::BTreeMap;
+
+use chapada_model::Now;
+use chapada_sdk_core::Placed;
+
+use super::known::taken;
+use super::{AppState, Services};
+use crate::deployment::{Change, Deployment};
+use crate::event::{Refusal, Update};
+use crate::id::{AppId, DeploymentId, Seed};
+use crate::instance::Task;
+use crate::matching::request;
+use crate::plan::{Landing, Old, Proposal};
+use crate::timestamp::Timestamp;
+
+impl Services {
+    /// What these updates would do, by the same steps as the command. Where instances would land is [`Proposal::answer`].
+    ///
+    /// # Errors
+    /// As the command itself.
+    pub fn propose(&self, now: Now, updates: Vec<Update>, force: bool) -> Result<Proposal, Refusal> {
+        let version = Timestamp::from(now.wall).max(self.version.next());
+        let changes = self.changes(updates, version)?;
+        let layers = self.layers(&changes, &BTreeMap::new())?;
+        let cancels = self.conflicts(&changes, force)?;
+        let id = DeploymentId(Seed::new(0, 0).uuid());
+        let mut deployment = Deployment::plan(id, version, changes, &layers);
+        deployment.carry_on(&self.replaced_by(&cancels));
+        let landing =
+            |(id, change): (&AppId, &Change)| self.landing(now, id, change, deployment.replaces(id));
+        let landings = deployment.changes.iter().filter_map(landing).collect();
+        Ok(Proposal { deployment, cancels, landings })
+    }
+
+    /// What is to be started of an app, and beside what.
+    fn landing(&self, now: Now, id: &AppId, change: &Change, replaces: bool) -> Option<Landing> {
+        let to = change.to.as_ref()?;
+        let state = self.spec(id);
+        let request = request(&to.definition);
+        let role = to.definition.role.parse().unwrap_or_else(|_| self.role.clone());
+        let there = state.map_or(0, |state| state.alive(now.mono));
+        let target = to.definition.instances as usize;
+        Some(Landing {
+            id: id.clone(),
+            definition: to.definition.clone(),
+            placed: match state.filter(|_| !replaces) {
+                Some(state) => state.instances.placed().clone(),
+                None => Placed::of::<Task>(&request.constraints, []),
+            },
+            request,
+            starts: if replaces { target } else { target.saturating_sub(there) },
+            old: state.map_or_else(Vec::new, old).into_iter().collect(),
+            replaces,
+            now: now.wall,
+            known: self.known.current(now.mono, &role).cloned().collect(),
+            absent: self.known.absent(now.mono, &role),
+            newest: self.known.newest(&role),
+            role,
+        })
+    }
+}
+
+/// The tasks that run now, with what they take.
+fn old(state: &AppState) -> Vec<Old> {
+    let taken_by = |task: &Task| {
+        let definition =
+            state.versions.get(&task.version).map_or(&state.app.definition, |app| &app.definition);
+        taken(&request(definition), &task.ports)
+    };
+    state.tasks().map(|task| Old { agent: task.agent.clone(), resources: taken_by(task) }).collect()
+}
