@@ -2,6 +2,7 @@
 //! launch precedes its record; once faults stop, every app has what it asked for.
 
 mod rolling;
+mod rollouts;
 mod world;
 
 use std::time::Duration;

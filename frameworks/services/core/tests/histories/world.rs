@@ -8,7 +8,7 @@ use chapada_model::{
     TaskStatus, Wall,
 };
 use chapada_services_core::{
-    AppId, AppState, Command, DeploymentId, Effect, Event, Goal, InstanceId, Offer, ReadinessResponse, Refusal, Reply, Seed, Services,
+    AppId, AppState, Command, DeploymentId, Effect, Event, Goal, InstanceId, Offer, Published, ReadinessResponse, Refusal, Reply, Seed, Services,
     UnreachableStrategy, Write,
 };
 
@@ -38,9 +38,10 @@ pub(crate) struct World {
     connected: bool,
     wants_offers: bool,
     probes: Vec<(TaskId, usize)>,
-    asked_ready: Vec<(TaskId, usize)>,
+    pub(crate) asked_ready: Vec<(TaskId, usize)>,
     pub(crate) answers: Vec<Result<Reply, Refusal>>,
     pub(crate) launches: usize,
+    pub(crate) published: Vec<Published>,
 }
 
 impl World {
@@ -61,6 +62,7 @@ impl World {
             asked_ready: Vec::new(),
             answers: Vec::new(),
             launches: 0,
+            published: Vec::new(),
         }
     }
 
@@ -199,7 +201,8 @@ impl World {
             Effect::Answer { answer, .. } => self.answers.push(answer),
             Effect::Probe(probe) => self.probes.push((probe.task, probe.check)),
             Effect::AskReady(probe) => self.asked_ready.push((probe.task, probe.check)),
-            Effect::Acknowledge { .. } | Effect::Publish(_) => {}
+            Effect::Publish(event) => self.published.push(*event),
+            Effect::Acknowledge { .. } => {}
         }
     }
 
@@ -233,7 +236,8 @@ impl World {
         self.apply(Event::Update(TaskStatus::new(task.clone(), state)));
     }
 
-    fn end(&mut self, task: &TaskId, state: TaskState) {
+    /// A task comes to another state, and that is heard of.
+    pub(crate) fn end(&mut self, task: &TaskId, state: TaskState) {
         match self.tasks.get_mut(task) {
             Some(running) if running.state.is_terminal() => self.tell_state(task),
             Some(running) => {
