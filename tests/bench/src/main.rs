@@ -29,7 +29,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
 struct Args {
-    /// One of them; all when absent.
+    /// One of them, or a part such as `services:scale`; all when absent.
     name: Option<String>,
     /// A smaller shape in under a minute, under names of its own.
     #[arg(long)]
@@ -62,16 +62,21 @@ const BENCHES: &[(&str, Bench)] = &[
     ("state", loopback::state::largest),
     ("state", loopback::state::large),
     ("state", loopback::state::health_meanwhile),
-    ("services", services::containers::run),
-    ("services", services::scale_up),
-    ("services", services::in_a_file),
-    ("services", services::in_zookeeper),
-    ("services", services::many_events),
-    ("services", services::many_subscribers),
-    ("services", services::health_checks),
+    ("services:containers", services::containers::run),
+    ("services:scale", services::scale_up),
+    ("services:many", services::in_a_file),
+    ("services:many-zookeeper", services::in_zookeeper),
+    ("services:events", services::many_events),
+    ("services:subscribers", services::many_subscribers),
+    ("services:health", services::health_checks),
     ("million", million::run),
     ("memory", memory::run),
 ];
+
+/// Whether the part is what is wanted, or belongs to it.
+fn is_of(part: &str, wanted: &str) -> bool {
+    part.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+}
 
 fn main() -> Result<()> {
     let args = Args::parse();
@@ -80,7 +85,7 @@ fn main() -> Result<()> {
     }
     let chosen: Vec<_> = BENCHES
         .iter()
-        .filter(|(name, _)| args.name.as_deref().is_none_or(|wanted| wanted == *name))
+        .filter(|(name, _)| args.name.as_deref().is_none_or(|wanted| is_of(name, wanted)))
         .collect();
     if chosen.is_empty() {
         let names: Vec<_> = BENCHES.iter().map(|(name, _)| *name).collect();

@@ -20,6 +20,7 @@ mod plan;
 mod pods;
 mod ports;
 mod readiness;
+mod residents;
 mod restore;
 mod roles;
 mod rollout;
@@ -54,6 +55,8 @@ pub use view::{Counts, Waiting};
 pub struct Services {
     role: Role,
     settings: Settings,
+    /// Its id at the master, once that is known. Reservations carry it.
+    framework: String,
     seed: Seed,
     apps: BTreeMap<AppId, AppState>,
     deployments: BTreeMap<DeploymentId, Deployment>,
@@ -82,6 +85,7 @@ impl Services {
         let mut services = Self {
             role,
             settings: Settings::default(),
+            framework: String::new(),
             seed,
             apps: BTreeMap::new(),
             deployments: BTreeMap::new(),
@@ -128,6 +132,7 @@ impl Services {
     pub fn apply(&mut self, now: Now, event: Event) -> Vec<Effect> {
         match event {
             Event::Command { request, command } => self.on_command(now, request, command),
+            Event::Registered(framework) => self.framework = framework.to_string(),
             Event::Subscribed => self.on_subscribed(now),
             Event::Disconnected => self.connected = false,
             Event::Offers(offers) => self.on_offers(now, offers),

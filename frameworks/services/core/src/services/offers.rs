@@ -4,19 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chapada_model::{Mono, Now, Role};
-use chapada_sdk_core::{MismatchKind, Offer, Placement, Request, place};
+use chapada_sdk_core::{Offer, Placement, Request, place};
 
+use super::order::Order;
 use super::roles::role_of;
 use super::{AppState, Services};
 use crate::app::App;
 use crate::delay::Delay;
-use crate::event::Effect;
+use crate::event::{Effect, HomeOperation};
 use crate::health::CheckState;
 use crate::id::{AppId, InstanceId};
 use crate::instance::{Condition, Instance, Phase, Task};
 use crate::launch::Launch;
-use crate::pod::{LaunchGroup, PodTask};
 use crate::matching::request;
+use crate::pod::{LaunchGroup, PodTask};
 use crate::records::Key;
 use crate::timestamp::Timestamp;
 
@@ -29,13 +30,28 @@ const MAX_LAUNCHES_PER_OFFER: usize = 50;
 /// The least time between two calls that ask for offers again.
 const REVIVE_EVERY: Duration = Duration::from_millis(100);
 
+/// What an app wants of offers.
+#[derive(Debug)]
+struct Seeking {
+    /// How many of its instances could be launched now; at least one.
+    count: usize,
+    /// Since when the first of them waits.
+    since: Timestamp,
+    /// The role it is offered resources in.
+    role: Role,
+}
+
 /// What the master knows of our wish for offers.
 #[derive(Debug, Default)]
 pub(super) struct Demand {
-    /// How many instances of an app could be launched now, and the role it is offered resources in.
-    seeking: BTreeMap<AppId, (usize, Role)>,
+    /// The apps that could launch.
+    seeking: BTreeMap<AppId, Seeking>,
+    /// The same, the one that waits longest first.
+    order: BTreeSet<(Timestamp, AppId)>,
     /// How many apps seek in which role.
     roles: BTreeMap<Role, usize>,
+    /// The roles in which something may be offered that is to be given back, and until when that is waited for.
+    sweeps: BTreeMap<Role, Mono>,
     /// The roles in which the master makes no offers to us while it does in others.
     quiet: BTreeSet<Role>,
     /// Whether the master makes offers to us.
@@ -61,34 +77,42 @@ impl Demand {
     }
 
     /// Notes how many instances of an app could be launched now; says whether those are more than before.
-    fn note(&mut self, id: &AppId, count: usize, role: impl FnOnce() -> Option<Role>) -> bool {
-        if let Some((before, _)) = self.seeking.get_mut(id).filter(|_| count > 0) {
-            let more = count > *before;
-            *before = count;
-            return more;
-        }
-        match self.seeking.remove(id) {
-            Some((_, role)) => {
-                if let Some(seeking) = self.roles.get_mut(&role) {
-                    *seeking -= 1;
-                }
-                self.roles.retain(|_, seeking| *seeking > 0);
-                false
+    fn note(&mut self, id: &AppId, wanted: Option<Seeking>) -> bool {
+        let before = self.seeking.remove(id);
+        if let Some(before) = &before {
+            self.order.remove(&(before.since, id.clone()));
+            if let Some(seeking) = self.roles.get_mut(&before.role) {
+                *seeking -= 1;
             }
-            None => match role().filter(|_| count > 0) {
-                Some(role) => {
-                    *self.roles.entry(role.clone()).or_default() += 1;
-                    self.seeking.insert(id.clone(), (count, role));
-                    true
-                }
-                None => false,
-            },
         }
+        let (was, is) = (before.as_ref().map(|before| before.count), wanted.as_ref().map(|now| now.count));
+        if let Some(wanted) = wanted {
+            *self.roles.entry(wanted.role.clone()).or_default() += 1;
+            self.order.insert((wanted.since, id.clone()));
+            self.seeking.insert(id.clone(), wanted);
+        }
+        if let Some(before) = before.filter(|before| self.roles.get(&before.role) == Some(&0)) {
+            self.roles.remove(&before.role);
+        }
+        is > was
     }
 
     /// The app needs something else now: offers that were declined for it may be of use.
     pub(super) fn forget(&mut self, id: &AppId) {
-        self.note(id, 0, || None);
+        self.note(id, None);
+    }
+
+    /// Something in this role is to be given back when it is offered.
+    pub(super) fn sweep(&mut self, role: Option<Role>, until: Mono) {
+        if let Some(role) = role {
+            self.sweeps.insert(role, until);
+            self.revive = true;
+        }
+    }
+
+    /// Whether no offer is of any use.
+    fn is_idle(&self) -> bool {
+        self.seeking.is_empty() && self.sweeps.is_empty()
     }
 
     /// Whether the master makes offers to us.
@@ -98,15 +122,18 @@ impl Demand {
 
     /// When a call that was put off is due.
     pub(super) fn deadline(&self) -> Option<Mono> {
-        self.revived.filter(|_| self.revive && !self.seeking.is_empty()).map(|at| at + REVIVE_EVERY)
+        let revive = self.revived.filter(|_| self.revive && !self.is_idle()).map(|at| at + REVIVE_EVERY);
+        revive.into_iter().chain(self.sweeps.values().copied()).min()
     }
 }
 
 /// What is left of an offer and what is done with it.
-struct Bid {
-    offer: Offer,
-    launches: Vec<Launch>,
-    groups: Vec<LaunchGroup>,
+pub(super) struct Bid {
+    pub(super) offer: Offer,
+    /// What becomes of reservations and volumes before anything is launched.
+    pub(super) operations: Vec<HomeOperation>,
+    pub(super) launches: Vec<Launch>,
+    pub(super) groups: Vec<LaunchGroup>,
 }
 
 impl Bid {
@@ -114,55 +141,58 @@ impl Bid {
     fn tasks(&self) -> usize {
         self.launches.len() + self.groups.iter().map(|group| group.tasks.len()).sum::<usize>()
     }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.tasks() >= MAX_LAUNCHES_PER_OFFER
+    }
+
+    /// Whether it is not worth a look any more. What little may be left of one that is used comes back with the next offer.
+    fn is_spent(&self) -> bool {
+        let resources = &self.offer.resources;
+        self.is_full() || (self.tasks() > 0 && (resources.cpus().is_zero() || resources.mem().is_zero()))
+    }
 }
 
 impl Services {
     pub(super) fn on_offers(&mut self, now: Now, offers: Vec<Offer>) {
-        let bid = |offer: Offer| Bid { offer, launches: Vec::new(), groups: Vec::new() };
+        let bid = |offer: Offer| Bid { offer, operations: Vec::new(), launches: Vec::new(), groups: Vec::new() };
         let mut bids: Vec<Bid> = offers.into_iter().map(bid).collect();
-        for app in self.by_waiting_time() {
-            self.place(now, &app, &mut bids);
+        self.sweep(&mut bids);
+        // The one that waits longest first.
+        let order = std::mem::take(&mut self.demand.order);
+        for (_, app) in &order {
+            if bids.iter().all(Bid::is_spent) {
+                break;
+            }
+            self.place(now, app, &mut bids);
         }
+        self.demand.order = order;
         for bid in bids {
-            let tasks = bid.tasks();
-            let Bid { offer, launches, groups } = bid;
-            let (id, used) = (offer.id.clone(), tasks > 0);
-            self.known.note(now, offer, used);
+            let (used, full) = (bid.tasks() > 0 || !bid.operations.is_empty(), bid.is_full());
+            self.known.note(now, bid.offer.clone(), used);
             self.outbox.push(match used {
-                false => Effect::Decline { offer: id, refuse: REFUSE },
-                true => {
-                    let full = tasks >= MAX_LAUNCHES_PER_OFFER;
-                    let refuse = if full { Duration::ZERO } else { REFUSE };
-                    Effect::Launch { offer: id, tasks: launches, groups, refuse }
-                }
+                false => Effect::Decline { offer: bid.offer.id, refuse: REFUSE },
+                true => Self::accepting(bid, if full { Duration::ZERO } else { REFUSE }),
             });
         }
-    }
-
-    /// The apps that could launch, the one that waits longest first.
-    fn by_waiting_time(&self) -> Vec<AppId> {
-        let mut apps: Vec<(Option<Timestamp>, &AppId)> = Vec::new();
-        for id in self.demand.seeking.keys() {
-            let first = self.apps.get(id).and_then(|state| state.instances.first_waiting());
-            let since = first.map(|(since, _)| since);
-            apps.push((since, id));
-        }
-        apps.sort();
-        apps.into_iter().map(|(_, id)| id.clone()).collect()
     }
 
     /// Places as many instances of `app` as may be and fit, on the agents that have the fewest of them.
     fn place(&mut self, now: Now, id: &AppId, bids: &mut [Bid]) {
         let Some(state) = self.apps.get(id) else { return };
         let count = self.launchable(now, state);
-        let request = request(&state.app.definition);
+        if state.app.definition.is_resident() {
+            return self.place_residents(now, id, count, bids);
+        }
+        let (current, mut order) = (Kind::of(&state.app), order_for(state, bids));
         for _ in 0..count {
             let draw = self.seed.number();
             let Some(state) = self.apps.get_mut(id) else { return };
-            let Some((instance, app)) = next_waiting(now, state) else { return };
-            let other = (app.version != state.app.version).then(|| crate::matching::request(&app.definition));
-            let request = other.as_ref().unwrap_or(&request);
-            let Some((index, share)) = choose(state, request, bids, draw, now) else {
+            let Some((instance, other)) = next_waiting(now, state) else { return };
+            let Kind { app, request } = other.as_ref().unwrap_or(&current);
+            let lasting = other.is_none() && request.constraints.is_empty();
+            let Some((index, share)) = choose(state, request, (bids, &mut order), lasting, (draw, now))
+            else {
                 return;
             };
             let bid = &mut bids[index];
@@ -173,11 +203,14 @@ impl Services {
             if let Some(mut instance) = state.instances.get_mut(&instance) {
                 instance.pinned = None;
                 let ready = !deploying || app.definition.readiness_checks.is_empty();
-                match launch(&app, &mut instance, &bid.offer, share, ready, now) {
+                match launch(app, &mut instance, &bid.offer, share, ready, now) {
                     Some(Start::Task(launch)) => bid.launches.push(*launch),
                     Some(Start::Group(group)) => bid.groups.push(*group),
                     None => return,
                 }
+            }
+            if bid.is_full() {
+                order.close(index);
             }
             state.funnel.last_used = Some(Timestamp::from(now.wall));
             self.save(Key::Instance(instance));
@@ -199,9 +232,12 @@ impl Services {
 
     /// Notes whether the app needs offers, and whether more than when it last declined some.
     pub(super) fn note_demand(&mut self, now: Now, id: &AppId) {
-        let count = self.apps.get(id).map_or(0, |state| self.launchable(now, state));
-        let role = || self.apps.get(id).and_then(|state| role_of(&state.app.definition));
-        let more = self.demand.note(id, count, role);
+        let seeking = self.apps.get(id).and_then(|state| {
+            let count = self.launchable(now, state);
+            let (since, _) = state.instances.first_waiting().filter(|_| count > 0)?;
+            Some(Seeking { count, since, role: role_of(&state.app.definition)? })
+        });
+        let more = self.demand.note(id, seeking);
         self.demand.revive |= more;
     }
 
@@ -210,7 +246,8 @@ impl Services {
         if !self.connected {
             return;
         }
-        if self.demand.seeking.is_empty() {
+        self.demand.sweeps.retain(|_, until| now.mono < *until);
+        if self.demand.is_idle() {
             self.demand.revive = false;
             // One look at the agents first, for those who ask what would fit.
             if !self.known.is_empty() && std::mem::take(&mut self.demand.wanted) {
@@ -230,7 +267,7 @@ impl Services {
 impl Services {
     /// Asks for offers in the roles that something waits in.
     fn revive(&mut self) {
-        let roles: BTreeSet<Role> = self.demand.roles.keys().cloned().collect();
+        let roles: BTreeSet<Role> = self.demand.roles.keys().chain(self.demand.sweeps.keys()).cloned().collect();
         self.demand.quiet.retain(|role| !roles.contains(role));
         self.outbox.push(match self.has_several_roles() {
             true => Effect::ReviveIn(roles),
@@ -240,10 +277,12 @@ impl Services {
 
     /// Asks for no more offers in roles that nothing waits in, while something does in others.
     fn quieten(&mut self) {
-        if !self.has_several_roles() || !self.demand.wanted || self.demand.seeking.is_empty() {
+        if !self.has_several_roles() || !self.demand.wanted || self.demand.is_idle() {
             return;
         }
-        let idle = |role: &&Role| !self.demand.roles.contains_key(*role) && !self.demand.quiet.contains(*role);
+        let demand = &self.demand;
+        let used = |role: &Role| demand.roles.contains_key(role) || demand.sweeps.contains_key(role);
+        let idle = |role: &&Role| !used(role) && !demand.quiet.contains(*role);
         let idle: BTreeSet<Role> = self.told_roles().filter(idle).cloned().collect();
         if !idle.is_empty() {
             self.demand.quiet.extend(idle.iter().cloned());
@@ -256,38 +295,53 @@ fn is_over(now: Now, delay: Option<Delay>) -> bool {
     delay.is_none_or(|delay| now.mono >= delay.until())
 }
 
-/// The place to fill next and what with: first those that keep an earlier version up.
-fn next_waiting(now: Now, state: &AppState) -> Option<(InstanceId, App)> {
+/// What instances of one version need.
+struct Kind {
+    app: App,
+    request: Request,
+}
+
+impl Kind {
+    fn of(app: &App) -> Self {
+        Self { app: app.clone(), request: request(&app.definition) }
+    }
+}
+
+/// The place to fill next, and what with if not with the present version: first those that keep an earlier version up.
+fn next_waiting(now: Now, state: &AppState) -> Option<(InstanceId, Option<Kind>)> {
     let pinned = state.instances.first_pinned().filter(|_| is_over(now, state.delay_before));
     let unpinned = || state.instances.first_unpinned().filter(|_| is_over(now, state.delay));
     let id = pinned.or_else(unpinned)?;
     let version = state.instances.get(&id)?.pinned;
-    let app = version.and_then(|version| state.versions.get(&version)).unwrap_or(&state.app);
-    Some((id, app.clone()))
+    let other = version.filter(|version| *version != state.app.version);
+    Some((id, other.and_then(|version| state.versions.get(&version)).map(Kind::of)))
+}
+
+fn order_for(state: &AppState, bids: &[Bid]) -> Order {
+    let usable = |bid: &Bid| !bid.is_full() && bid.offer.role.as_str() == state.app.definition.role;
+    let usable = bids.iter().enumerate().filter(|(_, bid)| usable(bid));
+    Order::of(usable.map(|(index, bid)| (state.instances.on_agent(&bid.offer.agent), index)))
 }
 
 /// The offer for the next instance of an app and what it takes of it; notes why not when none fits.
 fn choose(
     state: &mut AppState,
     request: &Request,
-    bids: &[Bid],
-    draw: u64,
-    now: Now,
+    (bids, order): (&[Bid], &mut Order),
+    lasting: bool,
+    (draw, now): (u64, Now),
 ) -> Option<(usize, Placement)> {
-    let mut order: Vec<usize> =
-        (0..bids.len()).filter(|index| bids[*index].tasks() < MAX_LAUNCHES_PER_OFFER).collect();
-    order.retain(|index| bids[*index].offer.role.as_str() == state.app.definition.role);
-    order.sort_by_key(|index| state.instances.on_agent(&bids[*index].offer.agent));
-    let mut reasons: Vec<MismatchKind> = Vec::new();
-    for index in order {
-        match place(&bids[index].offer, request, state.instances.placed(), now.wall, draw) {
-            Ok(share) => {
-                state.funnel.processed += 1;
-                return Some((index, share));
-            }
-            Err(why) => reasons.push(why.kind()),
+    let take = |index: usize| {
+        let offer = &bids[index].offer;
+        place(offer, request, state.instances.placed(), now.wall, draw).map_err(|why| why.kind())
+    };
+    let reasons = match order.first(lasting, take) {
+        Ok(found) => {
+            state.funnel.processed += 1;
+            return Some(found);
         }
-    }
+        Err(reasons) => reasons,
+    };
     state.funnel.processed += reasons.len() as u64;
     state.funnel.unused += reasons.len() as u64;
     for why in reasons {
@@ -298,14 +352,14 @@ fn choose(
 }
 
 /// What begins in a place.
-enum Start {
+pub(super) enum Start {
     Task(Box<Launch>),
     Group(Box<LaunchGroup>),
 }
 
 /// Puts a task into a place that waits, and says how to launch it. `None` when the share is too small for all of a pod's
 /// containers; nothing is changed then.
-fn launch(
+pub(super) fn launch(
     app: &App,
     instance: &mut Instance,
     offer: &Offer,
