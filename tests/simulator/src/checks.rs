@@ -1,5 +1,6 @@
 //! What must hold across the cores, beside each master's own audit. I1 to I8 are the invariants of the design.
 
+mod apps;
 mod bounds;
 mod groups;
 mod launches;

@@ -94,6 +94,14 @@ impl Sim {
     pub(crate) fn jump_clock(&mut self, agent: usize) {
         let day = 24 * 60 * 60 * 1_000_000_000_i64;
         let to = i64::try_from(self.rng.below(2 * day.unsigned_abs())).unwrap_or(day) - day;
+        if self.rng.once_in(3) {
+            let framework = self.rng.place(self.frameworks.len());
+            self.frameworks[framework].offset = to;
+            self.tally.met(Met::FrameworkClock);
+            return self
+                .history
+                .note(self.now, format_args!("the clock of f{framework} jumps to {to} ns off"));
+        }
         match (self.rng.once_in(2), self.leader()) {
             (true, Some(leader)) => {
                 self.masters[leader].offset = to;

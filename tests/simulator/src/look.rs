@@ -153,10 +153,53 @@ impl Sim {
         let node = &mut self.frameworks[framework];
         let wire = node.wire.take()?;
         node.subscribed = false;
+        node.store.cut(&mut self.rng);
         node.actor.restart(&node.store);
         let process = node.process;
         self.queue.put(self.now, Happening::Connect { node: crate::Node::Framework(framework), process });
         Some(wire)
+    }
+
+    /// An agent and the leader do not reach each other for some time; how many tasks run there.
+    pub fn cut_off(&mut self, agent: usize, time: Duration) -> usize {
+        if let Some(leader) = self.leader() {
+            self.partition(crate::Node::Agent(agent), crate::Node::Master(leader), true, time);
+        }
+        let all = self.agents[agent].kernel.containers.values();
+        all.filter(|found| found.is_live()).map(|found| found.tasks().count()).sum()
+    }
+
+    /// A client asks something of the services framework; the number of its request.
+    pub fn ask_services(&mut self, framework: usize, command: chapada_services_core::Command) -> u64 {
+        self.act(framework, crate::actors::News::Command(Box::new(command)));
+        self.frameworks[framework].actor.services().map_or(0, crate::actors::Services::requests)
+    }
+
+    /// How many tasks the services framework shows.
+    pub fn known(&self, framework: usize) -> Option<usize> {
+        Some(self.services(framework)?.apps().map(|state| state.tasks().count()).sum())
+    }
+
+    /// What a client was answered, if it was.
+    pub fn answer(
+        &self,
+        framework: usize,
+        request: u64,
+    ) -> Option<&Result<chapada_services_core::Reply, chapada_services_core::Refusal>> {
+        self.frameworks[framework].actor.services()?.answer(request)
+    }
+
+    /// The services framework's core, while its process runs.
+    pub fn services(&self, framework: usize) -> Option<&chapada_services_core::Services> {
+        self.frameworks[framework].actor.services()?.core()
+    }
+
+    /// What the subscribers of the services framework's events were told, the newest last.
+    pub fn told(&self, framework: usize) -> Vec<&chapada_services_core::Published> {
+        self.frameworks[framework]
+            .actor
+            .services()
+            .map_or_else(Vec::new, |services| services.told().collect())
     }
 
     /// A call of a framework that names this stream as its own.

@@ -53,6 +53,8 @@ fn scenario(number: u32, full: bool) -> ExitCode {
         (24, true) => vec![scale::herd(10_000), scale::herd(50_000)],
         (25, false) => vec![scale::wrong_credentials(1_000)],
         (25, true) => vec![scale::wrong_credentials(10_000)],
+        (45, false) => vec![scale::up_and_down(20, 400)],
+        (45, true) => vec![scale::up_and_down(100, 10_000)],
         (26, false) => vec![scale::revivers(300, 5)],
         (26, true) => vec![scale::revivers(5_000, 10)],
         (28, false) => vec![scale::needle(1_000, 100)],

@@ -274,7 +274,8 @@ impl Sim {
         }
     }
 
-    pub(crate) fn heal(&mut self) {
+    /// Everything reaches everything again.
+    pub fn heal(&mut self) {
         self.network.blocked.clear();
     }
 

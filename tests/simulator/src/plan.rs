@@ -78,6 +78,8 @@ impl Plan {
             Manner::Reserver,
             Manner::Reserver,
             Manner::Keeper { tasks: 2 },
+            Manner::Services { apps: 2 },
+            Manner::Services { apps: 3 },
             Manner::Executing,
             Manner::Executing,
             Manner::Executing,

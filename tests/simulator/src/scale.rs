@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use chapada_services_core::{Command, Update};
+use serde_json::json;
+
 use crate::{Manner, Plan, Sim};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -170,4 +173,48 @@ pub fn needle(agents: usize, greedy: usize) -> Result<String, String> {
     Ok(format!(
         "28: the one GPU among {agents} agents offered {offered:.2?} after its framework was started, beside {greedy} greedy frameworks"
     ))
+}
+
+/// Scenario 45: an app goes from nothing to so many instances and back while agents die and come back. I6 is checked at each
+/// launch, I7 at either end, and nothing is shown that is not there.
+///
+/// # Errors
+/// What did not hold.
+pub fn up_and_down(agents: usize, instances: usize) -> Result<String, String> {
+    let quiet = Plan::quiet(agents, "cpus:32;mem:16384", vec![Manner::Services { apps: 0 }]);
+    let mut sim = Sim::new(1, Plan { audit_every: instances as u64, ..quiet }, false);
+    wait(&mut sim, MINUTE, "all are there", |sim| sim.unsettled().is_empty())?;
+    let definition = json!({
+        "id": "/many", "cmd": "sleep 1000", "cpus": 0.1, "mem": 8, "instances": 0, "portDefinitions": [],
+        "backoffSeconds": 0, "unreachableStrategy": {"inactiveAfterSeconds": 0, "expungeAfterSeconds": 0},
+    });
+    let definition = definition.as_object().cloned().unwrap_or_default();
+    sim.ask_services(0, Command::Create { definition, force: false });
+    wait(&mut sim, MINUTE, "the app is there", |sim| sim.unsettled().is_empty() && sim.known(0) == Some(0))?;
+    let mut took = Vec::new();
+    for target in [instances, 0] {
+        let began = sim.now();
+        let fields = json!({"instances": target}).as_object().cloned().unwrap_or_default();
+        let app = "/many".parse().map_err(|error| format!("{error}"))?;
+        let update = Update { app, fields, partial: true, create: false };
+        sim.ask_services(0, Command::Update { updates: vec![update], force: true });
+        wait(&mut sim, 10 * MINUTE, "some is done", |sim| {
+            sim.running(0).len().abs_diff(target) < instances * 3 / 4
+        })?;
+        for agent in 0..agents / 4 {
+            match agent % 3 {
+                0 => drop(sim.cut_off(agent, 2 * MINUTE)),
+                1 => sim.crash_agent(agent, 5 * SECOND),
+                _ => sim.reboot_agent(agent, MINUTE),
+            }
+        }
+        sim.crash_leader(2 * SECOND);
+        wait(&mut sim, 30 * MINUTE, "it is what was asked for", |sim| {
+            sim.running(0).len() == target && sim.unsettled().is_empty()
+        })?;
+        must(sim.known(0) == Some(target), || format!("it shows {:?} tasks of {target}", sim.known(0)))?;
+        took.push(sim.now().since(began));
+    }
+    let launches = sim.launches();
+    Ok(format!("45: 0 to {instances} in {:.0?} and back in {:.0?}, {launches} launches", took[0], took[1]))
 }

@@ -29,6 +29,8 @@ pub enum Met {
     MasterClock,
     /// An agent's wall clock jumped.
     AgentClock,
+    /// A framework's wall clock jumped.
+    FrameworkClock,
     /// A leader ended.
     LeaderEnded,
     /// A leader was deposed and went on without knowing it.
@@ -69,7 +71,7 @@ pub enum Met {
 
 impl Met {
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::SlowMessage,
         Self::LostOnTheWay,
         Self::LearnedLate,
@@ -82,6 +84,7 @@ impl Met {
         Self::TornTail,
         Self::MasterClock,
         Self::AgentClock,
+        Self::FrameworkClock,
         Self::LeaderEnded,
         Self::LeaderDeposed,
         Self::DeposedWrote,

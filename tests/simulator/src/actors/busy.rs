@@ -33,7 +33,7 @@ impl Actor for Busy {
             }
             News::Event(SchedulerEvent::Rescind(offer)) => self.offers.retain(|held| held.id != offer),
             News::Event(SchedulerEvent::Update(status)) => turn.acknowledge(&status),
-            News::Event(_) => {}
+            News::Started | News::Command(_) | News::Event(_) => {}
             News::Woken => self.launch(turn),
         }
     }

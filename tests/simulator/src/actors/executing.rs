@@ -45,7 +45,7 @@ impl Actor for Executing {
             News::Event(SchedulerEvent::Failure { executor: Some(executor), .. }) => {
                 self.places.remove(&executor);
             }
-            News::Event(_) | News::Disconnected => {}
+            News::Started | News::Command(_) | News::Event(_) | News::Disconnected => {}
             News::Woken => self.on_time(turn),
         }
     }

@@ -35,7 +35,15 @@ impl Actor for Hostile {
                 turn.decline(ids(&offers), Duration::from_secs(5));
             }
             (_, News::Event(SchedulerEvent::Update(status))) => turn.acknowledge(&status),
-            (_, News::Event(_) | News::Subscribed | News::Woken | News::Disconnected) => {}
+            (
+                _,
+                News::Started
+                | News::Command(_)
+                | News::Event(_)
+                | News::Subscribed
+                | News::Woken
+                | News::Disconnected,
+            ) => {}
         }
     }
 }

@@ -7,7 +7,7 @@ use chapada_master_core::{Accept, Call, Offer, Operation, Proposal, SchedulerEve
 use chapada_model::{Filters, TaskState, TaskStatus};
 use chapada_sdk_core::{IntentChange, Intents, Phase, Reconciliation, ReconciliationConfig, Request, fits};
 
-use super::{Actor, News, Store, Turn, ids, task};
+use super::{Actor, News, Store, Turn, ids, sdk_offer, task};
 
 /// Offers it has no use for are refused for so long.
 const REFUSE: Duration = Duration::from_secs(5);
@@ -36,7 +36,7 @@ impl Actor for Keeper {
             News::Disconnected => self.reconciliation.pause(),
             News::Event(SchedulerEvent::Offers(offers)) => self.on_offers(turn, &offers),
             News::Event(SchedulerEvent::Update(status)) => self.on_update(turn, &status),
-            News::Event(_) => {}
+            News::Started | News::Command(_) | News::Event(_) => {}
             News::Woken => {
                 let random = turn.rng.draw();
                 if let Some(round) = self.reconciliation.on_time(turn.now, random) {
@@ -148,20 +148,5 @@ impl Keeper {
         if !turn.ends {
             turn.acknowledge(status);
         }
-    }
-}
-
-fn sdk_offer(offer: &Offer) -> chapada_sdk_core::Offer {
-    chapada_sdk_core::Offer {
-        id: offer.id.clone(),
-        agent: offer.agent.clone(),
-        hostname: offer.host.hostname.clone(),
-        address: offer.host.address.clone(),
-        role: offer.role.clone(),
-        resources: offer.resources.clone(),
-        attributes: offer.host.attributes.clone(),
-        domain: offer.host.domain.clone(),
-        executors: offer.executors.clone(),
-        unavailability: None,
     }
 }

@@ -12,6 +12,7 @@ use super::keeper::Keeper;
 use super::moody::Moody;
 use super::reserver::Reserver;
 use super::reviver::Reviver;
+use super::services::{ROLE, Services};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -27,6 +28,11 @@ pub enum Manner {
     Hasty {
         /// How many.
         tasks: usize,
+    },
+    /// The services framework: its own core, with random owners of so many apps.
+    Services {
+        /// How many.
+        apps: usize,
     },
     /// Uses all of each offer for one task.
     Greedy,
@@ -81,9 +87,14 @@ impl Manner {
         matches!(self, Self::Keeper { .. } | Self::Hasty { .. })
     }
 
+    /// Its tasks run until they are told otherwise.
+    pub(crate) fn has_long_tasks(&self) -> bool {
+        self.is_keeper() || matches!(self, Self::Services { .. })
+    }
+
     /// Its calls arrive in the order in which it made them.
     pub(crate) fn is_ordered(&self) -> bool {
-        self.is_keeper()
+        self.has_long_tasks()
     }
 
     /// What it says about itself, and who it is.
@@ -101,6 +112,9 @@ impl Manner {
         match self {
             Self::Keeper { tasks } => (services(usual), Box::new(Keeper::new(*tasks, index, false))),
             Self::Hasty { tasks } => (services(usual), Box::new(Keeper::new(*tasks, index, true))),
+            Self::Services { apps } => {
+                (Words { roles: role(ROLE), ..services(usual) }, Box::new(Services::new(*apps)))
+            }
             Self::Greedy => {
                 (Words { roles: role("hoard"), capabilities: &[TaskKillingState], ..usual }, moody())
             }

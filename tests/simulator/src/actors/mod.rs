@@ -8,24 +8,30 @@ mod manner;
 mod moody;
 mod reserver;
 mod reviver;
+mod services;
 mod store;
 
 use std::time::Duration;
 
 use chapada_master_core::{Call, Offer, SchedulerEvent};
-use chapada_model::{Filters, Mono, OfferId, TaskStatus};
+use chapada_model::{Filters, Mono, Now, OfferId, TaskStatus};
 
 use crate::random::Rng;
 pub(crate) use keeper::Keeper;
 pub use manner::Manner;
 pub(crate) use reserver::{one, volume_of};
 pub(crate) use reviver::Reviver;
+pub(crate) use services::{Services, instance_of};
 pub(crate) use store::Store;
 pub use store::Trouble;
 
 /// What a framework hears.
 #[derive(Debug)]
 pub(crate) enum News {
+    /// Its process runs.
+    Started,
+    /// A client wants something; only the services framework has clients.
+    Command(Box<chapada_services_core::Command>),
     Subscribed,
     Disconnected,
     Event(SchedulerEvent),
@@ -36,6 +42,8 @@ pub(crate) enum News {
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
     pub(crate) now: Mono,
+    /// The same moment by the clocks of its machine, of which the wall clock may have jumped.
+    pub(crate) clock: Now,
     pub(crate) rng: &'a mut Rng,
     pub(crate) stormy: bool,
     pub(crate) store: &'a mut Store,
@@ -76,6 +84,16 @@ pub(crate) trait Actor: std::fmt::Debug {
     /// Its process has ended: what was not stored is gone.
     fn restart(&mut self, _store: &Store) {}
 
+    /// Whether it has something to do also while it is not subscribed.
+    fn works_alone(&self) -> bool {
+        false
+    }
+
+    /// The services framework, if it is it.
+    fn services(&self) -> Option<&Services> {
+        None
+    }
+
     /// The keeper, if it is one.
     fn keeper(&self) -> Option<&Keeper> {
         None
@@ -109,5 +127,21 @@ pub(crate) fn task(
         max_completion_time: None,
         labels: Vec::new(),
         details: chapada_model::Payload::default(),
+    }
+}
+
+/// As the SDK sees it.
+pub(crate) fn sdk_offer(offer: &Offer) -> chapada_sdk_core::Offer {
+    chapada_sdk_core::Offer {
+        id: offer.id.clone(),
+        agent: offer.agent.clone(),
+        hostname: offer.host.hostname.clone(),
+        address: offer.host.address.clone(),
+        role: offer.role.clone(),
+        resources: offer.resources.clone(),
+        attributes: offer.host.attributes.clone(),
+        domain: offer.host.domain.clone(),
+        executors: offer.executors.clone(),
+        unavailability: None,
     }
 }

@@ -38,7 +38,7 @@ impl Actor for Moody {
             News::Disconnected => {}
             News::Event(SchedulerEvent::Offers(offers)) => self.on_offers(turn, &offers),
             News::Event(SchedulerEvent::Update(status)) => self.on_update(turn, &status),
-            News::Event(_) => {}
+            News::Started | News::Command(_) | News::Event(_) => {}
             News::Woken => self.on_time(turn),
         }
     }

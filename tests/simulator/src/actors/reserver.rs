@@ -33,7 +33,7 @@ impl Actor for Reserver {
             News::Event(SchedulerEvent::Offers(offers)) => self.on_offers(turn, &offers),
             News::Event(SchedulerEvent::Update(status)) => turn.acknowledge(&status),
             News::Event(SchedulerEvent::UpdateOperation(status)) => acknowledge(turn, &status),
-            News::Event(_) | News::Disconnected | News::Woken => {}
+            News::Started | News::Command(_) | News::Event(_) | News::Disconnected | News::Woken => {}
         }
     }
 }

@@ -34,7 +34,7 @@ impl Actor for Reviver {
                     turn.leave_for = Some(Duration::from_millis(turn.rng.below(100)));
                 }
             }
-            News::Event(_) | News::Woken | News::Disconnected => {}
+            News::Started | News::Command(_) | News::Event(_) | News::Woken | News::Disconnected => {}
         }
     }
 

@@ -17,6 +17,7 @@ impl Sim {
             self.fail(|| format!("I2: task {} is launched twice", record.key));
         }
         self.check_copies(record);
+        self.check_allowed(record);
     }
 
     /// A keeper's launch is sent: that it is meant must be durable.

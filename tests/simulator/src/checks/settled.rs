@@ -63,9 +63,12 @@ impl Sim {
             if framework.manner == crate::Manner::SlowReader {
                 continue;
             }
+            if !framework.alive && framework.actor.services().is_some() {
+                found.push(format!("f{index} does not run"));
+            }
             if !framework.alive {
                 let is_known = framework.id.as_ref().is_some_and(|id| books.frameworks.contains_key(id));
-                if is_known && !framework.manner.is_keeper() {
+                if is_known && !framework.manner.has_long_tasks() {
                     found.push(format!("f{index} is gone and not removed"));
                 }
                 continue;
@@ -74,6 +77,7 @@ impl Sim {
             if !known.is_some_and(|known| matches!(known.state, FrameworkState::Active { .. })) {
                 found.push(format!("f{index} is not subscribed: {:?}", known.map(|known| &known.state)));
             }
+            self.unsettled_apps(index, found);
             if let Some(keeper) = framework.actor.keeper()
                 && keeper.running() != keeper.wanted()
             {

@@ -36,6 +36,8 @@ pub(crate) struct FrameworkNode {
     pub(crate) refused: Option<String>,
     /// An operator removed it, or tried to.
     pub(crate) torn_down: bool,
+    /// How far its wall clock is off.
+    pub(crate) offset: i64,
     /// It wants no connection until then.
     pub(crate) away_until: Option<Mono>,
     wake: Option<Mono>,
@@ -83,6 +85,7 @@ impl Sim {
             alive: false,
             refused: None,
             torn_down: false,
+            offset: 0,
             away_until: None,
             wake: None,
             made: 0,
@@ -102,6 +105,8 @@ impl Sim {
         node.alive = true;
         node.wake = None;
         self.history.note(self.now, format_args!("f{index} starts"));
+        self.act(index, News::Started);
+        let process = self.frameworks[index].process;
         self.queue.put(self.now, Happening::Connect { node: Node::Framework(index), process });
     }
 
@@ -113,6 +118,7 @@ impl Sim {
         }
         node.process += 1;
         node.subscribed = false;
+        node.store.cut(&mut self.rng);
         node.actor.restart(&node.store);
         let process = node.process;
         self.tally.met(Met::FrameworkEnded);
@@ -215,10 +221,12 @@ impl Sim {
     }
 
     /// Tells the actor, and does what it wants.
-    fn act(&mut self, index: usize, news: News) {
+    pub(crate) fn act(&mut self, index: usize, news: News) {
+        let clock = self.clock(self.frameworks[index].offset);
         let node = &mut self.frameworks[index];
         let mut turn = Turn {
             now: self.now,
+            clock,
             rng: &mut self.rng,
             stormy: self.stormy,
             store: &mut node.store,
@@ -272,6 +280,7 @@ impl Sim {
             self.checks.note_call(id, &call);
         }
         self.check_intended(index, &call);
+        self.check_recorded(index, &call);
         let node = &self.frameworks[index];
         if node.manner.is_ordered() {
             return self.send(wire, true, Message::Call(Box::new(call)));
@@ -307,7 +316,7 @@ impl Sim {
             return;
         }
         node.wake = None;
-        if node.alive && node.subscribed {
+        if node.alive && (node.subscribed || node.actor.works_alone()) {
             self.act(index, News::Woken);
         }
     }
@@ -332,7 +341,7 @@ impl Sim {
             return None;
         }
         let manner = self.framework_of(&task.framework).map(|index| &self.frameworks[index].manner);
-        let lives_on = manner.is_some_and(Manner::is_keeper);
+        let lives_on = manner.is_some_and(Manner::has_long_tasks);
         if lives_on && !(self.stormy && self.rng.once_in(4)) {
             return None;
         }

@@ -6,6 +6,7 @@ mod hostile;
 mod messages;
 mod quota;
 mod scale;
+mod services;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ fn each_scenario_is_a_test() {
         include_str!("messages.rs"),
         include_str!("quota.rs"),
         include_str!("scale.rs"),
+        include_str!("services.rs"),
     ];
     for number in SCENARIOS {
         let name = format!("#[test]\nfn scenario_{number}_");

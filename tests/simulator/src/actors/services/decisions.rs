@@ -1,0 +1,122 @@
+//! What each launch rested on when it was decided, remembered across the framework's processes: what I6 is held against.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chapada_model::{Mono, TaskId, TaskState, TaskStatus};
+use chapada_services_core::{AppId, AppState, Goal, Services, UnreachableStrategy, Write};
+use serde_json::Value;
+
+use super::instance_of;
+
+/// A launch when it was decided.
+#[derive(Debug)]
+pub(crate) struct Decision {
+    /// Counts all launches.
+    pub(crate) order: u64,
+    /// Whose.
+    pub(crate) app: AppId,
+    /// How many tasks the app might have at once then.
+    pub(crate) allowed: usize,
+    /// The earlier tasks of the app that did not count then, because nobody could say whether they ran.
+    pub(crate) apart: BTreeSet<TaskId>,
+}
+
+/// What was heard last of a task.
+#[derive(Debug)]
+struct Heard {
+    state: TaskState,
+    /// Since when.
+    since: Mono,
+    /// Once it was out of reach. Should it have been given up then, it is the surplus that is ended when it returns.
+    was_lost: bool,
+}
+
+/// All launches, and what was heard last of each task.
+#[derive(Debug, Default)]
+pub(crate) struct Decisions {
+    all: BTreeMap<TaskId, Decision>,
+    heard: BTreeMap<AppId, BTreeMap<TaskId, Heard>>,
+}
+
+impl Decisions {
+    pub(crate) fn of(&self, task: &TaskId) -> Option<&Decision> {
+        self.all.get(task)
+    }
+
+    /// An update is heard.
+    pub(super) fn note_update(&mut self, now: Mono, status: &TaskStatus) {
+        let Some(instance) = instance_of(&status.task) else { return };
+        let heard = self.heard.entry(instance.app().clone()).or_default();
+        if status.state.is_terminal() && status.uuid.is_some() {
+            heard.remove(&status.task);
+            return;
+        }
+        let (state, was_lost) = (status.state, is_lost(status.state));
+        let entry = heard.entry(status.task.clone()).or_insert(Heard { state, since: now, was_lost });
+        entry.was_lost |= was_lost;
+        if entry.state != state {
+            (entry.state, entry.since) = (state, now);
+        }
+    }
+
+    /// A launch is decided when its intent is first written.
+    pub(super) fn note_writes(&mut self, now: Mono, core: &Services, writes: &[Write]) {
+        for write in writes {
+            let Write::Put { key, value } = write else { continue };
+            if !key.starts_with("instance.") {
+                continue;
+            }
+            let Some(task) = task_in(value).filter(|task| !self.all.contains_key(task)) else { continue };
+            let Some(instance) = instance_of(&task) else { continue };
+            let app = instance.app().clone();
+            let Some(state) = core.all_apps().find(|state| state.app.definition.id == app) else { continue };
+            let allowed = most_at_once(core, state);
+            let apart = self.apart(now, state);
+            let order = self.all.len() as u64;
+            self.all.insert(task, Decision { order, app, allowed, apart });
+        }
+    }
+
+    fn apart(&self, now: Mono, state: &AppState) -> BTreeSet<TaskId> {
+        let Some(heard) = self.heard.get(&state.app.definition.id) else { return BTreeSet::new() };
+        let is_apart = |task: &TaskId, heard: &Heard| {
+            let instance = instance_of(task).and_then(|id| state.instances.get(&id));
+            let instance = instance.filter(|instance| instance.task().is_some_and(|held| held.id == *task));
+            let Some(instance) = instance else { return heard.was_lost };
+            let inactive = match state.app.definition.unreachable_strategy {
+                UnreachableStrategy::Disabled => false,
+                UnreachableStrategy::After { inactive, .. } => now >= heard.since + inactive.duration(),
+            };
+            is_lost(heard.state)
+                && (heard.state != TaskState::Unreachable || inactive || instance.goal != Goal::Run)
+        };
+        let all = heard.iter().filter(|(task, heard)| is_apart(task, heard));
+        all.map(|(task, _)| task.clone()).collect()
+    }
+}
+
+/// Nobody can say whether it runs.
+fn is_lost(state: TaskState) -> bool {
+    use TaskState::{Dropped, Gone, GoneByOperator, Lost, Unknown, Unreachable};
+    matches!(state, Dropped | Gone | GoneByOperator | Lost | Unknown | Unreachable)
+}
+
+/// How many tasks of an app there may be at once by its own strategy, worked out here from Marathon's arithmetic and not
+/// asked of the core: `floor(n * (1 + over))` while tasks are replaced, and one more when that leaves no room to begin.
+fn most_at_once(core: &Services, state: &AppState) -> usize {
+    let wanted = if state.deleting { 0 } else { state.app.definition.instances };
+    let deployment = state.deployment.and_then(|id| core.deployment(id));
+    let replaces = deployment.is_some_and(|deployment| deployment.replaces(&state.app.definition.id));
+    if !replaces {
+        return wanted as usize;
+    }
+    let strategy = state.app.definition.upgrade_strategy;
+    let most = (f64::from(wanted) * (1.0 + strategy.maximum_over_capacity)).floor();
+    let least = (f64::from(wanted) * strategy.minimum_health_capacity).ceil();
+    most as usize + usize::from(most <= least)
+}
+
+fn task_in(record: &[u8]) -> Option<TaskId> {
+    let record: Value = serde_json::from_slice(record).ok()?;
+    record.pointer("/instance/task/id")?.as_str()?.parse().ok()
+}
