@@ -20,6 +20,7 @@ mod pod;
 mod progress;
 mod readiness;
 mod records;
+mod resident;
 mod rolling;
 mod services;
 mod settings;
@@ -27,7 +28,7 @@ mod timestamp;
 mod why;
 
 pub use app::{App, Kind, VersionInfo};
-pub use chapada_sdk_core::{Constraint, InvalidConstraint, MismatchKind, Offer, Place};
+pub use chapada_sdk_core::{Constraint, Funnel as OfferFunnel, FunnelStep, InvalidConstraint, MismatchKind, Offer, Place};
 pub use definition::{
     AppDefinition, Bound, CanarySize, DiskType, Persistent, CanaryStage, Check, CheckKind, Command as AppCommand, CommandLine,
     Container, ContainerKind, Defaults, Docker, EnvValue, Fetch, FieldError, HealthCheck, HealthCommand,
@@ -40,7 +41,7 @@ pub use delay::Delay;
 pub use dependency::Cycle;
 pub use deployment::{Action, ActionKind, Change, Deployment};
 pub use environment::environment;
-pub use event::{Command, Effect, Event, GroupChange, Published, Refusal, Reply, Update, Which};
+pub use event::{Command, Effect, Event, GroupChange, HomeOperation, Published, Refusal, Reply, Update, Which};
 pub use group::{Group, PathId};
 pub use health::{CheckState, Probe};
 pub use id::{
@@ -61,6 +62,7 @@ pub use pod::{definition as pod_definition, read as read_pod};
 pub use progress::{AppProgress, Held, Progress};
 pub use readiness::{Readiness, ReadinessProbe, ReadinessResponse};
 pub use records::{FORMAT, Key, ReadError, Write};
+pub use resident::{Home, LocalVolume};
 pub use services::{
     AppState, Counts, Failure, Funnel, GroupPlan, KnownOffer, PodTermination, Services, Snapshot, Waiting,
 };
