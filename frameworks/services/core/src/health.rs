@@ -1,5 +1,7 @@
 //! What is known of a task's health, check by check.
 
+use std::time::Duration;
+
 use chapada_model::{Mono, TaskId};
 
 use crate::definition::HealthCheck;
@@ -75,6 +77,19 @@ impl CheckState {
             }
         }
     }
+}
+
+/// The first moment from `from` on at which a task that is well is asked. It comes again after each interval, at a place in it
+/// that the task's id draws, so that many tasks which began together are not asked together for ever.
+pub(crate) fn turn(task: &TaskId, interval: Duration, from: Mono) -> Mono {
+    let length = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(1);
+    // FNV-1a, and its upper half mixed in: ids differ in few places.
+    let hash = task.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let place = (hash ^ (hash >> 32)) % length;
+    let wait = (place + (length - from.0 % length)) % length;
+    from + Duration::from_nanos(wait)
 }
 
 /// Whether a task with these checks is well: all of them were answered well, or one of them was not.

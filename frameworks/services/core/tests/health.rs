@@ -126,11 +126,29 @@ fn failures_count_after_grace_or_a_success_and_then_end_the_task() {
     bench.probes.clear();
     let mut bench = Bench::with_app(json!({}));
     bench.answer(Ok(()));
-    bench.wait(10 * SECOND);
+    bench.wait(15 * SECOND);
     bench.answer(Err("refused"));
     bench.wait(10 * SECOND);
     bench.answer(Err("refused"));
     assert_eq!(bench.killed, bench.running[..1], "it was well before");
+}
+
+#[test]
+fn tasks_that_began_together_are_not_asked_together_for_ever() {
+    let mut bench = Bench::with_app(json!({"instances": 50, "cpus": 0.1, "mem": 1}));
+    assert_eq!(bench.probes.len(), 50, "each is asked as soon as it runs");
+    let mut rounds = Vec::new();
+    for _ in 0..40 {
+        rounds.push(bench.probes.len());
+        for probe in std::mem::take(&mut bench.probes) {
+            let (task, check) = (probe.task, probe.check);
+            bench.apply(Event::Probed { task, check, result: Ok(()) });
+        }
+        bench.wait(SECOND);
+    }
+    assert!(rounds[1..].iter().all(|asked| *asked < 20), "{rounds:?}");
+    let of_one_interval: usize = rounds[25..35].iter().sum();
+    assert_eq!(of_one_interval, 50, "each once in ten seconds: {rounds:?}");
 }
 
 #[test]

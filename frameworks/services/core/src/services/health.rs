@@ -7,7 +7,7 @@ use chapada_model::{Now, TaskId, TaskState};
 use super::{AppState, Services};
 use crate::definition::{AppDefinition, HealthCheck};
 use crate::event::{Effect, Published};
-use crate::health::{CheckState, NEVER, Probe, verdict};
+use crate::health::{CheckState, NEVER, Probe, turn, verdict};
 use crate::id::{AppId, InstanceId};
 use crate::instance::{Condition, Goal, Instance, Task};
 use crate::launch::reached;
@@ -67,7 +67,11 @@ impl Services {
         let Some(known) = task.health.get_mut(check) else { return };
         let failed = result.is_err();
         known.note(result, Timestamp::from(now.wall), in_grace);
-        known.due = now.mono + definition.interval_seconds.duration();
+        let interval = definition.interval_seconds.duration();
+        known.due = match failed {
+            true => now.mono + interval,
+            false => turn(&task.id, interval, now.mono + interval / 2),
+        };
         let most = definition.max_consecutive_failures;
         let given_up = most > 0 && known.consecutive_failures >= most;
         let healthy = verdict(&task.health).or(task.healthy);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chapada_model::Now;
 
 use super::{AppState, Services};
-use crate::health::CheckState;
+use crate::health::{CheckState, NEVER, turn};
 use crate::instance::Instance;
 use crate::records::{self, Key, ReadError, Record};
 
@@ -78,7 +78,12 @@ impl Services {
         if let Some(task) = instance.task_mut() {
             task.since = now.mono;
             task.asked = now.mono;
-            task.health = CheckState::begin(super::health::checks_of(state, task.version));
+            let checks = super::health::checks_of(state, task.version);
+            task.health = CheckState::begin(checks);
+            let own = task.health.iter_mut().zip(checks).filter(|(known, _)| known.due != NEVER);
+            for (known, check) in own.filter(|_| task.healthy == Some(true)) {
+                known.due = turn(&task.id, check.interval_seconds.duration(), now.mono);
+            }
         }
         state.instances.insert(instance);
     }
