@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chapada_services_core::{Event, Probe, Protocol, ReadinessProbe, ReadinessResponse};
+use chapada_services_core::{Event, Probe, Protocol, ReadinessProbe, ReadinessProtocol, ReadinessResponse};
 use http::header;
 use reqwest::{Client, Response};
 use tokio::net::TcpStream;
@@ -84,7 +84,8 @@ impl Prober {
 async fn whether_ready(client: &Client, probe: &ReadinessProbe) -> Result<ReadinessResponse, String> {
     let limit = probe.how.timeout_seconds.duration();
     let asking = async {
-        let response = get(client, false, &probe.host, probe.port, &probe.how.path).await?;
+        let tls = probe.how.protocol == ReadinessProtocol::Https;
+        let response = get(client, tls, &probe.host, probe.port, &probe.how.path).await?;
         let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let (status, content_type) =
             (response.status().as_u16(), kind.unwrap_or("application/octet-stream").to_owned());

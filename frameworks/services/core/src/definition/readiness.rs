@@ -33,6 +33,8 @@ pub struct ReadinessCheck {
 pub enum ReadinessProtocol {
     /// Over HTTP.
     Http,
+    /// Over HTTP with TLS; certificates are not looked at.
+    Https,
 }
 
 /// The readiness checks. Defaults are Marathon's.
@@ -42,9 +44,14 @@ pub(super) fn read(fields: &Fields<'_>, wrong: &mut Errors, broken: &mut Errors)
 }
 
 fn read_one(fields: &Fields<'_>, wrong: &mut Errors, broken: &mut Errors) -> ReadinessCheck {
-    if fields.text("protocol", wrong).is_some_and(|protocol| protocol != "HTTP") {
-        broken.push(FieldError::new(fields.path("protocol"), "must be HTTP"));
-    }
+    let protocol = match fields.text("protocol", wrong).as_deref() {
+        None | Some("HTTP") => ReadinessProtocol::Http,
+        Some("HTTPS") => ReadinessProtocol::Https,
+        Some(_) => {
+            broken.push(FieldError::new(fields.path("protocol"), "must be HTTP or HTTPS"));
+            ReadinessProtocol::Http
+        }
+    };
     let word = |name: &str, default: &str, wrong: &mut Errors| {
         fields.text(name, wrong).unwrap_or_else(|| default.to_owned())
     };
@@ -55,7 +62,7 @@ fn read_one(fields: &Fields<'_>, wrong: &mut Errors, broken: &mut Errors) -> Rea
     }
     ReadinessCheck {
         name: word("name", "readinessCheck", wrong),
-        protocol: ReadinessProtocol::Http,
+        protocol,
         path,
         port_name: word("portName", "http-api", wrong),
         interval_seconds: Seconds(fields.number("intervalSeconds", wrong).unwrap_or(30.0)),

@@ -14,7 +14,9 @@ use crate::seen::Seen;
 
 pub(crate) async fn list(api: Arc<Api>, _call: Call) -> Answer {
     let read = |services: &Seen, _| {
-        services.deployments().map(render::deployments::deployment).collect::<Vec<Value>>()
+        let all = services.everything();
+        let one = |deployment| render::deployments::deployment(all, deployment);
+        services.deployments().map(one).collect::<Vec<Value>>()
     };
     ok(&json!(api.services.read(read).await.map_err(unavailable)?))
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use chapada_listener::{Call, Query, bytes};
-use chapada_services_core::{AppState, Command, Condition, Reply, Task, Which};
+use chapada_model::TaskState;
+use chapada_services_core::{AppState, Command, Reply, Task, Which};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -22,10 +23,18 @@ pub(crate) async fn list(api: Arc<Api>, call: Call) -> Answer {
     let query = call.query();
     let wanted: Vec<String> =
         query.all("status").chain(query.all("status[]")).map(str::to_lowercase).collect();
+    let readiness = query.all("embed").any(|wanted| matches!(wanted, "readiness" | "tasks.readiness"));
     let tasks = api.services.read(move |services, _| {
         let of_app = |state: &AppState| -> Vec<Value> {
             let tasks = state.tasks().filter(|task| has_status(task, &wanted));
-            tasks.map(|task| render::tasks::task(&state.app, task)).collect()
+            let rendered = |task: &Task| {
+                let mut json = render::tasks::task(&state.app, task);
+                if readiness {
+                    json["ready"] = json!(task.ready);
+                }
+                json
+            };
+            tasks.map(rendered).collect()
         };
         services.apps().flat_map(of_app).collect::<Vec<Value>>()
     });
@@ -38,10 +47,10 @@ fn wants_text(accept: Option<&str>) -> bool {
 }
 
 fn has_status(task: &Task, wanted: &[String]) -> bool {
-    let status = match task.condition {
-        Condition::Running => "running",
-        Condition::Provisioned | Condition::Staging | Condition::Starting => "staging",
-        Condition::Killing | Condition::Unreachable => "",
+    let status = match render::tasks::shown_state(task) {
+        TaskState::Running => "running",
+        TaskState::Staging | TaskState::Starting => "staging",
+        _ => "",
     };
     wanted.is_empty() || wanted.iter().any(|wanted| wanted == status)
 }

@@ -55,7 +55,7 @@ pub(crate) fn app(state: &AppState, embed: Embed) -> Value {
         json["taskStats"] = task_stats(state.counts_by_state());
     }
     if embed.readiness {
-        json["readinessCheckResults"] = json!([]);
+        json["readinessCheckResults"] = json!(tasks::readiness(state));
     }
     json
 }

@@ -1,32 +1,55 @@
 //! Deployments.
 
-use chapada_services_core::{Action, App, AppId, Deployment};
+use std::collections::BTreeMap;
+
+use chapada_services_core::{Action, App, AppId, AppProgress, Deployment, Progress, Services};
 use serde_json::{Value, json};
 
 use super::groups;
 
 /// A deployment as the API lists it. Steps are counted from 1.
-pub(crate) fn deployment(deployment: &Deployment) -> Value {
+pub(crate) fn deployment(services: &Services, deployment: &Deployment) -> Value {
     let affected = |pods: bool| -> Vec<&AppId> {
         let of_kind = deployment.changes.iter().filter(|(_, change)| change.is_of_pod() == pods);
         of_kind.map(|(id, _)| id).collect()
     };
-    let now = deployment.now().iter().map(|one| {
+    let actions = deployment.now().iter().map(|one| {
         let mut json = action(one);
-        json["readinessCheckResults"] = json!([]);
+        let results = services.even_ending(&one.app).map(super::tasks::readiness);
+        json["readinessCheckResults"] = json!(results.unwrap_or_default());
         json
     });
-    let now: Vec<Value> = now.collect();
-    json!({
+    let actions: Vec<Value> = actions.collect();
+    let mut json = json!({
         "id": deployment.id,
         "version": deployment.version,
         "affectedApps": affected(false),
         "affectedPods": affected(true),
         "steps": steps(deployment),
-        "currentActions": now,
+        "currentActions": actions,
         "currentStep": deployment.current + 1,
         "totalSteps": deployment.steps.len(),
-    })
+    });
+    if deployment.progress != Progress::default() {
+        json["rollout"] = rollout(&deployment.progress);
+    }
+    json
+}
+
+/// What is beyond Marathon: clients of its own see this key only when it is used.
+fn rollout(progress: &Progress) -> Value {
+    let app = |known: &AppProgress| json!({"canaryStage": known.stage + 1, "failures": known.failures});
+    let apps: BTreeMap<&AppId, Value> = progress.apps.iter().map(|(id, known)| (id, app(known))).collect();
+    let mut json = json!({"apps": apps});
+    for (name, at) in [("paused", progress.paused), ("deadline", progress.deadline)] {
+        if let Some(at) = at {
+            json[name] = json!(at);
+        }
+    }
+    if let Some(undone) = progress.undoes {
+        json["undoes"] = json!(undone);
+    }
+    json
 }
 
 /// The steps of a plan.

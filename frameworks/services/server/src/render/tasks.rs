@@ -1,6 +1,7 @@
 //! Tasks.
 
 use chapada_services_core::{App, AppState, CheckState, Condition, InstanceId, Task};
+use chapada_model::TaskState;
 use serde_json::{Value, json};
 
 use super::state_name;
@@ -12,7 +13,7 @@ pub(crate) fn task(app: &App, task: &Task) -> Value {
         "id": task.id,
         "host": task.hostname,
         "slaveId": task.agent,
-        "state": state_name(task.condition.task_state()),
+        "state": state_name(shown_state(task)),
         "stagedAt": task.staged_at,
         "version": task.version,
         "ipAddresses": [],
@@ -30,6 +31,34 @@ pub(crate) fn task(app: &App, task: &Task) -> Value {
         json["healthCheckResults"] = json!(results);
     }
     json
+}
+
+/// Who has been told to end is not to be counted on any more, whatever was heard of it last.
+pub(crate) fn shown_state(task: &Task) -> TaskState {
+    match task.kill_sent.is_some() && task.condition != Condition::Unreachable {
+        true => TaskState::Killing,
+        false => task.condition.task_state(),
+    }
+}
+
+/// What readiness checks have found of an app's tasks.
+pub(crate) fn readiness(state: &AppState) -> Vec<Value> {
+    let mut results = Vec::new();
+    for task in state.tasks() {
+        let definition = &state.versions.get(&task.version).unwrap_or(&state.app).definition;
+        for (index, check) in definition.readiness_checks.iter().enumerate() {
+            let found = task.readiness.get(index);
+            let ready = task.ready || found.is_some_and(|found| found.ready);
+            let mut json = json!({"name": check.name, "taskId": task.id, "ready": ready});
+            if let Some(response) = found.and_then(|found| found.response.as_ref()) {
+                json["lastResponse"] = json!({
+                    "status": response.status, "contentType": response.content_type, "body": response.body,
+                });
+            }
+            results.push(json);
+        }
+    }
+    results
 }
 
 /// What each health check has found; what the executor says of one that has none of ours.
@@ -74,7 +103,7 @@ fn service_ports(app: &App) -> Vec<u16> {
 /// The old text form that load balancer scripts read: app, service port, then where it is reached.
 pub(crate) fn as_text(state: &AppState) -> String {
     let id = state.app.definition.id.safe();
-    let running: Vec<&Task> = state.tasks().filter(|task| task.condition == Condition::Running).collect();
+    let running: Vec<&Task> = state.tasks().filter(|task| shown_state(task) == TaskState::Running && task.ready).collect();
     let ports = service_ports(&state.app);
     if ports.is_empty() {
         let hosts: Vec<&str> = running.iter().map(|task| task.hostname.as_str()).collect();
