@@ -14,6 +14,7 @@ mod connection;
 mod convert;
 mod driver;
 pub mod edge;
+pub mod operation;
 mod elected;
 mod event;
 mod executor;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use chapada_model::{AgentId, OfferId, Role, TaskId, TaskState, TaskStatus, UpdateUuid};
+use chapada_model::{AgentId, FrameworkId, Resources, OfferId, Role, TaskId, TaskState, TaskStatus, UpdateUuid};
 use serde_json::{Map, Value};
 
 use crate::app::{App, Kind};
@@ -30,6 +30,8 @@ pub enum Event {
         /// What it wants.
         command: Command,
     },
+    /// The master knows this framework by this id.
+    Registered(FrameworkId),
     /// The master takes our calls from now on.
     Subscribed,
     /// It does not any more. Offers made so far are void.
@@ -110,6 +112,11 @@ pub enum Command {
         scale: bool,
         /// Whether deployments in the way are cancelled (matters only with `scale`).
         force: bool,
+    },
+    /// Tasks shall be killed, and what is kept for their instances given back, the data with it.
+    Wipe {
+        /// Which; instances that wait for their volumes can be named, too.
+        which: Which,
     },
     /// A deployment shall end.
     Cancel {
@@ -325,6 +332,19 @@ pub enum Refusal {
     TooMany(&'static str),
 }
 
+/// What becomes of reservations and volumes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HomeOperation {
+    /// Keep these.
+    Reserve(Resources),
+    /// Make these volumes of what is kept.
+    Create(Resources),
+    /// Destroy these volumes, with what is in them.
+    Destroy(Resources),
+    /// Keep these no longer.
+    Unreserve(Resources),
+}
+
 /// What the shell is to do. It does these in order; the core has held back all that rests on a write until that write
 /// was durable.
 #[derive(Clone, Debug, PartialEq)]
@@ -340,6 +360,19 @@ pub enum Effect {
     Launch {
         /// Which.
         offer: OfferId,
+        /// Tasks to launch with it.
+        tasks: Vec<Launch>,
+        /// Instances of pods to launch with it.
+        groups: Vec<LaunchGroup>,
+        /// How long what is left of it need not be offered again.
+        refuse: Duration,
+    },
+    /// Use an offer also for what is kept for instances.
+    Accept {
+        /// Which.
+        offer: OfferId,
+        /// What is done before anything is launched, in this order.
+        operations: Vec<HomeOperation>,
         /// Tasks to launch with it.
         tasks: Vec<Launch>,
         /// Instances of pods to launch with it.

@@ -356,6 +356,8 @@ fn volume(volume: &Volume, secrets: &BTreeMap<String, Secret>) -> Option<LaunchV
             },
             read_only: *mode == VolumeMode::Ro,
         },
+        // The agent shows it: it is a resource of the task.
+        Volume::Persistent { .. } => return None,
         Volume::Secret { container_path, secret } => LaunchVolume {
             container_path: container_path.clone(),
             source: LaunchSource::Secret(secrets.get(secret)?.source.clone()),

@@ -15,6 +15,7 @@ use crate::id::{AppId, DeploymentId, InstanceId};
 use crate::instance::{Goal, Instance, Phase, Task};
 use crate::pod;
 use crate::progress::Progress;
+use crate::resident::Home;
 use crate::timestamp::Timestamp;
 
 /// The format this program writes and the newest it reads.
@@ -31,6 +32,8 @@ pub enum Key {
     Instance(InstanceId),
     /// A deployment that goes on.
     Deployment(DeploymentId),
+    /// What is kept on an agent for an instance.
+    Home(InstanceId),
     /// What a group says by itself.
     Group(PathId),
     /// A part of what a version of the whole tree changed.
@@ -44,6 +47,7 @@ impl fmt::Display for Key {
             Self::Version(id, version) => write!(f, "version.{}.{}", id.safe(), version.millis()),
             Self::Instance(id) => write!(f, "instance.{id}"),
             Self::Deployment(id) => write!(f, "deployment.{id}"),
+            Self::Home(id) => write!(f, "home.{id}"),
             Self::Group(path) => write!(f, "group.{}", path.safe()),
             Self::Tree(version, part) => write!(f, "tree.{}.{part}", version.millis()),
         }
@@ -96,6 +100,7 @@ pub(crate) enum Record {
     Version(App),
     Instance(Box<Instance>),
     Deployment(StoredDeployment),
+    Home(Home),
     Group(PathId, Group),
     Tree(Timestamp, usize, TreeChanges),
 }
@@ -185,6 +190,7 @@ enum Body<T> {
     Version(T),
     Instance(T),
     Deployment(T),
+    Home(T),
     Group(T),
     Tree(T),
 }
@@ -218,6 +224,10 @@ pub(crate) fn write_deployment(deployment: &Deployment) -> Vec<u8> {
         current: deployment.current,
         progress: deployment.progress.clone(),
     }))
+}
+
+pub(crate) fn write_home(home: &Home) -> Vec<u8> {
+    encode(Body::Home(home))
 }
 
 pub(crate) fn write_group(id: &PathId, group: &Group) -> Vec<u8> {
@@ -269,6 +279,7 @@ fn restore(body: Body<Value>) -> Result<Record, Box<dyn std::error::Error + Send
             Record::Instance(Box::new(Instance { id, incarnation, goal, pinned: None, phase: Phase::Placed(task) }))
         }
         Body::Deployment(value) => Record::Deployment(serde_json::from_value(value)?),
+        Body::Home(value) => Record::Home(serde_json::from_value(value)?),
         Body::Group(value) => {
             let StoredGroup { id, group } = serde_json::from_value(value)?;
             Record::Group(id, group)

@@ -127,10 +127,11 @@ pub(crate) fn denied(caller: &Caller, services: &Services, command: &Command) ->
         | Command::ResetDelay { app }
         | Command::ReplacePod { pod: app, .. }
         | Command::KillInstances { pod: app, .. } => must(Action::UpdateApps, app.as_str()),
-        Command::Kill { which, .. } => match which {
+        Command::Kill { which, .. } | Command::Wipe { which } => match which {
             Which::Of { app, .. } | Which::One { app, .. } => must(Action::UpdateApps, app.as_str()),
             Which::Any(tasks) => tasks.iter().find_map(|task| {
-                let app = InstanceId::of_task(task)?.app().clone();
+                let named = InstanceId::of_task(task).or_else(|| task.parse().ok());
+                let app = named?.app().clone();
                 must(Action::UpdateApps, app.as_str())
             }),
         },

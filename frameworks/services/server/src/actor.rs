@@ -171,6 +171,7 @@ impl<M: Master> State<M> {
                 }
             }
             Effect::Launch { .. }
+            | Effect::Accept { .. }
             | Effect::Decline { .. }
             | Effect::Kill { .. }
             | Effect::Acknowledge { .. }

@@ -53,6 +53,13 @@ async fn make(
     secrets: &Secrets,
 ) -> Result<(), CallError> {
     match call {
+        Effect::Accept { offer, operations, tasks, groups, refuse } => {
+            let mut all = describe::homes(operations);
+            let tasks = described(tasks, services, secrets).await;
+            all.extend(described_groups(groups, services, secrets).await);
+            all.extend(describe::launch(&tasks));
+            driver.accept([offer], all, Filters { refuse }).await
+        }
         Effect::Launch { offer, tasks, groups, refuse } => {
             let tasks = described(tasks, services, secrets).await;
             let mut operations = described_groups(groups, services, secrets).await;

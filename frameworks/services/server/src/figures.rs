@@ -99,7 +99,7 @@ impl Figures {
     /// What it gives out.
     pub(crate) fn on_effect(&self, effect: &Effect) {
         match effect {
-            Effect::Launch { tasks, .. } => {
+            Effect::Launch { tasks, .. } | Effect::Accept { tasks, .. } => {
                 self.add(Count::OffersUsed, 1);
                 self.add(Count::Launches, 1);
                 self.add(Count::TasksLaunched, tasks.len() as u64);

@@ -32,7 +32,9 @@ impl Ears {
     async fn on_event(&self, driver: &Driver, event: SdkEvent) {
         match event {
             SdkEvent::Subscribed(subscribed) => {
+                let framework = subscribed.framework.clone();
                 self.on_subscribed(subscribed);
+                self.services.event(Event::Registered(framework)).await;
                 self.services.event(Event::Subscribed).await;
             }
             SdkEvent::Disconnected => {

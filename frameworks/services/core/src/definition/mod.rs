@@ -9,6 +9,7 @@ pub(crate) mod network;
 mod networking;
 mod parameter;
 mod parse;
+pub(crate) mod persistent;
 mod port;
 pub(crate) mod reader;
 mod readiness;
@@ -35,6 +36,7 @@ pub use health::{HealthCheck, HealthCommand, Protocol};
 pub use limits::{Bound, ResourceLimits};
 pub use network::{NO_NETWORK, Network, NetworkMode};
 pub use parameter::Parameter;
+pub use persistent::{DiskType, Persistent};
 pub use parse::{Defaults, InvalidDefinition, merged};
 pub(crate) use port::transports;
 pub use port::{HostPort, Port, PortDefinition, PortMapping};
@@ -241,6 +243,20 @@ impl AppDefinition {
     pub fn needs_new_tasks(&self, other: &Self) -> bool {
         let other = Self { instances: self.instances, rollout: self.rollout.clone(), ..other.clone() };
         *self != other
+    }
+
+    /// Its volumes that outlive their tasks, each with where it shows.
+    pub fn persistent_volumes(&self) -> impl Iterator<Item = (&str, &Persistent)> {
+        let volumes = self.container.iter().flat_map(|container| &container.volumes);
+        volumes.filter_map(|volume| match volume {
+            Volume::Persistent { container_path, persistent, .. } => Some((container_path.as_str(), persistent)),
+            Volume::Host { .. } | Volume::Secret { .. } => None,
+        })
+    }
+
+    /// Whether its instances stay where their volumes are.
+    pub fn is_resident(&self) -> bool {
+        self.persistent_volumes().next().is_some()
     }
 
     /// The command, however it was written.

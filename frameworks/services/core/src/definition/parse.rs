@@ -101,7 +101,7 @@ fn read(
     let mut seconds = |name, default| Seconds(fields.number(name, wrong).unwrap_or(default));
     let backoff_seconds = seconds("backoffSeconds", 1.0);
     let max_launch_delay_seconds = seconds("maxLaunchDelaySeconds", 300.0);
-    let definition = AppDefinition {
+    let mut definition = AppDefinition {
         id: id.clone().unwrap_or_else(|| "/unnamed".parse().expect("a lower-case word is a path")),
         cmd: fields.text("cmd", wrong),
         args: fields.texts("args", wrong).unwrap_or_default(),
@@ -140,6 +140,7 @@ fn read(
         rollout: super::rollout::read(fields, wrong, broken),
         pod: None,
     };
+    super::persistent::fill_in(&mut definition, fields);
     id.map(|_| definition)
 }
 

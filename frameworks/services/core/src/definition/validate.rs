@@ -81,6 +81,7 @@ pub(super) fn rules(app: &AppDefinition) -> Errors {
     errors.extend(super::limits::limit_rules("/resourceLimits", limits, app.cpus, app.mem));
     errors.extend(text_rules(app));
     errors.extend(role_rules(app));
+    errors.extend(super::persistent::rules(app));
     errors.extend(single_instance_rules(app));
     errors.extend(migration_rules(app));
     let names: Vec<Option<&str>> = app.ports().map(|port| port.name).collect();

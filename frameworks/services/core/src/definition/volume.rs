@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::persistent::Persistent;
 use super::reader::{Errors, FieldError, Fields};
 
 /// What has its own place in a sandbox, where no volume may be.
@@ -21,6 +22,16 @@ pub enum Volume {
         /// What shows.
         host_path: String,
         /// Whether it may be changed.
+        mode: VolumeMode,
+    },
+    /// A volume that outlives its tasks. It shows in the sandbox.
+    #[serde(rename_all = "camelCase")]
+    Persistent {
+        /// Where it shows: a name.
+        container_path: String,
+        /// What disk it is on.
+        persistent: Persistent,
+        /// Always for reading and writing.
         mode: VolumeMode,
     },
     /// The value of a secret, as a file that may only be read.
@@ -61,7 +72,9 @@ impl Volume {
     /// Where it shows.
     pub fn container_path(&self) -> &str {
         match self {
-            Self::Host { container_path, .. } | Self::Secret { container_path, .. } => container_path,
+            Self::Host { container_path, .. }
+            | Self::Persistent { container_path, .. }
+            | Self::Secret { container_path, .. } => container_path,
         }
     }
 }
@@ -92,9 +105,15 @@ fn read_one(fields: &Fields<'_>, wrong: &mut Errors, broken: &mut Errors) -> Opt
         }
         ["secret"] => Some(Volume::Secret { container_path, secret: fields.text("secret", wrong)? }),
         ["persistent"] => {
-            let error = "persistent volumes are not supported yet";
-            broken.push(FieldError::new(fields.path("persistent"), error));
-            None
+            if container_path.contains('/') {
+                let error = "must be a name without '/': it shows in the sandbox";
+                broken.push(FieldError::new(fields.path("containerPath"), error));
+            }
+            if fields.get("mode").is_some() && VolumeMode::read(fields, wrong, broken) == Some(VolumeMode::Ro) {
+                broken.push(FieldError::new(fields.path("mode"), "must be RW"));
+            }
+            let persistent = Persistent::read(fields, wrong, broken)?;
+            Some(Volume::Persistent { container_path, persistent, mode: VolumeMode::Rw })
         }
         ["external"] => {
             let error = "agents have no drivers of external volumes; use a persistent volume, or hostPath";

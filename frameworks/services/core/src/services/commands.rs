@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{AppState, Services};
 use crate::app::App;
+use crate::definition::persistent::changed;
 use crate::definition::{AppDefinition, FieldError, InvalidDefinition, merged};
 use crate::deployment::Change;
 use crate::event::{Command, Effect, Refusal, Reply, Update, Which};
@@ -41,6 +42,7 @@ impl Services {
             Command::Delete { app, force } => self.delete(now, &app, force),
             Command::Restart { app, force } => self.restart(now, &app, force),
             Command::Kill { which, scale, force } => self.kill(now, which, scale, force),
+            Command::Wipe { which } => self.wipe(now, which),
             Command::Cancel { deployment, force } => self.cancel_or_undo(now, deployment, force),
             Command::CreatePod { definition, force } => self.create_pod(now, &definition, force),
             Command::ReplacePod { pod, definition, force } => self.replace_pod(now, &pod, &definition, force),
@@ -101,6 +103,10 @@ impl Services {
             Some(_) => {}
         }
         let previous = from.as_ref().map(|app| &app.definition);
+        let errors = previous.filter(|app| app.is_resident()).map(|app| changed(app, &definition));
+        if let Some(errors) = errors.filter(|errors| !errors.is_empty()) {
+            return Err(Refusal::Invalid(errors));
+        }
         self.assign_service_ports(&mut definition, previous, ports);
         let to = match &from {
             Some(app) if app.definition == definition => app.clone(),
@@ -239,7 +245,7 @@ impl Services {
     }
 
     /// The instances with a task that a client means.
-    fn chosen(&self, which: Which) -> Result<Vec<InstanceId>, Refusal> {
+    pub(super) fn chosen(&self, which: Which) -> Result<Vec<InstanceId>, Refusal> {
         let placed = |state: &AppState, suits: &dyn Fn(&Task) -> bool| -> Vec<InstanceId> {
             let instances = state.instances.values().filter(|instance| instance.task().is_some_and(suits));
             instances.map(|instance| instance.id.clone()).collect()

@@ -90,16 +90,16 @@ impl Services {
         }
         let since = Timestamp::from(now.wall);
         for _ in 0..plan.add {
-            let id = InstanceId::new(app.clone(), self.seed.uuid());
+            let Some(place) = self.next_place(app, since) else { break };
             if let Some(state) = self.apps.get_mut(app) {
-                state.instances.insert(Instance::waiting(id, since));
+                state.instances.insert(place);
             }
         }
         let Some(before) = before else { return };
         for _ in 0..plan.add_stale {
-            let id = InstanceId::new(app.clone(), self.seed.uuid());
+            let Some(place) = self.next_place(app, since) else { break };
             if let Some(state) = self.apps.get_mut(app) {
-                state.instances.insert(Instance::pinned(id, before, since));
+                state.instances.insert(Instance { pinned: Some(before), ..place });
             }
         }
     }

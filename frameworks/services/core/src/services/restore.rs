@@ -16,7 +16,7 @@ impl Services {
         records: impl IntoIterator<Item = (String, Vec<u8>)>,
     ) -> Result<(), ReadError> {
         let (mut versions, mut instances, mut deployments) = (Vec::new(), Vec::new(), Vec::new());
-        let mut trees = Vec::new();
+        let (mut trees, mut homes) = (Vec::new(), Vec::new());
         for (key, value) in records {
             match records::read(&key, &value)? {
                 Record::App { app, deleting } => {
@@ -30,11 +30,18 @@ impl Services {
                 Record::Version(app) => versions.push(app),
                 Record::Instance(instance) => instances.push(*instance),
                 Record::Deployment(deployment) => deployments.push(deployment),
+                Record::Home(home) => homes.push(home),
                 Record::Group(path, group) => {
                     self.version = self.version.max(group.version);
                     self.groups.insert(path, group);
                 }
                 Record::Tree(version, part, changes) => trees.push((version, part, changes)),
+            }
+        }
+        for home in homes {
+            match self.apps.get_mut(home.instance.app()) {
+                Some(state) => drop(state.homes.insert(home.instance.clone(), home)),
+                None => self.save(Key::Home(home.instance)),
             }
         }
         self.read_history(trees);

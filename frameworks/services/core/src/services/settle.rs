@@ -58,7 +58,7 @@ impl Services {
         self.send_kills(now, app);
         self.ask_about(now, app);
         self.probe(now, app);
-        self.forget_if_gone(app);
+        self.forget_if_gone(now, app);
         self.advance_deployments(app);
         self.note_demand(now, app);
         self.set_timer(now, app);
@@ -149,15 +149,16 @@ impl Services {
         }
     }
 
-    fn forget_if_gone(&mut self, app: &AppId) {
+    fn forget_if_gone(&mut self, now: Now, app: &AppId) {
         let gone = |state: &super::AppState| state.deleting && state.instances.is_empty();
         if !self.apps.get(app).is_some_and(gone) {
             return;
         }
-        if let Some(state) = self.apps.remove(app) {
+        if let Some(mut state) = self.apps.remove(app) {
             state.timer.map(|at| self.timers.remove(&(at, app.clone())));
             self.free_service_ports(&state.app.definition);
             self.free_role(&state.app.definition);
+            self.lose_homes(now.mono, &mut state);
             self.retire(app, state.versions);
             self.save(Key::App(app.clone()));
             self.outbox.push(Effect::Publish(Box::new(Published::Terminated(app.clone()))));
@@ -201,6 +202,10 @@ impl Services {
                 .and_then(|state| state.instances.get(id))
                 .and_then(|instance| Some(records::write_instance(instance, instance.task()?))),
             Key::Deployment(id) => self.deployments.get(id).map(records::write_deployment),
+            Key::Home(id) => {
+                let home = self.apps.get(id.app()).and_then(|state| state.homes.get(id));
+                home.map(records::write_home)
+            }
             Key::Group(path) => self.groups.get(path).map(|group| records::write_group(path, group)),
             Key::Tree(version, part) => {
                 let parts = self.history.versions.get(version);

@@ -10,6 +10,7 @@ use crate::delay::Delay;
 use crate::id::{DeploymentId, InstanceId};
 use crate::instance::{Instance, Task};
 use crate::pod::ContainerTask;
+use crate::resident::Home;
 use crate::timestamp::Timestamp;
 
 /// All that is known of one app.
@@ -21,6 +22,8 @@ pub struct AppState {
     pub versions: BTreeMap<Timestamp, App>,
     /// Its places.
     pub instances: Instances,
+    /// What is kept on agents for instances of a resident app, those that are not there at present included.
+    pub homes: BTreeMap<InstanceId, Home>,
     /// Whether it goes away: clients do not see it any more.
     pub deleting: bool,
     /// The deployment that has it locked.
@@ -90,6 +93,7 @@ impl AppState {
             versions: BTreeMap::from([(app.version, app.clone())]),
             instances: Instances::new(&app),
             app,
+            homes: BTreeMap::new(),
             deleting: false,
             deployment: None,
             held: None,

@@ -103,6 +103,7 @@ impl Services {
                 let after = task.clone();
                 drop(instance);
                 self.save(Key::Instance(id.clone()));
+                self.confirm_home(id);
                 if before.healthy != after.healthy && of_agent.is_some() {
                     let (version, healthy) = (after.version, after.healthy);
                     self.publish(Published::Health { id: id.clone(), version, healthy });
@@ -145,6 +146,7 @@ impl Services {
     /// What ran in the instance has ended: it waits for the next incarnation, or is no more.
     pub(super) fn end_instance(&mut self, now: Now, id: &InstanceId, task: &Task) {
         self.note_freed(id.app(), task);
+        self.note_left(now.mono, id);
         let Some(state) = self.apps.get_mut(id.app()) else { return };
         let fresh = task.is_of(state.app.version_info.last_config_change_at);
         let again = |instance: &Changing<'_>| instance.goal == Goal::Run && fresh;

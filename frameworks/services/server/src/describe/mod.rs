@@ -7,8 +7,8 @@ pub(crate) mod group;
 mod network;
 
 use chapada_model::{AgentId, InvalidId, Label, Limit, OfferId, TaskDescription};
-use chapada_sdk::{InvalidExecutor, InvalidTask, Offer, Placement, TaskBuilder, wire};
-use chapada_services_core::{Bound, Fetch, Launch, LaunchValue, ResourceLimits};
+use chapada_sdk::{InvalidExecutor, InvalidTask, Offer, Placement, TaskBuilder, operation, wire};
+use chapada_services_core::{Bound, Fetch, HomeOperation, Launch, LaunchValue, ResourceLimits};
 use wire::environment::variable::Type;
 
 use crate::secrets::{SecretLost, Secrets};
@@ -77,6 +77,17 @@ pub(crate) async fn task(launch: Launch, secrets: &Secrets) -> Result<TaskDescri
 
 /// The launch of these tasks, if there are any.
 pub(crate) fn launch(tasks: &[TaskDescription]) -> Option<wire::offer::Operation> {
+/// What becomes of reservations and volumes.
+pub(crate) fn homes(operations: Vec<HomeOperation>) -> Vec<wire::offer::Operation> {
+    let described = operations.iter().map(|operation| match operation {
+        HomeOperation::Reserve(resources) => operation::reserve(resources),
+        HomeOperation::Create(volumes) => operation::create(volumes),
+        HomeOperation::Destroy(volumes) => operation::destroy(volumes),
+        HomeOperation::Unreserve(resources) => operation::unreserve(resources),
+    });
+    described.collect()
+}
+
     let launch = wire::offer::operation::Launch { task_infos: tasks.iter().map(Into::into).collect() };
     let mut operation = wire::offer::Operation { launch: Some(launch), ..Default::default() };
     operation.set_type(wire::offer::operation::Type::Launch);

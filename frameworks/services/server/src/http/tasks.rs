@@ -72,7 +72,11 @@ pub(crate) async fn kill(api: &Api, query: &Query, which: Which, name: &str) -> 
         return Err(error(StatusCode::BAD_REQUEST, "You cannot use scale and wipe at the same time."));
     }
     let force = params::flag(query, "force", false);
-    match apps::run(api, Command::Kill { which, scale, force }).await? {
+    let command = match params::flag(query, "wipe", false) {
+        true => Command::Wipe { which },
+        false => Command::Kill { which, scale, force },
+    };
+    match apps::run(api, command).await? {
         Reply::Killed(killed) => {
             let list = api.services.read(move |services, _| {
                 let render = |(app, task): &(_, Task)| {

@@ -1,0 +1,237 @@
+//! Homes: what is kept on an agent for one instance of a resident app, with the volumes it finds again.
+
+use chapada_model::{
+    AgentId, Disk, DiskVolume, Label, Labels, Milli, Persistence, Reservation, ReservationKind, Resource,
+    ResourceValue, Resources, Role,
+};
+use chapada_sdk_core::{Offer, Placement, Request};
+use serde::{Deserialize, Serialize};
+
+use crate::definition::{AppDefinition, HostPort, Persistent};
+use crate::id::{InstanceId, Uuid};
+use crate::timestamp::Timestamp;
+
+/// The labels of a reservation: whose it is. The first two are Marathon's.
+const FRAMEWORK: &str = "marathon_framework_id";
+const INSTANCE: &str = "marathon_task_id";
+const HOME: &str = "chapada_home";
+
+/// What is kept on an agent for one instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Home {
+    /// For which instance.
+    pub instance: InstanceId,
+    /// Tells it from others that the instance had.
+    pub uuid: Uuid,
+    /// Where.
+    pub agent: AgentId,
+    /// The agent's host name.
+    pub hostname: String,
+    /// The last incarnation of the instance that was launched there.
+    pub incarnation: u32,
+    /// When it was asked for.
+    pub made_at: Timestamp,
+    /// Whether it is known to be there: a task was seen to run in it, or it was offered.
+    pub confirmed: bool,
+    /// Its volumes.
+    pub volumes: Vec<LocalVolume>,
+}
+
+/// A volume of an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalVolume {
+    /// Where it shows.
+    pub container_path: String,
+    /// Its name at the agent.
+    pub persistence_id: String,
+}
+
+/// What is done with an offer to make a home, and what a task takes of it then.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Founding {
+    /// What is taken of the offer, as it was offered.
+    pub(crate) taken: Resources,
+    /// What is reserved.
+    pub(crate) reserved: Resources,
+    /// The volumes made of it.
+    pub(crate) volumes: Resources,
+    /// For the task.
+    pub(crate) placement: Placement,
+}
+
+impl Home {
+    /// A home to be, on the offer's agent.
+    pub(crate) fn new(app: &AppDefinition, instance: InstanceId, uuid: Uuid, offer: &Offer, at: Timestamp) -> Self {
+        let volume = |path: &str| LocalVolume {
+            container_path: path.to_owned(),
+            persistence_id: format!("{}#{path}#{uuid}", app.id.safe()),
+        };
+        Self {
+            volumes: app.persistent_volumes().map(|(path, _)| volume(path)).collect(),
+            instance,
+            uuid,
+            agent: offer.agent.clone(),
+            hostname: offer.hostname.to_string(),
+            incarnation: 0,
+            made_at: at,
+            confirmed: false,
+        }
+    }
+
+    fn labels(&self, framework: &str) -> Labels {
+        let label = |key: &str, value: String| Label { key: key.into(), value: Some(value.into()) };
+        vec![
+            label(FRAMEWORK, framework.to_owned()),
+            label(INSTANCE, self.instance.to_string()),
+            label(HOME, self.uuid.to_string()),
+        ]
+    }
+
+    pub(crate) fn is_of(&self, resource: &Resource) -> bool {
+        label_of(resource, HOME).is_some_and(|home| *home == self.uuid.to_string())
+    }
+
+    /// What an offer holds of it, for the next task. `None` when a part is missing.
+    pub(crate) fn found(&self, app: &AppDefinition, offer: &Offer) -> Option<Placement> {
+        let here = offer.resources.filter(|resource| self.is_of(resource));
+        let there = |volume: &LocalVolume| here.iter().any(|resource| volume_id(resource) == Some(&volume.persistence_id));
+        let enough = |name: &str, wanted: Milli| plain(&here, name) >= wanted;
+        let whole = self.volumes.iter().all(there)
+            && enough("cpus", app.cpus)
+            && enough("mem", app.mem)
+            && enough("gpus", Milli::whole(app.gpus.into()));
+        let ports = assign(app, &here)?;
+        whole.then_some(Placement { resources: here, ports })
+    }
+
+    /// What to take of an offer for it beside the `placement` of what is no volume, of which `Request` asks.
+    pub(crate) fn found_on(
+        &self,
+        app: &AppDefinition,
+        offer: &Offer,
+        placement: Placement,
+        framework: &str,
+    ) -> Option<Founding> {
+        let mut left = offer.resources.checked_sub(&placement.resources).ok()?;
+        let mut taken = placement.resources.clone();
+        let (mut reserved, mut volumes) = (Vec::new(), Vec::new());
+        for ((_, wanted), volume) in app.persistent_volumes().zip(&self.volumes) {
+            let part = disk_of(&left, wanted)?;
+            let one = Resources::from_list([part.clone()]).ok()?;
+            left.sub(&one).ok()?;
+            taken = Resources::from_list(taken.iter().cloned().chain([part.clone()])).ok()?;
+            let part = self.kept(part, &offer.role, framework);
+            volumes.push(with_volume(part.clone(), volume));
+            reserved.push(part);
+        }
+        let kept: Vec<Resource> = placement
+            .resources
+            .iter()
+            .map(|resource| self.kept(resource.clone(), &offer.role, framework))
+            .collect();
+        reserved.extend(kept.iter().cloned());
+        let for_task = Resources::from_list(kept.into_iter().chain(volumes.iter().cloned())).ok()?;
+        Some(Founding {
+            taken,
+            reserved: Resources::from_list(reserved).ok()?,
+            volumes: Resources::from_list(volumes).ok()?,
+            placement: Placement { resources: for_task, ports: placement.ports },
+        })
+    }
+
+    fn kept(&self, mut resource: Resource, role: &Role, framework: &str) -> Resource {
+        let labels = self.labels(framework);
+        let kind = ReservationKind::Dynamic;
+        resource.reservations.push(Reservation { kind, role: role.clone(), principal: None, labels });
+        resource
+    }
+}
+
+/// What is no volume of an instance of a resident app: it is reserved, so it must be nobody's.
+pub(crate) fn unreserved(request: Request) -> Request {
+    Request { accepted_roles: vec!["*".into()], ..request }
+}
+
+/// The home that a resource was reserved for by this framework: the instance, and which of its homes.
+pub(crate) fn home_of(resource: &Resource, framework: &str) -> Option<(InstanceId, Uuid)> {
+    label_of(resource, FRAMEWORK).filter(|of| *of == framework)?;
+    Some((label_of(resource, INSTANCE)?.parse().ok()?, label_of(resource, HOME)?.parse().ok()?))
+}
+
+fn label_of<'a>(resource: &'a Resource, key: &str) -> Option<&'a str> {
+    let labels = &resource.reservations.last().filter(|last| last.kind == ReservationKind::Dynamic)?.labels;
+    labels.iter().find(|label| *label.key == *key)?.value.as_deref()
+}
+
+fn volume_id(resource: &Resource) -> Option<&str> {
+    Some(&resource.disk.as_ref()?.persistence.as_ref()?.id)
+}
+
+fn with_volume(mut resource: Resource, volume: &LocalVolume) -> Resource {
+    let source = resource.disk.take().and_then(|disk| disk.source);
+    resource.disk = Some(Disk {
+        persistence: Some(Persistence { id: volume.persistence_id.as_str().into(), principal: None }),
+        volume: Some(DiskVolume {
+            container_path: volume.container_path.as_str().into(),
+            host_path: None,
+            read_only: false,
+        }),
+        source,
+    });
+    resource
+}
+
+/// The part of a disk that nobody has, for a volume: as much as it wants, or a disk as a whole.
+fn disk_of(left: &Resources, wanted: &Persistent) -> Option<Resource> {
+    left.iter().find_map(|resource| {
+        let ResourceValue::Scalar(there) = resource.value else { return None };
+        let source = resource.disk.as_ref().map(|disk| disk.source.as_ref().map(|source| source.kind));
+        let kind = wanted.r#type.source();
+        let suits = &*resource.name == "disk"
+            && resource.reservations.is_empty()
+            && !resource.revocable
+            && !resource.shared
+            && !resource.is_volume()
+            && source.flatten() == kind
+            && there >= wanted.size;
+        let whole = wanted.r#type == crate::definition::DiskType::Mount;
+        let fits = !whole || wanted.max_size.is_none_or(|most| there <= most);
+        let value = ResourceValue::Scalar(if whole { there } else { wanted.size });
+        (suits && fits).then(|| Resource { value, ..resource.clone() })
+    })
+}
+
+fn plain(resources: &Resources, name: &str) -> Milli {
+    let amounts = resources.iter().filter(|resource| &*resource.name == name && !resource.is_volume());
+    amounts.fold(Milli::default(), |sum, resource| match resource.value {
+        ResourceValue::Scalar(amount) => Milli(sum.0.saturating_add(amount.0)),
+        ResourceValue::Ranges(_) | ResourceValue::Set(_) => sum,
+    })
+}
+
+/// The ports of a home in the order in which the app asks for them.
+fn assign(app: &AppDefinition, here: &Resources) -> Option<Vec<u16>> {
+    let numbers = here.iter().filter(|resource| &*resource.name == "ports").flat_map(|resource| {
+        let ranges = match &resource.value {
+            ResourceValue::Ranges(ranges) => ranges.iter().collect(),
+            ResourceValue::Scalar(_) | ResourceValue::Set(_) => Vec::new(),
+        };
+        ranges.into_iter().flat_map(|range| range.begin..=range.end)
+    });
+    let mut free: Vec<u16> = numbers.filter_map(|number| u16::try_from(number).ok()).collect();
+    let asked: Vec<HostPort> = app.host_ports().collect();
+    for port in &asked {
+        if let HostPort::Fixed(port) = port {
+            let at = free.iter().position(|free| free == port)?;
+            free.remove(at);
+        }
+    }
+    let mut free = free.into_iter();
+    let assigned = asked.into_iter().filter_map(|port| match port {
+        HostPort::None => None,
+        HostPort::Any => Some(free.next()),
+        HostPort::Fixed(port) => Some(Some(port)),
+    });
+    assigned.collect()
+}
