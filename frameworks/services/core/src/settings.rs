@@ -22,7 +22,8 @@ impl Settings {
 
     /// Refuses what the shell cannot do.
     pub(crate) fn check(&self, definition: &AppDefinition) -> Result<(), Refusal> {
-        if self.secrets || definition.secrets.is_empty() {
+        let of_pod = definition.pod.as_ref().is_some_and(|pod| !pod.secrets.is_empty());
+        if self.secrets || (definition.secrets.is_empty() && !of_pod) {
             return Ok(());
         }
         let error = "this framework was started without --secrets-dir and has no secrets";

@@ -298,7 +298,8 @@ impl AppDefinition {
 
     /// Whether its network is not the machine's.
     pub fn is_in_own_network(&self) -> bool {
-        self.networks.iter().any(|network| network.mode != NetworkMode::Host)
+        let networks = self.pod.as_ref().map_or(&self.networks, |pod| &pod.networks);
+        networks.iter().any(|network| network.mode != NetworkMode::Host)
     }
 
     /// Its image, if it has one.

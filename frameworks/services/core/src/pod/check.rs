@@ -26,7 +26,7 @@ pub struct PodHealthCheck {
     pub delay_seconds: Seconds,
 }
 
-/// The check of a container, whose result is shown and has no effect.
+/// The check of a container. Its result is in its status at the master, and has no effect.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodCheck {

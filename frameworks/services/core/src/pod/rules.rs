@@ -14,7 +14,7 @@ use crate::definition::network::network_rules;
 use crate::definition::reader::{Errors, FieldError};
 use crate::definition::secret::{env_rules, secret_rules};
 use crate::definition::volume::{host_error, target_error};
-use crate::definition::{AppDefinition, NetworkMode};
+use crate::definition::{AppDefinition, NO_NETWORK, NetworkMode};
 
 /// The longest name of a container, endpoint or volume.
 const MAX_NAME: usize = 63;
@@ -190,6 +190,10 @@ fn port_rules(path: &str, endpoint: &Endpoint, pod: &Pod) -> Errors {
     let named = |name: &String| networks.iter().any(|network| network.name.as_ref() == Some(name));
     if !endpoint.network_names.iter().all(named) {
         refuse("networkNames", "must be names of the pod's networks");
+    }
+    let alone = networks[0].name.as_deref() == Some(NO_NETWORK);
+    if alone && endpoint.host_port.is_some() {
+        refuse("hostPort", "nothing leads into the network none: leave it out");
     }
     let several = networks[0].mode == NetworkMode::Container && networks.len() > 1;
     if several && endpoint.host_port.is_some() && endpoint.network_names.len() != 1 {

@@ -180,6 +180,10 @@ fn of_endpoints() {
         let first = broken(&with("/containers/0/endpoints", change.clone())).swap_remove(0);
         assert_eq!(first, path, "{change}");
     }
+    let mut alone = with("/networks", json!([{"mode": "container", "name": "none"}]));
+    alone["containers"][0]["endpoints"] = json!([{"name": "a", "containerPort": 1, "hostPort": 0}]);
+    alone["containers"][1]["endpoints"] = json!([{"name": "b", "containerPort": 2}]);
+    assert_eq!(broken(&alone), ["/containers(0)/endpoints(0)/hostPort"]);
     let mut pod =
         with("/networks", json!([{"mode": "container", "name": "x"}, {"mode": "container", "name": "y"}]));
     pod["containers"][1]["endpoints"] = json!([]);

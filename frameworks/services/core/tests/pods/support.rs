@@ -7,8 +7,8 @@ use chapada_model::{
     Milli, Mono, Now, Range, Ranges, Resource, Resources, Role, TaskId, TaskState, TaskStatus, Wall,
 };
 use chapada_services_core::{
-    AppId, Command, Effect, Event, Instance, LaunchGroup, Offer, Published, Refusal, Reply, Seed, Services,
-    Write,
+    AppId, Command, Effect, Event, Instance, InstanceId, LaunchGroup, Offer, Published, Refusal, Reply, Seed,
+    Services, Settings, Write,
 };
 use serde_json::{Map, Value, json};
 
@@ -24,12 +24,13 @@ pub(crate) struct Bench {
     pub(crate) published: Vec<Published>,
     pub(crate) answer: Option<Result<Reply, Refusal>>,
     offers: u32,
+    starts: u64,
 }
 
 impl Bench {
     pub(crate) fn new() -> Self {
         let mut bench = Self {
-            services: Services::new(Role::star(), Seed::new(1, 1)),
+            services: Services::new(Role::star(), Seed::new(1, 1)).with_settings(settings()),
             now: Now { mono: Mono(1), wall: Wall(1_000_000_000_000_000_000) },
             store: BTreeMap::new(),
             groups: Vec::new(),
@@ -38,6 +39,7 @@ impl Bench {
             published: Vec::new(),
             answer: None,
             offers: 0,
+            starts: 0,
         };
         bench.apply(Event::Subscribed);
         bench
@@ -72,7 +74,14 @@ impl Bench {
                     self.apply(Event::Stored(number));
                 }
                 Effect::Revive => self.offer(),
-                Effect::Launch { groups, .. } => self.groups.extend(groups),
+                Effect::Launch { groups, .. } => {
+                    for task in groups.iter().flat_map(|group| &group.tasks) {
+                        let id = InstanceId::of_task(task.launch.task.as_str()).expect("the core named it");
+                        let is_kept = self.store.contains_key(&format!("instance.{id}"));
+                        assert!(is_kept, "launched before it was durable");
+                    }
+                    self.groups.extend(groups);
+                }
                 Effect::Kill { task, .. } => self.killed.push(task),
                 Effect::Reconcile(tasks) if !tasks.is_empty() => {
                     self.asked = tasks.into_iter().map(|(task, _)| task).collect()
@@ -172,11 +181,16 @@ impl Bench {
     /// The process dies and starts again.
     pub(crate) fn restart(&mut self) {
         let records = self.store.clone();
-        let seed = Seed::new(2, 2);
-        self.services =
-            Services::restore(Role::star(), seed, self.now, records).expect("own records are readable");
+        self.starts += 1;
+        let seed = Seed::new(1, self.starts << 40);
+        let read = Services::restore(Role::star(), seed, self.now, records);
+        self.services = read.expect("own records are readable").with_settings(settings());
         self.apply(Event::Subscribed);
     }
+}
+
+fn settings() -> Settings {
+    Settings { secrets: true, ..Settings::default() }
 }
 
 pub(crate) fn id() -> AppId {
