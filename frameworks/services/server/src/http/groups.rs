@@ -124,6 +124,11 @@ pub(crate) async fn post(api: Arc<Api>, call: Call) -> Answer {
 }
 
 pub(crate) async fn put(api: Arc<Api>, call: Call) -> Answer {
+    if let Target::Version(group, version) = target(call.param("path"))? {
+        // The way back of older clients.
+        let fields = Map::from_iter([("version".to_owned(), json!(version))]);
+        return change(&api, &call, group, GroupChange::Put(fields)).await;
+    }
     let group = whole(&call)?;
     let fields: Map<String, Value> = answer::body(&call).await?;
     if !params::flag(&call.query(), "dryRun", false) {

@@ -10,7 +10,7 @@ use super::answer::{Answer, error, ok, unavailable};
 use super::{Api, settings};
 
 /// The version of Marathon's API that is spoken; clients branch on it.
-const API_VERSION: &str = "1.11.24";
+pub(super) const API_VERSION: &str = "1.11.24";
 
 pub(crate) async fn info(api: Arc<Api>, _call: Call) -> Answer {
     let identity = &api.identity;

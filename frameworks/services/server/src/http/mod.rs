@@ -5,6 +5,7 @@ mod answer;
 mod apps;
 mod around;
 mod deployments;
+mod document;
 mod events;
 mod groups;
 mod home;
@@ -22,7 +23,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use chapada_listener::{Action, Call, ContentRule, Logging, RouteEntry, Routes};
-use http::Method;
+use http::{Method, StatusCode};
 
 use crate::figures::Figures;
 use crate::handle::ServicesHandle;
@@ -120,8 +121,18 @@ impl Table {
 
     fn finish(self) -> Routes {
         let api = self.api;
-        self.routes
-            .refusing(answer::refused)
-            .around(move |call, next| around::answer(api.clone(), call, next))
+        routes.refusing(answer::refused).around(move |call, next| around::answer(api.clone(), call, next))
+        let entry = RouteEntry {
+            method: Some(Method::GET),
+            pattern: document::PATH,
+            action: Action::ViewHealth,
+            content: ContentRule::Handler,
+        };
+        let table: Vec<RouteEntry> = self.routes.table().into_iter().chain([entry.clone()]).collect();
+        let document = Arc::new(document::of(&table, info::API_VERSION));
+        let routes = self.routes.add(entry, move |_call: Call| {
+            let document = document.clone();
+            async move { chapada_listener::json(StatusCode::OK, &document) }
+        });
     }
 }

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::cluster::Cluster;
 
 /// Reads a stream until an event of `last` type, as raw text.
-async fn read_until(cluster: &Cluster, query: &str, last: &str) -> (TcpStream, String) {
+pub(super) async fn read_until(cluster: &Cluster, query: &str, last: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(cluster.address).await.expect("a connection");
     let head =
         format!("GET /v2/events{query} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n");
@@ -18,7 +18,7 @@ async fn read_until(cluster: &Cluster, query: &str, last: &str) -> (TcpStream, S
     (stream, text)
 }
 
-async fn more(stream: &mut TcpStream, last: &str) -> String {
+pub(super) async fn more(stream: &mut TcpStream, last: &str) -> String {
     let mut text = String::new();
     let mut buffer = vec![0; 65_536];
     let end = format!("event: {last}\r\n");
@@ -78,4 +78,34 @@ async fn subscribers_choose_types_and_form() {
     assert!(of_type(&text, "status_update_event").is_empty());
     let plan = &of_type(&text, "deployment_info")[0]["plan"];
     assert!(plan["steps"].is_array() && plan.get("target").is_none(), "{plan}");
+}
+
+#[tokio::test]
+async fn who_comes_back_is_told_what_it_missed() {
+    let cluster = Cluster::start().await;
+    let (mut stream, _) = read_until(&cluster, "", "event_stream_attached").await;
+    cluster.post("/v2/apps", &json!({"id": "/a", "cmd": "sleep 1", "mem": 32})).await;
+    let text = more(&mut stream, "deployment_success").await;
+    drop(stream);
+    let first = text.lines().find_map(|line| line.strip_prefix("id: ")).expect("an id");
+    let again = comes_back(&cluster, first).await;
+    assert!(again.contains("x-chapada-events-resumed: true"), "{again}");
+    assert_eq!(of_type(&again, "deployment_success"), of_type(&text, "deployment_success"));
+    assert_eq!(of_type(&again, "status_update_event").len(), 1);
+    assert!(!again.contains(&format!("id: {first}\r\n")), "what it has seen is not told again");
+    let stranger = comes_back(&cluster, "0000000000000000-1").await;
+    assert!(stranger.contains("x-chapada-events-resumed: false"), "{stranger}");
+    assert!(of_type(&stranger, "deployment_success").is_empty());
+    let query = "?event_type=event_stream_detached&event_type=event_stream_attached";
+    let (mut watching, _) = read_until(&cluster, query, "event_stream_attached").await;
+    drop(read_until(&cluster, "", "event_stream_attached").await);
+    let told = more(&mut watching, "event_stream_detached").await;
+    assert_eq!(of_type(&told, "event_stream_detached")[0]["remoteAddress"], "127.0.0.1");
+}
+
+async fn comes_back(cluster: &Cluster, last: &str) -> String {
+    let mut stream = TcpStream::connect(cluster.address).await.expect("a connection");
+    let head = format!("GET /v2/events HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: {last}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    more(&mut stream, "event_stream_attached").await
 }

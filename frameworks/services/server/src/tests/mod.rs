@@ -1,7 +1,9 @@
 //! The API over a real socket and the real loop, with a pretended master and a store in memory.
 
+mod access;
 mod api;
 mod around;
-mod cluster;
+pub(crate) mod cluster;
+mod definitions;
 mod events;
 mod pretended;
