@@ -3,13 +3,13 @@
 
 use chapada_model::{Now, TaskStatus};
 
-use super::{PodTermination, Services};
 use super::settle::UNKNOWN_GRACE;
 use super::updates::{News, news, note_failure};
+use super::{PodTermination, Services};
 use crate::event::Published;
 use crate::id::InstanceId;
 use crate::instance::{Condition, Goal, Task};
-use crate::pod::{ContainerState, ContainerTask};
+use crate::pod::{ContainerState, ContainerTask, End};
 use crate::records::Key;
 use crate::timestamp::Timestamp;
 
@@ -70,8 +70,11 @@ impl Services {
     fn note_termination(&mut self, now: Now, id: &InstanceId, task: &Task) {
         let Some(state) = self.apps.get_mut(id.app()) else { return };
         let Some(pod) = &task.pod else { return };
-        let mut ends = pod.containers.iter().filter(|one| matches!(one.state, ContainerState::Ended(_)));
-        let message = ends.next().map(|one| one.message.clone()).unwrap_or_default();
+        // Those that were killed ended because another did.
+        let killed = ContainerState::Ended(End::Killed);
+        let ends = pod.containers.iter().filter(|one| matches!(one.state, ContainerState::Ended(_)));
+        let first = ends.min_by_key(|one| (one.state == killed, one.since));
+        let message = first.map(|one| one.message.clone()).unwrap_or_default();
         let termination = PodTermination {
             instance: id.clone(),
             started_at: task.started_at.unwrap_or(task.staged_at),

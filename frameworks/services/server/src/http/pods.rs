@@ -65,9 +65,12 @@ fn wrong_method() -> HttpResponse {
     error(StatusCode::METHOD_NOT_ALLOWED, "this method is not allowed here")
 }
 
-/// That there are pods.
-pub(crate) async fn head(_api: Arc<Api>, _call: Call) -> Answer {
-    Ok(empty(StatusCode::OK))
+/// As a GET, without a body: clients ask whether there are pods at all.
+pub(crate) async fn head(api: Arc<Api>, call: Call) -> Answer {
+    let status = match get(api, call).await {
+        Ok(answer) | Err(answer) => answer.status(),
+    };
+    Ok(empty(status))
 }
 
 pub(crate) async fn get(api: Arc<Api>, call: Call) -> Answer {

@@ -49,8 +49,9 @@ pub(crate) async fn master(
                 offers += 1;
                 services.event(Event::Offers(vec![offer(offers)])).await;
             }
-            Effect::Launch { tasks, .. } => {
-                for task in tasks {
+            Effect::Launch { tasks, groups, refuse, .. } => {
+                let members = groups.into_iter().flat_map(|group| group.tasks).map(|member| member.launch);
+                for task in tasks.into_iter().chain(members) {
                     services.event(update(task.task, TaskState::Running)).await;
                 }
             }
@@ -78,3 +79,4 @@ fn offer(number: u32) -> Offer {
     let id = format!("offer-{number}").parse().expect("an id");
     Offer::new(id, "agent-1".parse().expect("an id"), "host-1", resources.expect("whole amounts"))
 }
+        Resource::scalar("disk", Milli::whole(65_536)),
