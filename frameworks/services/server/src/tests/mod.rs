@@ -6,4 +6,5 @@ mod around;
 pub(crate) mod cluster;
 mod definitions;
 mod events;
+mod pods;
 mod pretended;
