@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chapada_listener::{DEFAULT_MAX_BODY, ListenConfig};
+use chapada_services_core::Settings;
 
 /// The port that Marathon listens on.
 pub const DEFAULT_PORT: u16 = 8080;
@@ -144,6 +145,16 @@ impl Default for ServicesConfig {
 }
 
 impl ServicesConfig {
+    /// What definitions depend on.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            secrets: self.secrets_dir.is_some(),
+            network: self.default_network_name.clone(),
+            new_group_enforce_role: self.new_group_enforce_role == EnforceRole::Top,
+            ..Settings::default()
+        }
+    }
+
     pub(crate) fn listen(&self) -> ListenConfig {
         ListenConfig {
             ip: self.ip,

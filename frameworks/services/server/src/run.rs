@@ -18,7 +18,7 @@ use crate::access;
 use crate::actor::{Actor, StoreLost};
 use crate::carry;
 use crate::clock::Clock;
-use crate::config::{DEFAULT_PORT, EnforceRole, ServicesConfig};
+use crate::config::{DEFAULT_PORT, ServicesConfig};
 use crate::error::Error;
 use crate::figures::Figures;
 use crate::handle::{Inputs, ServicesHandle};
@@ -48,6 +48,7 @@ pub async fn run(
     let listener = Listener::bind_with(&config.listen(), DEFAULT_PORT, admission(&config)?).await?;
     let at = listener.local_addr();
     let host = config.hostname.clone().unwrap_or_else(|| reached_as(at.ip()));
+    let secrets = prepared.secrets.clone();
     let identity = Identity::new(format!("{host}:{}", at.port()), config);
     let (hub, figures) = (Hub::new(random()), Figures::default());
     let (services, inputs) = ServicesHandle::new();
@@ -58,6 +59,7 @@ pub async fn run(
         figures: figures.clone(),
         surroundings: Arc::new(Surroundings::new(&identity.config, &identity.host_port)),
         logging: set_level.map(Logging::with).unwrap_or_default(),
+        secrets,
     };
     tracing::info!(address = %at, "listening");
     let tasks = TaskTracker::new();
@@ -131,11 +133,7 @@ impl Prepared {
             ..FrameworkConfig::new(config.framework_name.as_str(), master)
         };
         let secrets = Secrets::new(config.secrets_dir.clone());
-        let settings = Settings {
-            secrets: secrets.are_kept(),
-            network: config.default_network_name.clone(),
-            new_group_enforce_role: config.new_group_enforce_role == EnforceRole::Top,
-        };
+        let settings = config.settings();
         Ok(Self { role, settings, secrets, framework, store, zookeeper })
     }
 

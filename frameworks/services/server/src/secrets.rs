@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use chapada_sdk::wire;
-use chapada_services_core::FieldError;
+use chapada_services_core::{Command, FieldError};
 use serde_json::{Map, Value};
 
 /// The largest value: it travels with the task's description, in one message of bounded size.
@@ -63,18 +63,32 @@ impl Secrets {
         tokio::fs::read(&path).await.map_err(said)
     }
 
-    /// Which of the secrets in a definition cannot be had now.
-    pub(crate) async fn missing(&self, definition: &Map<String, Value>) -> Vec<FieldError> {
+    /// Which of the secrets that a command brings cannot be had now. Where none are kept, the core refuses them.
+    pub(crate) async fn missing(&self, command: &Command) -> Vec<FieldError> {
+        let named = if self.are_kept() { named(command) } else { Vec::new() };
         let mut errors = Vec::new();
-        let named = definition.get("secrets").and_then(Value::as_object).into_iter().flatten();
-        for (name, secret) in named {
-            let Some(source) = secret.get("source").and_then(Value::as_str) else { continue };
-            if let Err(error) = self.read(source).await {
+        for (name, source) in named {
+            if let Err(error) = self.read(&source).await {
                 errors.push(FieldError::new(format!("/secrets({name})/source"), error.to_string()));
             }
         }
         errors
     }
+}
+
+/// The names and places of the secrets in a command's definitions.
+fn named(command: &Command) -> Vec<(String, String)> {
+    let definitions: Vec<&Map<String, Value>> = match command {
+        Command::Create { definition, .. }
+        | Command::CreatePod { definition, .. }
+        | Command::ReplacePod { definition, .. } => vec![definition],
+        Command::Update { updates, .. } => updates.iter().map(|update| &update.fields).collect(),
+        _ => Vec::new(),
+    };
+    let secrets = definitions.into_iter().filter_map(|fields| fields.get("secrets")?.as_object()).flatten();
+    secrets
+        .filter_map(|(name, secret)| Some((name.clone(), secret.get("source")?.as_str()?.to_owned())))
+        .collect()
 }
 
 /// The path, if it leads down only.

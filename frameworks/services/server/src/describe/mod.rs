@@ -5,6 +5,8 @@ mod container;
 mod discovery;
 pub(crate) mod group;
 mod network;
+#[cfg(test)]
+mod tests;
 
 use chapada_model::{AgentId, InvalidId, Label, Limit, OfferId, TaskDescription};
 use chapada_sdk::{InvalidExecutor, InvalidTask, Offer, Placement, TaskBuilder, operation, wire};
@@ -75,8 +77,6 @@ pub(crate) async fn task(launch: Launch, secrets: &Secrets) -> Result<TaskDescri
     Ok(builder.place(&at(launch.agent), &placement)?)
 }
 
-/// The launch of these tasks, if there are any.
-pub(crate) fn launch(tasks: &[TaskDescription]) -> Option<wire::offer::Operation> {
 /// What becomes of reservations and volumes.
 pub(crate) fn homes(operations: Vec<HomeOperation>) -> Vec<wire::offer::Operation> {
     let described = operations.iter().map(|operation| match operation {
@@ -88,6 +88,8 @@ pub(crate) fn homes(operations: Vec<HomeOperation>) -> Vec<wire::offer::Operatio
     described.collect()
 }
 
+/// The launch of these tasks, if there are any.
+pub(crate) fn launch(tasks: &[TaskDescription]) -> Option<wire::offer::Operation> {
     let launch = wire::offer::operation::Launch { task_infos: tasks.iter().map(Into::into).collect() };
     let mut operation = wire::offer::Operation { launch: Some(launch), ..Default::default() };
     operation.set_type(wire::offer::operation::Type::Launch);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chapada_listener::{Call, HttpResponse};
-use chapada_services_core::{AppId, AppState, Command, Reply, Timestamp, Update, Which};
+use chapada_services_core::{AppId, AppState, Command, Refusal, Reply, Timestamp, Update, Which};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -217,6 +217,10 @@ pub(crate) async fn delete(api: Arc<Api>, call: Call) -> Answer {
 
 /// Carries out a command.
 pub(crate) async fn run(api: &Api, command: Command) -> Result<Reply, HttpResponse> {
+    let missing = api.secrets.missing(&command).await;
+    if !missing.is_empty() {
+        return Err(refusal(&Refusal::Invalid(missing)));
+    }
     api.services.command(command).await.map_err(unavailable)?.map_err(|why| refusal(&why))
 }
 

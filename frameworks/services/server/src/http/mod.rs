@@ -25,6 +25,7 @@ use std::sync::Arc;
 use chapada_listener::{Action, Call, ContentRule, Logging, RouteEntry, Routes};
 use http::{Method, StatusCode};
 
+use crate::secrets::Secrets;
 use crate::figures::Figures;
 use crate::handle::ServicesHandle;
 use crate::hub::Hub;
@@ -42,6 +43,7 @@ pub(crate) struct Api {
     pub(crate) figures: Figures,
     pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) logging: Logging,
+    pub(crate) secrets: Secrets,
 }
 
 /// Every route of the API.
@@ -70,7 +72,7 @@ pub(crate) fn routes(api: Arc<Api>) -> Routes {
         .on(&put, "/v2/groups/{*path}", ChangeApps, groups::put)
         .on(&patch, "/v2/groups/{*path}", ChangeApps, groups::patch)
         .on(&delete, "/v2/groups/{*path}", ChangeApps, groups::delete)
-        .on(&Method::HEAD, "/v2/pods/{*path}", ViewApps, pods::head)
+        .on(&Method::HEAD, "/v2/pods", ViewApps, pods::head)
         .on(&get, "/v2/pods/{*path}", ViewApps, pods::get)
         .on(&post, "/v2/pods/{*path}", ChangeApps, pods::post)
         .on(&put, "/v2/pods/{*path}", ChangeApps, pods::put)

@@ -1,7 +1,9 @@
 //! Tasks.
 
-use chapada_services_core::{App, AppState, CheckState, Condition, InstanceId, Task};
 use chapada_model::TaskState;
+use chapada_services_core::{
+    App, AppState, CheckResult, CheckState, Condition, InstanceId, Task, task_ports,
+};
 use serde_json::{Value, json};
 
 use super::state_name;
@@ -16,7 +18,7 @@ pub(crate) fn task(app: &App, task: &Task) -> Value {
         "state": state_name(shown_state(task)),
         "stagedAt": task.staged_at,
         "version": task.version,
-        "ipAddresses": [],
+        "ipAddresses": task.addresses.iter().map(address).collect::<Vec<_>>(),
         "servicePorts": service_ports(app),
         "role": app.definition.role,
     });
@@ -26,11 +28,23 @@ pub(crate) fn task(app: &App, task: &Task) -> Value {
     if let Some(started) = task.started_at {
         json["startedAt"] = json!(started);
     }
+    if let Some(result) = task.check {
+        json["checkResult"] = match result {
+            CheckResult::Http(status) => json!({"http": {"statusCode": status}}),
+            CheckResult::Tcp(succeeded) => json!({"tcp": {"succeeded": succeeded}}),
+            CheckResult::Command(code) => json!({"command": {"exitCode": code}}),
+        };
+    }
     let results = health(task);
     if !results.is_empty() {
         json["healthCheckResults"] = json!(results);
     }
     json
+}
+
+fn address(address: &std::net::IpAddr) -> Value {
+    let protocol = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+    json!({"ipAddress": address, "protocol": protocol})
 }
 
 /// Who has been told to end is not to be counted on any more, whatever was heard of it last.
@@ -103,7 +117,8 @@ fn service_ports(app: &App) -> Vec<u16> {
 /// The old text form that load balancer scripts read: app, service port, then where it is reached.
 pub(crate) fn as_text(state: &AppState) -> String {
     let id = state.app.definition.id.safe();
-    let running: Vec<&Task> = state.tasks().filter(|task| shown_state(task) == TaskState::Running && task.ready).collect();
+    let running: Vec<&Task> =
+        state.tasks().filter(|task| shown_state(task) == TaskState::Running && task.ready).collect();
     let ports = service_ports(&state.app);
     if ports.is_empty() {
         let hosts: Vec<&str> = running.iter().map(|task| task.hostname.as_str()).collect();
@@ -113,8 +128,11 @@ pub(crate) fn as_text(state: &AppState) -> String {
     for (index, port) in ports.iter().enumerate() {
         text.push_str(&format!("{id}\t{port}\t"));
         for task in &running {
-            if let Some(port) = task.ports.get(index) {
-                text.push_str(&format!("{}:{port}\t", task.hostname));
+            let Some(port) = task_ports(&state.app.definition, task).nth(index) else { continue };
+            match (port.host, task.addresses.first()) {
+                (Some(host), _) => text.push_str(&format!("{}:{host}\t", task.hostname)),
+                (None, Some(own)) => text.push_str(&format!("{own}:{}\t", port.listens)),
+                (None, None) => {}
             }
         }
         text.push('\n');

@@ -26,6 +26,7 @@ use crate::http::{Api, Surroundings, routes};
 use crate::hub::Hub;
 use crate::identity::Identity;
 use crate::prober::Prober;
+use crate::secrets::Secrets;
 use crate::standing::{Standing, Turn};
 
 /// How long a test waits for what must come.
@@ -86,7 +87,9 @@ impl Cluster {
         let clock = Clock::new();
         let records = store.0.lock().expect("unbroken").clone();
         let seed = Seed::new(chapada_sdk::random(), chapada_sdk::random());
-        let core = Services::restore(Role::star(), seed, clock.now(), records).expect("own records");
+        let core = Services::restore(Role::star(), seed, clock.now(), records)
+            .expect("own records")
+            .with_settings(services_config.settings());
         let (services, inputs) = ServicesHandle::new();
         let (calls, queue) = mpsc::unbounded_channel();
         tokio::spawn(pretended::master(queue, services.clone(), works));
@@ -110,12 +113,13 @@ impl Cluster {
             Admission { credentials: None, origins: services_config.access_control_allow_origin.clone() };
         let listener = Listener::bind_with(&config, 0, admission).await.expect("loopback");
         let address = listener.local_addr();
+        let secrets = Secrets::new(services_config.secrets_dir.clone());
         let identity = Identity::new(address.to_string(), services_config);
         identity.turn.set(Standing::Leading);
         let turn = identity.turn.clone();
         let surroundings = Arc::new(Surroundings::new(&identity.config, &identity.host_port));
         let logging = Logging::with(Arc::new(|_| Ok(())));
-        let api = Api { services: services.clone(), hub, identity, figures, surroundings, logging };
+        let api = Api { services: services.clone(), hub, identity, figures, surroundings, logging, secrets };
         let routes = routes(Arc::new(api));
         let table = routes.table();
         tokio::spawn(listener.serve(routes, GrpcRoutes::default(), policy, stop.clone()));
