@@ -29,6 +29,7 @@ pub struct ClusterBuilder {
     attributes: Option<String>,
     master_flags: Vec<String>,
     agent_flags: Vec<String>,
+    services_flags: Vec<String>,
 }
 
 /// Masters, agents, the services framework and, for more than one master, a three-server ZooKeeper. Ends with this
@@ -64,6 +65,7 @@ impl Cluster {
             attributes: None,
             master_flags: Vec::new(),
             agent_flags: Vec::new(),
+            services_flags: Vec::new(),
         }
     }
 }
@@ -126,6 +128,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// One more flag for the services framework.
+    #[must_use]
+    pub fn services_flag(mut self, flag: &str) -> Self {
+        self.services_flags.push(flag.to_owned());
+        self
+    }
+
     /// Starts everything and waits until the agents are registered and the services framework answers.
     ///
     /// # Panics
@@ -158,7 +167,7 @@ impl ClusterBuilder {
         }
         cluster._hub = hub;
         if self.services {
-            cluster.start_services(ip);
+            cluster.start_services(ip, &self.services_flags);
         }
         cluster.wait_until_up(self.agents);
         cluster
@@ -200,7 +209,7 @@ impl Cluster {
         self._machines.extend(machine);
     }
 
-    fn start_services(&mut self, ip: Ipv4Addr) {
+    fn start_services(&mut self, ip: Ipv4Addr, more: &[String]) {
         let mut flags = flags("services", &self.services_address);
         flags.extend(["--master".to_owned(), self.master_address()]);
         flags.extend(["--hostname".to_owned(), ip.to_string()]);
@@ -208,6 +217,7 @@ impl Cluster {
         if let Some(ensemble) = &self.ensemble {
             flags.extend(["--zk".to_owned(), format!("{}/services", ensemble.address())]);
         }
+        flags.extend(more.iter().cloned());
         self.services = Some(Daemon::start("services", self.folder.path(), None, &flags));
     }
 
