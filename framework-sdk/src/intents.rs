@@ -1,9 +1,10 @@
 //! Intents in the store: each change of one is durable before anything can be done that rests on it.
 
 use std::ops::Deref;
+use std::time::Duration;
 
 use chapada_coordination::{Change, WriteError};
-use chapada_model::{AgentId, Mono, TaskStatus};
+use chapada_model::{AgentId, Mono, TaskStatus, Text};
 use chapada_sdk_core::{DelayRule, Intent, IntentChange, Intents};
 
 use crate::store::{OpenedStore, Store};
@@ -100,6 +101,11 @@ impl DurableIntents {
     /// As [`Store::write`].
     pub async fn give_up(&mut self, name: &str) -> Result<Option<Intent>, WriteError> {
         self.change(name, |intents| intents.give_up(name)).await
+    }
+
+    /// [`Intents::unreachable_for`]. Nothing of it is stored.
+    pub fn unreachable_for(&mut self, long: Duration, now: Mono) -> Vec<Text> {
+        self.intents.unreachable_for(long, now)
     }
 
     /// [`Intents::on_update`]. The update may be acknowledged once this has returned.

@@ -76,6 +76,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ),
         ("chapada-sdk-core", vec!["chapada-model"]),
         ("chapada-sdk", vec!["chapada-model", "chapada-wire", "chapada-coordination", "chapada-sdk-core"]),
+        ("chapada-sdk-testkit", vec!["chapada-model", "chapada-wire", "chapada-sdk"]),
         ("chapada-services-core", vec!["chapada-model", "chapada-sdk-core"]),
         (
             "chapada-services",
@@ -89,6 +90,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ),
         ("chapada-example-sweep", vec!["chapada-sdk"]),
         ("chapada-example-keeper", vec!["chapada-sdk"]),
+        ("chapada-example-ha", vec!["chapada-sdk"]),
         ("chapada-webui", vec![]),
         (
             "chapada",

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use chapada_model::{AgentId, InvalidId, Mono, TaskId, TaskState, TaskStatus, Text};
 
@@ -65,6 +66,9 @@ pub struct Intent {
     /// How long it waits before it is launched again, as [`Intents::retry`] said. Forgotten by a restart.
     #[serde(skip)]
     pub delay: Option<Delay>,
+    /// Since when it is known to be unreachable, as [`Intents::unreachable_for`] saw it. Forgotten by a restart.
+    #[serde(skip)]
+    pub unreachable_since: Option<Mono>,
 }
 
 /// How far a launch is.
@@ -114,6 +118,7 @@ impl Intents {
             phase: Phase::Waiting,
             failures: 0,
             delay: None,
+            unreachable_since: None,
         })
     }
 
@@ -193,6 +198,20 @@ impl Intents {
         let intent = self.by_name.get_mut(name)?;
         intent.delay = Some(Delay::after_failure(intent.delay, rule, now));
         Some(intent.clone())
+    }
+
+    /// Those that have been unreachable for so long, to be given up. Call it from time to time: it is by these calls that the time
+    /// is taken.
+    pub fn unreachable_for(&mut self, long: Duration, now: Mono) -> Vec<Text> {
+        let mut found = Vec::new();
+        for intent in self.by_name.values_mut() {
+            if intent.phase != Phase::Alive(TaskState::Unreachable) {
+                intent.unreachable_since = None;
+            } else if now.since(*intent.unreachable_since.get_or_insert(now)) >= long {
+                found.push(intent.task.name.clone());
+            }
+        }
+        found
     }
 
     /// Puts one back as it was, or takes it out.
@@ -280,6 +299,13 @@ mod tests {
         assert_eq!(intents.give_up("a"), None);
         intents.launch("a", agent());
         intents.on_update(&update("a.1", TaskState::Unreachable));
+        let (long, at) = (Duration::from_secs(9), |seconds| Mono(0) + Duration::from_secs(seconds));
+        assert!(intents.unreachable_for(long, at(1)).is_empty());
+        intents.on_update(&update("a.1", TaskState::Running));
+        assert!(intents.unreachable_for(long, at(10)).is_empty(), "it was back");
+        intents.on_update(&update("a.1", TaskState::Unreachable));
+        assert!(intents.unreachable_for(long, at(20)).is_empty());
+        assert_eq!(intents.unreachable_for(long, at(29)), [Text::from("a")]);
         assert!(intents.give_up("a").is_some());
         intents.again("a");
         assert_eq!(intents.on_update(&update("a.1", TaskState::Running)), IntentChange::Stray);

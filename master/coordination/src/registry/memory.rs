@@ -40,6 +40,13 @@ impl MemoryStore {
         self.inner().records.iter().map(record).collect()
     }
 
+    /// Another store that holds the same.
+    pub fn copy(&self) -> Self {
+        let inner = self.inner();
+        let copy = Inner { head: inner.head.clone(), epoch: inner.epoch, records: inner.records.clone() };
+        Self { inner: Arc::new(Mutex::new(copy)), deposals: watch::Sender::new(0) }
+    }
+
     /// Takes the place away from whoever leads: its writes fail from now on, and it is told.
     pub fn depose(&self) {
         self.inner().epoch += 1;

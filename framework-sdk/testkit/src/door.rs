@@ -1,0 +1,265 @@
+//! The loop in which the simulated master and the scheduler meet, and in which the scheduler dies and comes back.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chapada_model::{Mono, TaskId};
+use chapada_sdk::wire::scheduler as api;
+use chapada_sdk::wire::scheduler::call::Type;
+use chapada_sdk::{
+    CancellationToken, Candidate, Coordination, FrameworkConfig, Knock, Link, MemoryStore, OpenedStore,
+    Scheduler, SchedulerError, Store, run_elected,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::call::launched;
+use crate::kit::{Arrival, Fault};
+use crate::rule::Rule;
+use crate::world::World;
+
+/// How closely the simulated master looks at the time.
+const STEP: Duration = Duration::from_millis(20);
+/// From the scheduler's death to its next life.
+const RESTART_AFTER: Duration = Duration::from_millis(500);
+
+/// Puts a scheduler together from its store.
+pub(crate) type Make<S> = Arc<dyn Fn(&OpenedStore) -> Result<S, SchedulerError> + Send + Sync>;
+
+/// What the loop and the test share. Nothing is locked across an await.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Mutex<Stage>>);
+
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    /// What is to happen at a launch: how many come before it, whether the call arrives, and what happens then.
+    pub(crate) traps: VecDeque<(u32, Arrival, Fault)>,
+    /// To be done by the loop.
+    pub(crate) faults: VecDeque<Fault>,
+    pub(crate) calls: Vec<api::Call>,
+    /// Whether the scheduler has ended by itself, and well.
+    pub(crate) ended: bool,
+    /// Since when the place of the one that is subscribed is another's.
+    deposed_at: Option<Instant>,
+}
+
+impl Shared {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Stage {
+            world: World::default(),
+            traps: VecDeque::new(),
+            faults: VecDeque::new(),
+            calls: Vec::new(),
+            ended: false,
+            deposed_at: None,
+        })))
+    }
+
+    pub(crate) fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(crate) struct Door<S> {
+    pub(crate) shared: Shared,
+    pub(crate) store: MemoryStore,
+    pub(crate) candidate: Candidate,
+    pub(crate) config: FrameworkConfig,
+    pub(crate) make: Make<S>,
+    pub(crate) began: Instant,
+}
+
+impl<S: Scheduler + 'static> Door<S> {
+    /// Runs for ever.
+    pub(crate) async fn serve(self) {
+        let (sender, mut knocks) = mpsc::channel(4);
+        let mut line: Option<Knock> = None;
+        let mut life = Some(self.begin_life(sender.clone()));
+        let mut reborn_at = None;
+        let mut step = tokio::time::interval(STEP);
+        loop {
+            tokio::select! {
+                biased;
+                call = next_call(&mut line) => match call {
+                    Some(call) => self.on_call(&call).await,
+                    None => {
+                        line = None;
+                        self.shared.stage().world.hang_up();
+                    }
+                },
+                Some(knock) = knocks.recv() => {
+                    let mut stage = self.shared.stage();
+                    stage.world.hang_up();
+                    stage.deposed_at = None;
+                    line = Some(knock);
+                }
+                outcome = ended(&mut life) => {
+                    life = None;
+                    reborn_at = self.after_end(outcome);
+                }
+                _ = step.tick() => self.shared.stage().world.pass_time(self.now()),
+            }
+            if reborn_at.is_some_and(|at| Instant::now() >= at) {
+                reborn_at = None;
+                life = Some(self.begin_life(sender.clone()));
+            }
+            while let Some(fault) = self.next_fault() {
+                match fault {
+                    Fault::KillScheduler => {
+                        if let Some(life) = life.take() {
+                            life.abort();
+                        }
+                        line = None;
+                        reborn_at = Some(Instant::now() + RESTART_AFTER);
+                        self.shared.stage().world.hang_up();
+                    }
+                    Fault::DeposeScheduler => {
+                        self.store.depose();
+                        self.shared.stage().deposed_at = Some(Instant::now());
+                    }
+                    Fault::Disconnect => {
+                        line = None;
+                        self.shared.stage().world.hang_up();
+                    }
+                    Fault::FailOver { agents_return_after } => {
+                        line = None;
+                        self.shared.stage().world.fail_over(agents_return_after);
+                    }
+                }
+            }
+            self.speak(&mut line).await;
+        }
+    }
+
+    fn next_fault(&self) -> Option<Fault> {
+        self.shared.stage().faults.pop_front()
+    }
+
+    fn now(&self) -> Mono {
+        Mono::default() + self.began.elapsed()
+    }
+
+    fn begin_life(&self, door: mpsc::Sender<Knock>) -> JoinHandle<Result<(), chapada_sdk::RunError>> {
+        let config = FrameworkConfig { link: Link::Door(door), ..self.config.clone() };
+        let (store, candidate, make) = (self.store.clone(), self.candidate.clone(), Arc::clone(&self.make));
+        tokio::spawn(async move {
+            let make = move |opened: &OpenedStore| make(opened);
+            run_elected(&Coordination::Memory(store), candidate, config, make, CancellationToken::new()).await
+        })
+    }
+
+    /// One that ends well has done its work; one that fails is started again, as a supervisor would.
+    fn after_end(&self, outcome: Result<(), String>) -> Option<Instant> {
+        let mut stage = self.shared.stage();
+        match outcome {
+            Ok(()) => {
+                stage.ended = true;
+                None
+            }
+            Err(why) => {
+                stage.world.break_rule(Rule::StayUp, why);
+                Some(Instant::now() + RESTART_AFTER)
+            }
+        }
+    }
+
+    async fn speak(&self, line: &mut Option<Knock>) {
+        let said: Vec<api::Event> = {
+            let mut stage = self.shared.stage();
+            if !stage.world.subscribed {
+                stage.world.out.clear();
+            }
+            stage.world.out.drain(..).collect()
+        };
+        let Some(knock) = line else { return };
+        for event in said {
+            // It hangs up by dropping its end; the next call that is none says so.
+            if knock.events.send(Ok(event)).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn on_call(&self, call: &api::Call) {
+        let tasks: Vec<TaskId> =
+            launched(call).iter().filter_map(|info| info.task_id.as_ref()?.try_into().ok()).collect();
+        if !tasks.is_empty() {
+            let known = self.known_to_a_successor().await;
+            let mut stage = self.shared.stage();
+            for task in tasks.iter().filter(|task| !known.contains(task)) {
+                let what = format!("{task} is launched, and a successor would not know it");
+                stage.world.break_rule(Rule::IntentBeforeLaunch, what);
+            }
+        }
+        let mut stage = self.shared.stage();
+        // What was on its way by then may arrive still.
+        let deposed = stage.deposed_at.is_some_and(|at| Instant::now() > at);
+        if deposed && matches!(call.r#type(), Type::Accept | Type::Kill | Type::Decline) {
+            let what = format!("{} by one that was deposed", call.r#type().as_str_name());
+            stage.world.break_rule(Rule::StopWhenDeposed, what);
+        }
+        let mut arrives = true;
+        if !tasks.is_empty()
+            && let Some((before, arrival, fault)) = stage.traps.front_mut()
+        {
+            match before.checked_sub(1) {
+                Some(fewer) => *before = fewer,
+                None => {
+                    arrives = *arrival == Arrival::Arrives;
+                    let fault = *fault;
+                    stage.traps.pop_front();
+                    stage.faults.push_back(fault);
+                }
+            }
+        }
+        if arrives {
+            stage.calls.push(call.clone());
+            stage.world.on_call(call);
+        }
+    }
+
+    /// What a scheduler that is put together from the store as it is now asks the master for.
+    pub(crate) async fn known_to_a_successor(&self) -> BTreeSet<TaskId> {
+        match known(&self.store, &self.candidate, &self.make).await {
+            Ok(known) => known,
+            Err(why) => {
+                self.shared.stage().world.break_rule(Rule::StayUp, why);
+                BTreeSet::new()
+            }
+        }
+    }
+}
+
+pub(crate) async fn known<S: Scheduler>(
+    store: &MemoryStore,
+    candidate: &Candidate,
+    make: &Make<S>,
+) -> Result<BTreeSet<TaskId>, String> {
+    let mut campaign = Coordination::Memory(store.copy()).campaign(candidate.info.clone());
+    let term = campaign.wait_until_leading().await.map_err(|error| error.to_string())?;
+    let opened = Store::open(&term, candidate.schema).await.map_err(|error| error.to_string())?;
+    let scheduler = make(&opened).map_err(|error| error.to_string())?;
+    Ok(scheduler.known_tasks().into_iter().map(|(task, _)| task).collect())
+}
+
+fn next_call(line: &mut Option<Knock>) -> impl Future<Output = Option<api::Call>> {
+    async move {
+        match line {
+            Some(knock) => knock.calls.recv().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+async fn ended(life: &mut Option<JoinHandle<Result<(), chapada_sdk::RunError>>>) -> Result<(), String> {
+    match life {
+        Some(life) => match life.await {
+            Ok(outcome) => outcome.map_err(|error| error.to_string()),
+            Err(panic) => Err(panic.to_string()),
+        },
+        None => std::future::pending().await,
+    }
+}

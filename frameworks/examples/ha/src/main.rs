@@ -1,0 +1,37 @@
+//! `ha --store zk://…/ha -n 3 'my command'`.
+#![forbid(unsafe_code)]
+
+use chapada_example_ha::{Ha, SCHEMA};
+use chapada_sdk::{
+    CancellationToken, Candidate, FrameworkConfig, MasterAddress, StoreAddress, ZkOptions, run_elected,
+};
+use clap::Parser;
+
+/// Keeps copies of a shell command running; they outlive this program.
+#[derive(Parser)]
+struct Flags {
+    /// host:port or zk://h1,h2,h3/path.
+    #[arg(long, default_value = "127.0.0.1:5050")]
+    master: MasterAddress,
+    /// A file, or zk://h1,h2,h3/path.
+    #[arg(long)]
+    store: StoreAddress,
+    /// How many copies.
+    #[arg(long, short = 'n', default_value_t = 1)]
+    instances: usize,
+    /// Handed to /bin/sh -c.
+    command: String,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let Flags { master, store, instances, command } = Flags::parse();
+    let coordination = store.coordination(ZkOptions::default())?;
+    let make = |opened: &_| Ha::restore(opened, instances, &command);
+    let (candidate, config) = (Candidate::new(SCHEMA), FrameworkConfig::new("ha", master));
+    tokio::select! {
+        outcome = run_elected(&coordination, candidate, config, make, CancellationToken::new()) => Ok(outcome?),
+        outcome = tokio::signal::ctrl_c() => Ok(outcome?),
+    }
+}

@@ -1,0 +1,126 @@
+//! The example against a simulated master: whatever goes wrong, as many tasks run as there should be.
+
+use std::time::Duration;
+
+use chapada_example_ha::{Ha, SCHEMA};
+use chapada_sdk::model::{TaskId, TaskState};
+use chapada_sdk::wire::scheduler::call::Type;
+use chapada_sdk_testkit::{Arrival, Fault, TestKit};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Three tasks on two agents.
+fn kit() -> TestKit<Ha> {
+    let mut kit = TestKit::start(SCHEMA, |opened| Ha::restore(opened, 3, "true"));
+    kit.agent("a1", "cpus:4;mem:1024");
+    kit.agent("a2", "cpus:4;mem:1024");
+    kit.one_of_each(|task: &TaskId| task.as_str().rsplit_once('.').map_or("", |(name, _)| name).to_owned());
+    kit
+}
+
+fn all_run(kit: &mut TestKit<Ha>) {
+    kit.run_until("all tasks run", MINUTE, |kit| kit.running() == 3);
+}
+
+#[test]
+fn the_whole_example_is_one_page() {
+    let lines = |text: &str| text.lines().count();
+    let all = lines(include_str!("../src/lib.rs")) + lines(include_str!("../src/main.rs"));
+    assert!(all <= 150, "{all} lines");
+}
+
+#[test]
+fn every_fault_at_every_launch_is_survived() {
+    let faults = [
+        Fault::KillScheduler,
+        Fault::DeposeScheduler,
+        Fault::Disconnect,
+        Fault::FailOver { agents_return_after: Duration::from_secs(3) },
+    ];
+    for fault in faults {
+        for arrival in [Arrival::Arrives, Arrival::Lost] {
+            let mut kit = kit();
+            kit.at_launch(0, arrival, fault);
+            kit.settle(3);
+            assert!(!kit.calls(Type::Accept).is_empty());
+            for task in kit.tasks() {
+                kit.end_task(&task.id, TaskState::Failed);
+                kit.at_launch(0, arrival, fault);
+                kit.run_for(Duration::from_secs(2));
+            }
+            kit.settle(3);
+            kit.check();
+        }
+    }
+}
+
+#[test]
+fn it_goes_on_while_everything_fails_again_and_again() {
+    let mut kit = kit();
+    all_run(&mut kit);
+    for round in 0..20_u64 {
+        let fault = match round % 4 {
+            0 => Fault::KillScheduler,
+            1 => Fault::FailOver { agents_return_after: Duration::from_millis(400 * round) },
+            2 => Fault::DeposeScheduler,
+            _ => Fault::Disconnect,
+        };
+        let task = &kit.tasks()[round as usize % 3].id.clone();
+        kit.end_task(task, TaskState::Failed);
+        kit.run_for(Duration::from_millis(37 * round));
+        kit.fault(fault);
+        kit.lose_updates(2);
+        kit.double_updates(2);
+        kit.settle(3);
+        kit.check();
+    }
+}
+
+#[test]
+fn a_task_out_of_reach_is_replaced_in_time_and_ended_when_it_is_back() {
+    let mut kit = kit();
+    all_run(&mut kit);
+    let there = kit.tasks()[0].agent.clone();
+    let before = kit.tasks();
+    kit.lose_agent(there.as_str());
+    kit.run_for(Duration::from_secs(290));
+    assert!(kit.running() < 3, "not before its time");
+    // It counts anew from then.
+    kit.fault(Fault::KillScheduler);
+    kit.run_for(Duration::from_secs(290));
+    assert!(kit.running() < 3, "not before its time");
+    kit.run_for(MINUTE);
+    assert_eq!(kit.running(), 3);
+    kit.return_agent(there.as_str());
+    kit.settle(3);
+    assert!(kit.tasks().iter().all(|task| task.agent != there || !before.contains(task)));
+    let duplicates: Vec<_> = kit
+        .broken()
+        .into_iter()
+        .filter(|broken| broken.rule != chapada_sdk_testkit::Rule::NoDuplicate)
+        .collect();
+    assert!(duplicates.is_empty(), "only until the late ones are killed: {duplicates:?}");
+}
+
+#[test]
+fn one_that_keeps_failing_is_started_ever_more_slowly() {
+    let mut kit = kit();
+    all_run(&mut kit);
+    let mut launches = Vec::new();
+    for _ in 0..2 {
+        let before = kit.calls(Type::Accept).len();
+        let until = MINUTE * 5;
+        let mut passed = Duration::ZERO;
+        while passed < until {
+            let first = kit.tasks().into_iter().find(|task| task.id.as_str().starts_with("ha-0."));
+            if let Some(task) = first {
+                kit.end_task(&task.id, TaskState::Failed);
+            }
+            kit.run_for(Duration::from_millis(500));
+            passed += Duration::from_millis(500);
+        }
+        launches.push(kit.calls(Type::Accept).len() - before);
+    }
+    assert!(launches[0] < 25 && launches[1] <= 6, "{launches:?}");
+    kit.check();
+}
