@@ -179,12 +179,6 @@ impl Instance {
     pub fn waiting(id: InstanceId, since: Timestamp) -> Self {
         Self { id, incarnation: 1, goal: Goal::Run, pinned: None, phase: Phase::Waiting { since } }
     }
-
-    /// A place that waits for a task of an earlier version.
-    pub(crate) fn pinned(id: InstanceId, version: Timestamp, since: Timestamp) -> Self {
-        Self { pinned: Some(version), ..Self::waiting(id, since) }
-    }
-
     /// Whether its task is to end: it is not wanted, or a part of it has ended.
     pub fn is_ending(&self) -> bool {
         self.task().is_some_and(|task| self.goal == Goal::Stop || task.has_failed_in_part())

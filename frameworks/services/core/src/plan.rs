@@ -87,10 +87,9 @@ impl Landing {
         let mut table = self.table(used);
         let (mut placed, mut on) = (self.placed.clone(), BTreeMap::new());
         let mut old: Vec<&Old> = self.old.iter().collect();
-        let strategy = self.definition.upgrade_strategy;
         let target = self.definition.instances;
-        let least = strategy.least_good(target) as usize;
-        let most = if self.replaces { strategy.most_at_once(target) as usize } else { usize::MAX };
+        let least = self.definition.least_good(target) as usize;
+        let most = if self.replaces { self.definition.most_at_once(target) as usize } else { usize::MAX };
         let mut count = 0;
         while count < self.starts {
             let room = !self.replaces || count + old.len() < most;

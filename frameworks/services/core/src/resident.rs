@@ -62,7 +62,13 @@ pub(crate) struct Founding {
 
 impl Home {
     /// A home to be, on the offer's agent.
-    pub(crate) fn new(app: &AppDefinition, instance: InstanceId, uuid: Uuid, offer: &Offer, at: Timestamp) -> Self {
+    pub(crate) fn new(
+        app: &AppDefinition,
+        instance: InstanceId,
+        uuid: Uuid,
+        offer: &Offer,
+        at: Timestamp,
+    ) -> Self {
         let volume = |path: &str| LocalVolume {
             container_path: path.to_owned(),
             persistence_id: format!("{}#{path}#{uuid}", app.id.safe()),
@@ -95,7 +101,9 @@ impl Home {
     /// What an offer holds of it, for the next task. `None` when a part is missing.
     pub(crate) fn found(&self, app: &AppDefinition, offer: &Offer) -> Option<Placement> {
         let here = offer.resources.filter(|resource| self.is_of(resource));
-        let there = |volume: &LocalVolume| here.iter().any(|resource| volume_id(resource) == Some(&volume.persistence_id));
+        let there = |volume: &LocalVolume| {
+            here.iter().any(|resource| volume_id(resource) == Some(&volume.persistence_id))
+        };
         let enough = |name: &str, wanted: Milli| plain(&here, name) >= wanted;
         let whole = self.volumes.iter().all(there)
             && enough("cpus", app.cpus)

@@ -57,7 +57,9 @@ impl Bench {
                     self.apply(Event::Stored(number));
                 }
                 Effect::Revive => self.offer(),
-                wish @ (Effect::Roles(_) | Effect::ReviveIn(_) | Effect::SuppressIn(_)) => self.wishes.push(wish),
+                wish @ (Effect::Roles(_) | Effect::ReviveIn(_) | Effect::SuppressIn(_)) => {
+                    self.wishes.push(wish)
+                }
                 Effect::Launch { tasks, .. } => {
                     self.staged.extend(tasks.into_iter().map(|launch| launch.task))
                 }
@@ -462,7 +464,11 @@ fn the_framework_takes_part_in_every_role_in_use_and_offers_are_for_apps_of_thei
     let mut other = app("/dev/a");
     other["role"] = json!("dev");
     bench.app(other).expect("taken");
-    let said = [Effect::Roles(roles(&["*", "dev"])), Effect::ReviveIn(roles(&["dev"])), Effect::SuppressIn(roles(&["*"]))];
+    let said = [
+        Effect::Roles(roles(&["*", "dev"])),
+        Effect::ReviveIn(roles(&["dev"])),
+        Effect::SuppressIn(roles(&["*"])),
+    ];
     assert_eq!(std::mem::take(&mut bench.wishes), said);
     bench.offer();
     assert!(bench.staged.is_empty(), "an offer to another role is not for it");

@@ -259,6 +259,20 @@ impl AppDefinition {
         self.persistent_volumes().next().is_some()
     }
 
+    /// How many good instances must stay up while a target of `instances` is replaced. Of a resident app one may always go:
+    /// its volume is in one place, so no other can come first.
+    ///
+    /// Source: Marathon's rolling replacement.
+    pub fn least_good(&self, instances: u32) -> u32 {
+        let least = self.upgrade_strategy.least_good(instances);
+        if self.is_resident() { least.min(instances.saturating_sub(1)) } else { least }
+    }
+
+    /// How many instances may exist at once while a target of `instances` is replaced.
+    pub fn most_at_once(&self, instances: u32) -> u32 {
+        if self.is_resident() { instances } else { self.upgrade_strategy.most_at_once(instances) }
+    }
+
     /// The command, however it was written.
     pub fn runs(&self) -> Command<'_> {
         match &self.cmd {

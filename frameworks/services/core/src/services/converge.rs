@@ -56,7 +56,7 @@ impl Services {
         }
         let target = state.target();
         let fresh = self.canary(state).map_or(target, |stage| stage.of(target)) as usize;
-        let least_good = state.app.definition.upgrade_strategy.least_good(target) as usize;
+        let least_good = state.app.definition.least_good(target) as usize;
         Aim::Replace(Wanted { target: target as usize, least_good, fresh })
     }
 
@@ -68,12 +68,11 @@ impl Services {
     /// How many tasks the app may have at once.
     pub(super) fn most_at_once(&self, state: &AppState) -> usize {
         let target = state.target();
-        let strategy = state.app.definition.upgrade_strategy;
         let replaces = || {
             let deployment = self.deployment_of(state);
             deployment.is_some_and(|deployment| deployment.replaces(&state.app.definition.id))
         };
-        let most = |replaces: bool| if replaces { strategy.most_at_once(target) } else { target } as usize;
+        let most = |replaces: bool| if replaces { state.app.definition.most_at_once(target) } else { target } as usize;
         match self.aim(state) {
             Aim::Level => most(false),
             Aim::Replace(_) => most(true),

@@ -194,7 +194,9 @@ impl Services {
     pub(super) fn next_place(&mut self, id: &AppId, since: Timestamp) -> Option<Instance> {
         let state = self.apps.get(id)?;
         if state.app.definition.is_resident() {
-            if let Some(home) = state.homes.values().find(|home| !state.instances.contains_key(&home.instance)) {
+            if let Some(home) =
+                state.homes.values().find(|home| !state.instances.contains_key(&home.instance))
+            {
                 let waiting = Instance::waiting(home.instance.clone(), since);
                 return Some(Instance { incarnation: home.incarnation.saturating_add(1), ..waiting });
             }
@@ -292,7 +294,8 @@ impl Bid {
         let list = |some: Vec<Resource>| Resources::from_list(some).map(|some| some.unallocated());
         let volumes = garbage.iter().filter(|resource| resource.is_volume()).cloned().collect();
         let plain = garbage.iter().map(Resource::without_volume).collect();
-        let (Ok(all), Ok(volumes), Ok(plain)) = (Resources::from_list(garbage), list(volumes), list(plain)) else {
+        let (Ok(all), Ok(volumes), Ok(plain)) = (Resources::from_list(garbage), list(volumes), list(plain))
+        else {
             return;
         };
         if all.is_empty() || self.offer.take(&all).is_err() {

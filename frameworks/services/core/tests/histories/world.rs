@@ -197,7 +197,9 @@ impl World {
             Effect::Reconcile(asked) => self.reconcile(&asked),
             Effect::Revive => self.wants_offers = true,
             Effect::Suppress => self.wants_offers = false,
-            Effect::Roles(_) | Effect::ReviveIn(_) | Effect::SuppressIn(_) => panic!("every app is in one role"),
+            Effect::Roles(_) | Effect::ReviveIn(_) | Effect::SuppressIn(_) | Effect::Accept { .. } => {
+                panic!("every app is in one role and has no volumes")
+            }
             Effect::Answer { answer, .. } => self.answers.push(answer),
             Effect::Probe(probe) => self.probes.push((probe.task, probe.check)),
             Effect::AskReady(probe) => self.asked_ready.push((probe.task, probe.check)),
