@@ -103,6 +103,8 @@ pub(crate) enum ClientCommand {
     /// Long-running apps of the services framework.
     #[command(subcommand)]
     Apps(apps::AppsCommand),
+    /// Says why instances of an app wait, and the smallest change that would place them.
+    Why(apps::WhyArgs),
     /// Changes of apps that are on their way.
     #[command(subcommand)]
     Deployments(deployments::DeploymentsCommand),
@@ -132,6 +134,7 @@ async fn carry_out(command: ClientCommand) -> Result<ExitCode> {
         ClientCommand::Weight { cluster, role, weight } => roles::weight(&cluster, &role, weight).await,
         ClientCommand::Logs(args) => logs::logs(&args).await,
         ClientCommand::Apps(command) => apps::run(command).await,
+        ClientCommand::Why(args) => apps::why(&args).await,
         ClientCommand::Deployments(command) => deployments::run(command).await,
     }?;
     Ok(ExitCode::SUCCESS)

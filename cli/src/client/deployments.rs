@@ -49,15 +49,15 @@ const DEPLOYMENTS: &[Column] = &[
         |one| if one["rollout"]["paused"].is_string() { "paused".to_owned() } else { "running".to_owned() },
     ),
     ("WAITS FOR", |one| {
-        let actions = one["currentActions"].as_array().into_iter().flatten();
-        actions.map(|action| text(&action["waitsFor"])).collect::<Vec<_>>().join("; ")
+        let explanations = one["explanations"].as_array().into_iter().flatten();
+        explanations.map(|one| text(&one["sentence"])).collect::<Vec<_>>().join("; ")
     }),
 ];
 
 pub(crate) async fn run(command: DeploymentsCommand) -> Result<()> {
     match command {
         DeploymentsCommand::List { services } => {
-            let listed = Proxy::find(&services).await?.get("/v2/deployments?embed=waitsFor").await?;
+            let listed = Proxy::find(&services).await?.get("/v2/deployments?embed=explanation").await?;
             let listed = listed.as_array().map_or(&[][..], Vec::as_slice);
             output::list(services.cluster.output, listed, DEPLOYMENTS)
         }
