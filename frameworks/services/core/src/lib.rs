@@ -64,7 +64,8 @@ pub use readiness::{Readiness, ReadinessProbe, ReadinessResponse};
 pub use records::{FORMAT, Key, ReadError, Write};
 pub use resident::{Home, LocalVolume};
 pub use services::{
-    AppState, Counts, Failure, Funnel, GroupPlan, KnownOffer, PodTermination, Services, Snapshot, Waiting,
+    AppState, Counts, Failure, Funnel, GroupPlan, Instances, KnownOffer, PodTermination, Services, Snapshot,
+    Waiting,
 };
 pub use settings::Settings;
 pub use timestamp::{InvalidTimestamp, Timestamp};

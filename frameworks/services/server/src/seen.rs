@@ -1,5 +1,7 @@
 //! What one caller may see of everything. Handlers read through this and through nothing else.
 
+use std::ops::Bound;
+
 use chapada_listener::{Action, Caller};
 use chapada_model::Now;
 use chapada_services_core::{
@@ -40,6 +42,14 @@ impl<'a> Seen<'a> {
 
     pub(crate) fn apps(&self) -> impl Iterator<Item = &'a AppState> {
         self.all.apps().filter(|state| self.sees_state(state))
+    }
+
+    pub(crate) fn apps_from(&self, from: Bound<&AppId>) -> impl Iterator<Item = &'a AppState> {
+        self.all.apps_from(from)
+    }
+
+    pub(crate) fn may_see(&self, state: &AppState) -> bool {
+        self.sees_state(state)
     }
 
     pub(crate) fn app(&self, id: &AppId) -> Option<&'a AppState> {

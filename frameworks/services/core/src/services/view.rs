@@ -1,5 +1,6 @@
 //! What others may see.
 
+use std::ops::Bound;
 use std::time::Duration;
 
 use chapada_model::Now;
@@ -41,6 +42,12 @@ impl Services {
     /// The apps clients see.
     pub fn apps(&self) -> impl Iterator<Item = &AppState> {
         self.specs().filter(|state| !state.app.is_pod())
+    }
+
+    /// The apps clients see from a place in the order of their ids on.
+    pub fn apps_from(&self, from: Bound<&AppId>) -> impl Iterator<Item = &AppState> {
+        let apps = self.apps.range::<AppId, _>((from, Bound::Unbounded)).map(|(_, state)| state);
+        apps.filter(|state| !state.deleting && !state.app.is_pod())
     }
 
     /// An app clients see.

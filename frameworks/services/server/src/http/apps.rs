@@ -1,5 +1,6 @@
 //! `/v2/apps` and everything below.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use chapada_listener::{Call, HttpResponse};
@@ -10,10 +11,14 @@ use serde_json::{Map, Value, json};
 use super::answer::{self, Answer, error, ok, refusal, unavailable};
 use super::path::{Target, target};
 use super::selector::Selector;
+use super::pages::{self, Turn};
 use super::{Api, params, tasks};
 use crate::render;
 use crate::render::apps::Embed;
 use crate::seen::Seen;
+
+/// How many apps are looked at in one turn.
+const APPS_AT_ONCE: usize = 50;
 
 fn no_app(id: &str) -> HttpResponse {
     error(StatusCode::NOT_FOUND, format!("App '{id}' does not exist"))
@@ -69,7 +74,7 @@ async fn list(api: &Api, call: &Call, embed: Embed) -> Answer {
         None => None,
         Some(text) => Some(Selector::parse(text).map_err(|why| answer::invalid("/label", &why.to_string()))?),
     };
-    let wanted = move |state: &AppState| {
+    let wanted = Arc::new(move |state: &AppState| {
         let app = &state.app.definition;
         let has = |text: &str, part: &Option<String>| {
             part.as_ref().is_none_or(|part| text.to_lowercase().contains(part))
@@ -77,9 +82,26 @@ async fn list(api: &Api, call: &Call, embed: Embed) -> Answer {
         has(app.cmd.as_deref().unwrap_or_default(), &cmd)
             && has(app.id.as_str(), &id)
             && selector.as_ref().is_none_or(|selector| selector.matches(&app.labels))
+    });
+    let after = match query.get("after").filter(|after| !after.is_empty()) {
+        None => None,
+        Some(after) => Some(after.parse().map_err(|_| answer::invalid("/after", "must be the id of an app"))?),
     };
-    let apps = collect(api, wanted, move |state| render::apps::app(state, embed)).await?;
-    ok(&json!({"apps": apps}))
+    let turn = move |seen: &Seen<'_>, after: Option<AppId>, most: usize| {
+        let mut turn = Turn { items: Vec::new(), next: None };
+        let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        for (count, state) in seen.apps_from(from).enumerate() {
+            if seen.may_see(state) && wanted(state) {
+                turn.items.push(render::apps::app(state, embed));
+            }
+            if turn.items.len() == most || count + 1 == APPS_AT_ONCE {
+                turn.next = Some(state.app.definition.id.clone());
+                break;
+            }
+        }
+        turn
+    };
+    pages::list(&api.services, "apps", pages::limit(&query)?, after, turn).await
 }
 
 async fn one_version(api: &Api, id: AppId, version: &str) -> Answer {

@@ -1,15 +1,17 @@
 //! `/v2/tasks`, and killing tasks.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use chapada_listener::{Call, Query, bytes};
 use chapada_model::TaskState;
-use chapada_services_core::{AppState, Command, Reply, Task, Which};
+use chapada_services_core::{AppId, Command, InstanceId, Reply, Task, Which};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer, error, ok, unavailable};
+use super::pages::{self, Turn};
 use super::{Api, apps, params};
 use crate::render;
 use crate::seen::Seen;
@@ -24,21 +26,58 @@ pub(crate) async fn list(api: Arc<Api>, call: Call) -> Answer {
     let wanted: Vec<String> =
         query.all("status").chain(query.all("status[]")).map(str::to_lowercase).collect();
     let readiness = query.all("embed").any(|wanted| matches!(wanted, "readiness" | "tasks.readiness"));
-    let tasks = api.services.read(move |services, _| {
-        let of_app = |state: &AppState| -> Vec<Value> {
-            let tasks = state.tasks().filter(|task| has_status(task, &wanted));
-            let rendered = |task: &Task| {
-                let mut json = render::tasks::task(&state.app, task);
-                if readiness {
-                    json["ready"] = json!(task.ready);
-                }
-                json
-            };
-            tasks.map(rendered).collect()
+    let after = match query.get("after").filter(|after| !after.is_empty()) {
+        None => None,
+        Some(after) => {
+            let id = InstanceId::of_task(after);
+            Some(id.ok_or_else(|| answer::invalid("/after", "must be the id of a task"))?).map(Place::After)
+        }
+    };
+    let limit = pages::limit(&query)?;
+    let turn = move |seen: &Seen<'_>, from: Option<Place>, most: usize| {
+        let mut turn = Turn { items: Vec::new(), next: None };
+        let (from, after) = match &from {
+            None => (Bound::Unbounded, None),
+            Some(Place::App(app)) => (Bound::Excluded(app), None),
+            Some(Place::After(id)) => (Bound::Included(id.app()), Some(id)),
         };
-        services.apps().flat_map(of_app).collect::<Vec<Value>>()
-    });
-    ok(&json!({"tasks": tasks.await.map_err(unavailable)?}))
+        let mut looked = 0;
+        for state in seen.apps_from(from) {
+            let after = after.filter(|id| *id.app() == state.app.definition.id).map(InstanceId::uuid);
+            for instance in state.instances.after(after).take_while(|_| seen.may_see(state)) {
+                if let Some(task) = instance.task().filter(|task| has_status(task, &wanted)) {
+                    let mut json = render::tasks::task(&state.app, task);
+                    if readiness {
+                        json["ready"] = json!(task.ready);
+                    }
+                    turn.items.push(json);
+                }
+                looked += 1;
+                if turn.items.len() == most || looked >= TASKS_AT_ONCE {
+                    turn.next = Some(Place::After(instance.id.clone()));
+                    return turn;
+                }
+            }
+            looked += 1;
+            if looked >= TASKS_AT_ONCE {
+                turn.next = Some(Place::App(state.app.definition.id.clone()));
+                return turn;
+            }
+        }
+        turn
+    };
+    pages::list(&api.services, "tasks", limit, after, turn).await
+}
+
+/// How many apps and instances are looked at in one turn.
+const TASKS_AT_ONCE: usize = 256;
+
+/// Where a list of tasks goes on.
+enum Place {
+    /// With the app after this one.
+    App(AppId),
+    /// With the instance after this one.
+    After(InstanceId),
 }
 
 /// Whether plain text is preferred to JSON.

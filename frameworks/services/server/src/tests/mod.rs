@@ -6,5 +6,6 @@ mod around;
 pub(crate) mod cluster;
 mod definitions;
 mod events;
+mod pages;
 mod pods;
 mod pretended;

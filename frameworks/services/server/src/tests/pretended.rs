@@ -54,6 +54,11 @@ pub(crate) async fn master(
                 for task in tasks.into_iter().chain(members) {
                     services.event(update(task.task, TaskState::Running)).await;
                 }
+                if refuse.is_zero() {
+                    // What is left of the offer is wanted at once.
+                    offers += 1;
+                    services.event(Event::Offers(vec![offer(offers)])).await;
+                }
             }
             Effect::Kill { task, .. } => services.event(update(task, TaskState::Killed)).await,
             _ => {}
@@ -74,9 +79,9 @@ fn offer(number: u32) -> Offer {
     let resources = Resources::from_list([
         Resource::scalar("cpus", Milli::whole(64)),
         Resource::scalar("mem", Milli::whole(65_536)),
+        Resource::scalar("disk", Milli::whole(65_536)),
         Resource::ranges("ports", ports),
     ]);
     let id = format!("offer-{number}").parse().expect("an id");
     Offer::new(id, "agent-1".parse().expect("an id"), "host-1", resources.expect("whole amounts"))
 }
-        Resource::scalar("disk", Milli::whole(65_536)),
