@@ -12,7 +12,6 @@ mod home;
 mod info;
 mod logging;
 mod metrics;
-mod pages;
 mod params;
 mod path;
 mod pods;
@@ -73,7 +72,7 @@ pub(crate) fn routes(api: Arc<Api>) -> Routes {
         .on(&put, "/v2/groups/{*path}", ChangeApps, groups::put)
         .on(&patch, "/v2/groups/{*path}", ChangeApps, groups::patch)
         .on(&delete, "/v2/groups/{*path}", ChangeApps, groups::delete)
-        .on(&Method::HEAD, "/v2/pods", ViewApps, pods::head)
+        .on(&Method::HEAD, "/v2/pods/{*path}", ViewApps, pods::head)
         .on(&get, "/v2/pods/{*path}", ViewApps, pods::get)
         .on(&post, "/v2/pods/{*path}", ChangeApps, pods::post)
         .on(&put, "/v2/pods/{*path}", ChangeApps, pods::put)
