@@ -12,6 +12,7 @@ mod home;
 mod info;
 mod logging;
 mod metrics;
+mod pages;
 mod params;
 mod path;
 mod pods;
