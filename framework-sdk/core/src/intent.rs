@@ -91,7 +91,7 @@ pub enum IntentChange {
     Alive(TaskName),
     /// Has ended.
     Ended(TaskName, TaskState),
-    /// A task that no intent stands behind: an older incarnation, or a thing not wanted. Kill it if it lives.
+    /// A task that no intent stands behind, an older incarnation or a thing not wanted, lives and can be reached: kill it.
     Stray,
     /// Nothing new.
     Nothing,
@@ -224,17 +224,21 @@ impl Intents {
 
     /// Takes in what an update says. Safe to call with the same update any number of times.
     pub fn on_update(&mut self, status: &TaskStatus) -> IntentChange {
-        let Ok(task) = TaskName::parse(&status.task) else { return IntentChange::Stray };
-        let Some(intent) = self.by_name.get_mut(&task.name).filter(|intent| intent.task == task) else {
-            return IntentChange::Stray;
-        };
         let state = status.state;
+        // One that has ended, ends or is out of reach is not killed: the answer would be the same update again, without end.
+        let stray = match state {
+            TaskState::Staging | TaskState::Starting | TaskState::Running => IntentChange::Stray,
+            _ => IntentChange::Nothing,
+        };
+        let Ok(task) = TaskName::parse(&status.task) else { return stray };
+        let Some(intent) = self.by_name.get_mut(&task.name).filter(|intent| intent.task == task) else {
+            return stray;
+        };
         // Unknown is said of a launch that never arrived; it is an end for one that has an incarnation of its own.
         let ended = state.is_terminal() || state == TaskState::Unknown;
         match intent.phase {
             // It was given up for ended, and lives: its agent came back, or its launch arrived late.
-            Phase::Waiting | Phase::Ended(_) if !ended => IntentChange::Stray,
-            Phase::Waiting | Phase::Ended(_) => IntentChange::Nothing,
+            Phase::Waiting | Phase::Ended(_) => stray,
             Phase::Alive(known) if known == state => IntentChange::Nothing,
             Phase::Launching | Phase::Alive(_) if ended => {
                 intent.phase = Phase::Ended(state);
@@ -338,6 +342,9 @@ mod tests {
         intents.launch("a", agent());
         for id in ["a.1", "b.1", "a", "a.x"] {
             assert_eq!(intents.on_update(&update(id, TaskState::Running)), IntentChange::Stray, "{id}");
+            for state in [TaskState::Unreachable, TaskState::Killing, TaskState::Killed, TaskState::Unknown] {
+                assert_eq!(intents.on_update(&update(id, state)), IntentChange::Nothing, "{id} {state:?}");
+            }
         }
         assert!(matches!(intents.on_update(&update("a.2", TaskState::Unknown)), IntentChange::Ended(..)));
     }

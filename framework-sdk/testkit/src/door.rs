@@ -23,6 +23,8 @@ use crate::world::World;
 
 /// How closely the simulated master looks at the time.
 const STEP: Duration = Duration::from_millis(20);
+/// More calls than this at one moment have no end.
+const CALLS_AT_ONCE: u32 = 2_000;
 /// From the scheduler's death to its next life.
 const RESTART_AFTER: Duration = Duration::from_millis(500);
 
@@ -42,6 +44,8 @@ pub(crate) struct Stage {
     pub(crate) calls: Vec<api::Call>,
     /// Whether the scheduler has ended by itself, and well.
     pub(crate) ended: bool,
+    /// When the last call came, and how many had come at that moment before it.
+    last_call: (Mono, u32),
     /// Since when the place of the one that is subscribed is another's.
     deposed_at: Option<Instant>,
 }
@@ -54,6 +58,7 @@ impl Shared {
             faults: VecDeque::new(),
             calls: Vec::new(),
             ended: false,
+            last_call: (Mono::default(), 0),
             deposed_at: None,
         })))
     }
@@ -105,6 +110,11 @@ impl<S: Scheduler + 'static> Door<S> {
             if reborn_at.is_some_and(|at| Instant::now() >= at) {
                 reborn_at = None;
                 life = Some(self.begin_life(sender.clone()));
+            }
+            if self.shared.stage().last_call.1 > CALLS_AT_ONCE {
+                life.take().into_iter().for_each(|life| life.abort());
+                line = None;
+                self.shared.stage().last_call.1 = 0;
             }
             while let Some(fault) = self.next_fault() {
                 match fault {
@@ -194,7 +204,13 @@ impl<S: Scheduler + 'static> Door<S> {
                 stage.world.break_rule(Rule::IntentBeforeLaunch, what);
             }
         }
-        let mut stage = self.shared.stage();
+        let (mut stage, now) = (self.shared.stage(), self.now());
+        let (last, before) = stage.last_call;
+        stage.last_call = (now, if last == now { before + 1 } else { 0 });
+        if stage.last_call.1 > CALLS_AT_ONCE {
+            let what = format!("{} and more calls without end", call.r#type().as_str_name());
+            return stage.world.break_rule(Rule::ComeToRest, what);
+        }
         // What was on its way by then may arrive still.
         let deposed = stage.deposed_at.is_some_and(|at| Instant::now() > at);
         if deposed && matches!(call.r#type(), Type::Accept | Type::Kill | Type::Decline) {

@@ -27,6 +27,8 @@ pub enum Rule {
     KeepTheFrameworkId,
     /// A scheduler whose place another has taken calls nothing any more.
     StopWhenDeposed,
+    /// Calls and their answers do not go back and forth without end.
+    ComeToRest,
     /// No event makes the scheduler fail.
     StayUp,
 }
@@ -57,6 +59,7 @@ impl Rule {
             Self::KnowWhatRuns => "know what runs, or kill it",
             Self::KeepTheFrameworkId => "keep the framework's id",
             Self::StopWhenDeposed => "stop when deposed",
+            Self::ComeToRest => "come to rest",
             Self::StayUp => "stay up",
         }
     }

@@ -30,6 +30,7 @@ enum Planted {
     LeavesStrays,
     ForgetsItsName,
     FailsOnUpdates,
+    KillsWhatIsOutOfReach,
 }
 
 /// Keeps one task running, but for its fault.
@@ -129,6 +130,9 @@ impl Scheduler for One {
                 self.intents.again(&task.name).await?;
             }
             IntentChange::Stray if self.planted == Planted::LeavesStrays => {}
+            _ if self.planted == Planted::KillsWhatIsOutOfReach && status.state == TaskState::Unreachable => {
+                driver.kill(&status.task, None, None).await?;
+            }
             IntentChange::Stray if !status.state.is_terminal() => {
                 driver.kill(&status.task, status.agent.as_ref(), None).await?;
             }
@@ -195,6 +199,18 @@ fn each_fault_is_named_by_its_rule() {
 #[test]
 fn a_stray_that_nobody_kills_is_found() {
     assert!(broken_by(Planted::LeavesStrays).contains(&Rule::KnowWhatRuns));
+}
+
+#[test]
+fn one_that_never_comes_to_rest_is_stopped() {
+    let make = |opened: &OpenedStore| One::restore(opened, Planted::KillsWhatIsOutOfReach);
+    let mut kit = TestKit::start(SCHEMA, make);
+    kit.agent("a1", "cpus:4;mem:1024");
+    kit.run_for(MINUTE);
+    kit.lose_agent("a1");
+    kit.run_for(MINUTE);
+    let rules: Vec<Rule> = kit.broken().into_iter().map(|broken| broken.rule).collect();
+    assert_eq!(rules, [Rule::ComeToRest]);
 }
 
 #[test]

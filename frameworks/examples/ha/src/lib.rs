@@ -81,7 +81,7 @@ impl Scheduler for Ha {
         let change = self.intents.on_update(&status).await?;
         tracing::info!(task = %status.task, state = status.state.name(), ?change);
         // One that has ended is started again by the next tick.
-        if change == IntentChange::Stray && !status.state.is_terminal() {
+        if change == IntentChange::Stray {
             driver.kill(&status.task, status.agent.as_ref(), None).await?;
         }
         Ok(())
