@@ -1,12 +1,16 @@
 //! What each launch rested on when it was decided, remembered across the framework's processes: what I6 is held against.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use chapada_model::{Mono, TaskId, TaskState, TaskStatus};
 use chapada_services_core::{AppId, AppState, Goal, Services, UnreachableStrategy, Write};
 use serde_json::Value;
 
 use super::instance_of;
+
+/// So long the master must have said that it does not know a task.
+const UNKNOWN_FOR: Duration = Duration::from_secs(30);
 
 /// A launch when it was decided.
 #[derive(Debug)]
@@ -51,12 +55,12 @@ impl Decisions {
             heard.remove(&status.task);
             return;
         }
-        let (state, was_lost) = (status.state, is_lost(status.state));
-        let entry = heard.entry(status.task.clone()).or_insert(Heard { state, since: now, was_lost });
-        entry.was_lost |= was_lost;
+        let state = status.state;
+        let entry = heard.entry(status.task.clone()).or_insert(Heard { state, since: now, was_lost: false });
         if entry.state != state {
             (entry.state, entry.since) = (state, now);
         }
+        entry.was_lost |= is_lost(entry, now);
     }
 
     /// A launch is decided when its intent is first written.
@@ -87,7 +91,7 @@ impl Decisions {
                 UnreachableStrategy::Disabled => false,
                 UnreachableStrategy::After { inactive, .. } => now >= heard.since + inactive.duration(),
             };
-            is_lost(heard.state)
+            is_lost(heard, now)
                 && (heard.state != TaskState::Unreachable || inactive || instance.goal != Goal::Run)
         };
         let all = heard.iter().filter(|(task, heard)| is_apart(task, heard));
@@ -95,10 +99,15 @@ impl Decisions {
     }
 }
 
-/// Nobody can say whether it runs.
-fn is_lost(state: TaskState) -> bool {
+/// Nobody can say whether it runs. That the master does not know it may only mean that it has not heard of its agent yet, so
+/// it must have said so for some time.
+fn is_lost(heard: &Heard, now: Mono) -> bool {
     use TaskState::{Dropped, Gone, GoneByOperator, Lost, Unknown, Unreachable};
-    matches!(state, Dropped | Gone | GoneByOperator | Lost | Unknown | Unreachable)
+    match heard.state {
+        Dropped | Gone | GoneByOperator | Lost | Unreachable => true,
+        Unknown => now >= heard.since + UNKNOWN_FOR,
+        _ => false,
+    }
 }
 
 /// How many tasks of an app there may be at once by its own strategy, worked out here from Marathon's arithmetic and not
