@@ -5,8 +5,8 @@ use std::ops::Bound;
 use chapada_listener::{Action, Caller};
 use chapada_model::Now;
 use chapada_services_core::{
-    AppId, AppState, Deployment, DeploymentId, Group, GroupPlan, PathId, Refusal, Services, Snapshot,
-    Timestamp, Waiting,
+    AppId, AppState, Command, Deployment, DeploymentId, Group, GroupPlan, Inquiry, PathId, Proposal, Refusal,
+    Services, Snapshot, Timestamp, Update, Waiting,
 };
 use serde_json::{Map, Value};
 
@@ -84,6 +84,23 @@ impl<'a> Seen<'a> {
 
     pub(crate) fn queue(&self, now: Now) -> impl Iterator<Item = Waiting<'a>> {
         self.all.queue(now).filter(|waiting| self.sees_state(waiting.state))
+    }
+
+    /// What an explanation of an app or pod rests on.
+    pub(crate) fn inquire(&self, now: Now, id: &AppId) -> Option<Inquiry> {
+        self.all.inquire(now, id).filter(|_| self.sees(id.as_str()))
+    }
+
+    /// What updates would do, for who may do them.
+    pub(crate) fn propose(&self, now: Now, updates: Vec<Update>, force: bool) -> Result<Proposal, Refusal> {
+        let command = Command::Update { updates, force };
+        if let Some(why) = access::denied(self.caller, self.all, &command) {
+            return Err(Refusal::Denied(why));
+        }
+        match command {
+            Command::Update { updates, force } => self.all.propose(now, updates, force),
+            _ => Err(Refusal::Invalid(Vec::new())),
+        }
     }
 
     pub(crate) fn is_connected(&self) -> bool {

@@ -9,10 +9,10 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::answer::{self, Answer, error, ok, refusal, unavailable};
+use super::pages::{self, Turn};
 use super::path::{Target, target};
 use super::selector::Selector;
-use super::pages::{self, Turn};
-use super::{Api, params, tasks};
+use super::{Api, params, tasks, why};
 use crate::render;
 use crate::render::apps::Embed;
 use crate::seen::Seen;
@@ -62,7 +62,12 @@ pub(crate) async fn get(api: Arc<Api>, call: Call) -> Answer {
             ok(&json!({"versions": versions}))
         }
         Target::Version(id, version) => one_version(&api, known(id)?, &version).await,
-        Target::Task(..) | Target::Restart(_) => Err(wrong_method()),
+        Target::Why(id) => {
+            let id = known(id)?;
+            let missing = no_app(id.as_str());
+            why::of(&api, id, || missing).await
+        }
+        Target::Task(..) | Target::Restart(_) | Target::Plan(_) | Target::PlanOfAll => Err(wrong_method()),
     }
 }
 
@@ -85,7 +90,9 @@ async fn list(api: &Api, call: &Call, embed: Embed) -> Answer {
     });
     let after = match query.get("after").filter(|after| !after.is_empty()) {
         None => None,
-        Some(after) => Some(after.parse().map_err(|_| answer::invalid("/after", "must be the id of an app"))?),
+        Some(after) => {
+            Some(after.parse().map_err(|_| answer::invalid("/after", "must be the id of an app"))?)
+        }
     };
     let turn = move |seen: &Seen<'_>, after: Option<AppId>, most: usize| {
         let mut turn = Turn { items: Vec::new(), next: None };
@@ -156,8 +163,19 @@ pub(crate) async fn post(api: Arc<Api>, call: Call) -> Answer {
             known(id)?;
             Err(wrong_method())
         }
+        Target::Plan(_) | Target::PlanOfAll => plan(&api, &call, force).await,
         _ => Err(wrong_method()),
     }
+}
+
+/// What a PUT of the same body to the same app, or list of apps, would do.
+async fn plan(api: &Api, call: &Call, force: bool) -> Answer {
+    let mode = Mode { partial: params::flag(&call.query(), "partialUpdate", true), create: true };
+    let updates = match target(call.param("path")) {
+        Target::Plan(id) => vec![update(id, answer::body(call).await?, mode)?],
+        _ => bulk(answer::body(call).await?, mode)?,
+    };
+    why::plan(api, updates, force).await
 }
 
 pub(crate) async fn put(api: Arc<Api>, call: Call) -> Answer {
@@ -180,15 +198,7 @@ async fn change(api: &Api, call: &Call, mode: Mode) -> Answer {
     let force = params::flag(&call.query(), "force", false);
     let (updates, bulk) = match target(call.param("path")) {
         Target::Apps => (bulk(answer::body(call).await?, mode)?, true),
-        Target::App(id) => {
-            let fields: Map<String, Value> = answer::body(call).await?;
-            let app = match (id, mode.create) {
-                (Ok(id), _) => id,
-                (Err(path), false) => return Err(no_app(&path)),
-                (Err(path), true) => return Err(answer::invalid("/id", &invalid_id(&path))),
-            };
-            (vec![Update { app, fields, partial: mode.partial, create: mode.create }], false)
-        }
+        Target::App(id) => (vec![update(id, answer::body(call).await?, mode)?], false),
         _ => return Err(wrong_method()),
     };
     let shown: Vec<Value> = updates.iter().map(|update| Value::Object(update.fields.clone())).collect();
@@ -201,6 +211,15 @@ async fn change(api: &Api, call: &Call, mode: Mode) -> Answer {
         *response.status_mut() = StatusCode::OK;
     }
     Ok(response)
+}
+
+fn update(id: Result<AppId, String>, fields: Map<String, Value>, mode: Mode) -> Result<Update, HttpResponse> {
+    let app = match (id, mode.create) {
+        (Ok(id), _) => id,
+        (Err(path), false) => return Err(no_app(&path)),
+        (Err(path), true) => return Err(answer::invalid("/id", &invalid_id(&path))),
+    };
+    Ok(Update { app, fields, partial: mode.partial, create: mode.create })
 }
 
 fn invalid_id(path: &str) -> String {

@@ -8,11 +8,15 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer, error, ok, unavailable};
-use super::{Api, apps, params};
+use super::{Api, apps, params, why};
 use crate::render;
 use crate::seen::Seen;
 
-pub(crate) async fn list(api: Arc<Api>, _call: Call) -> Answer {
+/// With `embed=explanation`, each with why the apps that it is at are not where they should be.
+pub(crate) async fn list(api: Arc<Api>, call: Call) -> Answer {
+    if call.query().all("embed").any(|wanted| wanted == "explanation") {
+        return why::deployments(&api).await;
+    }
     let read = |services: &Seen, _| {
         let all = services.everything();
         let one = |deployment| render::deployments::deployment(all, deployment);
@@ -59,11 +63,11 @@ fn named(call: &Call) -> Result<DeploymentId, HttpResponse> {
     text.parse().map_err(|_| error(StatusCode::NOT_FOUND, format!("DeploymentPlan {text} does not exist")))
 }
 
-pub(crate) async fn queue(api: Arc<Api>, _call: Call) -> Answer {
-    let read = |services: &Seen, now| {
-        services.queue(now).map(|waiting| render::queue::waiting(&waiting)).collect::<Vec<Value>>()
-    };
-    ok(&json!({"queue": api.services.read(read).await.map_err(unavailable)?}))
+pub(crate) async fn queue(api: Arc<Api>, call: Call) -> Answer {
+    let query = call.query();
+    let embeds = |name: &str| query.all("embed").any(|value| value == name);
+    let embed = why::Embed { offers: embeds("lastUnusedOffers"), explanation: embeds("explanation") };
+    why::queue(&api, embed).await
 }
 
 /// `/v2/queue/{app}/delay`: the app waits no longer.

@@ -19,6 +19,7 @@ mod pods;
 mod selector;
 mod settings;
 mod tasks;
+mod why;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -26,11 +27,11 @@ use std::sync::Arc;
 use chapada_listener::{Action, Call, ContentRule, Logging, RouteEntry, Routes};
 use http::{Method, StatusCode};
 
-use crate::secrets::Secrets;
 use crate::figures::Figures;
 use crate::handle::ServicesHandle;
 use crate::hub::Hub;
 use crate::identity::Identity;
+use crate::secrets::Secrets;
 
 pub(crate) use answer::Answer;
 pub(crate) use around::Surroundings;
@@ -123,8 +124,6 @@ impl Table {
     }
 
     fn finish(self) -> Routes {
-        let api = self.api;
-        routes.refusing(answer::refused).around(move |call, next| around::answer(api.clone(), call, next))
         let entry = RouteEntry {
             method: Some(Method::GET),
             pattern: document::PATH,
@@ -137,5 +136,7 @@ impl Table {
             let document = document.clone();
             async move { chapada_listener::json(StatusCode::OK, &document) }
         });
+        let api = self.api;
+        routes.refusing(answer::refused).around(move |call, next| around::answer(api.clone(), call, next))
     }
 }

@@ -23,6 +23,12 @@ pub(crate) enum Target {
     Version(Result<AppId, String>, String),
     /// The restart of an app.
     Restart(Result<AppId, String>),
+    /// Why it is not where it should be.
+    Why(Result<AppId, String>),
+    /// What a change of it would do.
+    Plan(Result<AppId, String>),
+    /// What a change of several apps would do.
+    PlanOfAll,
 }
 
 /// Reads a decoded path; doubled and trailing slashes do not matter.
@@ -37,6 +43,9 @@ pub(crate) fn target(path: &str) -> Target {
         [app @ .., "versions"] if !app.is_empty() => Target::Versions(id(app)),
         [app @ .., "versions", version] if !app.is_empty() => Target::Version(id(app), (*version).to_owned()),
         [app @ .., "restart"] if !app.is_empty() => Target::Restart(id(app)),
+        [app @ .., "why"] if !app.is_empty() => Target::Why(id(app)),
+        ["*", "plan"] => Target::PlanOfAll,
+        [app @ .., "plan"] if !app.is_empty() => Target::Plan(id(app)),
         app => Target::App(id(app)),
     }
 }
@@ -66,6 +75,10 @@ mod tests {
             ("prod/web/versions", Target::Versions(app())),
             ("prod/web/versions/v", Target::Version(app(), "v".into())),
             ("prod/web/restart", Target::Restart(app())),
+            ("prod/web/why", Target::Why(app())),
+            ("prod/web/plan", Target::Plan(app())),
+            ("*/plan", Target::PlanOfAll),
+            ("plan", Target::App(Ok("/plan".parse().unwrap()))),
             ("Web", Target::App(Err("/Web".into()))),
         ] {
             assert_eq!(target(path), expected, "{path}");

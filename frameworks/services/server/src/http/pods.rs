@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::answer::{self, Answer, error, ok, unavailable};
-use super::{Api, apps, params};
+use super::{Api, apps, params, why};
 use crate::render;
 use crate::seen::Seen;
 
@@ -24,6 +24,8 @@ enum Target {
     Pod(String),
     /// How it is.
     Status(String),
+    /// Why it is not where it should be.
+    Why(String),
     /// Its versions.
     Versions(String),
     /// It in one version.
@@ -45,6 +47,7 @@ fn target(path: &str) -> Target {
         (true, Some(("status", ""))) => Target::Statuses,
         (false, None) => Target::Pod(id),
         (false, Some(("status", ""))) => Target::Status(id),
+        (false, Some(("why", ""))) => Target::Why(id),
         (false, Some(("versions", ""))) => Target::Versions(id),
         (false, Some(("versions", version))) => Target::Version(id, version.to_owned()),
         (false, Some(("instances", ""))) => Target::Instances(id),
@@ -97,6 +100,10 @@ pub(crate) async fn get(api: Arc<Api>, call: Call) -> Answer {
             };
             let status = api.services.read(read).await.map_err(unavailable)?;
             ok(&status.ok_or_else(|| no_pod(&id))?)
+        }
+        Target::Why(id) => {
+            let pod = known(&id)?;
+            why::of(&api, pod, || no_pod(&id)).await
         }
         Target::Versions(id) => {
             let newest_first =
@@ -213,6 +220,7 @@ mod tests {
             ("::status", Target::Statuses),
             ("a//b/", Target::Pod(pod())),
             ("a/b::status", Target::Status(pod())),
+            ("a/b::why", Target::Why(pod())),
             ("a/b::versions", Target::Versions(pod())),
             ("a/b::versions/v", Target::Version(pod(), "v".into())),
             ("a/b::instances", Target::Instances(pod())),

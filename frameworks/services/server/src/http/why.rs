@@ -2,7 +2,7 @@
 
 use chapada_listener::HttpResponse;
 use chapada_services_core::{
-    AppId, DeploymentId, Inquiry, KnownOffer, Landed, MismatchKind, Proposal, Update,
+    AppId, Deployment, DeploymentId, Inquiry, KnownOffer, Landed, MismatchKind, Proposal, Update,
 };
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -68,6 +68,27 @@ fn explained((mut entry, inquiry): Entry, embed: Embed) -> Value {
         entry["explanation"] = render::why::explanation(&explanation);
     }
     entry
+}
+
+/// The deployments, each with what it waits for.
+pub(super) async fn deployments(api: &Api) -> Answer {
+    let read = |services: &Seen, now| {
+        let mut left = EXPLAINED_AT_ONCE;
+        let mut entry = |deployment: &Deployment| {
+            let apps: Vec<&AppId> = deployment.now().iter().map(|action| &action.app).take(left).collect();
+            left -= apps.len();
+            let inquiries = apps.into_iter().filter_map(|app| services.inquire(now, app)).collect();
+            (render::deployments::deployment(services.everything(), deployment), inquiries)
+        };
+        services.deployments().map(&mut entry).collect::<Vec<(Value, Vec<Inquiry>)>>()
+    };
+    let found = api.services.read(read).await.map_err(unavailable)?;
+    let explain = |(mut deployment, inquiries): (Value, Vec<Inquiry>)| {
+        let explanations = inquiries.iter().map(|inquiry| render::why::explanation(&inquiry.answer()));
+        deployment["explanations"] = explanations.collect();
+        deployment
+    };
+    ok(&beside(move || found.into_iter().map(explain).collect::<Value>()).await?)
 }
 
 /// What updates of apps would do; nothing is changed.

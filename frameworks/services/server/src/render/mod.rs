@@ -5,9 +5,11 @@ pub(crate) mod apps;
 pub(crate) mod deployments;
 pub(crate) mod events;
 pub(crate) mod groups;
+pub(crate) mod plan;
 pub(crate) mod pods;
 pub(crate) mod queue;
 pub(crate) mod tasks;
+pub(crate) mod why;
 
 use chapada_model::{Now, TaskState};
 
