@@ -184,3 +184,48 @@ fn an_update_replaces_only_as_fast_as_new_tasks_get_well() {
     assert_eq!(bench.killed, bench.running[..1]);
     assert!(!bench.deploying());
 }
+
+#[test]
+fn what_agents_say_of_health_counts_and_is_not_asked_from_here() {
+    let check = json!({"protocol": "COMMAND", "command": {"value": "true"}});
+    let mut bench = Bench::with_app(json!({"healthChecks": [check]}));
+    bench.wait(3_600 * SECOND);
+    assert!(bench.probes.is_empty(), "its agent asks");
+    assert!(bench.deploying(), "nothing was said yet");
+    let says = |bench: &Bench, healthy| TaskStatus {
+        healthy: Some(healthy),
+        ..TaskStatus::new(bench.running[0].clone(), TaskState::Running)
+    };
+    let status = says(&bench, true);
+    bench.apply(Event::Update(status));
+    assert!(!bench.deploying());
+    let counts = |bench: &Bench| bench.services.apps().next().expect("the app").counts_by_state();
+    assert_eq!((counts(&bench).healthy, counts(&bench).unhealthy), (1, 0));
+    let status = says(&bench, false);
+    bench.apply(Event::Update(status));
+    assert_eq!((counts(&bench).healthy, counts(&bench).unhealthy), (0, 1));
+    assert!(bench.killed.is_empty(), "that is its agent's to do");
+}
+
+#[test]
+fn a_task_with_addresses_of_its_own_is_asked_there() {
+    let mut bench = Bench::with_app(json!({
+        "networks": [{"mode": "container", "name": "dev"}],
+        "container": {"type": "MESOS", "portMappings": [{"containerPort": 8080}]},
+    }));
+    assert!(bench.probes.is_empty(), "it is not known where");
+    let addresses = vec!["10.1.2.3".parse().expect("an address")];
+    let task = bench.running[0].clone();
+    bench.apply(Event::Observed { task, addresses, check: None });
+    bench.wait(SECOND);
+    assert_eq!((bench.probes[0].host.as_str(), bench.probes[0].port), ("10.1.2.3", 8_080));
+    bench.answer(Ok(()));
+    assert!(!bench.deploying());
+
+    let bench = Bench::with_app(json!({
+        "networks": [{"mode": "container/bridge"}],
+        "container": {"type": "MESOS", "portMappings": [{"containerPort": 8080}]},
+    }));
+    assert_eq!(bench.probes[0].host, "host", "a port of the machine leads there");
+    assert!((31_000..31_100).contains(&bench.probes[0].port));
+}

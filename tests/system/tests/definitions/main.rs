@@ -139,7 +139,7 @@ fn files_and_secrets_are_there_when_a_task_starts() {
             "container": {"type": "MESOS", "volumes": [{"containerPath": "password", "secret": "password"}]},
             "healthChecks": [{
                 "protocol": "COMMAND", "intervalSeconds": 1, "delaySeconds": 0,
-                "command": {"value": "test $PASSWORD = xyzzy && grep -q xyzzy $MESOS_SANDBOX/password"},
+                "command": {"value": "test ${#PASSWORD} = 5 && test $PASSWORD = $(cat $MESOS_SANDBOX/password)"},
             }],
         }),
     );
