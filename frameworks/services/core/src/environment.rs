@@ -126,6 +126,7 @@ mod tests {
             staged_at: Timestamp::from_millis(0),
             config: Default::default(),
             started_at: None,
+            volumes: Vec::new(),
             condition: Condition::Provisioned,
             healthy: None,
             pod: None,

@@ -8,6 +8,7 @@ use crate::health::CheckState;
 use crate::id::InstanceId;
 use crate::pod::PodTask;
 use crate::readiness::Readiness;
+use crate::resident::LocalVolume;
 use crate::timestamp::Timestamp;
 
 /// One place of an app. Tasks come and go in it, one at a time; each is an incarnation.
@@ -81,6 +82,9 @@ pub struct Task {
     /// What its agent last found out by the definition's `check`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<CheckResult>,
+    /// Its volumes that outlive it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<LocalVolume>,
     /// When the launch was decided.
     pub staged_at: Timestamp,
     /// When it first ran.

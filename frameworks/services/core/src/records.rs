@@ -32,6 +32,8 @@ pub enum Key {
     Instance(InstanceId),
     /// A deployment that goes on.
     Deployment(DeploymentId),
+    /// The apps of a deployment of many.
+    DeploymentPart(DeploymentId, usize),
     /// What is kept on an agent for an instance.
     Home(InstanceId),
     /// What a group says by itself.
@@ -47,6 +49,7 @@ impl fmt::Display for Key {
             Self::Version(id, version) => write!(f, "version.{}.{}", id.safe(), version.millis()),
             Self::Instance(id) => write!(f, "instance.{id}"),
             Self::Deployment(id) => write!(f, "deployment.{id}"),
+            Self::DeploymentPart(id, part) => write!(f, "deployment.{id}.{part}"),
             Self::Home(id) => write!(f, "home.{id}"),
             Self::Group(path) => write!(f, "group.{}", path.safe()),
             Self::Tree(version, part) => write!(f, "tree.{}.{part}", version.millis()),
@@ -100,6 +103,7 @@ pub(crate) enum Record {
     Version(App),
     Instance(Box<Instance>),
     Deployment(StoredDeployment),
+    DeploymentPart(StoredPart),
     Home(Home),
     Group(PathId, Group),
     Tree(Timestamp, usize, TreeChanges),
@@ -163,7 +167,62 @@ pub(crate) struct StoredDeployment {
     progress: Progress,
 }
 
+impl StoredPart {
+    pub(crate) fn deployment(&self) -> DeploymentId {
+        self.id
+    }
+}
+
+/// The most apps of a deployment in one record; a deployment of more has parts.
+const APPS_PER_RECORD: usize = 256;
+
+/// Some of the apps of a deployment, and what is done to them at which step.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct StoredPart {
+    id: DeploymentId,
+    changes: BTreeMap<AppId, (Option<Timestamp>, Option<Timestamp>)>,
+    actions: Vec<(usize, Action)>,
+}
+
+/// How many parts a deployment has beside its own record.
+pub(crate) fn parts_of(deployment: &Deployment) -> usize {
+    let count = deployment.changes.len();
+    if count > APPS_PER_RECORD { count.div_ceil(APPS_PER_RECORD) } else { 0 }
+}
+
+/// A part of a deployment; `None` when it has none of that number.
+pub(crate) fn write_part(deployment: &Deployment, part: usize) -> Option<Vec<u8>> {
+    if part >= parts_of(deployment) {
+        return None;
+    }
+    let here = deployment.changes.iter().skip(part * APPS_PER_RECORD).take(APPS_PER_RECORD);
+    let changes: BTreeMap<_, _> = here.map(|(id, change)| (id.clone(), sides(change))).collect();
+    let steps = deployment.steps.iter().enumerate();
+    let actions = steps.flat_map(|(step, actions)| actions.iter().map(move |action| (step, action.clone())));
+    let actions = actions.filter(|(_, action)| changes.contains_key(&action.app)).collect();
+    Some(encode(Body::DeploymentPart(StoredPart { id: deployment.id, changes, actions })))
+}
+
+fn sides(change: &Change) -> (Option<Timestamp>, Option<Timestamp>) {
+    let side = |app: &Option<App>| app.as_ref().map(|app| app.version);
+    (side(&change.from), side(&change.to))
+}
+
 impl StoredDeployment {
+    pub(crate) fn id(&self) -> DeploymentId {
+        self.id
+    }
+
+    /// Adds what stands in a part.
+    pub(crate) fn add(&mut self, part: StoredPart) {
+        self.changes.extend(part.changes);
+        for (step, action) in part.actions {
+            if let Some(actions) = self.steps.get_mut(step) {
+                actions.push(action);
+            }
+        }
+    }
+
     /// The deployment; `find` gives an app in one of its versions.
     pub(crate) fn resolve(self, find: impl Fn(&AppId, Timestamp) -> Option<App>) -> Deployment {
         let Self { id, version, changes, steps, current, progress } = self;
@@ -190,6 +249,7 @@ enum Body<T> {
     Version(T),
     Instance(T),
     Deployment(T),
+    DeploymentPart(T),
     Home(T),
     Group(T),
     Tree(T),
@@ -213,14 +273,16 @@ pub(crate) fn write_instance(instance: &Instance, task: &Task) -> Vec<u8> {
     encode(Body::Instance(StoredInstance { id, incarnation, goal, task: task.clone() }))
 }
 
+/// A deployment, without its apps when they stand in parts.
 pub(crate) fn write_deployment(deployment: &Deployment) -> Vec<u8> {
-    let side = |app: &Option<App>| app.as_ref().map(|app| app.version);
-    let changes = deployment.changes.iter();
+    let whole = parts_of(deployment) == 0;
+    let changes = deployment.changes.iter().filter(|_| whole);
+    let steps = deployment.steps.iter().map(|step| if whole { step.clone() } else { Vec::new() });
     encode(Body::Deployment(StoredDeployment {
         id: deployment.id,
         version: deployment.version,
-        changes: changes.map(|(id, change)| (id.clone(), (side(&change.from), side(&change.to)))).collect(),
-        steps: deployment.steps.clone(),
+        changes: changes.map(|(id, change)| (id.clone(), sides(change))).collect(),
+        steps: steps.collect(),
         current: deployment.current,
         progress: deployment.progress.clone(),
     }))
@@ -279,6 +341,7 @@ fn restore(body: Body<Value>) -> Result<Record, Box<dyn std::error::Error + Send
             Record::Instance(Box::new(Instance { id, incarnation, goal, pinned: None, phase: Phase::Placed(task) }))
         }
         Body::Deployment(value) => Record::Deployment(serde_json::from_value(value)?),
+        Body::DeploymentPart(value) => Record::DeploymentPart(serde_json::from_value(value)?),
         Body::Home(value) => Record::Home(serde_json::from_value(value)?),
         Body::Group(value) => {
             let StoredGroup { id, group } = serde_json::from_value(value)?;

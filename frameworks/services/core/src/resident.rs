@@ -45,6 +45,8 @@ pub struct LocalVolume {
     pub container_path: String,
     /// Its name at the agent.
     pub persistence_id: String,
+    /// Tells it from others.
+    pub uuid: Uuid,
 }
 
 /// What is done with an offer to make a home, and what a task takes of it then.
@@ -72,6 +74,7 @@ impl Home {
         let volume = |path: &str| LocalVolume {
             container_path: path.to_owned(),
             persistence_id: format!("{}#{path}#{uuid}", app.id.safe()),
+            uuid,
         };
         Self {
             volumes: app.persistent_volumes().map(|(path, _)| volume(path)).collect(),

@@ -482,3 +482,28 @@ fn the_framework_takes_part_in_every_role_in_use_and_offers_are_for_apps_of_thei
     bench.run();
     assert_eq!(bench.wishes, [Effect::Roles(roles(&["*"]))]);
 }
+
+#[test]
+fn a_deployment_of_many_stands_in_records_of_bounded_size_and_is_resumed() {
+    let mut bench = Bench::new();
+    let long = "x".repeat(100);
+    let apps: Vec<Value> = (0..1_000)
+        .map(|n| needing(&format!("{long}-{n}"), if n == 0 { &[] } else { &["/g/first"] }))
+        .collect();
+    bench.put("/g", json!({"apps": apps, "groups": []})).expect("taken");
+    let largest = bench.records.values().map(Vec::len).max();
+    assert!(largest.is_some_and(|largest| largest < 256 * 1024), "{largest:?}");
+    let steps = bench.steps();
+    bench.crash();
+    assert_eq!(
+        bench.steps().iter().map(Vec::len).collect::<Vec<_>>(),
+        steps.iter().map(Vec::len).collect::<Vec<_>>()
+    );
+    assert_eq!(bench.services.deployments().next().map(|deployment| deployment.changes.len()), Some(1_000));
+    bench
+        .command(Command::Group { group: path("/g"), change: GroupChange::Delete, force: true })
+        .expect("taken");
+    bench.run();
+    let left = bench.records.keys().filter(|key| key.starts_with("deployment")).count();
+    assert_eq!((left, bench.services.deployments().count()), (0, 0));
+}

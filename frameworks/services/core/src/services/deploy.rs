@@ -9,7 +9,7 @@ use crate::deployment::{Action, ActionKind, Change, Deployment};
 use crate::event::{Effect, Published, Refusal};
 use crate::group::{self, PathId};
 use crate::id::{AppId, DeploymentId};
-use crate::records::Key;
+use crate::records::{Key, parts_of};
 use crate::timestamp::Timestamp;
 
 /// The most deployments at once.
@@ -77,6 +77,7 @@ impl Services {
         self.deployments.insert(id, deployment);
         self.begin_progress(id);
         self.save(Key::Deployment(id));
+        self.save_parts(id);
         Ok(id)
     }
 
@@ -94,6 +95,14 @@ impl Services {
                 None => self.groups.remove(&path),
             };
             self.save(Key::Group(path));
+        }
+    }
+
+    /// Notes that the parts of a deployment of many apps are to be written; what they say never changes.
+    fn save_parts(&mut self, id: DeploymentId) {
+        let parts = self.deployments.get(&id).map_or(0, parts_of);
+        for part in 0..parts {
+            self.save(Key::DeploymentPart(id, part));
         }
     }
 
@@ -194,6 +203,7 @@ impl Services {
 
     /// Takes a deployment off the list and unlocks its apps.
     pub(super) fn end(&mut self, id: DeploymentId) -> Option<Deployment> {
+        self.save_parts(id);
         let deployment = self.deployments.remove(&id)?;
         self.save(Key::Deployment(id));
         for app in deployment.apps() {

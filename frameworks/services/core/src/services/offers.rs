@@ -394,6 +394,7 @@ pub(super) fn launch(
         since: now.mono,
         kill_sent: None,
         unknown_since: None,
+        volumes: Vec::new(),
         asked: now.mono,
     };
     let start = match (pod, &task.pod) {

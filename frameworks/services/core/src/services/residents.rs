@@ -168,11 +168,13 @@ impl Services {
             Some(Start::Group(group)) => bid.groups.push(*group),
             None => return false,
         }
-        let incarnation = place.incarnation;
-        drop(place);
         if let Some(home) = state.homes.get_mut(instance) {
-            home.incarnation = incarnation;
+            home.incarnation = place.incarnation;
+            if let Some(task) = place.task_mut() {
+                task.volumes.clone_from(&home.volumes);
+            }
         }
+        drop(place);
         state.funnel.last_used = Some(Timestamp::from(now.wall));
         self.save(Key::Instance(instance.clone()));
         self.save(Key::Home(instance.clone()));

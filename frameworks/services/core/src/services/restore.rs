@@ -16,7 +16,7 @@ impl Services {
         records: impl IntoIterator<Item = (String, Vec<u8>)>,
     ) -> Result<(), ReadError> {
         let (mut versions, mut instances, mut deployments) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut trees, mut homes) = (Vec::new(), Vec::new());
+        let (mut trees, mut homes, mut parts) = (Vec::new(), Vec::new(), Vec::new());
         for (key, value) in records {
             match records::read(&key, &value)? {
                 Record::App { app, deleting } => {
@@ -30,6 +30,7 @@ impl Services {
                 Record::Version(app) => versions.push(app),
                 Record::Instance(instance) => instances.push(*instance),
                 Record::Deployment(deployment) => deployments.push(deployment),
+                Record::DeploymentPart(part) => parts.push(part),
                 Record::Home(home) => homes.push(home),
                 Record::Group(path, group) => {
                     self.version = self.version.max(group.version);
@@ -55,6 +56,12 @@ impl Services {
         }
         for instance in instances {
             self.read_instance(now, instance);
+        }
+        for part in parts {
+            let of = part.deployment();
+            if let Some(deployment) = deployments.iter_mut().find(|deployment| deployment.id() == of) {
+                deployment.add(part);
+            }
         }
         for deployment in deployments {
             // A deployment locks its apps, so the versions it names are still there, or the app is gone.

@@ -202,6 +202,9 @@ impl Services {
                 .and_then(|state| state.instances.get(id))
                 .and_then(|instance| Some(records::write_instance(instance, instance.task()?))),
             Key::Deployment(id) => self.deployments.get(id).map(records::write_deployment),
+            Key::DeploymentPart(id, part) => {
+                self.deployments.get(id).and_then(|deployment| records::write_part(deployment, *part))
+            }
             Key::Home(id) => {
                 let home = self.apps.get(id.app()).and_then(|state| state.homes.get(id));
                 home.map(records::write_home)

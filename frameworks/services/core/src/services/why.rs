@@ -8,6 +8,7 @@ use crate::deployment::Deployment;
 use crate::id::AppId;
 use crate::instance::{Condition, Goal, Instance, Task};
 use crate::matching::request;
+use crate::resident::Home;
 use crate::why::{Cause, Inquiry, Reason, Suggestion, and, counted, seconds};
 
 impl Services {
@@ -52,6 +53,7 @@ impl Services {
         reasons.extend(self.deployment_of(state).and_then(|deployment| held(state, deployment)));
         if waiting > 0 {
             reasons.extend(delayed(now, state, waiting));
+            reasons.extend(away_from_home(state));
         }
         if held_back > 0 {
             reasons.push(self.capacity(now, state, held_back));
@@ -190,6 +192,26 @@ fn delayed(now: Now, state: &AppState, waiting: usize) -> Option<Reason> {
         call: Some(("DELETE", format!("/v2/queue/{}/delay", state.app.definition.id))),
     };
     Some(Reason { cause: Cause::Delayed, count: waiting, sentence, suggestions: vec![reset] })
+}
+
+/// Instances whose volumes are not offered: nothing but their agents has what they need.
+fn away_from_home(state: &AppState) -> Option<Reason> {
+    let waits = |home: &&Home| state.instances.get(&home.instance).is_some_and(|instance| instance.task().is_none());
+    let homes: Vec<&Home> = state.homes.values().filter(waits).collect();
+    let first = homes.first()?;
+    let more = match homes.len() - 1 {
+        0 => String::new(),
+        more => format!(", and {more} more for theirs"),
+    };
+    let (host, agent) = (&first.hostname, &first.agent);
+    let sentence = format!("Waits for its volume on {host} (agent {agent}), which is not offered{more}");
+    let wipe = Suggestion {
+        sentence: format!("a new, empty volume would be made elsewhere if {} were wiped", first.instance),
+        fits: 1,
+        patch: None,
+        call: Some(("POST", "/v2/tasks/delete?wipe=true".to_owned())),
+    };
+    Some(Reason { cause: Cause::Volume, count: homes.len(), sentence, suggestions: vec![wipe] })
 }
 
 /// The upgrade strategy that lets one more be there at once.

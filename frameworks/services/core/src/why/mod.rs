@@ -54,6 +54,8 @@ pub enum Cause {
     Disconnected,
     /// It failed before and waits until it may start again.
     Delayed,
+    /// Its volume is on an agent that does not offer it.
+    Volume,
     /// Its deployment is not there yet, or does not go on by itself.
     Deployment,
     /// As many run as may at once; others have to go first.
@@ -84,6 +86,7 @@ impl Cause {
         match self {
             Self::Disconnected => "disconnected",
             Self::Delayed => "delayed",
+            Self::Volume => "volume",
             Self::Deployment => "deployment",
             Self::Capacity => "capacity",
             Self::NoOffers => "noOffers",

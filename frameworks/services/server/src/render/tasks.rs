@@ -28,6 +28,15 @@ pub(crate) fn task(app: &App, task: &Task) -> Value {
     if let Some(started) = task.started_at {
         json["startedAt"] = json!(started);
     }
+    if !task.volumes.is_empty() {
+        let volumes = task.volumes.iter().map(|volume| {
+            json!({
+                "runSpecId": app.definition.id, "containerPath": volume.container_path, "uuid": volume.uuid,
+                "persistenceId": volume.persistence_id,
+            })
+        });
+        json["localVolumes"] = volumes.collect();
+    }
     if let Some(result) = task.check {
         json["checkResult"] = match result {
             CheckResult::Http(status) => json!({"http": {"statusCode": status}}),

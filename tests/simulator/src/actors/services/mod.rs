@@ -212,8 +212,8 @@ impl Services {
             Effect::SuppressIn(roles) => {
                 turn.calls.push(Call::Suppress { roles: roles.into_iter().collect() })
             }
-            // Every app here is in one role.
-            Effect::Roles(_) => {}
+            // Every app here is in one role, which is everybody's, so none has persistent volumes.
+            Effect::Roles(_) | Effect::Accept { .. } => {}
             Effect::Probe(probe) => self.ask(turn, probe.task, Question::IsWell(probe.check)),
             Effect::AskReady(probe) => self.ask(turn, probe.task, Question::IsReady(probe.check)),
             Effect::Publish(event) => {

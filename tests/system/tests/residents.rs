@@ -1,0 +1,99 @@
+//! An app with a persistent volume on a real agent: what it wrote is there after a kill, a restart and an update, and gone with
+//! its reservation when it is wiped or deleted.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chapada_harness::{Cluster, Http, eventually};
+use serde_json::{Value, json};
+
+const WITHIN: Duration = Duration::from_secs(60);
+/// What the app writes into its volume, a line per start.
+const FILE: &str = "written-by-a-resident";
+
+fn app(version: &str) -> Value {
+    json!({
+        "id": "/store/db", "role": "store", "cpus": 0.1, "mem": 32, "disk": 5, "backoffSeconds": 0,
+        "cmd": format!("echo $MESOS_TASK_ID >> data/{FILE} && exec sleep 100000"),
+        "env": {"VERSION": version},
+        "container": {"type": "MESOS", "volumes": [
+            {"containerPath": "data", "mode": "RW", "persistent": {"size": 16}},
+        ]},
+    })
+}
+
+fn settled(services: &Http) -> Result<(), String> {
+    let deployments = services.get("/v2/deployments")?;
+    if deployments == json!([]) { Ok(()) } else { Err(format!("{deployments:#}")) }
+}
+
+/// Every file of that name below a folder; links are not followed.
+fn find(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => find(&entry.path(), found),
+            Ok(kind) if kind.is_file() && entry.file_name() == FILE => found.push(entry.path()),
+            _ => {}
+        }
+    }
+}
+
+/// The one volume's file and the tasks that wrote into it.
+fn written(cluster: &Cluster, lines: usize) -> Result<(PathBuf, Vec<String>), String> {
+    let mut found = Vec::new();
+    find(cluster.folder(), &mut found);
+    let [file] = found.as_slice() else { return Err(format!("{found:?}")) };
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let tasks: Vec<String> = text.lines().map(str::to_owned).collect();
+    if tasks.len() == lines { Ok((file.clone(), tasks)) } else { Err(format!("{tasks:?}")) }
+}
+
+fn reserved(cluster: &Cluster) -> Result<Value, String> {
+    let agents = cluster.leader_http()?.get("/slaves")?;
+    Ok(agents["slaves"][0]["reserved_resources"].clone())
+}
+
+fn none_reserved(cluster: &Cluster) -> Result<(), String> {
+    let reserved = reserved(cluster)?;
+    let none = reserved.as_object().is_some_and(serde_json::Map::is_empty);
+    let mut files = Vec::new();
+    find(cluster.folder(), &mut files);
+    if none && files.is_empty() { Ok(()) } else { Err(format!("{reserved:#}, {files:?}")) }
+}
+
+#[test]
+fn a_resident_app_finds_what_it_wrote_until_it_is_wiped() {
+    let cluster = Cluster::builder().services().start();
+    let services = cluster.services_http();
+    let in_time = |what: &str, lines: usize| {
+        eventually(what, WITHIN, || {
+            settled(&services)?;
+            written(&cluster, lines)
+        })
+    };
+    services.send("PUT", "/v2/apps/store/db", &app("1")).expect("the app is accepted");
+    let (volume, first) = in_time("it has written", 1);
+    let shown = services.get("/v2/apps/store/db").expect("it is there");
+    let local = &shown["app"]["tasks"][0]["localVolumes"][0];
+    assert_eq!((&local["containerPath"], &local["runSpecId"]), (&json!("data"), &json!("/store/db")));
+    let kept = reserved(&cluster).expect("the master answers");
+    assert_eq!((&kept["store"]["disk"], &kept["store"]["mem"]), (&json!(21.0), &json!(32.0)), "{kept:#}");
+
+    services.send("DELETE", "/v2/apps/store/db/tasks", &json!({})).expect("its task is killed");
+    in_time("it was started again", 2);
+    services.send("POST", "/v2/apps/store/db/restart", &json!({})).expect("it is restarted");
+    in_time("it was restarted", 3);
+    services.send("PUT", "/v2/apps/store/db", &app("2")).expect("it is updated");
+    let (same, tasks) = in_time("it was updated", 4);
+    let instance = |task: &str| task.rsplit_once("._app.").map(|(instance, _)| instance.to_owned());
+    assert_eq!(same, volume);
+    assert!(tasks.iter().all(|task| instance(task) == instance(&first[0])), "{tasks:?}");
+
+    services.send("DELETE", "/v2/apps/store/db/tasks?wipe=true", &json!({})).expect("it is wiped");
+    let (other, anew) = in_time("it begins anew", 1);
+    assert_ne!((other, instance(&anew[0])), (volume, instance(&first[0])));
+
+    services.send("DELETE", "/v2/apps/store/db", &json!({})).expect("it is deleted");
+    eventually("everything is given back", WITHIN, || none_reserved(&cluster));
+    eventually("the deployment has ended", WITHIN, || settled(&services));
+}
