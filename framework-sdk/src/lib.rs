@@ -14,12 +14,12 @@ mod connection;
 mod convert;
 mod driver;
 pub mod edge;
-pub mod operation;
 mod elected;
 mod event;
 mod executor;
 mod intents;
 mod link;
+pub mod operation;
 mod random;
 mod run;
 mod sandbox;
@@ -35,7 +35,7 @@ pub use chapada_coordination::{
 pub use chapada_model as model;
 pub use chapada_sdk_core::{
     Backoff, Constraint, Delay, DelayRule, Field, Intent, IntentChange, Intents, InvalidConstraint, Mismatch,
-    MismatchKind, NotAnIncarnation, Offer, Pattern, Phase, Place, Placed, Placement, PortWish,
+    MismatchKind, NotAnIncarnation, Offer, Outbox, Pattern, Phase, Place, Placed, Placement, PortWish,
     Reconciliation, ReconciliationConfig, Request, Round, Rule, Tally, TaskName, WhyNot, explain, fits,
     place,
 };

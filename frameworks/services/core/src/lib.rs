@@ -37,7 +37,6 @@ pub use definition::{
     ResourceLimits, Rollout, Seccomp, Seconds, Secret, UnreachableStrategy, UpgradeStrategy, Volume,
     VolumeMode, merged,
 };
-pub use delay::Delay;
 pub use dependency::Cycle;
 pub use deployment::{Action, ActionKind, Change, Deployment};
 pub use environment::environment;

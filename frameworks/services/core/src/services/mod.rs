@@ -1,5 +1,5 @@
 //! The state machine. Handlers of events only note facts; [`Services::settle`] then derives what follows from them, app
-//! by app, and [`Outbox`](outbox::Outbox) holds back what rests on a write.
+//! by app, and the [`Outbox`] holds back what rests on a write.
 
 mod commands;
 mod containers;
@@ -15,7 +15,6 @@ mod kill;
 mod known;
 mod offers;
 mod order;
-mod outbox;
 mod plan;
 mod pods;
 mod ports;
@@ -34,12 +33,13 @@ mod why;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chapada_model::{Mono, Now, Role};
+use chapada_sdk_core::Outbox;
 
 use crate::deployment::Deployment;
 use crate::event::{Effect, Event};
 use crate::group::{Group, PathId};
 use crate::id::{AppId, DeploymentId, Seed};
-use crate::records::{Key, ReadError};
+use crate::records::{Key, ReadError, Write};
 use crate::settings::Settings;
 use crate::timestamp::Timestamp;
 
@@ -76,7 +76,7 @@ pub struct Services {
     reconcile_at: Option<Mono>,
     /// Service ports in use, each with how many definitions name it.
     service_ports: BTreeMap<u16, u32>,
-    outbox: outbox::Outbox,
+    outbox: Outbox<Key, Effect>,
 }
 
 impl Services {
@@ -100,7 +100,7 @@ impl Services {
             known: known::KnownOffers::default(),
             reconcile_at: None,
             service_ports: BTreeMap::new(),
-            outbox: outbox::Outbox::default(),
+            outbox: Outbox::default(),
         };
         services.begin_roles();
         services
@@ -144,8 +144,9 @@ impl Services {
             Event::Tick => {}
         }
         self.settle(now);
-        let writes = self.outbox.dirty().into_iter().map(|key| self.write_of(key)).collect();
-        self.outbox.flush(writes)
+        let writes: Vec<Write> = self.outbox.dirty().into_iter().map(|key| self.write_of(key)).collect();
+        let write = (!writes.is_empty()).then_some(|number| Effect::Store { number, writes });
+        self.outbox.flush(write)
     }
 
     /// When `Event::Tick` is wanted next, if nothing happens before.

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chapada_model::{Mono, Now, Role};
-use chapada_sdk_core::{Offer, Placement, Request, place};
+use chapada_sdk_core::{Delay, Offer, Placement, Request, place};
 
 use super::order::Order;
 use super::roles::role_of;
 use super::{AppState, Services};
 use crate::app::App;
-use crate::delay::Delay;
 use crate::event::{Effect, HomeOperation};
 use crate::health::CheckState;
 use crate::id::{AppId, InstanceId};

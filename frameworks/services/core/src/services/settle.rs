@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use chapada_model::Now;
+use chapada_sdk_core::Delay;
 
 use super::Services;
 use crate::definition::UnreachableStrategy;
-use crate::delay::Delay;
 use crate::event::{Effect, Published};
 use crate::id::AppId;
 use crate::instance::{Condition, Goal};

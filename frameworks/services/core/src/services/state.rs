@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use chapada_model::Mono;
+use chapada_sdk_core::Delay;
 
 use super::Instances;
 use crate::app::App;
-use crate::delay::Delay;
 use crate::id::{DeploymentId, InstanceId};
 use crate::instance::{Instance, Task};
 use crate::pod::ContainerTask;

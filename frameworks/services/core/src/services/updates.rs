@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 
 use chapada_model::{Now, Reason, TaskId, TaskState, TaskStatus};
+use chapada_sdk_core::Delay;
 
 use super::instances::Changing;
 use super::settle::UNKNOWN_GRACE;
 use super::{AppState, Failure, Services};
-use crate::delay::Delay;
 use crate::event::{Effect, Published};
 use crate::health::verdict;
 use crate::id::InstanceId;
@@ -239,6 +239,6 @@ pub(super) fn note_failure(now: Now, state: &mut AppState, status: &TaskStatus, 
             true => &mut state.delay,
             false => &mut state.delay_before,
         };
-        *delay = Some(Delay::after_failure(*delay, &state.app.definition, now.mono));
+        *delay = Some(Delay::after_failure(*delay, &state.app.definition.delay_rule(), now.mono));
     }
 }
