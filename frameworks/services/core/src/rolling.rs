@@ -150,9 +150,9 @@ mod tests {
     #[test]
     fn the_examples_of_marathon_come_out() {
         assert_eq!(App::new(4, 4, 1.0, 1.0).run(), [(4, 4), (3, 4), (2, 4), (1, 4), (0, 4)]);
-        assert_eq!(App::new(4, 4, 0.5, 0.0).run(), [(2, 2), (1, 2), (1, 3), (0, 3), (0, 4)]);
+        assert_eq!(App::new(4, 4, 0.5, 0.0).run(), [(2, 2), (1, 3), (0, 4)]);
         assert_eq!(App::new(4, 4, 0.0, 0.0).run(), [(0, 4)]);
-        let one_by_one = [(4, 1), (3, 1), (3, 2), (2, 2), (2, 3), (1, 3), (1, 4), (0, 4)];
+        let one_by_one = [(4, 1), (3, 2), (2, 3), (1, 4), (0, 4)];
         assert_eq!(App::new(4, 4, 1.0, 0.0).run(), one_by_one, "one more than the strategy says");
         assert_eq!(App::new(4, 4, 0.9, 0.1).run(), one_by_one);
     }

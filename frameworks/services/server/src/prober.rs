@@ -211,6 +211,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_readiness_check_hears_status_and_body_or_why_there_is_no_answer() {
+        let probe = |port: u16| {
+            let check = json!({"portName": "http", "path": "/up", "timeoutSeconds": 1, "preserveLastResponse": true});
+            let ports = json!([{"name": "http", "port": 0}]);
+            let json = json!({"id": "/a", "cmd": "x", "portDefinitions": ports, "readinessChecks": [check]});
+            let app = AppDefinition::from_json(json.as_object().unwrap(), "*").unwrap();
+            let (task, how) = ("t".parse().unwrap(), app.readiness_checks[0].clone());
+            ReadinessProbe { task, check: 0, host: "127.0.0.1".to_owned(), port, how }
+        };
+        let answer = "HTTP/1.1 503 Busy\r\ncontent-type: text/x\r\ncontent-length: 4\r\n\r\nwait";
+        let heard = whether_ready(&client().unwrap(), &probe(server(answer).await)).await.unwrap();
+        assert_eq!((heard.status, heard.content_type.as_str(), heard.body.as_str()), (503, "text/x", "wait"));
+        let long = "HTTP/1.1 200 OK\r\ncontent-length: 20000\r\n\r\n".to_owned() + &"x".repeat(20_000);
+        let heard = whether_ready(&client().unwrap(), &probe(server(long.leak()).await)).await.unwrap();
+        assert_eq!((heard.status, heard.body.as_str()), (200, "(longer than 10240 bytes)"));
+        let silent = whether_ready(&client().unwrap(), &probe(server("").await)).await;
+        assert_eq!(silent, Err("no answer within 1 s".to_owned()));
+    }
+
+    #[tokio::test]
     async fn tcp_is_well_when_a_connection_is_taken() {
         let port = server("x").await;
         let tcp = || json!({"protocol": "TCP"});

@@ -5,6 +5,7 @@ mod api;
 mod around;
 pub(crate) mod cluster;
 mod definitions;
+mod deployments;
 mod events;
 mod pages;
 mod pods;
