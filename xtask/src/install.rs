@@ -17,15 +17,14 @@ const PACKAGES: &[&str] = &[
     "nftables",
     "python3-http-parser",
     "python3-kazoo",
-    "python3-marathon",
     "python3-venv",
     "skopeo",
     "systemd",
     "umoci",
     "zookeeper",
 ];
-/// The unmodified client of the Mesos v1 scheduler API that the system tests run.
-const PYMESOS: &str = "pymesos==0.3.15";
+/// The unmodified clients from PyPI that the system tests run, with all they need, each pinned.
+const REQUIREMENTS: &str = "tests/system/clients/requirements.txt";
 const CARGO_DENY: &str = "cargo-deny@0.20.2";
 
 /// Idempotent: what is there already costs a look.
@@ -72,18 +71,20 @@ fn installed(package: &str) -> bool {
         .is_ok_and(|out| out.stdout == b"installed")
 }
 
-/// A virtual environment below `target/` with Debian's C extensions and PyPI's pymesos on top: the PyPI builds of
-/// http-parser do not compile with Python 3.11.
+/// A virtual environment below `target/` with Debian's C extensions and PyPI's clients on top: the PyPI builds of http-parser do
+/// not compile with Python 3.11.
 fn python() -> Result<()> {
-    let folder = root().join("target/python");
-    if folder.join("installed").is_file() {
+    let (folder, requirements) = (root().join("target/python"), root().join(REQUIREMENTS));
+    let wanted = std::fs::read_to_string(&requirements).context("cannot read what is required")?;
+    if std::fs::read_to_string(folder.join("installed")).is_ok_and(|there| there == wanted) {
         return Ok(());
     }
     run(
         "python environment",
         Command::new("/usr/bin/python3").args(["-m", "venv", "--system-site-packages"]).arg(&folder),
     )?;
-    let pip = folder.join("bin/pip");
-    run("install pymesos", Command::new(pip).args(["install", "--quiet", "--no-deps", PYMESOS, "addict"]))?;
-    std::fs::write(folder.join("installed"), PYMESOS).context("cannot note what was installed")
+    let mut pip = Command::new(folder.join("bin/pip"));
+    pip.args(["install", "--quiet", "--no-deps", "--ignore-installed", "--requirement"]).arg(&requirements);
+    run("install the Python clients", &mut pip)?;
+    std::fs::write(folder.join("installed"), wanted).context("cannot note what was installed")
 }

@@ -23,6 +23,19 @@ fn the_marathon_client_creates_scales_lists_and_deletes_an_app() {
     run("marathon_app.py", cluster.services_host_port());
 }
 
+#[test]
+fn the_whole_surface_of_the_marathon_client_has_an_answer() {
+    let cluster = Cluster::builder().services().start();
+    run("marathon_surface.py", cluster.services_host_port());
+}
+
+/// No agents: commands that a fuzzer makes up shall run nowhere.
+#[test]
+fn the_rest_api_is_as_its_openapi_document_says() {
+    let cluster = Cluster::builder().agents(0).services().start();
+    run("fuzz_schema.py", cluster.services_host_port());
+}
+
 fn run(client: &str, address: &str) {
     let system = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = system.join("../../target/python/bin/python");

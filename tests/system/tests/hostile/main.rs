@@ -11,5 +11,6 @@ mod paths;
 mod raw;
 mod readers;
 mod roles;
+mod services;
 mod storms;
 mod victim;

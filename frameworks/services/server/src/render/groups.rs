@@ -96,8 +96,9 @@ impl Folder {
         let Self { below, apps, pods, said } = self;
         let version = if path.is_root() { version } else { said.version };
         let mut json = json!({"id": path, "dependencies": said.dependencies, "version": version});
-        if path.is_top_level() {
-            json["enforceRole"] = json!(said.enforce_role);
+        // Clients that are older than it refuse the key, so it is there only where it holds.
+        if path.is_top_level() && said.enforce_role {
+            json["enforceRole"] = json!(true);
         }
         if embed.apps {
             json["apps"] = json!(apps);

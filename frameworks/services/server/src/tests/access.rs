@@ -40,7 +40,7 @@ const LISTS: [&str; 20] = [
     "/v2/queue?embed=lastUnusedOffers",
     "/v2/deployments",
     "/v2/pods",
-    "/v2/pods::status",
+    "/v2/pods/::status",
     "/metrics",
 ];
 

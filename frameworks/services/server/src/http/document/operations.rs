@@ -167,7 +167,7 @@ fn pods() -> Vec<Operation> {
         get("/v2/pods/{id}", "Shows a pod").json(200, "Pod").missing(),
         put("/v2/pods/{id}", "Replaces a pod").body("PodDefinition").json(200, "Pod").missing().locked(),
         delete("/v2/pods/{id}", "Deletes a pod").says(202, "", "").missing().locked(),
-        get("/v2/pods::status", "How all pods are").json(200, "Pods"),
+        get("/v2/pods/::status", "How all pods are").json(200, "Pods"),
         get("/v2/pods/{id}::status", "How a pod is").json(200, "Pod").missing(),
         get("/v2/pods/{id}::versions", "Lists the versions of a pod").json(200, "Timestamps").missing(),
         get("/v2/pods/{id}::versions/{version}", "Shows a pod as it was").json(200, "Pod").missing(),

@@ -57,7 +57,7 @@ fn answers() -> Value {
         "DeployedOrPlan": {"anyOf": [named("Deployed"), object(json!({"steps": {"type": "array"}}))]},
         "App": object(json!({
             "id": text, "instances": number, "cpus": {"type": "number"}, "mem": {"type": "number"},
-            "labels": {"type": "object"}, "env": {"type": "object"}, "version": named("Timestamp"),
+            "labels": {"type": "object"}, "version": named("Timestamp"),
         })),
         "Apps": object(json!({"apps": list("App")})),
         "OneApp": {"anyOf": [object(json!({"app": named("App")})), object(json!({"*": list("App")}))]},
