@@ -109,3 +109,36 @@ async fn comes_back(cluster: &Cluster, last: &str) -> String {
     stream.write_all(head.as_bytes()).await.expect("sent");
     more(&mut stream, "event_stream_attached").await
 }
+
+#[tokio::test]
+async fn pods_have_events_of_their_own() {
+    let cluster = Cluster::start().await;
+    let (mut stream, _) = read_until(&cluster, "", "event_stream_attached").await;
+    let container = |name: &str| json!({"name": name, "exec": {"command": {"shell": "x"}}, "resources": {"cpus": 0.1, "mem": 32}});
+    let pod = json!({"id": "/p", "containers": [container("a"), container("b")]});
+    cluster.post("/v2/pods", &pod).await;
+    let mut text = more(&mut stream, "deployment_success").await;
+    assert!(
+        of_type(&text, "deployment_info")
+            .iter()
+            .all(|event| event["currentStep"]["actions"][0]["pod"] == "/p")
+    );
+    let said = of_type(&text, "status_update_event");
+    let tasks: Vec<&str> = said.iter().filter_map(|event| event["taskId"].as_str()).collect();
+    assert!(tasks.len() == 2 && tasks[0].ends_with(".a.1") && tasks[1].ends_with(".b.1"), "{tasks:?}");
+    let changes = of_type(&text, "instance_changed_event");
+    assert_eq!((changes.len(), &changes[0]["condition"]), (1, &json!("Running")));
+    assert_eq!(changes[0]["runSpecId"], "/p");
+    cluster.put("/v2/pods/p", &pod).await;
+    cluster.delete("/v2/pods/p?force=true").await;
+    text.push_str(&more(&mut stream, "app_terminated_event").await);
+    for (kind, uri) in [
+        ("pod_created_event", "/v2/pods"),
+        ("pod_updated_event", "/v2/pods/p"),
+        ("pod_deleted_event", "/v2/pods/p"),
+    ] {
+        let events = of_type(&text, kind);
+        assert_eq!(events.len(), 1, "{kind} in {text}");
+        assert_eq!((&events[0]["uri"], &events[0]["clientIp"]), (&json!(uri), &json!("127.0.0.1")));
+    }
+}
