@@ -62,6 +62,35 @@ export interface Deployment {
   currentActions: { action: string; app?: string }[];
   currentStep: number;
   totalSteps: number;
+  /** Why the apps that it is at are not where they should be. */
+  explanations?: Explanation[];
+  /** Beyond Marathon: only there when it is used. */
+  rollout?: { paused?: string; apps?: Record<string, { canaryStage: number; failures: number }> };
+}
+
+/** One thing that could be changed so that more would start. */
+export interface SuggestedChange {
+  sentence: string;
+  fits: number;
+  /** The fields of the app to change. */
+  patch?: Record<string, unknown>;
+  call?: { method: string; path: string };
+}
+
+export interface FunnelRow {
+  reason: string;
+  declined: number;
+  processed: number;
+}
+
+/** Why an app is not where it should be. */
+export interface Explanation {
+  id: string;
+  waiting: number;
+  sentence: string;
+  reasons: { cause: string; count: number; sentence: string; changes: SuggestedChange[] }[];
+  funnel: FunnelRow[];
+  offers: { agents: number; fitting: number; absent: number; lastOfferAt?: string | null };
 }
 
 export interface QueueEntry {
@@ -72,9 +101,10 @@ export interface QueueEntry {
     processedOffersCount: number;
     unusedOffersCount: number;
     lastUnusedOfferAt?: string | null;
-    rejectSummaryLastOffers?: { reason: string; declined: number; processed: number }[];
+    rejectSummaryLastOffers?: FunnelRow[];
   };
   app?: { id: string };
+  explanation?: Explanation;
   /** When the back-off ends by the reader's clock, in milliseconds since 1970. */
   readyAt?: number;
 }
@@ -114,10 +144,13 @@ export class ServicesApi {
   app = async (id: string) =>
     (await this.get<{ app: App }>(`/v2/apps/${path(id)}?embed=app.counts&embed=app.tasks&embed=app.deployments&embed=app.lastTaskFailure`)).app;
 
-  deployments = () => this.get<Deployment[]>('/v2/deployments');
+  deployments = () => this.get<Deployment[]>('/v2/deployments?embed=explanation');
+
+  /** Why an app is not where it should be. */
+  why = (id: string) => this.get<Explanation>(`/v2/apps/${path(id)}/why`);
 
   queue = async () => {
-    const { queue } = await this.get<{ queue: QueueEntry[] }>('/v2/queue');
+    const { queue } = await this.get<{ queue: QueueEntry[] }>('/v2/queue?embed=explanation');
     return queue.map((entry) => ({ ...entry, readyAt: Date.now() + (entry.delay?.timeLeftSeconds ?? 0) * 1000 }));
   };
 
@@ -130,6 +163,10 @@ export class ServicesApi {
 
   /** Starts a deployment that undoes what this one changed. */
   rollBack = (deployment: string) => this.send('DELETE', `/v2/deployments/${encodeURIComponent(deployment)}`);
+
+  /** Holds a deployment, lets it go on, or lets its canary go on. */
+  steer = (deployment: string, verb: 'pause' | 'resume' | 'promote') =>
+    this.send('POST', `/v2/deployments/${encodeURIComponent(deployment)}/${verb}`, {});
 
   private async get<T>(address: string): Promise<T> {
     const answer = await fetch(this.base + address, { headers: { accept: 'application/json' } });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { App, QueueEntry } from '../api/services';
-import { appOfTask, appState, health, steps, whyNot } from './apps';
+import { appOfTask, appState, funnelSteps, health, steps, whyNot } from './apps';
 
 const app = (fields: Partial<App>): App => ({ id: '/a', instances: 2, cpus: 1, mem: 64, ...fields });
 const NOW = 1_000_000;
@@ -45,6 +45,24 @@ describe('why an app is not running', () => {
     expect(whyNot(app({}), queued({ delay: { timeLeftSeconds: 12, overdue: false }, readyAt: NOW + 11_200 }), NOW)).toContain('12 s');
     expect(whyNot(app({ tasksRunning: 2 }), undefined, NOW)).toBeNull();
     expect(whyNot(app({}), queued({}), NOW)).toContain('next offer');
+  });
+});
+
+describe('the funnel of offers', () => {
+  it('shows the usual steps and those that stopped any', () => {
+    const row = (reason: string, declined: number, processed: number) => ({ reason, declined, processed });
+    const rows = [
+      row('UnfulfilledRole', 0, 9), row('UnfulfilledConstraint', 4, 9), row('AgentMaintenance', 0, 5), row('InsufficientMemory', 5, 5),
+      row('InsufficientGpus', 0, 0),
+    ];
+    expect(funnelSteps(rows).map(({ name, reached, passed }) => [name, reached, passed])).toEqual([
+      ['Role', 9, 9], ['Constraint', 9, 5], ['Memory', 5, 0],
+    ]);
+  });
+
+  it('gives way to the sentence of the services framework', () => {
+    const explanation = { id: '/a', waiting: 1, sentence: 'Needs more.', reasons: [], funnel: [], offers: { agents: 1, fitting: 0, absent: 0 } };
+    expect(whyNot(app({}), queued({ explanation }), NOW)).toBe('Needs more.');
   });
 });
 

@@ -1,6 +1,6 @@
 /** How an app is doing, in the words people know from Marathon. */
 
-import type { App, Deployment, QueueEntry } from '../api/services';
+import type { App, Deployment, FunnelRow, QueueEntry } from '../api/services';
 
 export type AppState = 'deploying' | 'suspended' | 'delayed' | 'waiting' | 'running' | 'degraded';
 
@@ -55,6 +55,8 @@ export function health(app: App): Health {
 export function whyNot(app: App, queued: QueueEntry | undefined, now: number): string | null {
   const state = appState(app, queued, now);
   if (state === 'delayed') return `Waits ${delayLeft(queued, now)} s before the next start, because instances kept failing.`;
+  const told = queued?.explanation?.sentence;
+  if (told && (state === 'waiting' || state === 'degraded' || state === 'deploying')) return told;
   const rows = queued?.processedOffersSummary?.rejectSummaryLastOffers ?? [];
   const worst = rows.filter((row) => row.declined > 0).sort((a, b) => b.declined - a.declined)[0];
   if (state === 'waiting' || state === 'degraded') {
@@ -76,6 +78,28 @@ export const REASONS: Record<string, string> = {
   InsufficientPorts: 'no suitable ports',
   DeclinedScarceResources: 'kept for tasks that need scarce resources',
 };
+
+/** The step of the funnel in words, short enough for a table. */
+export const STEPS: Record<string, string> = {
+  UnfulfilledRole: 'Role',
+  UnfulfilledConstraint: 'Constraint',
+  NoCorrespondingReservationFound: 'Reservation',
+  AgentMaintenance: 'Maintenance',
+  InsufficientCpus: 'CPU',
+  InsufficientMemory: 'Memory',
+  InsufficientDisk: 'Disk',
+  InsufficientGpus: 'GPU',
+  InsufficientPorts: 'Ports',
+  DeclinedScarceResources: 'Scarce resources',
+};
+/** Steps that are shown even when every offer passes them. */
+const ALWAYS = ['UnfulfilledRole', 'UnfulfilledConstraint', 'InsufficientCpus', 'InsufficientMemory', 'InsufficientDisk', 'InsufficientPorts'];
+
+/** The funnel of offers: each step with how many offers reached it and how many passed. */
+export const funnelSteps = (rows: FunnelRow[]) =>
+  rows
+    .filter((row) => row.declined > 0 || ALWAYS.includes(row.reason))
+    .map((row) => ({ reason: row.reason, name: STEPS[row.reason] ?? row.reason, reached: row.processed, passed: row.processed - row.declined }));
 
 /** The actions of every step, whichever of Marathon's two shapes they come in. */
 export const steps = (deployment: Deployment) =>
