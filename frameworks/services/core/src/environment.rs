@@ -6,6 +6,9 @@ use crate::definition::AppDefinition;
 use crate::instance::Task;
 use crate::launch::{LaunchValue, TaskPort, task_ports, values};
 
+/// Whether the task's top-level group enforces its name as the role of what is in it.
+pub(crate) const ENFORCES_ROLE: &str = "MARATHON_APP_ENFORCE_GROUP_ROLE";
+
 /// Labels with longer values or names get no variable of their own.
 const MAX_LABEL_VALUE: usize = 512;
 const MAX_LABEL_NAME: usize = 493;
@@ -24,7 +27,7 @@ pub fn environment(app: &AppDefinition, task: &Task) -> BTreeMap<String, LaunchV
     set("MARATHON_APP_RESOURCE_MEM", decimal(app.mem));
     set("MARATHON_APP_RESOURCE_DISK", decimal(app.disk));
     set("MARATHON_APP_RESOURCE_GPUS", app.gpus.to_string());
-    set("MARATHON_APP_ENFORCE_GROUP_ROLE", "FALSE".to_owned());
+    set(ENFORCES_ROLE, "FALSE".to_owned());
     set("HOST", task.hostname.clone());
     env.extend(label_variables(&app.labels));
     env.extend(port_variables(&task_ports(app, task).collect::<Vec<_>>()));
@@ -123,10 +126,10 @@ mod tests {
             ports: vec![31_000, 31_001],
             addresses: Vec::new(),
             check: None,
+            volumes: Vec::new(),
             staged_at: Timestamp::from_millis(0),
             config: Default::default(),
             started_at: None,
-            volumes: Vec::new(),
             condition: Condition::Provisioned,
             healthy: None,
             pod: None,

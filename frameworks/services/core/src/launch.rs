@@ -11,7 +11,7 @@ use crate::definition::{
     LinuxInfo, Network, NetworkMode, Parameter, Port, Protocol, ResourceLimits, Secret, Volume, VolumeMode,
     transports,
 };
-use crate::environment::environment;
+use crate::environment::{ENFORCES_ROLE, environment};
 use crate::instance::Task;
 
 /// The label that says whether a port is one of the machine's or of the container's network alone.
@@ -264,6 +264,11 @@ fn made_up(task: &str, index: usize) -> u16 {
 }
 
 impl Launch {
+    /// Its group enforces a role.
+    pub(crate) fn in_enforcing_group(&mut self) {
+        self.env.insert(ENFORCES_ROLE.to_owned(), LaunchValue::Text("TRUE".to_owned()));
+    }
+
     /// How to launch `task`, which was put together for `app`, with these resources.
     pub(crate) fn of(app: &AppDefinition, task: &Task, resources: Resources) -> Self {
         let (shell, args) = match app.runs() {

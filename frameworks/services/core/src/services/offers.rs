@@ -11,6 +11,7 @@ use super::roles::role_of;
 use super::{AppState, Services};
 use crate::app::App;
 use crate::event::{Effect, HomeOperation};
+use crate::group::PathId;
 use crate::health::CheckState;
 use crate::id::{AppId, InstanceId};
 use crate::instance::{Condition, Instance, Phase, Task};
@@ -166,13 +167,25 @@ impl Services {
             self.place(now, app, &mut bids);
         }
         self.demand.order = order;
-        for bid in bids {
+        for mut bid in bids {
+            self.tell_of_roles(&mut bid.launches);
             let (used, full) = (bid.tasks() > 0 || !bid.operations.is_empty(), bid.is_full());
             self.known.note(now, bid.offer.clone(), used);
             self.outbox.push(match used {
                 false => Effect::Decline { offer: bid.offer.id, refuse: REFUSE },
                 true => Self::accepting(bid, if full { Duration::ZERO } else { REFUSE }),
             });
+        }
+    }
+
+    /// Tells tasks in groups that enforce their role that they are in one.
+    fn tell_of_roles(&self, launches: &mut [Launch]) {
+        for launch in launches {
+            let app = InstanceId::of_task(launch.task.as_str());
+            let group = app.as_ref().map(|id| PathId::group_of(id.app()));
+            if group.as_ref().and_then(PathId::top_level).is_some_and(|group| self.enforces_role(group)) {
+                launch.in_enforcing_group();
+            }
         }
     }
 
@@ -382,6 +395,7 @@ pub(super) fn launch(
         ports: share.ports,
         addresses: Vec::new(),
         check: None,
+        volumes: Vec::new(),
         staged_at: at,
         started_at: None,
         condition: Condition::Provisioned,
@@ -393,7 +407,6 @@ pub(super) fn launch(
         since: now.mono,
         kill_sent: None,
         unknown_since: None,
-        volumes: Vec::new(),
         asked: now.mono,
     };
     let start = match (pod, &task.pod) {

@@ -114,7 +114,7 @@ impl Services {
     }
 
     /// Whether apps new in a top-level group have its name as their role.
-    fn enforces_role(&self, group: &str) -> bool {
+    pub(super) fn enforces_role(&self, group: &str) -> bool {
         let Ok(path) = PathId::root().resolve(group) else { return false };
         match self.groups.get(&path) {
             Some(group) => group.enforce_role,
