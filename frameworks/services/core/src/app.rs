@@ -12,6 +12,8 @@ pub enum Kind {
     App,
     /// A pod.
     Pod,
+    /// A group.
+    Group,
 }
 
 /// An accepted definition.
@@ -42,6 +44,7 @@ impl std::fmt::Display for Kind {
         f.write_str(match self {
             Self::App => "An app",
             Self::Pod => "A pod",
+            Self::Group => "A group",
         })
     }
 }

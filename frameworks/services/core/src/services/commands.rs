@@ -7,7 +7,7 @@ use chapada_model::{Now, TaskId};
 use serde_json::{Map, Value};
 
 use super::{AppState, Services};
-use crate::app::App;
+use crate::app::{App, Kind};
 use crate::definition::persistent::changed;
 use crate::definition::{AppDefinition, FieldError, InvalidDefinition, merged};
 use crate::deployment::Change;
@@ -122,13 +122,13 @@ impl Services {
         let text = id.as_str();
         let prefix = format!("{text}/");
         let mut after = self.apps.range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded));
-        let below = after.next().map(|(other, _)| other).filter(|other| other.is_below(text));
+        let below = after.next().filter(|(other, _)| other.is_below(text));
         let parents = text.match_indices('/').skip(1).filter_map(|(at, _)| text[..at].parse::<AppId>().ok());
         let parent = parents.into_iter().find(|parent| self.apps.contains_key(parent));
-        if self.groups.contains_key(text) {
-            return Err(invalid("/id", "an app and a group may not share a path; there is the group"));
+        if self.groups.contains_key(text) || below.is_some() {
+            return Err(Refusal::Exists { kind: Kind::Group, id: id.clone() });
         }
-        match below.cloned().or(parent) {
+        match parent {
             Some(other) => Err(invalid(
                 "/id",
                 format!("an app and a group may not share a path; there is the app {other}"),

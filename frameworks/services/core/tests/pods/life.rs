@@ -265,3 +265,15 @@ fn the_ids_of_containers_lead_back_to_their_instance() {
         assert_eq!(InstanceId::of_task(task.as_str()), Some(bench.instance().id));
     }
 }
+
+/// Records of apps are as they were before there were pods, so that either program reads them.
+#[test]
+fn records_of_apps_say_nothing_of_pods() {
+    let mut bench = Bench::new();
+    let app = json!({"id": "/other", "cmd": "true"}).as_object().unwrap().clone();
+    bench.command(Command::Create { definition: app, force: false }).expect("accepted");
+    let records: Vec<String> =
+        bench.store.values().map(|value| String::from_utf8(value.clone()).expect("text")).collect();
+    assert!(records.len() >= 4, "{records:?}");
+    assert!(!records.iter().any(|record| record.contains("pod")), "{records:?}");
+}

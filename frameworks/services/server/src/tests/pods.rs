@@ -96,12 +96,14 @@ async fn every_refusal_has_marathons_code_and_body() {
     running(&cluster, 1).await;
     let same = pod("/prod/web", 1).to_string();
     let taken = pod("/app", 1).to_string();
+    let group = pod("/prod", 1).to_string();
     let cases = [
         (Method::POST, "/v2/pods", "{", 400, "Invalid JSON"),
         (Method::POST, "/v2/pods", "{}", 422, "Invalid JSON"),
         (Method::POST, "/v2/pods", r#"{"id":"/p","containers":[]}"#, 422, "Object is not valid"),
         (Method::POST, "/v2/pods", &same, 409, "A pod with id [/prod/web] already exists."),
         (Method::POST, "/v2/pods", &taken, 409, "An app with id [/app] already exists."),
+        (Method::POST, "/v2/pods", &group, 409, "A group with id [/prod] already exists."),
         (
             Method::POST,
             "/v2/apps",
