@@ -213,7 +213,8 @@ mod tests {
     #[tokio::test]
     async fn a_readiness_check_hears_status_and_body_or_why_there_is_no_answer() {
         let probe = |port: u16| {
-            let check = json!({"portName": "http", "path": "/up", "timeoutSeconds": 1, "preserveLastResponse": true});
+            let check =
+                json!({"portName": "http", "path": "/up", "timeoutSeconds": 1, "preserveLastResponse": true});
             let ports = json!([{"name": "http", "port": 0}]);
             let json = json!({"id": "/a", "cmd": "x", "portDefinitions": ports, "readinessChecks": [check]});
             let app = AppDefinition::from_json(json.as_object().unwrap(), "*").unwrap();
@@ -228,6 +229,37 @@ mod tests {
         assert_eq!((heard.status, heard.body.as_str()), (200, "(longer than 10240 bytes)"));
         let silent = whether_ready(&client().unwrap(), &probe(server("").await)).await;
         assert_eq!(silent, Err("no answer within 1 s".to_owned()));
+    }
+
+    /// A server whose certificate nobody vouches for; gives its port.
+    async fn tls_server() -> u16 {
+        let made = rcgen::generate_simple_self_signed(vec!["somebody.else".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(stream).await.unwrap();
+            let mut request = [0; 1_024];
+            let count = stream.read(&mut request).await.unwrap();
+            assert!(request[..count].starts_with(b"GET /up HTTP/1.1\r\n"));
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            stream.flush().await.unwrap();
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn https_does_not_look_at_certificates() {
+        let check = json!({"protocol": "HTTPS", "path": "/up", "timeoutSeconds": 10});
+        assert_eq!(ask(&client().unwrap(), &probe(tls_server().await, check)).await, Ok(()));
     }
 
     #[tokio::test]
