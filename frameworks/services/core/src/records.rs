@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use chapada_model::Role;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -36,6 +37,8 @@ pub enum Key {
     DeploymentPart(DeploymentId, usize),
     /// What is kept on an agent for an instance.
     Home(InstanceId),
+    /// A role in which something may be offered that is to be given back.
+    Sweep(Role),
     /// What a group says by itself.
     Group(PathId),
     /// A part of what a version of the whole tree changed.
@@ -51,6 +54,7 @@ impl fmt::Display for Key {
             Self::Deployment(id) => write!(f, "deployment.{id}"),
             Self::DeploymentPart(id, part) => write!(f, "deployment.{id}.{part}"),
             Self::Home(id) => write!(f, "home.{id}"),
+            Self::Sweep(role) => write!(f, "sweep.{}", role.as_str().replace('/', "_")),
             Self::Group(path) => write!(f, "group.{}", path.safe()),
             Self::Tree(version, part) => write!(f, "tree.{}.{part}", version.millis()),
         }
@@ -105,6 +109,7 @@ pub(crate) enum Record {
     Deployment(StoredDeployment),
     DeploymentPart(StoredPart),
     Home(Home),
+    Sweep(Role),
     Group(PathId, Group),
     Tree(Timestamp, usize, TreeChanges),
 }
@@ -265,6 +270,7 @@ pub(crate) fn write_app(app: &App, deleting: bool) -> Vec<u8> {
 }
 
 pub(crate) fn write_version(app: &App) -> Vec<u8> {
+    Sweep(T),
     encode(Body::Version(stored(app, false)))
 }
 
@@ -302,6 +308,10 @@ pub(crate) fn write_tree(version: Timestamp, part: usize, changes: &TreeChanges)
 
 fn stored(app: &App, deleting: bool) -> StoredApp {
     let definition = match &app.definition.pod {
+pub(crate) fn write_sweep(role: &Role) -> Vec<u8> {
+    encode(Body::Sweep(role))
+}
+
         Some(pod) => pod::definition(&app.definition, pod),
         None => match serde_json::to_value(&app.definition) {
             Ok(Value::Object(object)) => object,
@@ -359,5 +369,6 @@ fn app(stored: StoredApp) -> Result<App, crate::definition::InvalidDefinition> {
         true => pod::read(&stored.definition, Defaults { role: "*", network: None })?,
         false => AppDefinition::from_json(&stored.definition, "*")?,
     };
+        Body::Sweep(value) => Record::Sweep(serde_json::from_value(value)?),
     Ok(App { definition, version: stored.version, version_info: stored.version_info })
 }

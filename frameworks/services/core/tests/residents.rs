@@ -322,8 +322,32 @@ fn a_wipe_gives_back_what_was_kept_and_begins_anew() {
     bench.command(Command::Delete { app: "/db".parse().expect("an id"), force: true }).expect("taken");
     bench.run();
     assert!(bench.is_all_free(), "{:?}", bench.free);
-    assert_eq!(bench.records.keys().filter(|key| key.starts_with("home.")).count(), 0);
+    bench.wait(Duration::from_secs(120));
+    let left = bench.records.keys().filter(|key| key.starts_with("home.") || key.starts_with("sweep."));
+    assert_eq!(left.count(), 0);
     assert_eq!(bench.services.deployments().count(), 0);
+}
+
+#[test]
+fn what_is_left_of_a_deleted_app_in_a_role_of_its_own_is_given_back_over_a_crash() {
+    let mut bench = Bench::new(&["a"]);
+    bench.services = Services::new(Role::star(), Seed::new(3, 3));
+    bench.subscribe();
+    let mut one = app();
+    one["id"] = json!("/store/db");
+    bench.command(Command::Create { definition: object(one), force: false }).expect("valid");
+    bench.run();
+    assert_eq!(bench.tasks.len(), 1);
+    bench.command(Command::Delete { app: "/store/db".parse().expect("an id"), force: true }).expect("taken");
+    let records = bench.records.clone();
+    bench.services =
+        Services::restore(Role::star(), Seed::new(4, 4), bench.now, records).expect("own records");
+    bench.subscribe();
+    assert!(bench.services.roles().contains(&role()), "or nothing would be offered");
+    bench.run();
+    assert!(bench.is_all_free(), "{:?}", bench.free);
+    bench.wait(Duration::from_secs(120));
+    assert!(!bench.services.roles().contains(&role()));
 }
 
 #[test]

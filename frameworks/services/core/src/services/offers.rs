@@ -103,11 +103,19 @@ impl Demand {
     }
 
     /// Something in this role is to be given back when it is offered.
-    pub(super) fn sweep(&mut self, role: Option<Role>, until: Mono) {
-        if let Some(role) = role {
-            self.sweeps.insert(role, until);
-            self.revive = true;
-        }
+    pub(super) fn sweep(&mut self, role: Role, until: Mono) {
+        self.sweeps.insert(role, until);
+        self.revive = true;
+    }
+
+    /// Whether something in this role is waited for.
+    pub(super) fn sweeps(&self, role: &Role) -> bool {
+        self.sweeps.contains_key(role)
+    }
+
+    /// The roles in which something is to be given back.
+    pub(super) fn swept(&self) -> impl Iterator<Item = &Role> {
+        self.sweeps.keys()
     }
 
     /// Whether no offer is of any use.
@@ -258,7 +266,12 @@ impl Services {
         if !self.connected {
             return;
         }
-        self.demand.sweeps.retain(|_, until| now.mono < *until);
+        let over = self.demand.sweeps.iter().filter(|(_, until)| now.mono >= **until);
+        for role in over.map(|(role, _)| role.clone()).collect::<Vec<_>>() {
+            self.demand.sweeps.remove(&role);
+            self.roles.changed = true;
+            self.save(Key::Sweep(role));
+        }
         if self.demand.is_idle() {
             self.demand.revive = false;
             // One look at the agents first, for those who ask what would fit.

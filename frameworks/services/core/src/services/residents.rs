@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chapada_model::{Mono, Now, Resource, Resources};
+use chapada_model::{Mono, Now, Resource, Resources, Role};
 use chapada_sdk_core::{MismatchKind, place};
 
 use super::offers::{Bid, Start, launch};
+use super::roles::role_of;
 use super::{AppState, Services};
 use crate::app::App;
 use crate::event::{Effect, HomeOperation, Refusal, Reply, Which};
@@ -215,9 +216,9 @@ impl Services {
     pub(super) fn lose_home(&mut self, now: Mono, instance: &InstanceId) {
         let Some(state) = self.apps.get_mut(instance.app()) else { return };
         if state.homes.remove(instance).is_some() {
-            let role = super::roles::role_of(&state.app.definition);
+            let role = role_of(&state.app.definition);
             self.save(Key::Home(instance.clone()));
-            self.demand.sweep(role, now + SWEEP);
+            self.expect_leftovers(now, role);
         }
     }
 
@@ -225,15 +226,24 @@ impl Services {
     pub(super) fn note_left(&mut self, now: Mono, instance: &InstanceId) {
         let Some(state) = self.apps.get(instance.app()) else { return };
         if state.app.definition.is_resident() && !state.homes.contains_key(instance) {
-            self.demand.sweep(super::roles::role_of(&state.app.definition), now + SWEEP);
+            let role = role_of(&state.app.definition);
+            self.expect_leftovers(now, role);
         }
+    }
+
+    /// Something in this role is to be given back when it is offered, so offers in it are wanted for a while.
+    pub(super) fn expect_leftovers(&mut self, now: Mono, role: Option<Role>) {
+        let Some(role) = role else { return };
+        self.demand.sweep(role.clone(), now + SWEEP);
+        self.roles.changed = true;
+        self.save(Key::Sweep(role));
     }
 
     /// The app is gone, and so are its homes.
     pub(super) fn lose_homes(&mut self, now: Mono, state: &mut AppState) {
         for (instance, _) in std::mem::take(&mut state.homes) {
             self.save(Key::Home(instance));
-            self.demand.sweep(super::roles::role_of(&state.app.definition), now + SWEEP);
+            self.expect_leftovers(now, role_of(&state.app.definition));
         }
     }
 

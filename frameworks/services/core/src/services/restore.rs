@@ -32,6 +32,7 @@ impl Services {
                 Record::Deployment(deployment) => deployments.push(deployment),
                 Record::DeploymentPart(part) => parts.push(part),
                 Record::Home(home) => homes.push(home),
+                Record::Sweep(role) => self.expect_leftovers(now.mono, Some(role)),
                 Record::Group(path, group) => {
                     self.version = self.version.max(group.version);
                     self.groups.insert(path, group);

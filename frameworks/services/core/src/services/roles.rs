@@ -15,6 +15,8 @@ pub(super) struct Roles {
     held: BTreeMap<Role, usize>,
     /// What the master was last told, or will be when the subscription begins.
     told: BTreeSet<Role>,
+    /// Whether other roles may be in use now.
+    pub(super) changed: bool,
 }
 
 /// The role of a definition; one that is no role's name is no role at all, and such a definition is refused.
@@ -23,14 +25,17 @@ pub(super) fn role_of(app: &AppDefinition) -> Option<Role> {
 }
 
 impl Services {
-    /// The roles to take offers in: this framework's own, and those of its apps.
+    /// The roles to take offers in: this framework's own, those of its apps, and those in which something is to be given back.
     pub fn roles(&self) -> BTreeSet<Role> {
-        self.roles.held.keys().cloned().chain([self.role.clone()]).collect()
+        let held = self.roles.held.keys().chain([&self.role]);
+        held.chain(self.demand.swept()).cloned().collect()
     }
 
     pub(super) fn hold_role(&mut self, app: &AppDefinition) {
         if let Some(role) = role_of(app) {
-            *self.roles.held.entry(role).or_default() += 1;
+            let held = self.roles.held.entry(role).or_default();
+            self.roles.changed |= *held == 0;
+            *held += 1;
         }
     }
 
@@ -40,6 +45,7 @@ impl Services {
             Some(holders) if *holders > 1 => *holders -= 1,
             Some(_) => {
                 self.roles.held.remove(&role);
+                self.roles.changed = true;
             }
             None => {}
         }
@@ -52,11 +58,12 @@ impl Services {
 
     /// Tells the master when other roles are in use than it knows of.
     pub(super) fn tell_roles(&mut self) {
-        let own = usize::from(!self.roles.held.contains_key(&self.role));
-        let same = self.roles.told.len() == self.roles.held.len() + own
-            && self.roles.held.keys().all(|role| self.roles.told.contains(role));
-        if !same {
-            self.roles.told = self.roles();
+        if !std::mem::take(&mut self.roles.changed) {
+            return;
+        }
+        let used = self.roles();
+        if used != self.roles.told {
+            self.roles.told = used;
             self.outbox.push(Effect::Roles(self.roles.told.clone()));
             self.demand.on_roles();
         }

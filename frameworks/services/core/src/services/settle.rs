@@ -205,6 +205,7 @@ impl Services {
             Key::DeploymentPart(id, part) => {
                 self.deployments.get(id).and_then(|deployment| records::write_part(deployment, *part))
             }
+            Key::Sweep(role) => self.demand.sweeps(role).then(|| records::write_sweep(role)),
             Key::Home(id) => {
                 let home = self.apps.get(id.app()).and_then(|state| state.homes.get(id));
                 home.map(records::write_home)
