@@ -34,7 +34,9 @@ pub(super) async fn plan(services: &Services, file: &PathBuf, force: bool) -> Re
 fn write(out: &mut impl Write, plan: &Value) -> std::io::Result<()> {
     for change in items(&plan["changes"]) {
         writeln!(out, "{} {}", text(&change["change"]), text(&change["id"]))?;
-        for field in items(&change["fields"]) {
+        // All of a new app is new: its file says it better.
+        let fields = if change["change"] == "create" { &[][..] } else { items(&change["fields"]) };
+        for field in fields {
             let side = |name: &str| match &field[name] {
                 Value::Null => "nothing".to_owned(),
                 value => value.to_string(),
