@@ -10,3 +10,4 @@ mod events;
 mod pages;
 mod pods;
 mod pretended;
+mod why;
