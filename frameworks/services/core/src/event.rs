@@ -438,7 +438,7 @@ pub enum Published {
         /// Of which app.
         app: AppId,
         /// The task as it was before.
-        task: Task,
+        task: Box<Task>,
         /// Its new state.
         state: TaskState,
         /// What its executor or the master said.

@@ -89,7 +89,7 @@ impl Services {
     fn announce_container(&mut self, id: &InstanceId, before: &Task, after: &Task, status: &TaskStatus) {
         self.publish(Published::Status {
             app: id.app().clone(),
-            task: Task { id: status.task.clone(), ..after.clone() },
+            task: Box::new(Task { id: status.task.clone(), ..after.clone() }),
             state: status.state,
             message: status.message.as_deref().unwrap_or_default().to_owned(),
         });

@@ -159,13 +159,14 @@ impl Services {
     }
 
     fn announce(&mut self, id: &InstanceId, task: Task, condition: &'static str, status: &TaskStatus) {
+        let task = Box::new(task);
         self.publish(Published::Status {
             app: id.app().clone(),
             task: task.clone(),
             state: status.state,
             message: status.message.as_deref().unwrap_or_default().to_owned(),
         });
-        self.publish(Published::Instance { id: id.clone(), condition, task: Box::new(task) });
+        self.publish(Published::Instance { id: id.clone(), condition, task });
     }
 }
 

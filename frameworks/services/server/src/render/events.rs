@@ -3,7 +3,7 @@
 use chapada_services_core::{Action, ActionKind, AppId, Deployment, Published};
 use serde_json::{Value, json};
 
-use super::{deployments, state_name};
+use super::{deployments, state_name, tasks};
 
 /// An event in both forms, without its type and time.
 pub(crate) struct Rendered {
@@ -69,7 +69,7 @@ fn render_one(event: &Published) -> Rendered {
             "status_update_event",
             json!({
                 "slaveId": task.agent, "taskId": task.id, "taskStatus": state_name(*state), "message": message,
-                "appId": app, "host": task.hostname, "ipAddresses": [], "ports": task.ports, "version": task.version,
+                "appId": app, "host": task.hostname, "ipAddresses": tasks::addresses(task), "ports": task.ports, "version": task.version,
             }),
         ),
         Published::Instance { id, condition, task } => Rendered::plain(

@@ -18,7 +18,7 @@ pub(crate) fn task(app: &App, task: &Task) -> Value {
         "state": state_name(shown_state(task)),
         "stagedAt": task.staged_at,
         "version": task.version,
-        "ipAddresses": task.addresses.iter().map(address).collect::<Vec<_>>(),
+        "ipAddresses": addresses(task),
         "servicePorts": service_ports(app),
         "role": app.definition.role,
     });
@@ -51,9 +51,13 @@ pub(crate) fn task(app: &App, task: &Task) -> Value {
     json
 }
 
-fn address(address: &std::net::IpAddr) -> Value {
-    let protocol = if address.is_ipv4() { "IPv4" } else { "IPv6" };
-    json!({"ipAddress": address, "protocol": protocol})
+/// Its own addresses, where it is in a network of its own.
+pub(super) fn addresses(task: &Task) -> Vec<Value> {
+    let each = task.addresses.iter().map(|address| {
+        let protocol = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+        json!({"ipAddress": address, "protocol": protocol})
+    });
+    each.collect()
 }
 
 /// Who has been told to end is not to be counted on any more, whatever was heard of it last.
