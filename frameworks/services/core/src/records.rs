@@ -160,6 +160,20 @@ struct StoredInstance {
     task: Task,
 }
 
+impl StoredInstance {
+    fn into_instance(self) -> Box<Instance> {
+        let Self { id, incarnation, goal, task } = self;
+        Box::new(Instance { id, incarnation, goal, pinned: None, phase: Phase::Placed(task) })
+    }
+}
+
+/// The record of an instance, envelope and all.
+#[derive(Deserialize)]
+struct Typed {
+    format: u64,
+    instance: StoredInstance,
+}
+
 /// A deployment with the versions of its apps in place of the apps, which have records of their own.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct StoredDeployment {
@@ -256,6 +270,7 @@ enum Body<T> {
     Deployment(T),
     DeploymentPart(T),
     Home(T),
+    Sweep(T),
     Group(T),
     Tree(T),
 }
@@ -270,7 +285,6 @@ pub(crate) fn write_app(app: &App, deleting: bool) -> Vec<u8> {
 }
 
 pub(crate) fn write_version(app: &App) -> Vec<u8> {
-    Sweep(T),
     encode(Body::Version(stored(app, false)))
 }
 
@@ -294,6 +308,10 @@ pub(crate) fn write_deployment(deployment: &Deployment) -> Vec<u8> {
     }))
 }
 
+pub(crate) fn write_sweep(role: &Role) -> Vec<u8> {
+    encode(Body::Sweep(role))
+}
+
 pub(crate) fn write_home(home: &Home) -> Vec<u8> {
     encode(Body::Home(home))
 }
@@ -308,10 +326,6 @@ pub(crate) fn write_tree(version: Timestamp, part: usize, changes: &TreeChanges)
 
 fn stored(app: &App, deleting: bool) -> StoredApp {
     let definition = match &app.definition.pod {
-pub(crate) fn write_sweep(role: &Role) -> Vec<u8> {
-    encode(Body::Sweep(role))
-}
-
         Some(pod) => pod::definition(&app.definition, pod),
         None => match serde_json::to_value(&app.definition) {
             Ok(Value::Object(object)) => object,
@@ -330,6 +344,10 @@ pub(crate) fn read(key: &str, value: &[u8]) -> Result<Record, ReadError> {
     struct Format {
         format: u64,
     }
+    // Nearly all are of instances: these are read in one go.
+    if let Ok(Typed { format: FORMAT, instance }) = serde_json::from_slice(value) {
+        return Ok(Record::Instance(instance.into_instance()));
+    }
     let Format { format } = serde_json::from_slice(value).map_err(|error| corrupt(error.into()))?;
     if format > FORMAT {
         return Err(ReadError::TooNew { key: key.to_owned(), format });
@@ -347,11 +365,11 @@ fn restore(body: Body<Value>) -> Result<Record, Box<dyn std::error::Error + Send
         }
         Body::Version(value) => Record::Version(app(serde_json::from_value(value)?)?),
         Body::Instance(value) => {
-            let StoredInstance { id, incarnation, goal, task } = serde_json::from_value(value)?;
-            Record::Instance(Box::new(Instance { id, incarnation, goal, pinned: None, phase: Phase::Placed(task) }))
+            Record::Instance(serde_json::from_value::<StoredInstance>(value)?.into_instance())
         }
         Body::Deployment(value) => Record::Deployment(serde_json::from_value(value)?),
         Body::DeploymentPart(value) => Record::DeploymentPart(serde_json::from_value(value)?),
+        Body::Sweep(value) => Record::Sweep(serde_json::from_value(value)?),
         Body::Home(value) => Record::Home(serde_json::from_value(value)?),
         Body::Group(value) => {
             let StoredGroup { id, group } = serde_json::from_value(value)?;
@@ -369,6 +387,5 @@ fn app(stored: StoredApp) -> Result<App, crate::definition::InvalidDefinition> {
         true => pod::read(&stored.definition, Defaults { role: "*", network: None })?,
         false => AppDefinition::from_json(&stored.definition, "*")?,
     };
-        Body::Sweep(value) => Record::Sweep(serde_json::from_value(value)?),
     Ok(App { definition, version: stored.version, version_info: stored.version_info })
 }

@@ -18,7 +18,7 @@ use crate::loopback::usage::{processor_time, resident_mib};
 
 const TASKS: usize = 100;
 /// What stands before the number of an event in its message.
-const MARK: &[u8] = b"\"bench-";
+const MARK: &[u8] = b"\"news-";
 /// Subscribers that do not read.
 const STALLED: usize = 20;
 
@@ -69,7 +69,7 @@ fn fan_out(subscribers: usize, rate: usize, seconds: usize, suffix: &str) -> Res
         let due = begun + Duration::from_secs(1) * u32::try_from(number)? / u32::try_from(rate)?;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         moments.said[number].store(moments.now(), Ordering::Release);
-        crowd.say(format!("bench-{number}."))?;
+        crowd.say(format!("news-{number}."))?;
     }
     let took = begun.elapsed().as_secs_f64();
     let mut delays = readers.join().map_err(|_| anyhow::anyhow!("the readers panicked"))??;

@@ -109,7 +109,9 @@ impl Services {
     /// Lets the apps of a deployment whose turn has not come stay as many as they are.
     pub(super) fn hold_back(&mut self, deployment: &Deployment) {
         for (app, change) in &deployment.changes {
-            if let Some(state) = self.apps.get_mut(app).filter(|state| state.deployment == Some(deployment.id)) {
+            if let Some(state) =
+                self.apps.get_mut(app).filter(|state| state.deployment == Some(deployment.id))
+            {
                 let before = change.from.as_ref().map_or(0, |app| app.definition.instances);
                 state.held = deployment.waits(app).then_some(before);
                 self.touched.insert(app.clone());
@@ -218,22 +220,32 @@ impl Services {
 
     /// Takes the deployments that touch `app` as far as they get.
     pub(super) fn advance_deployments(&mut self, app: &AppId) {
+        if let Some(state) = self.apps.get(app) {
+            // A deployment locks its apps, so there is no other.
+            if let Some(id) = state.deployment {
+                self.advance(id, app);
+            }
+            return;
+        }
         let concerned = self.deployments.values().filter(|deployment| deployment.changes.contains_key(app));
         for id in concerned.map(|deployment| deployment.id).collect::<Vec<_>>() {
-            self.advance(id);
+            self.advance(id, app);
         }
     }
 
-    fn advance(&mut self, id: DeploymentId) {
+    /// `app` is the one of which something changed: what it still has to do is in the way most often.
+    fn advance(&mut self, id: DeploymentId, app: &AppId) {
         loop {
             let Some(deployment) = self.deployments.get(&id) else { return };
             if deployment.progress.paused.is_some() {
                 return;
             }
-            let actions = deployment.now().to_vec();
-            if !actions.is_empty() && !actions.iter().all(|action| self.is_done(action)) {
+            let now = deployment.now();
+            let own = now.iter().filter(|action| action.app == *app);
+            if !own.chain(now).all(|action| self.is_done(action)) {
                 return;
             }
+            let actions = now.to_vec();
             let Some(deployment) = self.deployments.get_mut(&id) else { return };
             deployment.current += 1;
             let ended = deployment.current >= deployment.steps.len();
@@ -270,7 +282,9 @@ impl Services {
 /// The closest group that all of them are in.
 fn common_group<'a>(apps: impl Iterator<Item = &'a AppId>) -> PathId {
     let common = |one: PathId, other: PathId| one.and_above().find(|path| path.is_or_holds(&other));
-    apps.map(PathId::group_of).reduce(|one, other| common(one, other).unwrap_or_else(PathId::root)).unwrap_or_else(PathId::root)
+    apps.map(PathId::group_of)
+        .reduce(|one, other| common(one, other).unwrap_or_else(PathId::root))
+        .unwrap_or_else(PathId::root)
 }
 
 /// Whether there are as many instances in `classes` as wanted, none in others, and none on its way out.

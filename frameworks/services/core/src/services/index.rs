@@ -261,8 +261,10 @@ impl Index {
     }
 
     pub(super) fn next_due(&self, now: Mono) -> Option<Mono> {
-        let due = self.due.range((std::ops::Bound::Excluded((now, Uuid::MAX)), std::ops::Bound::Unbounded));
-        due.map(|(at, _)| *at).chain(self.lapses.first().map(|(at, _)| *at)).min()
+        let mut due =
+            self.due.range((std::ops::Bound::Excluded((now, Uuid::MAX)), std::ops::Bound::Unbounded));
+        let (due, lapses) = (due.map(|(at, _)| *at).next(), self.lapses.first().map(|(at, _)| *at));
+        due.into_iter().chain(lapses).min()
     }
 
     pub(super) fn first_waiting(&self) -> Option<(Timestamp, Uuid)> {
