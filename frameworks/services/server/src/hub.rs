@@ -19,7 +19,7 @@ use crate::render::{about, timestamp};
 /// Source: Marathon's `event_stream_max_outstanding_messages`.
 const OUTSTANDING: usize = 1_024;
 /// The most subscribers at once: each has a queue of its own.
-const MAX_SUBSCRIBERS: usize = 200;
+const MAX_SUBSCRIBERS: usize = 2_000;
 /// How many events are kept for those who come back, and how many definitions the plans in them may hold together.
 const KEPT: usize = 1_000;
 const KEPT_DEFINITIONS: usize = 10_000;
