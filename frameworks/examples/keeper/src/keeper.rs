@@ -106,3 +106,39 @@ impl Scheduler for Keeper {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chapada_sdk::model::TaskState;
+    use chapada_sdk_testkit::{Arrival, Fault, TestKit};
+    use clap::Parser;
+
+    use super::*;
+    use crate::copies::SCHEMA;
+
+    #[test]
+    fn every_fault_at_a_launch_is_survived() {
+        let flags = Flags::parse_from(["keeper", "--store", "x", "-n", "2", "--ports", "1", "true"]);
+        let faults = [
+            Fault::KillScheduler,
+            Fault::DeposeScheduler,
+            Fault::Disconnect,
+            Fault::FailOver { agents_return_after: Duration::from_secs(3) },
+        ];
+        for (fault, arrival) in faults.into_iter().flat_map(|f| [(f, Arrival::Arrives), (f, Arrival::Lost)]) {
+            let flags = flags.clone();
+            let mut kit = TestKit::start(SCHEMA, move |opened| {
+                let copies = Copies::restore(&opened.records, &flags)?;
+                Ok(Keeper::new(copies, opened.store.clone(), flags.clone()))
+            });
+            kit.agent("a1", "cpus:4;mem:1024;ports:[31000-31009]");
+            kit.one_of_each(|task| task.as_str().rsplit_once('.').map_or("", |(name, _)| name).to_owned());
+            kit.at_launch(0, arrival, fault);
+            kit.settle(2);
+            kit.at_launch(0, arrival, fault);
+            kit.end_task(&kit.tasks()[0].id.clone(), TaskState::Failed);
+            kit.settle(2);
+            kit.check();
+        }
+    }
+}
