@@ -10,19 +10,19 @@ use serde_json::{Value, json};
 pub(super) fn make(layout: &Path) {
     let files = layout.join("files");
     for folder in ["bin", "etc", "srv"] {
-        std::fs::create_dir_all(files.join(folder)).unwrap();
+        std::fs::create_dir_all(files.join(folder)).expect("the image's files");
     }
     std::fs::copy("/bin/busybox", files.join("bin/busybox")).expect("busybox-static: cargo xtask install");
     for name in ["sh", "cat", "sleep", "httpd"] {
-        std::os::unix::fs::symlink("busybox", files.join("bin").join(name)).unwrap();
+        std::os::unix::fs::symlink("busybox", files.join("bin").join(name)).expect("the image's files");
     }
-    std::fs::write(files.join("etc/motd"), "from the image\n").unwrap();
-    std::fs::write(files.join("srv/index.html"), "well\n").unwrap();
+    std::fs::write(files.join("etc/motd"), "from the image\n").expect("the image's files");
+    std::fs::write(files.join("srv/index.html"), "well\n").expect("the image's files");
     let archive = layout.join("layer.tar");
     let mut pack = Command::new("tar");
     pack.args(["--owner=0", "--group=0", "-cf"]).arg(&archive).arg("-C").arg(&files).arg(".");
-    assert!(pack.status().unwrap().success());
-    let layer = std::fs::read(archive).unwrap();
+    assert!(pack.status().expect("the image's files").success());
+    let layer = std::fs::read(archive).expect("the image's files");
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let config = json!({
         "architecture": architecture, "os": "linux",
@@ -30,17 +30,18 @@ pub(super) fn make(layout: &Path) {
         "rootfs": {"type": "layers", "diff_ids": [Digest::of(&layer)]},
     });
     let blobs = layout.join("blobs/sha256");
-    std::fs::create_dir_all(&blobs).unwrap();
+    std::fs::create_dir_all(&blobs).expect("the image's files");
     let config = keep(&blobs, config.to_string().as_bytes());
     let manifest = json!({"schemaVersion": 2, "config": config, "layers": [keep(&blobs, &layer)]});
     let mut entry = keep(&blobs, manifest.to_string().as_bytes());
     entry["annotations"] = json!({"org.opencontainers.image.ref.name": "v1"});
     let index = json!({"schemaVersion": 2, "manifests": [entry]});
-    std::fs::write(layout.join("index.json"), index.to_string()).unwrap();
+    std::fs::write(layout.join("index.json"), index.to_string()).expect("the image's files");
 }
 
 fn keep(blobs: &Path, bytes: &[u8]) -> Value {
     let digest = Digest::of(bytes);
-    std::fs::write(blobs.join(digest.to_string().trim_start_matches("sha256:")), bytes).unwrap();
+    std::fs::write(blobs.join(digest.to_string().trim_start_matches("sha256:")), bytes)
+        .expect("the image's files");
     json!({"digest": digest, "size": bytes.len()})
 }

@@ -18,8 +18,8 @@ const WITHIN: Duration = Duration::from_secs(120);
 fn cluster(shelf: &Path) -> Cluster {
     let images = shelf.join("images");
     image::make(&images.join("box"));
-    std::fs::create_dir_all(shelf.join("secrets/db")).unwrap();
-    std::fs::write(shelf.join("secrets/db/password"), "xyzzy").unwrap();
+    std::fs::create_dir_all(shelf.join("secrets/db")).expect("files of the test");
+    std::fs::write(shelf.join("secrets/db/password"), "xyzzy").expect("files of the test");
     Cluster::builder()
         .separate_machines()
         .agent_flag(&format!("--docker-registry={}", images.display()))
@@ -31,7 +31,7 @@ fn cluster(shelf: &Path) -> Cluster {
 
 /// Containers have a `/tmp` of their own.
 fn shelf() -> tempfile::TempDir {
-    tempfile::Builder::new().prefix("chapada-shelf-").tempdir_in("/var/tmp").unwrap()
+    tempfile::Builder::new().prefix("chapada-shelf-").tempdir_in("/var/tmp").expect("files of the test")
 }
 
 fn deploy(cluster: &Cluster, app: &Value) {
@@ -119,11 +119,12 @@ fn files_and_secrets_are_there_when_a_task_starts() {
     let shelf = shelf();
     let cluster = cluster(shelf.path());
     let files = shelf.path().join("report-1.2");
-    std::fs::create_dir_all(&files).unwrap();
-    std::fs::write(files.join("run.sh"), "echo unpacked and $1; exec sleep 1000\n").unwrap();
+    std::fs::create_dir_all(&files).expect("files of the test");
+    std::fs::write(files.join("run.sh"), "echo unpacked and $1; exec sleep 1000\n")
+        .expect("files of the test");
     let mut pack = Command::new("tar");
     pack.arg("-czf").arg(shelf.path().join("report.tgz")).arg("-C").arg(shelf.path()).arg("report-1.2");
-    assert!(pack.status().unwrap().success());
+    assert!(pack.status().expect("files of the test").success());
     deploy(
         &cluster,
         &json!({
@@ -188,7 +189,7 @@ fn agents_say_whether_tasks_are_well() {
     });
     let of_task = outputs(&cluster.folder().join("agent0/slaves"), "asked_command.instance-");
     let sandbox = of_task.first().and_then(|path| path.parent()).expect("a sandbox");
-    std::fs::remove_file(sandbox.join("up")).unwrap();
+    std::fs::remove_file(sandbox.join("up")).expect("files of the test");
     eventually("it is told that the task is not well", WITHIN, || {
         let app = cluster.services_http().get("/v2/apps/asked/command")?["app"].clone();
         if app["tasksUnhealthy"] == 1 { Ok(()) } else { Err(app.to_string()) }

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 fn parse(more: &Value) -> Result<AppDefinition, InvalidDefinition> {
     let mut json = json!({"id": "/a", "cmd": "true"});
-    json.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    AppDefinition::from_json(json.as_object().unwrap(), "*")
+    json.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    AppDefinition::from_json(json.as_object().expect("an object"), "*")
 }
 
 fn paths(errors: Vec<FieldError>) -> Vec<String> {
@@ -131,7 +131,7 @@ fn networks_and_ports_fit_together() {
 fn a_container_network_without_a_name_is_the_default_one() {
     let json = json!({"id": "/a", "cmd": "true", "networks": [{"mode": "container"}]});
     let defaults = Defaults { role: "web", network: Some("dev") };
-    let app = AppDefinition::with_defaults(json.as_object().unwrap(), defaults).unwrap();
+    let app = AppDefinition::with_defaults(json.as_object().expect("an object"), defaults).unwrap();
     assert_eq!((app.networks[0].name.as_deref(), app.role.as_str()), (Some("dev"), "web"));
 }
 

@@ -19,10 +19,14 @@ struct Example {
 fn examples() -> Vec<(String, Example)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/definitions/apps");
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        found.push((name, serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap()));
+    for entry in std::fs::read_dir(folder).expect("an example, in JSON") {
+        let path = entry.expect("an example, in JSON").path();
+        let name = path.file_stem().expect("an example, in JSON").to_string_lossy().into_owned();
+        found.push((
+            name,
+            serde_json::from_str(&std::fs::read_to_string(&path).expect("an example, in JSON"))
+                .expect("an example, in JSON"),
+        ));
     }
     assert!(found.len() >= 20, "the folder has {}", found.len());
     found
@@ -38,7 +42,7 @@ fn read(name: &str, definition: &Map<String, Value>) -> AppDefinition {
 }
 
 fn written(app: &AppDefinition) -> Map<String, Value> {
-    serde_json::to_value(app).unwrap().as_object().unwrap().clone()
+    serde_json::to_value(app).expect("an example, in JSON").as_object().expect("an example, in JSON").clone()
 }
 
 #[test]
@@ -62,6 +66,6 @@ fn an_update_with_what_was_given_changes_nothing() {
 }
 
 fn pretty_assert(name: &str, got: &Map<String, Value>, kept: &Map<String, Value>) {
-    let text = |map| serde_json::to_string_pretty(map).unwrap();
+    let text = |map| serde_json::to_string_pretty(map).expect("an example, in JSON");
     assert!(got == kept, "{name} is kept as\n{}", text(got));
 }
