@@ -77,6 +77,14 @@ fn apps() -> Vec<Operation> {
             .json(200, "Deployed")
             .missing()
             .locked(),
+        get("/v2/apps/{id}/why", "Says why an app waits, and the smallest change that would place it")
+            .json(200, "Explanation")
+            .missing(),
+        post("/v2/apps/{id}/plan", "Says what a PUT of the same would do, and does nothing")
+            .query(Flag, &["partialUpdate"])
+            .body("AppChange")
+            .json(200, "Plan")
+            .locked(),
         get("/v2/apps/{id}/versions", "Lists the versions of an app, newest first")
             .json(200, "Versions")
             .missing(),

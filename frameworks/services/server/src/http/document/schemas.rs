@@ -83,6 +83,14 @@ fn answers() -> Value {
             "delay": object(json!({"timeLeftSeconds": number, "overdue": {"type": "boolean"}})),
         })),
         "Queue": object(json!({"queue": list("Waiting")})),
+        "Explanation": object(json!({
+            "id": text, "waiting": number, "sentence": text, "reasons": {"type": "array"}, "funnel": {"type": "array"},
+            "offers": {"type": "object"},
+        })),
+        "Plan": object(json!({
+            "changes": {"type": "array"}, "steps": {"type": "array"}, "cancels": {"type": "array"},
+            "placements": {"type": "array"},
+        })),
     })
 }
 
