@@ -17,6 +17,7 @@ mod services;
 mod sim;
 mod tasks;
 mod updates;
+mod why;
 
 use anyhow::{Result, bail};
 use clap::Parser;
@@ -71,6 +72,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("services:health", services::health_checks),
     ("million", million::run),
     ("memory", memory::run),
+    ("why", why::run),
 ];
 
 /// Whether the part is what is wanted, or belongs to it.
