@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chapada_agent_core::{Command, Effect, Event, FromMaster, Record, TaskRecord, Update};
+use chapada_agent_core::{Command, Effect, Event, FoundState, FromMaster, Record, TaskRecord, Update};
 use chapada_master_core::{Quota, RoleCall, SchedulerEvent};
 use chapada_model::{ContainerId, TaskId, TaskKey, TaskState, TaskStatus, UpdateUuid};
 
-use crate::nodes::Container;
+use crate::nodes::{Container, Tenant};
 use crate::queue::Happening;
 use crate::{Manner, Plan, Sim, run_plan};
 
@@ -260,4 +260,80 @@ fn a_group_of_which_only_some_start() {
     let alone = TaskRecord { runner, ..(*renamed(&task, "first")).clone() };
     sim.check_group(agent, &[Arc::new(alone)]);
     found(&sim, "starts 1 of 2 tasks");
+}
+
+/// Two agents, and an app of the services framework with so many instances.
+fn serving(instances: u32) -> Sim {
+    let mut sim = Sim::new(1, Plan::quiet(2, "cpus:1;mem:1024", vec![Manner::Services { apps: 0 }]), false);
+    let definition = serde_json::json!({
+        "id": "/web", "cmd": "sleep 1000", "cpus": 0.1, "mem": 8, "instances": instances, "portDefinitions": []
+    });
+    let definition = definition.as_object().unwrap().clone();
+    assert!(sim.run_until(MINUTE, |sim| sim.unsettled().is_empty()), "{:?}", sim.failure());
+    sim.ask_services(0, chapada_services_core::Command::Create { definition, force: false });
+    let all = |sim: &mut Sim| sim.unsettled().is_empty() && sim.known(0) == Some(instances as usize);
+    assert!(sim.run_until(MINUTE, all), "{:?}", sim.failure());
+    sim
+}
+
+#[test]
+fn i6_more_instances_than_an_app_may_have() {
+    let mut sim = serving(3);
+    let (agent, task) = some_task(&sim);
+    sim.ask_services(
+        0,
+        chapada_services_core::Command::Kill {
+            which: chapada_services_core::Which::Any(vec![task.key.task.to_string()]),
+            scale: false,
+            force: false,
+        },
+    );
+    let is_new = |sim: &mut Sim| sim.unsettled().is_empty() && sim.launches() == 4;
+    assert!(sim.run_until(MINUTE, is_new), "{:?}", sim.failure());
+    // The one that was killed runs again, as it were, when the one in its place begins.
+    let (tenant, state) = (Tenant::Task { record: task, pod: None }, FoundState::Starting);
+    let again = Container { tenant, state, stubborn: false };
+    sim.agents[agent].kernel.containers.insert("again".parse().unwrap(), again);
+    let services = sim.frameworks[0].actor.services().unwrap();
+    let is_last = |record: &&Arc<TaskRecord>| services.decisions().of(&record.key.task).unwrap().order == 3;
+    let all = sim.agents.iter().flat_map(|agent| agent.kernel.containers.values());
+    let last = all.flat_map(Container::tasks).find(is_last).unwrap().clone();
+    sim.check_allowed(&last);
+    found(&sim, "begins beside");
+}
+
+#[test]
+fn i6_a_task_that_nobody_decided() {
+    let mut sim = serving(1);
+    let (agent, task) = some_task(&sim);
+    sim.launch(agent, renamed(&task, "web.instance-00000000-0000-4000-8000-000000000000._app.1"), None);
+    found(&sim, "nobody decided that");
+}
+
+#[test]
+fn i6_a_launch_that_is_not_recorded() {
+    let mut sim = serving(0);
+    assert!(sim.run_until(MINUTE, |sim| !sim.offers(0).is_empty()) || sim.failure().is_none());
+    let (offer, task) = ("o".parse().unwrap(), "web.instance-00000000-0000-4000-8000-000000000000._app.1");
+    let described =
+        crate::actors::task(task.parse().unwrap(), &"a".parse().unwrap(), chapada_model::Resources::EMPTY);
+    let call = chapada_master_core::Call::Accept(chapada_master_core::Accept {
+        offers: vec![offer],
+        operations: vec![chapada_master_core::Operation::Launch {
+            tasks: vec![chapada_master_core::Proposal::Valid(Box::new(described))],
+        }],
+        filters: chapada_model::Filters { refuse: Duration::ZERO },
+    });
+    sim.check_recorded(0, &call);
+    found(&sim, "its record is not durable");
+}
+
+#[test]
+fn i6_a_task_that_runs_for_nobody() {
+    let mut sim = serving(2);
+    sim.frameworks[0].store.records.clear();
+    sim.crash_framework(0, Some(Duration::from_secs(1)));
+    assert!(sim.run_until(MINUTE, |sim| sim.services(0).is_some()));
+    let unsettled = sim.unsettled().join("; ");
+    assert!(unsettled.contains("run for nobody"), "{unsettled}");
 }

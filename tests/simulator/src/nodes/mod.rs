@@ -8,6 +8,8 @@ mod program;
 
 pub(crate) use agent::{AgentNode, volume_id};
 pub(crate) use framework::FrameworkNode;
+#[cfg(test)]
+pub(crate) use machine::Tenant;
 pub(crate) use machine::{Container, LONG_LOG};
 pub(crate) use master::{MasterNode, caller};
 pub(crate) use program::Act;
