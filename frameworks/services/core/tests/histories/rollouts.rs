@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chapada_model::{TaskId, TaskState};
 use chapada_services_core::{
-    AppId, AppState, Command, Deployment, DeploymentId, Published, Refusal, Reply, Task, Update,
+    AppId, AppState, Command, Deployment, DeploymentId, Published, Refusal, Reply, Task, Update, Which,
 };
 use serde_json::{Value, json};
 
@@ -314,4 +314,26 @@ fn no_task_goes_before_its_successor_is_ready_and_who_was_ready_is_not_asked_aga
     world.end(&victim, TaskState::Failed);
     rounds(&mut world, 5, |_| TaskState::Running);
     assert_eq!((world.asked_ready.len(), running(&world, "new").len()), (0, 4), "not without a deployment");
+}
+
+#[test]
+fn who_is_to_end_and_out_of_reach_counts_until_it_is_inactive() {
+    let mut world = four(json!({}));
+    world.command(put(
+        json!({"unreachableStrategy": {"inactiveAfterSeconds": 60, "expungeAfterSeconds": 120}}),
+        false,
+    ));
+    rounds(&mut world, 20, |_| TaskState::Running);
+    assert!(world.is_settled());
+    let (launched, host) = (world.launches, state(&world).tasks().map(|task| task.hostname.clone()).min());
+    let lost = state(&world).tasks().filter(|task| Some(&task.hostname) == host.as_ref()).count();
+    world.set_reachable(0, false);
+    world.command(Command::Kill { which: Which::Of { app: app(), host }, scale: false, force: false });
+    rounds(&mut world, 50, |_| TaskState::Running);
+    assert_eq!(world.launches, launched, "they may be running");
+    rounds(&mut world, 20, |_| TaskState::Running);
+    assert_eq!(world.launches, launched + lost, "nobody counts them any more");
+    world.set_reachable(0, true);
+    rounds(&mut world, 5, |_| TaskState::Running);
+    assert_eq!((world.live(), lost > 0), (4, true), "what comes back after all is ended");
 }
