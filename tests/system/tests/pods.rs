@@ -1,5 +1,6 @@
 //! Pods on a real agent: containers that share a volume and a network, and live and end together.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use chapada_harness::{Cluster, Http, eventually};
@@ -91,6 +92,56 @@ fn containers_share_what_they_should_and_live_and_end_together() {
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
     });
     assert_eq!(cluster.live_tasks().expect("the tasks"), Vec::<Value>::new());
+}
+
+#[test]
+fn endpoints_artifacts_and_limits_of_the_machines_network() {
+    let folder = tempfile::Builder::new().prefix("chapada-pods-").tempdir_in("/var/tmp").expect("a folder");
+    let everyone = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), everyone).expect("it is ours");
+    let page = folder.path().join("page");
+    std::fs::write(&page, "from the machine").expect("a file");
+    let allowed = format!("--fetcher-allowed-paths={}", folder.path().display());
+    let cluster = Cluster::builder().services().agent_flag(&allowed).start();
+    let services = cluster.services_http();
+    let serve = "test \"$EP_HOST_WEB\" = \"$ENDPOINT_WEB\" && exec python3 -m http.server $ENDPOINT_WEB --bind 127.0.0.1";
+    let pod = json!({
+        "id": "/shop/files",
+        "containers": [
+            {
+                "name": "files", "exec": {"command": {"shell": serve}}, "resources": {"cpus": 0.1, "mem": 64},
+                "resourceLimits": {"cpus": 1, "mem": 128},
+                "artifacts": [{"uri": page.display().to_string(), "extract": false}],
+                "endpoints": [{"name": "web"}],
+                "healthCheck": {"tcp": {"endpoint": "web"}, "delaySeconds": 0, "intervalSeconds": 1, "timeoutSeconds": 0.9},
+            },
+            {
+                "name": "once", "exec": {"command": {"argv": ["true"]}}, "resources": {"cpus": 0.1, "mem": 32},
+            },
+        ],
+    });
+    services.send("POST", "/v2/pods", &pod).expect("the pod is accepted");
+    let status = eventually("it is well", WITHIN, || {
+        let status = services.get("/v2/pods/shop/files::status")?;
+        let containers = &status["instances"][0]["containers"];
+        let well = containers[0]["conditions"][0]["value"] == "true";
+        let ended = containers[1]["termination"]["exitCode"] == 0;
+        if well && ended && status["status"] == "STABLE" { Ok(status) } else { Err(status.to_string()) }
+    });
+    let port = &status["instances"][0]["containers"][0]["endpoints"][0]["allocatedHostPort"];
+    let page = Http::new(&format!("127.0.0.1:{port}")).text("/page");
+    assert_eq!(page.as_deref(), Ok("from the machine"));
+    no_deployments(&services);
+
+    let instance = status["instances"][0]["id"].as_str().expect("an id").to_owned();
+    let killed = services.send("DELETE", &format!("/v2/pods/shop/files::instances/{instance}"), &json!([]));
+    assert_eq!(killed.expect("it is killed")["id"], instance.as_str());
+    eventually("another takes its place", WITHIN, || {
+        let status = services.get("/v2/pods/shop/files::status")?;
+        let other = status["instances"][0]["id"] != instance.as_str();
+        let well = status["instances"][0]["containers"][0]["conditions"][0]["value"] == "true";
+        if other && well { Ok(()) } else { Err(status.to_string()) }
+    });
 }
 
 fn stable(services: &Http, instances: usize) -> Value {

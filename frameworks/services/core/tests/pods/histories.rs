@@ -215,7 +215,7 @@ fn run(history: Vec<Step>) -> (Bench, Agent) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
     fn every_instance_that_is_wanted_runs_and_nothing_else_does(history in prop::collection::vec(step(), 0..80)) {
