@@ -2,6 +2,7 @@
 //! kept for those who lost their connection.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -20,9 +21,11 @@ use crate::render::{about, timestamp};
 const OUTSTANDING: usize = 1_024;
 /// The most subscribers at once: each has a queue of its own.
 const MAX_SUBSCRIBERS: usize = 2_000;
-/// How many events are kept for those who come back, and how many definitions the plans in them may hold together.
+/// How many bytes. Subscribers share what is written, so this is about what they hold together.
+const OUTSTANDING_BYTES: usize = 16 << 20;
+/// How many events are kept for those who come back, and how large they may be together.
 const KEPT: usize = 1_000;
-const KEPT_DEFINITIONS: usize = 10_000;
+const KEPT_BYTES: usize = 16 << 20;
 
 /// Hands events to subscribers. Cheap to clone.
 #[derive(Clone)]
@@ -36,8 +39,8 @@ pub(crate) struct Hub {
 struct Inner {
     subscribers: Vec<Subscriber>,
     history: VecDeque<Arc<Happened>>,
-    /// What is in the history together.
-    definitions: usize,
+    /// How large all in the history is.
+    kept_bytes: usize,
     /// The number of the last event.
     last: u64,
 }
@@ -45,6 +48,24 @@ struct Inner {
 struct Subscriber {
     wants: Wants,
     queue: mpsc::Sender<Bytes>,
+    /// How much of it was not taken yet.
+    waiting: Arc<AtomicUsize>,
+}
+
+/// The end of a subscriber's queue that it reads.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    queue: mpsc::Receiver<Bytes>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Frames {
+    /// The next event, framed for the stream. Nothing when its reader was too slow.
+    pub(crate) async fn next(&mut self) -> Option<Bytes> {
+        let frame = self.queue.recv().await?;
+        self.waiting.fetch_sub(frame.len(), Ordering::Relaxed);
+        Some(frame)
+    }
 }
 
 /// Something that happened; it is written only for those who read it.
@@ -53,11 +74,54 @@ struct Happened {
     at: String,
     about: Vec<String>,
     what: What,
+    /// About how many bytes it holds. Nothing when it is too large to be kept.
+    bytes: Option<usize>,
 }
 
 enum What {
     Published(Box<Published>),
     Said(&'static str, Value),
+}
+
+impl What {
+    /// About how many bytes it holds; nothing when that is too many to be counted.
+    fn bytes(&self) -> Option<usize> {
+        match self {
+            Self::Said(_, body) => Some(SMALL + written_bytes(body)),
+            Self::Published(event) => match about::plan(event) {
+                None => Some(SMALL),
+                Some(plan) if plan.changes.len() > COUNTED => None,
+                Some(plan) => {
+                    let sides = plan.changes.values().flat_map(|change| [&change.from, &change.to]).flatten();
+                    Some(SMALL + sides.map(written_bytes).sum::<usize>())
+                }
+            },
+        }
+    }
+}
+
+/// What an event takes beside the definitions in it, about.
+const SMALL: usize = 1_024;
+/// In plans of how many apps the definitions are counted.
+const COUNTED: usize = 256;
+
+fn written_bytes(value: &impl serde::Serialize) -> usize {
+    struct Counter(usize);
+    impl std::io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    match serde_json::to_writer(&mut counter, value) {
+        Ok(()) => counter.0,
+        Err(_) => usize::MAX / 4,
+    }
 }
 
 /// What a subscriber wants to hear.
@@ -78,8 +142,8 @@ pub(crate) struct Subscription {
     pub(crate) missed: Vec<Bytes>,
     /// Whether that is all it missed. `None` when it named no event.
     pub(crate) resumed: Option<bool>,
-    /// What happens from now on, each framed for the stream. It ends when its reader is too slow.
-    pub(crate) events: mpsc::Receiver<Bytes>,
+    /// What happens from now on.
+    pub(crate) events: Frames,
 }
 
 /// There are as many subscribers as there may be.
@@ -99,13 +163,15 @@ impl Hub {
         wants: Wants,
         last: Option<&str>,
     ) -> Result<Subscription, TooManySubscribers> {
-        let (queue, events) = mpsc::channel(OUTSTANDING);
+        let (queue, events) = mpsc::channel::<Bytes>(OUTSTANDING);
         let mut inner = self.lock();
         inner.subscribers.retain(|subscriber| !subscriber.queue.is_closed());
         if inner.subscribers.len() >= MAX_SUBSCRIBERS {
             return Err(TooManySubscribers);
         }
-        inner.subscribers.push(Subscriber { wants: wants.clone(), queue });
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let events = Frames { queue: events, waiting: waiting.clone() };
+        inner.subscribers.push(Subscriber { wants: wants.clone(), queue, waiting });
         let seen = last.map(|last| inner.seen(&self.life, last));
         let kept: Vec<Arc<Happened>> = match seen {
             Some(Some(seen)) => inner.history.iter().filter(|event| event.number > seen).cloned().collect(),
@@ -146,9 +212,10 @@ impl Hub {
 
     fn happened(&self, about: Vec<String>, what: What) {
         let at = timestamp(Clock::new().now());
+        let bytes = what.bytes();
         let mut inner = self.lock();
         inner.last += 1;
-        let event = Arc::new(Happened { number: inner.last, at, about, what });
+        let event = Arc::new(Happened { number: inner.last, at, about, what, bytes });
         inner.keep(event.clone());
         if inner.subscribers.is_empty() {
             return;
@@ -158,7 +225,7 @@ impl Hub {
         }
     }
 
-    fn frames<'a>(&self, event: &'a Happened) -> Vec<Frames<'a>> {
+    fn frames<'a>(&self, event: &'a Happened) -> Vec<Written<'a>> {
         let rendered = match &event.what {
             What::Published(published) => events::render(published),
             What::Said(kind, body) => vec![Rendered::plain(kind, body.clone())],
@@ -174,7 +241,7 @@ impl Hub {
                 format!("{id}event: {kind}\r\ndata: {body}\r\n\r\n").into()
             };
             let heavy = frame(heavy);
-            Frames { kind, about: &event.about, light: light.map_or_else(|| heavy.clone(), frame), heavy }
+            Written { kind, about: &event.about, light: light.map_or_else(|| heavy.clone(), frame), heavy }
         };
         rendered.into_iter().enumerate().map(frame).collect()
     }
@@ -187,11 +254,11 @@ impl Hub {
 
 impl Inner {
     fn keep(&mut self, event: Arc<Happened>) {
-        self.definitions += event.about.len();
+        self.kept_bytes += event.bytes.unwrap_or(usize::MAX / 2);
         self.history.push_back(event);
-        while self.history.len() > KEPT || self.definitions > KEPT_DEFINITIONS {
+        while self.history.len() > KEPT || self.kept_bytes > KEPT_BYTES {
             let Some(oldest) = self.history.pop_front() else { return };
-            self.definitions -= oldest.about.len();
+            self.kept_bytes -= oldest.bytes.unwrap_or(usize::MAX / 2);
         }
     }
 
@@ -204,14 +271,14 @@ impl Inner {
 }
 
 /// One event as it goes out.
-struct Frames<'a> {
+struct Written<'a> {
     kind: &'static str,
     about: &'a [String],
     heavy: Bytes,
     light: Bytes,
 }
 
-impl Frames<'_> {
+impl Written<'_> {
     fn wanted(&self, wants: &Wants) -> Option<Bytes> {
         let is_wanted = wants.types.is_empty() || wants.types.contains(self.kind);
         let may_see = |path: &String| wants.caller.may(Action::ViewApps, "app", path);
@@ -222,7 +289,10 @@ impl Frames<'_> {
     /// Whether the subscriber stays one.
     fn hand_to(&self, subscriber: &Subscriber) -> bool {
         let Some(frame) = self.wanted(&subscriber.wants) else { return !subscriber.queue.is_closed() };
-        let kept = subscriber.queue.try_send(frame).is_ok();
+        let before = subscriber.waiting.fetch_add(frame.len(), Ordering::Relaxed);
+        // One event alone may be larger than what may wait.
+        let has_room = before == 0 || before + frame.len() <= OUTSTANDING_BYTES;
+        let kept = has_room && subscriber.queue.try_send(frame).is_ok();
         if !kept {
             tracing::debug!("cut a subscriber of the event stream that left or was too slow");
         }
@@ -249,16 +319,26 @@ mod tests {
         let mut quick = hub.subscribe(all(), None).unwrap().events;
         for _ in 0..=OUTSTANDING {
             hub.announce("api_post_event", json!({}));
-            assert!(quick.try_recv().is_ok());
+            assert!(
+                quick
+                    .queue
+                    .try_recv()
+                    .is_ok_and(|frame| quick.waiting.fetch_sub(frame.len(), Ordering::Relaxed) > 0)
+            );
         }
         hub.announce("api_post_event", json!({}));
-        assert!(quick.try_recv().is_ok());
+        assert!(
+            quick
+                .queue
+                .try_recv()
+                .is_ok_and(|frame| quick.waiting.fetch_sub(frame.len(), Ordering::Relaxed) > 0)
+        );
         let mut got = 0;
-        while slow.try_recv().is_ok() {
+        while slow.queue.try_recv().is_ok() {
             got += 1;
         }
         assert_eq!(got, OUTSTANDING, "what it had is still delivered");
-        assert!(slow.is_closed(), "then its stream ends");
+        assert!(slow.queue.is_closed(), "then its stream ends");
     }
 
     #[test]
@@ -299,11 +379,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_of_large_plans_is_bounded() {
+    fn what_is_kept_and_what_waits_is_bounded_in_bytes() {
         let hub = Hub::new(1);
-        let about: Vec<String> = (0..6_000).map(|number| format!("/{number}")).collect();
-        hub.happened(about.clone(), What::Said("api_post_event", json!({})));
-        hub.happened(about, What::Said("api_post_event", json!({})));
-        assert_eq!(hub.lock().history.len(), 1);
+        let mut slow = hub.subscribe(all(), None).unwrap().events;
+        let large = json!({"appDefinition": "x".repeat(1 << 20)});
+        for _ in 0..40 {
+            hub.announce("api_post_event", large.clone());
+        }
+        assert_eq!(hub.lock().history.len(), 15, "of a little more than a MiB each");
+        assert!(hub.lock().kept_bytes <= KEPT_BYTES);
+        assert_eq!(hub.lock().subscribers.len(), 0, "it was cut");
+        let mut got = 0;
+        while slow.queue.try_recv().is_ok() {
+            got += 1;
+        }
+        assert_eq!(got, 15);
+        hub.announce("api_post_event", json!("x".repeat(KEPT_BYTES)));
+        let inner = hub.lock();
+        assert_eq!((inner.history.len(), inner.kept_bytes), (0, 0));
     }
 }

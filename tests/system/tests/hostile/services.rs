@@ -44,7 +44,14 @@ impl Victim {
             let shown = http.get("/v2/apps/honest")?;
             if shown["app"]["tasksRunning"] == 1 { Ok(()) } else { Err(shown.to_string()) }
         });
-        assert_eq!(http.call("DELETE", "/v2/apps/honest?force=true", None).map(|(status, _)| status), Ok(200));
+        assert_eq!(
+            http.call("DELETE", "/v2/apps/honest?force=true", None).map(|(status, _)| status),
+            Ok(200)
+        );
+        eventually(&format!("it is gone {when}"), Duration::from_secs(60), || {
+            let left = http.get("/v2/deployments")?;
+            if left == json!([]) { Ok(()) } else { Err(left.to_string()) }
+        });
         eventually(&format!("the memory is within its bound {when}"), ANSWERS_WITHIN, || {
             let grown = resident_mib(&self.cluster).saturating_sub(self.before);
             if grown <= MEMORY_BOUND_MIB { Ok(()) } else { Err(format!("it has grown by {grown} MiB")) }
@@ -62,7 +69,8 @@ fn resident_mib(cluster: &Cluster) -> u64 {
 }
 
 fn head(method: &str, path: &str, headers: &str) -> Vec<u8> {
-    format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n{headers}\r\n").into_bytes()
+    format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n{headers}\r\n")
+        .into_bytes()
 }
 
 #[test]
@@ -90,14 +98,21 @@ fn services_bodies_that_are_deep_large_or_of_no_use() {
     chunked.send(&head("POST", APPS, "transfer-encoding: chunked\r\n"));
     let piece = [b"100000\r\n", &b" ".repeat(1 << 20)[..], b"\r\n"].concat();
     let sent = (0..100).take_while(|_| chunked.send(&piece)).count();
-    assert!(sent < 100 || chunked.answer().is_some_and(|answer| answer.status == 413), "{sent} MiB were taken");
+    assert!(
+        sent < 100 || chunked.answer().is_some_and(|answer| answer.status == 413),
+        "{sent} MiB were taken"
+    );
     victim.is_well("after such bodies");
 }
 
 #[test]
 fn services_queries_and_heads_without_end() {
     let victim = Victim::start();
-    for query in ["label=".to_owned() + &"(".repeat(20_000), "embed=apps.tasks&".repeat(1_500), "id=".to_owned() + &"x".repeat(25_000)] {
+    for query in [
+        "label=".to_owned() + &"(".repeat(20_000),
+        "embed=apps.tasks&".repeat(1_500),
+        "id=".to_owned() + &"x".repeat(25_000),
+    ] {
         let mut connection = Connection::open(victim.address());
         connection.send(&head("GET", &format!("{APPS}?{query}"), ""));
         let status = connection.answer().expect("an answer").status;
@@ -147,7 +162,8 @@ fn services_readers_of_events_that_do_not_read() {
         let app = json!({"id": "/loud", "cmd": "sleep 1000", "instances": 0, "labels": {"l": format!("{number}{label}")}});
         http.send("PUT", "/v2/apps/loud?force=true", &app).expect("taken");
     }
-    let taken = readers.iter_mut().filter_map(|reader| reader.head()).filter(|(status, _)| *status == 200).count();
+    let taken =
+        readers.iter_mut().filter_map(|reader| reader.head()).filter(|(status, _)| *status == 200).count();
     assert!(taken <= 200, "{taken} streams");
     assert_eq!(http.call("DELETE", "/v2/apps/loud?force=true", None).map(|(status, _)| status), Ok(200));
     victim.is_well("while nobody reads");

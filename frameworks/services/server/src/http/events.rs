@@ -85,7 +85,7 @@ impl Frames {
                 None => tokio::select! {
                     () = stop.cancelled() => return,
                     () = client.closed() => return,
-                    event = events.recv() => match event {
+                    event = events.next() => match event {
                         Some(event) => event,
                         None => return,
                     },

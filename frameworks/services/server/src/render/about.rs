@@ -1,6 +1,6 @@
 //! What an event is about: who may not see that may not hear of it.
 
-use chapada_services_core::Published;
+use chapada_services_core::{Deployment, Published};
 
 /// The paths of the apps, pods and groups that an event tells of. None at all: anybody may hear of it.
 pub(crate) fn about(event: &Published) -> Vec<String> {
@@ -21,5 +21,17 @@ pub(crate) fn about(event: &Published) -> Vec<String> {
             root if root == "/" => Vec::new(),
             group => vec![group],
         },
+    }
+}
+
+/// The deployment that an event carries, if it carries one.
+pub(crate) fn plan(event: &Published) -> Option<&Deployment> {
+    match event {
+        Published::Step { plan, .. }
+        | Published::StepDone { plan, .. }
+        | Published::Deployed(plan)
+        | Published::Cancelled(plan)
+        | Published::Failed { plan, .. } => Some(plan),
+        _ => None,
     }
 }
