@@ -192,10 +192,7 @@ impl Services {
                 state.instances.remove(&instance);
             }
             let count = |groups: &[Class]| state.instances.counted(groups);
-            held.insert(
-                app.clone(),
-                Held { fresh: count(&Class::FRESH), stale: count(&Class::STALE) },
-            );
+            held.insert(app.clone(), Held { fresh: count(&Class::FRESH), stale: count(&Class::STALE) });
             self.touched.insert(app);
         }
         if let Some(deployment) = self.deployments.get_mut(&id) {

@@ -8,8 +8,8 @@ use chapada_model::{
     TaskStatus, Wall,
 };
 use chapada_services_core::{
-    AppId, AppState, Command, DeploymentId, Effect, Event, Goal, InstanceId, Offer, Published, ReadinessResponse, Refusal, Reply, Seed, Services,
-    UnreachableStrategy, Write,
+    AppId, AppState, Command, DeploymentId, Effect, Event, Goal, InstanceId, Offer, Published,
+    ReadinessResponse, Refusal, Reply, Seed, Services, UnreachableStrategy, Write,
 };
 
 /// Room for every instance that the histories can ask for, twice over.
@@ -132,7 +132,8 @@ impl World {
                 true => definition.upgrade_strategy.most_at_once(state.target()),
                 false => state.target(),
             };
-            let progress = state.deployment.and_then(|id| self.services.deployment(id)).map(|one| &one.progress);
+            let progress =
+                state.deployment.and_then(|id| self.services.deployment(id)).map(|one| &one.progress);
             let known = progress.and_then(|progress| progress.apps.get(&definition.id));
             let held = known.and_then(|known| known.held).map_or(0, |held| held.fresh + held.stale);
             let most = most.max(held as u32);
@@ -175,12 +176,8 @@ impl World {
                 let Some((agent, mut left)) = self.offers.remove(&offer) else { return };
                 for launch in tasks {
                     left = left.checked_sub(&launch.resources).expect("took what was not offered");
-                    let task = Running {
-                        agent,
-                        resources: launch.resources,
-                        state: TaskState::Staging,
-                        away: None,
-                    };
+                    let task =
+                        Running { agent, resources: launch.resources, state: TaskState::Staging, away: None };
                     assert!(self.tasks.insert(launch.task, task).is_none(), "one id was used twice");
                     self.launches += 1;
                 }
@@ -406,7 +403,8 @@ impl World {
 
     /// No deployment waits for a person.
     fn let_go_on(&mut self) {
-        let waiting: Vec<DeploymentId> = self.services.deployments().map(|deployment| deployment.id).collect();
+        let waiting: Vec<DeploymentId> =
+            self.services.deployments().map(|deployment| deployment.id).collect();
         for deployment in waiting {
             self.command(Command::Resume(deployment));
             self.command(Command::Promote(deployment));
