@@ -261,8 +261,7 @@ impl Index {
     }
 
     pub(super) fn next_due(&self, now: Mono) -> Option<Mono> {
-        let mut due =
-            self.due.range((std::ops::Bound::Excluded((now, Uuid::MAX)), std::ops::Bound::Unbounded));
+        let due = self.due.range((std::ops::Bound::Excluded((now, Uuid::MAX)), std::ops::Bound::Unbounded));
         let (due, lapses) = (due.map(|(at, _)| *at).next(), self.lapses.first().map(|(at, _)| *at));
         due.into_iter().chain(lapses).min()
     }

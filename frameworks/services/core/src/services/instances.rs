@@ -90,7 +90,7 @@ impl Instances {
     pub(super) fn change_all(&mut self, mut change: impl FnMut(&mut Instance)) {
         for instance in self.all.values_mut() {
             let before = self.index.filed(instance);
-            change(&mut *Changing { before, instance, index: &mut self.index });
+            change(&mut Changing { before, instance, index: &mut self.index });
         }
     }
 
