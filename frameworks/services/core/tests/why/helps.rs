@@ -35,7 +35,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 "id": "/a", "cmd": "true", "cpus": cpus as f64 / 10.0, "mem": mem, "instances": instances,
                 "constraints": constraints,
             });
-            app.as_object_mut().unwrap().extend(ports.as_object().unwrap().clone());
+            app.as_object_mut().expect("an object").extend(ports.as_object().expect("an object").clone());
             Case { agents, app }
         },
     )
