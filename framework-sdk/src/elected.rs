@@ -54,7 +54,7 @@ pub async fn run_elected<S: Scheduler>(
             // An error means that the campaign's task is gone, and the place with it.
             drop(leadership.wait_for(|state| matches!(state, Leadership::Lost(_))).await);
         };
-        let running = drive(&driver, events, &mut scheduler, config.tick);
+        let running = Box::pin(drive(&driver, events, &mut scheduler, config.tick));
         let stopping = async {
             stop.cancelled().await;
             driver.stop();

@@ -1,7 +1,6 @@
 //! The loop in which the simulated master and the scheduler meet, and in which the scheduler dies and comes back.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -261,12 +260,10 @@ pub(crate) async fn known<S: Scheduler>(
     Ok(scheduler.known_tasks().into_iter().map(|(task, _)| task).collect())
 }
 
-fn next_call(line: &mut Option<Knock>) -> impl Future<Output = Option<api::Call>> {
-    async move {
-        match line {
-            Some(knock) => knock.calls.recv().await,
-            None => std::future::pending().await,
-        }
+async fn next_call(line: &mut Option<Knock>) -> Option<api::Call> {
+    match line {
+        Some(knock) => knock.calls.recv().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -38,14 +38,12 @@ struct One {
     intents: DurableIntents,
     store: chapada_sdk::Store,
     planted: Planted,
-    /// Task ids used up, by one that does not keep them in its intents.
-    extra: u32,
 }
 
 impl One {
     fn restore(opened: &OpenedStore, planted: Planted) -> Result<Self, SchedulerError> {
         let intents = DurableIntents::restore(opened, "intents")?;
-        Ok(Self { intents, store: opened.store.clone(), planted, extra: 0 })
+        Ok(Self { intents, store: opened.store.clone(), planted })
     }
 
     async fn launch(&mut self, driver: &Driver, mut offer: Offer) -> Result<(), SchedulerError> {
@@ -138,7 +136,6 @@ impl Scheduler for One {
             }
             _ => {}
         }
-        self.extra += 1;
         Ok(())
     }
 }
