@@ -39,7 +39,7 @@ pub(crate) async fn carry(
     secrets: Secrets,
 ) {
     while let Some(call) = calls.recv().await {
-        match make(&driver, call, &services, &secrets).await {
+        match Box::pin(make(&driver, call, &services, &secrets)).await {
             Ok(()) | Err(CallError::NothingToAcknowledge) => {}
             Err(error @ CallError::Disconnected) => tracing::debug!(%error, "a call was not made"),
         }
@@ -56,13 +56,13 @@ async fn make(
         Effect::Accept { offer, operations, tasks, groups, refuse } => {
             let mut all = describe::homes(operations);
             let tasks = described(tasks, services, secrets).await;
-            all.extend(described_groups(groups, services, secrets).await);
+            all.extend(Box::pin(described_groups(groups, services, secrets)).await);
             all.extend(describe::launch(&tasks));
             driver.accept([offer], all, Filters { refuse }).await
         }
         Effect::Launch { offer, tasks, groups, refuse } => {
             let tasks = described(tasks, services, secrets).await;
-            let mut operations = described_groups(groups, services, secrets).await;
+            let mut operations = Box::pin(described_groups(groups, services, secrets)).await;
             if operations.is_empty() {
                 return driver.launch([offer], tasks, Filters { refuse }).await;
             }

@@ -151,7 +151,6 @@ impl ServicesConfig {
             secrets: self.secrets_dir.is_some(),
             network: self.default_network_name.clone(),
             new_group_enforce_role: self.new_group_enforce_role == EnforceRole::Top,
-            ..Settings::default()
         }
     }
 

@@ -39,10 +39,8 @@ impl Secrets {
     /// When there is none of that name, or it is too large.
     pub(crate) async fn value(&self, name: &str) -> Result<wire::Secret, SecretLost> {
         let data = self.read(name).await?;
-        let mut secret = wire::Secret {
-            value: Some(wire::secret::Value { data: Some(data.into()) }),
-            ..wire::Secret::default()
-        };
+        let mut secret =
+            wire::Secret { value: Some(wire::secret::Value { data: Some(data) }), ..wire::Secret::default() };
         secret.set_type(wire::secret::Type::Value);
         Ok(secret)
     }
