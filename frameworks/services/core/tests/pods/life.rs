@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::support::{Bench, id, pod};
 
 fn name(task: &TaskId) -> String {
-    let (rest, incarnation) = task.as_str().rsplit_once('.').unwrap();
-    format!("{}.{incarnation}", rest.rsplit_once('.').unwrap().1)
+    let (rest, incarnation) = task.as_str().rsplit_once('.').expect("an incarnation");
+    format!("{}.{incarnation}", rest.rsplit_once('.').expect("a name").1)
 }
 
 fn names(tasks: &[TaskId]) -> Vec<String> {

@@ -35,7 +35,7 @@ fn paths(errors: Vec<FieldError>) -> Vec<String> {
 }
 
 fn broken(pod: &Value) -> Vec<String> {
-    match read_pod(pod.as_object().unwrap(), Defaults { role: "*", network: None }) {
+    match read_pod(pod.as_object().expect("an object"), Defaults { role: "*", network: None }) {
         Err(InvalidDefinition::BreaksRule(errors)) => paths(errors),
         other => panic!("{pod} gave {other:?}"),
     }
