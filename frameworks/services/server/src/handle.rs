@@ -10,7 +10,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot};
 
 use crate::seen::Seen;
 
-/// How many inputs may wait for the loop. A client beyond that is told to come again; the master's events wait.
+/// How many clients may wait for the loop, and as many events of the master. A client beyond that is told to come again; the
+/// master's events wait.
 pub(crate) const INPUTS: usize = 1_024;
 /// How long a client waits for its answer, which waits for the store.
 ///
@@ -39,18 +40,35 @@ pub(crate) enum Input {
 
 /// The other end of [`ServicesHandle`], for one loop at a time. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Inputs(Arc<Mutex<mpsc::Receiver<Input>>>);
+pub(crate) struct Inputs(Arc<Mutex<Queues>>);
+
+/// What waits for the loop. The two do not keep each other out, and take turns.
+pub(crate) struct Queues {
+    clients: mpsc::Receiver<Input>,
+    events: mpsc::Receiver<Event>,
+}
+
+impl Queues {
+    /// The next; `None` when nobody is left who could have one.
+    pub(crate) async fn recv(&mut self) -> Option<Input> {
+        tokio::select! {
+            input = self.clients.recv() => input,
+            event = self.events.recv() => event.map(Input::Event),
+        }
+    }
+}
 
 impl Inputs {
     /// Waits until no other loop has it.
-    pub(crate) async fn take(self) -> OwnedMutexGuard<mpsc::Receiver<Input>> {
+    pub(crate) async fn take(self) -> OwnedMutexGuard<Queues> {
         self.0.lock_owned().await
     }
 
     /// Lets go of what the last loop did not come to: those who wait for it are told that it has stopped.
     pub(crate) async fn forget(&self) {
         let mut inputs = self.0.lock().await;
-        while inputs.try_recv().is_ok() {}
+        while inputs.clients.try_recv().is_ok() {}
+        while inputs.events.try_recv().is_ok() {}
     }
 }
 
@@ -58,6 +76,7 @@ impl Inputs {
 #[derive(Clone)]
 pub(crate) struct ServicesHandle {
     inputs: mpsc::Sender<Input>,
+    events: mpsc::Sender<Event>,
     caller: Caller,
 }
 
@@ -80,8 +99,10 @@ pub(crate) enum Unavailable {
 
 impl ServicesHandle {
     pub(crate) fn new() -> (Self, Inputs) {
-        let (inputs, receiver) = mpsc::channel(INPUTS);
-        (Self { inputs, caller: Caller::itself() }, Inputs(Arc::new(Mutex::new(receiver))))
+        let (inputs, clients) = mpsc::channel(INPUTS);
+        let (events, news) = mpsc::channel(INPUTS);
+        let queues = Queues { clients, events: news };
+        (Self { inputs, events, caller: Caller::itself() }, Inputs(Arc::new(Mutex::new(queues))))
     }
 
     /// The same on behalf of `caller`: it sees what that may see and does what that may do.
@@ -119,7 +140,7 @@ impl ServicesHandle {
 
     /// Passes on news from the master, waiting for room.
     pub(crate) async fn event(&self, event: Event) {
-        if self.inputs.send(Input::Event(event)).await.is_err() {
+        if self.events.send(event).await.is_err() {
             tracing::debug!("the loop has ended");
         }
     }
@@ -129,5 +150,25 @@ impl ServicesHandle {
             mpsc::error::TrySendError::Full(_) => Unavailable::Busy,
             mpsc::error::TrySendError::Closed(_) => Unavailable::Stopped,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn events_of_the_master_do_not_keep_clients_out() {
+        let (services, inputs) = ServicesHandle::new();
+        for _ in 0..INPUTS {
+            services.event(Event::Tick).await;
+        }
+        assert_eq!(services.offer(Input::Read(Box::new(|_, _| {}))), Ok(()));
+        let mut queues = inputs.take().await;
+        let mut before = 0;
+        while !matches!(queues.recv().await, Some(Input::Read(_))) {
+            before += 1;
+        }
+        assert!(before < INPUTS, "it waited for all of them");
     }
 }
