@@ -337,3 +337,26 @@ fn who_is_to_end_and_out_of_reach_counts_until_it_is_inactive() {
     rounds(&mut world, 5, |_| TaskState::Running);
     assert_eq!((world.live(), lost > 0), (4, true), "what comes back after all is ended");
 }
+
+#[test]
+fn an_app_that_is_spread_stays_so_when_it_shrinks() {
+    let mut world = four(json!({}));
+    world.command(put(json!({"instances": 6, "constraints": [["hostname", "GROUP_BY", "3"]]}), false));
+    rounds(&mut world, 60, |_| TaskState::Running);
+    let hosts = |world: &World| {
+        let mut hosts: Vec<String> = state(world).tasks().map(|task| task.hostname.clone()).collect();
+        hosts.sort();
+        hosts
+    };
+    assert_eq!(hosts(&world), ["host-0", "host-0", "host-1", "host-1", "host-2", "host-2"]);
+    // Those of one host are now the youngest, which go first elsewhere.
+    let there = state(&world).tasks().filter(|task| task.hostname == "host-0");
+    for task in there.map(|task| task.id.clone()).collect::<Vec<TaskId>>() {
+        world.end(&task, TaskState::Failed);
+    }
+    rounds(&mut world, 20, |_| TaskState::Running);
+    assert_eq!(hosts(&world), ["host-0", "host-0", "host-1", "host-1", "host-2", "host-2"]);
+    world.command(put(json!({"instances": 3}), false));
+    rounds(&mut world, 10, |_| TaskState::Running);
+    assert_eq!(hosts(&world), ["host-0", "host-1", "host-2"]);
+}
