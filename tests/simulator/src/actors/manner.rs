@@ -113,7 +113,9 @@ impl Manner {
             Self::Keeper { tasks } => (services(usual), Box::new(Keeper::new(*tasks, index, false))),
             Self::Hasty { tasks } => (services(usual), Box::new(Keeper::new(*tasks, index, true))),
             Self::Services { apps } => {
-                (Words { roles: role(ROLE), ..services(usual) }, Box::new(Services::new(*apps)))
+                let capabilities = &[PartitionAware, TaskKillingState, ReservationRefinement];
+                let words = Words { roles: role(ROLE), capabilities, ..services(usual) };
+                (words, Box::new(Services::new(*apps)))
             }
             Self::Greedy => {
                 (Words { roles: role("hoard"), capabilities: &[TaskKillingState], ..usual }, moody())

@@ -142,6 +142,26 @@ fn scenario_43_a_version_that_always_fails_never_takes_the_old_one_below_its_min
 }
 
 #[test]
+fn scenario_43_it_goes_back_by_itself_when_it_is_told_to() {
+    let mut sim = services(4);
+    deployed(&mut sim, json!({"backoffSeconds": 1, "rollout": {"rollbackAfterFailures": 3}}));
+    let first = version(&sim);
+    ask(&mut sim, change(json!({"cmd": "two"}), false)).expect("nothing is in the way");
+    let second = version(&sim);
+    let is_back = |sim: &Sim| sim.services(0).is_some_and(|core| core.deployments().next().is_none());
+    until(&mut sim, 3 * MINUTE, "it has gone back", |sim| {
+        for task in known(sim).into_iter().filter(|task| task.version == second) {
+            sim.exit_task(task.id.as_str(), 1);
+        }
+        assert!(running_of(sim, first, true) >= 8, "{}\nthe old version keeps 8 of 10", tail(sim));
+        is_back(sim)
+    });
+    settled(&mut sim, MINUTE);
+    let cmd = sim.services(0).and_then(|core| core.app(&web())).expect("there").app.definition.cmd.clone();
+    assert_eq!((cmd.as_deref(), running(&sim).len()), (Some("one"), 10));
+}
+
+#[test]
 fn scenario_44_two_deployments_meet() {
     let mut sim = services(4);
     deployed(&mut sim, json!({}));
@@ -169,6 +189,75 @@ fn scenario_44_two_deployments_meet() {
 #[test]
 fn scenario_45_up_and_down_again_while_agents_die() {
     chapada_simulator::scale::up_and_down(20, 400).unwrap_or_else(|why| panic!("{why}"));
+}
+
+#[test]
+fn scenario_46_the_agent_of_a_volume_is_gone_for_good() {
+    let plan = Plan::quiet(2, "cpus:4;mem:1024;disk:1000", vec![Manner::Services { apps: 0 }]);
+    let mut sim = Sim::new(1, plan, true);
+    settled(&mut sim, MINUTE);
+    deployed(&mut sim, resident());
+    let place = |sim: &Sim| known(sim).first().map(|task| task.agent.clone());
+    let (home, task) = (place(&sim).expect("it runs"), running(&sim));
+    let gone =
+        (0..2).find(|agent| sim.agent_id(*agent).as_ref() == Some(&home)).expect("it runs on one of them");
+    sim.crash_agent(gone, 1_000 * crate::HOUR);
+    for task in &task {
+        sim.exit_task(task, 1);
+    }
+    pass(&mut sim, crate::HOUR);
+    assert_eq!(sim.launches(), 1, "no empty volume by surprise");
+    let core = sim.services(0).expect("it runs");
+    let now = chapada_model::Now { mono: sim.now(), wall: chapada_model::Wall(0) };
+    let why = core.inquire(now, &web()).expect("there is the app").answer();
+    let said = format!("{why:?}");
+    assert!(said.contains("volume") && said.contains(home.as_str()), "{said}");
+    // The operator lets go of it.
+    let instance =
+        core.app(&web()).and_then(|state| state.instances.values().next()).expect("it is kept").id.to_string();
+    let which = chapada_services_core::Which::Any(vec![instance]);
+    ask(&mut sim, Command::Wipe { which }).expect("it can be wiped");
+    until(&mut sim, 2 * MINUTE, "it runs elsewhere", |sim| place(sim).is_some_and(|place| place != home));
+    until(&mut sim, MINUTE, "it runs", |sim| running(sim).len() == 1);
+    assert_eq!(sim.launches(), 2);
+}
+
+#[test]
+fn a_volume_is_found_again_after_every_restart_and_given_back_when_its_app_goes() {
+    let plan = Plan::quiet(3, "cpus:4;mem:1024;disk:1000", vec![Manner::Services { apps: 0 }]);
+    let mut sim = Sim::new(1, plan, true);
+    settled(&mut sim, MINUTE);
+    deployed(&mut sim, resident());
+    let place = |sim: &Sim| known(sim).first().map(|task| task.agent.clone());
+    let home = place(&sim);
+    for round in 0..4 {
+        let task = running(&sim).first().expect("it runs").clone();
+        match round {
+            0 => sim.exit_task(&task, 1),
+            1 => drop(ask(&mut sim, change(json!({"cmd": "two"}), false)).expect("nothing is in the way")),
+            2 => sim.crash_framework(0, Some(SECOND)),
+            _ => sim.crash_leader(SECOND),
+        }
+        settled(&mut sim, 3 * MINUTE);
+        assert_eq!(place(&sim), home, "round {round}");
+    }
+    ask(&mut sim, Command::Delete { app: web(), force: true }).expect("there is the app");
+    settled(&mut sim, 2 * MINUTE);
+    until(&mut sim, 5 * MINUTE, "nothing is kept", |sim| {
+        sim.books().is_some_and(|books| books.agents.values().all(|agent| agent.total.made().is_empty()))
+    });
+}
+
+/// One instance with a volume.
+fn resident() -> Value {
+    json!({
+        "instances": 1,
+        "container": {"type": "MESOS", "volumes": [
+            {"containerPath": "data", "mode": "RW", "persistent": {"size": 100}},
+        ]},
+        "upgradeStrategy": {"minimumHealthCapacity": 0.5, "maximumOverCapacity": 0.0},
+        "unreachableStrategy": "disabled",
+    })
 }
 
 /// I6: on return, what is too many is ended within ten seconds.

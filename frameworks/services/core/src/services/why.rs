@@ -109,6 +109,7 @@ impl Services {
         }));
         let stopping = of(&|instance, task| !stays(instance) && !is(task, &[Condition::Unreachable]));
         reasons.extend(noted(&stopping, Cause::Stopping, |task| stopped(now, task)));
+        reasons.extend(out_of_reach_at_home(state));
         let unreachable = of(&|_, task| is(task, &[Condition::Unreachable]));
         reasons.extend(noted(&unreachable, Cause::Unreachable, |task| {
             format!(
@@ -196,7 +197,18 @@ fn delayed(now: Now, state: &AppState, waiting: usize) -> Option<Reason> {
 
 /// Instances whose volumes are not offered: nothing but their agents has what they need.
 fn away_from_home(state: &AppState) -> Option<Reason> {
-    let waits = |home: &&Home| state.instances.get(&home.instance).is_some_and(|instance| instance.task().is_none());
+    waits_for_volume(state, "not offered", |instance| instance.task().is_none())
+}
+
+/// Instances that are out of reach with their volumes: nothing but the return of their agents brings them back.
+fn out_of_reach_at_home(state: &AppState) -> Option<Reason> {
+    let is_out =
+        |instance: &Instance| instance.task().is_some_and(|task| task.condition == Condition::Unreachable);
+    waits_for_volume(state, "out of reach", is_out)
+}
+
+fn waits_for_volume(state: &AppState, because: &str, waits: impl Fn(&Instance) -> bool) -> Option<Reason> {
+    let waits = |home: &&Home| state.instances.get(&home.instance).is_some_and(&waits);
     let homes: Vec<&Home> = state.homes.values().filter(waits).collect();
     let first = homes.first()?;
     let more = match homes.len() - 1 {
@@ -204,7 +216,7 @@ fn away_from_home(state: &AppState) -> Option<Reason> {
         more => format!(", and {more} more for theirs"),
     };
     let (host, agent) = (&first.hostname, &first.agent);
-    let sentence = format!("Waits for its volume on {host} (agent {agent}), which is not offered{more}");
+    let sentence = format!("Waits for its volume on {host} (agent {agent}), which is {because}{more}");
     let wipe = Suggestion {
         sentence: format!("a new, empty volume would be made elsewhere if {} were wiped", first.instance),
         fits: 1,

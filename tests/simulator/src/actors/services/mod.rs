@@ -7,11 +7,12 @@ mod owners;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use chapada_master_core::{Accept, Call, Operation, Proposal, SchedulerEvent};
-use chapada_model::{Filters, Mono, Role, TaskId, TaskStatus};
+use chapada_master_core::{Accept, Call, Change, Operation, Proposal, SchedulerEvent};
+use chapada_model::{Filters, Mono, OfferId, Resources, Role, TaskId, TaskStatus};
 use chapada_services_core as core;
 use chapada_services_core::{
-    Command, Effect, Event, Launch, Published, ReadinessResponse, Refusal, Reply, Seed,
+    Command, Effect, Event, HomeOperation, Launch, LaunchGroup, Published, ReadinessResponse, Refusal, Reply,
+    Seed,
 };
 
 use super::{Actor, News, Store, Turn, task};
@@ -192,13 +193,10 @@ impl Services {
                 turn.store.begin(turn.now + wait, number, writes);
             }
             Effect::Launch { offer, tasks, groups, refuse } => {
-                assert!(groups.is_empty(), "no owner here has pods");
-                let tasks = tasks.iter().map(|launch| Proposal::Valid(Box::new(described(launch))));
-                turn.calls.push(Call::Accept(Accept {
-                    offers: vec![offer],
-                    operations: vec![Operation::Launch { tasks: tasks.collect() }],
-                    filters: Filters { refuse },
-                }));
+                accept(turn, offer, Vec::new(), &tasks, &groups, refuse);
+            }
+            Effect::Accept { offer, operations, tasks, groups, refuse } => {
+                accept(turn, offer, operations, &tasks, &groups, refuse);
             }
             Effect::Decline { offer, refuse } => turn.decline(vec![offer], refuse),
             Effect::Kill { task, agent } => turn.calls.push(Call::Kill { task, agent, policy: None }),
@@ -212,8 +210,8 @@ impl Services {
             Effect::SuppressIn(roles) => {
                 turn.calls.push(Call::Suppress { roles: roles.into_iter().collect() })
             }
-            // Every app here is in one role, which is everybody's, so none has persistent volumes.
-            Effect::Roles(_) | Effect::Accept { .. } => {}
+            // Every app here is in one role.
+            Effect::Roles(_) => {}
             Effect::Probe(probe) => self.ask(turn, probe.task, Question::IsWell(probe.check)),
             Effect::AskReady(probe) => self.ask(turn, probe.task, Question::IsReady(probe.check)),
             Effect::Publish(event) => {
@@ -247,6 +245,32 @@ impl Services {
         };
         self.apply(turn, event);
     }
+}
+
+fn accept(
+    turn: &mut Turn<'_>,
+    offer: OfferId,
+    homes: Vec<HomeOperation>,
+    tasks: &[Launch],
+    groups: &[LaunchGroup],
+    refuse: Duration,
+) {
+    assert!(groups.is_empty(), "no owner here has pods");
+    let mut operations: Vec<Operation> = homes
+        .into_iter()
+        .map(|operation| match operation {
+            HomeOperation::Reserve(resources) => Change::Reserve { source: Resources::EMPTY, resources },
+            HomeOperation::Unreserve(resources) => Change::Unreserve { resources },
+            HomeOperation::Create(volumes) => Change::Create { volumes },
+            HomeOperation::Destroy(volumes) => Change::Destroy { volumes },
+        })
+        .map(|change| Operation::Change { id: None, change })
+        .collect();
+    if !tasks.is_empty() {
+        let tasks = tasks.iter().map(|launch| Proposal::Valid(Box::new(described(launch)))).collect();
+        operations.push(Operation::Launch { tasks });
+    }
+    turn.calls.push(Call::Accept(Accept { offers: vec![offer], operations, filters: Filters { refuse } }));
 }
 
 fn described(launch: &Launch) -> chapada_model::TaskDescription {
