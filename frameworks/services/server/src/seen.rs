@@ -5,8 +5,8 @@ use std::ops::Bound;
 use chapada_listener::{Action, Caller};
 use chapada_model::Now;
 use chapada_services_core::{
-    AppId, AppState, Command, Deployment, DeploymentId, Group, GroupPlan, Inquiry, PathId, Proposal, Refusal,
-    Services, Snapshot, Timestamp, Update, Waiting,
+    AppId, AppState, Command, Deployment, Group, GroupPlan, Inquiry, PathId, Proposal, Refusal, Services,
+    Snapshot, Timestamp, Update, Waiting,
 };
 use serde_json::{Map, Value};
 
@@ -76,10 +76,6 @@ impl<'a> Seen<'a> {
 
     pub(crate) fn deployments(&self) -> impl Iterator<Item = &'a Deployment> {
         self.all.deployments().filter(|deployment| self.sees_deployment(deployment))
-    }
-
-    pub(crate) fn deployment(&self, id: DeploymentId) -> Option<&'a Deployment> {
-        self.all.deployment(id).filter(|deployment| self.sees_deployment(deployment))
     }
 
     pub(crate) fn queue(&self, now: Now) -> impl Iterator<Item = Waiting<'a>> {
