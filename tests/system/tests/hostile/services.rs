@@ -7,8 +7,9 @@ use serde_json::json;
 
 use crate::raw::{Answer, Connection, ask};
 
-/// As for the master: buffers of the connections of an attack, and what an allocator keeps of them.
-const MEMORY_BOUND_MIB: u64 = 96;
+/// Buffers of the connections of an attack, and what an allocator keeps of the largest body once it was read: 8 MiB of small
+/// definitions take 110 MiB as values.
+const MEMORY_BOUND_MIB: u64 = 160;
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 const APPS: &str = "/v2/apps";
 
@@ -146,7 +147,7 @@ fn services_connections_that_hold_on() {
     victim.is_well("after they are gone");
 }
 
-/// Streams that nobody reads are cut; there are only so many of them.
+/// Streams that nobody reads are cut before they hold much.
 #[test]
 fn services_readers_of_events_that_do_not_read() {
     let victim = Victim::start();
@@ -162,9 +163,9 @@ fn services_readers_of_events_that_do_not_read() {
         let app = json!({"id": "/loud", "cmd": "sleep 1000", "instances": 0, "labels": {"l": format!("{number}{label}")}});
         http.send("PUT", "/v2/apps/loud?force=true", &app).expect("taken");
     }
-    let taken =
-        readers.iter_mut().filter_map(|reader| reader.head()).filter(|(status, _)| *status == 200).count();
-    assert!(taken <= 200, "{taken} streams");
+    let answered =
+        readers.iter_mut().filter_map(Connection::head).filter(|(status, _)| *status == 200).count();
+    assert_eq!(answered, readers.len(), "all of them may follow the events");
     assert_eq!(http.call("DELETE", "/v2/apps/loud?force=true", None).map(|(status, _)| status), Ok(200));
     victim.is_well("while nobody reads");
 }
