@@ -88,11 +88,11 @@ fn fails(cmd: &str) -> TaskState {
 }
 
 fn reasons(world: &World) -> Vec<&str> {
-    let reason = |event| match event {
-        &Published::Failed { ref reason, .. } => Some(reason.as_str()),
+    let failed = world.published.iter().filter_map(|event| match event {
+        Published::Failed { reason, .. } => Some(reason.as_str()),
         _ => None,
-    };
-    world.published.iter().filter_map(reason).collect()
+    });
+    failed.collect()
 }
 
 /// Scenario 43. The world checks the limits at each event.
