@@ -19,6 +19,8 @@ pub(crate) struct Connections {
     at: String,
     open: Vec<Channel>,
     used: usize,
+    /// The host name of every agent, if it is not one of its own.
+    hostname: Option<&'static str>,
 }
 
 /// One agent's link.
@@ -39,7 +41,12 @@ pub(crate) struct Described {
 
 impl Connections {
     pub(crate) fn to(at: &str) -> Self {
-        Self { at: format!("http://{at}"), open: Vec::new(), used: AGENTS_PER_CONNECTION }
+        Self { at: format!("http://{at}"), open: Vec::new(), used: AGENTS_PER_CONNECTION, hostname: None }
+    }
+
+    /// All agents are on this host, whose name can be resolved.
+    pub(crate) fn on_host(self, hostname: &'static str) -> Self {
+        Self { hostname: Some(hostname), ..self }
     }
 
     async fn channel(&mut self) -> Result<Channel> {
@@ -55,7 +62,11 @@ impl Connections {
     pub(crate) async fn agent(&mut self, described: Described) -> Result<Agent> {
         let (said, queue) = mpsc::channel(QUEUE);
         let id = format!("bench-S{}", described.number);
-        said.send(hello(&id, &described)).await?;
+        let hostname = match self.hostname {
+            Some(hostname) => hostname.to_owned(),
+            None => format!("host-{}.example", described.number),
+        };
+        said.send(hello(&id, &described, hostname)).await?;
         let Described { tasks, frameworks, .. } = described;
         let page = link::Holding { last: true, tasks, frameworks, ..link::Holding::default() };
         said.send(message(from_agent::Message::Holding(page))).await?;
@@ -90,9 +101,9 @@ pub(crate) fn message(message: from_agent::Message) -> FromAgent {
     FromAgent { seen_epoch: 0, message: Some(message) }
 }
 
-fn hello(id: &str, described: &Described) -> FromAgent {
+fn hello(id: &str, described: &Described, hostname: String) -> FromAgent {
     let info = v1::AgentInfo {
-        hostname: Some(format!("host-{}.example", described.number)),
+        hostname: Some(hostname),
         port: Some(5051),
         id: Some(v1::AgentId { value: Some(id.to_owned()) }),
         resources: resources(described.cpus, described.mem),

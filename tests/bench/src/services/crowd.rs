@@ -39,11 +39,13 @@ impl Crowd {
         let (ready, registered) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             runtime()?.block_on(async move {
-                let (mut connections, mut at_work) = (Connections::to(&at), JoinSet::new());
+                let (mut connections, mut at_work) =
+                    (Connections::to(&at).on_host("127.0.0.1"), JoinSet::new());
                 let mut said = Some(said);
                 for number in 0..agents {
                     let (cpus, mem) = (slots as f64 * 0.1, slots as f64 * 32.0);
-                    let described = Described { number, cpus, mem, tasks: Vec::new(), frameworks: Vec::new() };
+                    let described =
+                        Described { number, cpus, mem, tasks: Vec::new(), frameworks: Vec::new() };
                     let mut agent = connections.agent(described).await?;
                     agent.welcomed().await?;
                     let member = Member { agent, uuid: (number as u64) << 32, tasks: HashMap::new() };
@@ -126,11 +128,9 @@ impl Member {
                 ensure!(self.tasks.insert(task, (framework, false)).is_none(), "a task was launched twice");
                 running.fetch_add(1, Ordering::AcqRel);
             }
-            Some(to_agent::Message::Kill(kill)) => {
-                if self.tasks.remove(&kill.task_id).is_some() {
-                    self.update(&kill.framework_id, &kill.task_id, TaskState::TaskKilled).await?;
-                    running.fetch_sub(1, Ordering::AcqRel);
-                }
+            Some(to_agent::Message::Kill(kill)) if self.tasks.remove(&kill.task_id).is_some() => {
+                self.update(&kill.framework_id, &kill.task_id, TaskState::TaskKilled).await?;
+                running.fetch_sub(1, Ordering::AcqRel);
             }
             _ => {}
         }

@@ -54,8 +54,7 @@ fn fan_out(subscribers: usize, rate: usize, seconds: usize, suffix: &str) -> Res
     let moments = Arc::new(Moments { begun: Instant::now(), said });
     let (at, ready) = (cluster.services_host_port().to_owned(), Arc::new(AtomicUsize::new(0)));
     let (listening, their_moments) = (ready.clone(), moments.clone());
-    let readers =
-        std::thread::spawn(move || read_all(&at, subscribers, &their_moments, &listening));
+    let readers = std::thread::spawn(move || read_all(&at, subscribers, &their_moments, &listening));
     let until = Instant::now() + WITHIN;
     while ready.load(Ordering::Acquire) < subscribers {
         ensure!(!readers.is_finished(), "{:?}", readers.join().map(|result| result.map(|_| ())));
@@ -91,7 +90,12 @@ fn fan_out(subscribers: usize, rate: usize, seconds: usize, suffix: &str) -> Res
 }
 
 /// Milliseconds by which each subscriber heard each event late.
-fn read_all(at: &str, subscribers: usize, moments: &Arc<Moments>, ready: &Arc<AtomicUsize>) -> Result<Vec<f64>> {
+fn read_all(
+    at: &str,
+    subscribers: usize,
+    moments: &Arc<Moments>,
+    ready: &Arc<AtomicUsize>,
+) -> Result<Vec<f64>> {
     runtime()?.block_on(async {
         let mut readers = JoinSet::new();
         for _ in 0..subscribers {
@@ -109,7 +113,9 @@ fn read_all(at: &str, subscribers: usize, moments: &Arc<Moments>, ready: &Arc<At
 }
 
 fn request(at: &str) -> String {
-    format!("GET /v2/events?event_type=status_update_event&event_type=event_stream_attached HTTP/1.1\r\nHost: {at}\r\nAccept: text/event-stream\r\n\r\n")
+    format!(
+        "GET /v2/events?event_type=status_update_event&event_type=event_stream_attached HTTP/1.1\r\nHost: {at}\r\nAccept: text/event-stream\r\n\r\n"
+    )
 }
 
 async fn read(mut stream: tokio::net::TcpStream, moments: &Moments, ready: &AtomicUsize) -> Result<Vec<f64>> {
@@ -179,13 +185,18 @@ fn stalled(cluster: &chapada_harness::Cluster, crowd: &Crowd, name: &str) -> Res
     Ok(Figure::new(name, (most - before) * 1024.0 / STALLED as f64, "KiB", &shape))
 }
 
+/// What it had before it was cut still comes, then the end.
 fn is_cut(stream: &mut TcpStream) -> Result<bool> {
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut buffer = vec![0; 1 << 16];
     loop {
         match stream.read(&mut buffer) {
             Ok(0) => return Ok(true),
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return Ok(false);
+            }
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(true),
             Err(error) => return Err(error.into()),
         }

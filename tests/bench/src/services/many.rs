@@ -112,10 +112,8 @@ fn whole(cluster: &Cluster, path: &str) -> Result<(f64, usize, Vec<f64>)> {
     let (mut times, mut number) = (Vec::new(), 0);
     while !reading.is_finished() || times.is_empty() {
         number += 1;
-        let label = json!({"labels": {"number": number.to_string()}, "instances": 0});
         let app = format!("/v2/apps/group-{}/app-{}?force=true", number % 100, number % 1_000);
         let keep = json!({"instances": EACH + 1 + number % 2});
-        drop(label);
         times.push(peer::timed(&http, "PUT", &app, Some(&keep))?.0);
         std::thread::sleep(Duration::from_millis(2));
     }

@@ -56,7 +56,10 @@ pub(super) fn read_all(at: &str, path: &str) -> Result<(f64, usize)> {
     let begun = Instant::now();
     let mut stream = TcpStream::connect(at)?;
     stream.set_read_timeout(Some(WITHIN))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {at}\r\nAccept: application/json\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {at}\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
+    )?;
     let (mut buffer, mut bytes, mut head) = (vec![0; 1 << 20], 0, Vec::new());
     loop {
         let count = stream.read(&mut buffer)?;
@@ -93,10 +96,5 @@ pub(super) fn wait_until_deployed(http: &Http, within: Duration) -> Result<()> {
 
 /// A master and a services process, with the master's agents silent for long.
 pub(super) fn cluster(masters: usize) -> Cluster {
-    Cluster::builder()
-        .masters(masters)
-        .agents(0)
-        .services()
-        .master_flag("--agent-ping-timeout=10min")
-        .start()
+    Cluster::builder().masters(masters).agents(0).services().master_flag("--agent-ping-timeout=10min").start()
 }
