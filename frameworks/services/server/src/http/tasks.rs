@@ -30,7 +30,7 @@ pub(crate) async fn list(api: Arc<Api>, call: Call) -> Answer {
         None => None,
         Some(after) => {
             let id = InstanceId::of_task(after);
-            Some(id.ok_or_else(|| answer::invalid("/after", "must be the id of a task"))?).map(Place::After)
+            Some(Place::After(id.ok_or_else(|| answer::invalid("/after", "must be the id of a task"))?))
         }
     };
     let limit = pages::limit(&query)?;
