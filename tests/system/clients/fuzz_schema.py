@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 
 CHECKS = ",".join([
     "not_a_server_error",
@@ -22,7 +23,9 @@ def main():
     ]
     for path in EXCLUDED:
         command += ["--exclude-path", path]
-    sys.exit(subprocess.run(command).returncode)
+    # It writes down how to repeat what it found, below the folder it runs in.
+    with tempfile.TemporaryDirectory() as folder:
+        sys.exit(subprocess.run(command, cwd=folder).returncode)
 
 
 main()
