@@ -1,9 +1,10 @@
 //! Apps.
 
-use chapada_services_core::{App, AppState, Counts, DeploymentId, Failure};
+use chapada_services_core::{App, AppState, Counts, DeploymentId, Failure, Timestamp};
 use serde_json::{Value, json};
 
-use super::{state_name, tasks};
+use super::{state_name, stats, tasks};
+use crate::clock::Clock;
 
 /// What is added to an app's definition on request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,8 +13,8 @@ pub(crate) struct Embed {
     pub(crate) tasks: bool,
     /// The last task that failed.
     pub(crate) last_task_failure: bool,
-    /// How many tasks of which kind.
-    pub(crate) task_stats: bool,
+    /// How many tasks of which kind, and how long they have run at this time.
+    pub(crate) task_stats: Option<Timestamp>,
     /// What readiness checks say.
     pub(crate) readiness: bool,
 }
@@ -21,7 +22,7 @@ pub(crate) struct Embed {
 impl Embed {
     /// What a single app always comes with.
     pub(crate) const SINGLE: Self =
-        Self { tasks: true, last_task_failure: true, task_stats: false, readiness: false };
+        Self { tasks: true, last_task_failure: true, task_stats: None, readiness: false };
 
     /// Adds what a value of `embed` names; unknown values are passed over, as Marathon does.
     pub(crate) fn add(&mut self, value: &str) {
@@ -33,7 +34,7 @@ impl Embed {
                 self.last_task_failure = true;
                 self.tasks = true;
             }
-            "taskStats" => self.task_stats = true,
+            "taskStats" => self.task_stats = Some(Clock::new().now().wall.into()),
             "readiness" => self.readiness = true,
             other => tracing::debug!(embed = other, "nothing to embed"),
         }
@@ -51,8 +52,8 @@ pub(crate) fn app(state: &AppState, embed: Embed) -> Value {
     if let Some(failure) = state.last_failure.as_ref().filter(|_| embed.last_task_failure) {
         json["lastTaskFailure"] = last_task_failure(&state.app, failure);
     }
-    if embed.task_stats {
-        json["taskStats"] = task_stats(state.counts_by_state());
+    if let Some(now) = embed.task_stats {
+        json["taskStats"] = stats::views(state, now);
     }
     if embed.readiness {
         json["readinessCheckResults"] = json!(tasks::readiness(state));
@@ -87,13 +88,6 @@ fn add_counts(json: &mut Value, counts: Counts) {
     json["tasksRunning"] = json!(counts.running);
     json["tasksHealthy"] = json!(counts.healthy);
     json["tasksUnhealthy"] = json!(counts.unhealthy);
-}
-
-fn task_stats(counts: Counts) -> Value {
-    json!({"totalSummary": {"stats": {"counts": {
-        "staged": counts.staged, "running": counts.running,
-        "healthy": counts.healthy, "unhealthy": counts.unhealthy,
-    }}}})
 }
 
 fn last_task_failure(app: &App, failure: &Failure) -> Value {

@@ -35,7 +35,7 @@ impl Embed {
         pods: false,
         counts: false,
         deployments: false,
-        app: apps::Embed { tasks: false, last_task_failure: false, task_stats: false, readiness: false },
+        app: apps::Embed { tasks: false, last_task_failure: false, task_stats: None, readiness: false },
     };
 
     /// Adds what a value of `embed` names.

@@ -8,6 +8,7 @@ pub(crate) mod groups;
 pub(crate) mod plan;
 pub(crate) mod pods;
 pub(crate) mod queue;
+pub(crate) mod stats;
 pub(crate) mod tasks;
 pub(crate) mod why;
 

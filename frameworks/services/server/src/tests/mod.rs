@@ -11,3 +11,4 @@ mod pages;
 mod pods;
 mod pretended;
 mod why;
+mod stats;
