@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::daemon::free_port;
 use crate::zookeeper::Ensemble;
-use crate::{Daemon, Http, Hub, Namespace, container_cgroups, eventually, processes_of};
+use crate::{Daemon, Http, Hub, Namespace, container_cgroups, eventually, processes_of, unmount_below};
 
 /// Processes on one machine are up in a second or two; this bounds a machine under load.
 const UP_WITHIN: Duration = Duration::from_secs(60);
@@ -361,6 +361,11 @@ impl Drop for Cluster {
         let daemons = self.services.iter_mut().chain(&mut self.agents).chain(&mut self.masters);
         daemons.for_each(Daemon::kill);
         self.end_containers();
+        // A container's network is held by a mount, which keeps the folder from being removed.
+        let held = unmount_below(self.folder.path());
+        if !held.is_empty() {
+            eprintln!("mounts are left behind: {held:?}");
+        }
     }
 }
 

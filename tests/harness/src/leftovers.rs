@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use nix::mount::{MntFlags, umount2};
+
 /// Cgroups below any mounted hierarchy whose path contains `part`.
 #[must_use]
 pub fn container_cgroups(part: &str) -> Vec<PathBuf> {
@@ -27,6 +29,17 @@ fn folders(path: &Path) -> Vec<PathBuf> {
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| entry.path())
         .collect()
+}
+
+/// Unmounts everything below `folder`, what was mounted last first; gives what the kernel would not let go.
+#[must_use]
+pub fn unmount_below(folder: &Path) -> Vec<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+    let mut points: Vec<PathBuf> = points.filter(|point| point.starts_with(folder)).collect();
+    points.reverse();
+    points.retain(|point| umount2(point, MntFlags::MNT_DETACH).is_err());
+    points
 }
 
 /// Live processes whose command line or environment contains `part`, as (pid, command line).

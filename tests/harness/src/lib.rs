@@ -16,5 +16,5 @@ pub use cluster::{Cluster, ClusterBuilder};
 pub use daemon::{Daemon, binary};
 pub use eventually::eventually;
 pub use http::Http;
-pub use leftovers::{container_cgroups, processes_of};
+pub use leftovers::{container_cgroups, processes_of, unmount_below};
 pub use netns::{Hub, Namespace};
