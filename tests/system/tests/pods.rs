@@ -54,9 +54,13 @@ fn containers_share_what_they_should_and_live_and_end_together() {
     let before = containers(&first, 0);
     assert!(before.iter().all(|id| id.ends_with(".1")), "{before:?}");
 
-    let sleeps = running(&cluster, "sleep 98765");
-    let [(pid, _)] = sleeps.as_slice() else { panic!("one maker, not {sleeps:?}") };
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(*pid).expect("a pid"));
+    // What it heard can be fetched a moment before it begins to sleep.
+    let pid = eventually("the maker has heard and sleeps", WITHIN, || {
+        match running(&cluster, "sleep 98765").as_slice() {
+            [(pid, _)] => Ok(nix::unistd::Pid::from_raw(i32::try_from(*pid).expect("a pid"))),
+            sleeps => Err(format!("{sleeps:?}")),
+        }
+    });
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("it is there to be killed");
     eventually("all of it begins again", WITHIN, || {
         let status = services.get("/v2/pods/shop/pages::status")?;
