@@ -8,17 +8,18 @@ use chapada_harness::{Cluster, binary, eventually};
 
 const WITHIN: Duration = Duration::from_secs(90);
 const TASKS: usize = 6;
+/// How long the ensemble waits for who was killed: most of what a round takes. A session that ends early on a slow machine is one
+/// more change of leader, of which the same holds.
+const SESSION: &str = "--zk-session-timeout=2s";
 /// What one round kills, and at which moment after the first launch of the round, in milliseconds. Between the end of six tasks and
 /// their next run lie the intents, the offer, the launch and its updates: some tens of milliseconds each.
 const ROUNDS: &[(Victims, u64)] = &[
     (Victims::Both, 0),
     (Victims::Framework, 0),
-    (Victims::Master, 0),
-    (Victims::Framework, 2),
-    (Victims::Both, 5),
-    (Victims::Master, 10),
-    (Victims::Framework, 30),
-    (Victims::Both, 80),
+    (Victims::Master, 2),
+    (Victims::Framework, 5),
+    (Victims::Both, 20),
+    (Victims::Master, 60),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,7 +31,7 @@ enum Victims {
 
 #[test]
 fn no_task_is_lost_and_none_runs_twice_whoever_dies_in_mid_launch() {
-    let mut cluster = Cluster::builder().masters(2).master_flag("--zk-session-timeout=4s").start();
+    let mut cluster = Cluster::builder().masters(2).master_flag(SESSION).start();
     let store = cluster.master_address().replace("/chapada", "/ha");
     let mut copies = [Copy::start(&cluster, &store), Copy::start(&cluster, &store)];
     eventually("all tasks run", WITHIN, || all_run(&cluster));
@@ -52,7 +53,7 @@ fn no_task_is_lost_and_none_runs_twice_whoever_dies_in_mid_launch() {
             copies.iter_mut().for_each(|copy| copy.kill_and_restart(&cluster, &store));
         }
         if *victims != Victims::Framework {
-            let leader = cluster.leader().expect("a master leads");
+            let leader = eventually("a master leads", WITHIN, || cluster.leader());
             cluster.masters[leader].kill();
             eventually("the other master leads", WITHIN, || cluster.leader().map(drop));
             cluster.masters[leader].restart();
@@ -124,7 +125,7 @@ impl Copy {
     fn start(cluster: &Cluster, store: &str) -> Self {
         let child = Command::new(binary("chapada-example-ha"))
             .args(["--master", &cluster.master_address(), "--store", store, "-n", &TASKS.to_string()])
-            .arg("exec sleep 4242")
+            .args([SESSION, "exec sleep 4242"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();

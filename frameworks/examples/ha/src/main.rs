@@ -1,6 +1,8 @@
 //! `ha --store zk://…/ha -n 3 'my command'`.
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
 use chapada_example_ha::{Ha, SCHEMA};
 use chapada_sdk::{
     CancellationToken, Candidate, FrameworkConfig, MasterAddress, StoreAddress, ZkOptions, run_elected,
@@ -16,6 +18,9 @@ struct Flags {
     /// A file, or zk://h1,h2,h3/path.
     #[arg(long)]
     store: StoreAddress,
+    /// How long ZooKeeper waits for a silent process before another takes over.
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    zk_session_timeout: Duration,
     /// How many copies.
     #[arg(long, short = 'n', default_value_t = 1)]
     instances: usize,
@@ -26,8 +31,8 @@ struct Flags {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let Flags { master, store, instances, command } = Flags::parse();
-    let coordination = store.coordination(ZkOptions::default())?;
+    let Flags { master, store, zk_session_timeout, instances, command } = Flags::parse();
+    let coordination = store.coordination(ZkOptions { session_timeout: zk_session_timeout })?;
     let make = |opened: &_| Ha::restore(opened, instances, &command);
     let (candidate, config) = (Candidate::new(SCHEMA), FrameworkConfig::new("ha", master));
     tokio::select! {
