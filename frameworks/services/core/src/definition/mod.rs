@@ -36,8 +36,8 @@ pub use health::{HealthCheck, HealthCommand, Protocol};
 pub use limits::{Bound, ResourceLimits};
 pub use network::{NO_NETWORK, Network, NetworkMode};
 pub use parameter::Parameter;
-pub use persistent::{DiskType, Persistent};
 pub use parse::{Defaults, InvalidDefinition, merged};
+pub use persistent::{DiskType, Persistent};
 pub(crate) use port::transports;
 pub use port::{HostPort, Port, PortDefinition, PortMapping};
 pub use reader::FieldError;
@@ -249,7 +249,9 @@ impl AppDefinition {
     pub fn persistent_volumes(&self) -> impl Iterator<Item = (&str, &Persistent)> {
         let volumes = self.container.iter().flat_map(|container| &container.volumes);
         volumes.filter_map(|volume| match volume {
-            Volume::Persistent { container_path, persistent, .. } => Some((container_path.as_str(), persistent)),
+            Volume::Persistent { container_path, persistent, .. } => {
+                Some((container_path.as_str(), persistent))
+            }
             Volume::Host { .. } | Volume::Secret { .. } => None,
         })
     }

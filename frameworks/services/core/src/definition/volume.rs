@@ -109,7 +109,8 @@ fn read_one(fields: &Fields<'_>, wrong: &mut Errors, broken: &mut Errors) -> Opt
                 let error = "must be a name without '/': it shows in the sandbox";
                 broken.push(FieldError::new(fields.path("containerPath"), error));
             }
-            if fields.get("mode").is_some() && VolumeMode::read(fields, wrong, broken) == Some(VolumeMode::Ro) {
+            if fields.get("mode").is_some() && VolumeMode::read(fields, wrong, broken) == Some(VolumeMode::Ro)
+            {
                 broken.push(FieldError::new(fields.path("mode"), "must be RW"));
             }
             let persistent = Persistent::read(fields, wrong, broken)?;
