@@ -13,8 +13,9 @@ pub(crate) const ENFORCES_ROLE: &str = "MARATHON_APP_ENFORCE_GROUP_ROLE";
 const MAX_LABEL_VALUE: usize = 512;
 const MAX_LABEL_NAME: usize = 493;
 
-/// Every variable for `task` of `app`; the app's own win.
-pub fn environment(app: &AppDefinition, task: &Task) -> BTreeMap<String, LaunchValue> {
+/// Every variable for `task` of `app`; the app's own win. `prefix` stands before the names of those that say where others
+/// reach it.
+pub fn environment(app: &AppDefinition, task: &Task, prefix: &str) -> BTreeMap<String, LaunchValue> {
     let mut env = BTreeMap::new();
     let mut set = |name: &str, value: String| env.insert(name.to_owned(), value);
     set("MESOS_TASK_ID", task.id.to_string());
@@ -28,9 +29,10 @@ pub fn environment(app: &AppDefinition, task: &Task) -> BTreeMap<String, LaunchV
     set("MARATHON_APP_RESOURCE_DISK", decimal(app.disk));
     set("MARATHON_APP_RESOURCE_GPUS", app.gpus.to_string());
     set(ENFORCES_ROLE, "FALSE".to_owned());
-    set("HOST", task.hostname.clone());
+    set(&format!("{prefix}HOST"), task.hostname.clone());
     env.extend(label_variables(&app.labels));
-    env.extend(port_variables(&task_ports(app, task).collect::<Vec<_>>()));
+    let ports = port_variables(&task_ports(app, task).collect::<Vec<_>>());
+    env.extend(ports.into_iter().map(|(name, value)| (format!("{prefix}{name}"), value)));
     let mut env: BTreeMap<_, _> =
         env.into_iter().map(|(name, value)| (name, LaunchValue::Text(value))).collect();
     env.extend(values(&app.env, &app.secrets));
@@ -141,8 +143,10 @@ mod tests {
             unknown_since: None,
             asked: Default::default(),
         };
-        let got: Vec<String> =
-            environment(&app, &task).iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
+        let got: Vec<String> = environment(&app, &task, "")
+            .iter()
+            .map(|(name, value)| format!("{name}={}", text(value)))
+            .collect();
         assert_eq!(
             got,
             [

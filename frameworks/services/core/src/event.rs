@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use chapada_model::{AgentId, FrameworkId, Resources, OfferId, Role, TaskId, TaskState, TaskStatus, UpdateUuid};
+use chapada_model::{
+    AgentId, FrameworkId, OfferId, Resources, Role, TaskId, TaskState, TaskStatus, UpdateUuid,
+};
 use serde_json::{Map, Value};
 
 use crate::app::{App, Kind};
@@ -329,7 +331,7 @@ pub enum Refusal {
     Denied(String),
     /// Too much goes on already.
     #[error("{0}")]
-    TooMany(&'static str),
+    TooMany(String),
 }
 
 /// What becomes of reservations and volumes.

@@ -269,8 +269,9 @@ impl Launch {
         self.env.insert(ENFORCES_ROLE.to_owned(), LaunchValue::Text("TRUE".to_owned()));
     }
 
-    /// How to launch `task`, which was put together for `app`, with these resources.
-    pub(crate) fn of(app: &AppDefinition, task: &Task, resources: Resources) -> Self {
+    /// How to launch `task`, which was put together for `app`, with these resources. `env_prefix` stands before the
+    /// names of some variables.
+    pub(crate) fn of(app: &AppDefinition, task: &Task, resources: Resources, env_prefix: &str) -> Self {
         let (shell, args) = match app.runs() {
             Command::Shell(line) => (Some(line.to_owned()), Vec::new()),
             Command::Program(args) => (None, args.to_vec()),
@@ -285,7 +286,7 @@ impl Launch {
             shell,
             args,
             user: app.user.clone(),
-            env: environment(app, task),
+            env: environment(app, task, env_prefix),
             fetch: app.fetch.clone(),
             container: container(app, &ports),
             health: app.health_checks.iter().find_map(|check| health(check, &ports)),

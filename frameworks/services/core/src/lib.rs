@@ -28,19 +28,23 @@ mod timestamp;
 mod why;
 
 pub use app::{App, Kind, VersionInfo};
-pub use chapada_sdk_core::{Constraint, Funnel as OfferFunnel, FunnelStep, InvalidConstraint, MismatchKind, Offer, Place};
+pub use chapada_sdk_core::{
+    Constraint, Funnel as OfferFunnel, FunnelStep, InvalidConstraint, MismatchKind, Offer, Place,
+};
 pub use definition::{
-    AppDefinition, Bound, CanarySize, DiskType, Persistent, CanaryStage, Check, CheckKind, Command as AppCommand, CommandLine,
-    Container, ContainerKind, Defaults, Docker, EnvValue, Fetch, FieldError, HealthCheck, HealthCommand,
-    HostPort, InvalidDefinition, IpcInfo, KillSelection, LinuxInfo, NO_NETWORK, Network, NetworkMode,
-    Parameter, Port, PortDefinition, PortMapping, Protocol, ReadinessCheck, ReadinessProtocol, Residency,
-    ResourceLimits, Rollout, Seccomp, Seconds, Secret, UnreachableStrategy, UpgradeStrategy, Volume,
-    VolumeMode, merged,
+    AppDefinition, Bound, CanarySize, CanaryStage, Check, CheckKind, Command as AppCommand, CommandLine,
+    Container, ContainerKind, Defaults, DiskType, Docker, EnvValue, Fetch, FieldError, HealthCheck,
+    HealthCommand, HostPort, InvalidDefinition, IpcInfo, KillSelection, LinuxInfo, NO_NETWORK, Network,
+    NetworkMode, Parameter, Persistent, Port, PortDefinition, PortMapping, Protocol, ReadinessCheck,
+    ReadinessProtocol, Residency, ResourceLimits, Rollout, Seccomp, Seconds, Secret, UnreachableStrategy,
+    UpgradeStrategy, Volume, VolumeMode, merged,
 };
 pub use dependency::Cycle;
 pub use deployment::{Action, ActionKind, Change, Deployment};
 pub use environment::environment;
-pub use event::{Command, Effect, Event, GroupChange, HomeOperation, Published, Refusal, Reply, Update, Which};
+pub use event::{
+    Command, Effect, Event, GroupChange, HomeOperation, Published, Refusal, Reply, Update, Which,
+};
 pub use group::{Group, PathId};
 pub use health::{CheckState, Probe};
 pub use id::{
@@ -66,6 +70,6 @@ pub use services::{
     AppState, Counts, Failure, Funnel, GroupPlan, Instances, KnownOffer, PodTermination, Services, Snapshot,
     Waiting,
 };
-pub use settings::Settings;
+pub use settings::{AcceptedRoles, Patience, Settings};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use why::{Cause, Explanation, Inquiry, Reason, Suggestion};

@@ -1,10 +1,15 @@
 //! What the shell of this core can do and what an operator has chosen, as far as definitions depend on it.
 
+use std::time::Duration;
+
+use chapada_sdk_core::Request;
+
 use crate::definition::{AppDefinition, Defaults};
 use crate::event::Refusal;
+use crate::matching::request;
 
 /// Chosen when the process starts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Whether there are values of secrets. Without them what names one is refused.
     pub secrets: bool,
@@ -12,12 +17,82 @@ pub struct Settings {
     pub network: Option<String>,
     /// Whether new top-level groups enforce their name as the role of what is in them.
     pub new_group_enforce_role: bool,
+    /// What those accept that do not say whose resources they do.
+    pub accepted_roles: AcceptedRoles,
+    /// Stands before the names of the variables `HOST` and `PORT…`, which tasks are given.
+    pub env_prefix: String,
+    /// The most apps and pods: each costs memory here and in the store for as long as it exists.
+    pub max_apps: usize,
+    /// The most deployments at once.
+    pub max_deployments: usize,
+    /// How long what of an offer is not used need not be offered again.
+    pub decline_offer: Duration,
+    /// How long things are waited for.
+    pub patience: Patience,
+}
+
+/// How long things are waited for. Neither may be zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Until a kill of which nothing was heard is repeated.
+    pub kill_retry: Duration,
+    /// Until a task that does not start is given up.
+    pub task_launch: Duration,
+}
+
+/// Whose resources are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcceptedRoles {
+    /// All.
+    Any,
+    /// Those that are reserved for no role.
+    Unreserved,
+    /// Those that are reserved for the app's own role. Apps with persistent volumes take what is reserved for none: they
+    /// reserve it themselves.
+    Reserved,
+}
+
+impl Default for Settings {
+    /// Source: Marathon's defaults of `max_running_deployments`, `decline_offer_duration`, `kill_retry_timeout` and
+    /// `task_launch_timeout`.
+    fn default() -> Self {
+        Self {
+            secrets: false,
+            network: None,
+            new_group_enforce_role: false,
+            accepted_roles: AcceptedRoles::Any,
+            env_prefix: String::new(),
+            max_apps: 50_000,
+            max_deployments: 100,
+            decline_offer: Duration::from_secs(120),
+            patience: Patience::default(),
+        }
+    }
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { kill_retry: Duration::from_secs(30), task_launch: Duration::from_secs(300) }
+    }
 }
 
 impl Settings {
     /// What definitions mean by leaving things out.
     pub(crate) fn defaults<'a>(&'a self, role: &'a str) -> Defaults<'a> {
         Defaults { role, network: self.network.as_deref() }
+    }
+
+    /// What one instance needs, of whose resources it may be.
+    pub(crate) fn request(&self, definition: &AppDefinition) -> Request {
+        let mut request = request(definition);
+        if request.accepted_roles.is_empty() {
+            request.accepted_roles = match self.accepted_roles {
+                AcceptedRoles::Any => Vec::new(),
+                AcceptedRoles::Unreserved => vec!["*".into()],
+                AcceptedRoles::Reserved => vec![definition.role.as_str().into()],
+            };
+        }
+        request
     }
 
     /// Refuses what the shell cannot do.

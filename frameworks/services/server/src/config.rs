@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chapada_listener::{DEFAULT_MAX_BODY, ListenConfig};
-use chapada_services_core::Settings;
+use chapada_services_core::{AcceptedRoles, Patience, Settings};
 
 /// The port that Marathon listens on.
 pub const DEFAULT_PORT: u16 = 8080;
@@ -29,10 +29,10 @@ pub struct ServicesConfig {
     #[arg(long, default_value = "/var/lib/chapada/services")]
     pub work_dir: PathBuf,
     /// Address to listen on. Anything but loopback needs credentials or `--insecure`.
-    #[arg(long, default_value = "127.0.0.1")]
+    #[arg(long, visible_alias = "http-address", default_value = "127.0.0.1")]
     pub ip: IpAddr,
     /// Port to listen on; 0 takes a free one.
-    #[arg(long, default_value_t = DEFAULT_PORT)]
+    #[arg(long, visible_alias = "http-port", default_value_t = DEFAULT_PORT)]
     pub port: u16,
     /// Name under which others, the master's web UI among them, reach this process. Default: the address.
     #[arg(long)]
@@ -81,11 +81,38 @@ pub struct ServicesConfig {
     #[arg(long, default_value = "services")]
     pub framework_name: String,
     /// The role in which it is offered resources.
-    #[arg(long, default_value = "*")]
+    #[arg(long, visible_alias = "mesos-role", default_value = "*")]
     pub role: String,
     /// Whether what is new in a new top-level group is offered resources in the role of the group's name only.
     #[arg(long, value_enum, default_value_t = EnforceRole::Off)]
     pub new_group_enforce_role: EnforceRole,
+    /// Whose resources those accept that have no `acceptedResourceRoles`.
+    #[arg(long, value_enum, default_value_t = AcceptBehavior::Any)]
+    pub accepted_resource_roles_default_behavior: AcceptBehavior,
+    /// Stands before the names of the variables `HOST` and `PORT...` of tasks.
+    #[arg(long, default_value = "", value_parser = variable_prefix)]
+    pub env_vars_prefix: String,
+    /// The most apps and pods; a change that would make more is refused.
+    #[arg(long, default_value_t = 50_000)]
+    pub max_apps: usize,
+    /// The most deployments at once; more are refused.
+    #[arg(long, default_value_t = 100)]
+    pub max_running_deployments: usize,
+    /// How many events a reader of the event stream may be behind before it is cut.
+    #[arg(long, default_value_t = 1_024, value_parser = at_least_one)]
+    pub event_stream_max_outstanding_messages: usize,
+    /// How long what of an offer is not used need not be offered again. A number alone means milliseconds, here and below.
+    #[arg(long, default_value = "2m", value_parser = time)]
+    #[serde(with = "humantime_serde")]
+    pub decline_offer_duration: Duration,
+    /// How long until a kill of which nothing was heard is repeated.
+    #[arg(long, default_value = "30s", value_parser = time)]
+    #[serde(with = "humantime_serde")]
+    pub kill_retry_timeout: Duration,
+    /// How long a task may take to start before it is killed and another takes its place.
+    #[arg(long, default_value = "5m", value_parser = time)]
+    #[serde(with = "humantime_serde")]
+    pub task_launch_timeout: Duration,
     /// Whom tasks run as that name no user. Default: the agent's own user.
     #[arg(long, default_value = "")]
     pub user: String,
@@ -99,6 +126,43 @@ pub struct ServicesConfig {
     #[arg(long, default_value = "1w", value_parser = humantime::parse_duration)]
     #[serde(with = "humantime_serde")]
     pub failover_timeout: Duration,
+}
+
+/// Whose resources are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AcceptBehavior {
+    /// All.
+    Any,
+    /// Those that are reserved for no role.
+    Unreserved,
+    /// Those that are reserved for the app's role.
+    Reserved,
+}
+
+/// As people write it; a number alone is one of milliseconds, as in Marathon's flags.
+fn time(text: &str) -> Result<Duration, String> {
+    let time = match text.parse() {
+        Ok(milliseconds) => Duration::from_millis(milliseconds),
+        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string())?,
+    };
+    if time.is_zero() { Err("must not be zero".to_owned()) } else { Ok(time) }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be 1 at least".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn variable_prefix(text: &str) -> Result<String, String> {
+    let fits = |c: char| c == '_' || c.is_ascii_alphanumeric();
+    match text.chars().all(fits) && !text.starts_with(|c: char| c.is_ascii_digit()) {
+        true => Ok(text.to_owned()),
+        false => Err("may have letters, digits and _ only, and no digit first".to_owned()),
+    }
 }
 
 /// Whose name the role of a new service must have.
@@ -136,6 +200,14 @@ impl Default for ServicesConfig {
             framework_name: "services".to_owned(),
             role: "*".to_owned(),
             new_group_enforce_role: EnforceRole::Off,
+            accepted_resource_roles_default_behavior: AcceptBehavior::Any,
+            env_vars_prefix: String::new(),
+            max_apps: 50_000,
+            max_running_deployments: 100,
+            event_stream_max_outstanding_messages: 1_024,
+            decline_offer_duration: Duration::from_secs(120),
+            kill_retry_timeout: Duration::from_secs(30),
+            task_launch_timeout: Duration::from_secs(300),
             user: String::new(),
             secrets_dir: None,
             default_network_name: None,
@@ -151,6 +223,16 @@ impl ServicesConfig {
             secrets: self.secrets_dir.is_some(),
             network: self.default_network_name.clone(),
             new_group_enforce_role: self.new_group_enforce_role == EnforceRole::Top,
+            accepted_roles: match self.accepted_resource_roles_default_behavior {
+                AcceptBehavior::Any => AcceptedRoles::Any,
+                AcceptBehavior::Unreserved => AcceptedRoles::Unreserved,
+                AcceptBehavior::Reserved => AcceptedRoles::Reserved,
+            },
+            env_prefix: self.env_vars_prefix.clone(),
+            max_apps: self.max_apps,
+            max_deployments: self.max_running_deployments,
+            decline_offer: self.decline_offer_duration,
+            patience: Patience { kill_retry: self.kill_retry_timeout, task_launch: self.task_launch_timeout },
         }
     }
 
@@ -162,6 +244,61 @@ impl ServicesConfig {
             allowed_hosts: self.allowed_hosts.clone(),
             insecure: self.insecure,
             max_body_bytes: self.max_body_bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        config: ServicesConfig,
+    }
+
+    fn read(args: &[&str]) -> Result<ServicesConfig, clap::Error> {
+        Line::try_parse_from(["services"].iter().chain(args)).map(|line| line.config)
+    }
+
+    #[test]
+    fn marathons_flags_are_known_by_its_names() {
+        assert_eq!(read(&[]).unwrap().settings(), Settings::default());
+        assert_eq!(read(&[]).unwrap(), ServicesConfig::default());
+        let line = "--http-address 127.0.0.2 --http-port 81 --mesos-role web --env-vars-prefix P_ --max-apps 3 \
+            --max-running-deployments 4 --event-stream-max-outstanding-messages 5 --decline-offer-duration 6000 \
+            --kill-retry-timeout 7s --task-launch-timeout 8000 --accepted-resource-roles-default-behavior unreserved";
+        let config = read(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
+        assert_eq!(
+            (config.ip.to_string().as_str(), config.port, config.role.as_str()),
+            ("127.0.0.2", 81, "web")
+        );
+        assert_eq!(config.event_stream_max_outstanding_messages, 5);
+        let seconds = Duration::from_secs;
+        let settings = Settings {
+            accepted_roles: AcceptedRoles::Unreserved,
+            env_prefix: "P_".to_owned(),
+            max_apps: 3,
+            max_deployments: 4,
+            decline_offer: seconds(6),
+            patience: Patience { kill_retry: seconds(7), task_launch: seconds(8) },
+            ..Settings::default()
+        };
+        assert_eq!(config.settings(), settings);
+    }
+
+    #[test]
+    fn what_could_never_end_or_be_is_refused() {
+        for (flag, value) in [
+            ("--kill-retry-timeout", "0"),
+            ("--task-launch-timeout", "0s"),
+            ("--event-stream-max-outstanding-messages", "0"),
+            ("--env-vars-prefix", "A=B"),
+        ] {
+            assert!(read(&[flag, value]).is_err(), "{flag}");
         }
     }
 }

@@ -15,10 +15,6 @@ use crate::clock::Clock;
 use crate::render::events::{self, Rendered};
 use crate::render::{about, timestamp};
 
-/// How many events a subscriber may be behind before it is cut.
-///
-/// Source: Marathon's `event_stream_max_outstanding_messages`.
-const OUTSTANDING: usize = 1_024;
 /// The most subscribers at once: each has a queue of its own.
 const MAX_SUBSCRIBERS: usize = 2_000;
 /// How many bytes. Subscribers share what is written, so this is about what they hold together.
@@ -32,6 +28,8 @@ const KEPT_BYTES: usize = 16 << 20;
 pub(crate) struct Hub {
     /// Part of each event's id: another process counts from 1 as well.
     life: Arc<str>,
+    /// How many events a subscriber may be behind before it is cut.
+    outstanding: usize,
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -153,8 +151,9 @@ pub(crate) struct TooManySubscribers;
 
 impl Hub {
     /// `life` tells the events of this process from those of others.
-    pub(crate) fn new(life: u64) -> Self {
-        Self { life: format!("{life:016x}").into(), inner: Arc::default() }
+    /// A subscriber that is `outstanding` events behind is cut.
+    pub(crate) fn new(life: u64, outstanding: usize) -> Self {
+        Self { life: format!("{life:016x}").into(), outstanding, inner: Arc::default() }
     }
 
     /// A place among the subscribers, for one who has seen the events until `last`.
@@ -163,7 +162,7 @@ impl Hub {
         wants: Wants,
         last: Option<&str>,
     ) -> Result<Subscription, TooManySubscribers> {
-        let (queue, events) = mpsc::channel::<Bytes>(OUTSTANDING);
+        let (queue, events) = mpsc::channel::<Bytes>(self.outstanding);
         let mut inner = self.lock();
         inner.subscribers.retain(|subscriber| !subscriber.queue.is_closed());
         if inner.subscribers.len() >= MAX_SUBSCRIBERS {
@@ -304,6 +303,8 @@ impl Written<'_> {
 mod tests {
     use super::*;
 
+    const OUTSTANDING: usize = 1_024;
+
     fn all() -> Wants {
         Wants { types: BTreeSet::new(), light: false, caller: Caller::itself() }
     }
@@ -314,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_subscriber_that_does_not_read_is_cut_and_others_go_on() {
-        let hub = Hub::new(1);
+        let hub = Hub::new(1, OUTSTANDING);
         let mut slow = hub.subscribe(all(), None).unwrap().events;
         let mut quick = hub.subscribe(all(), None).unwrap().events;
         for _ in 0..=OUTSTANDING {
@@ -343,7 +344,7 @@ mod tests {
 
     #[test]
     fn there_are_only_so_many_subscribers() {
-        let hub = Hub::new(1);
+        let hub = Hub::new(1, OUTSTANDING);
         let queues: Vec<_> = (0..MAX_SUBSCRIBERS).map(|_| hub.subscribe(all(), None).unwrap()).collect();
         assert!(hub.subscribe(all(), None).is_err());
         drop(queues);
@@ -352,7 +353,7 @@ mod tests {
 
     #[test]
     fn who_comes_back_hears_what_it_missed_or_that_it_cannot() {
-        let hub = Hub::new(255);
+        let hub = Hub::new(255, OUTSTANDING);
         for number in 1..=3 {
             hub.announce_about("/a", "api_post_event", json!({"uri": number}));
         }
@@ -380,7 +381,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_and_what_waits_is_bounded_in_bytes() {
-        let hub = Hub::new(1);
+        let hub = Hub::new(1, OUTSTANDING);
         let mut slow = hub.subscribe(all(), None).unwrap().events;
         let large = json!({"appDefinition": "x".repeat(1 << 20)});
         for _ in 0..40 {

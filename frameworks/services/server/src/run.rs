@@ -49,8 +49,9 @@ pub async fn run(
     let at = listener.local_addr();
     let host = config.hostname.clone().unwrap_or_else(|| reached_as(at.ip()));
     let secrets = prepared.secrets.clone();
+    let outstanding = config.event_stream_max_outstanding_messages;
     let identity = Identity::new(format!("{host}:{}", at.port()), config);
-    let (hub, figures) = (Hub::new(random()), Figures::default());
+    let (hub, figures) = (Hub::new(random(), outstanding), Figures::default());
     let (services, inputs) = ServicesHandle::new();
     let api = Api {
         services: services.clone(),

@@ -10,21 +10,20 @@ use crate::environment::{decimal, label_variables, variable_name};
 use crate::instance::Task;
 use crate::launch::{LaunchValue, values};
 
-/// Every variable for `container` of `pod`, where it runs as `part` of `task`. Each container knows the endpoints of all.
+/// Every variable for `container` of `pod`, where it runs as the part of the task. Each container knows the endpoints of all.
 pub(super) fn environment(
     app: &App,
     pod: &Pod,
     container: &PodContainer,
-    task: &Task,
-    part: &ContainerTask,
+    (task, part): (&Task, &ContainerTask),
     given: &[Given<'_>],
+    env_prefix: &str,
 ) -> BTreeMap<String, LaunchValue> {
     let mut env = values(&pod.environment, &pod.secrets);
     env.extend(values(&container.environment, &pod.secrets));
     let mut set = |name: String, value: String| env.insert(name, LaunchValue::Text(value));
     let resources = container.resources;
     for (name, value) in [
-        ("HOST", task.hostname.clone()),
         ("MESOS_TASK_ID", part.id.to_string()),
         ("MARATHON_APP_ID", app.definition.id.to_string()),
         ("MARATHON_APP_VERSION", task.version.to_string()),
@@ -36,6 +35,7 @@ pub(super) fn environment(
     ] {
         set(name.to_owned(), value);
     }
+    set(format!("{env_prefix}HOST"), task.hostname.clone());
     if let Some(parts) = &task.pod {
         set("MESOS_EXECUTOR_ID".to_owned(), parts.executor.clone());
     }

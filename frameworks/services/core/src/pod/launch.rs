@@ -79,13 +79,14 @@ impl LaunchGroup {
         task: &Task,
         parts: &PodTask,
         resources: Resources,
+        env_prefix: &str,
     ) -> Option<Self> {
         let mut pool = Pool::new(resources);
         let mut tasks = Vec::new();
         let given = given(pod, parts);
         for (container, part) in pod.containers.iter().zip(&parts.containers) {
             let resources = pool.take(container.resources)?;
-            let environment = environment(app, pod, container, task, part, &given);
+            let environment = environment(app, pod, container, (task, part), &given, env_prefix);
             let own: Vec<Given<'_>> =
                 given.iter().copied().filter(|one| one.container.name == container.name).collect();
             let launch = Launch {

@@ -18,8 +18,6 @@ use crate::timestamp::Timestamp;
 
 /// The most apps in one deployment: it is one record in the store.
 const MAX_UPDATES: usize = 500;
-/// The most apps: each costs memory here and in the store for as long as it exists.
-const MAX_APPS: usize = 50_000;
 
 impl From<InvalidDefinition> for Refusal {
     fn from(invalid: InvalidDefinition) -> Self {
@@ -116,9 +114,6 @@ impl Services {
     }
 
     fn check_new(&self, id: &AppId) -> Result<(), Refusal> {
-        if self.apps.len() >= MAX_APPS {
-            return Err(Refusal::TooMany("there are 50000 apps, which is the most"));
-        }
         let text = id.as_str();
         let prefix = format!("{text}/");
         let mut after = self.apps.range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded));

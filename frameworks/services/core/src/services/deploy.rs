@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::commands::invalid;
 use super::instances::Class;
 use super::{AppState, Services};
 use crate::app::App;
@@ -12,10 +13,6 @@ use crate::id::{AppId, DeploymentId};
 use crate::records::{Key, parts_of};
 use crate::timestamp::Timestamp;
 
-/// The most deployments at once.
-///
-/// Source: Marathon's `max_running_deployments`.
-const MAX_DEPLOYMENTS: usize = 100;
 /// How many versions of an app are kept.
 ///
 /// Source: Marathon's `zk_max_versions`.
@@ -137,10 +134,26 @@ impl Services {
         if !conflicts.is_empty() && !force {
             return Err(Refusal::Locked(conflicts));
         }
-        if self.deployments.len() - conflicts.len() >= MAX_DEPLOYMENTS {
-            return Err(Refusal::TooMany("100 deployments are on their way; wait for one of them to end"));
+        self.check_count(changes)?;
+        let most = self.settings.max_deployments;
+        if self.deployments.len() - conflicts.len() >= most {
+            let why = format!("{most} deployments are on their way; wait for one of them to end");
+            return Err(Refusal::TooMany(why));
         }
         Ok(conflicts)
+    }
+
+    /// Refuses what is new beyond the most apps there may be.
+    fn check_count(&self, changes: &BTreeMap<AppId, Change>) -> Result<(), Refusal> {
+        let most = self.settings.max_apps;
+        let is_new = |(app, change): &(&AppId, &Change)| change.to.is_some() && !self.apps.contains_key(*app);
+        let new = changes.iter().filter(is_new).count();
+        match new > 0 && self.apps.len() + new > most {
+            true => {
+                Err(invalid("/", format!("there may be {most} apps and pods at most, as --max-apps says")))
+            }
+            false => Ok(()),
+        }
     }
 
     fn take_over(&mut self, app: &AppId, change: &Change, deployment: DeploymentId) {
@@ -168,7 +181,7 @@ impl Services {
         let mut dropped = Vec::new();
         let replaced = match self.apps.get_mut(&id) {
             None => {
-                self.apps.insert(id.clone(), AppState::new(app.clone()));
+                self.apps.insert(id.clone(), AppState::new(app.clone(), self.settings.patience));
                 None
             }
             Some(state) => {

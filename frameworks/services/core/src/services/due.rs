@@ -3,10 +3,11 @@
 use chapada_model::Mono;
 
 use super::index::Rules;
-use super::settle::{CONFIRM, KILL_RETRY, START_TIMEOUT};
+use super::settle::CONFIRM;
 use crate::definition::UnreachableStrategy;
 use crate::health::NEVER;
 use crate::instance::{Condition, Goal, Instance, Task};
+use crate::settings::Patience;
 
 /// When a task that is not ready is asked next.
 fn readiness(task: &Task) -> Option<Mono> {
@@ -16,6 +17,7 @@ fn readiness(task: &Task) -> Option<Mono> {
 
 /// The first of these moments. What is overdue stays so until it is done: it may have to wait for a connection.
 pub(super) fn next(instance: &Instance, task: &Task, rules: &Rules) -> Option<Mono> {
+    let Patience { kill_retry, task_launch } = rules.patience;
     let run = instance.goal == Goal::Run;
     let by_condition = match task.condition {
         Condition::Unreachable if !run => match rules.unreachable {
@@ -26,9 +28,9 @@ pub(super) fn next(instance: &Instance, task: &Task, rules: &Rules) -> Option<Mo
             UnreachableStrategy::After { expunge, .. } => Some(task.since + expunge.duration()),
             UnreachableStrategy::Disabled => None,
         },
-        Condition::Provisioned if run => Some((task.asked + CONFIRM).min(task.since + START_TIMEOUT)),
+        Condition::Provisioned if run => Some((task.asked + CONFIRM).min(task.since + task_launch)),
         Condition::Provisioned => Some(task.asked + CONFIRM),
-        Condition::Staging if run => Some(task.since + START_TIMEOUT),
+        Condition::Staging if run => Some(task.since + task_launch),
         Condition::Running if run => {
             let asked = task.health.iter().map(|check| check.due).filter(|due| *due != NEVER);
             asked.chain(readiness(task)).min()
@@ -36,6 +38,6 @@ pub(super) fn next(instance: &Instance, task: &Task, rules: &Rules) -> Option<Mo
         Condition::Staging | Condition::Starting | Condition::Running | Condition::Killing => None,
     };
     let unknown = task.unknown_since.map(|_| task.asked + CONFIRM);
-    let kill = instance.is_ending().then(|| task.kill_sent.map_or(Mono::default(), |sent| sent + KILL_RETRY));
+    let kill = instance.is_ending().then(|| task.kill_sent.map_or(Mono::default(), |sent| sent + kill_retry));
     [by_condition, unknown, kill].into_iter().flatten().min()
 }

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::definition::{KillSelection, UnreachableStrategy};
 use crate::id::Uuid;
 use crate::instance::{Condition, Goal, Instance, Task};
+use crate::settings::Patience;
 use crate::timestamp::Timestamp;
 
 /// What of an app's definition its instances are counted by.
@@ -20,15 +21,17 @@ pub(super) struct Rules {
     selection: KillSelection,
     pub(super) unreachable: UnreachableStrategy,
     constraints: Vec<Constraint>,
+    pub(super) patience: Patience,
 }
 
 impl Rules {
-    pub(super) fn of(app: &App) -> Self {
+    pub(super) fn of(app: &App, patience: Patience) -> Self {
         Self {
             config: app.version_info.last_config_change_at,
             selection: app.definition.kill_selection,
             unreachable: app.definition.unreachable_strategy,
             constraints: app.definition.constraints.clone(),
+            patience,
         }
     }
 }

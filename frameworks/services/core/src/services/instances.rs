@@ -12,6 +12,7 @@ use super::view::Counts;
 use crate::app::App;
 use crate::id::{AppId, InstanceId, Uuid};
 use crate::instance::Instance;
+use crate::settings::Patience;
 use crate::timestamp::Timestamp;
 
 pub(super) use super::index::Class;
@@ -25,8 +26,9 @@ pub struct Instances {
 }
 
 impl Instances {
-    pub(super) fn new(app: &App) -> Self {
-        Self { app: app.definition.id.clone(), all: BTreeMap::new(), index: Index::new(Rules::of(app)) }
+    pub(super) fn new(app: &App, patience: Patience) -> Self {
+        let index = Index::new(Rules::of(app, patience));
+        Self { app: app.definition.id.clone(), all: BTreeMap::new(), index }
     }
 
     /// One of them.
@@ -96,7 +98,17 @@ impl Instances {
 
     /// The definition that counts is another one.
     pub(super) fn set_app(&mut self, app: &App) {
-        let rules = Rules::of(app);
+        self.set_rules(Rules::of(app, self.index.rules().patience));
+    }
+
+    /// How long things are waited for is another time.
+    pub(super) fn set_patience(&mut self, patience: Patience) {
+        let mut rules = self.index.rules().clone();
+        rules.patience = patience;
+        self.set_rules(rules);
+    }
+
+    fn set_rules(&mut self, rules: Rules) {
         if rules == *self.index.rules() {
             return;
         }

@@ -109,7 +109,11 @@ impl Services {
     /// With other than the usual settings.
     #[must_use]
     pub fn with_settings(self, settings: Settings) -> Self {
-        Self { settings, ..self }
+        let mut services = Self { settings, ..self };
+        for state in services.apps.values_mut() {
+            state.instances.set_patience(services.settings.patience);
+        }
+        services
     }
 
     /// As it was written to the store: `records` are all of them, in any order.

@@ -16,15 +16,11 @@ use crate::health::CheckState;
 use crate::id::{AppId, InstanceId};
 use crate::instance::{Condition, Instance, Phase, Task};
 use crate::launch::Launch;
-use crate::matching::request;
 use crate::pod::{LaunchGroup, PodTask};
 use crate::records::Key;
+use crate::settings::Settings;
 use crate::timestamp::Timestamp;
 
-/// How long an offer that is of no use need not come back: whatever makes it useful asks for offers again.
-///
-/// Source: Marathon's `decline_offer_duration`.
-const REFUSE: Duration = Duration::from_secs(120);
 /// The most tasks launched with one offer: they travel in one message of bounded size.
 const MAX_LAUNCHES_PER_OFFER: usize = 50;
 /// The least time between two calls that ask for offers again.
@@ -163,7 +159,8 @@ impl Bid {
 
 impl Services {
     pub(super) fn on_offers(&mut self, now: Now, offers: Vec<Offer>) {
-        let bid = |offer: Offer| Bid { offer, operations: Vec::new(), launches: Vec::new(), groups: Vec::new() };
+        let bid =
+            |offer: Offer| Bid { offer, operations: Vec::new(), launches: Vec::new(), groups: Vec::new() };
         let mut bids: Vec<Bid> = offers.into_iter().map(bid).collect();
         self.sweep(&mut bids);
         // The one that waits longest first.
@@ -175,13 +172,15 @@ impl Services {
             self.place(now, app, &mut bids);
         }
         self.demand.order = order;
+        // Whatever makes an offer useful asks for offers again.
+        let refuse = self.settings.decline_offer;
         for mut bid in bids {
             self.tell_of_roles(&mut bid.launches);
             let (used, full) = (bid.tasks() > 0 || !bid.operations.is_empty(), bid.is_full());
             self.known.note(now, bid.offer.clone(), used);
             self.outbox.push(match used {
-                false => Effect::Decline { offer: bid.offer.id, refuse: REFUSE },
-                true => Self::accepting(bid, if full { Duration::ZERO } else { REFUSE }),
+                false => Effect::Decline { offer: bid.offer.id, refuse },
+                true => Self::accepting(bid, if full { Duration::ZERO } else { refuse }),
             });
         }
     }
@@ -204,11 +203,11 @@ impl Services {
         if state.app.definition.is_resident() {
             return self.place_residents(now, id, count, bids);
         }
-        let (current, mut order) = (Kind::of(&state.app), order_for(state, bids));
+        let (current, mut order) = (Kind::of(&state.app, &self.settings), order_for(state, bids));
         for _ in 0..count {
             let draw = self.seed.number();
             let Some(state) = self.apps.get_mut(id) else { return };
-            let Some((instance, other)) = next_waiting(now, state) else { return };
+            let Some((instance, other)) = next_waiting(now, state, &self.settings) else { return };
             let Kind { app, request } = other.as_ref().unwrap_or(&current);
             let lasting = other.is_none() && request.constraints.is_empty();
             let Some((index, share)) = choose(state, request, (bids, &mut order), lasting, (draw, now))
@@ -223,7 +222,7 @@ impl Services {
             if let Some(mut instance) = state.instances.get_mut(&instance) {
                 instance.pinned = None;
                 let ready = !deploying || app.definition.readiness_checks.is_empty();
-                match launch(app, &mut instance, &bid.offer, share, ready, now) {
+                match launch(app, &mut instance, &bid.offer, share, (ready, &self.settings), now) {
                     Some(Start::Task(launch)) => bid.launches.push(*launch),
                     Some(Start::Group(group)) => bid.groups.push(*group),
                     None => return,
@@ -292,7 +291,8 @@ impl Services {
 impl Services {
     /// Asks for offers in the roles that something waits in.
     fn revive(&mut self) {
-        let roles: BTreeSet<Role> = self.demand.roles.keys().chain(self.demand.sweeps.keys()).cloned().collect();
+        let roles: BTreeSet<Role> =
+            self.demand.roles.keys().chain(self.demand.sweeps.keys()).cloned().collect();
         self.demand.quiet.retain(|role| !roles.contains(role));
         self.outbox.push(match self.has_several_roles() {
             true => Effect::ReviveIn(roles),
@@ -327,19 +327,20 @@ struct Kind {
 }
 
 impl Kind {
-    fn of(app: &App) -> Self {
-        Self { app: app.clone(), request: request(&app.definition) }
+    fn of(app: &App, settings: &Settings) -> Self {
+        Self { app: app.clone(), request: settings.request(&app.definition) }
     }
 }
 
 /// The place to fill next, and what with if not with the present version: first those that keep an earlier version up.
-fn next_waiting(now: Now, state: &AppState) -> Option<(InstanceId, Option<Kind>)> {
+fn next_waiting(now: Now, state: &AppState, settings: &Settings) -> Option<(InstanceId, Option<Kind>)> {
     let pinned = state.instances.first_pinned().filter(|_| is_over(now, state.delay_before));
     let unpinned = || state.instances.first_unpinned().filter(|_| is_over(now, state.delay));
     let id = pinned.or_else(unpinned)?;
     let version = state.instances.get(&id)?.pinned;
     let other = version.filter(|version| *version != state.app.version);
-    Some((id, other.and_then(|version| state.versions.get(&version)).map(Kind::of)))
+    let version = other.and_then(|version| state.versions.get(&version));
+    Some((id, version.map(|app| Kind::of(app, settings))))
 }
 
 fn order_for(state: &AppState, bids: &[Bid]) -> Order {
@@ -389,7 +390,7 @@ pub(super) fn launch(
     instance: &mut Instance,
     offer: &Offer,
     share: Placement,
-    ready: bool,
+    (ready, settings): (bool, &Settings),
     now: Now,
 ) -> Option<Start> {
     let at = Timestamp::from(now.wall);
@@ -423,10 +424,15 @@ pub(super) fn launch(
         asked: now.mono,
     };
     let start = match (pod, &task.pod) {
-        (Some(pod), Some(parts)) => {
-            Start::Group(Box::new(LaunchGroup::of(app, pod, &task, parts, share.resources)?))
-        }
-        _ => Start::Task(Box::new(Launch::of(&app.definition, &task, share.resources))),
+        (Some(pod), Some(parts)) => Start::Group(Box::new(LaunchGroup::of(
+            app,
+            pod,
+            &task,
+            parts,
+            share.resources,
+            &settings.env_prefix,
+        )?)),
+        _ => Start::Task(Box::new(Launch::of(&app.definition, &task, share.resources, &settings.env_prefix))),
     };
     instance.phase = Phase::Placed(task);
     Some(start)

@@ -38,7 +38,7 @@ impl Services {
     fn landing(&self, now: Now, id: &AppId, change: &Change, replaces: bool) -> Option<Landing> {
         let to = change.to.as_ref()?;
         let state = self.spec(id);
-        let request = request(&to.definition);
+        let request = self.settings.request(&to.definition);
         let role = to.definition.role.parse().unwrap_or_else(|_| self.role.clone());
         let there = state.map_or(0, |state| state.alive(now.mono));
         let target = to.definition.instances as usize;

@@ -164,7 +164,7 @@ impl Services {
         let ready = state.deployment.is_none() || app.definition.readiness_checks.is_empty();
         let Some(mut place) = state.instances.get_mut(instance) else { return false };
         place.pinned = None;
-        match launch(app, &mut place, &bid.offer, share, ready, now) {
+        match launch(app, &mut place, &bid.offer, share, (ready, &self.settings), now) {
             Some(Start::Task(launch)) => bid.launches.push(*launch),
             Some(Start::Group(group)) => bid.groups.push(*group),
             None => return false,

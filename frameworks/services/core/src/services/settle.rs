@@ -12,14 +12,8 @@ use crate::id::AppId;
 use crate::instance::{Condition, Goal};
 use crate::records::{self, Key, Write};
 
-/// How long until a kill of which nothing was heard is repeated.
-pub(super) const KILL_RETRY: Duration = Duration::from_secs(30);
 /// How long a launch may stay unconfirmed before its task is asked about, and how often.
 pub(super) const CONFIRM: Duration = Duration::from_secs(30);
-/// How long a task may take to start before it is given up.
-///
-/// Source: Marathon's `task_launch_timeout`.
-pub(super) const START_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long the master may say it does not know a task before that is believed: a new master may not have heard of
 /// every agent.
 pub(super) const UNKNOWN_GRACE: Duration = Duration::from_secs(30);
@@ -86,6 +80,7 @@ impl Services {
 
     /// Stops what takes too long to start, and forgets what was out of reach for too long.
     fn give_up(&mut self, now: Now, app: &AppId) {
+        let task_launch = self.settings.patience.task_launch;
         let Some(state) = self.apps.get_mut(app) else { return };
         let mut expunged = Vec::new();
         for id in state.instances.due(now.mono) {
@@ -108,7 +103,7 @@ impl Services {
                     UnreachableStrategy::Disabled if goal == Goal::Stop => expunged.push(id),
                     UnreachableStrategy::After { .. } | UnreachableStrategy::Disabled => {}
                 },
-                Condition::Provisioned | Condition::Staging if now.mono >= task.since + START_TIMEOUT => {
+                Condition::Provisioned | Condition::Staging if now.mono >= task.since + task_launch => {
                     if goal == Goal::Run {
                         instance.goal = Goal::Stop;
                         self.outbox.mark(Key::Instance(id));

@@ -11,6 +11,7 @@ use crate::id::{DeploymentId, InstanceId};
 use crate::instance::{Instance, Task};
 use crate::pod::ContainerTask;
 use crate::resident::Home;
+use crate::settings::Patience;
 use crate::timestamp::Timestamp;
 
 /// All that is known of one app.
@@ -88,10 +89,10 @@ pub struct Funnel {
 }
 
 impl AppState {
-    pub(super) fn new(app: App) -> Self {
+    pub(super) fn new(app: App, patience: Patience) -> Self {
         Self {
             versions: BTreeMap::from([(app.version, app.clone())]),
-            instances: Instances::new(&app),
+            instances: Instances::new(&app, patience),
             app,
             homes: BTreeMap::new(),
             deleting: false,

@@ -7,7 +7,6 @@ use super::{AppState, Services};
 use crate::deployment::Deployment;
 use crate::id::AppId;
 use crate::instance::{Condition, Goal, Instance, Task};
-use crate::matching::request;
 use crate::resident::Home;
 use crate::why::{Cause, Inquiry, Reason, Suggestion, and, counted, seconds};
 
@@ -23,7 +22,7 @@ impl Services {
         Some(Inquiry {
             id: id.clone(),
             definition: (!state.app.is_pod()).then(|| Box::new(definition.clone())),
-            request: request(definition),
+            request: self.settings.request(definition),
             placed: state.instances.placed().clone(),
             now: now.wall,
             waiting,

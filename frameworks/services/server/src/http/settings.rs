@@ -9,9 +9,6 @@ use crate::identity::Identity;
 /// Marathon's flags that have no counterpart here, or none that is set.
 const UNSET: &[&str] = &[
     "access_control_allow_origin",
-    "decline_offer_duration",
-    "default_network_name",
-    "env_vars_prefix",
     "launch_token",
     "launch_token_refresh_interval",
     "maintenance_mode",
@@ -45,6 +42,9 @@ pub(crate) fn marathon(identity: &Identity, master_url: Option<String>) -> Value
     let mut all: Map<String, Value> = UNSET.iter().map(|name| ((*name).to_owned(), Value::Null)).collect();
     let known = json!({
         "checkpoint": true,
+        "decline_offer_duration": milliseconds(config.decline_offer_duration),
+        "default_network_name": config.default_network_name,
+        "env_vars_prefix": Some(&config.env_vars_prefix).filter(|prefix| !prefix.is_empty()),
         "executor": "//cmd",
         "failover_timeout": config.failover_timeout.as_secs(),
         "features": [],
@@ -60,7 +60,7 @@ pub(crate) fn marathon(identity: &Identity, master_url: Option<String>) -> Value
         "mesos_role": config.role,
         "reconciliation_initial_delay": 15_000,
         "reconciliation_interval": 600_000,
-        "task_launch_timeout": 300_000,
+        "task_launch_timeout": milliseconds(config.task_launch_timeout),
         "task_reservation_timeout": 20_000,
         "webui_url": identity.url(),
     });

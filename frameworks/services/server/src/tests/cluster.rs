@@ -93,7 +93,7 @@ impl Cluster {
         let (services, inputs) = ServicesHandle::new();
         let (calls, queue) = mpsc::unbounded_channel();
         tokio::spawn(pretended::master(queue, services.clone(), works));
-        let hub = Hub::new(chapada_sdk::random());
+        let hub = Hub::new(chapada_sdk::random(), services_config.event_stream_max_outstanding_messages);
         let prober = Prober::new(services.clone()).expect("TLS");
         let figures = Figures::default();
         let actor = Actor {

@@ -1,0 +1,199 @@
+//! What an operator can choose.
+
+use std::time::Duration;
+
+use chapada_model::{
+    Milli, Mono, Now, Range, Ranges, Reservation, Resource, Resources, Role, TaskId, TaskState, TaskStatus,
+    Wall,
+};
+use chapada_services_core::{
+    AcceptedRoles, Command, Effect, Event, GroupChange, Launch, LaunchValue, Offer, Patience, Refusal, Reply,
+    Seed, Services, Settings, Write,
+};
+use serde_json::{Value, json};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The core with a store that is always quick, which offers come to when a test says so.
+struct Bench {
+    services: Services,
+    now: Now,
+    role: Role,
+    records: Vec<(String, Vec<u8>)>,
+    launched: Vec<Launch>,
+    killed: Vec<TaskId>,
+    refused: Vec<Duration>,
+    answer: Option<Result<Reply, Refusal>>,
+}
+
+impl Bench {
+    fn new(settings: Settings) -> Self {
+        let mut bench = Self {
+            services: Services::new(Role::star(), Seed::new(1, 1)).with_settings(settings),
+            now: Now { mono: Mono(1), wall: Wall(1_000_000_000_000_000_000) },
+            role: Role::star(),
+            records: Vec::new(),
+            launched: Vec::new(),
+            killed: Vec::new(),
+            refused: Vec::new(),
+            answer: None,
+        };
+        bench.apply(Event::Subscribed);
+        bench
+    }
+
+    fn apply(&mut self, event: Event) {
+        for effect in self.services.apply(self.now, event) {
+            match effect {
+                Effect::Store { number, writes } => {
+                    let put = writes.into_iter().filter_map(|write| match write {
+                        Write::Put { key, value } => Some((key, value)),
+                        Write::Delete { .. } => None,
+                    });
+                    self.records.extend(put);
+                    self.apply(Event::Stored(number));
+                }
+                Effect::Launch { tasks, refuse, .. } => {
+                    self.launched.extend(tasks);
+                    self.refused.push(refuse);
+                }
+                Effect::Decline { refuse, .. } => self.refused.push(refuse),
+                Effect::Kill { task, .. } => self.killed.push(task),
+                Effect::Answer { answer, .. } => self.answer = Some(answer),
+                _ => {}
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) -> Result<Reply, Refusal> {
+        self.apply(Event::Command { request: 1, command });
+        self.answer.take().expect("an answer")
+    }
+
+    fn create(&mut self, app: Value) -> Result<Reply, Refusal> {
+        let definition = app.as_object().expect("an object").clone();
+        self.command(Command::Create { definition, force: false })
+    }
+
+    fn offer(&mut self, reserved_for: Option<&str>) {
+        let resources = [
+            Resource::scalar("cpus", Milli::whole(8)),
+            Resource::scalar("mem", Milli::whole(8_192)),
+            Resource::ranges("ports", Ranges::new([Range { begin: 31_000, end: 31_099 }])),
+        ];
+        let resources = resources.map(|resource| match reserved_for {
+            Some(role) => Resource {
+                reservations: vec![Reservation::fixed(Role::new(role).expect("a role"))],
+                ..resource
+            },
+            None => resource,
+        });
+        let (id, agent) = ("o".parse().expect("an id"), "agent".parse().expect("an id"));
+        let offer = Offer::new(id, agent, "host", Resources::from_list(resources).expect("whole amounts"));
+        let role = self.role.clone();
+        self.apply(Event::Offers(vec![Offer { role, ..offer }]));
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.now.mono = self.now.mono + time;
+        self.now.wall = self.now.wall + time;
+        self.apply(Event::Tick);
+    }
+}
+
+fn app(id: &str) -> Value {
+    json!({"id": id, "cmd": "serve", "cpus": 0.1, "mem": 32})
+}
+
+#[test]
+fn there_are_no_more_apps_than_there_may_be() {
+    let mut bench = Bench::new(Settings { max_apps: 2, ..Settings::default() });
+    bench.create(app("/a")).expect("the first");
+    let Ok(Value::Object(group)) = serde_json::from_value(json!({"id": "/g", "apps": [app("b"), app("c")]}))
+    else {
+        panic!("an object");
+    };
+    let change = GroupChange::Create(group);
+    let both = bench.command(Command::Group { group: "/".parse().expect("a path"), change, force: false });
+    assert!(matches!(both, Err(Refusal::Invalid(_))), "three are too many: {both:?}");
+    bench.create(app("/b")).expect("the second");
+    assert!(matches!(bench.create(app("/c")), Err(Refusal::Invalid(_))));
+}
+
+#[test]
+fn there_are_no_more_deployments_than_there_may_be() {
+    let mut bench = Bench::new(Settings { max_deployments: 1, ..Settings::default() });
+    bench.create(app("/a")).expect("the first");
+    let second = bench.create(app("/b"));
+    assert!(matches!(&second, Err(Refusal::TooMany(why)) if why.starts_with("1 ")), "{second:?}");
+}
+
+#[test]
+fn an_unused_offer_is_declined_for_as_long_as_is_said() {
+    let mut bench = Bench::new(Settings { decline_offer: 7 * SECOND, ..Settings::default() });
+    bench.offer(None);
+    assert_eq!(bench.refused, [7 * SECOND]);
+    assert_eq!(Settings::default().decline_offer, 120 * SECOND);
+}
+
+#[test]
+fn a_task_that_does_not_start_is_killed_after_as_long_as_is_said_also_after_a_restart() {
+    let patience = Patience { kill_retry: 3 * SECOND, task_launch: 20 * SECOND };
+    let settings = Settings { patience, ..Settings::default() };
+    let mut bench = Bench::new(settings.clone());
+    bench.create(app("/a")).expect("an app");
+    bench.offer(None);
+    let task = bench.launched[0].task.clone();
+    bench.apply(Event::Update(TaskStatus::new(task.clone(), TaskState::Staging)));
+
+    let restored = Services::restore(Role::star(), Seed::new(2, 2), bench.now, bench.records.clone());
+    bench.services = restored.expect("own records").with_settings(settings);
+    bench.apply(Event::Subscribed);
+    bench.wait(19 * SECOND);
+    assert_eq!(bench.killed, []);
+    let due = bench.services.next_deadline().expect("the launch is given up at some time");
+    assert!(due <= bench.now.mono + SECOND, "it is looked at in time");
+    bench.wait(SECOND);
+    assert_eq!(bench.killed.as_slice(), std::slice::from_ref(&task));
+    bench.wait(2 * SECOND);
+    assert_eq!(bench.killed.len(), 1);
+    bench.wait(SECOND);
+    assert_eq!(bench.killed, [task.clone(), task]);
+}
+
+#[test]
+fn the_prefix_stands_before_host_and_ports_only() {
+    let mut bench = Bench::new(Settings { env_prefix: "MY_".to_owned(), ..Settings::default() });
+    bench.create(app("/a")).expect("an app");
+    bench.offer(None);
+    let env = &bench.launched[0].env;
+    assert_eq!(env["MY_HOST"], LaunchValue::Text("host".to_owned()));
+    for name in ["MY_PORT", "MY_PORT0", "MY_PORTS", "MARATHON_APP_ID", "MESOS_TASK_ID"] {
+        assert!(env.contains_key(name), "{name} of {env:?}");
+    }
+    assert!(!env.keys().any(|name| name.starts_with("HOST") || name.starts_with("PORT")), "{env:?}");
+}
+
+#[test]
+fn whose_resources_are_accepted_by_who_does_not_say() {
+    let launches = |accepted_roles, reserved_for, more: Value| {
+        let mut bench = Bench::new(Settings { accepted_roles, ..Settings::default() });
+        let mut app = json!({"id": "/web/a", "cmd": "serve", "role": "web", "cpus": 0.1, "mem": 32, "portDefinitions": []});
+        app.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        bench.create(app).expect("an app");
+        bench.role = Role::new("web").expect("a role");
+        bench.offer(reserved_for);
+        bench.launched.len()
+    };
+    for (accepted, unreserved, reserved) in
+        [(AcceptedRoles::Any, 1, 1), (AcceptedRoles::Unreserved, 1, 0), (AcceptedRoles::Reserved, 0, 1)]
+    {
+        assert_eq!(launches(accepted, None, json!({})), unreserved, "{accepted:?}");
+        assert_eq!(launches(accepted, Some("web"), json!({})), reserved, "{accepted:?}");
+    }
+    assert_eq!(
+        launches(AcceptedRoles::Reserved, None, json!({"acceptedResourceRoles": ["*"]})),
+        1,
+        "it says so"
+    );
+}
