@@ -167,7 +167,8 @@ impl ClusterBuilder {
         }
         cluster._hub = hub;
         if self.services {
-            cluster.start_services(ip, &self.services_flags);
+            let services = cluster.services_at(&cluster.services_address, "services", &self.services_flags);
+            cluster.services = Some(services);
         }
         cluster.wait_until_up(self.agents);
         cluster
@@ -209,16 +210,30 @@ impl Cluster {
         self._machines.extend(machine);
     }
 
-    fn start_services(&mut self, ip: Ipv4Addr, more: &[String]) {
-        let mut flags = flags("services", &self.services_address);
+    /// One more services process, on the same records where there is a ZooKeeper: its `host:port`, and the process, which ends
+    /// with the value. It is not waited for.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn another_services(&self, name: &str, more: &[String]) -> (String, Daemon) {
+        let ip = Ipv4Addr::LOCALHOST;
+        let address = format!("{ip}:{}", free_port(ip));
+        let daemon = self.services_at(&address, name, more);
+        (address, daemon)
+    }
+
+    fn services_at(&self, address: &str, name: &str, more: &[String]) -> Daemon {
+        let mut flags = flags("services", address);
+        let ip = address.split_once(':').map_or(address, |(ip, _)| ip);
         flags.extend(["--master".to_owned(), self.master_address()]);
-        flags.extend(["--hostname".to_owned(), ip.to_string()]);
-        flags.extend(["--work-dir".to_owned(), self.folder_of("services")]);
+        flags.extend(["--hostname".to_owned(), ip.to_owned()]);
+        flags.extend(["--work-dir".to_owned(), self.folder_of(name)]);
         if let Some(ensemble) = &self.ensemble {
             flags.extend(["--zk".to_owned(), format!("{}/services", ensemble.address())]);
         }
         flags.extend(more.iter().cloned());
-        self.services = Some(Daemon::start("services", self.folder.path(), None, &flags));
+        Daemon::start(name, self.folder.path(), None, &flags)
     }
 
     fn wait_until_up(&self, agents: usize) {

@@ -11,7 +11,7 @@ pub struct Http {
 }
 
 impl Http {
-    /// `address` is `host:port`.
+    /// `address` is `host:port`, or `name:password@host:port` for who has to say who it is.
     #[must_use]
     pub fn new(address: &str) -> Self {
         Self { base: format!("http://{address}") }
@@ -47,11 +47,34 @@ impl Http {
         Ok(serde_json::from_str(&answer).unwrap_or(Value::Null))
     }
 
+    /// Where a GET is sent on to.
+    ///
+    /// # Errors
+    /// When it is not, and when there is no answer.
+    pub fn redirect(&self, path: &str) -> Result<String, String> {
+        let response = self.response("GET", path, None)?;
+        let place = response.headers().get("location").and_then(|place| place.to_str().ok());
+        place.map(str::to_owned).ok_or_else(|| format!("GET {path}: {}, no redirect", response.status()))
+    }
+
     /// The status and the body, whatever they are; redirects are not followed.
     ///
     /// # Errors
     /// When there is no answer.
     pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, String), String> {
+        let mut response = self.response(method, path, body)?;
+        let status = response.status().as_u16();
+        let text =
+            response.body_mut().read_to_string().map_err(|error| format!("{method} {path}: {error}"))?;
+        Ok((status, text))
+    }
+
+    fn response(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<ureq::http::Response<ureq::Body>, String> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -66,11 +89,7 @@ impl Http {
             .header("connection", "close")
             .body(body.map(Value::to_string).unwrap_or_default())
             .map_err(|error| error.to_string())?;
-        let mut response = agent.run(request).map_err(|error| format!("{method} {path}: {error}"))?;
-        let status = response.status().as_u16();
-        let text =
-            response.body_mut().read_to_string().map_err(|error| format!("{method} {path}: {error}"))?;
-        Ok((status, text))
+        agent.run(request).map_err(|error| format!("{method} {path}: {error}"))
     }
 }
 

@@ -155,28 +155,8 @@ fn an_update_of_fifty_goes_on_under_another_leader_within_its_limits() {
 
 /// Another services process on the same records, which waits for its turn.
 fn second_services(cluster: &Cluster) -> (Http, Daemon) {
-    let master = cluster.master_address();
-    let records = master.replace("/chapada", "/services");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-    let port = port.expect("a free port").port().to_string();
-    let folder = cluster.folder().join("services2").to_string_lossy().into_owned();
-    let flags = [
-        "services",
-        "--ip",
-        "127.0.0.1",
-        "--port",
-        &port,
-        "--master",
-        &master,
-        "--hostname",
-        "127.0.0.1",
-        "--work-dir",
-        &folder,
-        "--zk",
-        &records,
-    ];
-    let daemon = Daemon::start("services2", cluster.folder(), None, &flags.map(str::to_owned));
-    let http = Http::new(&format!("127.0.0.1:{port}"));
+    let (address, daemon) = cluster.another_services("services2", &[]);
+    let http = Http::new(&address);
     eventually("the second services process is up", WITHIN, || http.text("/ping").map(drop));
     (http, daemon)
 }
