@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use chapada_sdk::wire;
-use chapada_services_core::{Command, FieldError};
+use chapada_services_core::{Command, FieldError, GroupChange};
 use serde_json::{Map, Value};
 
 /// The largest value: it travels with the task's description, in one message of bounded size.
@@ -65,28 +65,54 @@ impl Secrets {
     pub(crate) async fn missing(&self, command: &Command) -> Vec<FieldError> {
         let named = if self.are_kept() { named(command) } else { Vec::new() };
         let mut errors = Vec::new();
-        for (name, source) in named {
+        for (path, source) in named {
             if let Err(error) = self.read(&source).await {
-                errors.push(FieldError::new(format!("/secrets({name})/source"), error.to_string()));
+                errors.push(FieldError::new(path, error.to_string()));
             }
         }
         errors
     }
 }
 
-/// The names and places of the secrets in a command's definitions.
+/// Where a command's definitions name a secret, and which.
 fn named(command: &Command) -> Vec<(String, String)> {
-    let definitions: Vec<&Map<String, Value>> = match command {
+    let mut found = Vec::new();
+    match command {
         Command::Create { definition, .. }
         | Command::CreatePod { definition, .. }
-        | Command::ReplacePod { definition, .. } => vec![definition],
-        Command::Update { updates, .. } => updates.iter().map(|update| &update.fields).collect(),
-        _ => Vec::new(),
-    };
-    let secrets = definitions.into_iter().filter_map(|fields| fields.get("secrets")?.as_object()).flatten();
-    secrets
-        .filter_map(|(name, secret)| Some((name.clone(), secret.get("source")?.as_str()?.to_owned())))
-        .collect()
+        | Command::ReplacePod { definition, .. } => of_definition("", definition, &mut found),
+        Command::Update { updates, .. } => {
+            updates.iter().for_each(|update| of_definition("", &update.fields, &mut found));
+        }
+        Command::Group { change: GroupChange::Create(group) | GroupChange::Put(group), .. } => {
+            of_group(group, &mut found);
+        }
+        _ => {}
+    }
+    found
+}
+
+fn of_definition(at: &str, fields: &Map<String, Value>, found: &mut Vec<(String, String)>) {
+    let secrets = fields.get("secrets").and_then(Value::as_object).into_iter().flatten();
+    found.extend(secrets.filter_map(|(name, secret)| {
+        Some((format!("{at}/secrets({name})/source"), secret.get("source")?.as_str()?.to_owned()))
+    }));
+}
+
+/// Those of the apps and pods in a group and below; a body is no deeper than its reader lets it be, and this not at all.
+fn of_group(group: &Map<String, Value>, found: &mut Vec<(String, String)>) {
+    let mut open = vec![(String::new(), group)];
+    while let Some((at, group)) = open.pop() {
+        let members = |kind: &'static str| {
+            let list = group.get(kind).and_then(Value::as_array).into_iter().flatten().enumerate();
+            let at = &at;
+            list.filter_map(move |(index, one)| Some((format!("{at}/{kind}({index})"), one.as_object()?)))
+        };
+        for (at, definition) in members("apps").chain(members("pods")) {
+            of_definition(&at, definition, found);
+        }
+        open.extend(members("groups").collect::<Vec<_>>());
+    }
 }
 
 /// The path, if it leads down only.

@@ -23,6 +23,13 @@ async fn secrets_are_refused_where_none_are_kept_and_where_this_one_is_not() {
     assert_eq!(missing.json()["details"][0]["path"], "/secrets(pass)/source", "{}", missing.text);
     let outside = cluster.post("/v2/apps", &with_secret("../db")).await;
     assert_eq!(outside.status, 422, "{}", outside.text);
+    let mut inner = with_secret("web");
+    inner["id"] = json!("s");
+    let group = json!({"id": "/g", "groups": [{"id": "in", "apps": [{"id": "a", "cmd": "true"}, inner]}]});
+    for answer in [cluster.post("/v2/groups", &group).await, cluster.put("/v2/groups", &group).await] {
+        let path = answer.json()["details"][0]["path"].clone();
+        assert_eq!((answer.status.as_u16(), path), (422, json!("/groups(0)/apps(1)/secrets(pass)/source")));
+    }
     let made = cluster.post("/v2/apps", &with_secret("db")).await;
     assert_eq!(made.status, 201, "{}", made.text);
     assert!(!made.text.contains("xyzzy"), "{}", made.text);
