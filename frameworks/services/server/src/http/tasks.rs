@@ -18,7 +18,12 @@ use crate::seen::Seen;
 
 pub(crate) async fn list(api: Arc<Api>, call: Call) -> Answer {
     if wants_text(call.header("accept")) {
-        let read = |services: &Seen, _| services.apps().map(render::tasks::as_text).collect::<String>();
+        let query = call.query();
+        let networks = query.all("containerNetworks").flat_map(|names| names.split(','));
+        let networks: Vec<String> = networks.map(|name| name.trim().to_owned()).collect();
+        let read = move |services: &Seen, _| {
+            services.apps().map(|state| render::tasks::as_text(state, &networks)).collect::<String>()
+        };
         let text = api.services.read(read).await.map_err(unavailable)?;
         return Ok(bytes(StatusCode::OK, "text/plain; charset=utf-8", text));
     }

@@ -34,7 +34,13 @@ fn step(actions: &[Action]) -> impl Fn(Value) -> Value {
 
 /// The event in Marathon's words, which are two for a change of health, and more for a step that begins or ends health checks.
 pub(crate) fn render(event: &Published) -> Vec<Rendered> {
-    let mut rendered = vec![render_one(event)];
+    let mut rendered = Vec::new();
+    if let Published::Failed { plan, .. } = event
+        && !plan.now().is_empty()
+    {
+        rendered.push(Rendered::with_plan("deployment_step_failure", plan, step(plan.now())));
+    }
+    rendered.push(render_one(event));
     if let Published::Health { id, version, healthy } = event {
         let body =
             json!({"appId": id.app(), "instanceId": id, "version": version, "alive": healthy == &Some(true)});

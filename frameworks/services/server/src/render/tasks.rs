@@ -2,7 +2,7 @@
 
 use chapada_model::TaskState;
 use chapada_services_core::{
-    App, AppState, CheckResult, CheckState, Condition, InstanceId, Task, task_ports,
+    App, AppState, CheckResult, CheckState, Condition, InstanceId, Network, Port, Task, task_ports,
 };
 use serde_json::{Value, json};
 
@@ -127,19 +127,34 @@ fn service_ports(app: &App) -> Vec<u16> {
     app.definition.ports().map(|port| port.service).collect()
 }
 
-/// The old text form that load balancer scripts read: app, service port, then where it is reached.
-pub(crate) fn as_text(state: &AppState) -> String {
+/// Whether a port is in one of `networks`. Those of the machine and of the bridge are, and every one is when none is named.
+fn counts(app: &App, port: &Port<'_>, networks: &[String]) -> bool {
+    let named = |network: &Network| network.name.as_ref().is_some_and(|name| networks.contains(name));
+    networks.is_empty()
+        || !app.definition.has_own_address()
+        || match port.network_names {
+            [] => app.definition.networks.iter().any(named),
+            names => names.iter().any(|name| networks.contains(name)),
+        }
+}
+
+/// The old text form that load balancer scripts read: app, service port, then where it is reached. Ports of container networks
+/// that are not among `networks` are left out, unless that is empty.
+pub(crate) fn as_text(state: &AppState, networks: &[String]) -> String {
     let id = state.app.definition.id.safe();
     let running: Vec<&Task> =
         state.tasks().filter(|task| shown_state(task) == TaskState::Running && task.ready).collect();
-    let ports = service_ports(&state.app);
+    let ports: Vec<Port<'_>> = state.app.definition.ports().collect();
     if ports.is_empty() {
         let hosts: Vec<&str> = running.iter().map(|task| task.hostname.as_str()).collect();
         return format!("{id}\t \t{}\t\n", hosts.join("\t"));
     }
     let mut text = String::new();
     for (index, port) in ports.iter().enumerate() {
-        text.push_str(&format!("{id}\t{port}\t"));
+        if !counts(&state.app, port, networks) {
+            continue;
+        }
+        text.push_str(&format!("{id}\t{}\t", port.service));
         for task in &running {
             let Some(port) = task_ports(&state.app.definition, task).nth(index) else { continue };
             match (port.host, task.addresses.first()) {

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use chapada_services_core::Event;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::cluster::Cluster;
+use super::pretended::update;
 
 /// Reads a stream until an event of `last` type, as raw text.
 pub(super) async fn read_until(cluster: &Cluster, query: &str, last: &str) -> (TcpStream, String) {
@@ -141,4 +143,58 @@ async fn pods_have_events_of_their_own() {
         assert_eq!(events.len(), 1, "{kind} in {text}");
         assert_eq!((&events[0]["uri"], &events[0]["clientIp"]), (&json!(uri), &json!("127.0.0.1")));
     }
+}
+
+#[tokio::test]
+async fn the_addresses_of_a_task_are_told_with_its_status_and_its_ports_by_network() {
+    let cluster = Cluster::start().await;
+    let app = json!({"id": "/n", "cmd": "x", "mem": 32, "networks": [{"mode": "container", "name": "dev"}],
+        "container": {"type": "MESOS", "portMappings": [{"containerPort": 80}]}});
+    assert_eq!(cluster.post("/v2/apps", &app).await.status, 201);
+    let running = |tasks: &Value| tasks["tasks"][0]["state"] == "TASK_RUNNING";
+    let task = cluster.eventually("/v2/tasks", running).await["tasks"][0]["id"].clone();
+    let (mut stream, _) = read_until(&cluster, "", "event_stream_attached").await;
+    let task: chapada_model::TaskId = task.as_str().expect("text").parse().expect("an id");
+    let addresses = vec!["10.1.2.3".parse().expect("an address")];
+    cluster.services.event(Event::Observed { task: task.clone(), addresses, check: None }).await;
+
+    let ask = async |query: &str| {
+        let path = format!("/v2/tasks{query}");
+        cluster.ask(http::Method::GET, &path, &[("accept", "text/plain")], "").await.text
+    };
+    let line = "n\t10000\t10.1.2.3:80\t\n";
+    cluster.eventually("/v2/tasks", |tasks| tasks["tasks"][0]["ipAddresses"] != json!([])).await;
+    for (query, expected) in [
+        ("", line),
+        ("?containerNetworks=dev", line),
+        ("?containerNetworks=a,dev", line),
+        ("?containerNetworks=a&containerNetworks=dev", line),
+        ("?containerNetworks=other", ""),
+    ] {
+        assert_eq!(ask(query).await, expected, "{query}");
+    }
+
+    cluster.services.event(update(task, chapada_model::TaskState::Failed)).await;
+    let text = more(&mut stream, "status_update_event").await;
+    let events = of_type(&text, "status_update_event");
+    assert_eq!(events[0]["ipAddresses"], json!([{"ipAddress": "10.1.2.3", "protocol": "IPv4"}]), "{text}");
+}
+
+#[tokio::test]
+async fn a_deployment_that_fails_says_first_in_which_step() {
+    let cluster = Cluster::start().await;
+    let app = json!({"id": "/a", "cmd": "x", "mem": 32, "rollout": {"rollbackAfterFailures": 1},
+        "portDefinitions": [{"port": 0, "name": "http"}], "readinessChecks": [{"portName": "http"}]});
+    assert_eq!(cluster.post("/v2/apps", &app).await.status, 201);
+    let running = |tasks: &Value| tasks["tasks"][0]["state"] == "TASK_RUNNING";
+    let task = cluster.eventually("/v2/tasks", running).await["tasks"][0]["id"].clone();
+    let (mut stream, _) = read_until(&cluster, "", "event_stream_attached").await;
+    let task: chapada_model::TaskId = task.as_str().expect("text").parse().expect("an id");
+    cluster.services.event(update(task, chapada_model::TaskState::Failed)).await;
+    let text = more(&mut stream, "deployment_failed").await;
+    let (step, failed) = (of_type(&text, "deployment_step_failure"), of_type(&text, "deployment_failed"));
+    assert_eq!((step.len(), failed.len()), (1, 1), "{text}");
+    assert_eq!(step[0]["plan"]["id"], failed[0]["id"]);
+    assert_eq!(step[0]["currentStep"]["actions"][0]["app"], "/a");
+    assert!(text.find("deployment_step_failure") < text.find("deployment_failed"));
 }

@@ -107,7 +107,7 @@ fn apps() -> Vec<Operation> {
 fn tasks() -> Vec<Operation> {
     vec![
         get("/v2/tasks", "Lists tasks, as text for who prefers that")
-            .query(Texts, &["status"])
+            .query(Texts, &["status", "containerNetworks"])
             .json(200, "Tasks")
             .says(200, "text/plain", "Text"),
         post("/v2/tasks/delete", "Kills tasks")
