@@ -62,7 +62,11 @@ fn with_defaults(
 ) -> Result<Command, Error> {
     let known = command.find_subcommand(daemon).expect("checked above to be a daemon").clone();
     for (key, value) in table {
-        let arg = known.get_arguments().find(|arg| arg.get_long() == Some(key.as_str()) && key != "config");
+        let names_it = |arg: &&clap::Arg| {
+            let aliases = arg.get_all_aliases().unwrap_or_default();
+            arg.get_long() == Some(key.as_str()) || aliases.contains(&key.as_str())
+        };
+        let arg = known.get_arguments().find(|arg| names_it(arg) && key != "config");
         let Some(arg) = arg else { return Err(unknown(&known, daemon, path, key)) };
         let id = arg.get_id().clone();
         let flag = matches!(arg.get_action(), ArgAction::SetTrue);
@@ -130,6 +134,17 @@ mod tests {
             .expect("parses");
         assert_eq!(value(&matches, "hostname"), "a1");
         assert_eq!(value(&matches, "port"), "7051");
+    }
+
+    #[test]
+    fn another_name_of_a_flag_is_a_key_too() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("services.toml");
+        std::fs::write(&path, "http-port = 81").expect("a file");
+        let args = ["chapada".into(), "services".into(), "--config".into(), path.into_os_string()];
+        let parsed = matches(crate::args::Args::command(), args.into_iter()).expect("parses");
+        let daemon = parsed.subcommand_matches("services").expect("the daemon");
+        assert_eq!(daemon.get_one::<u16>("port"), Some(&81));
     }
 
     #[test]
