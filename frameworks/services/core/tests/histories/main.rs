@@ -138,20 +138,42 @@ fn run(history: Vec<Step>) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
     fn every_app_reaches_its_target_and_never_passes_it(history in prop::collection::vec(step(), 0..150)) {
-        let world = run(history);
-        let mut wanted = 0;
-        for state in world.services.apps() {
-            let app = &state.app.definition;
-            prop_assert_eq!(world.running(&app.id), app.instances as usize, "{}", app.id);
-            wanted += app.instances as usize;
-        }
-        prop_assert_eq!(world.live(), wanted, "tasks of apps that are gone still run");
-        prop_assert!(world.is_settled(), "{:?}", world.services.deployments().collect::<Vec<_>>());
+        has_arrived(&run(history));
     }
+}
+
+fn has_arrived(world: &World) {
+    let mut wanted = 0;
+    for state in world.services.apps() {
+        let app = &state.app.definition;
+        assert_eq!(world.running(&app.id), app.instances as usize, "{}", app.id);
+        wanted += app.instances as usize;
+    }
+    assert_eq!(world.live(), wanted, "tasks of apps that are gone still run");
+    assert!(world.is_settled(), "{:?}", world.services.deployments().collect::<Vec<_>>());
+}
+
+#[test]
+fn an_app_that_is_created_and_left_alone_runs() {
+    has_arrived(&run(vec![Step::Put { app: 0, instances: 1, config: 0, strategy: 0, force: false }]));
+}
+
+/// The restart takes over a deployment of which nothing is durable yet, while offers are held.
+#[test]
+fn a_restart_in_the_middle_of_scaling_up_from_nothing_arrives() {
+    has_arrived(&run(vec![
+        Step::Crash(0),
+        Step::Put { app: 1, instances: 0, config: 0, strategy: 1, force: false },
+        Step::Scale { app: 1, instances: 2, force: false },
+        Step::Subscribe,
+        Step::Offer(1),
+        Step::Restart { app: 1, force: true },
+        Step::Offer(0),
+    ]));
 }
 
 /// The histories mean something: most commands are accepted, and tasks are launched.

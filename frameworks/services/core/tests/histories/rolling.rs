@@ -194,7 +194,7 @@ fn run(setting: &Setting, history: Vec<Step>) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 80, ..ProptestConfig::default() })]
 
     #[test]
     fn an_update_keeps_its_limits_at_every_instant(

@@ -15,6 +15,9 @@ use chapada_services_core::{
 /// Room for every instance that the histories can ask for, twice over.
 const CPUS: u64 = 64;
 pub(crate) const AGENTS: usize = 3;
+/// For how many rounds nothing may change any more at the end. They last longer than any check or delay of launches that still works
+/// on a state that looks final.
+const QUIET_ROUNDS: usize = 5;
 
 #[derive(Clone, Debug)]
 struct Running {
@@ -141,10 +144,10 @@ impl World {
             let grew = state.tasks().any(|task| !before.contains(&task.id));
             assert!(!grew || alive <= most as usize, "{} has {alive} of at most {most}", definition.id);
         }
-        for (task, running) in &self.tasks {
+        for (task, running) in self.tasks.iter().filter(|(_, running)| !running.state.is_terminal()) {
             let id = InstanceId::of_task(task.as_str()).expect("the core named it");
             let state = self.services.all_apps().find(|state| state.app.definition.id == *id.app());
-            if !running.state.is_terminal() && !self.may_be_forgotten(state, running) {
+            if !self.may_be_forgotten(state, running) {
                 let known =
                     state.and_then(|state| state.instances.get(&id)).and_then(|instance| instance.task());
                 assert!(known.is_some_and(|known| known.id == *task), "{task} runs and is forgotten");
@@ -378,12 +381,13 @@ impl World {
         self.apply(Event::Tick);
     }
 
-    /// No more faults: everything works for as long as it takes.
+    /// No more faults: everything works for as long as it takes, and a little longer, so that nothing comes after it.
     pub(crate) fn calm_down(&mut self) {
         for agent in 0..AGENTS {
             self.set_reachable(agent, true);
         }
         self.subscribe();
+        let mut quiet = 0;
         for _ in 0..100 {
             self.store(usize::MAX);
             for agent in 0..AGENTS {
@@ -397,8 +401,21 @@ impl World {
             self.answer_ready(true);
             self.let_go_on();
             self.wait(Duration::from_secs(10));
+            quiet = if self.has_arrived() { quiet + 1 } else { 0 };
+            if quiet == QUIET_ROUNDS {
+                break;
+            }
         }
         self.store(usize::MAX);
+    }
+
+    /// Nothing is left half done, and each app has what it asked for.
+    fn has_arrived(&self) -> bool {
+        let has_all = |state: &AppState| {
+            let definition = &state.app.definition;
+            self.running(&definition.id) == definition.instances as usize
+        };
+        self.writes.is_empty() && self.is_settled() && self.services.all_apps().all(has_all)
     }
 
     /// No deployment waits for a person.

@@ -10,6 +10,9 @@ use serde_json::json;
 
 use crate::support::{Bench, id};
 
+/// For how many rounds nothing may change any more at the end.
+const QUIET_ROUNDS: usize = 5;
+
 #[derive(Clone, Debug)]
 enum Step {
     Replace { instances: u32, config: u32 },
@@ -199,6 +202,7 @@ fn run(history: Vec<Step>) -> (Bench, Agent) {
         take(&mut bench, &mut agent, step);
     }
     agent.lost = false;
+    let mut quiet = 0;
     for _ in 0..60 {
         agent.take_launches(&mut bench);
         agent.tell_all(&mut bench);
@@ -209,9 +213,21 @@ fn run(history: Vec<Step>) -> (Bench, Agent) {
         bench.offer();
         bench.wait(10);
         agent.check(&bench);
+        quiet = if has_arrived(&bench, &agent) { quiet + 1 } else { 0 };
+        if quiet == QUIET_ROUNDS {
+            break;
+        }
     }
     agent.take_launches(&mut bench);
     (bench, agent)
+}
+
+/// Nothing is left half done, and the pod has what it asked for.
+fn has_arrived(bench: &Bench, agent: &Agent) -> bool {
+    let target = bench.services.pod(&id()).map(|state| state.app.definition.instances as usize);
+    let instances = bench.instances();
+    let all_good = Some(instances.len()) == target && instances.iter().all(|instance| instance.is_good());
+    all_good && !bench.is_deploying() && agent.live().len() == bench.live().len()
 }
 
 proptest! {
