@@ -110,9 +110,15 @@ impl Sim {
         let agents: Vec<&AgentId> = books.agents.keys().collect();
         let agent = (**self.rng.pick(&agents)?).clone();
         let all = &books.agents.get(&agent)?.total;
-        let volume = all.iter().find(|resource| resource.is_volume());
-        let reserved: Vec<&Resource> =
-            all.iter().filter(|one| one.is_dynamically_reserved() && !one.is_volume()).collect();
+        // What the services framework keeps for its instances has labels; an app of which it is taken waits until it is wiped.
+        let is_free =
+            |one: &&Resource| one.reservations.iter().all(|reservation| reservation.labels.is_empty());
+        let volume = all.iter().filter(is_free).find(|resource| resource.is_volume());
+        let reserved: Vec<&Resource> = all
+            .iter()
+            .filter(|one| one.is_dynamically_reserved() && !one.is_volume())
+            .filter(is_free)
+            .collect();
         let (made, reserved) = (reserved.len(), self.rng.pick(&reserved).copied());
         let disk = reserved.filter(|one| &*one.name == "disk");
         let change = match (self.rng.below(7), volume, reserved) {

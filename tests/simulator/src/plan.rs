@@ -65,8 +65,11 @@ impl Plan {
     /// A small cluster with random faults: the plan of a seed.
     pub fn random(seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0xc0ff_ee00);
-        let kinds =
-            ["cpus:4;mem:1024;disk:50;ports:[31000-31009]", "cpus:2;mem:512;disk:100", "cpus:8;mem:2048"];
+        let kinds = [
+            "cpus:4;mem:1024;disk:50;ports:[31000-31009]",
+            "cpus:2;mem:512;disk:100",
+            "cpus:8;mem:2048;disk:200",
+        ];
         let agents = (0..3 + rng.place(3)).map(|_| kinds[rng.place(kinds.len())].to_owned()).collect();
         let mut frameworks = vec![Manner::Keeper { tasks: 1 + rng.place(4) }];
         let others = [

@@ -12,7 +12,7 @@ use super::keeper::Keeper;
 use super::moody::Moody;
 use super::reserver::Reserver;
 use super::reviver::Reviver;
-use super::services::{ROLE, Services};
+use super::services::{self, Services};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -114,8 +114,8 @@ impl Manner {
             Self::Hasty { tasks } => (services(usual), Box::new(Keeper::new(*tasks, index, true))),
             Self::Services { apps } => {
                 let capabilities = &[PartitionAware, TaskKillingState, ReservationRefinement];
-                let words = Words { roles: role(ROLE), capabilities, ..services(usual) };
-                (words, Box::new(Services::new(*apps)))
+                let words = Words { roles: vec![services::role(index)], capabilities, ..services(usual) };
+                (words, Box::new(Services::new(*apps, index)))
             }
             Self::Greedy => {
                 (Words { roles: role("hoard"), capabilities: &[TaskKillingState], ..usual }, moody())

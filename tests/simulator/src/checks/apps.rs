@@ -100,8 +100,12 @@ impl Sim {
             let runs = running.remove(&app).unwrap_or(0);
             let known = state.instances.values().filter(|instance| instance.is_good()).count();
             if (runs, known) != (wanted, wanted) {
-                found
-                    .push(format!("{app} of f{index} wants {wanted}, has {known} good ones, and {runs} run"));
+                let answer = core.inquire(self.clock(0), &state.app.definition.id).map(|why| why.answer());
+                let why = answer.into_iter().flat_map(|answer| answer.reasons).map(|reason| reason.sentence);
+                let why = why.collect::<Vec<_>>().join("; ");
+                found.push(format!(
+                    "{app} of f{index} wants {wanted}, has {known} good ones, and {runs} run ({why})"
+                ));
             }
         }
         for (app, count) in running {

@@ -213,8 +213,12 @@ fn scenario_46_the_agent_of_a_volume_is_gone_for_good() {
     let said = format!("{why:?}");
     assert!(said.contains("volume") && said.contains(home.as_str()), "{said}");
     // The operator lets go of it.
-    let instance =
-        core.app(&web()).and_then(|state| state.instances.values().next()).expect("it is kept").id.to_string();
+    let instance = core
+        .app(&web())
+        .and_then(|state| state.instances.values().next())
+        .expect("it is kept")
+        .id
+        .to_string();
     let which = chapada_services_core::Which::Any(vec![instance]);
     ask(&mut sim, Command::Wipe { which }).expect("it can be wiped");
     until(&mut sim, 2 * MINUTE, "it runs elsewhere", |sim| place(sim).is_some_and(|place| place != home));

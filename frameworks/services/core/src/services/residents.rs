@@ -183,7 +183,7 @@ impl Services {
         true
     }
 
-    /// A task was heard of, so its home was made.
+    /// Its agent has begun a task, so its home was made.
     pub(super) fn confirm_home(&mut self, instance: &InstanceId) {
         let home = self.apps.get_mut(instance.app()).and_then(|state| state.homes.get_mut(instance));
         if let Some(home) = home.filter(|home| !home.confirmed) {

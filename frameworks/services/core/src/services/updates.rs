@@ -103,7 +103,10 @@ impl Services {
                 let after = task.clone();
                 drop(instance);
                 self.save(Key::Instance(id.clone()));
-                self.confirm_home(id);
+                // A master that says STAGING has only heard of the launch: the agent may never hear of it.
+                if matches!(condition, Condition::Starting | Condition::Running) {
+                    self.confirm_home(id);
+                }
                 if before.healthy != after.healthy && of_agent.is_some() {
                     let (version, healthy) = (after.version, after.healthy);
                     self.publish(Published::Health { id: id.clone(), version, healthy });

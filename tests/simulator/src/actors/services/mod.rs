@@ -19,8 +19,10 @@ use super::{Actor, News, Store, Turn, task};
 pub(crate) use decisions::Decisions;
 use owners::Owners;
 
-/// The role it takes offers in.
-pub(crate) const ROLE: &str = "services";
+/// The role that the framework of this number takes offers in: what is kept in it is for nobody else.
+pub(crate) fn role(index: usize) -> Role {
+    Role::new(format!("apps{index}")).expect("a valid role")
+}
 
 /// So many of the last things that it told its subscribers are kept for scenarios.
 const TOLD: usize = 10_000;
@@ -35,6 +37,7 @@ enum Question {
 /// The services framework.
 #[derive(Debug)]
 pub(crate) struct Services {
+    index: usize,
     /// None until a process has read the records.
     core: Option<core::Services>,
     /// What tasks were asked, and when they answer.
@@ -81,8 +84,9 @@ impl Actor for Services {
 
 impl Services {
     /// With random owners of so many apps, or none.
-    pub(crate) fn new(apps: usize) -> Self {
+    pub(crate) fn new(apps: usize, index: usize) -> Self {
         Self {
+            index,
             core: None,
             probes: Vec::new(),
             owners: Owners::new(apps),
@@ -122,10 +126,9 @@ impl Services {
             return;
         }
         let seed = Seed::new(turn.rng.draw(), turn.rng.draw());
-        let role = Role::new(ROLE).expect("a valid role");
         let records = turn.store.records.clone();
-        let core =
-            core::Services::restore(role, seed, turn.clock, records).expect("what was stored can be read");
+        let core = core::Services::restore(role(self.index), seed, turn.clock, records)
+            .expect("what was stored can be read");
         self.core = Some(core);
         self.apply(turn, Event::Tick);
     }

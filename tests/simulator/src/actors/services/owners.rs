@@ -100,5 +100,20 @@ fn definition(turn: &mut Turn<'_>, app: &AppId) -> Map<String, Value> {
         "unreachableStrategy": unreachable[turn.rng.place(unreachable.len())],
         "healthChecks": if turn.rng.once_in(3) { json!([check]) } else { json!([]) },
     });
-    definition.as_object().cloned().unwrap_or_default()
+    let mut definition = definition.as_object().cloned().unwrap_or_default();
+    if turn.rng.once_in(4) {
+        definition.extend(resident().as_object().cloned().unwrap_or_default());
+    }
+    definition
+}
+
+/// What makes its instances stay where their volumes are.
+fn resident() -> Value {
+    json!({
+        "container": {"type": "MESOS", "volumes": [
+            {"containerPath": "data", "mode": "RW", "persistent": {"size": 2}},
+        ]},
+        "upgradeStrategy": {"minimumHealthCapacity": 0.5, "maximumOverCapacity": 0.0},
+        "unreachableStrategy": "disabled",
+    })
 }
