@@ -22,7 +22,7 @@ use crate::config::{DEFAULT_PORT, ServicesConfig};
 use crate::error::Error;
 use crate::figures::Figures;
 use crate::handle::{Inputs, ServicesHandle};
-use crate::http::{self, Api, Surroundings};
+use crate::http::{self, Api, Bodies, Surroundings};
 use crate::hub::Hub;
 use crate::identity::Identity;
 use crate::listen_in::Ears;
@@ -61,6 +61,7 @@ pub async fn run(
         surroundings: Arc::new(Surroundings::new(&identity.config, &identity.host_port)),
         logging: set_level.map(Logging::with).unwrap_or_default(),
         secrets,
+        bodies: Bodies::default(),
     };
     tracing::info!(address = %at, "listening");
     let tasks = TaskTracker::new();

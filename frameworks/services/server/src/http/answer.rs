@@ -4,7 +4,6 @@ use chapada_listener::{Call, HttpResponse, json};
 use chapada_services_core::{DeploymentId, FieldError, Refusal, Reply};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use http::{Method, StatusCode};
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::handle::Unavailable;
@@ -131,18 +130,4 @@ pub(crate) fn check_content_type(call: &Call) -> Result<(), HttpResponse> {
         return Ok(());
     }
     Err(error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the Content-Type must be application/json"))
-}
-
-/// The body as JSON.
-pub(crate) async fn body<T: DeserializeOwned>(call: &Call) -> Result<T, HttpResponse> {
-    let bytes = call.read_body().await.map_err(|why| {
-        let message = why.to_string();
-        error(why.into_response().status(), message)
-    })?;
-    let value: Value = serde_json::from_slice(&bytes).map_err(|why| {
-        let body = json!({"message": "Invalid JSON", "details": why.to_string()});
-        json(StatusCode::BAD_REQUEST, &body)
-    })?;
-    serde_json::from_value(value)
-        .map_err(|why| refusal(&Refusal::WrongType(vec![FieldError::new("/", why.to_string())])))
 }

@@ -145,7 +145,7 @@ pub(crate) async fn post(api: Arc<Api>, call: Call) -> Answer {
     let force = params::flag(&call.query(), "force", false);
     match target(call.param("path")) {
         Target::Apps => {
-            let definition: Map<String, Value> = answer::body(&call).await?;
+            let definition: Map<String, Value> = api.bodies.read(&call).await?;
             let given = Value::Object(definition.clone());
             let reply = run(&api, Command::Create { definition, force }).await?;
             let shown = match &reply {
@@ -172,8 +172,8 @@ pub(crate) async fn post(api: Arc<Api>, call: Call) -> Answer {
 async fn plan(api: &Api, call: &Call, force: bool) -> Answer {
     let mode = Mode { partial: params::flag(&call.query(), "partialUpdate", true), create: true };
     let updates = match target(call.param("path")) {
-        Target::Plan(id) => vec![update(id, answer::body(call).await?, mode)?],
-        _ => bulk(answer::body(call).await?, mode)?,
+        Target::Plan(id) => vec![update(id, api.bodies.read(call).await?, mode)?],
+        _ => bulk(api.bodies.read(call).await?, mode)?,
     };
     why::plan(api, updates, force).await
 }
@@ -197,8 +197,8 @@ struct Mode {
 async fn change(api: &Api, call: &Call, mode: Mode) -> Answer {
     let force = params::flag(&call.query(), "force", false);
     let (updates, bulk) = match target(call.param("path")) {
-        Target::Apps => (bulk(answer::body(call).await?, mode)?, true),
-        Target::App(id) => (vec![update(id, answer::body(call).await?, mode)?], false),
+        Target::Apps => (bulk(api.bodies.read(call).await?, mode)?, true),
+        Target::App(id) => (vec![update(id, api.bodies.read(call).await?, mode)?], false),
         _ => return Err(wrong_method()),
     };
     let shown: Vec<Value> = updates.iter().map(|update| Value::Object(update.fields.clone())).collect();

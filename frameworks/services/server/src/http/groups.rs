@@ -119,7 +119,7 @@ fn embed(query: &Query) -> Embed {
 
 pub(crate) async fn post(api: Arc<Api>, call: Call) -> Answer {
     let group = whole(&call)?;
-    let fields: Map<String, Value> = answer::body(&call).await?;
+    let fields: Map<String, Value> = api.bodies.read(&call).await?;
     change(&api, &call, group, GroupChange::Create(fields)).await
 }
 
@@ -130,7 +130,7 @@ pub(crate) async fn put(api: Arc<Api>, call: Call) -> Answer {
         return change(&api, &call, group, GroupChange::Put(fields)).await;
     }
     let group = whole(&call)?;
-    let fields: Map<String, Value> = answer::body(&call).await?;
+    let fields: Map<String, Value> = api.bodies.read(&call).await?;
     if !params::flag(&call.query(), "dryRun", false) {
         return change(&api, &call, group, GroupChange::Put(fields)).await;
     }
@@ -141,7 +141,7 @@ pub(crate) async fn put(api: Arc<Api>, call: Call) -> Answer {
 
 pub(crate) async fn patch(api: Arc<Api>, call: Call) -> Answer {
     let group = whole(&call)?;
-    let fields: Map<String, Value> = answer::body(&call).await?;
+    let fields: Map<String, Value> = api.bodies.read(&call).await?;
     let others: Vec<&String> = fields.keys().filter(|name| *name != "enforceRole").collect();
     if let Some(other) = others.first() {
         return Err(answer::invalid(&format!("/{other}"), "only enforceRole can be changed by PATCH"));

@@ -39,7 +39,7 @@ struct Change {
 }
 
 pub(crate) async fn post(api: Arc<Api>, call: Call) -> Answer {
-    let Change { logger, level, duration_seconds } = answer::body(&call).await?;
+    let Change { logger, level, duration_seconds } = api.bodies.read(&call).await?;
     if !matches!(logger.as_str(), "ROOT" | "root" | "chapada" | "mesosphere.marathon") {
         return Err(answer::invalid("/logger", "is none that can be changed: use ROOT"));
     }

@@ -4,6 +4,7 @@
 mod answer;
 mod apps;
 mod around;
+mod bodies;
 mod deployments;
 mod document;
 mod events;
@@ -35,6 +36,7 @@ use crate::secrets::Secrets;
 
 pub(crate) use answer::Answer;
 pub(crate) use around::Surroundings;
+pub(crate) use bodies::Bodies;
 
 /// What every handler can reach, on behalf of its caller.
 #[derive(Clone)]
@@ -46,6 +48,7 @@ pub(crate) struct Api {
     pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) logging: Logging,
     pub(crate) secrets: Secrets,
+    pub(crate) bodies: Bodies,
 }
 
 /// Every route of the API.
@@ -112,7 +115,7 @@ impl Table {
         let entry = RouteEntry { method, pattern, action, content: ContentRule::Handler };
         self.routes = self.routes.add(entry, move |call: Call| {
             let services = api.services.on_behalf_of(call.caller());
-            let api = Arc::new(Api { services, ..Api::clone(&api) });
+            let api = Arc::new(Api { services, bodies: api.bodies.of_call(), ..Api::clone(&api) });
             async move {
                 match answer::check_content_type(&call) {
                     Ok(()) => handler(api, call).await.unwrap_or_else(|refusal| refusal),

@@ -134,7 +134,7 @@ async fn of_pod<T: Send + 'static>(
 pub(crate) async fn post(api: Arc<Api>, call: Call) -> Answer {
     let Target::Pods = target(call.param("path")) else { return Err(wrong_method()) };
     let force = params::flag(&call.query(), "force", false);
-    let definition: Map<String, Value> = answer::body(&call).await?;
+    let definition: Map<String, Value> = api.bodies.read(&call).await?;
     let id = definition.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
     let reply = apps::run(&api, Command::CreatePod { definition, force }).await?;
     announce(&api, &call, &id, "pod_created_event");
@@ -145,7 +145,7 @@ pub(crate) async fn put(api: Arc<Api>, call: Call) -> Answer {
     let Target::Pod(id) = target(call.param("path")) else { return Err(wrong_method()) };
     let pod = known(&id)?;
     let force = params::flag(&call.query(), "force", false);
-    let definition: Map<String, Value> = answer::body(&call).await?;
+    let definition: Map<String, Value> = api.bodies.read(&call).await?;
     let reply = apps::run(&api, Command::ReplacePod { pod, definition, force }).await?;
     announce(&api, &call, &id, "pod_updated_event");
     Ok(accepted(StatusCode::OK, reply))
@@ -165,7 +165,7 @@ pub(crate) async fn delete(api: Arc<Api>, call: Call) -> Answer {
             }
         }
         Target::Instances(id) => {
-            let instances: Vec<String> = answer::body(&call).await?;
+            let instances: Vec<String> = api.bodies.read(&call).await?;
             let killed = kill(&api, &id, instances, false).await?;
             ok(&json!(killed))
         }

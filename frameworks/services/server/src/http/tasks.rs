@@ -105,7 +105,7 @@ struct Ids {
 }
 
 pub(crate) async fn delete(api: Arc<Api>, call: Call) -> Answer {
-    let Ids { ids } = answer::body(&call).await?;
+    let Ids { ids } = api.bodies.read(&call).await?;
     kill(&api, &call.query(), Which::Any(ids), "tasks").await
 }
 

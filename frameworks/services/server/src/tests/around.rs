@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use futures_util::FutureExt;
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -205,6 +206,37 @@ async fn only_so_many_requests_are_answered_at_once() {
         busy = cluster.get("/ping").await;
     }
     assert_eq!(busy.status, 200);
+}
+
+/// More than what needs no turn.
+const LARGE: usize = 1 << 20;
+
+/// A place is held until the answer: held up by nobody who asks for little, and free again for the next.
+#[tokio::test]
+async fn large_bodies_take_turns() {
+    let cluster = Cluster::start().await;
+    let large = json!({"id": "/a", "cmd": "x".repeat(LARGE), "nonsense": 1});
+    for _ in 0..30 {
+        assert_eq!(cluster.post("/v2/apps", &large).await.status, 422, "each leaves its place");
+    }
+    let mut held = Vec::new();
+    let full = loop {
+        let call = cluster.bodies.of_call();
+        match call.take_turn(LARGE).now_or_never() {
+            Some(taken) => taken.expect("there is room"),
+            None => break held.len(),
+        }
+        held.push(call);
+    };
+    assert_eq!(full, 2, "all places are free again");
+    let calls: Vec<_> = (0..20).map(|_| cluster.bodies.of_call()).collect();
+    let mut waiting: Vec<_> = calls.iter().map(|call| Box::pin(call.take_turn(LARGE))).collect();
+    waiting.retain_mut(|one| one.now_or_never().is_none());
+    let answer = cluster.post("/v2/apps", &large).await;
+    assert_eq!(answer.status, 503, "{}", answer.text);
+    assert_eq!(cluster.post("/v2/apps", &json!({"id": "/a", "nonsense": 1})).await.status, 422);
+    drop((waiting, held));
+    assert_eq!(cluster.post("/v2/apps", &large).await.status, 422);
 }
 
 #[tokio::test]

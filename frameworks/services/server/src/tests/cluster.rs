@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::config::ServicesConfig;
 use crate::figures::Figures;
 use crate::handle::ServicesHandle;
-use crate::http::{Api, Surroundings, routes};
+use crate::http::{Api, Bodies, Surroundings, routes};
 use crate::hub::Hub;
 use crate::identity::Identity;
 use crate::prober::Prober;
@@ -37,6 +37,7 @@ pub(crate) struct Cluster {
     pub(crate) address: SocketAddr,
     pub(crate) services: ServicesHandle,
     pub(crate) turn: Turn,
+    pub(crate) bodies: Bodies,
     pub(crate) table: Vec<RouteEntry>,
     _stop: DropGuard,
 }
@@ -119,11 +120,21 @@ impl Cluster {
         let turn = identity.turn.clone();
         let surroundings = Arc::new(Surroundings::new(&identity.config, &identity.host_port));
         let logging = Logging::with(Arc::new(|_| Ok(())));
-        let api = Api { services: services.clone(), hub, identity, figures, surroundings, logging, secrets };
+        let bodies = Bodies::default();
+        let api = Api {
+            services: services.clone(),
+            hub,
+            identity,
+            figures,
+            surroundings,
+            logging,
+            secrets,
+            bodies: bodies.clone(),
+        };
         let routes = routes(Arc::new(api));
         let table = routes.table();
         tokio::spawn(listener.serve(routes, GrpcRoutes::default(), policy, stop.clone()));
-        Self { address, services, turn, table, _stop: stop.drop_guard() }
+        Self { address, services, turn, bodies, table, _stop: stop.drop_guard() }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
