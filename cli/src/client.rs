@@ -103,6 +103,9 @@ pub(crate) enum ClientCommand {
     /// Long-running apps of the services framework.
     #[command(subcommand)]
     Apps(apps::AppsCommand),
+    /// Pods of the services framework: containers that start, live and end together.
+    #[command(subcommand)]
+    Pods(apps::PodsCommand),
     /// Says why instances of an app wait, and the smallest change that would place them.
     Why(apps::WhyArgs),
     /// Changes of apps that are on their way.
@@ -134,6 +137,7 @@ async fn carry_out(command: ClientCommand) -> Result<ExitCode> {
         ClientCommand::Weight { cluster, role, weight } => roles::weight(&cluster, &role, weight).await,
         ClientCommand::Logs(args) => logs::logs(&args).await,
         ClientCommand::Apps(command) => apps::run(command).await,
+        ClientCommand::Pods(command) => apps::pods(command).await,
         ClientCommand::Why(args) => apps::why(&args).await,
         ClientCommand::Deployments(command) => deployments::run(command).await,
     }?;

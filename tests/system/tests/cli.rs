@@ -61,9 +61,40 @@ fn an_app_is_deployed_scaled_read_and_removed() {
 }
 
 #[test]
+fn a_pod_is_deployed_scaled_changed_and_removed() {
+    let cluster = Cluster::builder().services().start();
+    let file = cluster.folder().join("pod.json");
+    let deploy = |command: &str| {
+        let pod = serde_json::json!({
+            "id": "/shop/two", "scaling": {"kind": "fixed", "instances": 1},
+            "containers": [{"name": "one", "resources": {"cpus": 0.1, "mem": 32}, "exec": {"command": {"shell": command}}}],
+        });
+        std::fs::write(&file, pod.to_string()).expect("a file");
+        chapada(&cluster, &["pods", "deploy", &file.to_string_lossy(), "--wait", "60"]).expect("deploys");
+    };
+    deploy("sleep 1000");
+    chapada(&cluster, &["pods", "scale", "shop/two", "2", "--wait", "60"]).expect("scales");
+    let pods = json(&cluster, &["pods", "list"]);
+    assert_eq!((&pods[0]["id"], &pods[0]["status"]), (&"/shop/two".into(), &"STABLE".into()), "{pods}");
+    assert_eq!(pods[0]["instances"].as_array().map(Vec::len), Some(2), "{pods}");
+
+    deploy("sleep 2000");
+    let shown = json(&cluster, &["pods", "show", "/shop/two"]);
+    assert_eq!(shown["pod"]["spec"]["containers"][0]["exec"]["command"]["shell"], "sleep 2000", "{shown}");
+    assert_eq!(shown["pod"]["instances"].as_array().map(Vec::len), Some(1), "{shown}");
+    let table = chapada(&cluster, &["pods", "show", "/shop/two"]).expect("a table");
+    assert!(table.contains("STABLE"), "{table}");
+
+    chapada(&cluster, &["pods", "rm", "/shop/two", "--wait", "60"]).expect("removes");
+    assert_eq!(json(&cluster, &["pods", "list"]), Value::Array(Vec::new()));
+}
+
+#[test]
 fn what_is_not_there_has_an_exit_code_of_its_own() {
     let cluster = Cluster::builder().services().start();
-    for arguments in [&["logs", "nothing"][..], &["apps", "scale", "/nothing", "1"]] {
+    for arguments in
+        [&["logs", "nothing"][..], &["apps", "scale", "/nothing", "1"], &["pods", "rm", "/nothing"]]
+    {
         let out = Command::new(binary("chapada"))
             .args(arguments)
             .args(["--master", cluster.master_host_port(0)])

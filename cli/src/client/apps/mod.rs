@@ -1,6 +1,7 @@
-//! Apps of the services framework, reached through the master's proxy.
+//! Apps and pods of the services framework, reached through the master's proxy.
 
 mod plan;
+mod pods;
 mod proxy;
 mod show;
 mod why;
@@ -15,6 +16,7 @@ use serde_json::json;
 use super::Cluster;
 use proxy::{app_path, definition};
 
+pub(crate) use pods::{PodsCommand, pods};
 pub(crate) use proxy::Proxy;
 pub(crate) use why::{WhyArgs, why};
 

@@ -61,6 +61,11 @@ impl Proxy {
             writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&answer)?)?;
             return Ok(());
         };
+        self.follow(deployment, wait).await
+    }
+
+    /// Says which deployment it is, and waits for its end if that is wanted.
+    pub(super) async fn follow(&self, deployment: &str, wait: &Wait) -> Result<()> {
         writeln!(std::io::stdout(), "deployment {deployment}")?;
         match wait.wait {
             Some(seconds) => self.wait(deployment, Duration::from_secs(seconds)).await,
@@ -87,8 +92,12 @@ impl Proxy {
 }
 
 pub(super) fn app_path(id: &str) -> String {
+    path_of("apps", id)
+}
+
+pub(super) fn path_of(kind: &str, id: &str) -> String {
     let components: Vec<_> = id.split('/').filter(|component| !component.is_empty()).map(escaped).collect();
-    format!("/v2/apps/{}", components.join("/"))
+    format!("/v2/{kind}/{}", components.join("/"))
 }
 
 pub(super) fn definition(file: &PathBuf) -> Result<Value> {
