@@ -56,9 +56,12 @@ fn who_asks_for_ready_instances_first_never_meets_a_closed_port() {
     services.send("PUT", "/v2/apps/web", &web("old")).expect("the app is accepted");
     eventually("four instances are ready", WITHIN, || settled(&services));
     let over = AtomicBool::new(false);
+    // It knows all the old ones before the first of them goes: who is not told to leave stays for its whole grace period.
+    let mut client = Client::default();
+    client.ask(&services);
     let answers = std::thread::scope(|scope| {
         let end = End(&over);
-        let client = scope.spawn(|| ask_on_and_on(&services, &over));
+        let client = scope.spawn(|| client.ask_on_and_on(&services, &over));
         services.send("PUT", "/v2/apps/web", &web("new")).expect("the update is accepted");
         eventually("the update has ended, or the client", WITHIN, || match client.is_finished() {
             true => Ok(()),
@@ -80,23 +83,35 @@ impl Drop for End<'_> {
     }
 }
 
-/// Asks `/v2/tasks` for who is ready, and then one of them after the other, until it is over; gives all answers.
-fn ask_on_and_on(services: &Http, over: &AtomicBool) -> Vec<String> {
-    let (mut answers, mut before) = (Vec::new(), BTreeSet::new());
-    while !over.load(Ordering::Relaxed) {
+/// Asks `/v2/tasks` for who is ready, and then one of them after the other.
+#[derive(Default)]
+struct Client {
+    answers: Vec<String>,
+    before: BTreeSet<u64>,
+}
+
+impl Client {
+    /// Until it is over; gives all answers.
+    fn ask_on_and_on(mut self, services: &Http, over: &AtomicBool) -> Vec<String> {
+        while !over.load(Ordering::Relaxed) {
+            self.ask(services);
+        }
+        self.answers
+    }
+
+    fn ask(&mut self, services: &Http) {
         let tasks = services.get("/v2/tasks?embed=readiness").expect("the services framework answers");
         let tasks = tasks["tasks"].as_array().cloned().unwrap_or_default();
         let ready = tasks.iter().filter(|task| task["ready"] == true && task["state"] == "TASK_RUNNING");
         let ports: BTreeSet<u64> = ready.filter_map(|task| task["ports"][0].as_u64()).collect();
         assert!(ports.len() >= 4, "{} are ready: {tasks:#?}", ports.len());
-        for gone in before.difference(&ports) {
+        for gone in self.before.difference(&ports) {
             at(*gone).text("/leave").expect("it waits for this client to leave");
         }
-        let chosen = ports.iter().nth(answers.len() % ports.len()).expect("there are four or more");
-        answers.push(at(*chosen).text("/").expect("an instance that is ready answers"));
-        before = ports;
+        let chosen = ports.iter().nth(self.answers.len() % ports.len()).expect("there are four or more");
+        self.answers.push(at(*chosen).text("/").expect("an instance that is ready answers"));
+        self.before = ports;
     }
-    answers
 }
 
 fn at(port: u64) -> Http {
@@ -123,7 +138,7 @@ fn an_update_of_fifty_goes_on_under_another_leader_within_its_limits() {
     let first = cluster.services_http();
     first.send("PUT", "/v2/apps/many", &sleeper(100_001)).expect("the app is accepted");
     eventually("the first deployment has ended", WITHIN, || settled(&first));
-    assert_eq!((running(&cluster, 100_001), running(&cluster, 100_002)), (INSTANCES, 0));
+    these_run(&cluster, INSTANCES, 0);
     let (second, _daemon) = second_services(&cluster);
 
     let master = cluster.leader_http().expect("a master leads");
@@ -145,7 +160,7 @@ fn an_update_of_fifty_goes_on_under_another_leader_within_its_limits() {
         let looks = watch.join().expect("the limits were kept");
         assert!(looks > 10, "only {looks} looks at the limits");
     });
-    assert_eq!((running(&cluster, 100_001), running(&cluster, 100_002)), (0, INSTANCES));
+    these_run(&cluster, 0, INSTANCES);
     let app = second.get("/v2/apps/many").expect("the second services process answers");
     assert_eq!(app["app"]["tasksRunning"], INSTANCES);
     let config = &app["app"]["version"];
@@ -159,6 +174,14 @@ fn second_services(cluster: &Cluster) -> (Http, Daemon) {
     let http = Http::new(&address);
     eventually("the second services process is up", WITHIN, || http.text("/ping").map(drop));
     (http, daemon)
+}
+
+/// Waits until so many old and new ones run: a task runs a moment before its shell has become what it was told.
+fn these_run(cluster: &Cluster, old: u64, new: u64) {
+    eventually("as many processes as tasks", WITHIN, || {
+        let found = (running(cluster, 100_001), running(cluster, 100_002));
+        if found == (old, new) { Ok(()) } else { Err(format!("{found:?}")) }
+    });
 }
 
 /// How many instances run on the host, by their process.
