@@ -254,7 +254,7 @@ fn places(json: &Value, path: String) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_500, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_panics_and_what_is_accepted_reads_back(object in definition()) {
