@@ -64,7 +64,7 @@ pub use pod::{
 pub use pod::{definition as pod_definition, read as read_pod};
 pub use progress::{AppProgress, Held, Progress};
 pub use readiness::{Readiness, ReadinessProbe, ReadinessResponse};
-pub use records::{FORMAT, Key, ReadError, Write};
+pub use records::{FORMAT, Key, ReadError, Recovered, Write};
 pub use resident::{Home, LocalVolume};
 pub use services::{
     AppState, Counts, Failure, Funnel, GroupPlan, Instances, KnownOffer, PodTermination, Services, Snapshot,

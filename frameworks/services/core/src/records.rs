@@ -167,11 +167,27 @@ impl StoredInstance {
     }
 }
 
-/// The record of an instance, envelope and all.
+/// The records of which there are many, envelope and all.
 #[derive(Deserialize)]
 struct Typed {
     format: u64,
-    instance: StoredInstance,
+    instance: Option<StoredInstance>,
+    app: Option<StoredApp>,
+    version: Option<StoredApp>,
+}
+
+/// A record as it was read back. Reading takes most of the time of a start and can be done on any thread.
+#[derive(Debug)]
+pub struct Recovered(pub(crate) Record);
+
+impl Recovered {
+    /// Reads the record of this name.
+    ///
+    /// # Errors
+    /// When it is of a newer format or damaged.
+    pub fn read(key: &str, value: &[u8]) -> Result<Self, ReadError> {
+        read(key, value).map(Self)
+    }
 }
 
 /// A deployment with the versions of its apps in place of the apps, which have records of their own.
@@ -344,9 +360,19 @@ pub(crate) fn read(key: &str, value: &[u8]) -> Result<Record, ReadError> {
     struct Format {
         format: u64,
     }
-    // Nearly all are of instances: these are read in one go.
-    if let Ok(Typed { format: FORMAT, instance }) = serde_json::from_slice(value) {
-        return Ok(Record::Instance(instance.into_instance()));
+    // Nearly all are of these kinds, which are read in one go.
+    match serde_json::from_slice(value) {
+        Ok(Typed { format: FORMAT, instance: Some(instance), .. }) => {
+            return Ok(Record::Instance(instance.into_instance()));
+        }
+        Ok(Typed { format: FORMAT, app: Some(stored), .. }) => {
+            let deleting = stored.deleting;
+            return Ok(Record::App { app: app(stored).map_err(|error| corrupt(error.into()))?, deleting });
+        }
+        Ok(Typed { format: FORMAT, version: Some(stored), .. }) => {
+            return Ok(Record::Version(app(stored).map_err(|error| corrupt(error.into()))?));
+        }
+        Ok(_) | Err(_) => {}
     }
     let Format { format } = serde_json::from_slice(value).map_err(|error| corrupt(error.into()))?;
     if format > FORMAT {

@@ -192,8 +192,8 @@ impl Prepared {
         let Post { ears, figures, inputs, stop } = post;
         let clock = Clock::new();
         let seed = Seed::new(random(), random());
-        let records = opened.records.iter().map(|record| (store::name(record), record.value.to_vec()));
-        let services = Services::restore(self.role.clone(), seed, clock.now(), records)?
+        let records = store::read(&opened.records)?;
+        let services = Services::recover(self.role.clone(), seed, clock.now(), records)
             .with_settings(self.settings.clone());
         let mut framework = self.framework.clone();
         framework.roles = services.roles().into_iter().collect();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chapada_sdk::{Change, Record, Store as SdkStore, WriteError};
-use chapada_services_core::Write;
+use chapada_services_core::{ReadError, Recovered, Write};
 
 use crate::actor::{Store, StoreLost};
 
@@ -15,8 +15,29 @@ fn split(name: &str) -> (&str, &str) {
     name.split_once('.').unwrap_or(("other", name))
 }
 
+/// Reads all records, on every core: a start waits for nothing else as long.
+pub(crate) fn read(records: &[Record]) -> Result<Vec<Recovered>, ReadError> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let share = records.len().div_ceil(threads).max(1);
+    let read = |part: &[Record]| -> Result<Vec<Recovered>, ReadError> {
+        part.iter().map(|record| Recovered::read(&name(record), &record.value)).collect()
+    };
+    let parts: Vec<Result<Vec<Recovered>, ReadError>> = std::thread::scope(|scope| {
+        let started: Vec<_> = records.chunks(share).map(|part| scope.spawn(move || read(part))).collect();
+        started
+            .into_iter()
+            .map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    let mut all = Vec::with_capacity(records.len());
+    for part in parts {
+        all.extend(part?);
+    }
+    Ok(all)
+}
+
 /// The name of a record as the core gave it.
-pub(crate) fn name(record: &Record) -> String {
+fn name(record: &Record) -> String {
     format!("{}.{}", record.key.kind, record.key.key)
 }
 

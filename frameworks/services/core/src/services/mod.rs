@@ -39,7 +39,7 @@ use crate::deployment::Deployment;
 use crate::event::{Effect, Event};
 use crate::group::{Group, PathId};
 use crate::id::{AppId, DeploymentId, Seed};
-use crate::records::{Key, ReadError, Write};
+use crate::records::{Key, ReadError, Recovered, Write};
 use crate::settings::Settings;
 use crate::timestamp::Timestamp;
 
@@ -126,10 +126,17 @@ impl Services {
         now: Now,
         records: impl IntoIterator<Item = (String, Vec<u8>)>,
     ) -> Result<Self, ReadError> {
+        let records: Result<Vec<Recovered>, ReadError> =
+            records.into_iter().map(|(key, value)| Recovered::read(&key, &value)).collect();
+        Ok(Self::recover(role, seed, now, records?))
+    }
+
+    /// The same of records that have been read.
+    pub fn recover(role: Role, seed: Seed, now: Now, records: impl IntoIterator<Item = Recovered>) -> Self {
         let mut services = Self::new(role, seed);
-        services.read_records(now, records)?;
+        services.take_records(now, records);
         services.begin_roles();
-        Ok(services)
+        services
     }
 
     /// Takes note of an event and says what is to be done, in this order.

@@ -7,18 +7,14 @@ use chapada_model::Now;
 use super::{AppState, Services};
 use crate::health::{CheckState, NEVER, turn};
 use crate::instance::Instance;
-use crate::records::{self, Key, ReadError, Record};
+use crate::records::{Key, Record, Recovered};
 
 impl Services {
-    pub(super) fn read_records(
-        &mut self,
-        now: Now,
-        records: impl IntoIterator<Item = (String, Vec<u8>)>,
-    ) -> Result<(), ReadError> {
+    pub(super) fn take_records(&mut self, now: Now, records: impl IntoIterator<Item = Recovered>) {
         let (mut versions, mut instances, mut deployments) = (Vec::new(), Vec::new(), Vec::new());
         let (mut trees, mut homes, mut parts) = (Vec::new(), Vec::new(), Vec::new());
-        for (key, value) in records {
-            match records::read(&key, &value)? {
+        for Recovered(record) in records {
+            match record {
                 Record::App { app, deleting } => {
                     self.version = self.version.max(app.version);
                     self.hold_service_ports(&app.definition);
@@ -81,7 +77,6 @@ impl Services {
         self.touched.extend(self.apps.keys().cloned());
         let of_deployments = self.deployments.values().flat_map(|deployment| deployment.apps().cloned());
         self.touched.extend(of_deployments);
-        Ok(())
     }
 
     /// Times begin anew: how long this process was away says nothing about the task.
