@@ -109,7 +109,8 @@ impl Deployment {
                 }
             }
         }
-        let steps = [stop, start].into_iter().chain(bring.into_values()).filter(|step| !step.is_empty()).collect();
+        let steps =
+            [stop, start].into_iter().chain(bring.into_values()).filter(|step| !step.is_empty()).collect();
         Self { id, version, changes, steps, current: 0, progress: Progress::default() }
     }
 
@@ -141,7 +142,9 @@ impl Deployment {
     pub fn waits(&self, app: &AppId) -> bool {
         let acts = |steps: &[Vec<Action>]| {
             let actions = steps.iter().flatten();
-            actions.filter(|action| action.action != ActionKind::StartApplication).any(|action| action.app == *app)
+            actions
+                .filter(|action| action.action != ActionKind::StartApplication)
+                .any(|action| action.app == *app)
         };
         let next = (self.current + 1).min(self.steps.len());
         acts(&self.steps[next..]) && !acts(&self.steps[..next])
