@@ -163,7 +163,9 @@ impl Services {
     /// When `Event::Tick` is wanted next, if nothing happens before.
     pub fn next_deadline(&self) -> Option<Mono> {
         let app = self.timers.first().map(|(at, _)| *at);
-        [app, self.reconcile_at, self.demand.deadline()].into_iter().flatten().min()
+        // Without a master nothing is asked of one: a deadline that nothing comes of would come again at once.
+        let of_master = self.connected.then_some([self.reconcile_at, self.demand.deadline()]);
+        of_master.into_iter().flatten().chain([app]).flatten().min()
     }
 
     /// A version later than any before, and than `now` if the clock allows.

@@ -156,9 +156,11 @@ impl Services {
                 self.hear(turn, task, question);
             } else if self.deadline().is_some_and(|at| at <= turn.now) {
                 self.apply(turn, Event::Tick);
-                if self.deadline().is_some_and(|at| at <= turn.now) {
-                    return;
-                }
+                // It would be awake for ever.
+                assert!(
+                    turn.ends || self.deadline().is_none_or(|at| at > turn.now),
+                    "I8: a deadline passes and stays"
+                );
             } else if let Some(command) = self.core.as_ref().and_then(|core| self.owners.want(turn, core)) {
                 self.command(turn, command);
             } else {
