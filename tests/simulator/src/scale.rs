@@ -203,7 +203,7 @@ pub fn up_and_down(agents: usize, instances: usize) -> Result<String, String> {
         })?;
         for agent in 0..agents / 4 {
             match agent % 3 {
-                0 => drop(sim.cut_off(agent, 2 * MINUTE)),
+                0 => _ = sim.cut_off(agent, 2 * MINUTE),
                 1 => sim.crash_agent(agent, 5 * SECOND),
                 _ => sim.reboot_agent(agent, MINUTE),
             }

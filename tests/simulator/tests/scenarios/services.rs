@@ -102,7 +102,7 @@ fn scenario_42_the_leader_is_lost_in_the_middle_of_a_deployment_and_comes_back()
             });
             match round % 2 {
                 // Another process leads, and then the first one again.
-                0 => drop(sim.take_over(0)),
+                0 => _ = sim.take_over(0),
                 _ => sim.crash_framework(0, Some(SECOND)),
             }
         }
@@ -291,7 +291,7 @@ mod tickets {
         for away in [SECOND, 5 * MINUTE] {
             sim.crash_framework(0, Some(away));
             pass(&mut sim, away + MINUTE);
-            drop(sim.take_over(0));
+            sim.take_over(0);
             pass(&mut sim, MINUTE);
         }
         settled(&mut sim, MINUTE);
