@@ -6,11 +6,24 @@ use crate::executors::task;
 use crate::images::{agent_with_image, mesos_image};
 use crate::support::*;
 
-/// Keeps what it was given to see, and becomes this very test program, whose test `executor_process` then is the executor.
-fn speaking() -> String {
-    let program = std::env::current_exe().unwrap();
-    let program = program.display();
-    format!("env > env; mv env environment; exec {program} --exact sockets::executor_process --nocapture")
+/// This very test program, where containers see it too: they have a `/tmp` of their own.
+struct Program(tempfile::TempDir);
+
+impl Program {
+    fn new() -> Self {
+        let place = tempfile::tempdir_in("/var/tmp").unwrap();
+        let (own, there) = (std::env::current_exe().unwrap(), place.path().join("executor"));
+        // Another name is enough, but on another file system.
+        std::fs::hard_link(&own, &there).or_else(|_| std::fs::copy(&own, &there).map(drop)).unwrap();
+        Self(place)
+    }
+
+    /// Keeps what it was given to see, and becomes the program, whose test `executor_process` then is the executor.
+    fn speaking(&self) -> String {
+        let program = self.0.path().join("executor");
+        let program = program.display();
+        format!("env > env; mv env environment; exec {program} --exact sockets::executor_process --nocapture")
+    }
 }
 
 #[test]
@@ -55,13 +68,14 @@ fn value(environment: &str, name: &str) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_executor_without_a_network_is_heard_over_the_socket_also_by_the_next_agent() {
+    let program = Program::new();
     let mut master = ScriptedMaster::start().await;
     let mut agent = TestAgent::new(master.address);
     agent.config.http_executor_domain_sockets = true;
     agent.config.authenticate_http_executors = true;
     let first = AgentProcess::start(&agent);
     let mut link = master.welcome(1).await;
-    link.launch_on(in_network(task("t", &speaking()), "none"), true).await;
+    link.launch_on(in_network(task("t", &program.speaking()), "none"), true).await;
     let before = link.until("t", TaskState::TaskRunning).await;
     let acknowledged = agent.sandbox("e").join("acknowledged");
     eventually("the executor waits for nothing", || acknowledged.exists()).await;

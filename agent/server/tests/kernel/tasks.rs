@@ -36,18 +36,20 @@ async fn a_command_runs_and_ends_with_its_status() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_ends_a_task_gently_and_then_not() {
-    let (_master, _agent, running, mut link) = registered().await;
+    let (_master, agent, running, mut link) = registered().await;
     link.launch(command_task("gentle", "exec sleep 1000")).await;
     link.until("gentle", TaskState::TaskRunning).await;
     link.kill("gentle").await;
     let status = link.until("gentle", TaskState::TaskKilled).await;
     assert_eq!(status.message.as_deref(), Some("Command terminated with signal Terminated"));
 
-    let mut task = command_task("stubborn", "trap '' TERM; while :; do sleep 1; done");
+    let mut task = command_task("stubborn", "trap '' TERM; touch deaf; while :; do sleep 1; done");
     let grace = v1::DurationInfo { nanoseconds: Some(200_000_000) };
     task.kill_policy = Some(v1::KillPolicy { grace_period: Some(grace) });
     link.launch(task).await;
     link.until("stubborn", TaskState::TaskRunning).await;
+    let deaf = agent.sandbox("stubborn").join("deaf");
+    eventually("it does not listen", || deaf.exists()).await;
     link.kill("stubborn").await;
     let status = link.until("stubborn", TaskState::TaskKilled).await;
     assert_eq!(status.message.as_deref(), Some("Command terminated with signal Killed"));
