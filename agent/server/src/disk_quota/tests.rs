@@ -94,8 +94,8 @@ fn member() -> Runner {
 
 fn charges(tasks: Vec<TaskView>, executors: Vec<ExecutorView>) -> Vec<Charge> {
     let view = View { agent: Some("a".parse().unwrap()), tasks, executors, ..View::default() };
-    let layout = Layout::new("/work".into());
-    let volumes = Volumes::new(Path::new("/work"), Disks::default());
+    let layout = Layout::new("/agent".into());
+    let volumes = Volumes::new(Path::new("/agent"), Disks::default());
     let upper = |container: &str| (container == "c-image").then(|| "/images/c-image/upper".into());
     Ground { layout: &layout, volumes: &volumes, upper: &upper }.charges(&view)
 }
@@ -126,7 +126,7 @@ fn a_sandbox_and_what_is_written_over_an_image_are_paid_for_together() {
     let image = charges.iter().find(|charge| charge.key == sandbox("c-image")).unwrap();
     let Measure::Trees(trees) = &image.measure else { panic!("{image:?}") };
     let trees: Vec<_> = trees.iter().map(|(path, _)| path.to_str().unwrap()).collect();
-    assert_eq!(trees, ["/work/slaves/a/frameworks/f/executors/image/runs/c-image", "/images/c-image/upper"]);
+    assert_eq!(trees, ["/agent/slaves/a/frameworks/f/executors/image/runs/c-image", "/images/c-image/upper"]);
     let said = "Disk usage (12MB) exceeds quota (10MB)".to_owned();
     assert_eq!(ended(&charges, &[(sandbox("c-image"), 12 * MIB)]), [("c-image".to_owned(), said)]);
     assert!(ended(&charges, &[(sandbox("c-image"), 10 * MIB)]).is_empty());
@@ -159,7 +159,7 @@ fn a_volume_is_paid_for_by_all_who_can_write_to_it_and_apart_from_sandboxes() {
         Vec::new(),
     );
     assert_eq!(charges.len(), 4, "{charges:?}");
-    let key = Key::Volume("/work/volumes/roles/ops/v".into());
+    let key = Key::Volume("/agent/volumes/roles/ops/v".into());
     let said = "Disk usage (11MB) exceeds quota (10MB) of the persistent volume 'v'".to_owned();
     let both = [("c-a".to_owned(), said.clone()), ("c-b".to_owned(), said)];
     assert_eq!(ended(&charges, &[(key.clone(), 11 * MIB)]), both);
