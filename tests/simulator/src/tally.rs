@@ -61,6 +61,8 @@ pub enum Met {
     ExecutorEnded,
     /// A group was started, on the built-in executor or one of a framework's own.
     GroupStarted,
+    /// A container of a pod of the services framework was started.
+    ContainerStarted,
     /// An operator's call about roles was taken.
     RolesChanged,
     /// An operator's call about reservations or volumes was taken.
@@ -71,7 +73,7 @@ pub enum Met {
 
 impl Met {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::SlowMessage,
         Self::LostOnTheWay,
         Self::LearnedLate,
@@ -100,6 +102,7 @@ impl Met {
         Self::ExecutorCut,
         Self::ExecutorEnded,
         Self::GroupStarted,
+        Self::ContainerStarted,
         Self::RolesChanged,
         Self::ResourcesChanged,
         Self::TornDown,

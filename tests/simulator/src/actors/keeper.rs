@@ -39,7 +39,7 @@ impl Actor for Keeper {
             News::Started | News::Command(_) | News::Event(_) => {}
             News::Woken => {
                 let random = turn.rng.draw();
-                if let Some(round) = self.reconciliation.on_time(turn.now, random) {
+                while let Some(round) = self.reconciliation.on_time(turn.now, random) {
                     turn.calls.push(Call::Reconcile { tasks: round.into_tasks() });
                 }
             }

@@ -21,7 +21,7 @@ pub(crate) use keeper::Keeper;
 pub use manner::Manner;
 pub(crate) use reserver::{one, volume_of};
 pub(crate) use reviver::Reviver;
-pub(crate) use services::{Services, instance_of};
+pub(crate) use services::{Incarnation, Services};
 pub(crate) use store::Store;
 pub use store::Trouble;
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_agent_core::{Command, Effect, Event, FoundState, FromMaster, Record, TaskRecord, Update};
-use chapada_master_core::{Quota, RoleCall, SchedulerEvent};
-use chapada_model::{ContainerId, TaskId, TaskKey, TaskState, TaskStatus, UpdateUuid};
+use chapada_master_core::{Accept, Call, Operation, Proposal, Quota, RoleCall, SchedulerEvent, TaskGroup};
+use chapada_model::{ContainerId, OfferId, TaskId, TaskKey, TaskState, TaskStatus, UpdateUuid};
 
+use crate::actors::Incarnation;
 use crate::nodes::{Container, Tenant};
 use crate::queue::Happening;
 use crate::{Manner, Plan, Sim, run_plan};
@@ -262,17 +263,43 @@ fn a_group_of_which_only_some_start() {
     found(&sim, "starts 1 of 2 tasks");
 }
 
-/// Two agents, and an app of the services framework with so many instances.
+/// Two agents, and the services framework, which nobody has asked for anything.
+fn services() -> Sim {
+    let mut sim =
+        Sim::new(1, Plan::quiet(2, "cpus:1;mem:1024;disk:10", vec![Manner::Services { apps: 0 }]), false);
+    assert!(sim.run_until(MINUTE, |sim| sim.unsettled().is_empty()), "{:?}", sim.failure());
+    sim
+}
+
+/// As `services`, with an app of so many instances.
 fn serving(instances: u32) -> Sim {
-    let mut sim = Sim::new(1, Plan::quiet(2, "cpus:1;mem:1024", vec![Manner::Services { apps: 0 }]), false);
+    let mut sim = services();
     let definition = serde_json::json!({
         "id": "/web", "cmd": "sleep 1000", "cpus": 0.1, "mem": 8, "instances": instances, "portDefinitions": []
     });
     let definition = definition.as_object().unwrap().clone();
-    assert!(sim.run_until(MINUTE, |sim| sim.unsettled().is_empty()), "{:?}", sim.failure());
     sim.ask_services(0, chapada_services_core::Command::Create { definition, force: false });
     let all = |sim: &mut Sim| sim.unsettled().is_empty() && sim.known(0) == Some(instances as usize);
     assert!(sim.run_until(MINUTE, all), "{:?}", sim.failure());
+    sim
+}
+
+/// As `services`, with a pod of one instance, the two containers of which run.
+fn serving_pod() -> Sim {
+    let mut sim = services();
+    let container = |name: &str| {
+        serde_json::json!({
+            "name": name, "exec": {"command": {"shell": "sleep 1000"}}, "resources": {"cpus": 0.1, "mem": 8},
+        })
+    };
+    let definition = serde_json::json!({
+        "id": "/duo", "containers": [container("one"), container("two")], "scheduling": {"backoff": {"backoff": 1}},
+        "executorResources": {"cpus": 0.1, "mem": 32, "disk": 1},
+    });
+    let definition = definition.as_object().unwrap().clone();
+    let request = sim.ask_services(0, chapada_services_core::Command::CreatePod { definition, force: false });
+    let all = |sim: &mut Sim| sim.unsettled().is_empty() && sim.running(0).len() == 2;
+    assert!(sim.run_until(MINUTE, all), "{:?} {:?}", sim.failure(), sim.answer(0, request));
     sim
 }
 
@@ -295,11 +322,44 @@ fn i6_more_instances_than_an_app_may_have() {
     let again = Container { tenant, state, stubborn: false };
     sim.agents[agent].kernel.containers.insert("again".parse().unwrap(), again);
     let services = sim.frameworks[0].actor.services().unwrap();
-    let is_last = |record: &&Arc<TaskRecord>| services.decisions().of(&record.key.task).unwrap().order == 3;
+    let order = |task: &TaskId| services.decisions().of(&Incarnation::of(task).unwrap()).unwrap().order;
+    let is_last = |record: &&Arc<TaskRecord>| order(&record.key.task) == 3;
     let all = sim.agents.iter().flat_map(|agent| agent.kernel.containers.values());
     let last = all.flat_map(Container::tasks).find(is_last).unwrap().clone();
     sim.check_allowed(&last);
     found(&sim, "begins beside");
+}
+
+#[test]
+fn i6_an_instance_that_begins_again_while_a_container_of_it_runs() {
+    let mut sim = serving_pod();
+    let (agent, left) = some_task(&sim);
+    let failing = sim.running(0).into_iter().find(|task| task != left.key.task.as_str()).unwrap();
+    sim.exit_task(&failing, 1);
+    let is_new = |sim: &mut Sim| sim.unsettled().is_empty() && sim.launches() == 4;
+    assert!(sim.run_until(MINUTE, is_new), "{:?}", sim.failure());
+    // The container that was to end with the one that failed never did, as it were.
+    let (tenant, state) = (Tenant::Task { record: left.clone(), pod: None }, FoundState::Starting);
+    let again = Container { tenant, state, stubborn: false };
+    sim.agents[agent].kernel.containers.insert("again".parse().unwrap(), again);
+    let all = sim.agents.iter().flat_map(|agent| agent.kernel.containers.values());
+    let is_second = |record: &&Arc<TaskRecord>| record.key.task.as_str().ends_with(".2");
+    let second = all.flat_map(Container::tasks).find(is_second).unwrap().clone();
+    sim.check_allowed(&second);
+    found(&sim, "of the same instance still runs");
+    let unsettled = sim.unsettled().join("; ");
+    assert!(unsettled.contains(&format!("{:?}", left.key.task)), "{unsettled}");
+}
+
+#[test]
+fn i6_a_container_that_is_gone_while_its_pod_counts_as_good() {
+    let mut sim = serving_pod();
+    let (agent, task) = some_task(&sim);
+    let containers = &mut sim.agents[agent].kernel.containers;
+    let is_its = |found: &Container| found.tasks().any(|other| other.key == task.key);
+    containers.values_mut().find(|found| is_its(found)).unwrap().state = FoundState::Dead;
+    let unsettled = sim.unsettled().join("; ");
+    assert!(unsettled.contains("/duo of f0 wants 1, has 1 good ones"), "{unsettled}");
 }
 
 #[test]
@@ -317,15 +377,15 @@ fn i6_a_launch_that_is_not_recorded() {
     let (offer, task) = ("o".parse().unwrap(), "web.instance-00000000-0000-4000-8000-000000000000._app.1");
     let described =
         crate::actors::task(task.parse().unwrap(), &"a".parse().unwrap(), chapada_model::Resources::EMPTY);
-    let call = chapada_master_core::Call::Accept(chapada_master_core::Accept {
-        offers: vec![offer],
-        operations: vec![chapada_master_core::Operation::Launch {
-            tasks: vec![chapada_master_core::Proposal::Valid(Box::new(described))],
-        }],
-        filters: chapada_model::Filters { refuse: Duration::ZERO },
-    });
-    sim.check_recorded(0, &call);
-    found(&sim, "its record is not durable");
+    let tasks = vec![Proposal::Valid(Box::new(described))];
+    let group = TaskGroup { executor: None, tasks: tasks.clone(), problem: None };
+    for operation in [Operation::Launch { tasks }, Operation::LaunchGroup(group)] {
+        sim.checks.failure = None;
+        let filters = chapada_model::Filters { refuse: Duration::ZERO };
+        let offers = vec![OfferId::clone(&offer)];
+        sim.check_recorded(0, &Call::Accept(Accept { offers, operations: vec![operation], filters }));
+        found(&sim, "its record is not durable");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use chapada_model::{Mono, TaskId, TaskState, TaskStatus};
 use chapada_services_core::{AppId, AppState, Goal, Services, UnreachableStrategy, Write};
 use serde_json::Value;
 
-use super::instance_of;
+use super::Incarnation;
 
 /// So long the master must have said that it does not know a task.
 const UNKNOWN_FOR: Duration = Duration::from_secs(30);
@@ -19,15 +19,31 @@ pub(crate) struct Decision {
     pub(crate) order: u64,
     /// Whose.
     pub(crate) app: AppId,
-    /// How many tasks the app might have at once then.
+    /// How many of the app there might be at once then.
     pub(crate) allowed: usize,
-    /// The earlier tasks of the app that did not count then, because nobody could say whether they ran.
-    pub(crate) apart: BTreeSet<TaskId>,
+    apart: Apart,
+}
+
+/// What of the app did not count at a launch, because nobody could say whether it ran.
+#[derive(Debug, Default)]
+struct Apart {
+    /// Those of which an agent was out of reach.
+    incarnations: BTreeSet<Incarnation>,
+    /// Those that were heard to be lost by themselves.
+    tasks: BTreeSet<TaskId>,
+}
+
+impl Decision {
+    /// Whether `task`, which is a part of `incarnation`, did not count.
+    pub(crate) fn is_apart(&self, incarnation: &Incarnation, task: &TaskId) -> bool {
+        self.apart.incarnations.contains(incarnation) || self.apart.tasks.contains(task)
+    }
 }
 
 /// What was heard last of a task.
 #[derive(Debug)]
 struct Heard {
+    incarnation: Incarnation,
     state: TaskState,
     /// Since when.
     since: Mono,
@@ -38,25 +54,26 @@ struct Heard {
 /// All launches, and what was heard last of each task.
 #[derive(Debug, Default)]
 pub(crate) struct Decisions {
-    all: BTreeMap<TaskId, Decision>,
+    all: BTreeMap<Incarnation, Decision>,
     heard: BTreeMap<AppId, BTreeMap<TaskId, Heard>>,
 }
 
 impl Decisions {
-    pub(crate) fn of(&self, task: &TaskId) -> Option<&Decision> {
-        self.all.get(task)
+    pub(crate) fn of(&self, incarnation: &Incarnation) -> Option<&Decision> {
+        self.all.get(incarnation)
     }
 
     /// An update is heard.
     pub(super) fn note_update(&mut self, now: Mono, status: &TaskStatus) {
-        let Some(instance) = instance_of(&status.task) else { return };
-        let heard = self.heard.entry(instance.app().clone()).or_default();
+        let Some(incarnation) = Incarnation::of(&status.task) else { return };
+        let heard = self.heard.entry(incarnation.instance.app().clone()).or_default();
         if status.state.is_terminal() && status.uuid.is_some() {
             heard.remove(&status.task);
             return;
         }
         let state = status.state;
-        let entry = heard.entry(status.task.clone()).or_insert(Heard { state, since: now, was_lost: false });
+        let first = Heard { incarnation, state, since: now, was_lost: false };
+        let entry = heard.entry(status.task.clone()).or_insert(first);
         if entry.state != state {
             (entry.state, entry.since) = (state, now);
         }
@@ -70,32 +87,41 @@ impl Decisions {
             if !key.starts_with("instance.") {
                 continue;
             }
-            let Some(task) = task_in(value).filter(|task| !self.all.contains_key(task)) else { continue };
-            let Some(instance) = instance_of(&task) else { continue };
-            let app = instance.app().clone();
+            let incarnation = task_in(value).and_then(|task| Incarnation::of(&task));
+            let Some(incarnation) = incarnation.filter(|one| !self.all.contains_key(one)) else { continue };
+            let app = incarnation.instance.app().clone();
             let Some(state) = core.all_apps().find(|state| state.app.definition.id == app) else { continue };
             let allowed = most_at_once(core, state);
             let apart = self.apart(now, state);
             let order = self.all.len() as u64;
-            self.all.insert(task, Decision { order, app, allowed, apart });
+            self.all.insert(incarnation, Decision { order, app, allowed, apart });
         }
     }
 
-    fn apart(&self, now: Mono, state: &AppState) -> BTreeSet<TaskId> {
-        let Some(heard) = self.heard.get(&state.app.definition.id) else { return BTreeSet::new() };
-        let is_apart = |task: &TaskId, heard: &Heard| {
-            let instance = instance_of(task).and_then(|id| state.instances.get(&id));
-            let instance = instance.filter(|instance| instance.task().is_some_and(|held| held.id == *task));
-            let Some(instance) = instance else { return heard.was_lost };
+    fn apart(&self, now: Mono, state: &AppState) -> Apart {
+        let mut apart = Apart::default();
+        for (task, heard) in self.heard.get(&state.app.definition.id).into_iter().flatten() {
+            let instance = state.instances.get(&heard.incarnation.instance);
+            let held = instance.filter(|instance| instance.task().is_some_and(|held| held.goes_by(task)));
             let inactive = match state.app.definition.unreachable_strategy {
                 UnreachableStrategy::Disabled => false,
                 UnreachableStrategy::After { inactive, .. } => now >= heard.since + inactive.duration(),
             };
-            is_lost(heard, now)
-                && (heard.state != TaskState::Unreachable || inactive || instance.goal != Goal::Run)
-        };
-        let all = heard.iter().filter(|(task, heard)| is_apart(task, heard));
-        all.map(|(task, _)| task.clone()).collect()
+            match held {
+                // What is on one agent is out of reach together, though it is said of one after the other.
+                None if heard.was_lost => _ = apart.incarnations.insert(heard.incarnation.clone()),
+                Some(instance)
+                    if heard.state == TaskState::Unreachable && (inactive || instance.goal != Goal::Run) =>
+                {
+                    apart.incarnations.insert(heard.incarnation.clone());
+                }
+                Some(_) if is_lost(heard, now) && heard.state != TaskState::Unreachable => {
+                    apart.tasks.insert(task.clone());
+                }
+                Some(_) | None => {}
+            }
+        }
+        apart
     }
 }
 

@@ -2,13 +2,17 @@
 //! owners of apps who want this and that.
 
 mod decisions;
+mod incarnation;
 mod owners;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use chapada_master_core::{Accept, Call, Change, Operation, Proposal, SchedulerEvent};
-use chapada_model::{Filters, Mono, OfferId, Resources, Role, TaskId, TaskStatus};
+use chapada_master_core::{Accept, Call, Change, Operation, Proposal, SchedulerEvent, TaskGroup};
+use chapada_model::{
+    ExecutorDescription, ExecutorId, ExecutorKind, Filters, Mono, OfferId, Payload, Resources, Role, TaskId,
+    TaskStatus,
+};
 use chapada_services_core as core;
 use chapada_services_core::{
     Command, Effect, Event, HomeOperation, Launch, LaunchGroup, Published, ReadinessResponse, Refusal, Reply,
@@ -17,6 +21,7 @@ use chapada_services_core::{
 
 use super::{Actor, News, Store, Turn, task};
 pub(crate) use decisions::Decisions;
+pub(crate) use incarnation::Incarnation;
 use owners::Owners;
 
 /// The role that the framework of this number takes offers in: what is kept in it is for nobody else.
@@ -225,7 +230,11 @@ impl Services {
                     self.told.pop_front();
                 }
             }
-            Effect::Answer { request, answer } => drop(self.answers.insert(request, answer)),
+            Effect::Answer { request, answer } => {
+                let is_invalid = matches!(answer, Err(Refusal::Invalid(_) | Refusal::WrongType(_)));
+                assert!(!(is_invalid && self.owners.are_there()), "an owner's own mistake: {answer:?}");
+                self.answers.insert(request, answer);
+            }
         }
     }
 
@@ -260,7 +269,6 @@ fn accept(
     groups: &[LaunchGroup],
     refuse: Duration,
 ) {
-    assert!(groups.is_empty(), "no owner here has pods");
     let mut operations: Vec<Operation> = homes
         .into_iter()
         .map(|operation| match operation {
@@ -275,6 +283,7 @@ fn accept(
         let tasks = tasks.iter().map(|launch| Proposal::Valid(Box::new(described(launch)))).collect();
         operations.push(Operation::Launch { tasks });
     }
+    operations.extend(groups.iter().map(grouped));
     turn.calls.push(Call::Accept(Accept { offers: vec![offer], operations, filters: Filters { refuse } }));
 }
 
@@ -282,7 +291,17 @@ fn described(launch: &Launch) -> chapada_model::TaskDescription {
     task(launch.task.clone(), &launch.agent, launch.resources.unallocated())
 }
 
-/// The instance that a task of this framework runs in, and its app.
-pub(crate) fn instance_of(task: &TaskId) -> Option<core::InstanceId> {
-    core::InstanceId::of_task(task.as_str())
+/// An instance of a pod: its containers on the built-in executor.
+fn grouped(group: &LaunchGroup) -> Operation {
+    let executor = ExecutorDescription {
+        id: ExecutorId::new(&group.executor).expect("the core names executors"),
+        framework: None,
+        kind: ExecutorKind::Default,
+        resources: group.resources.unallocated(),
+        has_command: false,
+        name: None,
+        details: Payload::default(),
+    };
+    let tasks = group.tasks.iter().map(|one| Proposal::Valid(Box::new(described(&one.launch)))).collect();
+    Operation::LaunchGroup(TaskGroup { executor: Some(Box::new(executor)), tasks, problem: None })
 }
