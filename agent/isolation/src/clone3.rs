@@ -1,7 +1,12 @@
 //! Makes a process in new namespaces and, on cgroup v2, in its cgroup from its first instruction on.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
 
 use crate::{Context, IsolationError};
 
@@ -34,7 +39,27 @@ pub enum Cloned {
         pidfd: OwnedFd,
     },
     /// The new one, with a copy of the caller's memory.
-    Child,
+    Child(Caller),
+}
+
+/// The process that made this one.
+#[derive(Debug)]
+pub struct Caller(OwnedFd);
+
+impl Caller {
+    /// Has the kernel end this process, by SIGKILL, when the caller ends. To be asked for again after a change of user, which
+    /// lets go of it.
+    ///
+    /// # Errors
+    /// `ESRCH` when it has ended before: nobody else ends this process then, so it has to end by itself.
+    pub fn end_together(&self) -> Result<(), IsolationError> {
+        let asked = prctl::set_pdeathsig(Signal::SIGKILL);
+        let mut watched = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        // The kernel tells nobody who asks too late.
+        let asked = asked.and_then(|()| poll(&mut watched, PollTimeout::ZERO));
+        let lives = asked.and_then(|ended| if ended > 0 { Err(Errno::ESRCH) } else { Ok(()) });
+        lives.context("end together with", "the process that made this one")
+    }
 }
 
 impl Clone3<'_> {
@@ -46,6 +71,7 @@ impl Clone3<'_> {
     /// # Errors
     /// The kernel's; `EPERM` without root.
     pub unsafe fn run(&self) -> Result<Cloned, IsolationError> {
+        let caller = open(std::process::id().cast_signed()).context("hold", "this process")?;
         let mut pidfd: i32 = -1;
         // SAFETY: clone_args is plain numbers, for which zero is a value.
         let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -66,7 +92,7 @@ impl Clone3<'_> {
         let result =
             unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };
         match result {
-            0 => Ok(Cloned::Child),
+            0 => Ok(Cloned::Child(Caller(caller))),
             pid if pid > 0 => {
                 // SAFETY: the kernel has just given us this descriptor, so nobody else owns it.
                 Ok(Cloned::Parent { pid: pid as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } })

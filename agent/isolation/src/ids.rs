@@ -19,7 +19,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{Gid, Pid, Uid, fchownat, setgroups, setresgid, setresuid};
 use serde::{Deserialize, Serialize};
 
-use crate::clone3::{self, Clone3, Cloned};
+use crate::clone3::{self, Caller, Clone3, Cloned};
 use crate::{Context, IsolationError, beneath};
 
 /// Deeper than this no image has a directory; each level holds a descriptor.
@@ -81,7 +81,7 @@ impl Vacant {
         // SAFETY: that there is one thread is the caller's promise.
         match unsafe { clone.run() }? {
             Cloned::Parent { pid, pidfd } => Ok(Self { pid, pidfd }),
-            Cloned::Child => hold(),
+            Cloned::Child(maker) => hold(&maker),
         }
     }
 
@@ -107,10 +107,13 @@ impl Drop for Vacant {
 }
 
 /// Is there until it is killed, and holds nothing that was open.
-fn hold() -> ! {
+fn hold(maker: &Caller) -> ! {
+    let tied = maker.end_together();
     // SAFETY: plain numbers; nothing of this process's memory is used any more, so no descriptor is.
     unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        if tied.is_err() {
+            libc::_exit(0);
+        }
         libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, 0);
         loop {
             libc::pause();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Stdio};
 
 use crate::place::*;
+use crate::within::{remove, within};
 use chapada_shim::*;
 
 const AS_AGENT: &str = "CHAPADA_TEST_AS_AGENT";
@@ -98,6 +99,36 @@ fn a_killed_shim_takes_its_container_along() {
         let found = recover(&place.runtime_root()).unwrap();
         assert_eq!(found.iter().find(|found| found.id == spec.id).unwrap().state, RecoveredState::Dead);
         assert!(ShimClient::connect(&spec.runtime_dir).is_err());
+    }
+}
+
+/// The kernel tells a process of its parent's end only if it has asked for that before.
+#[test]
+fn a_container_whose_shim_is_killed_while_it_is_made_never_runs() {
+    for pid1 in [Pid1::Init, Pid1::Command] {
+        let place = Place::new();
+        let above = place.spec("above", "exec sleep 1000");
+        let mut client = place.launcher.launch(&above).unwrap().client;
+        started(&mut client);
+        let frozen = place.launcher.cgroups().group(&above.id);
+        frozen.freeze(true).unwrap();
+        let mut spec = within(&place, &above, "unborn", "touch ran; exec sleep 1000");
+        spec.pid1 = pid1;
+        let mut inner = place.launcher.launch(&spec).unwrap().client;
+        let group = place.launcher.cgroups().group_within(&spec.within, &spec.id);
+        let processes = || group.processes().unwrap_or_default();
+        // Process 1 and what writes its logs stand still before their first instruction, or soon after.
+        eventually("its processes are there", || processes().len() == 2);
+        let status = fs::read_to_string(format!("/proc/{}/status", processes()[0])).unwrap();
+        let shim: i32 = status_field(&status, "PPid").parse().unwrap();
+        kill(shim, libc::SIGKILL);
+        eventually("the shim has ended", || !alive(shim));
+        assert!(!processes().is_empty(), "they stand still");
+        frozen.freeze(false).unwrap();
+        eventually("they have ended, too", || processes().is_empty());
+        assert!(!spec.sandbox.join("ran").exists());
+        while inner.wait_event(PATIENCE).is_ok() {}
+        remove(&place, &spec);
     }
 }
 

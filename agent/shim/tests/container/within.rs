@@ -7,7 +7,7 @@ use crate::place::*;
 use chapada_shim::*;
 
 /// A container in this one, with a sandbox beneath its sandbox.
-fn within(place: &Place, above: &ContainerSpec, id: &str, script: &str) -> ContainerSpec {
+pub(crate) fn within(place: &Place, above: &ContainerSpec, id: &str, script: &str) -> ContainerSpec {
     let mut spec = place.spec(id, script);
     spec.sandbox = above.sandbox.join("containers").join(id);
     fs::create_dir_all(&spec.sandbox).unwrap();
@@ -20,7 +20,7 @@ fn groups(pid: i32) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-fn remove(place: &Place, spec: &ContainerSpec) {
+pub(crate) fn remove(place: &Place, spec: &ContainerSpec) {
     cleanup_within(place.launcher.cgroups(), &place.runtime_root(), &spec.within, &spec.id).unwrap();
 }
 

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
+use chapada_isolation::clone3::Caller;
 use chapada_isolation::seccomp::Filter;
 use chapada_isolation::user::User;
 use chapada_isolation::{
@@ -28,7 +29,7 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const UMASK: Mode = Mode::from_bits_truncate(0o022);
 
 /// Does all that is done inside, and becomes the command, or our init. Never returns.
-pub(crate) fn run(order: &LaunchOrder, mut opened: Opened) -> ! {
+pub(crate) fn run(order: &LaunchOrder, mut opened: Opened, shim: &Caller) -> ! {
     let spec = &order.spec;
     let tasks = std::mem::take(&mut opened.tasks);
     let ready = detach::join(tasks)
@@ -46,8 +47,8 @@ pub(crate) fn run(order: &LaunchOrder, mut opened: Opened) -> ! {
     };
     let command = Executable::of(&spec.command, &spec.environment, spec.root.is_some(), user);
     match spec.pid1 {
-        Pid1::Command => become_command(spec, opened.setup, &command),
-        Pid1::Init => under_init(spec, opened, &command),
+        Pid1::Command => become_command(spec, opened.setup, &command, Some(shim)),
+        Pid1::Init => under_init(spec, opened, &command, shim),
     }
 }
 
@@ -83,26 +84,31 @@ fn install(spec: &ContainerSpec, opened: &Opened, user: &User) -> Result<(), Iso
 }
 
 /// Forks: the child becomes the command, this process its init.
-fn under_init(spec: &ContainerSpec, opened: Opened, command: &Executable) -> ! {
+fn under_init(spec: &ContainerSpec, opened: Opened, command: &Executable, shim: &Caller) -> ! {
     let forked = init::block_signals().and_then(|()| {
         // SAFETY: this program never starts a thread.
         unsafe { fork() }
     });
     match forked.context("fork", "the command").map_err(of(SetupFailure::Shim)) {
-        Ok(ForkResult::Child) => become_command(spec, opened.setup, command),
-        Ok(ForkResult::Parent { child }) => init::run(child, opened),
+        Ok(ForkResult::Child) => become_command(spec, opened.setup, command, None),
+        Ok(ForkResult::Parent { child }) => init::run(child, opened, shim),
         Err(error) => fail(opened.setup, &error),
     }
 }
 
 /// The last steps of a command, and of a program beside it: they cannot be taken back. Never returns.
-pub(crate) fn become_command(spec: &ContainerSpec, setup: File, command: &Executable) -> ! {
-    let ready = drop_privileges(spec, &command.user).map_err(of(SetupFailure::Privileges));
+pub(crate) fn become_command(
+    spec: &ContainerSpec,
+    setup: File,
+    command: &Executable,
+    shim: Option<&Caller>,
+) -> ! {
+    let ready = drop_privileges(spec, &command.user, shim).map_err(of(SetupFailure::Privileges));
     let Err(error) = ready.and_then(|()| command.execute().map_err(of(SetupFailure::Command)));
     fail(setup, &error)
 }
 
-fn drop_privileges(spec: &ContainerSpec, user: &User) -> Result<(), IsolationError> {
+fn drop_privileges(spec: &ContainerSpec, user: &User, shim: Option<&Caller>) -> Result<(), IsolationError> {
     detach::restore_signals().context("restore", "signals")?;
     // A program beside the command leads its session already.
     match setsid() {
@@ -117,8 +123,8 @@ fn drop_privileges(spec: &ContainerSpec, user: &User) -> Result<(), IsolationErr
     umask(UMASK);
     rlimits::apply(&spec.rlimits)?;
     privileges::become_user(user, &spec.privileges)?;
-    // After the change of user, which clears it: the container ends with its shim.
-    die_with_parent()?;
+    // After the change of user, which clears it.
+    shim.map_or_else(end_with_init, Caller::end_together)?;
     match &spec.system_calls {
         SystemCalls::Standard => Filter::standard().install(),
         SystemCalls::Profile(filter) => filter.install(),
@@ -126,9 +132,10 @@ fn drop_privileges(spec: &ContainerSpec, user: &User) -> Result<(), IsolationErr
     }
 }
 
-/// Asks the kernel for SIGKILL when the parent ends.
-pub(crate) fn die_with_parent() -> Result<(), IsolationError> {
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).context("tie the container to", "its shim")
+/// Asks the kernel for SIGKILL when the parent ends: process 1 of a container, or its shim. Should that have ended already,
+/// the kernel has this process on its list, as all of that container's.
+fn end_with_init() -> Result<(), IsolationError> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).context("tie the program to", "its container")
 }
 
 /// Tells the shim why, and ends.

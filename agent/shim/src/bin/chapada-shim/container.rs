@@ -109,7 +109,7 @@ pub(crate) fn make(order: &LaunchOrder, group: &Group, ready: Ready) -> Result<C
     let clone = Clone3 { namespaces, into_cgroup: v2.as_ref().map(AsFd::as_fd), of_parent: false };
     // SAFETY: this program never starts a thread.
     match unsafe { clone.run() }.map_err(of(SetupFailure::Namespace))? {
-        Cloned::Child => child::run(order, opened),
+        Cloned::Child(shim) => child::run(order, opened, &shim),
         Cloned::Parent { pid, pidfd } => {
             drop(opened); // with the writing ends of the pipes
             if let Some(Err(error)) = pump.as_mut().map(|pump| pump.start(group)) {

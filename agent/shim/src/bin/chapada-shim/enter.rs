@@ -48,7 +48,7 @@ pub(crate) fn run(mut entering: Entering<'_>) -> ! {
     let clone = Clone3 { namespaces: 0, into_cgroup: None, of_parent: true };
     // SAFETY: this program never starts a thread.
     match unsafe { clone.run() }.map_err(of(SetupFailure::Namespace)) {
-        Ok(Cloned::Child) => become_program(entering),
+        Ok(Cloned::Child(_)) => become_program(entering),
         Ok(Cloned::Parent { pid, .. }) => {
             // Four bytes fit the pipe; should the shim be gone, the program goes with it.
             let _nobody_reads = entering.born.write_all(&pid.to_ne_bytes());
@@ -68,7 +68,7 @@ fn become_program(entering: Entering<'_>) -> ! {
         }
         Err(error) => fail(entering.setup, &error),
     };
-    child::become_command(spec, entering.setup, &program)
+    child::become_command(spec, entering.setup, &program, None)
 }
 
 /// Its own, and what it is to have of the container's.

@@ -2,12 +2,13 @@
 
 use std::io::Write;
 
+use chapada_isolation::clone3::Caller;
 use chapada_isolation::{Context, IsolationError, descriptors, privileges};
 use chapada_shim::SetupFailure;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::{Pid, chdir};
 
-use crate::child::{die_with_parent, fail};
+use crate::child::fail;
 use crate::container::{Opened, of};
 
 /// Blocks all signals, before the fork, so that none is lost: from then on they wait until [`run`] takes them.
@@ -16,10 +17,10 @@ pub(crate) fn block_signals() -> nix::Result<()> {
 }
 
 /// Serves until the command has ended. Everything else in the container dies with this process.
-pub(crate) fn run(command: Pid, opened: Opened) -> ! {
+pub(crate) fn run(command: Pid, opened: Opened, shim: &Caller) -> ! {
     let Opened { setup, mut status, stdin, files, streams, terminal, joined, network, tasks } = opened;
     drop((files, streams, terminal, joined, network, tasks));
-    if let Err(error) = settle(&stdin) {
+    if let Err(error) = settle(&stdin, shim) {
         fail(setup, &of(SetupFailure::Privileges)(error));
     }
     // The end of the first tells the shim that the command runs, once that has let go of it too.
@@ -38,14 +39,14 @@ pub(crate) fn run(command: Pid, opened: Opened) -> ! {
 }
 
 /// Lets go of the sandbox and its files, and of root's power.
-fn settle(nothing: &std::fs::File) -> Result<(), IsolationError> {
+fn settle(nothing: &std::fs::File, shim: &Caller) -> Result<(), IsolationError> {
     for number in 0..3 {
         descriptors::install(nothing, number)?;
     }
     chdir("/").context("change to", "/")?;
     nix::sys::prctl::set_name(c"chapada-init").context("name", "init")?;
     privileges::become_init()?;
-    die_with_parent()
+    shim.end_together()
 }
 
 /// Takes the status of every process that has ended; the command's is the result.

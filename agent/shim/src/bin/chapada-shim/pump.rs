@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use chapada_isolation::cgroup::Group;
-use chapada_isolation::clone3::{self, Clone3, Cloned};
+use chapada_isolation::clone3::{self, Caller, Clone3, Cloned};
 use chapada_isolation::{Context, IsolationError, capabilities, descriptors, privileges};
 use chapada_shim::{LogLimits, SetupError, SetupFailure, descriptors as messages};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -113,9 +113,9 @@ impl Pump {
                 self.process = Some((pid, pidfd));
                 self.far = None;
             }
-            Cloned::Child => {
+            Cloned::Child(shim) => {
                 let ready = detach::join(tasks).context("join", "the container's groups");
-                if let Err(error) = ready.and_then(|()| settle()) {
+                if let Err(error) = ready.and_then(|()| settle(&shim)) {
                     complain(format_args!("{error}: {}; the shim writes the logs at the end", error.source));
                 } else {
                     self.run();
@@ -202,10 +202,10 @@ impl Stream {
 }
 
 /// Gives up what this process does not need.
-fn settle() -> Result<(), IsolationError> {
+fn settle(shim: &Caller) -> Result<(), IsolationError> {
     nix::sys::prctl::set_name(c"chapada-logs").context("name", "the log pump")?;
     capabilities::bound(&NEEDED)?;
     capabilities::keep(&NEEDED, &[])?;
     privileges::no_new_privileges()?;
-    crate::child::die_with_parent()
+    shim.end_together()
 }

@@ -6,13 +6,13 @@ use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use chapada_isolation::clone3::Caller;
 use chapada_isolation::{descriptors, ids, loopback};
 use chapada_shim::{ZYGOTE_ORDER, descriptors as messages};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 
-use crate::child::die_with_parent;
 use crate::detach::{leave_zygote, sentence};
 
 /// What has been made ahead.
@@ -36,8 +36,13 @@ impl Drop for Turn {
 /// Waits for an order in a new process, and says through `turn` that one has come. Returns then with the order on standard
 /// input, the agent's connection on standard output and the shim's log on standard error; `None` when the agent has gone.
 /// `before` tells of the shim that took the last order.
-pub(crate) fn wait(agent: UnixStream, before: Option<File>, mut turn: File) -> Result<Option<Ready>, String> {
-    die_with_parent().map_err(|error| sentence(&error))?;
+pub(crate) fn wait(
+    zygote: &Caller,
+    agent: UnixStream,
+    before: Option<File>,
+    mut turn: File,
+) -> Result<Option<Ready>, String> {
+    zygote.end_together().map_err(|error| sentence(&error))?;
     leave_zygote()?;
     let (mut network, mut ids) = (None, None);
     // Whoever orders many containers at once does not wait for things to be made ahead.

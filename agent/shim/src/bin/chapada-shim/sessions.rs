@@ -136,7 +136,7 @@ impl Session {
         let clone = Clone3 { namespaces: 0, into_cgroup: into.as_ref().map(AsFd::as_fd), of_parent: false };
         // SAFETY: this program never starts a thread.
         match unsafe { clone.run() }.map_err(of(SetupFailure::Namespace))? {
-            Cloned::Child => {
+            Cloned::Child(_) => {
                 let files = &asked.files;
                 enter::run(Entering {
                     spec,

@@ -35,10 +35,10 @@ pub(crate) fn divide() -> Result<Option<Ready>, String> {
         let clone = Clone3 { namespaces: 0, into_cgroup: None, of_parent: false };
         // SAFETY: this program never starts a thread.
         match unsafe { clone.run() }.map_err(|error| sentence(&error))? {
-            Cloned::Child => {
+            Cloned::Child(zygote) => {
                 drop(taken);
                 on_child(SigHandler::SigDfl)?;
-                return ready::wait(socket, before, turn);
+                return ready::wait(&zygote, socket, before, turn);
             }
             Cloned::Parent { .. } => drop(turn),
         }
