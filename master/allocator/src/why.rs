@@ -30,6 +30,10 @@ pub enum Why {
     AwaitingAgents(Mono),
     /// The framework has refused as much or more of this agent, until this time.
     FilteredUntil(Mono),
+    /// An operator has deactivated the agent. The caller says so; the allocator is not told why an agent is not to be offered.
+    AgentDeactivated,
+    /// An operator has the agent drained. The caller says so, as above.
+    AgentDraining,
 }
 
 /// A reason without its particulars, for counting.
@@ -59,6 +63,10 @@ pub enum WhyKind {
     AwaitingAgents,
     /// [`Why::FilteredUntil`]
     Filtered,
+    /// [`Why::AgentDeactivated`]
+    AgentDeactivated,
+    /// [`Why::AgentDraining`]
+    AgentDraining,
 }
 
 impl Why {
@@ -77,13 +85,15 @@ impl Why {
             Self::BelowMinimum => WhyKind::BelowMinimum,
             Self::AwaitingAgents(_) => WhyKind::AwaitingAgents,
             Self::FilteredUntil(_) => WhyKind::Filtered,
+            Self::AgentDeactivated => WhyKind::AgentDeactivated,
+            Self::AgentDraining => WhyKind::AgentDraining,
         }
     }
 }
 
 impl WhyKind {
     /// All reasons.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Disconnected,
         Self::Suppressed,
         Self::AgentInactive,
@@ -96,6 +106,8 @@ impl WhyKind {
         Self::BelowMinimum,
         Self::AwaitingAgents,
         Self::Filtered,
+        Self::AgentDeactivated,
+        Self::AgentDraining,
     ];
 
     /// The reason as the API spells it.
@@ -113,6 +125,8 @@ impl WhyKind {
             Self::BelowMinimum => "below-minimum",
             Self::AwaitingAgents => "awaiting-agents",
             Self::Filtered => "filtered",
+            Self::AgentDeactivated => "agent-deactivated",
+            Self::AgentDraining => "agent-draining",
         }
     }
 }

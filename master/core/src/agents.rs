@@ -32,6 +32,9 @@ impl Master {
         if self.is_down(&description) {
             return self.refuse_down(link, description.id);
         }
+        if self.is_going(&id) && !self.is_gone(&id) {
+            return self.put_off(&id, link);
+        }
         if let Err((reason, message)) = self.check_agent(&id, &description, &held) {
             return self.refuse_agent(link, description.id, reason, message);
         }
@@ -52,6 +55,17 @@ impl Master {
         }
         let change = self.agent_record(&id, description.clone(), Standing::Admitted);
         self.record_then(change, Pending::Admit { agent: id, link, description, held: Box::new(held) });
+    }
+
+    /// An agent that will be gone asks to be taken: nothing is said of it before that is durable, and it will ask again.
+    fn put_off(&mut self, id: &AgentId, link: LinkId) {
+        let state = self.books.agents.get(id).map(|agent| agent.state.clone());
+        self.drop_former_link(id);
+        if let Some(AgentState::Active { .. } | AgentState::Admitting { .. }) = state {
+            let until = self.now.mono + self.settings.agent_timeout;
+            self.set_agent_state(id, AgentState::Disconnected { until });
+        }
+        self.effects.push(Effect::CloseLink { link });
     }
 
     fn check_agent(
@@ -115,9 +129,12 @@ impl Master {
     fn is_admission_pending(&self, id: &AgentId) -> bool {
         self.pending.values().any(|pending| match pending {
             Pending::Admit { agent, .. } | Pending::GiveUp { agent, .. } => agent == id,
-            Pending::Subscribe { .. } | Pending::Quotas(_) | Pending::Weights(_) | Pending::Machines(_) => {
-                false
-            }
+            Pending::Subscribe { .. }
+            | Pending::Quotas(_)
+            | Pending::Weights(_)
+            | Pending::Machines(_)
+            | Pending::Duty { .. }
+            | Pending::Gone { .. } => false,
         })
     }
 
@@ -147,7 +164,12 @@ impl Master {
     /// An agent went before it heard its id: it will come back without one, so this one is nobody's.
     pub(crate) fn forget_new_agent(&mut self, id: &AgentId) {
         self.books.agents.remove(id);
+        self.forget_drain(id);
         self.record(RegistryChange::DeleteAgent(id.clone()));
+    }
+
+    fn is_gone(&self, id: &AgentId) -> bool {
+        self.books.agents.get(id).is_some_and(|agent| matches!(agent.state, AgentState::Gone { .. }))
     }
 
     fn rescind_offers_of(&mut self, id: &AgentId) {
@@ -162,6 +184,9 @@ impl Master {
         let Some(agent) = self.books.agents.get(id) else { return };
         let (since, description) = (self.now.wall, agent.description.clone());
         self.set_agent_state(id, AgentState::Leaving);
+        if self.is_going(id) {
+            return;
+        }
         let change = self.agent_record(id, description, Standing::Unreachable { since });
         self.record_then(change, Pending::GiveUp { agent: id.clone(), since });
     }
@@ -196,6 +221,7 @@ impl Master {
                 self.complete_task(&key);
             }
             self.forget_inverse_offers_of(&oldest);
+            self.forget_drain(&oldest);
             self.books.agents.remove(&oldest);
             self.record(RegistryChange::DeleteAgent(oldest));
         }

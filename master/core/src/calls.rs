@@ -114,7 +114,7 @@ impl Master {
         policy: Option<KillPolicy>,
     ) {
         let key = TaskKey { framework: framework.clone(), task };
-        let Some(known) = self.task_mut(&key) else {
+        let Some(known) = self.books.tasks.get(&key) else {
             self.note_early_kill(framework, key.task.clone());
             return self.reconcile(framework, vec![(key.task, agent)]);
         };
@@ -123,7 +123,10 @@ impl Master {
             return self
                 .drop_with(|| format!("a kill of task {key}, which is on agent {on} and not where it says"));
         }
-        (known.killed, known.kill_policy) = (true, policy);
+        let policy = self.capped(&on, &key, policy);
+        if let Some(known) = self.task_mut(&key) {
+            (known.killed, known.kill_policy) = (true, policy);
+        }
         let TaskKey { framework, task } = key;
         if !self.tell_agent(&on, AgentCommand::Kill { framework, task, policy }) {
             self.drop_with(|| format!("agent {on} is not connected; it is told to kill when it comes back"));

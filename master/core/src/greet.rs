@@ -27,6 +27,10 @@ impl Master {
             self.tell_returned(&key);
         }
         self.end_what_should_not_be(id);
+        if self.is_killing(id) {
+            self.kill_for_drain(id);
+        }
+        self.note_emptier(id);
     }
 
     /// Ends on a returned agent what was to end while it was away.
@@ -41,7 +45,7 @@ impl Master {
                 if over {
                     self.complete_task(&key);
                 }
-            } else if killed && !over {
+            } else if killed && !over && !self.is_killing(id) {
                 let (framework, task) = (key.framework, key.task);
                 self.tell_agent(id, AgentCommand::Kill { framework, task, policy });
             }

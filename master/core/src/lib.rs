@@ -10,6 +10,7 @@ mod books;
 mod call;
 mod calls;
 mod constraints;
+mod draining;
 mod early_kills;
 mod effect;
 mod event;
@@ -54,6 +55,7 @@ pub use chapada_allocator::{
     Constraint, Explanation, Expressions, PolicyName, Predicate, Quota, Subject, Why, WhyKind,
 };
 pub use constraints::{InvalidOfferConstraints, MAX_EXPRESSIONS, OfferConstraints};
+pub use draining::{AgentCall, Drain, DrainOrder, MAX_NOTICE};
 pub use early_kills::{EARLY_KILL_WAIT, MAX_EARLY_KILLS};
 pub use effect::{AgentCommand, Effect, ErrorCode, OperatorEvent, RefusedReason, SchedulerEvent, Ticket};
 pub use event::{EVENT_KINDS, Event, EventKind, Held, HeldExecutor, HeldTask, LinkId};

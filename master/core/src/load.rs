@@ -69,6 +69,7 @@ impl Master {
         let (input, free) = (AgentInput::new(&agent.description, &agent.total), agent.free.clone());
         self.allocator.add_agent(id, input, free);
         self.books.total = self.allocator.total();
+        self.settle_activity(id);
         self.ask_to_leave(id);
     }
 
@@ -112,7 +113,9 @@ impl Master {
         held.append(&mut operations);
         let state = agent.state.clone();
         let empty = Agent::empty(id.clone(), agent.description.clone(), state, agent.registered);
-        *agent = Agent { reregistered: agent.reregistered, is_new: agent.is_new, ..empty };
+        let (deactivated, drain) = (agent.deactivated, agent.drain.take());
+        let (reregistered, is_new) = (agent.reregistered, agent.is_new);
+        *agent = Agent { reregistered, is_new, deactivated, drain, ..empty };
         for (framework, role, resources) in held {
             self.index.executors_by_framework.remove(&framework, id);
             self.allocator.discharge(&framework, &role, &resources);

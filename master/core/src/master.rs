@@ -6,6 +6,7 @@ use chapada_allocator::{Allocator, Explanation};
 use chapada_model::{AgentId, FrameworkId, Mono, Now, Role, Wall};
 
 use crate::agents::Silence;
+use crate::draining::Draining;
 use crate::early_kills::EarlyKills;
 use crate::index::Index;
 use crate::interned::Interned;
@@ -49,6 +50,10 @@ pub struct Master {
     pub(crate) leaving: Leaving,
     /// Agents that operators gave up, longest first.
     pub(crate) gone: std::collections::BTreeSet<(Wall, AgentId)>,
+    /// Agents that are draining and not drained.
+    pub(crate) draining: BTreeMap<AgentId, Draining>,
+    /// Those of them on which perhaps nothing is left.
+    pub(crate) drains_due: std::collections::BTreeSet<AgentId>,
     /// What waits for the registry.
     pub(crate) pending: BTreeMap<Ticket, Pending>,
     pub(crate) last_ticket: u64,
@@ -107,6 +112,8 @@ impl Master {
             patience: Patience::default(),
             leaving: Leaving::default(),
             gone: std::collections::BTreeSet::new(),
+            draining: BTreeMap::new(),
+            drains_due: std::collections::BTreeSet::new(),
             pending: BTreeMap::new(),
             last_ticket: 0,
             next_framework: 0,
@@ -202,6 +209,14 @@ impl Master {
     /// unknown.
     pub fn decisions(&self, now: Now, framework: &FrameworkId, agent: &AgentId) -> Vec<Explanation> {
         let mut decisions = self.allocator.decisions(now.mono, framework, agent);
+        if let Some(agent) =
+            self.books.agents.get(agent).filter(|agent| agent.deactivated && agent.link().is_some())
+        {
+            let why = if agent.drain.is_some() { Why::AgentDraining } else { Why::AgentDeactivated };
+            for decision in decisions.iter_mut().filter(|one| one.why == Some(Why::AgentInactive)) {
+                decision.why = Some(why);
+            }
+        }
         if let Some(hold) = self.hold {
             // Whoever would be offered something is not yet.
             for decision in decisions.iter_mut().filter(|decision| decision.why.is_none()) {
@@ -230,8 +245,10 @@ impl Master {
                 Timer::Agent(agent) => self.on_agent_timeout(&agent),
                 Timer::Framework(framework) => self.remove_framework(&framework),
                 Timer::InverseOffer(agent, framework) => self.on_inverse_offer_due(agent, &framework),
+                Timer::Drain(agent) => self.on_notice_over(&agent),
             }
         }
+        self.follow_drains();
         self.take_back_from_unheard();
         self.enforce_limits();
         self.make_inverse_offers();

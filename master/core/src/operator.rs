@@ -32,6 +32,9 @@ pub enum OperatorRefused {
     /// 409: it could be, but not as things are.
     #[error("{0}")]
     Conflict(String),
+    /// 404: nothing of that name is there.
+    #[error("{0}")]
+    NotFound(String),
 }
 
 impl Master {

@@ -11,7 +11,7 @@ use crate::agents::Silence;
 use crate::planted::Bug;
 use crate::timers::Timer;
 use crate::{
-    Agent, AgentRecord, AgentState, Effect, Framework, FrameworkRecord, FrameworkState, Held, LinkId,
+    Agent, AgentRecord, AgentState, Drain, Effect, Framework, FrameworkRecord, FrameworkState, Held, LinkId,
     Machine, Quota, RegistryChange, RegistryState, Standing, StreamId, Ticket,
 };
 
@@ -30,6 +30,10 @@ pub(crate) enum Pending {
     Weights(Vec<(Role, Milli)>),
     /// The maintenance of machines is this.
     Machines(Vec<(MachineId, Option<Machine>)>),
+    /// What an operator said of an agent.
+    Duty { agent: AgentId, deactivated: bool, drain: Option<Drain> },
+    /// An agent is given up for good.
+    Gone { agent: AgentId, since: Wall },
 }
 
 impl crate::Master {
@@ -65,6 +69,10 @@ impl crate::Master {
             Some(Pending::Quotas(changes)) => self.on_quotas_recorded(changes),
             Some(Pending::Weights(weights)) => self.on_weights_recorded(weights),
             Some(Pending::Machines(changes)) => self.on_machines_recorded(changes),
+            Some(Pending::Duty { agent, deactivated, drain }) => {
+                self.on_duty_recorded(&agent, deactivated, drain);
+            }
+            Some(Pending::Gone { agent, since }) => self.on_gone_recorded(&agent, since),
             None => {}
         }
     }
@@ -76,8 +84,14 @@ impl crate::Master {
         description: Arc<AgentDescription>,
         standing: Standing,
     ) -> RegistryChange {
-        let registered = self.registry.agents.get(agent).map_or(self.now.wall, |record| record.registered);
-        RegistryChange::PutAgent(agent.clone(), AgentRecord { description, standing, registered })
+        let record = match self.registry.agents.get(agent) {
+            Some(known) => AgentRecord { description, standing, ..known.clone() },
+            None => {
+                let registered = self.now.wall;
+                AgentRecord { description, standing, registered, deactivated: false, drain: None }
+            }
+        };
+        RegistryChange::PutAgent(agent.clone(), record)
     }
 
     /// The registry's record of a framework as the books have it.
@@ -131,8 +145,16 @@ impl crate::Master {
                 AgentState::Gone { since }
             }
         };
-        let agent = Agent::empty(id.clone(), record.description.clone(), state, record.registered);
+        let agent = Agent {
+            deactivated: record.deactivated,
+            drain: record.drain.clone(),
+            ..Agent::empty(id.clone(), record.description.clone(), state, record.registered)
+        };
+        let is_gone = matches!(agent.state, AgentState::Gone { .. });
         self.books.agents.insert(id.clone(), Arc::new(agent));
+        if !is_gone {
+            self.follow_drain_of(id);
+        }
     }
 
     /// Until when a framework may come back to this leader. One that was subscribed when the old leader fell has done

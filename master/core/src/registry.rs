@@ -9,11 +9,11 @@ use chapada_model::{
     AgentDescription, AgentId, FrameworkDescription, FrameworkId, MachineId, Milli, Role, Wall,
 };
 
-use crate::{Machine, Quota};
+use crate::{Drain, Machine, Quota};
 
 /// The version of all records. A store with a newer one is refused by name. 2 has quotas beside what 1 had, 3 has
-/// maintenance.
-pub const REGISTRY_VERSION: u32 = 3;
+/// maintenance, 4 draining.
+pub const REGISTRY_VERSION: u32 = 4;
 
 /// What became of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -42,6 +42,12 @@ pub struct AgentRecord {
     pub standing: Standing,
     /// When it was first admitted.
     pub registered: Wall,
+    /// Whether an operator said that it is offered to nobody.
+    #[serde(default)]
+    pub deactivated: bool,
+    /// Set while it is drained, and when it has been, until an operator has it offered again.
+    #[serde(default)]
+    pub drain: Option<Drain>,
 }
 
 /// A framework that may come back, or that agents must still hear the end of.

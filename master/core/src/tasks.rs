@@ -138,6 +138,7 @@ impl Master {
         }
         let Some(task) = self.books.tasks.remove(key) else { return };
         self.index.tasks_by_agent.remove(&task.agent, key);
+        self.note_emptier(&task.agent);
         let mut task = Arc::unwrap_or_clone(task);
         task.phase = TaskPhase::Completed;
         task.unacknowledged.clear();

@@ -15,6 +15,8 @@ pub(crate) enum Timer {
     Framework(FrameworkId),
     /// The framework may be asked again to leave the agent.
     InverseOffer(AgentId, FrameworkId),
+    /// Frameworks had their time to leave the agent, which is draining.
+    Drain(AgentId),
 }
 
 /// Timers in the order they are due.

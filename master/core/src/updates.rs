@@ -35,6 +35,11 @@ impl Master {
         }
         self.books.counters.valid_updates += 1;
         let mut status = self.with_id_of_books(TaskStatus { agent: Some(agent.clone()), ..status }, &key);
+        let latest = match self.books.agents.get(&agent).and_then(|agent| agent.drain.as_ref()) {
+            Some(drain) if self.is_killing(&agent) => self.drained_state(drain, &key, latest),
+            Some(_) | None => latest,
+        };
+        status = self.say_drained(&agent, &key, status);
         if is_removed && status.state == TaskState::Killed {
             // Its agent was told to end it, and not why.
             status.reason = status.reason.or(Some(Reason::FrameworkRemoved));
@@ -85,6 +90,7 @@ impl Master {
         let mut shown = None;
         if task.is_live() && latest.is_terminal() {
             self.end_task(key, latest);
+            self.note_emptier(agent);
         } else {
             if task.is_live() {
                 task.state = latest;
@@ -102,6 +108,7 @@ impl Master {
             && let Some(stray) = self.agent_mut(agent).and_then(|record| record.strays.remove(key))
         {
             self.release(agent, &key.framework, &stray.role, &stray.resources);
+            self.note_emptier(agent);
         }
         self.acknowledge_to(agent, key, status.uuid);
     }
@@ -153,6 +160,7 @@ impl Master {
             if !has_others {
                 self.index.executors_by_framework.remove(&key.framework, agent);
             }
+            self.note_emptier(agent);
             if !self.books.frameworks.contains_key(&key.framework) {
                 self.confirm_if_done(&key.framework, agent);
             }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use chapada_listener::Query;
 use chapada_master_core::{
-    AgentCommand, Call, Event, Held, LinkId, MaintenanceCall, OfferConstraints, OperatorCall, RegistryState,
-    RoleCall, SchedulerEvent, Snapshot,
+    AgentCall, AgentCommand, Call, Event, Held, LinkId, MaintenanceCall, OfferConstraints, OperatorCall,
+    RegistryState, RoleCall, SchedulerEvent, Snapshot,
 };
 use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, MasterDescription, Role};
 use chapada_wire::convert::ReservationFormat;
@@ -90,6 +90,8 @@ pub enum OperatorChange {
     Resources(OperatorCall),
     /// The schedule of machines, or one that goes down or is up again.
     Maintenance(MaintenanceCall),
+    /// Agents taken out of service.
+    Agents(AgentCall),
 }
 
 /// Reads the body of `POST /api/v1`. `None` for a call that only reads.

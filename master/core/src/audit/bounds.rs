@@ -46,7 +46,7 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
     bound(
         "timers",
         master.timers.len(),
-        books.offers.len() + books.agents.len() + books.frameworks.len() + asked,
+        books.offers.len() + books.agents.len() * 2 + books.frameworks.len() + asked,
     );
     bound("agents that are gone", master.gone.len(), MAX_GONE_AGENTS);
     bound("machines in the schedule", books.machines.len(), MAX_MACHINES);

@@ -38,6 +38,19 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
     }
     let is_down = |agent: &crate::Agent| agent.is_registered() && master.is_down(&agent.description);
     hold(!books.agents.values().any(|agent| is_down(agent)), "an agent on a machine that is down");
+    let is_open = |agent: &crate::Agent| {
+        agent.drain.as_ref().is_some_and(|drain| !drain.is_drained)
+            && !matches!(agent.state, AgentState::Gone { .. })
+    };
+    let open = books.agents.values().filter(|agent| is_open(agent)).map(|agent| &agent.id);
+    hold(open.eq(master.draining.keys()), "agents that are draining");
+    for agent in books.agents.values().filter(|agent| agent.drain.is_some()) {
+        hold(agent.deactivated, "an agent that is drained and not deactivated");
+    }
+    for offer in books.offers.values() {
+        let is_out = books.agents.get(&offer.agent).is_some_and(|agent| agent.deactivated);
+        hold(!is_out, "an offer of an agent that is deactivated");
+    }
     let gone = books.agents.values().filter(|agent| matches!(agent.state, AgentState::Gone { .. }));
     hold(gone.count() == master.gone.len(), "agents that are gone");
 }

@@ -109,7 +109,7 @@ impl Master {
 
     /// The framework is there to be asked.
     pub(crate) fn ask_to_leave_all(&mut self, framework: &FrameworkId) {
-        if !self.books.machines.is_empty() {
+        if !self.books.machines.is_empty() || !self.draining.is_empty() {
             for agent in self.agents_of(framework) {
                 self.ask_to_leave(&agent);
             }
@@ -202,7 +202,7 @@ impl Master {
     }
 
     /// Another schedule: what is out about the agent speaks of the old one.
-    pub(super) fn on_unavailability_changed(&mut self, agent: &AgentId) {
+    pub(crate) fn on_unavailability_changed(&mut self, agent: &AgentId) {
         for offer in self.index.offers_by_agent.of(agent) {
             self.rescind(&offer);
         }

@@ -123,8 +123,11 @@ impl Master {
         self.books.machines = machines.map(|(id, machine)| (id.clone(), *machine)).collect();
     }
 
-    /// When an agent's machine will be away, if that is scheduled.
+    /// When an agent will be away, if that is said: because it is drained, or because its machine is scheduled to go.
     pub(crate) fn unavailability_of(&self, agent: &AgentId) -> Option<Unavailability> {
+        if let Some(notice) = self.notice_of(agent) {
+            return Some(notice);
+        }
         if self.books.machines.is_empty() {
             return None;
         }

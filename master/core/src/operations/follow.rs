@@ -24,6 +24,7 @@ impl Master {
         if let Some(framework) = &operation.framework {
             self.index.operations_by_framework.remove(framework, key);
         }
+        self.note_emptier(&operation.agent);
         Some(operation)
     }
 

@@ -64,13 +64,9 @@ impl Master {
     }
 
     /// The operations of an agent that is gone for good.
-    pub(crate) fn end_operations_of(&mut self, agent: &AgentId) {
+    pub(crate) fn end_operations_of(&mut self, agent: &AgentId, why: &str) {
         for key in self.index.operations_by_agent.of(agent) {
-            self.lose_operation(
-                &key,
-                OperationState::GoneByOperator,
-                "The agent's machine is down for maintenance",
-            );
+            self.lose_operation(&key, OperationState::GoneByOperator, why);
         }
     }
 

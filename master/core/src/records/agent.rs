@@ -8,7 +8,7 @@ use chapada_model::{
     Wall,
 };
 
-use crate::LinkId;
+use crate::{Drain, LinkId};
 
 /// Whether an agent can be talked to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +97,10 @@ pub struct Agent {
     pub strays: BTreeMap<TaskKey, Stray>,
     /// How many tasks hold resources here, strays apart.
     pub tasks: u32,
+    /// Whether an operator said that it is offered to nobody; so is each that is drained.
+    pub deactivated: bool,
+    /// Set while it is drained, and when it has been, until an operator has it offered again.
+    pub drain: Option<Drain>,
     /// Whether it has never been registered.
     pub(crate) is_new: bool,
 }
@@ -123,6 +127,8 @@ impl Agent {
             executors: BTreeMap::new(),
             strays: BTreeMap::new(),
             tasks: 0,
+            deactivated: false,
+            drain: None,
             is_new: false,
         }
     }

@@ -1,5 +1,6 @@
 //! No history of events breaks the books: random histories, with ids of living things four times in five.
 
+mod agents;
 mod changes;
 mod machines;
 mod operators;
@@ -137,6 +138,7 @@ impl Run<'_> {
             37..39 => self.operated(),
             39..40 => self.operator(),
             40..51 => self.time_passes(),
+            51 if self.once_in(2) => self.about_agents(),
             51 => self.about_machines(),
             52..53 if self.once_in(4) => {
                 self.tally.borrow_mut().failovers += 1;
@@ -536,11 +538,11 @@ fn check_tally(tally: &Tally) {
     for kind in EVENT_KINDS {
         assert!(tally.events.contains_key(&kind), "{kind:?} never happened");
     }
-    for name in ["UPDATE_QUOTA", "SET_QUOTA", "REMOVE_QUOTA", "UPDATE_WEIGHTS"].iter().chain(&[
-        "UPDATE_MAINTENANCE_SCHEDULE",
-        "START_MAINTENANCE",
-        "STOP_MAINTENANCE",
-    ]) {
+    for name in ["UPDATE_QUOTA", "SET_QUOTA", "REMOVE_QUOTA", "UPDATE_WEIGHTS"]
+        .iter()
+        .chain(&["UPDATE_MAINTENANCE_SCHEDULE", "START_MAINTENANCE", "STOP_MAINTENANCE"])
+        .chain(&agents::AGENT_CALLS)
+    {
         let (taken, refused) = tally.roles.get(*name).copied().unwrap_or_default();
         assert!(taken > 0 && refused > 0, "{name}: {taken} taken, {refused} refused");
     }

@@ -4,6 +4,7 @@ mod absent;
 mod accept;
 mod agents;
 mod capabilities;
+mod draining;
 mod early_kills;
 mod follow;
 mod frameworks;

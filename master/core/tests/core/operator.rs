@@ -228,7 +228,7 @@ fn each_refusal_has_its_words() {
                 assert!(said.starts_with(&format!("Invalid {kind} operation on agent ")), "{said}");
                 assert!(said.contains(words), "{said}");
             }
-            OperatorRefused::Conflict(said) => panic!("{words}: {said}"),
+            OperatorRefused::Conflict(said) | OperatorRefused::NotFound(said) => panic!("{words}: {said}"),
         }
     }
     let conflict = world.refused(Change::Destroy { volumes: one(absent) });

@@ -363,6 +363,8 @@ enum By {
     Master,
     /// `agent/core`.
     Agent,
+    /// An operator who takes an agent out of service: `draining.rs`.
+    Operator,
     /// Nobody, and why not.
     Nobody(&'static str),
 }
@@ -401,7 +403,7 @@ fn by(reason: Reason) -> By {
         Reason::IoSwitchboardExited => By::Nobody("there is no such process"),
         Reason::ContainerPreempted => By::Nobody("no agent takes revocable resources back"),
         Reason::TaskUnauthorized | Reason::TaskGroupUnauthorized => By::Nobody("comes with authorisation"),
-        Reason::AgentRemovedByOperator | Reason::AgentDraining => By::Nobody("comes with maintenance"),
+        Reason::AgentRemovedByOperator | Reason::AgentDraining => By::Operator,
     }
 }
 
@@ -413,6 +415,7 @@ fn every_reason_is_in_the_table_or_nobody_gives_it() {
         match by(*reason) {
             By::Master => assert!(is_in, "no row has {reason:?}"),
             By::Agent => assert!(!is_in, "{reason:?} is the agent's"),
+            By::Operator => assert!(!is_in, "{reason:?} is said of agents"),
             By::Nobody(why) => assert!(!is_in, "{reason:?}: {why}"),
         }
     }

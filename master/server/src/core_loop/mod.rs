@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use chapada_master_core::{
-    AgentCommand, Call, CallRefused, Caller, ErrorCode, Event, Explanation, Held, LinkId, MaintenanceCall,
-    OfferConstraints, OperatorCall, OperatorRefused, RegistryChange, RoleCall, SchedulerEvent, Snapshot,
-    StreamId, Ticket,
+    AgentCall, AgentCommand, Call, CallRefused, Caller, ErrorCode, Event, Explanation, Held, LinkId,
+    MaintenanceCall, OfferConstraints, OperatorCall, OperatorRefused, RegistryChange, RoleCall,
+    SchedulerEvent, Snapshot, StreamId, Ticket,
 };
 use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, Mono, Now, Role, Text};
 use chapada_wire::convert::ReservationFormat;
@@ -53,6 +53,11 @@ pub(crate) enum Input {
     /// Changes what is scheduled for machines; answered when that is durable.
     Maintenance {
         call: MaintenanceCall,
+        reply: oneshot::Sender<Result<(), OperatorRefused>>,
+    },
+    /// Takes agents out of service or back; answered when that is durable.
+    Agents {
+        call: Box<AgentCall>,
         reply: oneshot::Sender<Result<(), OperatorRefused>>,
     },
     /// Changes quotas or weights; answered when that is durable.
@@ -202,6 +207,13 @@ impl Core {
     ) -> Result<Result<(), OperatorRefused>, Stopped> {
         let (reply, verdict) = oneshot::channel();
         self.send(Input::Maintenance { call, reply }).await?;
+        verdict.await.map_err(|_| Stopped)
+    }
+
+    /// Takes agents out of service or back, and waits until that is durable and in the books.
+    pub(crate) async fn agents(&self, call: AgentCall) -> Result<Result<(), OperatorRefused>, Stopped> {
+        let (reply, verdict) = oneshot::channel();
+        self.send(Input::Agents { call: Box::new(call), reply }).await?;
         verdict.await.map_err(|_| Stopped)
     }
 

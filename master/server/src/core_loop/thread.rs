@@ -214,6 +214,13 @@ impl Loop {
                     None => return,
                 }
             }
+            Input::Agents { call, reply } => {
+                let verdict = self.master.apply_agent_call(now, *call);
+                match self.answer_when_durable(verdict, reply) {
+                    Some(effects) => effects,
+                    None => return,
+                }
+            }
             Input::StreamClosed { stream, framework } => {
                 self.outboxes.streams.remove(&stream);
                 match framework.or_else(|| self.subscriber(&stream)) {

@@ -15,7 +15,7 @@ use chapada_wire::v1::master::{Call, Response};
 use chapada_wire::v1::{self};
 use http::{Method, StatusCode};
 
-use super::{files, maintenance, operate, roles, state, subscribe, view};
+use super::{agents, files, maintenance, operate, roles, state, subscribe, view};
 use crate::shell::{API_VERSION, Led, Shell};
 
 /// Answers a call of an operator.
@@ -63,6 +63,7 @@ fn is_change(kind: Type) -> bool {
         || operate::is_change(kind)
         || roles::is_change(kind)
         || maintenance::is_change(kind)
+        || agents::is_change(kind)
 }
 
 async fn read(
@@ -140,6 +141,7 @@ async fn change(
         Type::SetLoggingLevel => set_logging_level(shell, &asked),
         kind if roles::is_change(kind) => roles::change(led, kind, asked).await,
         kind if maintenance::is_change(kind) => maintenance::change(led, kind, asked).await,
+        kind if agents::is_change(kind) => agents::change(led, kind, asked).await,
         kind => operate::change(led, kind, asked, by).await,
     }
 }

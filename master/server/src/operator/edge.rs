@@ -5,7 +5,7 @@ use chapada_wire::v1::master::Call;
 use chapada_wire::v1::master::call::Type;
 use http::StatusCode;
 
-use super::{maintenance, operate, roles};
+use super::{agents, maintenance, operate, roles};
 use crate::edge::OperatorChange;
 
 /// What a call changes; nothing for one that only reads.
@@ -20,6 +20,8 @@ pub(crate) fn read_call(asked: Call) -> Result<Option<OperatorChange>, StatusCod
         operate::read(kind, asked, &Principal::Anonymous).map(|call| Some(OperatorChange::Resources(call)))
     } else if maintenance::is_change(kind) {
         maintenance::read(kind, asked).map(|call| Some(OperatorChange::Maintenance(call)))
+    } else if agents::is_change(kind) {
+        agents::read(kind, asked).map(|call| Some(OperatorChange::Agents(call)))
     } else {
         Ok(None)
     };

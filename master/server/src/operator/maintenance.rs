@@ -4,9 +4,7 @@
 use std::collections::BTreeMap;
 
 use chapada_listener::{HttpResponse, empty, text};
-use chapada_master_core::{
-    InverseAnswer, MaintenanceCall, MaintenanceWindow, OperatorRefused, Snapshot, machine_of,
-};
+use chapada_master_core::{InverseAnswer, MaintenanceCall, MaintenanceWindow, Snapshot, machine_of};
 use chapada_model::{FrameworkId, MachineId, Unavailability};
 use chapada_wire::convert::wall_to_wire;
 use chapada_wire::v1::allocator::{InverseOfferStatus, inverse_offer_status::Status};
@@ -18,6 +16,7 @@ use chapada_wire::v1::{self};
 use http::StatusCode;
 
 use super::calls::invalid;
+use super::operate::refusal;
 use crate::shell::Led;
 
 /// Whether this is a change of maintenance.
@@ -50,8 +49,7 @@ pub(super) fn read(kind: Type, asked: Call) -> Result<MaintenanceCall, HttpRespo
 pub(crate) async fn carry_out(led: &Led, call: MaintenanceCall) -> Result<HttpResponse, HttpResponse> {
     match led.core.maintenance(call).await {
         Ok(Ok(())) => Ok(empty(StatusCode::OK)),
-        Ok(Err(OperatorRefused::Invalid(why))) => Err(text(StatusCode::BAD_REQUEST, why)),
-        Ok(Err(OperatorRefused::Conflict(why))) => Err(text(StatusCode::CONFLICT, why)),
+        Ok(Err(refused)) => Err(refusal(refused)),
         Err(stopped) => Err(text(StatusCode::SERVICE_UNAVAILABLE, stopped.to_string())),
     }
 }

@@ -4,11 +4,13 @@
 //! - `operate`: reservations, volumes and the end of frameworks; `roles`: quotas and weights;
 //! - `edge`: those two as plain functions;
 //! - `maintenance`: machines that are away for a while;
+//! - `agents`: agents that are taken out of service;
 //! - `files`: the files of a master, which has none;
 //! - `view`: the books as messages; `state`: those that may be large, an element at a time;
 //! - `subscribe`: the stream of what changes;
 //! - `events`: what it carries.
 
+pub(crate) mod agents;
 mod calls;
 mod edge;
 mod events;
@@ -18,7 +20,7 @@ mod operate;
 mod roles;
 mod state;
 mod subscribe;
-mod view;
+pub(crate) mod view;
 
 pub(crate) use calls::handle;
 pub(crate) use edge::read_call;

@@ -83,9 +83,17 @@ pub(crate) async fn carry_out(led: &Led, call: OperatorCall) -> Result<HttpRespo
     };
     match led.core.operate(call).await {
         Ok(Ok(())) => Ok(empty(success)),
-        Ok(Err(OperatorRefused::Invalid(why))) => Err(text(StatusCode::BAD_REQUEST, why)),
-        Ok(Err(OperatorRefused::Conflict(why))) => Err(text(StatusCode::CONFLICT, why)),
+        Ok(Err(refused)) => Err(refusal(refused)),
         Err(stopped) => Err(text(StatusCode::SERVICE_UNAVAILABLE, stopped.to_string())),
+    }
+}
+
+/// The answer to a refused call.
+pub(crate) fn refusal(refused: OperatorRefused) -> HttpResponse {
+    match refused {
+        OperatorRefused::Invalid(why) => text(StatusCode::BAD_REQUEST, why),
+        OperatorRefused::Conflict(why) => text(StatusCode::CONFLICT, why),
+        OperatorRefused::NotFound(why) => text(StatusCode::NOT_FOUND, why),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chapada_listener::{HttpResponse, empty, text};
-use chapada_master_core::{OperatorRefused, Quota, RoleCall, Snapshot, largest_amount};
+use chapada_master_core::{Quota, RoleCall, Snapshot, largest_amount};
 use chapada_model::{Milli, Quantities, Role, Text};
 use chapada_wire::v1::master::call::Type;
 use chapada_wire::v1::master::{Call, response};
@@ -12,6 +12,7 @@ use chapada_wire::v1::{self, value::Scalar};
 use http::StatusCode;
 
 use super::calls::invalid;
+use super::operate::refusal;
 use crate::shell::Led;
 
 /// Whether this is a change of quotas or weights.
@@ -54,8 +55,7 @@ pub(crate) fn read(kind: Type, asked: Call) -> Result<RoleCall, HttpResponse> {
 pub(crate) async fn carry_out(led: &Led, call: RoleCall) -> Result<HttpResponse, HttpResponse> {
     match led.core.role_call(call).await {
         Ok(Ok(())) => Ok(empty(StatusCode::OK)),
-        Ok(Err(OperatorRefused::Invalid(why))) => Err(bad_request(why)),
-        Ok(Err(OperatorRefused::Conflict(why))) => Err(text(StatusCode::CONFLICT, why)),
+        Ok(Err(refused)) => Err(refusal(refused)),
         Err(stopped) => Err(text(StatusCode::SERVICE_UNAVAILABLE, stopped.to_string())),
     }
 }

@@ -1,11 +1,12 @@
 //! The books as messages of the operator API.
 
 use chapada_master_core::{Agent, AgentState, Framework, FrameworkState, OfferOperation, Snapshot, Task};
-use chapada_model::{MasterDescription, OperationKey, Resources};
+use chapada_model::{MasterDescription, OperationKey, Resources, Wall};
 use chapada_wire::convert::{ReservationFormat, resources_to_wire, task_record, wall_to_wire};
 use chapada_wire::v1;
 use chapada_wire::v1::master::response::{self, get_agents, get_executors, get_frameworks};
 
+use super::agents;
 use crate::changes;
 use crate::shell::Led;
 
@@ -24,8 +25,11 @@ pub(super) fn agent(agent: &Agent) -> get_agents::Agent {
     let info = v1::AgentInfo { id: Some((&agent.id).into()), ..(&*agent.description).into() };
     get_agents::Agent {
         agent_info: Some(info),
-        active: Some(matches!(agent.state, AgentState::Active { .. })),
-        deactivated: Some(false),
+        active: Some(is_active(agent)),
+        deactivated: Some(agent.deactivated),
+        drain_info: agent.drain.as_ref().map(agents::drain_info),
+        // Source: Mesos says when, to the second.
+        estimated_drain_start_time: agent.drain.as_ref().map(|drain| whole_seconds(drain.since)),
         version: Some(agent.description.version.to_string()),
         pid: Some(format!("slave(1)@{}", agent.description.address)),
         registered_time: Some(wall_to_wire(agent.registered)),
@@ -41,6 +45,16 @@ pub(super) fn agent(agent: &Agent) -> get_agents::Agent {
             .collect(),
         ..get_agents::Agent::default()
     }
+}
+
+/// Whether the agent is connected and offered.
+pub(crate) fn is_active(agent: &Agent) -> bool {
+    matches!(agent.state, AgentState::Active { .. }) && !agent.deactivated
+}
+
+fn whole_seconds(at: Wall) -> v1::TimeInfo {
+    const NANOS: u64 = 1_000_000_000;
+    wall_to_wire(Wall(at.0 / NANOS * NANOS))
 }
 
 /// A framework without what it holds.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chapada_master_core::{Agent, AgentState};
+use chapada_master_core::Agent;
 use chapada_model::{Resource, Resources};
 use chapada_wire::Json;
 use chapada_wire::convert::{ReservationFormat, resources_to_wire};
@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::resources::{Amounts, Plain, attributes, reserved, resources, unreserved};
+use crate::operator::agents::drain_info;
 
 /// An agent as `/state` and `/state-summary` show it.
 #[derive(Serialize)]
@@ -31,6 +32,10 @@ pub(super) struct AgentView<'a> {
     deactivated: bool,
     version: &'a str,
     capabilities: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drain_info: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_drain_start_time_seconds: Option<f64>,
 }
 
 /// An agent as `/slaves` shows it.
@@ -60,10 +65,12 @@ impl<'a> From<&'a Agent> for AgentView<'a> {
             offered_resources: resources(&agent.offered),
             reserved_resources: reserved(&agent.total),
             unreserved_resources: unreserved(&agent.total),
-            active: is_active(agent),
-            deactivated: false,
+            active: crate::operator::view::is_active(agent),
+            deactivated: agent.deactivated,
             version: &described.version,
             capabilities: described.capabilities.iter().map(|capability| capability.name()).collect(),
+            drain_info: agent.drain.as_ref().map(|drain| json(&drain_info(drain).to_json())),
+            estimated_drain_start_time_seconds: agent.drain.as_ref().map(|drain| drain.since.as_secs_f64()),
         }
     }
 }
@@ -88,12 +95,11 @@ impl<'a> From<&'a Agent> for AgentInFull<'a> {
     }
 }
 
-/// Whether the agent can be talked to.
-fn is_active(agent: &Agent) -> bool {
-    matches!(agent.state, AgentState::Active { .. })
-}
-
 fn full(resources: &Resources) -> Vec<Value> {
     let wire = resources_to_wire(resources, ReservationFormat::Both);
-    wire.iter().map(|resource| serde_json::from_slice(&resource.to_json()).unwrap_or(Value::Null)).collect()
+    wire.iter().map(|resource| json(&resource.to_json())).collect()
+}
+
+fn json(written: &[u8]) -> Value {
+    serde_json::from_slice(written).unwrap_or(Value::Null)
 }

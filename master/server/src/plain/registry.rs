@@ -59,7 +59,13 @@ fn admitted(agent: &Agent, out: &mut Vec<u8>) {
     let info = v1::AgentInfo { id: Some((&agent.id).into()), ..(&*agent.description).into() };
     out.extend_from_slice(b"{\"info\":");
     info.write_json(out);
-    out.extend_from_slice(b",\"deactivated\":false}");
+    if let Some(drain) = &agent.drain {
+        out.extend_from_slice(b",\"drain_info\":");
+        crate::operator::agents::drain_info(drain).write_json(out);
+    }
+    let deactivated: &[u8] =
+        if agent.deactivated { b",\"deactivated\":true}" } else { b",\"deactivated\":false}" };
+    out.extend_from_slice(deactivated);
 }
 
 fn left(agent: &Agent, out: &mut Vec<u8>) {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use chapada_master_core::{Agent, AgentState, Framework, FrameworkState, Offer, RoleView, Snapshot, WhyKind};
+use chapada_master_core::{
+    Agent, AgentState, Drain, Framework, FrameworkState, Offer, RoleView, Snapshot, WhyKind,
+};
 use chapada_model::{Milli, Quantities, Ranges, Resource, ResourceValue, Wall};
 use serde_json::{Map, Value, json};
 
@@ -46,7 +48,12 @@ pub(super) fn millis(wall: Wall) -> Value {
 
 pub(super) fn agent_state(agent: &Agent) -> &'static str {
     match agent.state {
-        AgentState::Active { .. } => "active",
+        AgentState::Active { .. } => match &agent.drain {
+            Some(drain) if drain.is_drained => "drained",
+            Some(_) => "draining",
+            None if agent.deactivated => "deactivated",
+            None => "active",
+        },
         AgentState::Disconnected { .. } | AgentState::Leaving => "disconnected",
         AgentState::Recovered { .. } => "recovering",
         AgentState::Admitting { .. } => "registering",
@@ -72,6 +79,18 @@ pub(super) fn agent(agent: &Agent) -> Value {
         },
         "attributes": crate::plain::attributes(&described.attributes),
         "tasks": agent.tasks,
+        "deactivated": agent.deactivated,
+        "drain": agent.drain.as_ref().map(drain),
+    })
+}
+
+fn drain(drain: &Drain) -> Value {
+    json!({
+        "state": if drain.is_drained { "drained" } else { "draining" },
+        "since": millis(drain.since),
+        "leave_by": drain.leave_by().map(millis),
+        "max_grace_seconds": drain.order.max_grace.map(|grace| grace.as_secs_f64()),
+        "mark_gone": drain.order.mark_gone,
     })
 }
 
@@ -130,6 +149,8 @@ pub(super) fn sentence(kind: WhyKind) -> &'static str {
         WhyKind::AwaitingAgents => "the new leader waits for its agents to say what counts against quotas",
         WhyKind::BelowMinimum => "what is free is less than the minimum",
         WhyKind::Filtered => "the framework declined as much",
+        WhyKind::AgentDeactivated => "an operator has deactivated the agent",
+        WhyKind::AgentDraining => "the agent is being drained, or has been",
     }
 }
 

@@ -134,6 +134,9 @@ impl World {
             OperatorChange::Maintenance(call) => {
                 self.master.apply_maintenance(self.now, call).map(|(effects, _)| effects)
             }
+            OperatorChange::Agents(call) => {
+                self.master.apply_agent_call(self.now, call).map(|(effects, _)| effects)
+            }
         };
         self.carry_out(effects.unwrap_or_default());
         self.settle();

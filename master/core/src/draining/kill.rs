@@ -1,0 +1,111 @@
+//! What is left on a draining agent is killed, no later than the operator allows.
+
+use std::time::Duration;
+
+use chapada_model::{AgentId, ExecutorKey, KillPolicy, Reason, TaskKey, TaskState, TaskStatus};
+
+use crate::{AgentCommand, Drain, Master};
+
+/// What a task gets from the kill to its end when nobody says otherwise. Source: Mesos' command executor.
+const OWN_GRACE: Duration = Duration::from_secs(3);
+
+impl Master {
+    /// Frameworks had their time.
+    pub(crate) fn on_notice_over(&mut self, id: &AgentId) {
+        let Some(draining) = self.draining.get_mut(id) else { return };
+        draining.kills_at = None;
+        self.kill_for_drain(id);
+    }
+
+    /// Whether what is on the agent is to end now.
+    pub(crate) fn is_killing(&self, id: &AgentId) -> bool {
+        self.draining.get(id).is_some_and(|draining| draining.kills_at.is_none())
+    }
+
+    /// Has all tasks of a draining agent killed, also those that were told to end before and may take longer than is allowed now.
+    pub(crate) fn kill_for_drain(&mut self, id: &AgentId) {
+        for key in self.index.tasks_by_agent.of(id) {
+            let Some(task) = self.task_mut(&key).filter(|task| task.is_live()) else { continue };
+            let (asked, is_killed) = (task.kill_policy, task.killed);
+            task.killed = true;
+            let policy = self.capped(id, &key, asked);
+            if let Some(task) = self.task_mut(&key).filter(|_| !is_killed || policy.is_some()) {
+                task.kill_policy = policy;
+            }
+            let TaskKey { framework, task } = key;
+            self.tell_agent(id, AgentCommand::Kill { framework, task, policy });
+        }
+        self.end_idle_executors(id);
+    }
+
+    /// How gently a task of the agent is killed: as it was asked for, or as the operator who drains the agent allows.
+    pub(crate) fn capped(
+        &self,
+        agent: &AgentId,
+        key: &TaskKey,
+        asked: Option<KillPolicy>,
+    ) -> Option<KillPolicy> {
+        let drain = self.books.agents.get(agent).and_then(|agent| agent.drain.as_ref());
+        let Some(most) = drain.filter(|_| self.is_killing(agent)).and_then(|drain| drain.order.max_grace)
+        else {
+            return asked;
+        };
+        let own = self.books.tasks.get(key).and_then(|task| task.description.kill_policy);
+        let grace = asked.or(own).and_then(|policy| policy.grace_period).unwrap_or(OWN_GRACE);
+        match grace > most {
+            true => Some(KillPolicy { grace_period: Some(most) }),
+            false => asked,
+        }
+    }
+
+    /// Executors of frameworks' own would wait for the next task.
+    pub(super) fn end_idle_executors(&mut self, id: &AgentId) {
+        let Some(agent) = self.books.agents.get(id).filter(|agent| !agent.executors.is_empty()) else {
+            return;
+        };
+        let is_busy = |executor: &ExecutorKey| {
+            self.index.tasks_by_agent.iter(id).filter_map(|key| self.books.tasks.get(key)).any(|task| {
+                task.is_live()
+                    && task.framework == executor.framework
+                    && task.executor.as_ref() == Some(&executor.executor)
+            })
+        };
+        let idle: Vec<ExecutorKey> = agent.executors.keys().filter(|key| !is_busy(key)).cloned().collect();
+        for ExecutorKey { framework, executor } in idle {
+            self.tell_agent(id, AgentCommand::ShutdownExecutor { framework, executor });
+        }
+    }
+
+    /// A task that ends because its agent is drained says so: by its reason, and by its state when the agent will be gone. What
+    /// was said of it once stays so. Source: Mesos' agents say it themselves.
+    pub(crate) fn say_drained(&self, agent: &AgentId, key: &TaskKey, status: TaskStatus) -> TaskStatus {
+        let drain = self.books.agents.get(agent).and_then(|agent| agent.drain.as_ref());
+        let Some(drain) = drain.filter(|_| self.is_killing(agent)) else { return status };
+        if !matches!(status.state, TaskState::Killing | TaskState::Killed) {
+            return status;
+        }
+        let task = self.books.tasks.get(key);
+        let said = task.and_then(|task| {
+            task.statuses.iter().find(|said| said.uuid.is_some() && said.uuid == status.uuid)
+        });
+        match said {
+            Some(said) => TaskStatus { state: said.state, reason: said.reason, ..status },
+            None => TaskStatus {
+                state: self.drained_state(drain, key, status.state),
+                reason: status.reason.or(Some(Reason::AgentDraining)),
+                ..status
+            },
+        }
+    }
+
+    /// What the state of such a task is.
+    pub(crate) fn drained_state(&self, drain: &Drain, key: &TaskKey, state: TaskState) -> TaskState {
+        let knows =
+            self.books.frameworks.get(&key.framework).is_some_and(|f| f.description.is_partition_aware());
+        let is_live = self.books.tasks.get(key).is_some_and(|task| task.is_live());
+        match state {
+            TaskState::Killed if drain.order.mark_gone && knows && is_live => TaskState::GoneByOperator,
+            state => state,
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Agents that operators take out of service: deactivated, drained, given up for good.
+//!
+//! A deactivated agent is offered to nobody; what runs there runs on. A draining one is deactivated, its frameworks may be given
+//! notice to leave it by themselves (they are asked by inverse offers), then what is left is killed; when nothing is left it is
+//! drained, or gone if that was asked for. All of it is in the agent's record, so that it survives failovers, and it is done to
+//! an agent that is away when it comes back. Source: Mesos' draining; the notice and the cancelling are not Mesos'.
+
+mod follow;
+mod gone;
+mod kill;
+
+use std::time::Duration;
+
+use chapada_model::{AgentId, Mono, Now, Unavailability, Wall};
+
+pub(crate) use gone::Farewell;
+
+use crate::recording::Pending;
+use crate::timers::Timer;
+use crate::{AgentRecord, AgentState, Effect, Master, OperatorRefused, RegistryChange, Standing, Ticket};
+
+/// The longest notice, and the longest grace: more is as good as for ever.
+pub const MAX_NOTICE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// How an agent is to be drained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DrainOrder {
+    /// For how long frameworks may leave by themselves before what is left is killed; absent when it is killed at once.
+    #[serde(default)]
+    pub notice: Option<Duration>,
+    /// The longest time that a task is given from the kill to its end; absent when each has its own.
+    #[serde(default)]
+    pub max_grace: Option<Duration>,
+    /// Whether the agent is given up for good once nothing is left.
+    #[serde(default)]
+    pub mark_gone: bool,
+}
+
+/// The draining of an agent.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Drain {
+    /// How.
+    pub order: DrainOrder,
+    /// Since when.
+    pub since: Wall,
+    /// Whether nothing is left on the agent.
+    pub is_drained: bool,
+}
+
+impl Drain {
+    /// Until when frameworks may leave by themselves; nothing when what is there is killed at once.
+    pub fn leave_by(&self) -> Option<Wall> {
+        self.order.notice.map(|notice| self.since + notice)
+    }
+}
+
+/// A call about agents, already parsed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AgentCall {
+    /// The agent is offered to nobody from now on.
+    Deactivate {
+        /// Which.
+        agent: AgentId,
+    },
+    /// The agent is offered again. Not while it is draining.
+    Reactivate {
+        /// Which.
+        agent: AgentId,
+    },
+    /// The agent is deactivated and emptied. One that is draining already goes on as this says.
+    Drain {
+        /// Which.
+        agent: AgentId,
+        /// How.
+        order: DrainOrder,
+    },
+    /// The agent is no longer drained, and is offered again. What was told to end ends all the same.
+    CancelDrain {
+        /// Which.
+        agent: AgentId,
+    },
+    /// The agent is given up for good, with all it runs.
+    MarkGone {
+        /// Which.
+        agent: AgentId,
+    },
+}
+
+/// How far the draining of an agent has come that is not drained yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Draining {
+    /// When what is left is killed; nothing when that has come.
+    pub(crate) kills_at: Option<Mono>,
+    /// Whether its end is on its way into the registry.
+    pub(crate) is_ending: bool,
+}
+
+impl Master {
+    /// Takes a call about agents. It is in force, and its caller may be answered, once the ticket is recorded; at once when there
+    /// is none, for then nothing changes.
+    ///
+    /// # Errors
+    /// [`OperatorRefused`] says why; nothing has changed then, apart from what time alone has changed.
+    pub fn apply_agent_call(
+        &mut self,
+        now: Now,
+        call: AgentCall,
+    ) -> Result<(Vec<Effect>, Option<Ticket>), OperatorRefused> {
+        self.begin(now);
+        let ticket = self.agent_call(call)?;
+        Ok((self.finish(), ticket))
+    }
+
+    fn agent_call(&mut self, call: AgentCall) -> Result<Option<Ticket>, OperatorRefused> {
+        let record = |id: &AgentId| {
+            let known = self.registry.agents.get(id);
+            known.cloned().ok_or_else(|| OperatorRefused::NotFound(format!("No agent found with ID {id}")))
+        };
+        Ok(match call {
+            AgentCall::Deactivate { agent } => {
+                let record = present(&agent, record(&agent)?)?;
+                self.put_duty(agent, AgentRecord { deactivated: true, ..record })
+            }
+            AgentCall::Reactivate { agent } => {
+                let record = present(&agent, record(&agent)?)?;
+                if record.drain.as_ref().is_some_and(|drain| !drain.is_drained) {
+                    // Source: Mesos' words.
+                    return Err(OperatorRefused::Invalid("Agent is still in the DRAINING state".to_owned()));
+                }
+                self.put_duty(agent, AgentRecord { deactivated: false, drain: None, ..record })
+            }
+            AgentCall::Drain { agent, order } => {
+                let record = present(&agent, record(&agent)?)?;
+                self.begin_drain(agent, record, order)
+            }
+            AgentCall::CancelDrain { agent } => {
+                let record = present(&agent, record(&agent)?)?;
+                if record.drain.as_ref().is_none_or(|drain| drain.is_drained) {
+                    let message =
+                        format!("agent {agent} is not draining: REACTIVATE_AGENT has it offered again");
+                    return Err(OperatorRefused::Conflict(message));
+                }
+                self.put_duty(agent, AgentRecord { deactivated: false, drain: None, ..record })
+            }
+            AgentCall::MarkGone { agent } => match record(&agent)?.standing {
+                Standing::Gone { .. } => None,
+                Standing::Admitted | Standing::Unreachable { .. } => Some(self.mark_gone(agent)),
+            },
+        })
+    }
+
+    pub(crate) fn begin_drain(
+        &mut self,
+        agent: AgentId,
+        record: AgentRecord,
+        order: DrainOrder,
+    ) -> Option<Ticket> {
+        let bounded = |time: Duration| time.min(MAX_NOTICE);
+        let order = DrainOrder {
+            notice: order.notice.filter(|notice| !notice.is_zero()).map(bounded),
+            max_grace: order.max_grace.map(bounded),
+            ..order
+        };
+        let drain = Drain { order, since: self.now.wall, is_drained: false };
+        self.put_duty(agent, AgentRecord { deactivated: true, drain: Some(drain), ..record })
+    }
+
+    /// Asks for an agent's record to be made durable, when it says something new of whether it is offered or drained.
+    pub(crate) fn put_duty(&mut self, agent: AgentId, record: AgentRecord) -> Option<Ticket> {
+        if self.registry.agents.get(&agent).is_some_and(|known| *known == record) {
+            return None;
+        }
+        let (deactivated, drain) = (record.deactivated, record.drain.clone());
+        let then = Pending::Duty { agent: agent.clone(), deactivated, drain };
+        Some(self.record_then(RegistryChange::PutAgent(agent, record), then))
+    }
+
+    /// What an operator said of the agent is durable.
+    pub(crate) fn on_duty_recorded(&mut self, id: &AgentId, deactivated: bool, drain: Option<Drain>) {
+        let Some(agent) = self.agent_mut(id).filter(|agent| !matches!(agent.state, AgentState::Gone { .. }))
+        else {
+            return;
+        };
+        agent.deactivated = deactivated;
+        agent.drain = drain;
+        self.forget_drain(id);
+        self.follow_drain_of(id);
+        self.settle_activity(id);
+        self.on_unavailability_changed(id);
+        if self.is_killing(id) {
+            self.kill_for_drain(id);
+        }
+    }
+
+    /// An agent is offered when it is connected and not deactivated.
+    pub(crate) fn settle_activity(&mut self, id: &AgentId) {
+        let Some(agent) = self.books.agents.get(id) else { return };
+        let is_active = matches!(agent.state, AgentState::Active { .. }) && !agent.deactivated;
+        if !is_active {
+            for offer in self.index.offers_by_agent.of(id) {
+                self.rescind(&offer);
+            }
+        }
+        self.allocator.set_agent_active(id, is_active);
+    }
+
+    /// Begins to watch the draining of an agent, if it is draining. Of its notice what is left counts: it began for people, and
+    /// not for this leader.
+    pub(crate) fn follow_drain_of(&mut self, id: &AgentId) {
+        let drain = self.books.agents.get(id).and_then(|agent| agent.drain.clone());
+        let Some(drain) = drain.filter(|drain| !drain.is_drained) else { return };
+        let kills_at = drain.order.notice.and_then(|notice| {
+            let passed = Duration::from_nanos(self.now.wall.0.saturating_sub(drain.since.0));
+            let left = notice.saturating_sub(passed);
+            (!left.is_zero()).then(|| self.now.mono + left)
+        });
+        if let Some(at) = kills_at {
+            self.timers.set(at, Timer::Drain(id.clone()));
+        }
+        self.draining.insert(id.clone(), Draining { kills_at, is_ending: false });
+        self.drains_due.insert(id.clone());
+    }
+
+    /// Watches the draining of an agent no longer.
+    pub(crate) fn forget_drain(&mut self, id: &AgentId) {
+        self.drains_due.remove(id);
+        if let Some(Draining { kills_at: Some(at), .. }) = self.draining.remove(id) {
+            self.timers.clear(at, Timer::Drain(id.clone()));
+        }
+    }
+
+    /// When the agent's frameworks have been told to be gone from it, if they have.
+    pub(crate) fn notice_of(&self, id: &AgentId) -> Option<Unavailability> {
+        let drain = self.books.agents.get(id)?.drain.as_ref().filter(|drain| !drain.is_drained)?;
+        drain.leave_by().map(|start| Unavailability { start, duration: None })
+    }
+}
+
+/// The record of an agent that may come back.
+fn present(id: &AgentId, record: AgentRecord) -> Result<AgentRecord, OperatorRefused> {
+    match record.standing {
+        Standing::Gone { .. } => {
+            Err(OperatorRefused::Conflict(format!("agent {id} was given up for good: it never comes back")))
+        }
+        Standing::Admitted | Standing::Unreachable { .. } => Ok(record),
+    }
+}

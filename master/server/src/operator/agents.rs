@@ -1,0 +1,110 @@
+//! Agents that are taken out of service: DEACTIVATE_AGENT, REACTIVATE_AGENT, DRAIN_AGENT, MARK_AGENT_GONE, and CANCEL_DRAIN, which is
+//! not Mesos'.
+
+use std::time::Duration;
+
+use chapada_listener::{HttpResponse, empty, text};
+use chapada_master_core::{AgentCall, Drain, DrainOrder};
+use chapada_model::AgentId;
+use chapada_wire::v1;
+use chapada_wire::v1::master::Call;
+use chapada_wire::v1::master::call::Type;
+use http::StatusCode;
+
+use super::calls::invalid;
+use super::operate::{agent_id, refusal};
+use crate::shell::Led;
+
+/// Whether this is one of these calls.
+pub(crate) fn is_change(kind: Type) -> bool {
+    matches!(
+        kind,
+        Type::DeactivateAgent
+            | Type::ReactivateAgent
+            | Type::DrainAgent
+            | Type::MarkAgentGone
+            | Type::CancelDrain
+    )
+}
+
+/// Carries a call out; answers when what it changes is durable.
+pub(super) async fn change(led: &Led, kind: Type, asked: Call) -> Result<HttpResponse, HttpResponse> {
+    carry_out(led, read(kind, asked)?).await
+}
+
+/// Hands a call to the books and waits until what it changes is durable.
+pub(crate) async fn carry_out(led: &Led, call: AgentCall) -> Result<HttpResponse, HttpResponse> {
+    match led.core.agents(call).await {
+        Ok(Ok(())) => Ok(empty(StatusCode::OK)),
+        Ok(Err(refused)) => Err(refusal(refused)),
+        Err(stopped) => Err(text(StatusCode::SERVICE_UNAVAILABLE, stopped.to_string())),
+    }
+}
+
+/// Reads a call; the error is the answer.
+#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
+pub(crate) fn read(kind: Type, asked: Call) -> Result<AgentCall, HttpResponse> {
+    let missing = |field: &str| invalid(&format!("Expecting '{field}' to be present"));
+    Ok(match kind {
+        Type::DeactivateAgent => {
+            let said = asked.deactivate_agent.ok_or_else(|| missing("deactivate_agent"))?;
+            AgentCall::Deactivate { agent: id(said.agent_id, "deactivate_agent.agent_id")? }
+        }
+        Type::ReactivateAgent => {
+            let said = asked.reactivate_agent.ok_or_else(|| missing("reactivate_agent"))?;
+            AgentCall::Reactivate { agent: id(said.agent_id, "reactivate_agent.agent_id")? }
+        }
+        Type::MarkAgentGone => {
+            let said = asked.mark_agent_gone.ok_or_else(|| missing("mark_agent_gone"))?;
+            AgentCall::MarkGone { agent: id(said.agent_id, "mark_agent_gone.agent_id")? }
+        }
+        Type::CancelDrain => {
+            let said = asked.cancel_drain.ok_or_else(|| missing("cancel_drain"))?;
+            AgentCall::CancelDrain { agent: id(said.agent_id, "cancel_drain.agent_id")? }
+        }
+        _ => {
+            let said = asked.drain_agent.ok_or_else(|| missing("drain_agent"))?;
+            let order = DrainOrder {
+                notice: time(
+                    said.leave_within.map(|time| (time.seconds, time.nanos)),
+                    "drain_agent.leave_within",
+                )?,
+                max_grace: time(
+                    said.max_grace_period.map(|time| (time.seconds, time.nanos)),
+                    "drain_agent.max_grace_period",
+                )?,
+                mark_gone: said.mark_gone.unwrap_or_default(),
+            };
+            AgentCall::Drain { agent: id(said.agent_id, "drain_agent.agent_id")?, order }
+        }
+    })
+}
+
+#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
+fn id(said: Option<v1::AgentId>, field: &str) -> Result<AgentId, HttpResponse> {
+    let value = said.and_then(|id| id.value);
+    let value = value.ok_or_else(|| invalid(&format!("Expecting '{field}' to be present")))?;
+    agent_id(&value).map_err(|why| invalid(&why))
+}
+
+#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
+fn time(said: Option<(i64, i32)>, field: &str) -> Result<Option<Duration>, HttpResponse> {
+    let Some((seconds, nanos)) = said else { return Ok(None) };
+    match (u64::try_from(seconds), u32::try_from(nanos)) {
+        (Ok(seconds), Ok(nanos)) if nanos < 1_000_000_000 => Ok(Some(Duration::new(seconds, nanos))),
+        _ => Err(invalid(&format!("'{field}' must not be negative, nor its nanos a second or more"))),
+    }
+}
+
+/// `drain_info` of an agent.
+pub(crate) fn drain_info(drain: &Drain) -> v1::DrainInfo {
+    let nanoseconds = |time: Duration| v1::DurationInfo {
+        nanoseconds: Some(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)),
+    };
+    let state = if drain.is_drained { v1::DrainState::Drained } else { v1::DrainState::Draining };
+    let config = v1::DrainConfig {
+        max_grace_period: drain.order.max_grace.map(nanoseconds),
+        mark_gone: Some(drain.order.mark_gone),
+    };
+    v1::DrainInfo { state: Some(state.into()), config: Some(config) }
+}
