@@ -47,11 +47,11 @@ pub enum Cloned {
 pub struct Caller(OwnedFd);
 
 impl Caller {
-    /// Has the kernel end this process, by SIGKILL, when the caller ends. To be asked for again after a change of user, which
-    /// lets go of it.
+    /// Has the kernel end this process, by SIGKILL, when its parent ends: the caller, or a child of that. To be asked for again
+    /// after a change of user, which lets go of it.
     ///
     /// # Errors
-    /// `ESRCH` when it has ended before: nobody else ends this process then, so it has to end by itself.
+    /// `ESRCH` when the caller has ended before: nobody else ends this process then, so it has to end by itself.
     pub fn end_together(&self) -> Result<(), IsolationError> {
         let asked = prctl::set_pdeathsig(Signal::SIGKILL);
         let mut watched = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];

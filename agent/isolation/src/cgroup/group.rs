@@ -12,7 +12,7 @@ use super::kill::{kill_v1, kill_v2, processes};
 use super::remove::remove;
 use super::{
     Controller, CpuV1, CpuV2, Cpuset, DeviceRule, DiskTraffic, Hierarchies, HugePages, IoV1, IoV2, Limits,
-    MemoryV1, MemoryV2, NetworkClass, OomReport, OomWatch, Pids, Pressure, Statistics, Target, devices,
+    MemoryV1, MemoryV2, NetworkClass, OomReport, OomWatch, Pids, Pressure, PressureLevels, Statistics, Target, devices,
     disk_traffic, freeze, pressure,
 };
 
@@ -223,6 +223,14 @@ impl Group {
     /// As [`OomWatch::v1`].
     pub fn watch_oom(&self) -> Result<Option<OomWatch>, IsolationError> {
         self.memory_v1.as_deref().map(OomWatch::v1).transpose()
+    }
+
+    /// Has the kernel count from now on how often memory is short. `None` where only v2 has memory: see [`Self::pressure`].
+    ///
+    /// # Errors
+    /// When the group is gone or the kernel has no `memory.pressure_level`.
+    pub fn watch_pressure_levels(&self) -> Result<Option<PressureLevels>, IsolationError> {
+        self.memory_v1.as_deref().map(PressureLevels::v1).transpose()
     }
 
     /// What the group uses. All zero when it is gone.

@@ -23,6 +23,7 @@ mod net_cls;
 mod oom;
 mod pids;
 mod pressure;
+mod pressure_levels;
 mod remove;
 mod statistics;
 
@@ -41,5 +42,6 @@ pub use memory::{MemoryV1, MemoryV2};
 pub use net_cls::NetworkClass;
 pub use oom::{OomReport, OomWatch};
 pub use pids::Pids;
-pub use pressure::{Pressure, Stall, Waiting};
+pub use pressure::{Pressure, of_machine as pressure_of_machine, Stall, Waiting};
+pub use pressure_levels::{PressureCounts, PressureLevels};
 pub use statistics::Statistics;

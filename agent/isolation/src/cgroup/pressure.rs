@@ -47,6 +47,15 @@ pub(super) fn of_group(directory: &Path) -> Result<Pressure, IsolationError> {
     Ok(Pressure { cpu: stall("cpu.pressure")?, memory: stall("memory.pressure")?, io: stall("io.pressure")? })
 }
 
+/// What processes of the whole machine waited for, since it was started. Nothing where the kernel does not count.
+///
+/// # Errors
+/// Names the file that could not be read.
+pub fn of_machine() -> Result<Pressure, IsolationError> {
+    let stall = |name: &str| Ok(read_if_counted(Path::new("/proc/pressure"), name)?.map(|text| parse(&text)));
+    Ok(Pressure { cpu: stall("cpu")?, memory: stall("memory")?, io: stall("io")? })
+}
+
 /// The file is there, and cannot be read, where counting was switched off at boot.
 fn read_if_counted(directory: &Path, name: &str) -> Result<Option<String>, IsolationError> {
     match read(directory, name) {

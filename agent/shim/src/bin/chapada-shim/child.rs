@@ -90,7 +90,7 @@ fn under_init(spec: &ContainerSpec, opened: Opened, command: &Executable, shim: 
         unsafe { fork() }
     });
     match forked.context("fork", "the command").map_err(of(SetupFailure::Shim)) {
-        Ok(ForkResult::Child) => become_command(spec, opened.setup, command, None),
+        Ok(ForkResult::Child) => become_command(spec, opened.setup, command, Some(shim)),
         Ok(ForkResult::Parent { child }) => init::run(child, opened, shim),
         Err(error) => fail(opened.setup, &error),
     }
@@ -123,8 +123,8 @@ fn drop_privileges(spec: &ContainerSpec, user: &User, shim: Option<&Caller>) -> 
     umask(UMASK);
     rlimits::apply(&spec.rlimits)?;
     privileges::become_user(user, &spec.privileges)?;
-    // After the change of user, which clears it.
-    shim.map_or_else(end_with_init, Caller::end_together)?;
+    // After the change of user, which clears it. Under our init it ends with that, and does not begin without a shim.
+    shim.map_or_else(end_with_shim, Caller::end_together)?;
     match &spec.system_calls {
         SystemCalls::Standard => Filter::standard().install(),
         SystemCalls::Profile(filter) => filter.install(),
@@ -132,10 +132,9 @@ fn drop_privileges(spec: &ContainerSpec, user: &User, shim: Option<&Caller>) -> 
     }
 }
 
-/// Asks the kernel for SIGKILL when the parent ends: process 1 of a container, or its shim. Should that have ended already,
-/// the kernel has this process on its list, as all of that container's.
-fn end_with_init() -> Result<(), IsolationError> {
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).context("tie the program to", "its container")
+/// Of a program beside the command. Should the shim have ended already, so does process 1, and with that everything inside.
+fn end_with_shim() -> Result<(), IsolationError> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).context("tie the program to", "its shim")
 }
 
 /// Tells the shim why, and ends.
