@@ -199,7 +199,7 @@ async fn teardown_waits_for_the_master_and_stop_and_abort_do_not_tear_down() {
     assert_eq!(why, "enough");
 }
 
-const SCHEMA: Schema = Schema { name: "a-test-scheduler", version: 1 };
+const SCHEMA: Schema = Schema { name: "a-test-scheduler", version: 1, grouped: &[] };
 
 async fn open(file: &std::path::Path) -> (Coordination, chapada_sdk::Campaign, OpenedStore) {
     let coordination = soon("the file to be free", async {

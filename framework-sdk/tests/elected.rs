@@ -15,7 +15,7 @@ use support::scripted_master::ScriptedMaster;
 use support::soon;
 use tokio::sync::mpsc;
 
-const SCHEMA: Schema = Schema { name: "a-test-scheduler", version: 1 };
+const SCHEMA: Schema = Schema { name: "a-test-scheduler", version: 1, grouped: &[] };
 
 /// Writes its name down when subscribed, and tells how many names it found at its start.
 struct Copy {

@@ -11,7 +11,7 @@ use chapada_sdk::{
 };
 use chapada_sdk_testkit::{Arrival, Fault, Rule, TestKit};
 
-const SCHEMA: Schema = Schema { name: "planted", version: 1 };
+const SCHEMA: Schema = Schema { name: "planted", version: 1, grouped: &[] };
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// What the scheduler does wrong.

@@ -50,7 +50,8 @@ async fn a_file_in_use_of_a_newer_version_foreign_or_damaged_is_refused_by_name(
     term.open_registry(Schema { version: 7, ..SCHEMA }).await.unwrap();
     let error = term.open_registry(SCHEMA).await.unwrap_err().to_string();
     assert!(error.contains("version 7") && error.contains("newer chapada"), "{error}");
-    let error = term.open_registry(Schema { name: "other", version: 7 }).await.unwrap_err().to_string();
+    let error =
+        term.open_registry(Schema { name: "other", version: 7, grouped: &[] }).await.unwrap_err().to_string();
     assert!(error.contains("\"a-test\", not \"other\""), "{error}");
 
     let rubbish = folder.path().join("rubbish.redb");

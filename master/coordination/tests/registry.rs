@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use chapada_coordination::{
@@ -244,4 +245,150 @@ async fn writes_that_break_a_limit_are_refused_and_the_others_go_on() {
     for number in 0..8 {
         registry.put("agents", &number.to_string(), fits).await.unwrap();
     }
+}
+
+const GROUPED: Schema = Schema { grouped: &["instance"], ..SCHEMA };
+
+/// Every page of the kind `instance` below the path of [`lead`], with how often it was written and the keys in it.
+async fn pages(ensemble: &Ensemble) -> BTreeMap<String, (i32, BTreeSet<String>)> {
+    let client = plain_client(ensemble).await;
+    let kind = "/cluster/registry/instance";
+    let mut found = BTreeMap::new();
+    for name in client.list_children(kind).await.unwrap() {
+        let folder = format!("{kind}/{name}");
+        let own = client.list_children(&folder).await.unwrap();
+        let paths = if name.len() > 3 {
+            own.iter().map(|page| format!("{folder}/{page}")).collect()
+        } else {
+            vec![folder]
+        };
+        for path in paths {
+            let (data, stat) = client.get_data(&path).await.unwrap();
+            let records = chapada_coordination::decode_page("instance", &data, &path).unwrap();
+            found.insert(path, (stat.version, records.into_iter().map(|record| record.key.key).collect()));
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_has_pages_of_its_own_and_its_changes_rewrite_no_other() {
+    let ensemble = Ensemble::single();
+    let (campaign, term) = lead_with(&ensemble, "first", SESSION * 20).await;
+    let registry = term.open_registry(GROUPED).await.unwrap().registry;
+    let many = (0..300)
+        .map(|number| Change::put("instance", &format!("prod_web.v2.instance-{number:03}"), &[7; 400]));
+    registry.write(many.collect()).await.unwrap();
+    let few = (0..10).map(|number| Change::put("instance", &format!("db.instance-{number}"), b"x"));
+    registry.write(few.collect()).await.unwrap();
+    let before = pages(&ensemble).await;
+    let of =
+        |name: &str| before.values().filter(|(_, keys)| keys.iter().any(|key| key.starts_with(name))).count();
+    assert_eq!((of("prod_web.v2."), of("db."), before.len()), (5, 1, 6), "{before:?}");
+    assert!(before.values().all(|(_, keys)| keys.len() <= 64), "{before:?}");
+
+    let change = (0..10).map(|number| Change::put("instance", &format!("db.instance-{number}"), b"y"));
+    registry.write(change.collect()).await.unwrap();
+    registry.put("instance", "prod_web.v2.instance-300", b"one more").await.unwrap();
+    registry.delete("instance", "prod_web.v2.instance-007").await.unwrap();
+    let after = pages(&ensemble).await;
+    let written: Vec<_> = before.iter().filter(|(page, (version, _))| after[*page].0 != *version).collect();
+    assert!(
+        (2..=3).contains(&written.len()),
+        "one of the small group, at most two of the large: {written:?}"
+    );
+
+    campaign.resign().await;
+    let (_campaign, term) = lead_with(&ensemble, "second", SESSION * 20).await;
+    let opened = term.open_registry(GROUPED).await.unwrap();
+    assert_eq!(opened.records.len(), 310);
+    let rest = opened.records.iter().filter(|record| record.key.key.starts_with("prod_web"));
+    opened.registry.write(rest.map(|record| Change::Delete(record.key.clone())).collect()).await.unwrap();
+    assert_eq!(pages(&ensemble).await.len(), 1, "pages go with their last record");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_of_a_build_that_did_not_group_them_are_read_and_join_their_group_when_written() {
+    let ensemble = Ensemble::single();
+    let (campaign, term) = lead_with(&ensemble, "older", SESSION * 20).await;
+    let registry = term.open_registry(SCHEMA).await.unwrap().registry;
+    let mut model = BTreeMap::new();
+    for number in 0..60 {
+        let key = format!("app{}.{number}", number % 7);
+        registry.put("instance", &key, b"old").await.unwrap();
+        model.insert(key, b"old".to_vec());
+    }
+    campaign.resign().await;
+    let mut chance = 1_u64;
+    for (round, schema) in [GROUPED, GROUPED, SCHEMA].into_iter().enumerate() {
+        let (campaign, term) = lead_with(&ensemble, &format!("round-{round}"), SESSION * 20).await;
+        let opened = term.open_registry(schema).await.unwrap();
+        let found = opened.records.iter().map(|record| (record.key.key.clone(), record.value.to_vec()));
+        assert_eq!(found.collect::<Vec<_>>(), model.clone().into_iter().collect::<Vec<_>>(), "round {round}");
+        for _ in 0..60 {
+            let mut changes = Vec::new();
+            for _ in 0..3 {
+                chance =
+                    chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let number = (chance >> 33) % 120;
+                let key = format!("app{}.{number}", number % 7);
+                if (chance >> 50) % 3 == 0 {
+                    changes.push(Change::delete("instance", &key));
+                    model.remove(&key);
+                } else {
+                    let value = vec![round as u8; ((chance >> 20) % 5_000) as usize];
+                    changes.push(Change::put("instance", &key, &value));
+                    model.insert(key, value);
+                }
+            }
+            opened.registry.write(changes).await.unwrap();
+        }
+        let pages = pages(&ensemble).await;
+        let mut all: Vec<&String> = pages.values().flat_map(|(_, keys)| keys).collect();
+        all.sort();
+        assert_eq!(all, model.keys().collect::<Vec<_>>(), "each record is in one page");
+        let stands =
+            |key: &str| pages.iter().find(|(_, (_, keys))| keys.contains(key)).map(|(path, _)| path.len());
+        let moved = model.iter().filter(|(_, value)| value.as_slice() != b"old").map(|(key, _)| stands(key));
+        assert!(
+            moved.into_iter().all(|length| length > Some("/cluster/registry/instance/1000/".len())),
+            "{pages:?}"
+        );
+        campaign.resign().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_records_of_a_group_leave_its_page_before_it_fits_no_transaction() {
+    let ensemble = Ensemble::single();
+    let (_campaign, term) = lead_with(&ensemble, "only", SESSION * 20).await;
+    let registry = term.open_registry(GROUPED).await.unwrap().registry;
+    let small = (0..20).map(|number| Change::put("instance", &format!("app.{number}"), b"x"));
+    registry.write(small.collect()).await.unwrap();
+    for number in 0..20 {
+        registry.put("instance", &format!("app.{number}"), &vec![1; 200_000]).await.unwrap();
+    }
+    let opened = term.open_registry(GROUPED).await.unwrap();
+    assert!(opened.records.iter().all(|record| record.value.len() == 200_000));
+    assert_eq!(opened.records.len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_of_a_newer_build_and_rubbish_in_one_are_refused_by_name() {
+    let ensemble = Ensemble::single();
+    let client = plain_client(&ensemble).await;
+    let anyone = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    let (_campaign, term) = lead(&ensemble, "only").await;
+    let registry = term.open_registry(GROUPED).await.unwrap().registry;
+    registry.put("instance", "app.1", b"x").await.unwrap();
+    let folder = client.list_children("/cluster/registry/instance").await.unwrap().pop().unwrap();
+    let folder = format!("/cluster/registry/instance/{folder}");
+    let rubbish = format!("{folder}/rubbish.1");
+    client.create(&rubbish, b"", &anyone).await.unwrap();
+    let error = term.open_registry(GROUPED).await.unwrap_err().to_string();
+    assert!(error.contains(&rubbish) && error.contains("damaged"), "{error}");
+    client.delete(&rubbish, None).await.unwrap();
+    client.set_data(&folder, b"chapada-page 3\n", None).await.unwrap();
+    let error = term.open_registry(GROUPED).await.unwrap_err().to_string();
+    assert!(error.contains(&folder) && error.contains("version 3"), "{error}");
 }

@@ -11,7 +11,7 @@ use crate::core_loop::{Core, Writing};
 use crate::error::Error;
 
 /// What a master's registry holds.
-pub(crate) const SCHEMA: Schema = Schema { name: "chapada-master", version: REGISTRY_VERSION };
+pub(crate) const SCHEMA: Schema = Schema { name: "chapada-master", version: REGISTRY_VERSION, grouped: &[] };
 
 /// Changes in one write: they commit together, so a burst costs one sync.
 const WRITE_BATCH: usize = 128;

@@ -10,7 +10,7 @@ use chapada_sdk::{
 };
 
 /// What the store holds.
-pub const SCHEMA: Schema = Schema { name: "chapada-ha", version: 1 };
+pub const SCHEMA: Schema = Schema { name: "chapada-ha", version: 1, grouped: &[] };
 /// How long a task that ends waits before it is started again.
 const DELAY: DelayRule =
     DelayRule { first: Duration::from_millis(200), factor: 2.0, most: Duration::from_secs(60) };

@@ -9,7 +9,7 @@ use chapada_sdk::{Change, Intent, IntentChange, Intents, Phase, Record, Schema};
 use crate::flags::Flags;
 
 /// What a keeper's store holds.
-pub(crate) const SCHEMA: Schema = Schema { name: "chapada-keeper", version: 1 };
+pub(crate) const SCHEMA: Schema = Schema { name: "chapada-keeper", version: 1, grouped: &[] };
 /// One record for each copy: its intent as JSON.
 const COPIES: &str = "copies";
 

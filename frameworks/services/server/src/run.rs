@@ -32,7 +32,7 @@ use crate::standing::Standing;
 use crate::store;
 
 /// What the store is called, and the newest version of it that this program knows.
-const SCHEMA: Schema = Schema { name: "chapada-services", version: 1 };
+const SCHEMA: Schema = Schema { name: "chapada-services", version: 1, grouped: &["home", "instance"] };
 
 /// Runs the services framework until `stop`. Its tasks run on. `set_level` changes how much it writes into its log.
 ///

@@ -3,6 +3,7 @@
 mod embedded;
 mod memory;
 mod page;
+mod place;
 mod writer;
 mod zookeeper;
 
@@ -42,6 +43,10 @@ pub struct Schema {
     pub name: &'static str,
     /// The newest that this build understands. A newer one is refused; an older one is the caller's to migrate.
     pub version: u32,
+    /// Kinds of which those records are written together whose keys are alike up to their last dot: a change of one rewrites
+    /// none of another such group. Matters where records share pages. Records that a build which did not group them
+    /// wrote are read where they are, and join their group when they are next written.
+    pub grouped: &'static [&'static str],
 }
 
 /// Names one record.

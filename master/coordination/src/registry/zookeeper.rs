@@ -1,4 +1,5 @@
-//! The registry in ZooKeeper: `<path>/registry/<kind>/<bucket>`, each a page; `<path>/registry/epoch` a number.
+//! The registry in ZooKeeper: `<path>/registry/<kind>/<bucket>`, each a page, or `<path>/registry/<kind>/<folder>/<group>.<n>` where
+//! records are grouped; `<path>/registry/epoch` a number.
 //!
 //! `registry` sorts after `json.info_…`, because some clients take the smallest child for the leader.
 
@@ -8,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use zookeeper_client::{CheckWriteError, CheckWriter, CreateMode, CreateOptions, Error};
 
-use super::page::{Page, bucket_of};
+use super::page::{self, BUCKETS, Page};
+use super::place::{PAGE_BYTES, PAGE_RECORDS, PageKey, Places, Spot};
 use super::{Change, Found, OpenRegistryError, Record, RecordKey, Schema, WriteError};
 use crate::campaign::Fence;
 use crate::session::{SessionError, outcome_unknown, private_acls, reconnected, session_over};
@@ -24,14 +26,14 @@ const ZNODE_OVERHEAD: usize = 256;
 /// Tries of one transaction whose connection broke before it was carried out.
 const MAX_TRIES: usize = 5;
 
-type PageKey = (String, u32);
-
 #[derive(Debug)]
 pub(crate) struct ZkStore {
     fence: Fence,
     root: String,
-    kinds: BTreeSet<String>,
+    /// Below the root: those of kinds, and those of groups in them.
+    folders: BTreeSet<String>,
     pages: HashMap<PageKey, StoredPage>,
+    places: Places,
 }
 
 #[derive(Clone, Debug)]
@@ -59,7 +61,8 @@ enum Reread {
 impl ZkStore {
     pub(super) fn new(fence: Fence) -> Self {
         let root = format!("{}/registry", fence.address.path);
-        Self { fence, root, kinds: BTreeSet::new(), pages: HashMap::new() }
+        let (folders, pages, places) = (BTreeSet::new(), HashMap::new(), Places::default());
+        Self { fence, root, folders, pages, places }
     }
 
     pub(super) fn ended(&self) -> CancellationToken {
@@ -71,6 +74,7 @@ impl ZkStore {
         let opening = async {
             let version = self.ensure_header(schema).await?;
             let epoch = self.raise_epoch().await?;
+            schema.grouped.iter().for_each(|kind| self.places.group(kind));
             let records = self.load().await?;
             Ok(Found { epoch, version, records })
         };
@@ -148,27 +152,81 @@ impl ZkStore {
         let kinds = client.list_children(&self.root).await.map_err(|error| self.failed("list", error))?;
         let mut records = Vec::new();
         for kind in kinds.into_iter().filter(|name| name != EPOCH) {
-            let folder = format!("{}/{kind}", self.root);
-            let names = client.list_children(&folder).await.map_err(|error| self.failed("list", error))?;
-            let paths: Vec<String> = names.iter().map(|name| format!("{folder}/{name}")).collect();
-            // Each request is sent when it is made; only the answers are awaited one after the other.
-            let reads: Vec<_> = paths.iter().map(|path| client.get_data(path)).collect();
-            for ((name, path), read) in names.iter().zip(&paths).zip(reads) {
-                let (data, stat) = read.await.map_err(|error| self.failed("read", error))?;
-                let place = self.znode(path);
-                let bucket = u32::from_str_radix(name, 16).map_err(|_| OpenRegistryError::Damaged {
-                    place: place.clone(),
-                    what: "not the name of a page".to_owned(),
-                })?;
-                let page = Page::decode(&data, &place)?;
-                for (key, value) in page.records() {
-                    records.push(Record { key: RecordKey::new(&kind, key), value: value.clone() });
-                }
-                self.pages.insert((kind.clone(), bucket), StoredPage { page, version: stat.version });
+            let pages = self.load_kind(&kind).await?;
+            for (key, page) in pages {
+                let each = page.page.records();
+                records.extend(
+                    each.map(|(name, value)| Record {
+                        key: RecordKey::new(&kind, name),
+                        value: value.clone(),
+                    }),
+                );
+                self.places.note(&key, None, &page.page);
+                self.pages.insert(key, page);
             }
-            self.kinds.insert(kind);
+            self.folders.insert(kind);
         }
         Ok(records)
+    }
+
+    /// All pages of a kind, those in folders included.
+    async fn load_kind(&mut self, kind: &str) -> Result<Vec<(PageKey, StoredPage)>, OpenRegistryError> {
+        let names = self.list(vec![kind.to_owned()]).await?;
+        let (mut pages, mut folders) = (Vec::new(), Vec::new());
+        for (path, data, version) in self.read(names).await? {
+            let place = self.znode(&format!("{}/{path}", self.root));
+            let bucket = path.rsplit_once('/').and_then(|(_, name)| u32::from_str_radix(name, 16).ok());
+            match bucket {
+                Some(bucket) if bucket < BUCKETS => {
+                    let spot = Spot::Bucket(bucket);
+                    let page = Page::decode(&data, &place)?;
+                    pages.push((PageKey { kind: kind.to_owned(), spot }, StoredPage { page, version }));
+                }
+                Some(_) => {
+                    page::check_folder(&data, &place)?;
+                    folders.push(path);
+                }
+                None => return Err(not_a_page(place)),
+            }
+        }
+        if !folders.is_empty() {
+            self.places.group(kind);
+        }
+        let names = self.list(folders.clone()).await?;
+        for (path, data, version) in self.read(names).await? {
+            let place = self.znode(&format!("{}/{path}", self.root));
+            let name = path.rsplit_once('/').map_or("", |(_, name)| name);
+            let key = PageKey::in_folder(kind, name).filter(|key| key.path() == path);
+            let key = key.ok_or_else(|| not_a_page(place.clone()))?;
+            pages.push((key, StoredPage { page: Page::decode(&data, &place)?, version }));
+        }
+        self.folders.extend(folders);
+        Ok(pages)
+    }
+
+    /// The paths below the root of all that is in these folders.
+    async fn list(&self, folders: Vec<String>) -> Result<Vec<String>, OpenRegistryError> {
+        let whole: Vec<String> = folders.iter().map(|folder| format!("{}/{folder}", self.root)).collect();
+        // Each request is sent when it is made; only the answers are awaited one after the other.
+        let lists: Vec<_> = whole.iter().map(|path| self.fence.client.list_children(path)).collect();
+        let mut all = Vec::new();
+        for (folder, list) in folders.iter().zip(lists) {
+            let names = list.await.map_err(|error| self.failed("list", error))?;
+            all.extend(names.into_iter().map(|name| format!("{folder}/{name}")));
+        }
+        Ok(all)
+    }
+
+    /// What these znodes below the root hold, each with its path and version; sent together as in `list`.
+    async fn read(&self, paths: Vec<String>) -> Result<Vec<(String, Vec<u8>, i32)>, OpenRegistryError> {
+        let whole: Vec<String> = paths.iter().map(|path| format!("{}/{path}", self.root)).collect();
+        let reads: Vec<_> = whole.iter().map(|path| self.fence.client.get_data(path)).collect();
+        let mut all = Vec::with_capacity(paths.len());
+        for (path, read) in paths.into_iter().zip(reads) {
+            let (data, stat) = read.await.map_err(|error| self.failed("read", error))?;
+            all.push((path, data, stat.version));
+        }
+        Ok(all)
     }
 
     /// Carries out the writes in order, as many per transaction as fit; one outcome for each.
@@ -177,19 +235,22 @@ impl ZkStore {
         let mut staged = Staged::new();
         let (mut waiting, mut bytes) = (0, 0);
         for write in writes {
-            let more = self.bytes_touched(&staged, write);
-            if bytes + more > GATHERED_BYTES {
+            let mut touched = self.stage(&staged, write);
+            let mut together = bytes - size_of_same(&touched, &staged) + size(&touched);
+            if waiting > 0 && together > GATHERED_BYTES {
                 let outcome = self.transact(std::mem::take(&mut staged)).await;
                 outcomes.extend(std::iter::repeat_n(outcome, std::mem::take(&mut waiting)));
                 bytes = 0;
+                touched = self.stage(&staged, write);
+                together = size(&touched);
             }
-            let more = self.bytes_touched(&staged, write);
-            if more > MAX_TRANSACTION_BYTES {
-                outcomes.push(Err(WriteError::TooLarge { bytes: more, limit: MAX_TRANSACTION_BYTES }));
+            if together > MAX_TRANSACTION_BYTES {
+                let (bytes, limit) = (together, MAX_TRANSACTION_BYTES);
+                outcomes.push(Err(WriteError::TooLarge { bytes, limit }));
                 continue;
             }
-            self.stage(&mut staged, write);
-            bytes += more;
+            staged.extend(touched);
+            bytes = together;
             waiting += 1;
         }
         let outcome = self.transact(staged).await;
@@ -197,37 +258,71 @@ impl ZkStore {
         outcomes
     }
 
-    /// At most how many bytes a transaction grows by this write.
-    fn bytes_touched(&self, staged: &Staged, write: &[Change]) -> usize {
-        let mut touched = BTreeSet::new();
-        let mut bytes = 0;
+    /// The pages that a write touches, as they are to be after it and after what is staged already.
+    fn stage(&mut self, staged: &Staged, write: &[Change]) -> Staged {
+        let mut touched = Staged::new();
         for change in write {
             let RecordKey { kind, key } = change.key();
-            let page_key = (kind.clone(), bucket_of(key));
-            if let Change::Put(record) = change {
-                bytes += 8 + key.len() + record.value.len();
+            let bucket = PageKey::bucket(kind, key);
+            if !self.places.is_grouped(kind) {
+                self.touch(&mut touched, staged, bucket).change(change);
+                continue;
             }
-            if !staged.contains_key(&page_key) {
-                touched.insert(page_key);
+            // There it was put by a build that did not group it.
+            if self.view(&touched, staged, &bucket).is_some_and(|page| page.has(key)) {
+                self.touch(&mut touched, staged, bucket).delete(key);
+            }
+            let mut place = self.places.of(kind, key);
+            if let Change::Put(record) = change {
+                place = Some(self.place(&mut touched, staged, record, place));
+            }
+            if let Some(place) = place {
+                self.touch(&mut touched, staged, place).change(change);
             }
         }
-        let pages =
-            touched.iter().map(|key| self.pages.get(key).map_or(0, |stored| stored.page.encoded_len()));
-        bytes + pages.map(|len| len + ZNODE_OVERHEAD).sum::<usize>()
+        touched
     }
 
-    fn stage(&self, staged: &mut Staged, write: &[Change]) {
-        for change in write {
-            let RecordKey { kind, key } = change.key();
-            let page_key = (kind.clone(), bucket_of(key));
-            let page = staged.entry(page_key).or_insert_with_key(|page_key| {
-                self.pages.get(page_key).map(|stored| stored.page.clone()).unwrap_or_default()
-            });
-            match change {
-                Change::Put(record) => page.put(key, record.value.clone()),
-                Change::Delete(_) => page.delete(key),
+    /// The page of its group that a record is to be in. `now` has it, unless that is too large for it now.
+    fn place(
+        &mut self,
+        touched: &mut Staged,
+        staged: &Staged,
+        record: &Record,
+        now: Option<PageKey>,
+    ) -> PageKey {
+        let RecordKey { kind, key } = &record.key;
+        let added = key.len() + record.value.len();
+        if let Some(now) = now {
+            let page = self.touch(touched, staged, now.clone());
+            page.delete(key);
+            if page.is_empty() || page.encoded_len() + added <= PAGE_BYTES {
+                return now;
             }
         }
+        let pages = &self.pages;
+        let fits = |page: &PageKey| {
+            let stored = || pages.get(page).map(|stored| &stored.page);
+            let page = touched.get(page).or_else(|| staged.get(page)).or_else(stored);
+            page.is_none_or(|page| {
+                page.is_empty() || (page.len() < PAGE_RECORDS && page.encoded_len() + added <= PAGE_BYTES)
+            })
+        };
+        self.places.choose(kind, key, fits)
+    }
+
+    /// A page as it is to be so far.
+    fn view<'a>(&'a self, touched: &'a Staged, staged: &'a Staged, key: &PageKey) -> Option<&'a Page> {
+        let stored = || self.pages.get(key).map(|stored| &stored.page);
+        touched.get(key).or_else(|| staged.get(key)).or_else(stored)
+    }
+
+    /// A page that is to be changed, as it is to be so far.
+    fn touch<'a>(&self, touched: &'a mut Staged, staged: &Staged, key: PageKey) -> &'a mut Page {
+        touched.entry(key).or_insert_with_key(|key| {
+            let stored = || self.pages.get(key).map(|stored| &stored.page);
+            staged.get(key).or_else(stored).cloned().unwrap_or_default()
+        })
     }
 
     /// One transaction, followed to its outcome.
@@ -270,8 +365,8 @@ impl ZkStore {
 
     async fn send(&self, staged: &Staged) -> Result<(), CheckWriteError> {
         let mut writer = self.fence.client.new_check_writer(&self.fence.path, None)?;
-        for kind in self.new_kinds(staged) {
-            writer.add_create(&format!("{}/{kind}", self.root), b"", &self.create_options())?;
+        for (folder, data) in self.new_folders(staged) {
+            writer.add_create(&format!("{}/{folder}", self.root), &data, &self.create_options())?;
         }
         for (key, page) in staged {
             let path = self.page_path(key);
@@ -284,8 +379,11 @@ impl ZkStore {
         writer.commit().await.map(drop)
     }
 
-    fn new_kinds(&self, staged: &Staged) -> BTreeSet<String> {
-        staged.keys().map(|(kind, _)| kind).filter(|kind| !self.kinds.contains(*kind)).cloned().collect()
+    /// The folders that pages need and that are not there yet, each after the one that it is in.
+    fn new_folders(&self, staged: &Staged) -> BTreeMap<String, Vec<u8>> {
+        let kinds = staged.keys().map(|key| (key.kind.clone(), Vec::new()));
+        let folders = staged.keys().filter_map(|key| Some((key.folder()?, page::folder())));
+        kinds.chain(folders).filter(|(folder, _)| !self.folders.contains(folder)).collect()
     }
 
     /// Reads one page of the transaction again; it was carried out for all of them or for none.
@@ -311,20 +409,23 @@ impl ZkStore {
     }
 
     fn remember(&mut self, staged: Staged) {
-        self.kinds.extend(staged.keys().map(|(kind, _)| kind.clone()));
+        let folders = self.new_folders(&staged);
+        self.folders.extend(folders.into_keys());
         for (key, page) in staged {
+            let before = self.pages.remove(&key);
+            self.places.note(&key, before.as_ref().map(|stored| &stored.page), &page);
             if page.is_empty() {
-                self.pages.remove(&key);
+                self.places.forget(&key, |other| self.pages.contains_key(other));
             } else {
-                let version = self.pages.get(&key).map_or(0, |stored| stored.version.wrapping_add(1));
+                let version = before.map_or(0, |stored| stored.version.wrapping_add(1));
                 self.pages.insert(key, StoredPage { page, version });
             }
         }
     }
 
     fn interfered(&self, staged: &Staged, index: usize, source: &Error) -> WriteError {
-        let new_kinds = self.new_kinds(staged).len();
-        match (index.checked_sub(new_kinds).and_then(|index| staged.keys().nth(index)), source) {
+        let new_folders = self.new_folders(staged).len();
+        match (index.checked_sub(new_folders).and_then(|index| staged.keys().nth(index)), source) {
             (Some(key), Error::BadVersion | Error::NoNode | Error::NodeExists) => {
                 WriteError::Interfered(self.znode(&self.page_path(key)))
             }
@@ -344,8 +445,8 @@ impl ZkStore {
         CreateMode::Persistent.with_acls(private_acls(&self.fence.address))
     }
 
-    fn page_path(&self, (kind, bucket): &PageKey) -> String {
-        format!("{}/{kind}/{bucket:03x}", self.root)
+    fn page_path(&self, key: &PageKey) -> String {
+        format!("{}/{}", self.root, key.path())
     }
 
     fn znode(&self, path: &str) -> String {
@@ -369,4 +470,22 @@ impl ZkStore {
     fn not_written(&self, error: &Error) -> WriteError {
         WriteError::Storage { place: self.znode(&self.root), message: error.to_string() }
     }
+}
+
+/// Bytes of the operations that write these pages.
+fn size(pages: &Staged) -> usize {
+    pages.values().map(size_of).sum()
+}
+
+/// Of those staged pages that are replaced by the touched ones.
+fn size_of_same(touched: &Staged, staged: &Staged) -> usize {
+    touched.keys().filter_map(|key| staged.get(key)).map(size_of).sum()
+}
+
+fn size_of(page: &Page) -> usize {
+    page.encoded_len() + ZNODE_OVERHEAD
+}
+
+fn not_a_page(place: String) -> OpenRegistryError {
+    OpenRegistryError::Damaged { place, what: "not the name of a page".to_owned() }
 }

@@ -13,7 +13,7 @@ use chapada_coordination::{Coordination, LeaderInfo, Leadership, Schema, ZkAddre
 use chapada_harness::zookeeper::Ensemble;
 use zookeeper_client::Client;
 
-pub(crate) const SCHEMA: Schema = Schema { name: "a-test", version: 1 };
+pub(crate) const SCHEMA: Schema = Schema { name: "a-test", version: 1, grouped: &[] };
 /// Short, so that expiry is soon; the harness' servers grant it.
 pub(crate) const SESSION: Duration = Duration::from_millis(1000);
 
