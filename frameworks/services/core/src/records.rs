@@ -17,10 +17,15 @@ use crate::instance::{Goal, Instance, Phase, Task};
 use crate::pod;
 use crate::progress::Progress;
 use crate::resident::Home;
+use crate::services::PodTermination;
 use crate::timestamp::Timestamp;
 
-/// The format this program writes and the newest it reads.
-pub const FORMAT: u64 = 1;
+/// The newest format that this program writes and reads. A record is of the oldest format that has it.
+pub const FORMAT: u64 = 2;
+/// The format of all kinds of records but those that came later.
+const FIRST_FORMAT: u64 = 1;
+/// So many bytes are kept of how instances of a pod ended; the oldest go first.
+const ENDED_BYTES: usize = 128 * 1024;
 
 /// The name of a record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +48,8 @@ pub enum Key {
     Group(PathId),
     /// A part of what a version of the whole tree changed.
     Tree(Timestamp, usize),
+    /// How the last instances of a pod ended. Since format 2.
+    Ended(AppId),
 }
 
 impl fmt::Display for Key {
@@ -57,6 +64,7 @@ impl fmt::Display for Key {
             Self::Sweep(role) => write!(f, "sweep.{}", role.as_str().replace('/', "_")),
             Self::Group(path) => write!(f, "group.{}", path.safe()),
             Self::Tree(version, part) => write!(f, "tree.{}.{part}", version.millis()),
+            Self::Ended(id) => write!(f, "ended.{}", id.safe()),
         }
     }
 }
@@ -112,6 +120,7 @@ pub(crate) enum Record {
     Sweep(Role),
     Group(PathId, Group),
     Tree(Timestamp, usize, TreeChanges),
+    Ended(AppId, Vec<PodTermination>),
 }
 
 /// What a version of the tree changed, or a part of it.
@@ -150,6 +159,12 @@ struct StoredApp {
     version_info: VersionInfo,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     deleting: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredEnds {
+    id: AppId,
+    ends: Vec<PodTermination>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -289,11 +304,12 @@ enum Body<T> {
     Sweep(T),
     Group(T),
     Tree(T),
+    Ended(T),
 }
 
 fn encode<T: Serialize>(body: Body<T>) -> Vec<u8> {
-    serde_json::to_vec(&Envelope { format: FORMAT, body })
-        .expect("maps have text keys and numbers are finite")
+    let format = if matches!(body, Body::Ended(_)) { FORMAT } else { FIRST_FORMAT };
+    serde_json::to_vec(&Envelope { format, body }).expect("maps have text keys and numbers are finite")
 }
 
 pub(crate) fn write_app(app: &App, deleting: bool) -> Vec<u8> {
@@ -340,6 +356,14 @@ pub(crate) fn write_tree(version: Timestamp, part: usize, changes: &TreeChanges)
     encode(Body::Tree(StoredTree { version, part, changes: changes.clone() }))
 }
 
+/// How instances of a pod ended, the latest first, as many as there is room for; `None` when nothing is to be kept.
+pub(crate) fn write_ended(id: &AppId, ends: &[PodTermination]) -> Option<Vec<u8>> {
+    (1..=ends.len()).rev().find_map(|count| {
+        let ends = StoredEnds { id: id.clone(), ends: ends.iter().take(count).cloned().collect() };
+        Some(encode(Body::Ended(ends))).filter(|record| record.len() <= ENDED_BYTES)
+    })
+}
+
 fn stored(app: &App, deleting: bool) -> StoredApp {
     let definition = match &app.definition.pod {
         Some(pod) => pod::definition(&app.definition, pod),
@@ -362,14 +386,14 @@ pub(crate) fn read(key: &str, value: &[u8]) -> Result<Record, ReadError> {
     }
     // Nearly all are of these kinds, which are read in one go.
     match serde_json::from_slice(value) {
-        Ok(Typed { format: FORMAT, instance: Some(instance), .. }) => {
+        Ok(Typed { format: FIRST_FORMAT, instance: Some(instance), .. }) => {
             return Ok(Record::Instance(instance.into_instance()));
         }
-        Ok(Typed { format: FORMAT, app: Some(stored), .. }) => {
+        Ok(Typed { format: FIRST_FORMAT, app: Some(stored), .. }) => {
             let deleting = stored.deleting;
             return Ok(Record::App { app: app(stored).map_err(|error| corrupt(error.into()))?, deleting });
         }
-        Ok(Typed { format: FORMAT, version: Some(stored), .. }) => {
+        Ok(Typed { format: FIRST_FORMAT, version: Some(stored), .. }) => {
             return Ok(Record::Version(app(stored).map_err(|error| corrupt(error.into()))?));
         }
         Ok(_) | Err(_) => {}
@@ -404,6 +428,10 @@ fn restore(body: Body<Value>) -> Result<Record, Box<dyn std::error::Error + Send
         Body::Tree(value) => {
             let StoredTree { version, part, changes } = serde_json::from_value(value)?;
             Record::Tree(version, part, changes)
+        }
+        Body::Ended(value) => {
+            let StoredEnds { id, ends } = serde_json::from_value(value)?;
+            Record::Ended(id, ends)
         }
     })
 }

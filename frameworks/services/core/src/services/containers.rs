@@ -84,6 +84,7 @@ impl Services {
         };
         state.terminations.insert(0, termination);
         state.terminations.truncate(MAX_TERMINATIONS);
+        self.save(Key::Ended(id.app().clone()));
     }
 
     fn announce_container(&mut self, id: &InstanceId, before: &Task, after: &Task, status: &TaskStatus) {

@@ -12,7 +12,7 @@ use crate::records::{Key, Record, Recovered};
 impl Services {
     pub(super) fn take_records(&mut self, now: Now, records: impl IntoIterator<Item = Recovered>) {
         let (mut versions, mut instances, mut deployments) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut trees, mut homes, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut trees, mut homes, mut parts, mut ended) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for Recovered(record) in records {
             match record {
                 Record::App { app, deleting } => {
@@ -34,12 +34,19 @@ impl Services {
                     self.groups.insert(path, group);
                 }
                 Record::Tree(version, part, changes) => trees.push((version, part, changes)),
+                Record::Ended(app, ends) => ended.push((app, ends)),
             }
         }
         for home in homes {
             match self.apps.get_mut(home.instance.app()) {
                 Some(state) => drop(state.homes.insert(home.instance.clone(), home)),
                 None => self.save(Key::Home(home.instance)),
+            }
+        }
+        for (app, ends) in ended {
+            match self.apps.get_mut(&app) {
+                Some(state) => state.terminations = ends,
+                None => self.save(Key::Ended(app)),
             }
         }
         self.read_history(trees);

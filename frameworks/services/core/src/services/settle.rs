@@ -156,6 +156,9 @@ impl Services {
             self.lose_homes(now.mono, &mut state);
             self.retire(app, state.versions);
             self.save(Key::App(app.clone()));
+            if !state.terminations.is_empty() {
+                self.save(Key::Ended(app.clone()));
+            }
             self.outbox.push(Effect::Publish(Box::new(Published::Terminated(app.clone()))));
         }
     }
@@ -210,6 +213,9 @@ impl Services {
                 let parts = self.history.versions.get(version);
                 let changes = parts.and_then(|parts| parts.get(*part));
                 changes.map(|changes| records::write_tree(*version, *part, changes))
+            }
+            Key::Ended(id) => {
+                self.apps.get(id).and_then(|state| records::write_ended(id, &state.terminations))
             }
         };
         let key = key.to_string();

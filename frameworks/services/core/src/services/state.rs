@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chapada_model::Mono;
 use chapada_sdk_core::Delay;
+use serde::{Deserialize, Serialize};
 
 use super::Instances;
 use crate::app::App;
@@ -46,7 +47,7 @@ pub struct AppState {
 }
 
 /// An instance of a pod that ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PodTermination {
     /// Which.
     pub instance: InstanceId,

@@ -6,3 +6,4 @@ mod launch;
 mod life;
 mod rules;
 mod support;
+mod terminations;

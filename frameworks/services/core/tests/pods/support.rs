@@ -126,6 +126,11 @@ impl Bench {
         self.apply(Event::Update(TaskStatus::new(task.clone(), state)));
     }
 
+    pub(crate) fn says(&mut self, task: &TaskId, state: TaskState, message: &str) {
+        let message = Some(message.into());
+        self.apply(Event::Update(TaskStatus { message, ..TaskStatus::new(task.clone(), state) }));
+    }
+
     pub(crate) fn health(&mut self, task: &TaskId, healthy: bool) {
         let status =
             TaskStatus { healthy: Some(healthy), ..TaskStatus::new(task.clone(), TaskState::Running) };
