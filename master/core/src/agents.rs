@@ -134,6 +134,7 @@ impl Master {
             | Pending::Weights(_)
             | Pending::Machines(_)
             | Pending::Duty { .. }
+            | Pending::Plan(..)
             | Pending::Gone { .. } => false,
         })
     }
@@ -179,8 +180,18 @@ impl Master {
         self.rescind_inverse_offers_of(id);
     }
 
-    /// The agent did not come back in time: it is given up once the registry says so.
+    /// The agent did not come back in time.
     pub(crate) fn on_agent_timeout(&mut self, id: &AgentId) {
+        let Some(agent) = self.books.agents.get(id) else { return };
+        if let AgentState::Disconnected { until } | AgentState::Recovered { until } = agent.state
+            && self.may_give_up(until, id)
+        {
+            self.leave_behind(id);
+        }
+    }
+
+    /// Gives an agent up, once the registry says so.
+    pub(crate) fn leave_behind(&mut self, id: &AgentId) {
         let Some(agent) = self.books.agents.get(id) else { return };
         let (since, description) = (self.now.wall, agent.description.clone());
         self.set_agent_state(id, AgentState::Leaving);
@@ -205,6 +216,7 @@ impl Master {
         self.lose_operations_of(id);
         self.set_agent_state(id, AgentState::Unreachable { since });
         self.books.counters.agents_unreachable += 1;
+        self.plans_due = true;
         let connected: Vec<FrameworkId> = self.books.frameworks.keys().cloned().collect();
         for framework in connected {
             let event = SchedulerEvent::Failure { agent: id.clone(), executor: None, status: None };
@@ -215,15 +227,9 @@ impl Master {
 
     fn forget_oldest_unreachable(&mut self) {
         if self.unreachable.len() > MAX_UNREACHABLE_AGENTS
-            && let Some((_, oldest)) = self.unreachable.pop_first()
+            && let Some((_, oldest)) = self.unreachable.first().cloned()
         {
-            for key in self.index.tasks_by_agent.of(&oldest) {
-                self.complete_task(&key);
-            }
-            self.forget_inverse_offers_of(&oldest);
-            self.forget_drain(&oldest);
-            self.books.agents.remove(&oldest);
-            self.record(RegistryChange::DeleteAgent(oldest));
+            self.forget_unreachable(oldest);
         }
     }
 
@@ -234,6 +240,9 @@ impl Master {
         match before {
             AgentState::Recovered { until } | AgentState::Disconnected { until } => {
                 self.timers.clear(until, Timer::Agent(id.clone()));
+                if self.removals.forget(until, id) {
+                    self.show_brake();
+                }
             }
             AgentState::Unreachable { since } => {
                 self.unreachable.remove(&(since, id.clone()));

@@ -80,6 +80,11 @@ pub enum Effect {
         /// What, and why.
         what: String,
     },
+    /// Something that an operator should know; a line for the log.
+    Warn {
+        /// What, why, and what to do.
+        what: String,
+    },
 }
 
 /// An event for a scheduler.

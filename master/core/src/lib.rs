@@ -7,6 +7,7 @@ mod accept;
 mod agents;
 mod audit;
 mod books;
+mod brake;
 mod call;
 mod calls;
 mod constraints;
@@ -15,6 +16,7 @@ mod early_kills;
 mod effect;
 mod event;
 mod follow;
+mod forget;
 mod frameworks;
 mod greet;
 mod group;
@@ -48,6 +50,7 @@ mod view;
 mod weights;
 
 pub use audit::{Violation, audit};
+pub use brake::{Brake, BrakeView, MAX_ALLOWANCE, RateLimit};
 pub use call::{
     Accept, Call, CallRefused, Caller, Change, MalformedTask, Operation, Proposal, StreamId, TaskGroup,
 };
@@ -55,7 +58,10 @@ pub use chapada_allocator::{
     Constraint, Explanation, Expressions, PolicyName, Predicate, Quota, Subject, Why, WhyKind,
 };
 pub use constraints::{InvalidOfferConstraints, MAX_EXPRESSIONS, OfferConstraints};
-pub use draining::{AgentCall, Drain, DrainOrder, MAX_NOTICE};
+pub use draining::{
+    AgentCall, Drain, DrainOrder, DrainPlan, DrainStep, MAX_AGENTS_PER_DRAIN, MAX_DRAINS, MAX_NOTICE,
+    Selection,
+};
 pub use early_kills::{EARLY_KILL_WAIT, MAX_EARLY_KILLS};
 pub use effect::{AgentCommand, Effect, ErrorCode, OperatorEvent, RefusedReason, SchedulerEvent, Ticket};
 pub use event::{EVENT_KINDS, Event, EventKind, Held, HeldExecutor, HeldTask, LinkId};

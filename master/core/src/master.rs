@@ -6,6 +6,7 @@ use chapada_allocator::{Allocator, Explanation};
 use chapada_model::{AgentId, FrameworkId, Mono, Now, Role, Wall};
 
 use crate::agents::Silence;
+use crate::brake::Removals;
 use crate::draining::Draining;
 use crate::early_kills::EarlyKills;
 use crate::index::Index;
@@ -54,6 +55,12 @@ pub struct Master {
     pub(crate) draining: BTreeMap<AgentId, Draining>,
     /// Those of them on which perhaps nothing is left.
     pub(crate) drains_due: std::collections::BTreeSet<AgentId>,
+    /// Whether something has happened to an agent that a drain of many may wait for.
+    pub(crate) plans_due: bool,
+    /// Who was given up lately, and who waits to be.
+    pub(crate) removals: Removals,
+    /// When old records of agents are looked for next.
+    pub(crate) collect_at: Mono,
     /// What waits for the registry.
     pub(crate) pending: BTreeMap<Ticket, Pending>,
     pub(crate) last_ticket: u64,
@@ -94,6 +101,8 @@ impl Master {
             why: imbl::OrdMap::new(),
             counters: Counters::default(),
             total: chapada_model::Quantities::default(),
+            drains: imbl::OrdMap::new(),
+            brake: crate::BrakeView::default(),
         };
         let mut master = Self {
             allocator: allocator(&settings),
@@ -114,6 +123,9 @@ impl Master {
             gone: std::collections::BTreeSet::new(),
             draining: BTreeMap::new(),
             drains_due: std::collections::BTreeSet::new(),
+            plans_due: true,
+            removals: Removals::default(),
+            collect_at: now.mono,
             pending: BTreeMap::new(),
             last_ticket: 0,
             next_framework: 0,
@@ -180,7 +192,8 @@ impl Master {
             None => self.allocator.next_expiry().into_iter().chain(self.plan_due).min(),
         };
         let unheard = self.patience.next(self.settings.offer_timeout).map(|(at, _)| at);
-        self.timers.next().into_iter().chain(offers).chain(unheard).min()
+        let agents = self.next_removal().into_iter().chain(self.next_collection());
+        self.timers.next().into_iter().chain(offers).chain(unheard).chain(agents).min()
     }
 
     /// Grows with every event; books of one version are the same.
@@ -248,7 +261,10 @@ impl Master {
                 Timer::Drain(agent) => self.on_notice_over(&agent),
             }
         }
+        self.give_up_held();
         self.follow_drains();
+        self.follow_plans();
+        self.forget_old_agents();
         self.take_back_from_unheard();
         self.enforce_limits();
         self.make_inverse_offers();

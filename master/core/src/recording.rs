@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_model::{
-    AgentDescription, AgentId, FrameworkDescription, FrameworkId, MachineId, Milli, Mono, Role, Wall,
+    AgentDescription, AgentId, FrameworkDescription, FrameworkId, MachineId, Milli, Mono, Role, Text, Wall,
 };
 
 use crate::agents::Silence;
 use crate::planted::Bug;
 use crate::timers::Timer;
 use crate::{
-    Agent, AgentRecord, AgentState, Drain, Effect, Framework, FrameworkRecord, FrameworkState, Held, LinkId,
-    Machine, Quota, RegistryChange, RegistryState, Standing, StreamId, Ticket,
+    Agent, AgentRecord, AgentState, Drain, DrainPlan, Effect, Framework, FrameworkRecord, FrameworkState,
+    Held, LinkId, Machine, Quota, RegistryChange, RegistryState, Standing, StreamId, Ticket,
 };
 
 /// What happens once a change is durable.
@@ -32,6 +32,8 @@ pub(crate) enum Pending {
     Machines(Vec<(MachineId, Option<Machine>)>),
     /// What an operator said of an agent.
     Duty { agent: AgentId, deactivated: bool, drain: Option<Drain> },
+    /// A drain of many is this, or is forgotten.
+    Plan(Text, Option<DrainPlan>),
     /// An agent is given up for good.
     Gone { agent: AgentId, since: Wall },
 }
@@ -72,6 +74,7 @@ impl crate::Master {
             Some(Pending::Duty { agent, deactivated, drain }) => {
                 self.on_duty_recorded(&agent, deactivated, drain);
             }
+            Some(Pending::Plan(name, plan)) => self.on_plan_recorded(name, plan),
             Some(Pending::Gone { agent, since }) => self.on_gone_recorded(&agent, since),
             None => {}
         }
@@ -122,6 +125,9 @@ impl crate::Master {
             }
         }
         self.registry = registry;
+        self.books.drains =
+            self.registry.drains.iter().map(|(name, plan)| (name.clone(), plan.clone())).collect();
+        self.wait_for_agents();
         self.recover_weights();
         self.recover_quotas();
         self.recover_machines();

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chapada_model::{
-    AgentDescription, AgentId, FrameworkDescription, FrameworkId, MachineId, Milli, Role, Wall,
+    AgentDescription, AgentId, FrameworkDescription, FrameworkId, MachineId, Milli, Role, Text, Wall,
 };
 
-use crate::{Drain, Machine, Quota};
+use crate::{Drain, DrainPlan, Machine, Quota};
 
 /// The version of all records. A store with a newer one is refused by name. 2 has quotas beside what 1 had, 3 has
 /// maintenance, 4 draining.
@@ -94,6 +94,8 @@ pub enum RegistryChange {
     PutQuotas(Vec<(Role, Option<Quota>)>),
     /// The maintenance of these machines is this, or there is none: all of it or nothing.
     PutMachines(Vec<(MachineId, Option<Machine>)>),
+    /// The drain of many of this name is this, or is forgotten.
+    PutDrain(Text, Option<DrainPlan>),
 }
 
 /// Everything in the registry, as a new leader finds it.
@@ -112,6 +114,9 @@ pub struct RegistryState {
     /// Machines in the maintenance schedule. All others are up.
     #[serde(default)]
     pub machines: BTreeMap<MachineId, Machine>,
+    /// Drains of many agents, by name.
+    #[serde(default)]
+    pub drains: BTreeMap<Text, DrainPlan>,
 }
 
 impl RegistryState {
@@ -131,6 +136,8 @@ impl RegistryState {
                     }
                 }
             }
+            RegistryChange::PutDrain(name, Some(plan)) => drop(self.drains.insert(name, plan)),
+            RegistryChange::PutDrain(name, None) => drop(self.drains.remove(&name)),
             RegistryChange::PutMachines(machines) => {
                 for (id, machine) in machines {
                     match machine {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use chapada_allocator::PolicyName;
 use chapada_model::{Milli, Quantities, Text};
 
+use crate::{Brake, RateLimit};
+
 /// How many removed frameworks are remembered. Source: Mesos.
 pub const MAX_COMPLETED_FRAMEWORKS: usize = 50;
 
@@ -46,6 +48,16 @@ pub struct Settings {
     pub unshared_names: Vec<Text>,
     /// The least that is worth offering: any one of these. Default: 0.01 CPU or 32 MiB of memory.
     pub min_allocatable: Vec<Quantities>,
+    /// How many agents may be given up within some time. Default: 5 in 100, at least 3, within 10 min. Absent: any number.
+    pub brake: Option<Brake>,
+    /// How many agents may be given up within some time, besides. Default: any number.
+    pub agent_removal_rate_limit: Option<RateLimit>,
+    /// How long agents that are unreachable or gone are remembered. Default: 2 weeks.
+    pub registry_max_agent_age: Duration,
+    /// How many of each are remembered. Default: 102,400; more than the bounds of this crate are never.
+    pub registry_max_agent_count: usize,
+    /// How often those are looked for that are to be forgotten. Default: 15 min.
+    pub registry_gc_interval: Duration,
     /// What is freed within this time is offered together. Default: 1 ms.
     pub coalesce: Duration,
     /// A known bug to make, for tests of the tests.
@@ -71,6 +83,11 @@ impl Settings {
                 [("cpus", Milli(10))].into_iter().collect(),
                 [("mem", Milli::whole(32))].into_iter().collect(),
             ],
+            brake: Some(Brake::default()),
+            agent_removal_rate_limit: None,
+            registry_max_agent_age: Duration::from_secs(14 * 24 * 60 * 60),
+            registry_max_agent_count: 102_400,
+            registry_gc_interval: Duration::from_secs(15 * 60),
             coalesce: Duration::from_millis(1),
             #[cfg(feature = "testing")]
             planted: None,

@@ -9,7 +9,8 @@ use chapada_model::{
 };
 
 use crate::{
-    Agent, Framework, InverseAnswer, InverseOffer, LastPlan, Machine, Offer, OfferOperation, Quota, Task,
+    Agent, BrakeView, DrainPlan, Framework, InverseAnswer, InverseOffer, LastPlan, Machine, Offer,
+    OfferOperation, Quota, Task,
 };
 
 /// The books at one moment. Taking one costs a few reference counts; drop it where it was read, not on the loop.
@@ -54,6 +55,10 @@ pub struct Snapshot {
     pub counters: Counters,
     /// All that registered agents have.
     pub total: Quantities,
+    /// Drains of many agents, by name.
+    pub drains: imbl::OrdMap<Text, DrainPlan>,
+    /// Whether agents are not given up because they are too many.
+    pub brake: BrakeView,
 }
 
 /// How often things have happened since this master leads.

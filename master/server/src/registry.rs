@@ -21,6 +21,7 @@ const FRAMEWORKS: &str = "frameworks";
 const WEIGHTS: &str = "weights";
 const QUOTAS: &str = "quotas";
 const MACHINES: &str = "machines";
+const DRAINS: &str = "drains";
 
 /// Reads what the registry has.
 ///
@@ -43,6 +44,7 @@ pub(crate) fn read_records(epoch: u64, records: &[Record]) -> Result<RegistrySta
             WEIGHTS => drop(state.weights.insert(key(record)?, value(record)?)),
             QUOTAS => drop(state.quotas.insert(key(record)?, value(record)?)),
             MACHINES => drop(state.machines.insert(key(record)?, value(record)?)),
+            DRAINS => drop(state.drains.insert(record.key.key.as_str().into(), value(record)?)),
             other => {
                 let problem = format!("this build knows no records of kind {other}: run a newer chapada");
                 return Err(damaged(record, problem));
@@ -81,6 +83,8 @@ fn changes(change: &RegistryChange) -> Vec<Change> {
             };
             quotas.iter().map(quota).collect()
         }
+        RegistryChange::PutDrain(name, Some(plan)) => vec![put(DRAINS, name, plan)],
+        RegistryChange::PutDrain(name, None) => vec![Change::delete(DRAINS, name)],
         RegistryChange::PutMachines(machines) => {
             let machine = |(id, machine): &(MachineId, Option<Machine>)| match machine {
                 Some(machine) => put(MACHINES, &id.to_string(), machine),
@@ -105,6 +109,7 @@ fn is_bulky(writing: &Writing) -> bool {
         RegistryChange::PutWeights(_) | RegistryChange::PutQuotas(_) | RegistryChange::PutMachines(_) => true,
         RegistryChange::PutAgent(..)
         | RegistryChange::DeleteAgent(_)
+        | RegistryChange::PutDrain(..)
         | RegistryChange::PutFramework(..)
         | RegistryChange::DeleteFramework(_) => false,
     }

@@ -1,8 +1,9 @@
 //! I8: nothing grows without a limit.
 
 use crate::{
-    MAX_COMPLETED_FRAMEWORKS, MAX_COMPLETED_TASKS, MAX_EARLY_KILLS, MAX_GONE_AGENTS, MAX_MACHINES,
-    MAX_REMOVED_FRAMEWORKS, MAX_STATUSES, MAX_UNACKNOWLEDGED, MAX_UNREACHABLE_AGENTS, Master, Violation,
+    MAX_AGENTS_PER_DRAIN, MAX_COMPLETED_FRAMEWORKS, MAX_COMPLETED_TASKS, MAX_DRAINS, MAX_EARLY_KILLS,
+    MAX_GONE_AGENTS, MAX_MACHINES, MAX_REMOVED_FRAMEWORKS, MAX_STATUSES, MAX_UNACKNOWLEDGED,
+    MAX_UNREACHABLE_AGENTS, Master, Violation,
 };
 
 pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
@@ -49,6 +50,11 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
         books.offers.len() + books.agents.len() * 2 + books.frameworks.len() + asked,
     );
     bound("agents that are gone", master.gone.len(), MAX_GONE_AGENTS);
+    bound("drains of many agents", books.drains.len(), MAX_DRAINS);
+    for plan in books.drains.values() {
+        bound("agents of a drain", plan.waiting.len() + plan.begun.len(), MAX_AGENTS_PER_DRAIN);
+    }
+    bound("removals remembered", master.removals.remembered(), books.agents.len() + MAX_UNREACHABLE_AGENTS);
     bound("machines in the schedule", books.machines.len(), MAX_MACHINES);
     bound("reasons", books.why.len(), books.frameworks.len());
     let clients: usize = books.frameworks.values().map(|framework| framework.description.roles.len()).sum();

@@ -67,6 +67,7 @@ impl Master {
 
     pub(crate) fn on_gone_recorded(&mut self, id: &AgentId, since: Wall) {
         self.part_with(id, &Farewell::BY_OPERATOR, since);
+        self.plans_due = true;
         self.forget_oldest_gone();
     }
 

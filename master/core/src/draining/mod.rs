@@ -8,12 +8,14 @@
 mod follow;
 mod gone;
 mod kill;
+mod plan;
 
 use std::time::Duration;
 
-use chapada_model::{AgentId, Mono, Now, Unavailability, Wall};
+use chapada_model::{AgentId, Mono, Now, Text, Unavailability, Wall};
 
 pub(crate) use gone::Farewell;
+pub use plan::{DrainPlan, DrainStep, MAX_AGENTS_PER_DRAIN, MAX_DRAINS, Selection};
 
 use crate::recording::Pending;
 use crate::timers::Timer;
@@ -45,6 +47,9 @@ pub struct Drain {
     pub since: Wall,
     /// Whether nothing is left on the agent.
     pub is_drained: bool,
+    /// The drain of many that it is part of.
+    #[serde(default)]
+    pub part_of: Option<Text>,
 }
 
 impl Drain {
@@ -83,6 +88,27 @@ pub enum AgentCall {
     MarkGone {
         /// Which.
         agent: AgentId,
+    },
+    /// Many agents are drained, some at once.
+    DrainMany {
+        /// What this is called from now on.
+        name: Text,
+        /// Which agents.
+        selection: Selection,
+        /// How many are draining at the same time.
+        at_once: u32,
+        /// How each is drained, from when its turn comes.
+        order: DrainOrder,
+    },
+    /// Nothing more of a drain of many begins, and its agents that are not drained yet are offered again.
+    CancelMany {
+        /// What it is called.
+        name: Text,
+    },
+    /// Agents that do not answer are given up for so long, however many they are. It is the word to this leader, and not durable.
+    AllowRemovals {
+        /// For how long, a day at most; zero takes it back.
+        time: Duration,
     },
 }
 
@@ -131,7 +157,7 @@ impl Master {
             }
             AgentCall::Drain { agent, order } => {
                 let record = present(&agent, record(&agent)?)?;
-                self.begin_drain(agent, record, order)
+                self.begin_drain(agent, record, order, None)
             }
             AgentCall::CancelDrain { agent } => {
                 let record = present(&agent, record(&agent)?)?;
@@ -146,6 +172,11 @@ impl Master {
                 Standing::Gone { .. } => None,
                 Standing::Admitted | Standing::Unreachable { .. } => Some(self.mark_gone(agent)),
             },
+            AgentCall::AllowRemovals { time } => {
+                self.allow_removals(time);
+                None
+            }
+            call @ (AgentCall::DrainMany { .. } | AgentCall::CancelMany { .. }) => self.plan_call(call)?,
         })
     }
 
@@ -154,6 +185,7 @@ impl Master {
         agent: AgentId,
         record: AgentRecord,
         order: DrainOrder,
+        part_of: Option<Text>,
     ) -> Option<Ticket> {
         let bounded = |time: Duration| time.min(MAX_NOTICE);
         let order = DrainOrder {
@@ -161,7 +193,7 @@ impl Master {
             max_grace: order.max_grace.map(bounded),
             ..order
         };
-        let drain = Drain { order, since: self.now.wall, is_drained: false };
+        let drain = Drain { order, since: self.now.wall, is_drained: false, part_of };
         self.put_duty(agent, AgentRecord { deactivated: true, drain: Some(drain), ..record })
     }
 
@@ -183,6 +215,7 @@ impl Master {
         };
         agent.deactivated = deactivated;
         agent.drain = drain;
+        self.plans_due = true;
         self.forget_drain(id);
         self.follow_drain_of(id);
         self.settle_activity(id);

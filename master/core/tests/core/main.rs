@@ -3,8 +3,10 @@
 mod absent;
 mod accept;
 mod agents;
+mod brake;
 mod capabilities;
 mod draining;
+mod drains;
 mod early_kills;
 mod follow;
 mod frameworks;

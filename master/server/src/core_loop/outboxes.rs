@@ -44,6 +44,7 @@ impl Outboxes {
             Effect::Record { ticket, change } => self.records.push(Writing { ticket, change }),
             Effect::Operator(event) => self.news.push(event.into()),
             Effect::Dropped { what } => tracing::info!("{what}"),
+            Effect::Warn { what } => tracing::warn!("{what}"),
         }
     }
 

@@ -241,6 +241,7 @@ impl MasterHost {
                 Effect::Record { ticket, .. } => leaving.push(Outgoing::Registry(ticket)),
                 // As in the shell while nobody follows the cluster.
                 Effect::Operator(event) => drop(Arc::new(event)),
+                Effect::Warn { what } => bail!("the master warns: {what}"),
                 Effect::Dropped { what } => bail!("the master passes over something: {what}"),
                 Effect::RefuseStream { message, .. } => bail!("a subscription is refused: {message}"),
                 Effect::CloseStream { .. } | Effect::CloseLink { .. } => bail!("a connection is closed"),

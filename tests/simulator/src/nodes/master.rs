@@ -165,6 +165,7 @@ impl Sim {
             Effect::Dropped { what } => {
                 self.history.note(self.now, format_args!("m{index} passes over {what}"));
             }
+            Effect::Warn { what } => self.history.note(self.now, format_args!("m{index} warns: {what}")),
             Effect::Operator(_) => {}
         }
     }

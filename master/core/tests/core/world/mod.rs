@@ -33,6 +33,7 @@ pub(crate) struct World {
     pub(crate) received: BTreeMap<StreamId, Vec<SchedulerEvent>>,
     pub(crate) refused_streams: Vec<String>,
     pub(crate) dropped: Vec<String>,
+    pub(crate) warned: Vec<String>,
     next_link: u64,
     next_stream: u64,
     masters: u64,
@@ -57,6 +58,7 @@ impl World {
             received: BTreeMap::new(),
             refused_streams: Vec::new(),
             dropped: Vec::new(),
+            warned: Vec::new(),
             next_link: 0,
             next_stream: 0,
             masters: 1,
@@ -179,6 +181,7 @@ impl World {
             Effect::Record { ticket, change } => self.tickets.push_back((ticket, change)),
             Effect::Operator(_) => {}
             Effect::Dropped { what } => self.dropped.push(what),
+            Effect::Warn { what } => self.warned.push(what),
         }
     }
 

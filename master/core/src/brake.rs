@@ -1,0 +1,230 @@
+//! The brake on mass removal: when many agents fall silent together, it is the network that is broken and not the machines, and to
+//! give them all up would have the whole cluster started again elsewhere.
+//!
+//! - Of all agents no more than a share may be given up within a window of time, unless an operator says so.
+//! - A new leader gives none up before agents had their time to come back to it.
+//!
+//! An agent that is held is given up when there is room again, the one that was away longest first, unless it comes back before.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use chapada_model::{AgentId, Mono, Wall};
+
+use crate::{Effect, Master};
+
+/// An operator's word holds no longer than this.
+pub const MAX_ALLOWANCE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many agents may be given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Brake {
+    /// Of a hundred agents at most so many.
+    pub percent: usize,
+    /// However few agents there are, so many.
+    pub least: usize,
+    /// Within so long.
+    pub window: Duration,
+}
+
+impl Default for Brake {
+    fn default() -> Self {
+        Self { percent: 5, least: 3, window: Duration::from_secs(600) }
+    }
+}
+
+/// At most so many agents are given up within so long, whatever share they are. Source: Mesos' `agent_removal_rate_limit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// So many.
+    pub count: usize,
+    /// Within so long.
+    pub window: Duration,
+}
+
+/// The brake as readers see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BrakeView {
+    /// How many agents do not answer, had their time, and are not given up.
+    pub held: usize,
+    /// How many may be given up within the window.
+    pub most: usize,
+    /// The window.
+    pub window: Duration,
+    /// When the next is given up, unless something else happens before.
+    pub next: Option<Wall>,
+    /// Until when this new leader gives none up.
+    pub waits_until: Option<Wall>,
+    /// Until when an operator allows all.
+    pub allowed_until: Option<Wall>,
+}
+
+impl BrakeView {
+    /// What is held back and why, in one sentence; nothing when nothing is.
+    pub fn sentence(&self) -> Option<String> {
+        if self.held == 0 {
+            return None;
+        }
+        let why = match self.waits_until {
+            Some(_) => "this leader is new and agents have time to come back to it".to_owned(),
+            None => format!("at most {} are within {} s", self.most, self.window.as_secs()),
+        };
+        Some(format!(
+            "{} agents do not answer and are not given up, for so many at once are a broken network sooner than broken machines: {why}; \
+             `chapada agents allow-removals` has them given up now",
+            self.held
+        ))
+    }
+}
+
+/// Who was given up lately, and who waits to be.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Removals {
+    recent: VecDeque<Mono>,
+    held: BTreeSet<(Mono, AgentId)>,
+    /// Until when a new leader waits.
+    waits_until: Option<Mono>,
+    allowed_until: Option<Mono>,
+}
+
+impl Removals {
+    /// The agent is back, or gone; whether it was held.
+    pub(crate) fn forget(&mut self, until: Mono, id: &AgentId) -> bool {
+        self.held.remove(&(until, id.clone()))
+    }
+
+    /// Who waits to be given up, for the audit.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &(Mono, AgentId)> {
+        self.held.iter()
+    }
+
+    /// How many removals are remembered, for the audit.
+    pub(crate) fn remembered(&self) -> usize {
+        self.recent.len()
+    }
+
+    fn within(&self, now: Mono, window: Duration) -> usize {
+        self.recent.iter().rev().take_while(|at| now.since(**at) < window).count()
+    }
+
+    fn is_allowed(&self, now: Mono) -> bool {
+        self.allowed_until.is_some_and(|until| until > now)
+    }
+
+    fn waits(&self, now: Mono) -> Option<Mono> {
+        self.waits_until.filter(|until| *until > now && !self.is_allowed(now))
+    }
+}
+
+impl Master {
+    /// A new leader with agents to wait for gives none up before they had their time.
+    pub(crate) fn wait_for_agents(&mut self) {
+        if self.settings.brake.is_some() && !self.silent.is_empty() {
+            self.removals.waits_until = Some(self.now.mono + self.settings.agent_reregister_timeout);
+        }
+        self.show_brake();
+    }
+
+    /// Whether one more agent may be given up now; counts it when it may.
+    pub(crate) fn may_give_up(&mut self, until: Mono, id: &AgentId) -> bool {
+        if self.has_room() {
+            if !self.removals.is_allowed(self.now.mono) {
+                self.removals.recent.push_back(self.now.mono);
+            }
+            return true;
+        }
+        let was_held = !self.removals.held.is_empty();
+        self.removals.held.insert((until, id.clone()));
+        self.show_brake();
+        if let (false, Some(what)) = (was_held, self.books.brake.sentence()) {
+            self.effects.push(Effect::Warn { what });
+        }
+        false
+    }
+
+    /// How many agents may be given up within the window.
+    fn most_removals(&self, brake: Brake) -> usize {
+        let agents = self.books.agents.len().saturating_sub(self.unreachable.len() + self.gone.len());
+        // Those given up within the window were there when it began.
+        let agents = agents + self.removals.within(self.now.mono, brake.window);
+        brake.least.max(agents * brake.percent / 100)
+    }
+
+    fn has_room(&mut self) -> bool {
+        let now = self.now.mono;
+        let longest = self.settings.brake.map(|brake| brake.window).into_iter();
+        let longest = longest.chain(self.settings.agent_removal_rate_limit.map(|limit| limit.window)).max();
+        let is_old = |at: &Mono| longest.is_none_or(|longest| now.since(*at) >= longest);
+        while self.removals.recent.front().is_some_and(is_old) {
+            self.removals.recent.pop_front();
+        }
+        if self.removals.is_allowed(now) {
+            return true;
+        }
+        let within = |window| self.removals.within(now, window);
+        let rate = self.settings.agent_removal_rate_limit;
+        let has_rate = rate.is_none_or(|limit| within(limit.window) < limit.count);
+        let has_share =
+            self.settings.brake.is_none_or(|brake| within(brake.window) < self.most_removals(brake));
+        has_rate && has_share && self.removals.waits(now).is_none()
+    }
+
+    /// When there may be room for one that is held.
+    pub(crate) fn next_removal(&self) -> Option<Mono> {
+        if self.removals.held.is_empty() {
+            return None;
+        }
+        let now = self.now.mono;
+        if let Some(until) = self.removals.waits(now) {
+            return Some(until);
+        }
+        let windows = self.settings.brake.map(|brake| brake.window).into_iter();
+        let windows = windows.chain(self.settings.agent_removal_rate_limit.map(|limit| limit.window));
+        let ends = windows.filter_map(|window| {
+            let first = self.removals.recent.iter().find(|at| now.since(**at) < window)?;
+            Some(*first + window)
+        });
+        ends.min()
+    }
+
+    /// Gives those up that waited for room, the one that was away longest first.
+    pub(crate) fn give_up_held(&mut self) {
+        if self.removals.held.is_empty() {
+            return;
+        }
+        let before = self.removals.held.len();
+        while !self.removals.held.is_empty() && self.has_room() {
+            let Some((_, id)) = self.removals.held.pop_first() else { break };
+            if !self.removals.is_allowed(self.now.mono) {
+                self.removals.recent.push_back(self.now.mono);
+            }
+            self.leave_behind(&id);
+        }
+        if self.removals.held.len() != before {
+            self.show_brake();
+        }
+    }
+
+    /// An operator has silent agents given up for so long, however many they are.
+    pub(crate) fn allow_removals(&mut self, time: Duration) {
+        let until = self.now.mono + time.min(MAX_ALLOWANCE);
+        self.removals.allowed_until = Some(until).filter(|until| *until > self.now.mono);
+        self.show_brake();
+    }
+
+    /// Puts what readers see of the brake into the books.
+    pub(crate) fn show_brake(&mut self) {
+        let now = self.now;
+        let wall = |at: Mono| now.wall + at.since(now.mono);
+        let brake = self.settings.brake;
+        let shown = BrakeView {
+            held: self.removals.held.len(),
+            most: brake.map(|brake| self.most_removals(brake)).unwrap_or(usize::MAX),
+            window: brake.map(|brake| brake.window).unwrap_or_default(),
+            next: self.next_removal().map(wall),
+            waits_until: self.removals.waits(now.mono).map(wall),
+            allowed_until: self.removals.allowed_until.filter(|until| *until > now.mono).map(wall),
+        };
+        self.books.brake = shown;
+    }
+}

@@ -1,0 +1,56 @@
+//! Records of agents that are long gone are forgotten: what was said of them is old, and nobody asks. Source: Mesos' registry GC.
+
+use std::time::Duration;
+
+use chapada_model::{AgentId, Mono, Wall};
+
+use crate::{Master, RegistryChange};
+
+impl Master {
+    /// When old records are looked for next, if there are any that may be old.
+    pub(crate) fn next_collection(&self) -> Option<Mono> {
+        (!self.unreachable.is_empty() || !self.gone.is_empty()).then_some(self.collect_at)
+    }
+
+    /// Forgets agents that were away for too long, and the longest when there are too many.
+    pub(crate) fn forget_old_agents(&mut self) {
+        if self.now.mono < self.collect_at {
+            return;
+        }
+        self.collect_at = self.now.mono + self.settings.registry_gc_interval;
+        let (age, count) = (self.settings.registry_max_agent_age, self.settings.registry_max_agent_count);
+        let now = self.now.wall;
+        let is_old = |since: Wall| Duration::from_nanos(now.0.saturating_sub(since.0)) > age;
+        while let Some((_, id)) = self
+            .unreachable
+            .first()
+            .filter(|(since, _)| is_old(*since) || self.unreachable.len() > count)
+            .cloned()
+        {
+            self.forget_unreachable(id);
+        }
+        while let Some((_, id)) =
+            self.gone.first().filter(|(since, _)| is_old(*since) || self.gone.len() > count).cloned()
+        {
+            self.gone.pop_first();
+            self.books.agents.remove(&id);
+            self.record(RegistryChange::DeleteAgent(id));
+        }
+    }
+
+    /// Forgets the unreachable agent that is away longest, and what it ran.
+    pub(crate) fn forget_unreachable(&mut self, oldest: AgentId) {
+        let state = self.books.agents.get(&oldest).map(|agent| agent.state.clone());
+        if let Some(crate::AgentState::Unreachable { since }) = state {
+            self.unreachable.remove(&(since, oldest.clone()));
+        }
+        for key in self.index.tasks_by_agent.of(&oldest) {
+            self.complete_task(&key);
+        }
+        self.forget_inverse_offers_of(&oldest);
+        self.forget_drain(&oldest);
+        self.books.agents.remove(&oldest);
+        self.record(RegistryChange::DeleteAgent(oldest));
+        self.plans_due = true;
+    }
+}

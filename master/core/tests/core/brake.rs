@@ -1,0 +1,132 @@
+//! Mass removal: how many agents may be given up, when a new leader begins to, and what an operator can say.
+
+use std::time::Duration;
+
+use chapada_master_core::{AgentCall, AgentState, RateLimit, Settings};
+
+use crate::world::World;
+
+fn minutes(count: u64) -> Duration {
+    Duration::from_secs(count * 60)
+}
+
+fn unreachable(world: &World) -> usize {
+    let is_away = |state: &AgentState| matches!(state, AgentState::Unreachable { .. });
+    world.books().agents.values().filter(|agent| is_away(&agent.state)).count()
+}
+
+/// So many agents, all silent.
+fn silent(count: usize, settings: Settings) -> World {
+    let mut world = World::with_settings(settings);
+    for _ in 0..count {
+        world.add_agent("cpus:1;mem:128");
+    }
+    for index in 0..count {
+        world.break_link(index);
+    }
+    world
+}
+
+#[test]
+fn of_many_silent_agents_five_in_a_hundred_are_given_up_in_ten_minutes_and_three_at_least() {
+    for (agents, most) in [(2, 2), (10, 3), (59, 3), (80, 4), (140, 7)] {
+        let mut world = silent(agents, Settings::new("m1"));
+        world.pass(minutes(2));
+        assert_eq!(unreachable(&world), most, "of {agents}");
+        let brake = world.books().brake;
+        assert_eq!((brake.held, brake.sentence().is_some()), (agents - most, agents > most));
+        world.pass(minutes(9));
+        assert_eq!(unreachable(&world), most, "of {agents}");
+        world.pass(minutes(1));
+        let left = agents - most;
+        assert_eq!(unreachable(&world), most + (left * 5 / 100).max(3).min(left), "of {agents}");
+    }
+}
+
+#[test]
+fn one_sentence_says_what_is_held_back_and_how_to_go_on() {
+    let mut world = silent(10, Settings::new("m1"));
+    world.pass(minutes(2));
+    assert_eq!(world.warned.len(), 1, "once: {:?}", world.warned);
+    let said = world.books().brake.sentence().expect("some are held back");
+    for words in ["7 agents do not answer", "at most 3 are within 600 s", "chapada agents allow-removals"] {
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn an_agent_that_comes_back_is_not_given_up_and_not_counted() {
+    let mut world = silent(10, Settings::new("m1"));
+    world.pass(minutes(2));
+    for index in 0..10 {
+        world.connect(index);
+    }
+    assert_eq!((world.books().brake.held, unreachable(&world)), (0, 0));
+    world.pass(minutes(20));
+    assert_eq!(unreachable(&world), 0);
+}
+
+#[test]
+fn an_operator_has_all_of_them_given_up_and_can_take_that_back() {
+    let mut world = silent(20, Settings::new("m1"));
+    world.pass(minutes(2));
+    world.agent_call(AgentCall::AllowRemovals { time: minutes(5) }).expect("taken");
+    assert_eq!(unreachable(&world), 20);
+    assert!(world.books().brake.allowed_until.is_some());
+    for index in 0..20 {
+        world.connect(index);
+    }
+    world.agent_call(AgentCall::AllowRemovals { time: Duration::ZERO }).expect("taken");
+    world.pass(minutes(11));
+    for index in 0..20 {
+        world.break_link(index);
+    }
+    world.pass(minutes(2));
+    assert_eq!(unreachable(&world), 3);
+}
+
+#[test]
+fn a_new_leader_gives_none_up_before_agents_had_their_time() {
+    let mut world = World::new();
+    for _ in 0..4 {
+        world.add_agent("cpus:1;mem:128");
+    }
+    world.fail_over();
+    world.connect(0);
+    world.connect(1);
+    world.break_link(0);
+    world.pass(Duration::from_secs(599));
+    assert_eq!(unreachable(&world), 0);
+    assert!(world.books().brake.sentence().is_some_and(|said| said.contains("this leader is new")));
+    world.pass(Duration::from_secs(2));
+    assert_eq!(unreachable(&world), 3, "one was there and went, two never came");
+}
+
+#[test]
+fn an_operator_sets_another_rate() {
+    let limit = RateLimit { count: 1, window: minutes(1) };
+    let settings = Settings { agent_removal_rate_limit: Some(limit), brake: None, ..Settings::new("m1") };
+    let mut world = silent(5, settings);
+    world.pass(Duration::from_secs(80));
+    assert_eq!(unreachable(&world), 1);
+    world.pass(minutes(2));
+    assert_eq!(unreachable(&world), 3);
+}
+
+#[test]
+fn records_of_agents_that_are_long_gone_are_forgotten() {
+    let mut world = silent(1, Settings::new("m1"));
+    world.add_agent("cpus:1;mem:128");
+    let gone = world.agent_id(1);
+    world.agent_call(AgentCall::MarkGone { agent: gone.clone() }).expect("taken");
+    let day = minutes(24 * 60);
+    world.pass(13 * day);
+    assert_eq!((unreachable(&world), world.registry.agents.len()), (1, 2));
+    world.pass(2 * day);
+    assert!(world.books().agents.is_empty() && world.registry.agents.is_empty());
+
+    let few = Settings { registry_max_agent_count: 2, brake: None, ..Settings::new("m1") };
+    let mut world = silent(5, few);
+    world.pass(minutes(20));
+    assert_eq!((unreachable(&world), world.registry.agents.len()), (2, 2));
+}
