@@ -120,7 +120,8 @@ impl Sim {
             | RegistryChange::PutAgent(..)
             | RegistryChange::PutWeights(_)
             | RegistryChange::PutQuotas(_)
-            | RegistryChange::PutMachines(_) => {}
+            | RegistryChange::PutMachines(_)
+            | RegistryChange::PutDrain(..) => {}
         }
     }
 
