@@ -5,7 +5,9 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
 
-use chapada_isolation::cgroup::{Cgroups, DeviceKind, DeviceRule, Group, Hierarchies, Limits};
+use chapada_isolation::cgroup::{
+    Cgroups, DeviceKind, DeviceRule, Group, Hierarchies, Limits, PressureCounts,
+};
 
 /// A place that is removed with the test, and must be removable by then.
 struct Place(Cgroups);
@@ -236,6 +238,29 @@ fn pressure_is_read_where_there_is_v2() {
     let pressure = group.pressure().expect("readable");
     assert_eq!(pressure.cpu.is_some(), counted);
     group.remove().expect("nothing is left in it");
+}
+
+#[test]
+fn the_kernel_counts_how_often_memory_is_short_in_a_v1_group() {
+    let hierarchies = Hierarchies::discover().expect("cgroups are mounted");
+    let is_v1 = hierarchies.v1.contains_key("memory");
+    let place = Place::new("levels", hierarchies);
+    let (short, beside) = (place.group("short"), place.group("beside"));
+    short.apply(&Limits { memory_bytes: Some(8 << 20), ..Limits::default() }).expect("they are few");
+    let watch = |group: &Group| group.watch_pressure_levels().expect("the group exists");
+    let (levels, others) = (watch(&short), watch(&beside));
+    assert_eq!((levels.is_some(), others.is_some()), (is_v1, is_v1));
+    let file = tempfile::NamedTempFile::new().expect("writable");
+    // What was written is kept in memory as long as there is room.
+    output_in(&short, &format!("head -c 64000000 /dev/zero > {}", file.path().display()));
+    if let (Some(levels), Some(others)) = (levels, others) {
+        let first = levels.counts();
+        assert!(first.low > 0 && first.low >= first.medium && first.medium >= first.critical, "{first:?}");
+        assert!(levels.counts().low >= first.low, "what has been read is not forgotten");
+        assert_eq!(others.counts(), PressureCounts::default());
+    }
+    short.remove().expect("nothing is left in it");
+    beside.remove().expect("nothing was in it");
 }
 
 #[test]
