@@ -12,8 +12,8 @@ use super::kill::{kill_v1, kill_v2, processes};
 use super::remove::remove;
 use super::{
     Controller, CpuV1, CpuV2, Cpuset, DeviceRule, DiskTraffic, Hierarchies, HugePages, IoV1, IoV2, Limits,
-    MemoryV1, MemoryV2, NetworkClass, OomReport, OomWatch, Pids, Pressure, PressureLevels, Statistics, Target, devices,
-    disk_traffic, freeze, pressure,
+    MemoryV1, MemoryV2, NetworkClass, OomReport, OomWatch, Pids, Pressure, PressureLevels, Statistics,
+    Target, devices, disk_traffic, freeze, pressure,
 };
 
 /// What only some containers need a group for.

@@ -42,6 +42,6 @@ pub use memory::{MemoryV1, MemoryV2};
 pub use net_cls::NetworkClass;
 pub use oom::{OomReport, OomWatch};
 pub use pids::Pids;
-pub use pressure::{Pressure, of_machine as pressure_of_machine, Stall, Waiting};
+pub use pressure::{Pressure, Stall, Waiting, of_machine as pressure_of_machine};
 pub use pressure_levels::{PressureCounts, PressureLevels};
 pub use statistics::Statistics;
