@@ -1,6 +1,7 @@
 //! What an operator sets. Names are those of Mesos' flags, in kebab case.
 
 mod least;
+mod rate;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use chapada_master_core::{PolicyName, Settings};
 use chapada_model::Text;
 
 pub use least::{InvalidMinAllocatable, MinAllocatable};
+pub use rate::{InvalidRate, RemovalBrake, RemovalRate};
 
 /// The port of a master unless configured otherwise. Source: Mesos.
 pub const DEFAULT_PORT: u16 = 5050;
@@ -70,6 +72,24 @@ pub struct MasterConfig {
     #[arg(long, default_value = "10m", value_parser = humantime::parse_duration)]
     #[serde(with = "humantime_serde")]
     pub agent_reregister_timeout: Duration,
+    /// How many agents may be given up within some time, `1/10mins`. Default: as many as the brake allows.
+    #[arg(long)]
+    pub agent_removal_rate_limit: Option<RemovalRate>,
+    /// The share of all agents that may be given up within some time, three of them at least; `off` for any number. More that fall
+    /// silent are a broken network sooner than broken machines, and wait until an operator says otherwise.
+    #[arg(long, default_value_t)]
+    pub agent_removal_brake: RemovalBrake,
+    /// How long agents that are unreachable or gone are remembered.
+    #[arg(long, default_value = "2weeks", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub registry_max_agent_age: Duration,
+    /// How many unreachable agents are remembered, and how many that are gone.
+    #[arg(long, default_value_t = 102_400)]
+    pub registry_max_agent_count: usize,
+    /// How often those are looked for that are to be forgotten.
+    #[arg(long, default_value = "15m", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub registry_gc_interval: Duration,
     /// How long an offer may stay unanswered before it is taken back.
     #[arg(long, default_value = "2m", value_parser = humantime::parse_duration)]
     #[serde(with = "humantime_serde")]
@@ -114,6 +134,11 @@ impl Default for MasterConfig {
             agent_ping_timeout: Duration::from_secs(15),
             max_agent_ping_timeouts: 5,
             agent_reregister_timeout: Duration::from_secs(600),
+            agent_removal_rate_limit: None,
+            agent_removal_brake: RemovalBrake::default(),
+            registry_max_agent_age: Duration::from_secs(14 * 24 * 60 * 60),
+            registry_max_agent_count: 102_400,
+            registry_gc_interval: Duration::from_secs(15 * 60),
             offer_timeout: Duration::from_secs(120),
             allocator: PolicyName::default(),
             min_allocatable_resources: MinAllocatable::default(),
@@ -153,6 +178,11 @@ impl MasterConfig {
         Settings {
             agent_timeout: self.agent_timeout(),
             agent_reregister_timeout: self.agent_reregister_timeout,
+            agent_removal_rate_limit: self.agent_removal_rate_limit.map(|rate| rate.0),
+            brake: self.agent_removal_brake.0,
+            registry_max_agent_age: self.registry_max_agent_age,
+            registry_max_agent_count: self.registry_max_agent_count,
+            registry_gc_interval: self.registry_gc_interval,
             offer_timeout: self.offer_timeout,
             allocator: self.allocator,
             seed: master_id

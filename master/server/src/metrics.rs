@@ -136,6 +136,12 @@ fn agents(metrics: &mut BTreeMap<String, f64>, books: &Snapshot) {
     let active = count(|state| matches!(state, AgentState::Active { .. }));
     let disconnected = count(|state| matches!(state, AgentState::Disconnected { .. }));
     let unreachable = count(|state| matches!(state, AgentState::Unreachable { .. }));
+    let out = books.agents.values().filter(|agent| agent.is_registered() && agent.deactivated).count();
+    let draining =
+        books.agents.values().filter(|agent| agent.drain.as_ref().is_some_and(|one| !one.is_drained));
+    put(metrics, "master/slaves_deactivated", out as f64);
+    put(metrics, "master/slaves_draining", draining.count() as f64);
+    put(metrics, "master/slave_removals_held", books.brake.held as f64);
     for (name, value) in [
         ("active", active),
         ("connected", active),

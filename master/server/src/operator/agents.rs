@@ -1,19 +1,22 @@
-//! Agents that are taken out of service: DEACTIVATE_AGENT, REACTIVATE_AGENT, DRAIN_AGENT, MARK_AGENT_GONE, and CANCEL_DRAIN, which is
-//! not Mesos'.
+//! Agents that are taken out of service: DEACTIVATE_AGENT, REACTIVATE_AGENT, DRAIN_AGENT, MARK_AGENT_GONE; and CANCEL_DRAIN,
+//! DRAIN_AGENTS and ALLOW_AGENT_REMOVALS, which are not Mesos'.
 
 use std::time::Duration;
 
 use chapada_listener::{HttpResponse, empty, text};
-use chapada_master_core::{AgentCall, Drain, DrainOrder};
+use chapada_master_core::{AgentCall, Drain, DrainOrder, Selection};
 use chapada_model::AgentId;
 use chapada_wire::v1;
 use chapada_wire::v1::master::Call;
-use chapada_wire::v1::master::call::Type;
+use chapada_wire::v1::master::call::{DrainAgents, Type};
 use http::StatusCode;
 
 use super::calls::invalid;
 use super::operate::{agent_id, refusal};
 use crate::shell::Led;
+
+/// How long ALLOW_AGENT_REMOVALS holds that does not say.
+const ALLOWED_FOR: Duration = Duration::from_secs(600);
 
 /// Whether this is one of these calls.
 pub(crate) fn is_change(kind: Type) -> bool {
@@ -24,6 +27,8 @@ pub(crate) fn is_change(kind: Type) -> bool {
             | Type::DrainAgent
             | Type::MarkAgentGone
             | Type::CancelDrain
+            | Type::DrainAgents
+            | Type::AllowAgentRemovals
     )
 }
 
@@ -60,16 +65,42 @@ pub(crate) fn read(kind: Type, asked: Call) -> Result<AgentCall, HttpResponse> {
         }
         Type::CancelDrain => {
             let said = asked.cancel_drain.ok_or_else(|| missing("cancel_drain"))?;
-            AgentCall::CancelDrain { agent: id(said.agent_id, "cancel_drain.agent_id")? }
+            match said.drain_id {
+                Some(name) => AgentCall::CancelMany { name: name.into() },
+                None => AgentCall::CancelDrain { agent: id(said.agent_id, "cancel_drain.agent_id")? },
+            }
+        }
+        Type::AllowAgentRemovals => {
+            let said = asked.allow_agent_removals.ok_or_else(|| missing("allow_agent_removals"))?;
+            let time = said.duration.map(|time| (time.seconds, time.nanos));
+            let time = time_of(time, "allow_agent_removals.duration")?;
+            AgentCall::AllowRemovals { time: time.unwrap_or(ALLOWED_FOR) }
+        }
+        Type::DrainAgents => {
+            let said = asked.drain_agents.ok_or_else(|| missing("drain_agents"))?;
+            let selection = selection(&said)?;
+            let order = DrainOrder {
+                notice: time_of(
+                    said.leave_within.map(|time| (time.seconds, time.nanos)),
+                    "drain_agents.leave_within",
+                )?,
+                max_grace: time_of(
+                    said.max_grace_period.map(|time| (time.seconds, time.nanos)),
+                    "drain_agents.max_grace_period",
+                )?,
+                mark_gone: said.mark_gone.unwrap_or_default(),
+            };
+            let name = said.drain_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+            AgentCall::DrainMany { name: name.into(), selection, at_once: said.at_once.unwrap_or(1), order }
         }
         _ => {
             let said = asked.drain_agent.ok_or_else(|| missing("drain_agent"))?;
             let order = DrainOrder {
-                notice: time(
+                notice: time_of(
                     said.leave_within.map(|time| (time.seconds, time.nanos)),
                     "drain_agent.leave_within",
                 )?,
-                max_grace: time(
+                max_grace: time_of(
                     said.max_grace_period.map(|time| (time.seconds, time.nanos)),
                     "drain_agent.max_grace_period",
                 )?,
@@ -80,6 +111,25 @@ pub(crate) fn read(kind: Type, asked: Call) -> Result<AgentCall, HttpResponse> {
     })
 }
 
+/// By id, or by attributes.
+#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
+fn selection(said: &DrainAgents) -> Result<Selection, HttpResponse> {
+    match (said.agent_ids.is_empty(), said.attributes.is_empty()) {
+        (false, true) => {
+            let ids = said.agent_ids.iter().cloned().map(|one| id(Some(one), "drain_agents.agent_ids"));
+            Ok(Selection::Agents(ids.collect::<Result<_, _>>()?))
+        }
+        (true, false) => {
+            let attribute = |text: &String| match text.split_once('=') {
+                Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
+                _ => Err(invalid(&format!("'{text}' in 'drain_agents.attributes' is not name=value"))),
+            };
+            Ok(Selection::Attributes(said.attributes.iter().map(attribute).collect::<Result<_, _>>()?))
+        }
+        _ => Err(invalid("Expecting either 'drain_agents.agent_ids' or 'drain_agents.attributes'")),
+    }
+}
+
 #[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
 fn id(said: Option<v1::AgentId>, field: &str) -> Result<AgentId, HttpResponse> {
     let value = said.and_then(|id| id.value);
@@ -88,7 +138,7 @@ fn id(said: Option<v1::AgentId>, field: &str) -> Result<AgentId, HttpResponse> {
 }
 
 #[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
-fn time(said: Option<(i64, i32)>, field: &str) -> Result<Option<Duration>, HttpResponse> {
+fn time_of(said: Option<(i64, i32)>, field: &str) -> Result<Option<Duration>, HttpResponse> {
     let Some((seconds, nanos)) = said else { return Ok(None) };
     match (u64::try_from(seconds), u32::try_from(nanos)) {
         (Ok(seconds), Ok(nanos)) if nanos < 1_000_000_000 => Ok(Some(Duration::new(seconds, nanos))),

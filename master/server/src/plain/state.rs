@@ -170,9 +170,14 @@ fn head(shell: &Shell, led: &Led, books: &Snapshot) -> Vec<u8> {
     let count = |state: fn(&AgentState) -> bool| {
         books.agents.values().filter(|agent| state(&agent.state)).count() as f64
     };
-    map.value("activated_slaves", &count(|state| matches!(state, AgentState::Active { .. })));
-    map.value("deactivated_slaves", &count(|state| matches!(state, AgentState::Disconnected { .. })));
+    let active = books.agents.values().filter(|agent| crate::operator::view::is_active(agent)).count() as f64;
+    let registered = books.agents.values().filter(|agent| agent.is_registered()).count() as f64;
+    map.value("activated_slaves", &active);
+    map.value("deactivated_slaves", &(registered - active));
     map.value("unreachable_slaves", &count(|state| matches!(state, AgentState::Unreachable { .. })));
+    if let Some(held) = books.brake.sentence() {
+        map.value("agent_removals_held", &held);
+    }
     map.value("leader", &pid);
     let leader = json!({"id": &*master.id, "pid": pid, "port": master.port, "hostname": &*master.hostname});
     map.value("leader_info", &leader);

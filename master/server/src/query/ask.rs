@@ -12,6 +12,7 @@ const MAX_LIMIT: usize = 500;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Agents,
+    Drains,
     Frameworks,
     Offers,
     Roles,
@@ -22,6 +23,7 @@ impl Kind {
     pub(super) fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "agents" => Self::Agents,
+            "drains" => Self::Drains,
             "frameworks" => Self::Frameworks,
             "offers" => Self::Offers,
             "roles" => Self::Roles,

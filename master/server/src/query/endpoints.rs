@@ -56,6 +56,11 @@ pub(crate) fn routes(mut routes: Routes, shell: &Arc<Shell>) -> Routes {
             read(|_, _, books, call| single(books, call, Kind::Agents)),
         )
         .get(
+            "/query/v1/drains/{id}",
+            Action::ViewCluster,
+            read(|_, _, books, call| single(books, call, Kind::Drains)),
+        )
+        .get(
             "/query/v1/frameworks/{id}",
             Action::ViewCluster,
             read(|_, _, books, call| single(books, call, Kind::Frameworks)),
@@ -138,6 +143,7 @@ fn what(query: &Query) -> Result<Watched, String> {
     let kind = match of {
         "task" => Kind::Tasks,
         "agent" => Kind::Agents,
+        "drain" => Kind::Drains,
         "framework" => Kind::Frameworks,
         "" => return Err("'of' must say what to watch".to_owned()),
         other => return Err(format!("there is nothing to watch of '{other}'")),

@@ -9,6 +9,7 @@
 //! - `files`: sandboxes, relayed from the agents.
 
 mod ask;
+mod drains;
 mod endpoints;
 mod explain;
 mod files;

@@ -6,7 +6,7 @@ use chapada_master_core::Snapshot;
 use chapada_model::{Milli, TaskState};
 use serde_json::{Map, Value, json};
 
-use super::items::{agent_state, framework_state};
+use super::items::{agent_state, framework_state, millis};
 use crate::shell::{API_VERSION, Led, Shell};
 
 /// What `/query/v1/overview` answers.
@@ -28,10 +28,23 @@ pub(super) fn overview(shell: &Shell, led: &Led, books: &Snapshot) -> Value {
         "elected_time": led.elected.as_millis(),
         "uptime_seconds": shell.clock.running().as_secs(),
         "agents": agents,
+        "agent_removals": removals(books),
         "frameworks": frameworks,
         "tasks": tasks(books),
         "offers": books.offers.len(),
         "resources": resources(books),
+    })
+}
+
+/// What the brake on mass removal holds back.
+fn removals(books: &Snapshot) -> Value {
+    let brake = &books.brake;
+    json!({
+        "held": brake.held,
+        "message": brake.sentence(),
+        "next": brake.next.map(millis),
+        "waits_until": brake.waits_until.map(millis),
+        "allowed_until": brake.allowed_until.map(millis),
     })
 }
 

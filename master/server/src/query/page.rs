@@ -9,7 +9,7 @@ use chapada_model::{AgentId, FrameworkId, OfferId, TaskKey, Wall};
 use serde_json::{Value, json};
 
 use super::ask::{Kind, List};
-use super::{items, task_item};
+use super::{drains, items, task_item};
 use crate::books;
 
 /// A page.
@@ -39,6 +39,15 @@ pub(super) fn page(books: &Snapshot, kind: Kind, list: &List) -> Page {
             });
             in_order(found, list, |agent| agent.id.to_string(), |agent| items::agent(agent))
         }
+        Kind::Drains => {
+            let found = books.drains.iter().filter(|(name, plan)| list.finds(&[name, &plan.selected_by]));
+            in_order(
+                found,
+                list,
+                |(name, _)| name.to_string(),
+                |(name, plan)| drains::drain(name, plan, books),
+            )
+        }
         Kind::Frameworks => {
             let all = books.frameworks.values().chain(books.completed_frameworks.iter().rev());
             let found =
@@ -66,6 +75,7 @@ pub(super) fn page(books: &Snapshot, kind: Kind, list: &List) -> Page {
 pub(super) fn item(books: &Snapshot, kind: Kind, framework: &str, id: &str) -> Option<Value> {
     match kind {
         Kind::Agents => books.agents.get(&id.parse::<AgentId>().ok()?).map(|agent| items::agent(agent)),
+        Kind::Drains => books.drains.get(id).map(|plan| drains::in_full(id, plan, books)),
         Kind::Frameworks => {
             let id: FrameworkId = id.parse().ok()?;
             let completed = || books.completed_frameworks.iter().find(|framework| framework.id == id);

@@ -4,6 +4,7 @@
 mod calls;
 mod constraints;
 mod doors;
+mod draining;
 mod events;
 mod exchanges;
 mod life;
