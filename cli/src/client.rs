@@ -1,5 +1,6 @@
 //! The commands that ask or change a running cluster. Data goes to stdout, everything else to stderr.
 
+mod agents;
 mod api;
 mod apps;
 mod deployments;
@@ -44,12 +45,14 @@ pub(crate) enum ClientCommand {
         #[command(flatten)]
         cluster: Cluster,
     },
-    /// Lists the agents.
+    /// Lists the agents; or takes some out of service and back.
     Agents {
         #[command(flatten)]
         cluster: Cluster,
         #[command(flatten)]
         page: listing::Page,
+        #[command(subcommand)]
+        command: Option<agents::AgentsCommand>,
     },
     /// Lists the frameworks.
     Frameworks {
@@ -126,7 +129,8 @@ async fn carry_out(command: ClientCommand) -> Result<ExitCode> {
     match command {
         ClientCommand::Exec(args) => return exec::exec(&args).await,
         ClientCommand::Status { cluster } => status::status(&cluster).await,
-        ClientCommand::Agents { cluster, page } => listing::agents(&cluster, &page).await,
+        ClientCommand::Agents { cluster, command: Some(command), .. } => agents::run(&cluster, command).await,
+        ClientCommand::Agents { cluster, page, command: None } => listing::agents(&cluster, &page).await,
         ClientCommand::Frameworks { cluster, page } => listing::frameworks(&cluster, &page).await,
         ClientCommand::Tasks { cluster, page, framework, agent, state } => {
             let filters = listing::TaskFilters { framework, agent, state };

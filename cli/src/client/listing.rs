@@ -93,6 +93,12 @@ pub(crate) async fn tasks_like(api: &Api, search: &str) -> Result<Vec<Value>, Ap
     fetch(api, "tasks", &page, &[]).await
 }
 
+/// Agents whose id or host name has this text, for commands that name one.
+pub(crate) async fn agents_like(api: &Api, search: &str) -> Result<Vec<Value>, ApiError> {
+    let page = Page { search: Some(search.to_owned()), limit: PAGE };
+    fetch(api, "agents", &page, &[]).await
+}
+
 async fn fetch(
     api: &Api,
     list: &str,

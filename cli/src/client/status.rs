@@ -26,6 +26,9 @@ pub(crate) async fn status(cluster: &Cluster) -> Result<()> {
     )?;
     writeln!(out, "version     {}, epoch {}", text(&overview["version"]), text(&overview["epoch"]))?;
     writeln!(out, "agents      {}", counts(&overview["agents"]))?;
+    if let Some(held) = overview["agent_removals"]["message"].as_str() {
+        writeln!(out, "            {held}")?;
+    }
     writeln!(out, "frameworks  {}", counts(&overview["frameworks"]))?;
     writeln!(out, "tasks       {}", counts(&overview["tasks"]))?;
     for name in ["cpus", "mem", "disk"] {

@@ -17,6 +17,8 @@ export interface Overview {
   elected_time: number | null;
   uptime_seconds: number;
   agents: Record<string, number>;
+  /** Agents that do not answer and are not given up, because they are many at once; and why. */
+  agent_removals?: { held: number; message: string | null };
   frameworks: Record<string, number>;
   tasks: Record<string, number>;
   offers: number;
@@ -33,6 +35,22 @@ export interface Agent {
   resources: { total: Amounts; allocated: Amounts; offered: Amounts };
   attributes: Record<string, unknown>;
   tasks: number;
+  /** An operator said that it is offered to nobody; so is each that is drained. */
+  deactivated?: boolean;
+  drain?: { state: string; since: number; leave_by: number | null; max_grace_seconds: number | null; mark_gone: boolean } | null;
+}
+
+/** Many agents that are drained, some at once. */
+export interface Drain {
+  id: string;
+  state: 'draining' | 'done' | 'cancelled';
+  selected_by: string;
+  at_once: number;
+  since: number;
+  ended: number | null;
+  deadline_seconds: number | null;
+  mark_gone: boolean;
+  agents: { waiting: number; draining: number; drained: number; unreachable: number; gone: number; withdrawn: number };
 }
 
 export interface Framework {

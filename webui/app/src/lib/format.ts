@@ -91,7 +91,7 @@ export type Tone = 'good' | 'busy' | 'warn' | 'bad' | 'idle';
 const TONES: Record<string, Tone> = {
   running: 'good', active: 'good', healthy: 'good', finished: 'idle', completed: 'idle', inactive: 'idle', suspended: 'idle', suppressed: 'good',
   staging: 'busy', starting: 'busy', deploying: 'busy', killing: 'warn', disconnected: 'warn', delayed: 'warn', waiting: 'warn',
-  unreachable: 'bad', killed: 'idle', draining: 'warn', drained: 'idle', unknown: 'warn', failed: 'bad', lost: 'bad', error: 'bad',
+  unreachable: 'bad', killed: 'idle', draining: 'warn', drained: 'idle', deactivated: 'idle', done: 'good', cancelled: 'idle', unknown: 'warn', failed: 'bad', lost: 'bad', error: 'bad',
   dropped: 'bad', gone: 'bad', 'gone by operator': 'bad', unhealthy: 'bad',
 };
 
