@@ -84,7 +84,7 @@ impl Store {
     /// # Errors
     /// When the store is of a newer version or of another framework, is damaged, or another process leads by now.
     pub async fn open(term: &Term, schema: Schema) -> Result<OpenedStore, OpenRegistryError> {
-        let OpenedRegistry { registry, epoch, version, records } = term.open_registry(schema).await?;
+        let OpenedRegistry { registry, epoch, version, records, .. } = term.open_registry(schema).await?;
         let (own, records): (Vec<_>, Vec<_>) = records.into_iter().partition(|r| r.key.kind == DRIVER);
         let framework_id =
             own.iter().find(|record| record.key.key == FRAMEWORK_ID).map(read_id).transpose()?;

@@ -14,12 +14,13 @@ mod registry;
 mod session;
 
 pub use address::{AddressError, HostPort, MasterAddress, ZkAddress};
-pub use campaign::{Campaign, Leadership, LostReason, Term};
+pub use campaign::{Campaign, Leadership, Lease, LostReason, Term};
 pub use coordination::Coordination;
 pub use detect::{DetectError, Detector};
 pub use leader::{InvalidLeaderInfo, LeaderInfo};
 pub use registry::{
-    Change, MAX_RECORD_BYTES, MemoryStore, OpenRegistryError, OpenedRegistry, Record, RecordKey, Registry,
-    Schema, WriteError, decode_page,
+    Backup, BackupError, Change, EPOCH_LEAP, Imported, MAX_RECORD_BYTES, MemoryStore, OpenRegistryError,
+    OpenedRegistry, Record, RecordKey, Registry, RegistryPlace, Schema, TransferError, WriteError,
+    decode_page,
 };
 pub use session::{SessionError, ZkOptions};

@@ -65,3 +65,36 @@ async fn of_several_each_is_asked_until_one_names_the_leader() {
     }
     assert!(detector.problem().is_none());
 }
+
+#[tokio::test]
+async fn who_leads_is_believed_of_itself_before_it_is_of_another() {
+    let (stale, leads) = (Arc::new(Mutex::new(String::new())), Arc::new(Mutex::new(String::new())));
+    let hosts = [answering(stale.clone()).await, answering(leads.clone()).await];
+    // The first has not heard of the election: it names one that does not answer any more.
+    *stale.lock().unwrap() = redirect("127.0.0.1:1");
+    *leads.lock().unwrap() = redirect(&hosts[1]);
+    for _ in 0..20 {
+        let address: MasterAddress = format!("{},{}", hosts[0], hosts[1]).parse().unwrap();
+        let mut detector = Detector::start(&address, ZkOptions::default());
+        let leader = soon("the leader", detector.wait_for_leader()).await;
+        assert_eq!(leader.socket_addr().to_string(), hosts[1]);
+    }
+}
+
+#[tokio::test]
+async fn a_known_leader_is_kept_while_nobody_names_one() {
+    let answer = Arc::new(Mutex::new(String::new()));
+    let host = answering(answer.clone()).await;
+    *answer.lock().unwrap() = redirect(&host);
+    let address: MasterAddress = format!("{host},127.0.0.1:1").parse().unwrap();
+    let mut detector = Detector::start(&address, ZkOptions::default());
+    soon("the leader", detector.wait_for_leader()).await;
+    *answer.lock().unwrap() = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_owned();
+    soon("the problem", async {
+        while detector.problem().is_none() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(detector.leader().is_some(), "its links tell when it leads no more");
+}

@@ -392,3 +392,88 @@ async fn a_folder_of_a_newer_build_and_rubbish_in_one_are_refused_by_name() {
     let error = term.open_registry(GROUPED).await.unwrap_err().to_string();
     assert!(error.contains(&folder) && error.contains("version 3"), "{error}");
 }
+
+/// Opens the registry as the next leader would.
+async fn open_error(ensemble: &Ensemble) -> OpenRegistryError {
+    let (campaign, term) = lead(ensemble, "next").await;
+    let error = term.open_registry(SCHEMA).await.expect_err("it is damaged");
+    campaign.resign().await;
+    error
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_deleted_or_made_rubbish_is_refused_and_never_counted_from_1_again() {
+    let ensemble = Ensemble::single();
+    let (campaign, term) = lead(&ensemble, "first").await;
+    let registry = term.open_registry(SCHEMA).await.unwrap().registry;
+    registry.put("agents", "a", b"x").await.unwrap();
+    drop(registry);
+    campaign.resign().await;
+    let client = plain_client(&ensemble).await;
+    for rubbish in ["", "-1", "nine", "18446744073709551615"] {
+        client.set_data("/cluster/registry/epoch", rubbish.as_bytes(), None).await.unwrap();
+        let error = open_error(&ensemble).await.to_string();
+        assert!(error.contains("/cluster/registry/epoch") && error.contains("registry import"), "{error}");
+    }
+    client.delete("/cluster/registry/epoch", None).await.unwrap();
+    let error = open_error(&ensemble).await.to_string();
+    assert!(error.contains("/cluster/registry/epoch") && error.contains("it is gone"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registry_deleted_by_hand_is_missed_and_not_begun_anew() {
+    let ensemble = Ensemble::single();
+    for id in ["first", "second"] {
+        let (campaign, term) = lead(&ensemble, id).await;
+        term.open_registry(SCHEMA).await.unwrap();
+        campaign.resign().await;
+    }
+    let client = plain_client(&ensemble).await;
+    for path in ["/cluster/registry/epoch", "/cluster/registry"] {
+        client.delete(path, None).await.unwrap();
+    }
+    let error = open_error(&ensemble).await;
+    assert!(matches!(error, OpenRegistryError::Gone { epoch: 2, .. }), "{error}");
+    for part in ["/cluster/registry", "epoch 2", "registry import", "empty znode /cluster"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    // As the sentence says.
+    client.set_data("/cluster", b"", None).await.unwrap();
+    let (_campaign, term) = lead(&ensemble, "third").await;
+    assert_eq!(term.open_registry(SCHEMA).await.unwrap().epoch, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_deleted_under_a_leader_ends_its_term_and_the_next_reads_what_there_is() {
+    let ensemble = Ensemble::single();
+    let (campaign, term) = lead(&ensemble, "first").await;
+    let registry = term.open_registry(SCHEMA).await.unwrap().registry;
+    registry.put("agents", "a", b"1").await.unwrap();
+    registry.put("agents", "b", b"1").await.unwrap();
+    let client = plain_client(&ensemble).await;
+    let pages = client.list_children("/cluster/registry/agents").await.unwrap();
+    assert_eq!(pages.len(), 2);
+    for page in &pages {
+        client.delete(&format!("/cluster/registry/agents/{page}"), None).await.unwrap();
+    }
+    let error = registry.put("agents", "a", b"2").await.unwrap_err();
+    assert!(matches!(error, WriteError::Interfered(_)), "{error}");
+    drop(registry);
+    campaign.resign().await;
+    let (_campaign, term) = lead(&ensemble, "next").await;
+    let opened = term.open_registry(SCHEMA).await.unwrap();
+    assert_eq!(opened.records, []);
+    opened.registry.put("agents", "a", b"2").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registry_that_others_may_not_write_is_refused_with_what_to_check() {
+    let ensemble = Ensemble::single();
+    let (campaign, term) = lead(&ensemble, "first").await;
+    term.open_registry(SCHEMA).await.unwrap();
+    campaign.resign().await;
+    let client = plain_client(&ensemble).await;
+    client.set_acl("/cluster/registry/epoch", Acls::anyone_read(), None).await.unwrap();
+    let error = open_error(&ensemble).await.to_string();
+    assert!(error.contains("refuses access") && error.contains("user:password"), "{error}");
+}

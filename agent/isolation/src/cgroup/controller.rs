@@ -2,7 +2,7 @@
 
 use crate::IsolationError;
 
-use super::{Limits, Statistics};
+use super::{Limits, Quota, Statistics};
 
 /// What limits are written to. A new group has the kernel's defaults, which need not be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,11 +15,19 @@ pub enum Target {
 
 /// One resource controller of one container, in the form this machine has.
 pub trait Controller {
-    /// Writes the limits.
+    /// Writes the limits; for a new group all but what [`Controller::quota`] has.
     ///
     /// # Errors
     /// Names the value and the file the kernel refused.
     fn apply(&self, limits: &Limits, target: Target) -> Result<(), IsolationError>;
+
+    /// Opens what a new group's processes may take of the processors, if that is limited.
+    ///
+    /// # Errors
+    /// Names the file.
+    fn quota(&self, _limits: &Limits) -> Result<Option<Quota>, IsolationError> {
+        Ok(None)
+    }
 
     /// Adds what this controller counts. A group that is gone adds nothing.
     ///

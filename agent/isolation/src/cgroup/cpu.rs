@@ -1,8 +1,10 @@
 //! The cpu controller: a share under contention, and a hard limit by CFS quota.
 
-use std::path::PathBuf;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
-use crate::IsolationError;
+use crate::{Context, IsolationError};
 
 use super::file::{field, read, read_number, write, write_if_present};
 use super::{Controller, Limits, Statistics, Target};
@@ -36,11 +38,16 @@ impl Controller for CpuV1 {
             write(&self.cpu, "cpu.shares", &shares(milli).to_string())?;
         }
         match limits.cpu.quota_milli {
+            _ if target == Target::New => Ok(()),
             // The kernel's own period is what a new group has.
             Some(milli) => write(&self.cpu, "cpu.cfs_quota_us", &quota_us(milli).to_string()),
-            None if target == Target::New => Ok(()),
             None => write_if_present(&self.cpu, "cpu.cfs_quota_us", "-1"),
         }
+    }
+
+    fn quota(&self, limits: &Limits) -> Result<Option<Quota>, IsolationError> {
+        let open = |milli| Quota::open(&self.cpu, "cpu.cfs_quota_us", quota_us(milli).to_string());
+        limits.cpu.quota_milli.map(open).transpose()
     }
 
     fn read(&self, into: &mut Statistics) -> Result<(), IsolationError> {
@@ -77,11 +84,17 @@ impl Controller for CpuV2 {
         if let Some(milli) = limits.cpu.share_milli {
             write(&self.directory, "cpu.weight", &weight(shares(milli)).to_string())?;
         }
-        if limits.cpu.quota_milli.is_none() && target == Target::New {
+        if target == Target::New {
             return Ok(());
         }
         let quota = limits.cpu.quota_milli.map_or("max".to_owned(), |milli| quota_us(milli).to_string());
         write(&self.directory, "cpu.max", &format!("{quota} {PERIOD_US}"))
+    }
+
+    fn quota(&self, limits: &Limits) -> Result<Option<Quota>, IsolationError> {
+        let open =
+            |milli| Quota::open(&self.directory, "cpu.max", format!("{} {PERIOD_US}", quota_us(milli)));
+        limits.cpu.quota_milli.map(open).transpose()
     }
 
     fn read(&self, into: &mut Statistics) -> Result<(), IsolationError> {
@@ -97,6 +110,32 @@ impl Controller for CpuV2 {
             read_usage(&text, into);
         }
         Ok(())
+    }
+}
+
+/// The hard limit of a group that has just been made, open to be set from where its file is not seen any more. Making a
+/// container takes a few milliseconds of a processor, more than a small quota has in one period: under it, many would be
+/// stopped in the middle for the rest of one.
+#[derive(Debug)]
+pub struct Quota {
+    file: File,
+    value: String,
+}
+
+impl Quota {
+    fn open(directory: &Path, name: &str, value: String) -> Result<Self, IsolationError> {
+        let path = directory.join(name);
+        let file = OpenOptions::new().write(true).open(&path).context("open", path.display())?;
+        Ok(Self { file, value })
+    }
+
+    /// From here on it holds.
+    ///
+    /// # Errors
+    /// Names the value that the kernel refused.
+    pub fn set(mut self) -> Result<(), IsolationError> {
+        let written = self.file.write_all(self.value.as_bytes());
+        written.context("limit the time of processors to", self.value)
     }
 }
 
@@ -160,8 +199,15 @@ mod tests {
             ..Limits::default()
         };
         cpu.apply(&limits, Target::New).unwrap();
-        assert_eq!(fs::read_to_string(dir.path().join("cpu.max")).unwrap(), "20000 100000");
         assert_eq!(fs::read_to_string(dir.path().join("cpu.weight")).unwrap(), "100");
+        assert_eq!(
+            fs::read_to_string(dir.path().join("cpu.max")).unwrap(),
+            "",
+            "only the command has a quota"
+        );
+        cpu.quota(&limits).unwrap().unwrap().set().unwrap();
+        assert_eq!(fs::read_to_string(dir.path().join("cpu.max")).unwrap(), "20000 100000");
+        assert!(cpu.quota(&Limits::default()).unwrap().is_none());
         let mut statistics = Statistics::default();
         cpu.read(&mut statistics).unwrap();
         assert_eq!(statistics.cpu_quota_milli, Some(200));

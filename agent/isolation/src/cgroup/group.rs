@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use crate::{Context, IsolationError};
 
-use super::file::{read, write};
+use super::file::write;
 use super::kill::{kill_v1, kill_v2, processes};
 use super::remove::remove;
 use super::{
     Controller, CpuV1, CpuV2, Cpuset, DeviceRule, DiskTraffic, Hierarchies, HugePages, IoV1, IoV2, Limits,
-    MemoryV1, MemoryV2, NetworkClass, OomReport, OomWatch, Pids, Pressure, PressureLevels, Statistics,
+    MemoryV1, MemoryV2, NetworkClass, OomReport, OomWatch, Pids, Pressure, PressureLevels, Quota, Statistics,
     Target, devices, disk_traffic, freeze, pressure,
 };
 
@@ -129,12 +129,25 @@ impl Group {
         Ok(())
     }
 
-    /// Writes the limits of a group that has just been made, before the first process joins.
+    /// Writes the limits of a group that has just been made, before the first process joins; all but [`Group::quota`].
     ///
     /// # Errors
     /// As [`Group::apply`].
     pub fn begin(&self, limits: &Limits) -> Result<(), IsolationError> {
         self.controllers.iter().try_for_each(|controller| controller.apply(limits, Target::New))
+    }
+
+    /// What limits the time of processors, to be set when what its processes do is the container's own. `None`: nothing does.
+    ///
+    /// # Errors
+    /// Names the file.
+    pub fn quota(&self, limits: &Limits) -> Result<Option<Quota>, IsolationError> {
+        for controller in &self.controllers {
+            if let Some(quota) = controller.quota(limits)? {
+                return Ok(Some(quota));
+            }
+        }
+        Ok(None)
     }
 
     /// Lets its processes use the devices that every container has, these, and no other. To be called once.
@@ -316,12 +329,7 @@ impl Group {
     /// # Errors
     /// Names the group that stayed busy for five seconds.
     pub fn remove(&self) -> Result<(), IsolationError> {
-        for directory in self.directories() {
-            if read(directory, "cgroup.procs")?.is_some() {
-                remove(directory)?;
-            }
-        }
-        Ok(())
+        self.directories().try_for_each(|directory| remove(directory))
     }
 
     fn directories(&self) -> impl Iterator<Item = &PathBuf> {

@@ -29,7 +29,7 @@ mod statistics;
 
 pub use cgroups::{Cgroups, SHIMS};
 pub use controller::{Controller, Target};
-pub use cpu::{CpuV1, CpuV2};
+pub use cpu::{CpuV1, CpuV2, Quota};
 pub use cpuset::Cpuset;
 pub use devices::{DeviceKind, DeviceRule};
 pub use disk_traffic::DiskTraffic;

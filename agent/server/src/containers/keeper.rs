@@ -136,10 +136,12 @@ impl Keeper {
 
     async fn listen(&mut self, client: ShimClient) -> Result<Heard, ClientError> {
         let mut client = watch(client)?;
+        let mut runs = false;
         loop {
             while let Some(event) = client.get_mut().poll_event()? {
                 if event != ShimEvent::Starting {
                     self.launching = None;
+                    runs = true;
                 }
                 if self.tell(event).await {
                     return Ok(Heard::End);
@@ -151,7 +153,8 @@ impl Keeper {
                     Some(signal) => self.pass_on(signal, client.get_mut()),
                     None => return Ok(if self.remove.is_cancelled() { Heard::Remove } else { Heard::LetGo }),
                 },
-                Ok(()) = self.wanted.changed() => self.resize().await,
+                // Its shim has set what it was made with when it runs, not before.
+                Ok(()) = self.wanted.changed(), if runs => self.resize().await,
                 () = sleep(SLOW), if self.launching.is_some() => self.launching = None,
                 ready = client.readable_mut() => match ready {
                     Ok(mut guard) => guard.clear_ready(),

@@ -1,5 +1,6 @@
 //! Running for leader: what a candidate learns, and what it holds once it leads.
 
+mod lease;
 mod zookeeper;
 
 use tokio::sync::watch;
@@ -8,10 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::address::ZkAddress;
 use crate::coordination::Embedded;
+use crate::detect::candidates;
 use crate::leader::LeaderInfo;
 use crate::registry::{MemoryStore, OpenRegistryError, OpenedRegistry, Schema, Store};
-use crate::session::ZkOptions;
+use crate::session::{SessionError, ZkOptions};
 
+pub use lease::Lease;
 pub(crate) use zookeeper::Fence;
 
 /// One candidacy. Dropping it resigns without waiting; [`Campaign::resign`] waits.
@@ -168,5 +171,25 @@ impl Term {
             TermSource::Memory(store) => Store::Memory(store.registry()),
         };
         OpenedRegistry::open(store, schema).await
+    }
+
+    /// How long it may be taken for granted that nobody else leads.
+    pub fn lease(&self) -> Lease {
+        match &self.source {
+            TermSource::ZooKeeper(fence) => fence.lease.clone(),
+            TermSource::Embedded(_) | TermSource::Memory(_) => Lease::for_ever(),
+        }
+    }
+
+    /// How many stand in line behind this leader; none when nobody ever can, because the records are this process' alone.
+    ///
+    /// # Errors
+    /// When ZooKeeper does not say.
+    pub async fn others_in_line(&self) -> Option<Result<usize, SessionError>> {
+        let TermSource::ZooKeeper(fence) = &self.source else { return None };
+        let path = &fence.address.path;
+        let children = fence.client.list_children(path).await;
+        let others = children.map(|children| candidates(children).len().saturating_sub(1));
+        Some(others.map_err(|source| SessionError::new("list", path, source)))
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! The crate's own lock recipe is not used: its layout is not Mesos', and it leaks a candidate when cancelled.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use zookeeper_client::{Client, CreateMode, Error, SessionState, StateWatcher};
 
-use super::{Leadership, LostReason, Term};
+use super::{Leadership, Lease, LostReason, Term};
 use crate::address::ZkAddress;
 use crate::backoff::session_backoff;
 use crate::detect::{CANDIDATE_PREFIX, candidates};
@@ -20,6 +20,9 @@ use crate::session::{
 /// How long a resigning leader waits for its znode to go before it leaves that to its session's end.
 const RESIGN_WITHIN: Duration = Duration::from_secs(2);
 
+/// How often a lease is renewed before it would be over.
+const RENEWALS: u32 = 3;
+
 /// What a write must check: the leader's own election znode.
 #[derive(Clone, Debug)]
 pub(crate) struct Fence {
@@ -29,6 +32,7 @@ pub(crate) struct Fence {
     pub(crate) path: String,
     /// Cancelled when the term is over; whoever holds the client lets go of it then, so that the session can close.
     pub(crate) ended: CancellationToken,
+    pub(crate) lease: Lease,
 }
 
 pub(super) struct Candidate {
@@ -127,6 +131,12 @@ impl Candidate {
             return Ok(true);
         };
         let (stat, watch) = client.check_and_watch_stat(&format!("{}/{before}", self.address.path)).await?;
+        if stat.as_ref().is_some_and(|stat| stat.ephemeral_owner == 0) {
+            tracing::warn!(
+                znode = before,
+                "stands in line before this candidate and belongs to no session, so it would do so for ever: delete it"
+            );
+        }
         if stat.is_some() && watch.changed().await.session_state.is_terminated() {
             return Err(Error::SessionExpired);
         }
@@ -137,8 +147,8 @@ impl Candidate {
     async fn lead(&self, client: &Client, path: &str) -> LostReason {
         let ended = CancellationToken::new();
         let _ends_term = ended.clone().drop_guard();
-        let fence =
-            Fence { client: client.clone(), address: self.address.clone(), path: path.to_owned(), ended };
+        let (address, path_of_ours, lease) = (self.address.clone(), path.to_owned(), Lease::over());
+        let fence = Fence { client: client.clone(), address, path: path_of_ours, ended, lease };
         let term = Term::fenced(fence);
         let mut states = client.state_watcher();
         loop {
@@ -161,6 +171,7 @@ impl Candidate {
         states: &mut StateWatcher,
         term: &Term,
     ) -> Option<LostReason> {
+        let (asked, lasts) = (Instant::now(), client.session_timeout().min(self.options.session_timeout));
         let watch = match client.check_and_watch_stat(path).await {
             Ok((Some(stat), watch)) if stat.ephemeral_owner == client.session_id().0 => watch,
             Ok(_) => return Some(LostReason::Deposed(path.to_owned())),
@@ -170,6 +181,7 @@ impl Candidate {
         if states.peek_state() != SessionState::SyncConnected {
             return self.suspend(client).await;
         }
+        term.lease().renew(asked, lasts);
         self.state.send_if_modified(|state| {
             let news = !matches!(state, Leadership::Leading(_));
             if news {
@@ -185,6 +197,19 @@ impl Candidate {
                 _ => self.suspend(client).await,
             },
             event = watch.changed() => event.session_state.is_terminated().then_some(LostReason::SessionExpired),
+            () = self.renew(client, path, lasts, term.lease()) => None,
+        }
+    }
+
+    /// Renews the lease for as long as the znode is found to stand.
+    async fn renew(&self, client: &Client, path: &str, lasts: Duration, lease: Lease) {
+        loop {
+            tokio::time::sleep(lasts / RENEWALS).await;
+            let asked = Instant::now();
+            match client.check_stat(path).await {
+                Ok(Some(stat)) if stat.ephemeral_owner == client.session_id().0 => lease.renew(asked, lasts),
+                Ok(_) | Err(_) => return,
+            }
         }
     }
 

@@ -1,4 +1,7 @@
 //! Detection without ZooKeeper: one address is the leader; of several, each is asked for `/redirect`.
+//!
+//! All are asked at once, so that one that hangs delays nothing. Who has not heard of an election yet names the former leader, so
+//! a master is believed of itself first.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,8 +15,10 @@ use crate::address::HostPort;
 use crate::backoff::Backoff;
 use crate::leader::LeaderInfo;
 
-/// How often a list of masters is asked again.
+/// How often a list of masters is asked again, while one is known to lead,
 const ASK_EVERY: Duration = Duration::from_secs(1);
+/// and while none is.
+const ASK_SOON: Duration = Duration::from_millis(100);
 /// How long one of them may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// More than any answer to `/redirect` needs.
@@ -43,40 +48,75 @@ async fn resolve_patiently(host: &HostPort, findings: &Findings) -> LeaderInfo {
 
 async fn follow_several(hosts: &[HostPort], findings: &Findings) {
     loop {
-        match ask_each(hosts).await {
-            Ok(leader) => findings.publish(Some(leader)),
+        let wait = match ask_all(hosts).await {
+            Ok(leader) => {
+                findings.publish(Some(leader));
+                ASK_EVERY
+            }
             Err(source) => {
                 let shown = hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-                findings.fail(DetectError::NobodyAnswers { hosts: shown, source });
+                // A leader that is known may lead on: its links tell when it does not.
+                findings.keep_in_spite_of(DetectError::NobodyAnswers { hosts: shown, source });
+                ASK_SOON
             }
-        }
-        tokio::time::sleep(ASK_EVERY).await;
+        };
+        tokio::time::sleep(wait).await;
     }
 }
 
-async fn ask_each(hosts: &[HostPort]) -> io::Result<LeaderInfo> {
-    let mut last = io::Error::other("nobody was asked");
-    for host in hosts {
-        let answer = tokio::time::timeout(ANSWER_WITHIN, ask(host)).await;
-        match answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-            Ok(leader) => return Ok(leader),
-            Err(error) => last = error,
+/// Asks all at once, and each that is named whether it leads. Whoever says so of itself leads; otherwise one that is named and
+/// does not answer may do so.
+async fn ask_all(hosts: &[HostPort]) -> io::Result<LeaderInfo> {
+    let mut asking = tokio::task::JoinSet::new();
+    for host in hosts.iter().cloned() {
+        asking.spawn(async move {
+            let named = ask_in_time(&host).await?;
+            let leads = is_same(&named, &host).await? || is_confirmed(&named).await;
+            io::Result::Ok((named, leads))
+        });
+    }
+    let mut named = Err(io::Error::other("nobody was asked"));
+    while let Some(answer) = asking.join_next().await {
+        match answer.map_err(io::Error::other).flatten() {
+            Ok((leader, true)) => return known(&leader).await,
+            Ok((leader, false)) => named = Ok(leader),
+            Err(error) if named.is_err() => named = Err(error),
+            Err(_) => {}
         }
     }
-    Err(last)
+    known(&named?).await
+}
+
+/// Whether a master says of itself that it leads.
+async fn is_confirmed(named: &HostPort) -> bool {
+    match ask_in_time(named).await {
+        Ok(again) => is_same(&again, named).await.unwrap_or(false),
+        Err(_) => false,
+    }
+}
+
+async fn is_same(one: &HostPort, other: &HostPort) -> io::Result<bool> {
+    Ok(one == other || resolve(one).await? == resolve(other).await?)
+}
+
+async fn known(leader: &HostPort) -> io::Result<LeaderInfo> {
+    Ok(standalone(leader, resolve(leader).await?))
+}
+
+async fn ask_in_time(host: &HostPort) -> io::Result<HostPort> {
+    let answer = tokio::time::timeout(ANSWER_WITHIN, ask(host)).await;
+    answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Whom this master names as leader.
-async fn ask(host: &HostPort) -> io::Result<LeaderInfo> {
+async fn ask(host: &HostPort) -> io::Result<HostPort> {
     let mut stream = TcpStream::connect(resolve(host).await?).await?;
     let request = format!("GET /redirect HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).await?;
-    let leader = named_leader(&String::from_utf8_lossy(&answer))
-        .ok_or_else(|| io::Error::other(format!("{host} does not know a leader")))?;
-    let address = resolve(&leader).await?;
-    Ok(standalone(&leader, address))
+    named_leader(&String::from_utf8_lossy(&answer))
+        .ok_or_else(|| io::Error::other(format!("{host} does not know a leader")))
 }
 
 /// The authority in the `Location` of a 307: `//host:port/…` or `http://host:port/…`.

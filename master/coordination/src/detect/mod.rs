@@ -144,7 +144,12 @@ impl Findings {
     /// Tells what is wrong while the leader known before is still believed to lead.
     fn keep_in_spite_of(&self, error: DetectError) {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-        tracing::warn!(%error, cause, "cannot detect the leader");
-        self.problem.send_replace(Some(Arc::new(error)));
+        let said = |error: &DetectError| format!("{error}: {:?}", std::error::Error::source(error));
+        let is_news = self.problem.borrow().as_ref().is_none_or(|known| said(known) != said(&error));
+        // Several times a second the same would only hide the rest of the log.
+        if is_news {
+            tracing::warn!(%error, cause, "cannot detect the leader");
+            self.problem.send_replace(Some(Arc::new(error)));
+        }
     }
 }

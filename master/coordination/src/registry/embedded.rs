@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::{Change, Found, OpenRegistryError, Record, RecordKey, Schema, WriteError};
+use super::{Backup, Change, Found, OpenRegistryError, Record, RecordKey, Schema, WriteError};
 
 const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
 const RECORDS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("records");
 const SCHEMA_NAME: &str = "schema-name";
 const SCHEMA_VERSION: &str = "schema-version";
 const EPOCH: &str = "epoch";
+/// What was noted when it was restored.
+const RESTORED: &str = "restored";
 /// Memory for pages of the file; the records are few and small.
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
@@ -54,7 +56,7 @@ impl EmbeddedStore {
     }
 
     fn raise_epoch(&self, schema: Schema) -> Result<(u64, u32), OpenRegistryError> {
-        let Head { name, version, epoch } = self.head().map_err(|error| self.opening(error))?;
+        let Head { name, version, epoch, .. } = self.head().map_err(|error| self.opening(error))?;
         if let Some(found) = name.filter(|name| name != schema.name) {
             return Err(OpenRegistryError::OtherSchema { place: self.place(), found, expected: schema.name });
         }
@@ -89,7 +91,8 @@ impl EmbeddedStore {
         let read = self.database.begin_read()?;
         let meta = read.open_table(META)?;
         let text = |key| meta.get(key).map(|found| found.map(|guard| guard.value().to_owned()));
-        Ok(Head { name: text(SCHEMA_NAME)?, version: text(SCHEMA_VERSION)?, epoch: text(EPOCH)? })
+        let (name, version) = (text(SCHEMA_NAME)?, text(SCHEMA_VERSION)?);
+        Ok(Head { name, version, epoch: text(EPOCH)?, restored: text(RESTORED)? })
     }
 
     fn set_head(&self, name: &str, version: u32, epoch: u64) -> Result<(), redb::Error> {
@@ -111,7 +114,47 @@ impl EmbeddedStore {
             let (kind, key) = key.value();
             records.push(Record { key: RecordKey::new(kind, key), value: value.value().into() });
         }
-        Ok(Found { epoch, version, records })
+        let restored = self.head()?.restored;
+        Ok(Found { epoch, version, restored, records })
+    }
+
+    /// All of it, without a trace; none when nobody has written any.
+    pub(super) fn everything(&self) -> Result<Option<Backup>, OpenRegistryError> {
+        let head = self.head().map_err(|error| self.opening(error))?;
+        let Some(schema) = head.name else { return Ok(None) };
+        let damaged = |what: &str| OpenRegistryError::Damaged { place: self.place(), what: what.to_owned() };
+        let number = |text: Option<String>| text.and_then(|text| text.parse::<u64>().ok());
+        let version = number(head.version).and_then(|version| u32::try_from(version).ok());
+        let version = version.ok_or_else(|| damaged("its version is no number"))?;
+        let epoch = number(head.epoch).unwrap_or(0);
+        let found = self.load((epoch, version)).map_err(|error| self.opening(error))?;
+        Ok(Some(Backup { schema, version, epoch, taken: String::new(), records: found.records }))
+    }
+
+    /// This instead of everything, or nothing changes.
+    pub(super) fn replace(&self, backup: &Backup, epoch: u64, note: &str) -> Result<(), OpenRegistryError> {
+        self.replaced(backup, epoch, note).map_err(|error| OpenRegistryError::Storage {
+            doing: "write",
+            place: self.place(),
+            message: error.to_string(),
+        })
+    }
+
+    fn replaced(&self, backup: &Backup, epoch: u64, note: &str) -> Result<(), redb::Error> {
+        let write = self.database.begin_write()?;
+        write.delete_table(RECORDS)?;
+        {
+            let mut meta = write.open_table(META)?;
+            meta.insert(SCHEMA_NAME, backup.schema.as_str())?;
+            meta.insert(SCHEMA_VERSION, backup.version.to_string().as_str())?;
+            meta.insert(EPOCH, epoch.to_string().as_str())?;
+            meta.insert(RESTORED, note)?;
+            let mut records = write.open_table(RECORDS)?;
+            for record in &backup.records {
+                records.insert((record.key.kind.as_str(), record.key.key.as_str()), &*record.value)?;
+            }
+        }
+        Ok(write.commit()?)
     }
 
     /// All changes in one transaction, in order.
@@ -154,4 +197,5 @@ struct Head {
     name: Option<String>,
     version: Option<String>,
     epoch: Option<String>,
+    restored: Option<String>,
 }

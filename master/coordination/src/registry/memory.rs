@@ -87,7 +87,7 @@ impl MemoryRegistry {
         inner.epoch += 1;
         self.epoch = inner.epoch;
         drop(inner);
-        Ok(Found { epoch: self.epoch, version, records: self.store.records() })
+        Ok(Found { epoch: self.epoch, version, restored: None, records: self.store.records() })
     }
 
     pub(super) fn commit(&self, changes: Vec<Change>) -> Result<(), WriteError> {

@@ -1,9 +1,11 @@
 //! What must outlive a leader: small opaque records under (kind, key), changed in fenced transactions.
 
+mod backup;
 mod embedded;
 mod memory;
 mod page;
 mod place;
+mod transfer;
 mod writer;
 mod zookeeper;
 
@@ -11,9 +13,11 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+pub use backup::{Backup, BackupError};
 pub(crate) use embedded::EmbeddedStore;
 pub(crate) use memory::MemoryRegistry;
 pub use memory::MemoryStore;
+pub use transfer::{EPOCH_LEAP, Imported, RegistryPlace, TransferError};
 use writer::{Request, Writer};
 
 use crate::campaign::Fence;
@@ -85,6 +89,8 @@ pub struct OpenedRegistry {
     pub epoch: u64,
     /// The version found, at most the schema's.
     pub version: u32,
+    /// What was noted when it was restored from a backup, if it ever was.
+    pub restored: Option<String>,
     /// Everything there is, sorted.
     pub records: Vec<Record>,
 }
@@ -125,12 +131,28 @@ pub enum OpenRegistryError {
         expected: &'static str,
     },
     /// Unreadable content.
-    #[error("{place} is damaged ({what}): restore it from a backup, or delete it if its records may be lost")]
+    #[error("{place} is damaged ({what}): restore it from a backup with `chapada registry import`")]
     Damaged {
         /// File or znode.
         place: String,
         /// What is wrong.
         what: String,
+    },
+    /// A backup is being put in its place, or that broke off.
+    #[error("a backup is being imported at {0}: wait for it, or import it again if that broke off")]
+    BeingImported(String),
+    /// Leaders have written it, and it is not there.
+    #[error(
+        "the registry {place} is gone, although there were leaders up to epoch {epoch}: restore it from a backup with \
+         `chapada registry import`, or, to begin with nothing and give up all agents that run, empty znode {mark}"
+    )]
+    Gone {
+        /// The znode.
+        place: String,
+        /// Of the last leader.
+        epoch: u64,
+        /// The znode that remembers it.
+        mark: String,
     },
     /// The term was over before the registry was open.
     #[error("no longer leading")]
@@ -205,6 +227,7 @@ pub(crate) enum Store {
 pub(crate) struct Found {
     pub(crate) epoch: u64,
     pub(crate) version: u32,
+    pub(crate) restored: Option<String>,
     pub(crate) records: Vec<Record>,
 }
 
@@ -224,12 +247,15 @@ impl Store {
 
 impl OpenedRegistry {
     pub(crate) async fn open(mut store: Store, schema: Schema) -> Result<Self, OpenRegistryError> {
-        let Found { epoch, version, mut records } = store.open(schema).await?;
+        let Found { epoch, version, restored, mut records } = store.open(schema).await?;
         records.sort_by(|a, b| a.key.cmp(&b.key));
         let (requests, queue) = mpsc::channel(WRITE_QUEUE);
         tokio::spawn(Writer::new(store, queue).run());
         tracing::info!(epoch, records = records.len(), registry = schema.name, "registry open");
-        Ok(Self { registry: Registry { requests, epoch }, epoch, version, records })
+        if let Some(restored) = &restored {
+            tracing::warn!("this registry was restored: {restored}");
+        }
+        Ok(Self { registry: Registry { requests, epoch }, epoch, version, restored, records })
     }
 }
 

@@ -46,10 +46,23 @@ struct StoredPage {
 /// Pages as they are to be after a transaction.
 type Staged = BTreeMap<PageKey, Page>;
 
+/// What the header says instead of the schema while a backup is put in place.
+pub(super) const IMPORTING: &str = "chapada-import-under-way";
+
+/// What lies in the root of a registry.
 #[derive(Serialize, Deserialize)]
-struct Header {
-    format: String,
-    version: u32,
+pub(super) struct Header {
+    pub(super) format: String,
+    pub(super) version: u32,
+    /// What was noted when it was restored from a backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) restored: Option<String>,
+}
+
+/// What lies in the znode of the election: should the registry be deleted, nobody takes that for a beginning.
+#[derive(Serialize, Deserialize)]
+struct Mark {
+    epoch: u64,
 }
 
 /// What re-reading says of a transaction whose outcome was unknown.
@@ -72,25 +85,30 @@ impl ZkStore {
     pub(super) async fn open(&mut self, schema: Schema) -> Result<Found, OpenRegistryError> {
         let ended = self.ended();
         let opening = async {
-            let version = self.ensure_header(schema).await?;
+            let Header { version, restored, .. } = self.ensure_header(schema).await?;
             let epoch = self.raise_epoch().await?;
             schema.grouped.iter().for_each(|kind| self.places.group(kind));
             let records = self.load().await?;
-            Ok(Found { epoch, version, records })
+            self.mark(epoch).await;
+            Ok(Found { epoch, version, restored, records })
         };
         ended.run_until_cancelled(opening).await.unwrap_or(Err(OpenRegistryError::Deposed))
     }
 
-    async fn ensure_header(&self, schema: Schema) -> Result<u32, OpenRegistryError> {
-        let fresh = Header { format: schema.name.to_owned(), version: schema.version };
+    async fn ensure_header(&self, schema: Schema) -> Result<Header, OpenRegistryError> {
+        let fresh = Header { format: schema.name.to_owned(), version: schema.version, restored: None };
         let fresh = serde_json::to_vec(&fresh).expect("a string and a number always serialise");
         let data = match self.fence.client.get_data(&self.root).await {
             Ok((data, _)) => data,
             Err(Error::NoNode) => {
+                self.refuse_if_gone().await?;
                 let mut writer = self.fenced()?;
-                writer
-                    .add_create(&self.root, &fresh, &self.create_options())
-                    .map_err(|e| self.failed("create", e))?;
+                // Both or none: a registry without an epoch is one from which it was deleted.
+                let epoch = format!("{}/{EPOCH}", self.root);
+                for (path, data) in [(&self.root, &*fresh), (&epoch, b"0")] {
+                    let added = writer.add_create(path, data, &self.create_options());
+                    added.map_err(|error| self.failed("create", error))?;
+                }
                 writer.commit().await.map_err(|error| self.refused("create", error))?;
                 fresh
             }
@@ -100,6 +118,9 @@ impl ZkStore {
             place: self.znode(&self.root),
             what: error.to_string(),
         })?;
+        if header.format == IMPORTING {
+            return Err(OpenRegistryError::BeingImported(self.fence.address.to_string()));
+        }
         if header.format != schema.name {
             let (place, found) = (self.znode(&self.root), header.format);
             return Err(OpenRegistryError::OtherSchema { place, found, expected: schema.name });
@@ -108,7 +129,29 @@ impl ZkStore {
             let (place, found, known) = (self.znode(&self.root), header.version, schema.version);
             return Err(OpenRegistryError::NewerVersion { place, name: header.format, found, known });
         }
-        Ok(header.version)
+        Ok(header)
+    }
+
+    /// Refuses to begin anew where there were leaders before.
+    async fn refuse_if_gone(&self) -> Result<(), OpenRegistryError> {
+        let path = &self.fence.address.path;
+        let (data, _) = self.fence.client.get_data(path).await.map_err(|error| self.failed("read", error))?;
+        match serde_json::from_slice::<Mark>(&data) {
+            Ok(Mark { epoch }) => {
+                Err(OpenRegistryError::Gone { place: self.znode(&self.root), epoch, mark: path.clone() })
+            }
+            // Somebody else's, or nobody's.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Writes the epoch where the registry's deletion does not reach. Where we may not write it is done without.
+    async fn mark(&self, epoch: u64) {
+        let path = &self.fence.address.path;
+        let mark = serde_json::to_vec(&Mark { epoch }).expect("a number always serialises");
+        if let Err(error) = self.fence.client.set_data(path, &mark, None).await {
+            tracing::warn!(%error, znode = path, "failed to note the epoch; a deleted registry would look like a new one");
+        }
     }
 
     /// By compare-and-set, checking the election znode in the same transaction. Its outcome unknown, another is taken:
@@ -130,9 +173,8 @@ impl ZkStore {
                     epoch
                 }
                 Err(Error::NoNode) => {
-                    let added = writer.add_create(&path, b"1", &self.create_options());
-                    added.map_err(|error| self.failed("create", error))?;
-                    1
+                    let (place, what) = (self.znode(&path), "it is gone".to_owned());
+                    return Err(OpenRegistryError::Damaged { place, what });
                 }
                 Err(error) if outcome_unknown(&error) && reconnected(&self.fence.client).await => continue,
                 Err(error) => return Err(self.failed("read", error)),

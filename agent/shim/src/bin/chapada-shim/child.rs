@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
+use chapada_isolation::cgroup::Quota;
 use chapada_isolation::clone3::Caller;
 use chapada_isolation::seccomp::Filter;
 use chapada_isolation::user::User;
@@ -31,12 +32,13 @@ const UMASK: Mode = Mode::from_bits_truncate(0o022);
 /// Does all that is done inside, and becomes the command, or our init. Never returns.
 pub(crate) fn run(order: &LaunchOrder, mut opened: Opened, shim: &Caller) -> ! {
     let spec = &order.spec;
-    let tasks = std::mem::take(&mut opened.tasks);
+    let (tasks, quota) = (std::mem::take(&mut opened.tasks), opened.quota.take());
     let ready = detach::join(tasks)
         .context("join the cgroups of", &spec.id)
         .map_err(of(SetupFailure::Cgroup))
         .and_then(|()| enter(spec, &opened).map_err(of(SetupFailure::Namespace)))
         .and_then(|()| opened.files.enter(spec, &order.cgroups))
+        .and_then(|user| quota.map_or(Ok(()), Quota::set).map(|()| user).map_err(of(SetupFailure::Cgroup)))
         .and_then(|user| install(spec, &opened, &user).map(|()| user).map_err(of(SetupFailure::Shim)))
         .and_then(|user| {
             opened.files.enter_user_namespace().map(|()| user).map_err(of(SetupFailure::Privileges))

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use chapada_isolation::cgroup::{DeviceRule, Group, OomWatch};
+use chapada_isolation::cgroup::{DeviceRule, Group, OomWatch, Quota};
 use chapada_isolation::clone3::{self, Clone3, Cloned};
 use chapada_isolation::namespaces::JoinedNamespace;
 use chapada_isolation::{Context, IsolationError, descriptors};
@@ -46,6 +46,8 @@ pub(crate) struct Opened {
     /// Made ahead, its `lo` up.
     pub(crate) network: Option<OwnedFd>,
     pub(crate) tasks: Vec<File>,
+    /// Set when all has been made.
+    pub(crate) quota: Option<Quota>,
     pub(crate) setup: File,
     pub(crate) status: File,
 }
@@ -88,6 +90,7 @@ pub(crate) fn make(order: &LaunchOrder, group: &Group, ready: Ready) -> Result<C
     let oom = if spec.resources.memory_bytes.is_some() { group.watch_oom() } else { Ok(None) };
     let oom = oom.map_err(of(SetupFailure::Cgroup))?;
     let tasks = group.open_tasks().map_err(of(SetupFailure::Cgroup))?;
+    let quota = group.quota(&spec.resources).map_err(of(SetupFailure::Cgroup))?;
     let v2 = group.open_v2().map_err(of(SetupFailure::Cgroup))?;
 
     let (setup, child_setup) = descriptors::pipe().map_err(of(SetupFailure::Shim))?;
@@ -103,6 +106,7 @@ pub(crate) fn make(order: &LaunchOrder, group: &Group, ready: Ready) -> Result<C
         joined,
         network,
         tasks,
+        quota,
         setup: child_setup,
         status: child_status,
     };

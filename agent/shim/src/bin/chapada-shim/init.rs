@@ -18,8 +18,8 @@ pub(crate) fn block_signals() -> nix::Result<()> {
 
 /// Serves until the command has ended. Everything else in the container dies with this process.
 pub(crate) fn run(command: Pid, opened: Opened, shim: &Caller) -> ! {
-    let Opened { setup, mut status, stdin, files, streams, terminal, joined, network, tasks } = opened;
-    drop((files, streams, terminal, joined, network, tasks));
+    let Opened { setup, mut status, stdin, files, streams, terminal, joined, network, tasks, quota } = opened;
+    drop((files, streams, terminal, joined, network, tasks, quota));
     if let Err(error) = settle(&stdin, shim) {
         fail(setup, &of(SetupFailure::Privileges)(error));
     }
