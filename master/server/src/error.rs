@@ -50,3 +50,18 @@ pub enum Error {
     #[error("failed to start the master's thread")]
     Thread(#[source] std::io::Error),
 }
+
+impl Error {
+    /// Whether the registry is what is wrong: not this process, and not what an operator told it.
+    pub(crate) fn is_of_registry(&self) -> bool {
+        match self {
+            Self::Registry(_) | Self::Record { .. } | Self::Write(_) => true,
+            Self::Listen(_)
+            | Self::ZooKeeper(_)
+            | Self::Weights(_)
+            | Self::Domain(_)
+            | Self::WorkDir { .. }
+            | Self::Thread(_) => false,
+        }
+    }
+}

@@ -2,12 +2,15 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use chapada_coordination::{Campaign, Coordination, LeaderInfo, Leadership, Term};
+use chapada_coordination::{
+    Campaign, Coordination, LeaderInfo, Leadership, OpenRegistryError, Term, WriteError,
+};
 use chapada_master_core::RoleCall;
 use chapada_model::{Domain, MasterDescription};
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::agent_api::Exchanges;
 use crate::agent_link::Relays;
@@ -17,6 +20,7 @@ use crate::core_loop::{self, Core, Input, RECORD_QUEUE, Start};
 use crate::error::Error;
 use crate::registry;
 use crate::shell::{API_VERSION, Led, Standing};
+use crate::step_down::{Refused, StepDown, SteppedDown};
 use crate::weights::Weights;
 
 /// Who this master is to others, apart from its id, which is new for each candidacy.
@@ -27,6 +31,14 @@ pub(crate) struct Identity {
     pub(crate) port: u16,
 }
 
+/// How long a leader that gives its place away waits for its last changes to be durable.
+const SETTLE_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long a master stands aside that was elected and could not lead, at first and at most: others take their turn, and what
+/// is wrong may be put right meanwhile.
+const ASIDE_FIRST: Duration = Duration::from_millis(500);
+const ASIDE_LONGEST: Duration = Duration::from_secs(15);
+
 /// Takes part in elections until told to stop.
 pub(crate) struct Candidate {
     pub(crate) config: MasterConfig,
@@ -36,22 +48,59 @@ pub(crate) struct Candidate {
     pub(crate) domain: Option<Domain>,
     pub(crate) coordination: Coordination,
     pub(crate) standing: watch::Sender<Standing>,
+    /// Operators who want this master to step down.
+    pub(crate) step_downs: mpsc::Receiver<StepDown>,
     pub(crate) stop: CancellationToken,
+}
+
+/// A leadership that was given away on purpose: nothing more is decided.
+struct GivenAway {
+    epoch: u64,
+    since: Instant,
+    /// Who asked for it; nobody when this master stops.
+    asked_by: Option<StepDown>,
+    /// Ends every stream and link. Those who look at ZooKeeper should find the place free before their connection breaks.
+    _ends: DropGuard,
 }
 
 impl Candidate {
     /// # Errors
     /// What makes leading impossible altogether: a registry that cannot be read, or a disk that cannot be written.
-    pub(crate) async fn run(self) -> Result<(), Error> {
+    pub(crate) async fn run(mut self) -> Result<(), Error> {
+        let mut aside = ASIDE_FIRST;
         while !self.stop.is_cancelled() {
             let master = self.description();
             let mut campaign = self.coordination.campaign(leader_info(&master));
             let result = self.take_part(&mut campaign, master).await;
-            self.standing.send_replace(Standing::Following);
+            if !matches!(result, Ok(Some(_))) {
+                self.standing.send_replace(Standing::Following);
+            }
             campaign.resign().await;
-            result?;
+            match result {
+                Ok(None) => aside = ASIDE_FIRST,
+                Ok(Some(given_away)) => {
+                    self.standing.send_replace(Standing::Following);
+                    given_away.tell();
+                }
+                Err(error) if self.config.zk.is_some() && error.is_of_registry() => {
+                    self.stand_aside(&error, aside).await;
+                    aside = (aside * 2).min(ASIDE_LONGEST);
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
+    }
+
+    /// Makes room for a master that may be able to lead, and says why this one is not. Ending would not help: whatever is
+    /// wrong would be so for the next process, too, and it would end as soon as it has begun.
+    async fn stand_aside(&self, error: &Error, wait: Duration) {
+        let why = chain(error);
+        tracing::error!(why, ?wait, "this master cannot lead and stands aside");
+        self.standing.send_replace(Standing::Unable(why.into()));
+        if self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
+            self.standing.send_replace(Standing::Following);
+        }
     }
 
     fn description(&self) -> MasterDescription {
@@ -65,16 +114,21 @@ impl Candidate {
         }
     }
 
-    async fn take_part(&self, campaign: &mut Campaign, master: MasterDescription) -> Result<(), Error> {
+    /// Gives what was given away when it was on purpose.
+    async fn take_part(
+        &mut self,
+        campaign: &mut Campaign,
+        master: MasterDescription,
+    ) -> Result<Option<GivenAway>, Error> {
         let won = tokio::select! {
             won = campaign.wait_until_leading() => won,
-            () = self.stop.cancelled() => return Ok(()),
+            () = self.stop.cancelled() => return Ok(None),
         };
         let term = match won {
             Ok(term) => term,
             Err(reason) => {
                 tracing::warn!(%reason, "the candidacy ended before this master led");
-                return Ok(());
+                return Ok(None);
             }
         };
         self.standing.send_replace(Standing::Recovering);
@@ -82,16 +136,16 @@ impl Candidate {
     }
 
     async fn lead(
-        &self,
+        &mut self,
         campaign: &mut Campaign,
         term: &Term,
         master: MasterDescription,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<GivenAway>, Error> {
         let opened = match term.open_registry(registry::SCHEMA).await {
             Ok(opened) => opened,
-            Err(error) if self.may_lose(&error) => {
+            Err(error @ OpenRegistryError::Deposed) => {
                 tracing::warn!(%error, "lost the leadership while opening the registry");
-                return Ok(());
+                return Ok(None);
             }
             Err(error) => return Err(error.into()),
         };
@@ -101,7 +155,7 @@ impl Candidate {
         let (writer, queue) = mpsc::channel(RECORD_QUEUE);
         let ended = CancellationToken::new();
         // However this ends, every stream and link ends with it.
-        let _ended = ended.clone().drop_guard();
+        let ends = ended.clone().drop_guard();
         let core = core_loop::start(Start {
             clock: self.clock,
             settings: self
@@ -110,6 +164,7 @@ impl Candidate {
             registry: state,
             writer,
             suspended,
+            lease: term.lease(),
             ended: ended.clone(),
         })?;
         self.weigh(&core, has_weights).await;
@@ -125,14 +180,16 @@ impl Candidate {
         tracing::info!(epoch = led.epoch, master_id = %led.master.id, "leading");
         self.standing.send_replace(Standing::Leading(led.clone()));
         let mut writing = std::pin::pin!(registry::write(opened.registry.clone(), queue, core));
-        loop {
+        // Whoever asked a former term to end has got what they wanted.
+        while self.step_downs.try_recv().is_ok() {}
+        let asked_by = loop {
             tokio::select! {
                 biased; // the stop first, then what ends the term
-                () = self.stop.cancelled() => return Ok(()),
+                () = self.stop.cancelled() => break None,
                 state = campaign.changed() => match state {
                     Leadership::Lost(reason) => {
                         tracing::warn!(%reason, epoch = led.epoch, "no longer leading");
-                        return Ok(());
+                        return Ok(None);
                     }
                     Leadership::Suspended => {
                         tracing::warn!(epoch = led.epoch, "suspended: ZooKeeper does not answer");
@@ -145,10 +202,27 @@ impl Candidate {
                     }
                     Leadership::Contending => {}
                 },
-                written = &mut writing => return self.stopped_writing(written),
-                () = ended.cancelled() => return Ok(()),
+                written = &mut writing => return self.stopped_writing(written).map(|()| None),
+                () = ended.cancelled() => return Ok(None),
+                Some(asked) = self.step_downs.recv() => match may_step_down(term, asked.force).await {
+                    Ok(()) => break Some(asked),
+                    // One that hung up needs no answer.
+                    Err(refused) => drop(asked.reply.send(Err(refused))),
+                },
             }
+        };
+        let since = Instant::now();
+        self.standing.send_replace(Standing::HandingOver);
+        tracing::info!(epoch = led.epoch, "giving the leadership away");
+        tokio::select! {
+            biased; // the registry first: what it has yet to write is what is waited for
+            written = &mut writing => self.stopped_writing(written)?,
+            state = unsure(campaign) => tracing::warn!(?state, "the leadership was lost while it was given away"),
+            settled = tokio::time::timeout(SETTLE_WITHIN, led.core.settle()) => if settled.is_err() {
+                tracing::warn!("gave the leadership away before the last changes were durable: nobody was told that they are");
+            },
         }
+        Ok(Some(GivenAway { epoch: led.epoch, since, asked_by, _ends: ends }))
     }
 
     /// `--weights` count until weights were made durable, by it or by an operator. Source: Mesos.
@@ -167,22 +241,62 @@ impl Candidate {
         drop(core.send(Input::RoleCall { call: RoleCall::UpdateWeights { weights }, reply }).await);
     }
 
-    fn stopped_writing(&self, written: Result<(), chapada_coordination::WriteError>) -> Result<(), Error> {
+    fn stopped_writing(&self, written: Result<(), WriteError>) -> Result<(), Error> {
         match written {
             Ok(()) => Ok(()),
-            Err(error) if self.config.zk.is_some() => {
+            // The next leader, this one or another, reads what there is.
+            Err(error @ (WriteError::Deposed | WriteError::OutcomeUnknown | WriteError::Interfered(_)))
+                if self.config.zk.is_some() =>
+            {
                 tracing::error!(%error, "failed to write to the registry: stepping down");
                 Ok(())
             }
             Err(error) => Err(Error::Write(error)),
         }
     }
+}
 
-    /// With ZooKeeper a term can end at any moment; that is no reason to give up.
-    fn may_lose(&self, error: &chapada_coordination::OpenRegistryError) -> bool {
-        use chapada_coordination::OpenRegistryError as Refused;
-        self.config.zk.is_some() && matches!(error, Refused::Deposed | Refused::Session(_))
+/// An error and what it comes from.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
     }
+    text
+}
+
+impl GivenAway {
+    /// The place is free.
+    fn tell(self) {
+        let took = self.since.elapsed();
+        tracing::info!(epoch = self.epoch, ?took, "the leadership is given away");
+        if let Some(asked) = self.asked_by {
+            // One that hung up needs no answer.
+            drop(asked.reply.send(Ok(SteppedDown::new(self.epoch, took))));
+        }
+    }
+}
+
+/// Whether anybody could lead instead.
+async fn may_step_down(term: &Term, force: bool) -> Result<(), Refused> {
+    match term.others_in_line().await {
+        None => Err(Refused::Alone),
+        Some(_) if force => Ok(()),
+        Some(Ok(0)) => Err(Refused::NobodyWaits),
+        Some(Ok(_)) => Ok(()),
+        Some(Err(error)) => Err(Refused::Unknown(error.to_string())),
+    }
+}
+
+/// Waits until it is uncertain or over that this master leads.
+async fn unsure(campaign: &mut Campaign) -> Leadership {
+    let mut state = campaign.state();
+    while matches!(state, Leadership::Leading(_) | Leadership::Contending) {
+        state = campaign.changed().await;
+    }
+    state
 }
 
 fn leader_info(master: &MasterDescription) -> LeaderInfo {

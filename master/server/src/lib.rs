@@ -24,17 +24,20 @@ mod plain;
 mod proxy;
 mod query;
 mod registry;
+mod restore;
 mod routes;
 mod run;
 #[cfg(test)]
 mod sample;
 mod scheduler;
 mod shell;
+mod step_down;
 mod ui;
 mod weights;
 
 pub use chapada_listener::SetLevel;
 pub use config::{DEFAULT_PORT, InvalidMinAllocatable, MasterConfig, MinAllocatable};
 pub use error::Error;
+pub use restore::{RestoreError, prepare as prepare_restored};
 pub use routes::doors;
 pub use run::{Master, run};

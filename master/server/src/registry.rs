@@ -16,12 +16,15 @@ pub(crate) const SCHEMA: Schema = Schema { name: "chapada-master", version: REGI
 /// Changes in one write: they commit together, so a burst costs one sync.
 const WRITE_BATCH: usize = 128;
 
-const AGENTS: &str = "agents";
+/// What to do about a record that nobody can read.
+const REMEDY: &str = "restore the registry from a backup with `chapada registry import`";
+
+pub(crate) const AGENTS: &str = "agents";
 const FRAMEWORKS: &str = "frameworks";
 const WEIGHTS: &str = "weights";
 const QUOTAS: &str = "quotas";
-const MACHINES: &str = "machines";
-const DRAINS: &str = "drains";
+pub(crate) const MACHINES: &str = "machines";
+pub(crate) const DRAINS: &str = "drains";
 
 /// Reads what the registry has.
 ///
@@ -55,11 +58,11 @@ pub(crate) fn read_records(epoch: u64, records: &[Record]) -> Result<RegistrySta
 }
 
 fn key<K: std::str::FromStr<Err: std::fmt::Display>>(record: &Record) -> Result<K, Error> {
-    record.key.key.parse().map_err(|problem| damaged(record, format!("{problem}")))
+    record.key.key.parse().map_err(|problem| damaged(record, format!("{problem}; {REMEDY}")))
 }
 
 fn value<V: DeserializeOwned>(record: &Record) -> Result<V, Error> {
-    serde_json::from_slice(&record.value).map_err(|problem| damaged(record, problem.to_string()))
+    serde_json::from_slice(&record.value).map_err(|problem| damaged(record, format!("{problem}; {REMEDY}")))
 }
 
 fn damaged(record: &Record, problem: String) -> Error {

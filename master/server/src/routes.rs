@@ -15,6 +15,7 @@ use crate::proxy::Proxy;
 use crate::query::{self, ExplainGrpc};
 use crate::scheduler::{self, SchedulerGrpc};
 use crate::shell::Shell;
+use crate::step_down;
 use crate::ui;
 
 /// The largest scheduler call over gRPC, in bytes: what a body over HTTP may be by default.
@@ -27,6 +28,7 @@ pub(crate) fn http(shell: &Arc<Shell>) -> Routes {
     let routes = plain::role_routes(routes, shell);
     let routes = plain::maintenance_routes(routes, shell);
     let routes = plain::form_routes(routes, shell);
+    let routes = step_down::routes(routes, shell);
     let routes = query::routes(routes, shell);
     pages(routes, shell)
 }

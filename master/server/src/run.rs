@@ -7,7 +7,7 @@ use chapada_coordination::{Coordination, ZkAddress, ZkOptions};
 use chapada_listener::{Listener, Logging, Policy, SetLevel};
 use chapada_model::Domain;
 use chapada_wire::convert::domain_from_json;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::leadership::{Candidate, Identity};
 use crate::routes;
 use crate::shell::{Shell, Standing};
+use crate::step_down;
 use crate::weights::Weights;
 
 /// Runs a master until `stop`.
@@ -87,6 +88,9 @@ impl Master {
         let clock = Clock::new();
         let identity = identity(&self.config, self.listener.local_addr());
         let (standing, standings) = watch::channel(Standing::Following);
+        let (asking, step_downs) = mpsc::channel(step_down::REQUESTS);
+        // A leader that is to stop hands over first, and answers meanwhile.
+        let closing = CancellationToken::new();
         let detector = self.coordination.detect();
         let shell = Arc::new(Shell {
             config: self.config.clone(),
@@ -94,13 +98,14 @@ impl Master {
             started: clock.wall(),
             standing: standings,
             leader: detector.watch(),
-            stop: stop.clone(),
+            stop: closing.clone(),
             own: (identity.ip, identity.port),
             logging: self.logging.clone(),
+            step_downs: asking,
         });
         tracing::info!(address = %self.listener.local_addr(), "the master listens");
         let serving =
-            self.listener.serve(routes::http(&shell), routes::grpc(&shell), self.policy, stop.clone());
+            self.listener.serve(routes::http(&shell), routes::grpc(&shell), self.policy, closing.clone());
         let candidate = Candidate {
             config: self.config,
             clock,
@@ -109,12 +114,13 @@ impl Master {
             domain: self.domain,
             coordination: self.coordination,
             standing,
-            stop: stop.clone(),
+            step_downs,
+            stop,
         };
         // Whichever ends first takes the other with it.
         let contending = async {
             let result = candidate.run().await;
-            stop.cancel();
+            closing.cancel();
             result
         };
         let ((), result) = tokio::join!(serving, contending);

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chapada_coordination::LeaderInfo;
 use chapada_listener::{HttpResponse, Logging, text};
@@ -9,7 +10,7 @@ use chapada_master_core::Snapshot;
 use chapada_model::{MasterDescription, Wall};
 use http::StatusCode;
 use http::header::{HeaderValue, LOCATION};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent_api::Exchanges;
@@ -17,9 +18,13 @@ use crate::agent_link::Relays;
 use crate::clock::Clock;
 use crate::config::MasterConfig;
 use crate::core_loop::{Core, Stopped};
+use crate::step_down::StepDown;
 
 /// The version that clients compare, dotted integers only: that of the API served.
 pub(crate) const API_VERSION: &str = "1.12.0";
+
+/// From the moment at which anybody can see who is first in line to that at which the first one has read the registry.
+const ELECTED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A leadership: from winning the election to losing it.
 pub(crate) struct Led {
@@ -54,6 +59,10 @@ pub(crate) enum Standing {
     Leading(Arc<Led>),
     /// It led and cannot tell whether it still does: reads are answered, nothing else.
     Suspended(Arc<Led>),
+    /// It led and gives its place to the next.
+    HandingOver,
+    /// It was elected and cannot lead, and has made room for others: why.
+    Unable(Arc<str>),
 }
 
 /// Shared by all handlers.
@@ -67,6 +76,8 @@ pub(crate) struct Shell {
     /// Where others reach this master.
     pub(crate) own: (IpAddr, u16),
     pub(crate) logging: Logging,
+    /// Asks the leader to give its place away.
+    pub(crate) step_downs: mpsc::Sender<StepDown>,
 }
 
 /// Why a call cannot be served here.
@@ -79,6 +90,10 @@ pub(crate) enum Elsewhere {
     Recovering,
     /// This one has lost its connection to ZooKeeper.
     Suspended,
+    /// This one has led, and the next is on its way.
+    HandingOver,
+    /// Nobody does: this one was elected and could not.
+    Unable(Arc<str>),
 }
 
 impl Shell {
@@ -94,6 +109,7 @@ impl Shell {
             stop: CancellationToken::new(),
             own: (IpAddr::from([0, 0, 0, 0]), 0),
             logging: Logging::default(),
+            step_downs: mpsc::channel(1).0,
         }
     }
 
@@ -103,8 +119,20 @@ impl Shell {
             Standing::Leading(led) => Ok(led.clone()),
             Standing::Suspended(_) => Err(Elsewhere::Suspended),
             Standing::Recovering => Err(Elsewhere::Recovering),
+            Standing::HandingOver => Err(self.elsewhere_or(Elsewhere::HandingOver)),
+            Standing::Unable(why) => Err(self.elsewhere_or(Elsewhere::Unable(why.clone()))),
             Standing::Following => Err(self.elsewhere()),
         }
+    }
+
+    /// As [`Shell::leading`], for one that comes to stay: it was told of the election by ZooKeeper, and may have heard of it
+    /// before this master did, or before it has read the registry.
+    pub(crate) async fn leading_soon(&self) -> Result<Arc<Led>, Elsewhere> {
+        let mut standing = self.standing.clone();
+        let leads = standing.wait_for(|standing| matches!(standing, Standing::Leading(_)));
+        // Whatever became of the wait, the answer is what holds now.
+        drop(tokio::time::timeout(ELECTED_WITHIN, leads).await);
+        self.leading()
     }
 
     /// The leadership, for reading: also while it is suspended.
@@ -112,6 +140,8 @@ impl Shell {
         match &*self.standing.borrow() {
             Standing::Leading(led) | Standing::Suspended(led) => Ok(led.clone()),
             Standing::Recovering => Err(Elsewhere::Recovering),
+            Standing::HandingOver => Err(self.elsewhere_or(Elsewhere::HandingOver)),
+            Standing::Unable(why) => Err(self.elsewhere_or(Elsewhere::Unable(why.clone()))),
             Standing::Following => Err(self.elsewhere()),
         }
     }
@@ -122,6 +152,18 @@ impl Shell {
         match led.snapshot().await {
             Ok(books) => Ok((led, books)),
             Err(Stopped) => Err(self.elsewhere()),
+        }
+    }
+
+    /// The one that leads; otherwise what is known of this one.
+    fn elsewhere_or(&self, here: Elsewhere) -> Elsewhere {
+        match self.elsewhere() {
+            Elsewhere::Leader(leader) => Elsewhere::Leader(leader),
+            Elsewhere::Nobody
+            | Elsewhere::Recovering
+            | Elsewhere::Suspended
+            | Elsewhere::HandingOver
+            | Elsewhere::Unable(_) => here,
         }
     }
 
@@ -140,7 +182,7 @@ impl Elsewhere {
     pub(crate) fn response(&self, path_and_query: &str) -> HttpResponse {
         match self {
             Self::Leader(leader) => redirect(&format!("//{}{path_and_query}", leader.authority())),
-            Self::Nobody | Self::Recovering | Self::Suspended => {
+            Self::Nobody | Self::Recovering | Self::Suspended | Self::HandingOver | Self::Unable(_) => {
                 text(StatusCode::SERVICE_UNAVAILABLE, self.sentence())
             }
         }
@@ -165,6 +207,10 @@ impl Elsewhere {
             Self::Recovering => "Master has not finished recovery".to_owned(),
             Self::Suspended => {
                 "Master has lost its connection to ZooKeeper; try again in a moment".to_owned()
+            }
+            Self::Unable(why) => format!("No leader elected: this master cannot lead: {why}"),
+            Self::HandingOver => {
+                "Master has given its place to the next one; try again in a moment".to_owned()
             }
         }
     }

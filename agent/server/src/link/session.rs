@@ -97,15 +97,14 @@ impl Dialler {
             if welcomed {
                 wait = self.first_wait;
             }
-            let changed = matches!(outcome, SessionError::Deposed) && detector.leader().is_some();
-            if changed {
+            if matches!(outcome, SessionError::Deposed) {
                 continue;
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep(jittered(wait)) => {}
+                () = next(&mut detector, &leader) => wait = self.first_wait,
+                () = sleep(jittered(wait)) => wait = (wait * 2).min(LONGEST_WAIT),
             }
-            wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
 
@@ -253,6 +252,17 @@ async fn another(detector: &mut Detector, leader: &LeaderInfo) {
         .as_ref()
         .is_some_and(|now| now.id == leader.id && now.socket_addr() == leader.socket_addr())
     {
+        detector.changed().await;
+    }
+}
+
+/// Waits until somebody else leads.
+async fn next(detector: &mut Detector, leader: &LeaderInfo) {
+    loop {
+        another(detector, leader).await;
+        if detector.leader().is_some() {
+            return;
+        }
         detector.changed().await;
     }
 }

@@ -42,7 +42,7 @@ impl AgentLink for LinkService {
 
     async fn connect(&self, request: Request<Streaming<FromAgent>>) -> Result<Response<Commands>, Status> {
         let peer = remote(&request)?;
-        let led = match self.shell.leading() {
+        let led = match self.shell.leading_soon().await {
             Ok(led) => led,
             Err(elsewhere) => return Ok(refusal(0, Reason::NotLeading, elsewhere.sentence())),
         };
@@ -95,7 +95,11 @@ async fn handshake(
         return Ok(Err((Reason::Version, message)));
     }
     if first.seen_epoch > led.epoch {
-        let message = format!("the agent obeys epoch {}, this master's is {}", first.seen_epoch, led.epoch);
+        let message = format!(
+            "the agent obeys epoch {}, this master's is {}: another leads, or the registry was put back by hand; \
+             `chapada registry export` and `import` give it an epoch that agents obey",
+            first.seen_epoch, led.epoch
+        );
         return Ok(Err((Reason::NotLeading, message)));
     }
     let agent = match inbound::describe(&hello, peer) {

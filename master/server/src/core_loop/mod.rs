@@ -5,6 +5,7 @@
 
 mod outboxes;
 mod publisher;
+mod settle;
 mod thread;
 
 use std::sync::Arc;
@@ -91,6 +92,8 @@ pub(crate) enum Input {
         agent: Box<AgentDescription>,
         held: Held,
     },
+    /// Nothing more is to be decided; answered when all that was is durable and on its way to the peers.
+    Settle(oneshot::Sender<()>),
 }
 
 /// What goes to a scheduler.
@@ -233,6 +236,13 @@ impl Core {
         let (reply, decisions) = oneshot::channel();
         self.send(Input::Explain { framework, agent, reply }).await?;
         decisions.await.map_err(|_| Stopped)
+    }
+
+    /// Decides nothing more, and waits until all that was decided is durable and on its way to the peers.
+    pub(crate) async fn settle(&self) -> Result<(), Stopped> {
+        let (reply, settled) = oneshot::channel();
+        self.send(Input::Settle(reply)).await?;
+        settled.await.map_err(|_| Stopped)
     }
 
     /// The books; everything a call changed is in them once the call returned. Waits for the loop when they have changed

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
+use chapada_coordination::Lease;
 use chapada_master_core::{
     AgentState, Call, CallRefused, Effect, Event, FrameworkState, LinkId, Master, OperatorRefused,
     RegistryState, Settings, StreamId, Ticket,
@@ -23,6 +25,9 @@ use crate::feed::Feed;
 /// Inputs after which readers are looked after: few enough that none waits longer than some milliseconds.
 const BATCH: usize = 256;
 
+/// Between two looks whether the lease holds again: it is renewed, or the leadership over, as soon as ZooKeeper answers.
+const LOOK_AT_LEASE: Duration = Duration::from_millis(5);
+
 /// What a new leadership begins with.
 pub(crate) struct Start {
     pub(crate) clock: Clock,
@@ -32,6 +37,8 @@ pub(crate) struct Start {
     pub(crate) writer: mpsc::Sender<Writing>,
     /// True while nothing may be promised; the loop stands still then.
     pub(crate) suspended: watch::Receiver<bool>,
+    /// Nothing is promised either while this does not hold.
+    pub(crate) lease: Lease,
     /// Cancelled when the leadership ends.
     pub(crate) ended: CancellationToken,
 }
@@ -56,6 +63,7 @@ pub(crate) fn start(start: Start) -> Result<Core, Error> {
         publisher,
         feed,
         suspended: start.suspended,
+        lease: start.lease,
         outboxes: Outboxes {
             streams: HashMap::new(),
             links: HashMap::new(),
@@ -66,6 +74,8 @@ pub(crate) fn start(start: Start) -> Result<Core, Error> {
         verdicts: Vec::new(),
         waiting: HashMap::new(),
         settled: Vec::new(),
+        on_the_way: 0,
+        settling: None,
     };
     let ended = start.ended;
     std::thread::Builder::new()
@@ -80,23 +90,28 @@ pub(crate) fn start(start: Start) -> Result<Core, Error> {
     Ok(core)
 }
 
-struct Loop {
+pub(super) struct Loop {
     clock: Clock,
-    master: Master,
-    queue: mpsc::Receiver<Input>,
-    publisher: Publisher,
+    pub(super) master: Master,
+    pub(super) queue: mpsc::Receiver<Input>,
+    pub(super) publisher: Publisher,
     feed: Arc<Feed>,
     suspended: watch::Receiver<bool>,
-    outboxes: Outboxes,
+    lease: Lease,
+    pub(super) outboxes: Outboxes,
     writer: mpsc::Sender<Writing>,
     verdicts: Vec<Verdict>,
     /// Callers whose change is on its way into the registry: no more than there are changes on the way.
-    waiting: HashMap<Ticket, DurableReply>,
+    pub(super) waiting: HashMap<Ticket, DurableReply>,
     /// Callers to be answered after the books are shown.
     settled: Vec<(DurableReply, Result<(), OperatorRefused>)>,
+    /// Changes that are not known to be durable yet.
+    pub(super) on_the_way: u64,
+    /// Whoever wants the loop to wind up.
+    settling: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
-type DurableReply = tokio::sync::oneshot::Sender<Result<(), OperatorRefused>>;
+pub(super) type DurableReply = tokio::sync::oneshot::Sender<Result<(), OperatorRefused>>;
 
 type Verdict = (tokio::sync::oneshot::Sender<Result<(), CallRefused>>, Result<(), CallRefused>);
 
@@ -135,6 +150,14 @@ impl Loop {
                 }
                 () = sleep_until(wakeup) => batch.push(Input::Event(Event::Tick)),
             }
+            // Whatever came in while this process was frozen is not obeyed before it is known whether another leads by now.
+            while !self.lease.holds() {
+                tokio::select! {
+                    biased; // the end first
+                    () = ended.cancelled() => return,
+                    () = tokio::time::sleep(LOOK_AT_LEASE) => {}
+                }
+            }
             let due = wakeup.is_some_and(|at| at <= tokio::time::Instant::now());
             let has_tick = batch.iter().any(|input| matches!(input, Input::Event(Event::Tick)));
             if due && !has_tick {
@@ -147,6 +170,9 @@ impl Loop {
                 return;
             }
             self.publish();
+            if let Some(settled) = self.settling.take() {
+                return self.settle(settled, ended).await;
+            }
         }
     }
 
@@ -161,7 +187,10 @@ impl Loop {
                 }
             };
             match room {
-                Ok(room) => room.send(record),
+                Ok(room) => {
+                    self.on_the_way += 1;
+                    room.send(record);
+                }
                 Err(_) => return false,
             }
         }
@@ -194,12 +223,14 @@ impl Loop {
         let now = self.clock.now();
         let effects = match input {
             Input::Event(Event::Recorded { ticket }) => {
+                self.on_the_way = self.on_the_way.saturating_sub(1);
                 let effects = self.master.apply(now, Event::Recorded { ticket });
                 let waiting = self.waiting.remove(&ticket);
                 self.settled.extend(waiting.map(|reply| (reply, Ok(()))));
                 effects
             }
             Input::Event(event) => self.master.apply(now, event),
+            Input::Settle(settled) => return self.settling = Some(settled),
             Input::RoleCall { call, reply } => {
                 let verdict = self.master.apply_role_call(now, call);
                 match self.answer_when_durable(verdict, reply) {
