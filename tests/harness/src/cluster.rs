@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::daemon::free_port;
-use crate::zookeeper::Ensemble;
+use crate::zookeeper::{Ensemble, TICK_MS};
 use crate::{Daemon, Http, Hub, Namespace, container_cgroups, eventually, processes_of, unmount_below};
 
 /// Processes on one machine are up in a second or two; this bounds a machine under load.
@@ -27,6 +27,8 @@ pub struct ClusterBuilder {
     separate_machines: bool,
     resources: String,
     attributes: Option<String>,
+    detect_by_list: bool,
+    tick_ms: Option<u32>,
     master_flags: Vec<String>,
     agent_flags: Vec<String>,
     services_flags: Vec<String>,
@@ -47,7 +49,8 @@ pub struct Cluster {
     services_address: String,
     cgroups: String,
     ensemble: Option<Ensemble>,
-    _machines: Vec<Namespace>,
+    detect_by_list: bool,
+    machines: Vec<Namespace>,
     _hub: Option<Hub>,
     folder: tempfile::TempDir,
 }
@@ -63,6 +66,8 @@ impl Cluster {
             separate_machines: false,
             resources: "cpus:8;mem:4096;disk:4096;ports:[31000-32000]".to_owned(),
             attributes: None,
+            detect_by_list: false,
+            tick_ms: None,
             master_flags: Vec::new(),
             agent_flags: Vec::new(),
             services_flags: Vec::new(),
@@ -114,6 +119,20 @@ impl ClusterBuilder {
         self
     }
 
+    /// Agents, frameworks and clients are told the masters' addresses instead of that of ZooKeeper.
+    #[must_use]
+    pub fn detect_by_list(mut self) -> Self {
+        self.detect_by_list = true;
+        self
+    }
+
+    /// ZooKeeper's tick in milliseconds: sessions last two of them at least.
+    #[must_use]
+    pub fn zookeeper_tick(mut self, tick_ms: u32) -> Self {
+        self.tick_ms = Some(tick_ms);
+        self
+    }
+
     /// One more flag for every master.
     #[must_use]
     pub fn master_flag(mut self, flag: &str) -> Self {
@@ -144,7 +163,8 @@ impl ClusterBuilder {
         let folder = tempfile::Builder::new().prefix("chapada-test-").tempdir().expect("a temporary folder");
         let mut hub = self.separate_machines.then(Hub::enter);
         let ip = if self.separate_machines { Hub::IP } else { Ipv4Addr::LOCALHOST };
-        let ensemble = (self.masters > 1).then(|| Ensemble::start_on(ip, 3));
+        let tick_ms = self.tick_ms.unwrap_or(TICK_MS);
+        let ensemble = (self.masters > 1).then(|| Ensemble::start_with(ip, 3, tick_ms));
         let mut cluster = Cluster {
             masters: Vec::new(),
             agents: Vec::new(),
@@ -154,7 +174,8 @@ impl ClusterBuilder {
             services_address: format!("{ip}:{}", free_port(ip)),
             cgroups: format!("chapada-t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)),
             ensemble,
-            _machines: Vec::new(),
+            detect_by_list: self.detect_by_list,
+            machines: Vec::new(),
             _hub: None,
             folder,
         };
@@ -207,7 +228,7 @@ impl Cluster {
         let namespace = machine.as_ref().map(|machine| machine.name.as_str());
         self.agents.push(Daemon::start(&format!("agent{number}"), self.folder.path(), namespace, &flags));
         self.agent_addresses.push(address);
-        self._machines.extend(machine);
+        self.machines.extend(machine);
     }
 
     /// One more services process, on the same records where there is a ZooKeeper: its `host:port`, and the process, which ends
@@ -254,9 +275,36 @@ impl Cluster {
     #[must_use]
     pub fn master_address(&self) -> String {
         match &self.ensemble {
-            Some(ensemble) => format!("{}/chapada", ensemble.address()),
-            None => self.master_addresses[0].clone(),
+            Some(ensemble) if !self.detect_by_list => format!("{}/chapada", ensemble.address()),
+            _ => self.master_addresses.join(","),
         }
+    }
+
+    /// The ensemble.
+    ///
+    /// # Panics
+    /// With one master there is none.
+    pub fn ensemble(&mut self) -> &mut Ensemble {
+        self.ensemble.as_mut().expect("a cluster with more than one master has a ZooKeeper")
+    }
+
+    /// `zk://…` as the masters have it.
+    ///
+    /// # Panics
+    /// With one master there is none.
+    #[must_use]
+    pub fn zookeeper_address(&self) -> String {
+        let ensemble = self.ensemble.as_ref().expect("a cluster with more than one master has a ZooKeeper");
+        format!("{}/chapada", ensemble.address())
+    }
+
+    /// The machine of an agent.
+    ///
+    /// # Panics
+    /// When agents have none of their own.
+    #[must_use]
+    pub fn machine(&self, agent: usize) -> &Namespace {
+        &self.machines[agent]
     }
 
     /// The number of the master that leads now.

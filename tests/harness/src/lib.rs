@@ -17,4 +17,4 @@ pub use daemon::{Daemon, binary};
 pub use eventually::eventually;
 pub use http::Http;
 pub use leftovers::{container_cgroups, processes_of, unmount_below};
-pub use netns::{Hub, Namespace};
+pub use netns::{Cut, Hub, Namespace};

@@ -1,8 +1,9 @@
 //! Machines of a test, as network namespaces on one bridge.
 
 use std::fs::File;
+use std::io::Write;
 use std::net::Ipv4Addr;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::sched::{CloneFlags, setns};
@@ -68,6 +69,57 @@ impl Hub {
         ip(&["-n", &machine.name, "addr", "add", &format!("{address}/24"), "dev", &far]);
         ip(&["-n", &machine.name, "link", "set", &far, "up"]);
         machine
+    }
+}
+
+/// Which packets of a machine are dropped, those to itself excepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// What it sends.
+    Out,
+    /// What it sends and what is sent to it.
+    Both,
+}
+
+impl Namespace {
+    /// Drops packets from now on, without a word to either end.
+    ///
+    /// # Panics
+    /// Without nftables.
+    pub fn cut(&self, cut: Cut) {
+        let hooks: &[&str] = match cut {
+            Cut::Out => &["output"],
+            Cut::Both => &["output", "input"],
+        };
+        let mut rules = String::from("add table inet cut\n");
+        for hook in hooks {
+            let side = if *hook == "output" { "oif" } else { "iif" };
+            rules += &format!(
+                "add chain inet cut {hook} {{ type filter hook {hook} priority 0; policy drop; }}\n"
+            );
+            rules += &format!("add rule inet cut {hook} {side} lo accept\n");
+        }
+        self.nft(&rules);
+    }
+
+    /// Lets all packets pass again.
+    ///
+    /// # Panics
+    /// Without nftables, and when nothing was cut.
+    pub fn heal(&self) {
+        self.nft("delete table inet cut\n");
+    }
+
+    fn nft(&self, rules: &str) {
+        let mut nft = Command::new("nsenter")
+            .args([&format!("--net=/run/netns/{}", self.name), "--", "nft", "-f", "-"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("nftables is installed");
+        let mut input = nft.stdin.take().expect("its input is a pipe");
+        input.write_all(rules.as_bytes()).expect("nft reads its rules");
+        drop(input);
+        assert!(nft.wait().expect("a child of ours can be waited for").success(), "nft refused {rules}");
     }
 }
 

@@ -21,7 +21,7 @@ const JARS: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.j
 /// Java and a quorum on two busy cores.
 const START_WITHIN: Duration = Duration::from_secs(60);
 /// The servers' tick: sessions from two of them (400 ms) on are granted, and expire within one.
-const TICK_MS: u32 = 200;
+pub(crate) const TICK_MS: u32 = 200;
 /// Ports are taken from here on,
 const FIRST_PORT: u16 = 12_000;
 /// so many of them, in turn.
@@ -65,13 +65,21 @@ impl Ensemble {
     /// # Panics
     /// When they do not start, with a log.
     pub fn start_on(ip: impl Into<IpAddr>, servers: usize) -> Self {
+        Self::start_with(ip, servers, TICK_MS)
+    }
+
+    /// The same with a tick of so many milliseconds: sessions last two of them at least.
+    ///
+    /// # Panics
+    /// As [`Ensemble::start_on`].
+    pub fn start_with(ip: impl Into<IpAddr>, servers: usize, tick_ms: u32) -> Self {
         let ip = ip.into();
         let folder = tempfile::Builder::new().prefix("chapada-zookeeper-").tempdir();
         let folder = folder.expect("a temporary folder can be made");
         let ports = free_ports(ip, 3 * servers);
         let members: Vec<u16> = ports.chunks(3).map(|of_one| of_one[2]).collect();
         let config = if servers == 1 {
-            format!("{}clientPort={}\nclientPortAddress={ip}\n", settings(), ports[2])
+            format!("{}clientPort={}\nclientPortAddress={ip}\n", settings(tick_ms), ports[2])
         } else {
             let members: String = ports
                 .chunks(3)
@@ -80,7 +88,7 @@ impl Ensemble {
                     format!("server.{id}={ip}:{}:{};{ip}:{}\n", of_one[0], of_one[1], of_one[2])
                 })
                 .collect();
-            format!("{}standaloneEnabled=false\nreconfigEnabled=true\n{members}", settings())
+            format!("{}standaloneEnabled=false\nreconfigEnabled=true\n{members}", settings(tick_ms))
         };
         let members = members.into_iter().map(|port| (SocketAddr::new(ip, port), config.clone())).collect();
         Self::start(folder, members)
@@ -235,11 +243,11 @@ impl Drop for Server {
     }
 }
 
-fn settings() -> String {
+fn settings(tick_ms: u32) -> String {
     format!(
-        "tickTime={TICK_MS}\ninitLimit=50\nsyncLimit=25\nminSessionTimeout={}\nmaxSessionTimeout=60000\n\
+        "tickTime={tick_ms}\ninitLimit=50\nsyncLimit=25\nminSessionTimeout={}\nmaxSessionTimeout=60000\n\
          4lw.commands.whitelist=*\nmaxClientCnxns=0\n",
-        2 * TICK_MS
+        2 * tick_ms
     )
 }
 
