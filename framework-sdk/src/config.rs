@@ -53,7 +53,9 @@ pub struct FrameworkConfig {
     pub acknowledge: Acknowledge,
     /// Between two attempts to subscribe. Default: up to 100 ms at first, up to 15 s in the end.
     pub resubscribe: Backoff,
-    /// How persistently to ask about tasks.
+    /// Who asks about tasks. Default: the driver.
+    pub reconcile: Reconcile,
+    /// How persistently the driver asks about tasks.
     pub reconciliation: ReconciliationConfig,
     /// How often [`Scheduler::tick`](crate::Scheduler::tick) is called. Default: 1 s.
     pub tick: Duration,
@@ -65,6 +67,18 @@ pub enum Acknowledge {
     /// The driver, once the scheduler's callback has returned without an error, or the next event is asked for.
     Automatically,
     /// The scheduler, with [`Driver::acknowledge`](crate::Driver::acknowledge).
+    Explicitly,
+}
+
+/// Who asks the master what became of tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconcile {
+    /// The driver: for everything after each subscription, and for what
+    /// [`Driver::reconcile_until_answered`](crate::Driver::reconcile_until_answered) is given.
+    Automatically,
+    /// The scheduler, with a [`Reconciliation`](crate::Reconciliation) of its own and
+    /// [`Driver::reconcile`](crate::Driver::reconcile): for a state machine that knows more than the driver does, such as
+    /// which launches are unconfirmed.
     Explicitly,
 }
 
@@ -90,6 +104,7 @@ impl FrameworkConfig {
             id: None,
             acknowledge: Acknowledge::Automatically,
             resubscribe: Backoff { first: Duration::from_millis(100), most: Duration::from_secs(15) },
+            reconcile: Reconcile::Automatically,
             reconciliation: ReconciliationConfig::default(),
             tick: Duration::from_secs(1),
         }

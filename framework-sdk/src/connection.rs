@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tonic::{Code, Status};
 
-use crate::config::FrameworkConfig;
+use crate::config::{FrameworkConfig, Reconcile};
 use crate::convert;
 use crate::driver::Shared;
 use crate::event::{Event, Subscribed};
@@ -212,7 +212,10 @@ impl Connection {
         }
         self.shared.open(&framework, calls, subscription.leader.socket_addr());
         let now = self.shared.now();
-        let rounds = self.shared.reconciliation().begin(now, []);
+        let rounds = match self.config.reconcile {
+            Reconcile::Automatically => self.shared.reconciliation().begin(now, []),
+            Reconcile::Explicitly => Vec::new(),
+        };
         tracing::info!(framework_id = %framework, master = %subscription.leader.socket_addr(), new, "subscribed");
         let master = first.master_info.as_ref().and_then(|master| master.try_into().ok());
         let delivered = self.deliver(Event::Subscribed(Subscribed { framework, master, new })).await;

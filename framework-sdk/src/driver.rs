@@ -148,7 +148,8 @@ impl Driver {
         self.shared.send(call).await
     }
 
-    /// Asks for these tasks, again and again with growing pauses, until an update has come for each.
+    /// Asks for these tasks, again and again with growing pauses, until an update has come for each. Once only with
+    /// [`Reconcile::Explicitly`](crate::Reconcile).
     ///
     /// # Errors
     /// When not subscribed.
@@ -157,12 +158,12 @@ impl Driver {
         tasks: impl IntoIterator<Item = (TaskId, Option<AgentId>)>,
     ) -> Result<(), CallError> {
         let now = self.shared.now();
-        let round = self.shared.reconciliation().add(now, tasks);
+        let rounds = self.shared.reconciliation().add(now, tasks);
         self.shared.rearmed.notify_one();
-        match round {
-            Some(round) => self.reconcile(round.into_tasks()).await,
-            None => Ok(()),
+        for round in rounds {
+            self.reconcile(round.into_tasks()).await?;
         }
+        Ok(())
     }
 
     /// Says that an update was handled, so that it does not come again. Only with

@@ -15,11 +15,13 @@ mod convert;
 mod driver;
 pub mod edge;
 mod elected;
+mod election;
 mod event;
 mod executor;
 mod intents;
 mod link;
 pub mod operation;
+mod parts;
 mod random;
 mod run;
 mod sandbox;
@@ -34,18 +36,19 @@ pub use chapada_coordination::{
 };
 pub use chapada_model as model;
 pub use chapada_sdk_core::{
-    Backoff, Constraint, Delay, DelayRule, Field, Intent, IntentChange, Intents, InvalidConstraint, Mismatch,
-    MismatchKind, NotAnIncarnation, Offer, Outbox, Pattern, Phase, Place, Placed, Placement, PortWish,
-    Reconciliation, ReconciliationConfig, Request, Round, Rule, Tally, TaskName, WhyNot, explain, fits,
-    place,
+    Backoff, Constraint, Delay, DelayRule, Field, Heard, Intent, IntentChange, Intents, InvalidConstraint,
+    Mismatch, MismatchKind, NotAnIncarnation, Offer, Outbox, Pattern, Phase, Place, Placed, Placement,
+    PortWish, Reconciliation, ReconciliationConfig, Request, Round, Rule, Tally, TaskName, WhyNot, explain,
+    fits, place,
 };
 /// What a status says that [`TaskStatus`](chapada_model::TaskStatus) has no field for.
 pub use chapada_wire::convert::{check_status, container_status};
 /// The API messages, for what the typed builders do not cover.
 pub use chapada_wire::v1 as wire;
-pub use config::{Acknowledge, FrameworkConfig};
+pub use config::{Acknowledge, FrameworkConfig, Reconcile};
 pub use driver::{CallError, Driver};
-pub use elected::{Candidate, run_elected};
+pub use elected::run_elected;
+pub use election::{Candidate, Ending, Over, Replica, Turn, run_in_turns};
 pub use event::{Event, ExecutorMessage, Failure, InverseOffer, Subscribed};
 pub use executor::{ExecutorBuilder, InvalidExecutor};
 pub use intents::{DamagedIntent, DurableIntents};

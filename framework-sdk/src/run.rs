@@ -43,7 +43,7 @@ pub enum RunError {
     Aborted(String),
     /// The election or the store, for [`run_elected`](crate::run_elected).
     #[error("failed to open the framework's store")]
-    Open(#[source] chapada_coordination::OpenRegistryError),
+    Open(#[from] chapada_coordination::OpenRegistryError),
 }
 
 impl RunError {

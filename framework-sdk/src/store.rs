@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use chapada_coordination::{
     AddressError, Change, Coordination, OpenRegistryError, OpenedRegistry, Record, Registry, Schema, Term,
@@ -10,6 +11,10 @@ use chapada_coordination::{
 };
 use chapada_model::FrameworkId;
 
+use crate::parts::in_parts;
+
+/// Between two attempts to write, when the first failed for a reason that may pass.
+const RETRY: Duration = Duration::from_secs(1);
 /// The kind of record in which the driver keeps what is its own.
 const DRIVER: &str = "sdk-driver";
 const FRAMEWORK_ID: &str = "framework-id";
@@ -97,6 +102,16 @@ impl Store {
     /// [`WriteError`]; nothing is stored then, unless it says that the outcome is unknown.
     pub async fn write(&self, changes: Vec<Change>) -> Result<(), WriteError> {
         self.registry.write(changes).await
+    }
+
+    /// Makes all changes durable, in their order and in as few transactions as they fit: each record is right by itself, and
+    /// nothing rests on them before this returns. When the store refuses for a reason that may pass, tries again every second,
+    /// for ever.
+    ///
+    /// # Errors
+    /// [`WriteError`] when they never will be; some may be stored then.
+    pub async fn write_in_parts(&self, changes: Vec<Change>) -> Result<(), WriteError> {
+        in_parts(changes, RETRY, |part| self.write(part)).await
     }
 
     /// Makes or replaces one record.

@@ -32,5 +32,5 @@ pub use nearest::{Lacking, Nearest, Search, fill};
 pub use offer::Offer;
 pub use outbox::Outbox;
 pub use placed::{Placed, Tally};
-pub use reconcile::{MAX_UNREACHABLE, Reconciliation, ReconciliationConfig, Round};
+pub use reconcile::{Heard, MAX_ROUND, MAX_UNREACHABLE, Reconciliation, ReconciliationConfig, Round};
 pub use request::{PortWish, Request};
