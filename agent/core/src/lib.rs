@@ -43,7 +43,7 @@ pub use record::{ExecutorRecord, FrameworkRecord, Record, Runner, TaskRecord, Up
 pub use recovery::{FoundContainer, FoundState};
 pub use stream::{FIRST_REPEAT, LAST_REPEAT};
 pub use task::{ExecutorLaunch, GroupLaunch, GroupTask, LaunchRefusal, TaskLaunch};
-pub use view::{ExecutorView, TaskView, View};
+pub use view::{ExecutorView, OperationView, TaskView, View};
 
 #[cfg(test)]
 mod tests;

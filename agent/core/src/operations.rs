@@ -15,6 +15,7 @@ use crate::effect::Effect;
 use crate::record::Record;
 use crate::stream::{FIRST_REPEAT, LAST_REPEAT};
 use crate::timers::Timer;
+use crate::view::OperationView;
 
 /// So many outcomes may be unacknowledged; a master that sends further operations is cut off. It holds each framework to a
 /// thousand, so this is ten that acknowledge nothing on this one machine.
@@ -144,6 +145,12 @@ impl Operations {
     /// The statuses that wait for an acknowledgement.
     pub(crate) fn statuses(&self) -> Vec<Arc<OperationStatus>> {
         self.open.values().map(|open| open.status.clone()).collect()
+    }
+
+    pub(crate) fn view(&self) -> Vec<OperationView> {
+        let view =
+            |open: &Open| OperationView { status: open.status.clone(), is_durable: open.sequence == 0 };
+        self.open.values().map(view).collect()
     }
 
     /// Those that may be sent and were not yet on this link; notes them as sent.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chapada_model::{AgentId, TaskKey, TaskState};
+use chapada_model::{AgentId, OperationStatus, TaskKey, TaskState};
 
 use crate::agent::Agent;
 use crate::executor::ExecutorPhase;
@@ -24,6 +24,17 @@ pub struct View {
     pub executors: Vec<ExecutorView>,
     /// The frameworks they belong to.
     pub frameworks: Vec<Arc<FrameworkRecord>>,
+    /// Operations whose outcome nobody has acknowledged.
+    pub operations: Vec<OperationView>,
+}
+
+/// One operation.
+#[derive(Clone, Debug)]
+pub struct OperationView {
+    /// What became of it.
+    pub status: Arc<OperationStatus>,
+    /// Whether that is on disk: nobody has heard of it before.
+    pub is_durable: bool,
 }
 
 /// One executor.
@@ -81,6 +92,7 @@ impl Agent {
             tasks: tasks.collect(),
             executors: executors.collect(),
             frameworks: self.frameworks.values().map(|framework| framework.record.clone()).collect(),
+            operations: self.operations.view(),
         }
     }
 

@@ -27,7 +27,7 @@ pub use agent::domain_from_json;
 pub use error::InvalidField;
 pub use extras::{TaskExtras, check_status, container_status, task_extras};
 pub use offer::OfferParts;
-pub use operation::operation_status_from_wire;
+pub use operation::{operation_status_from_wire, operation_uuid};
 pub use reservation::ReservationFormat;
 pub use resource::{resource_to_wire, resources_from_json, resources_from_wire, resources_to_wire};
 pub use task::task_record;

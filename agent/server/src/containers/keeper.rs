@@ -18,6 +18,7 @@ use super::image;
 use super::start::{self, Made, Order, Started};
 use super::{Means, disk, fetching, remove};
 use crate::networks;
+use crate::statistics::Watch;
 
 const SIGTERM: i32 = 15;
 /// A container that takes longer to make than this hangs on something, and must not hold up others.
@@ -36,6 +37,8 @@ pub(super) struct Keeper {
     pub(super) note: String,
     /// Held while the container is in the making.
     pub(super) launching: Option<OwnedSemaphorePermit>,
+    /// Since its command runs.
+    pub(super) pressure: Option<Watch>,
 }
 
 #[expect(
@@ -165,7 +168,7 @@ impl Keeper {
     }
 
     /// Passes an event on; `true` after the last.
-    async fn tell(&self, event: ShimEvent) -> bool {
+    async fn tell(&mut self, event: ShimEvent) -> bool {
         let container = self.container.clone();
         match event {
             ShimEvent::Starting => false,
@@ -178,6 +181,7 @@ impl Keeper {
             ShimEvent::Started { pid, .. } => {
                 let pid = u32::try_from(pid).unwrap_or_default();
                 self.send(Event::ContainerStarted { container, pid, note: self.note.clone() }).await;
+                self.watch_pressure();
                 false
             }
             ShimEvent::Exited { report } => {
@@ -189,6 +193,13 @@ impl Keeper {
                 tracing::warn!(container_id = %container, message, "the shim refused a request");
                 false
             }
+        }
+    }
+
+    fn watch_pressure(&mut self) {
+        if self.pressure.is_none() {
+            let group = self.means.launcher.cgroups().group(self.container.as_str());
+            self.pressure = self.means.pressure_watches.begin(&self.container, &group);
         }
     }
 

@@ -47,7 +47,7 @@ use crate::attach::{Sessions, Terminals};
 use crate::executors::Tokens;
 use crate::layout::Layout;
 use crate::overhead::Overhead;
-use crate::statistics::Readings;
+use crate::statistics::{Readings, Watches};
 use keeper::Keeper;
 use nested::Nested;
 
@@ -75,6 +75,7 @@ pub(crate) struct Means {
     pub(crate) terminals: Terminals,
     pub(crate) nested: Nested,
     pub(crate) readings: Readings,
+    pub(crate) pressure_watches: Watches,
     pub(crate) events: mpsc::Sender<Event>,
     launching: Arc<Semaphore>,
     removing: Semaphore,
@@ -126,6 +127,7 @@ impl Means {
             terminals: Terminals::default(),
             nested: Nested::default(),
             readings: Readings::default(),
+            pressure_watches: Watches::default(),
             events,
             launching,
             removing,
@@ -235,6 +237,7 @@ impl Containers {
             wanted,
             remove,
             note: String::new(),
+            pressure: None,
             launching: None,
         }
     }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use chapada_agent_core::{ExecutorPhase, View};
+use chapada_isolation::cgroup::{Pressure, Stall, pressure_of_machine};
 use chapada_listener::{Call, HttpResponse, bytes, json, machine_stats};
 use chapada_model::{ExecutorDescription, Resources, TaskDescription, TaskState};
 use chapada_wire::v1;
@@ -114,9 +115,34 @@ pub(super) fn measure(api: &Api, view: &View) -> Vec<(String, f64)> {
     for (name, value) in machine_stats() {
         put(&format!("system/{name}"), value);
     }
+    for (name, value) in machine_pressure() {
+        put(&format!("system/{name}"), value);
+    }
     put("slave/log_bytes", log_bytes as f64);
     put("slave/log_syncs", log_syncs as f64);
     put("slave/log_records", log_records as f64);
+    all
+}
+
+/// What processes of the machine wait for, in percent of the last 10, 60 and 300 seconds; where the kernel counts it.
+fn machine_pressure() -> Vec<(String, f64)> {
+    let waits = pressure_of_machine().unwrap_or_else(|error| {
+        tracing::debug!(%error, "cannot read what the machine waits for");
+        Pressure::default()
+    });
+    let named = [("cpu", waits.cpu), ("memory", waits.memory), ("io", waits.io)];
+    let mut all = Vec::new();
+    for (kind, Stall { some, full }) in named.into_iter().filter_map(|(kind, stall)| Some((kind, stall?))) {
+        for (who, share) in [("some", some), ("full", full)] {
+            let shares = [
+                ("avg10", share.of_10_seconds),
+                ("avg60", share.of_60_seconds),
+                ("avg300", share.of_300_seconds),
+            ];
+            let name = |time| format!("{kind}_pressure/{who}_{time}");
+            all.extend(shares.map(|(time, hundredths)| (name(time), hundredths as f64 / 100.0)));
+        }
+    }
     all
 }
 

@@ -1,17 +1,19 @@
 //! What runs on this agent and what it uses: read from cgroups, network namespaces, and what was measured of the disks.
 
 mod network;
+mod pressure;
 mod readings;
 mod resource;
 mod running;
 
+pub(crate) use pressure::{Watch, Watches};
 pub(crate) use readings::Readings;
 pub(crate) use running::Running;
 
 use std::sync::Arc;
 
 use chapada_agent_core::View;
-use chapada_isolation::cgroup::{DiskTraffic, Group};
+use chapada_isolation::cgroup::{DiskTraffic, Group, Pressure, PressureCounts};
 use chapada_model::{ContainerId, Resources, Wall};
 use chapada_shim::Statistics;
 use chapada_wire::v1;
@@ -50,6 +52,10 @@ struct Reading {
     group: Statistics,
     disks: Vec<DiskTraffic>,
     network: Option<OwnNetwork>,
+    /// What it waited for.
+    waits: Pressure,
+    /// How often memory was short.
+    shortages: Option<PressureCounts>,
 }
 
 impl Reading {
@@ -59,6 +65,8 @@ impl Reading {
             group: statistics,
             disks: group.disk_traffic().unwrap_or_default(),
             network: OwnNetwork::of_process(pid),
+            waits: group.pressure().unwrap_or_default(),
+            shortages: None,
         }
     }
 }
@@ -69,7 +77,8 @@ fn read(means: &Means, container: &ContainerId, pid: u32) -> Option<Reading> {
     let statistics = group
         .statistics()
         .inspect_err(|error| tracing::debug!(container_id = %container, %error, "cannot read what it uses"));
-    Some(Reading::now(&group, statistics.ok()?, pid))
+    let shortages = means.pressure_watches.counts(container);
+    Some(Reading { shortages, ..Reading::now(&group, statistics.ok()?, pid) })
 }
 
 /// A pod has nothing of its own.

@@ -1,13 +1,14 @@
 //! From what was read to what is shown: `ResourceStatistics`, as Mesos' isolators fill it.
 
+use chapada_isolation::cgroup::{Pressure, PressureCounts};
 use chapada_model::Resources;
 use chapada_shim::Statistics;
 use chapada_wire::convert::{ReservationFormat, resource_to_wire};
 use chapada_wire::v1;
 use chapada_wire::v1::cgroup_info::blkio;
 
-use super::Reading;
 use super::network::OwnNetwork;
+use super::{Reading, pressure};
 use crate::disk_quota::{OfContainer, OfVolume};
 
 const NANOS: f64 = 1e9;
@@ -27,6 +28,14 @@ pub(super) fn statistics(read: &Reading, asked: &[Resources], disk: &OfContainer
     (shown.disk_limit_bytes, shown.disk_used_bytes) = (disk.quota, disk.used);
     shown.disk_statistics = disk.volumes.iter().map(of_volume).collect();
     shown.blkio_statistics = of_disks(read);
+    let waits = read.waits;
+    [shown.cpu_pressure, shown.memory_pressure, shown.io_pressure] =
+        [waits.cpu, waits.memory, waits.io].map(|waits| waits.map(pressure::stall));
+    if let Some(shortages) = read.shortages {
+        shown.mem_low_pressure_counter = Some(shortages.low);
+        shown.mem_medium_pressure_counter = Some(shortages.medium);
+        shown.mem_critical_pressure_counter = Some(shortages.critical);
+    }
     if let Some(network) = &read.network {
         add_network(&mut shown, network);
     }
@@ -106,7 +115,8 @@ fn add_network(shown: &mut v1::ResourceStatistics, network: &OwnNetwork) {
     shown.net_snmp_statistics.clone_from(&network.protocols);
 }
 
-/// What two containers of a pod use, which share a network if they have one of their own. A limit is one only if both have it.
+/// What two containers of a pod use, which share a network if they have one of their own. A limit is one only if both have it;
+/// for how long somebody waited in either of them nobody knows.
 pub(super) fn together(mut sum: Reading, other: Reading) -> Reading {
     for disk in other.disks {
         let same = sum.disks.iter_mut().find(|known| (known.major, known.minor) == (disk.major, disk.minor));
@@ -122,6 +132,12 @@ pub(super) fn together(mut sum: Reading, other: Reading) -> Reading {
     }
     sum.network = sum.network.or(other.network);
     sum.group = add(&sum.group, &other.group);
+    sum.waits = Pressure::default();
+    sum.shortages = sum.shortages.zip(other.shortages).map(|(one, two)| PressureCounts {
+        low: one.low + two.low,
+        medium: one.medium + two.medium,
+        critical: one.critical + two.critical,
+    });
     sum
 }
 
@@ -157,7 +173,7 @@ fn add(one: &Statistics, two: &Statistics) -> Statistics {
 
 #[cfg(test)]
 mod tests {
-    use chapada_isolation::cgroup::DiskTraffic;
+    use chapada_isolation::cgroup::{DiskTraffic, Stall, Waiting};
     use chapada_model::Wall;
 
     use super::*;
@@ -172,8 +188,15 @@ mod tests {
             threads: 5,
             ..Statistics::default()
         };
+        let waiting = Waiting { of_10_seconds: 123, total_us: 2_500_000, ..Waiting::default() };
         let disks = vec![DiskTraffic { major: 8, read_bytes: 4096, reads: 1, ..DiskTraffic::default() }];
-        let read = Reading { at: Wall(1_500_000_000), group, disks, network: Some(OwnNetwork::default()) };
+        let waits = Pressure {
+            memory: Some(Stall { some: waiting, full: Waiting::default() }),
+            ..Pressure::default()
+        };
+        let shortages = Some(PressureCounts { low: 3, medium: 2, critical: 1 });
+        let network = Some(OwnNetwork::default());
+        let read = Reading { at: Wall(1_500_000_000), group, disks, network, waits, shortages };
         let asked: Vec<Resources> =
             ["cpus:0.1;mem:32", "cpus:0.2;mem:0.5"].map(|text| text.parse().unwrap()).into();
         let volume: Resources = "disk(ops):2".parse().unwrap();
@@ -193,6 +216,17 @@ mod tests {
         );
         let blkio = shown.blkio_statistics.unwrap().throttling;
         assert_eq!(blkio[0].io_service_bytes[0].value, Some(4096));
+        let some = shown.memory_pressure.unwrap().some.unwrap();
+        assert_eq!((some.avg10, some.avg60, some.total_secs), (Some(1.23), Some(0.0), Some(2.5)));
+        assert_eq!(shown.cpu_pressure, None);
+        assert_eq!(
+            (
+                shown.mem_low_pressure_counter,
+                shown.mem_medium_pressure_counter,
+                shown.mem_critical_pressure_counter
+            ),
+            (Some(3), Some(2), Some(1))
+        );
         assert_eq!((shown.net_rx_packets, shown.timestamp), (Some(0), Some(1.5)));
     }
 
@@ -207,11 +241,13 @@ mod tests {
                 ..Statistics::default()
             },
             disks: vec![DiskTraffic { major: 8, writes: 1, ..DiskTraffic::default() }],
-            network: None,
+            shortages: limit.map(|low| PressureCounts { low, ..PressureCounts::default() }),
+            ..Reading::default()
         };
         let both = together(reading(Some(8)), reading(Some(9)));
         assert_eq!((both.group.memory_rss_bytes, both.group.memory_limit_bytes), (10, Some(17)));
         assert_eq!((both.disks.len(), both.disks[0].writes), (1, 2));
+        assert_eq!(both.shortages.map(|counts| counts.low), Some(17));
         assert_eq!(together(both, reading(None)).group.memory_limit_bytes, None);
     }
 }

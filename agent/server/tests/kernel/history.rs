@@ -57,6 +57,8 @@ async fn the_youngest_that_are_over_are_shown_and_no_more() {
     assert_eq!(metrics["slave/container_launch_errors"], json!(0.0));
     assert!(metrics["slave/recovery_time_secs"].as_f64().is_some_and(|secs| secs > 0.0), "{metrics}");
     assert!(metrics["system/mem_total_bytes"].as_f64().is_some_and(|bytes| bytes > 1e6), "{metrics}");
+    let is_counted = std::fs::read("/proc/pressure/memory").is_ok();
+    assert_eq!(metrics["system/memory_pressure/full_avg60"].is_f64(), is_counted, "{metrics}");
 
     // A framework that has something here again is not over, and what it had is not forgotten.
     link.launch(command_task("d", "sleep 1000")).await;

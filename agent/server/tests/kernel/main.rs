@@ -30,4 +30,5 @@ mod support;
 mod surviving;
 mod tasks;
 mod terminals;
+mod versions;
 mod volumes;

@@ -1,8 +1,10 @@
 //! Reservations and volumes on a real disk: made, found again after kill -9, ended. Needs root.
 
+use crate::operator::get;
 use crate::support::*;
 use chapada_wire::link::{self, from_agent, to_agent};
 use chapada_wire::v1;
+use chapada_wire::v1::agent::call::Type;
 
 pub(crate) fn disk(mib: f64, role: Option<&str>, volume: Option<&str>) -> v1::Resource {
     let dynamic = v1::resource::reservation_info::Type::Dynamic as i32;
@@ -69,6 +71,7 @@ async fn a_volume_outlives_its_agent_and_ends_when_it_is_destroyed() {
     task.resources.push(disk(16.0, Some("eng/db"), Some("v")));
     link.launch(task).await;
     link.until("writer", v1::TaskState::TaskFinished).await;
+    assert_eq!(shown(&link).await, ["o-p1", "o-p2"], "nobody has acknowledged them");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept");
     assert_eq!(std::fs::read_to_string(agent.sandbox("writer").join("stdout")).unwrap(), "kept");
     assert!(!agent.sandbox("writer").join("data/file").exists(), "it is mounted in the container only");
@@ -81,6 +84,7 @@ async fn a_volume_outlives_its_agent_and_ends_when_it_is_destroyed() {
     assert_eq!(stated.iter().filter(is_volume).count(), 1, "{stated:?}");
     assert_eq!(outcome(&mut link).await, reserved);
     assert_eq!(outcome(&mut link).await, created);
+    assert_eq!(shown(&link).await, ["o-p1", "o-p2"]);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept");
     for update in [reserved, created] {
         let uuid = update.status.unwrap().uuid.unwrap().value.unwrap();
@@ -89,8 +93,22 @@ async fn a_volume_outlives_its_agent_and_ends_when_it_is_destroyed() {
     }
     operate(&mut link, "p3", disk(16.0, Some("eng/db"), Some("v")), disk(16.0, None, None)).await;
     assert_eq!(outcome(&mut link).await.key, "p3");
+    assert_eq!(shown(&link).await, ["o-p3"]);
     eventually("the volume's data is gone", || !file.parent().unwrap().exists()).await;
     drop(second);
+}
+
+/// The operations that the agent shows, all of them done.
+async fn shown(link: &Link) -> Vec<String> {
+    let answer = get(&link.hello.address, Type::GetOperations).await.get_operations.unwrap();
+    let id = |operation: v1::Operation| {
+        let status = operation.latest_status.unwrap();
+        assert_eq!(status.state(), v1::OperationState::OperationFinished);
+        assert!(status.uuid.is_some() && !status.converted_resources.is_empty());
+        assert_eq!(operation.framework_id.unwrap().value(), "framework-1");
+        status.operation_id.unwrap().value.unwrap()
+    };
+    answer.operations.into_iter().map(id).collect()
 }
 
 /// Makes one thing of another.

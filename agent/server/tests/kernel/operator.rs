@@ -43,7 +43,7 @@ async fn read(address: &str, call: Value) -> Response {
     json
 }
 
-async fn get(address: &str, kind: Type) -> Response {
+pub(crate) async fn get(address: &str, kind: Type) -> Response {
     read(address, json!({ "type": kind.as_str_name() })).await
 }
 

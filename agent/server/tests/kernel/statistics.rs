@@ -124,3 +124,39 @@ async fn who_asks_again_shares_what_was_read_and_who_came_since_is_there() {
     eventually_async("it is read again", moved).await;
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pressure_is_shown_where_memory_is_short_and_not_beside_it() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let address = link.hello.address.clone();
+    // What was read of a file fills the room that a task has, and goes as more is read.
+    let short = "head -c 100000000 /dev/zero > big; while :; do cat big > /dev/null; done";
+    for (name, line) in [("beside", "exec sleep 1000"), ("short", short)] {
+        link.launch(command_task(name, line)).await;
+        link.until(name, TaskState::TaskRunning).await;
+    }
+    let hierarchies = agent.cgroups().hierarchies().clone();
+    let (v1, psi) = (
+        hierarchies.v1.contains_key("memory"),
+        hierarchies.v2.is_some_and(|tree| tree.mount_point.join("cgroup.pressure").exists()),
+    );
+    for path in ["/monitor/statistics", "/containers"] {
+        let is_short = async || {
+            let used = &shown(&address, path, "short").await?["statistics"];
+            let counted = !v1 || used["mem_low_pressure_counter"].as_u64()? > 0;
+            let waited = !psi || used["cpu_pressure"]["some"]["total_secs"].as_f64()? > 0.0;
+            (counted && waited).then(|| used.clone())
+        };
+        let used = eventually_some("memory is short", is_short).await;
+        let levels = ["low", "medium", "critical"].map(|level| format!("mem_{level}_pressure_counter"));
+        assert!(levels.iter().all(|name| used[name].is_u64() == v1), "{used}");
+        let kinds = ["cpu_pressure", "memory_pressure", "io_pressure"];
+        assert!(kinds.iter().all(|name| used[name]["full"]["avg300"].is_f64() == psi), "{used}");
+        let beside = shown(&address, path, "beside").await.unwrap();
+        assert_eq!(beside["statistics"]["mem_low_pressure_counter"].as_u64(), v1.then_some(0));
+    }
+    running.stop().await;
+}

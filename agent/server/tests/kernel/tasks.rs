@@ -69,7 +69,7 @@ async fn a_task_over_its_memory_fails_with_the_figure_and_its_sibling_lives() {
     let (_master, agent, running, mut link) = registered().await;
     link.launch(command_task("sibling", "exec sleep 1000")).await;
     link.until("sibling", TaskState::TaskRunning).await;
-    link.launch(command_task("greedy", "x=a; while :; do x=$x$x; done")).await;
+    link.launch(command_task("greedy", "exec tail /dev/zero")).await;
     let status = link.until("greedy", TaskState::TaskFailed).await;
     assert_eq!(reason_of(&status), v1::task_status::Reason::ContainerLimitationMemory);
     let message = status.message.unwrap();

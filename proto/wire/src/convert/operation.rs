@@ -7,6 +7,14 @@ use super::{InvalidField, ReservationFormat, resources_from_wire, resources_to_w
 use crate::v1;
 
 /// Writes a status, its resources with stacks of reservations.
+/// The master's name for an operation as the sixteen bytes that Mesos' clients expect: the master's own, and the number.
+pub fn operation_uuid(key: &OperationKey) -> v1::Uuid {
+    let (master, number) = key.as_str().rsplit_once("-P").unwrap_or((key.as_str(), "0"));
+    let master = u128::from_str_radix(&master.replace('-', ""), 16).unwrap_or_default();
+    let number: u128 = number.parse().unwrap_or_default();
+    v1::Uuid { value: Some((master ^ number).to_be_bytes().to_vec()) }
+}
+
 impl From<&OperationStatus> for v1::OperationStatus {
     fn from(status: &OperationStatus) -> Self {
         Self {

@@ -167,16 +167,11 @@ async fn read(api: &Arc<Api>, kind: Type, asked: &Call) -> Result<Response, Refu
             let view = api.view().await.map_err(Box::new)?;
             Response { get_agent: Some(view::agent(api, &view)), ..bare(Answer::GetAgent) }
         }
-        Type::GetFrameworks | Type::GetExecutors | Type::GetTasks | Type::GetState => {
+        Type::GetFrameworks | Type::GetExecutors | Type::GetTasks | Type::GetOperations | Type::GetState => {
             let view = api.view().await.map_err(Box::new)?;
             view::answer(api, kind, &view, &api.past(&view))
         }
         Type::GetContainers => containers::list(api, asked).await?,
-        // An operation is done in the moment it comes.
-        Type::GetOperations => Response {
-            get_operations: Some(response::GetOperations::default()),
-            ..bare(Answer::GetOperations)
-        },
         Type::GetResourceProviders => Response {
             get_resource_providers: Some(response::GetResourceProviders::default()),
             ..bare(Answer::GetResourceProviders)

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use chapada_agent_core::{ExecutorRecord, ExecutorView, FrameworkRecord, TaskView, View};
+use chapada_agent_core::{ExecutorRecord, ExecutorView, FrameworkRecord, OperationView, TaskView, View};
 use chapada_model::{AgentId, TaskState};
+use chapada_wire::convert::operation_uuid;
 use chapada_wire::v1;
 use chapada_wire::v1::agent::Response;
 use chapada_wire::v1::agent::call::Type;
 use chapada_wire::v1::agent::response::{
-    GetAgent, GetExecutors, GetFrameworks, GetState, GetTasks, Type as Answer, get_executors, get_frameworks,
+    GetAgent, GetExecutors, GetFrameworks, GetOperations, GetState, GetTasks, Type as Answer, get_executors,
+    get_frameworks,
 };
 use prost::Message;
 
@@ -35,6 +37,9 @@ pub(super) fn answer(api: &Api, kind: Type, view: &View, past: &[Past]) -> Respo
         Type::GetExecutors => {
             Response { get_executors: Some(executors(view, past)), ..bare(Answer::GetExecutors) }
         }
+        Type::GetOperations => {
+            Response { get_operations: Some(operations(view)), ..bare(Answer::GetOperations) }
+        }
         Type::GetTasks => Response { get_tasks: Some(tasks(api, view, past)), ..bare(Answer::GetTasks) },
         _ => {
             let get_state = GetState {
@@ -45,6 +50,33 @@ pub(super) fn answer(api: &Api, kind: Type, view: &View, past: &[Past]) -> Respo
             Response { get_state: Some(get_state), ..bare(Answer::GetState) }
         }
     }
+}
+
+/// Those whose outcome waits for an acknowledgement. Of what kind one was, the agent is not told.
+fn operations(view: &View) -> GetOperations {
+    let shown = |operation: &OperationView| {
+        let known = &operation.status;
+        let mut status = v1::OperationStatus::from(&**known);
+        if !operation.is_durable {
+            status.state = Some(v1::OperationState::OperationPending.into());
+            (status.uuid, status.message) = (None, None);
+            status.converted_resources.clear();
+        }
+        let info = v1::offer::Operation {
+            r#type: Some(v1::offer::operation::Type::Unknown.into()),
+            id: status.operation_id.clone(),
+            ..v1::offer::Operation::default()
+        };
+        v1::Operation {
+            framework_id: known.framework.as_ref().map(Into::into),
+            agent_id: view.agent.as_ref().map(agent_id),
+            info: Some(info),
+            statuses: vec![status.clone()],
+            latest_status: Some(status),
+            uuid: known.key.as_ref().map(operation_uuid),
+        }
+    };
+    GetOperations { operations: view.operations.iter().map(shown).collect() }
 }
 
 fn frameworks(view: &View, past: &[Past]) -> GetFrameworks {

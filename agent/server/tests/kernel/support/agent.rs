@@ -41,8 +41,15 @@ impl TestAgent {
 
     /// What agents in processes of their own complain of; kept with the rest when the test fails.
     fn log(&self) -> std::fs::File {
-        let path = self.config.work_dir.parent().unwrap().join("agents.stderr");
-        std::fs::File::options().create(true).append(true).open(path).unwrap()
+        std::fs::File::options().create(true).append(true).open(self.log_path()).unwrap()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.config.work_dir.parent().unwrap().join("agents.stderr")
+    }
+
+    pub(crate) fn complaints(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap()
     }
 
     pub(crate) fn runtime_dir(&self) -> PathBuf {
@@ -123,12 +130,21 @@ impl AgentProcess {
 
     /// The same, in these cgroups.
     pub(crate) fn start_within(agent: &TestAgent, groups: &[PathBuf]) -> Self {
+        Self::spawn(agent, groups, &std::env::current_exe().unwrap())
+    }
+
+    /// The test program of another build.
+    pub(crate) fn start_build(agent: &TestAgent, program: &Path) -> Self {
+        Self::spawn(agent, &[], program)
+    }
+
+    fn spawn(agent: &TestAgent, groups: &[PathBuf], program: &Path) -> Self {
         let child = Command::new("/bin/sh")
             .args([
                 "-c",
                 r#"for group in $GROUPS_OF_IT; do echo $$ > "$group/cgroup.procs"; done; exec "$0" "$@""#,
             ])
-            .arg(std::env::current_exe().unwrap())
+            .arg(program)
             .args(["--exact", "restart::agent_process", "--nocapture"])
             .env(
                 "GROUPS_OF_IT",
@@ -177,5 +193,8 @@ pub(crate) fn run_if_asked() {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::INFO).init();
     let config = serde_json::from_str(&config).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(run(config, CancellationToken::new())).unwrap();
+    if let Err(error) = runtime.block_on(run(config, CancellationToken::new())) {
+        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        panic!("{}", causes.map(ToString::to_string).collect::<Vec<_>>().join(": "));
+    }
 }

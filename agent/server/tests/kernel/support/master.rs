@@ -132,12 +132,18 @@ impl Link {
         self.send.send(Ok(message)).await.unwrap();
     }
 
-    /// The next message that is no heartbeat; `None` when the link has ended.
+    /// The next message that is no heartbeat; `None` when the link has ended. Heartbeats are answered, so that a link lives on
+    /// while something takes long.
     pub(crate) async fn next(&mut self) -> Option<from_agent::Message> {
+        timeout(PATIENCE, self.next_but_heartbeats()).await.expect("the agent said nothing")
+    }
+
+    async fn next_but_heartbeats(&mut self) -> Option<from_agent::Message> {
         loop {
-            let message = timeout(PATIENCE, self.receive.message()).await.expect("the agent said nothing");
-            match message.ok()??.message {
-                Some(from_agent::Message::Heartbeat(_)) => {}
+            match self.receive.message().await.ok()??.message {
+                Some(from_agent::Message::Heartbeat(_)) => {
+                    self.say(to_agent::Message::Heartbeat(link::Heartbeat {})).await;
+                }
                 other => return other,
             }
         }

@@ -1,0 +1,97 @@
+//! An agent is replaced by one of another version, and back. Needs root.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use chapada_shim::{RecoveredState, recover};
+use chapada_wire::v1::TaskState;
+
+use crate::support::*;
+
+/// The test program of another build: the first and the last agent are of it then. Without it all are of this build.
+const OTHER_BUILD: &str = "CHAPADA_OTHER_BUILD";
+/// Where the version stands in the log.
+const VERSION: std::ops::Range<usize> = 8..12;
+
+fn other_build() -> PathBuf {
+    std::env::var_os(OTHER_BUILD).map_or_else(|| std::env::current_exe().unwrap(), PathBuf::from)
+}
+
+/// The first process of each container that runs.
+fn processes(agent: &TestAgent) -> BTreeSet<i32> {
+    let pid = |state| if let RecoveredState::Running { pid } = state { pid } else { None };
+    recover(&agent.runtime_dir()).unwrap().into_iter().filter_map(|found| pid(found.state)).collect()
+}
+
+/// Runs a task that stays.
+async fn run(link: &mut Link, task: &str) {
+    link.launch(command_task(task, "exec sleep 1000")).await;
+    link.until(task, TaskState::TaskRunning).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scenario_13_an_agent_is_upgraded_and_downgraded_beside_its_tasks() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let former = AgentProcess::start_build(&agent, &other_build());
+    let mut link = master.welcome(1).await;
+    run(&mut link, "by-former").await;
+    let first = processes(&agent);
+    former.kill();
+
+    let upgraded = AgentProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    assert_eq!(link.held.keys().collect::<Vec<_>>(), ["by-former"]);
+    run(&mut link, "by-upgraded").await;
+    let both = processes(&agent);
+    assert!(first.len() == 1 && both.len() == 2 && both.is_superset(&first), "{first:?} {both:?}");
+    upgraded.kill();
+
+    let downgraded = AgentProcess::start_build(&agent, &other_build());
+    let mut link = master.welcome(1).await;
+    assert_eq!(link.held.keys().collect::<Vec<_>>(), ["by-former", "by-upgraded"]);
+    assert_eq!(processes(&agent), both, "nothing was started again");
+    // Shims of either build hear an agent of either.
+    for task in ["by-upgraded", "by-former"] {
+        link.kill(task).await;
+        link.until(task, TaskState::TaskKilled).await;
+    }
+    drop(downgraded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scenario_13_an_agent_that_is_too_old_for_the_log_says_so_and_touches_nothing() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let first = AgentProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    run(&mut link, "t").await;
+    let before = processes(&agent);
+    first.kill();
+    let path = agent.config.work_dir.join("agent.log");
+    let sound = fs::read(&path).unwrap();
+    let next = u32::from_le_bytes(sound[VERSION].try_into().unwrap()) + 1;
+    let mut later = sound.clone();
+    later[VERSION].copy_from_slice(&next.to_le_bytes());
+    fs::write(&path, &later).unwrap();
+
+    let mut old = AgentProcess::start(&agent);
+    eventually("it ends by itself", || old.has_ended()).await;
+    let said = agent.complaints();
+    for word in [path.to_str().unwrap(), &format!("format {next}"), "run the newer version that wrote it"] {
+        assert!(said.contains(word), "{word} is not in {said}");
+    }
+    assert_eq!(fs::read(&path).unwrap(), later);
+    assert_eq!(processes(&agent), before, "the task runs on");
+
+    // The remedy.
+    fs::write(&path, sound).unwrap();
+    let newer = AgentProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    assert_eq!(link.held.keys().collect::<Vec<_>>(), ["t"]);
+    assert_eq!(processes(&agent), before);
+    link.kill("t").await;
+    link.until("t", TaskState::TaskKilled).await;
+    drop(newer);
+}
