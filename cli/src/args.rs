@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::client::ClientCommand;
+use crate::client::{ClientCommand, MasterCommand};
 use crate::dev::DevArgs;
 
 /// A two-level resource-offer cluster manager.
@@ -21,8 +21,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Runs a master: pools the machines and offers their resources.
-    Master(Box<DaemonArgs<chapada_master::MasterConfig>>),
+    /// Runs a master: pools the machines and offers their resources. Or has the one that leads step down.
+    Master(Box<MasterArgs>),
     /// Runs an agent: launches tasks on this machine, in containers.
     Agent(Box<DaemonArgs<chapada_agent::AgentConfig>>),
     /// Runs the services framework: keeps long-running apps up.
@@ -36,6 +36,16 @@ pub(crate) enum Command {
     },
     #[command(flatten)]
     Client(ClientCommand),
+}
+
+/// A master, or a word to the one that leads.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct MasterArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<MasterCommand>,
+    #[command(flatten)]
+    pub(crate) daemon: DaemonArgs<chapada_master::MasterConfig>,
 }
 
 /// What every daemon takes beside its own configuration.

@@ -9,8 +9,10 @@ mod leader;
 mod listing;
 mod logs;
 mod output;
+mod registry;
 mod roles;
 mod status;
+mod step_down;
 mod task;
 
 use std::process::ExitCode;
@@ -20,11 +22,12 @@ use clap::{Args, Subcommand};
 
 pub(crate) use api::{Api, ApiError};
 pub(crate) use output::Output;
+pub(crate) use step_down::MasterCommand;
 
 /// Where the cluster is and how to print.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Cluster {
-    /// The master: `host:port` or `zk://host1,host2/path`.
+    /// The master: `host:port`, several of them as `host:port,host:port`, or `zk://host1,host2/path`.
     #[arg(
         long,
         env = "CHAPADA_MASTER",
@@ -114,6 +117,11 @@ pub(crate) enum ClientCommand {
     /// Changes of apps that are on their way.
     #[command(subcommand)]
     Deployments(deployments::DeploymentsCommand),
+    /// Backs up what outlives the masters, or restores it.
+    #[command(subcommand)]
+    Registry(registry::RegistryCommand),
+    #[command(skip)]
+    Master(MasterCommand),
 }
 
 /// Runs one client command to its end.
@@ -144,6 +152,10 @@ async fn carry_out(command: ClientCommand) -> Result<ExitCode> {
         ClientCommand::Pods(command) => apps::pods(command).await,
         ClientCommand::Why(args) => apps::why(&args).await,
         ClientCommand::Deployments(command) => deployments::run(command).await,
+        ClientCommand::Registry(command) => registry::run(command).await,
+        ClientCommand::Master(MasterCommand::StepDown { cluster, force }) => {
+            step_down::step_down(&cluster, force).await
+        }
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 
 use crate::args::{Args, Command};
+use crate::client::ClientCommand;
 
 /// A launch passes the master in about a hundred small pieces, which this one finds and gives back faster than the system's.
 #[global_allocator]
@@ -37,9 +38,12 @@ fn main() -> ExitCode {
 fn run(args: Args, matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Client(command) => return client::run(command),
-        Command::Master(daemon) => daemon::run("master", daemon, matches, async |config, log, stop| {
-            chapada_master::Master::bind(config).await?.with_log(log).run(stop).await
-        }),
+        Command::Master(args) => match args.command {
+            Some(command) => return client::run(ClientCommand::Master(command)),
+            None => daemon::run("master", Box::new(args.daemon), matches, async |config, log, stop| {
+                chapada_master::Master::bind(config).await?.with_log(log).run(stop).await
+            }),
+        },
         Command::Agent(daemon) => daemon::run("agent", daemon, matches, chapada_agent::run_with_log),
         Command::Services(daemon) => daemon::run("services", daemon, matches, |config, set_level, stop| {
             chapada_services::run(config, Some(set_level), stop)

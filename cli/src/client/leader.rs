@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use chapada_coordination::{Detector, MasterAddress, ZkOptions};
 
-/// `host:port` as it stands; the leader of a `zk://` address as ZooKeeper names it.
+/// `host:port` as it stands; of several, the one that they say leads; the leader of a `zk://` address as ZooKeeper names it.
 pub(super) async fn find(master: &str, within: Duration) -> Result<String, String> {
     let address = MasterAddress::from_str(master).map_err(|error| error.to_string())?;
-    if !matches!(address, MasterAddress::ZooKeeper(_)) {
-        return Ok(master.split(',').next().unwrap_or(master).to_owned());
+    if let MasterAddress::Hosts(hosts) = &address
+        && let [only] = hosts.as_slice()
+    {
+        return Ok(only.to_string());
     }
     let mut detector = Detector::start(&address, ZkOptions::default());
     match tokio::time::timeout(within, detector.wait_for_leader()).await {
