@@ -263,7 +263,7 @@ mod tests {
         let (store, stop) = (MemoryStore::default(), CancellationToken::new());
         let mut replica =
             Scripted { store: store.clone(), stop: stop.clone(), turns: turns.to_vec(), seen: Vec::new() };
-        let candidate = Candidate::new(Schema { name: "turns", version: 1 });
+        let candidate = Candidate::new(Schema { name: "turns", version: 1, grouped: &[] });
         let outcome = run_in_turns(&Coordination::Memory(store), candidate, &mut replica, stop).await;
         replica.seen.retain(|what| !what.starts_with("waits"));
         (replica.seen, outcome)
@@ -290,7 +290,7 @@ mod tests {
 
     #[tokio::test]
     async fn while_it_waits_it_is_told_who_leads_unless_that_is_its_own_former_life() {
-        let candidate = Candidate::new(Schema { name: "turns", version: 1 });
+        let candidate = Candidate::new(Schema { name: "turns", version: 1, grouped: &[] });
         let other = LeaderInfo { port: 8080, ..candidate.info.clone() };
         for (leader, behind) in
             [(other, "waits behind Some(8080)"), (candidate.info.clone(), "waits behind None")]

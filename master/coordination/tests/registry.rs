@@ -11,7 +11,7 @@ use chapada_coordination::{
 };
 use chapada_harness::zookeeper::Ensemble;
 use support::{SCHEMA, SESSION, info, plain_client, soon, until, zk_address};
-use zookeeper_client::{Acls, CreateMode};
+use zookeeper_client::{Acl, Acls, AuthId, CreateMode, Permission};
 
 async fn lead(ensemble: &Ensemble, id: &str) -> (Campaign, Term) {
     lead_with(ensemble, id, SESSION).await
@@ -473,7 +473,10 @@ async fn a_registry_that_others_may_not_write_is_refused_with_what_to_check() {
     term.open_registry(SCHEMA).await.unwrap();
     campaign.resign().await;
     let client = plain_client(&ensemble).await;
-    client.set_acl("/cluster/registry/epoch", Acls::anyone_read(), None).await.unwrap();
+    client
+        .set_acl("/cluster/registry/epoch", &[Acl::new(Permission::READ, AuthId::anyone())], None)
+        .await
+        .unwrap();
     let error = open_error(&ensemble).await.to_string();
     assert!(error.contains("refuses access") && error.contains("user:password"), "{error}");
 }

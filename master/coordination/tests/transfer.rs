@@ -18,9 +18,9 @@ async fn lead(here: &Coordination, id: &str) -> (Campaign, Term) {
 /// A leader writes these and goes.
 async fn write(here: &Coordination, records: &[(&str, &str, &str)]) {
     let (campaign, term) = lead(here, "writer").await;
-    let registry = term.open_registry(SCHEMA).await.unwrap().registry;
+    let registry = term.open_registry(SCHEMA).await.expect("it is new, or of this build").registry;
     for (kind, key, value) in records {
-        registry.put(kind, key, value.as_bytes()).await.unwrap();
+        registry.put(kind, key, value.as_bytes()).await.expect("a leader writes");
     }
     campaign.resign().await;
 }

@@ -36,7 +36,9 @@ mod ui;
 mod weights;
 
 pub use chapada_listener::SetLevel;
-pub use config::{DEFAULT_PORT, InvalidMinAllocatable, MasterConfig, MinAllocatable};
+pub use config::{
+    DEFAULT_PORT, InvalidMinAllocatable, InvalidRate, MasterConfig, MinAllocatable, RemovalBrake, RemovalRate,
+};
 pub use error::Error;
 pub use restore::{RestoreError, prepare as prepare_restored};
 pub use routes::doors;

@@ -273,8 +273,11 @@ fn scenario_50_an_older_backup_is_restored_and_agents_are_ahead_of_it() {
     assert!(weights.contains("before") && !weights.contains("after"), "{weights}");
 }
 
+/// Status and body, or where it sends to.
+type Answer = Result<(u16, String), String>;
+
 /// Asks every kind of door of a master that does not lead: status, and where it sends to.
-fn doors(master: &Http) -> Vec<(String, Result<(u16, String), String>)> {
+fn doors(master: &Http) -> Vec<(String, Answer)> {
     let subscribe =
         json!({ "type": "SUBSCRIBE", "subscribe": { "framework_info": { "user": "root", "name": "f" } } });
     let calls: [(&str, &str, Option<Value>); 12] = [

@@ -68,7 +68,8 @@ async fn follow_several(hosts: &[HostPort], findings: &Findings) {
 /// does not answer may do so.
 async fn ask_all(hosts: &[HostPort]) -> io::Result<LeaderInfo> {
     let mut asking = tokio::task::JoinSet::new();
-    for host in hosts.iter().cloned() {
+    for host in hosts {
+        let host = host.clone();
         asking.spawn(async move {
             let named = ask_in_time(&host).await?;
             let leads = is_same(&named, &host).await? || is_confirmed(&named).await;

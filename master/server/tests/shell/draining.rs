@@ -37,7 +37,8 @@ async fn it_is_answered_as_recorded() {
     assert_eq!((&said["active"], &said["deactivated"]), (&json!(false), &json!(true)));
     assert!(said["drain_info"].is_null());
     done(&of_agent(at, "REACTIVATE_AGENT", &agent.id).await);
-    let drain = json!({ "agent_id": { "value": agent.id }, "max_grace_period": { "seconds": 1, "nanos": 0 } });
+    let drain =
+        json!({ "agent_id": { "value": agent.id }, "max_grace_period": { "seconds": 1, "nanos": 0 } });
     done(&operate(at, json!({ "type": "DRAIN_AGENT", "drain_agent": drain })).await);
     let info = json!({ "state": "DRAINED",
         "config": { "max_grace_period": { "nanoseconds": 1_000_000_000 }, "mark_gone": false } });
@@ -79,7 +80,7 @@ async fn drains_of_many_are_listed_cancelled_and_refused_in_words() {
         (drain(json!({ "attributes": ["rack"] })), 400, "is not name=value"),
         (drain(json!({ "attributes": ["rack=r2"] })), 404, "no agent has rack=r2"),
         (json!({ "type": "CANCEL_DRAIN", "cancel_drain": { "drain_id": "d" } }), 404, "there is no drain d"),
-        (json!({ "type": "DRAIN_AGENT", "drain_agent": {} }), 400, "Expecting 'drain_agent.agent_id'"),
+        (json!({ "type": "DRAIN_AGENT", "drain_agent": {} }), 400, "drain_agent.agent_id is required"),
         (
             json!({ "type": "ALLOW_AGENT_REMOVALS", "allow_agent_removals": { "duration": { "seconds": -1, "nanos": 0 } } }),
             400,
@@ -87,11 +88,19 @@ async fn drains_of_many_are_listed_cancelled_and_refused_in_words() {
         ),
     ] {
         let answer = operate(at, call).await;
-        assert!(answer.status == status && answer.text().contains(words), "{} {}", answer.status, answer.text());
+        assert!(
+            answer.status == status && answer.text().contains(words),
+            "{} {}",
+            answer.status,
+            answer.text()
+        );
     }
     done(&operate(at, drain(named())).await);
     let listed = get(at, "/query/v1/drains").await.json()["items"][0].clone();
-    assert_eq!((&listed["id"], &listed["at_once"], &listed["deadline_seconds"]), (&json!("d"), &json!(1), &json!(3600.0)));
+    assert_eq!(
+        (&listed["id"], &listed["at_once"], &listed["deadline_seconds"]),
+        (&json!("d"), &json!(1), &json!(3600.0))
+    );
     let one = loop {
         let one = get(at, "/query/v1/drains/d").await.json();
         if one["state"] == "done" {

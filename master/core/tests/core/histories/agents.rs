@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chapada_master_core::{AgentCall, DrainOrder, Selection};
+use chapada_master_core::{AgentCall, AgentRecord, DrainOrder, Selection};
 use chapada_model::{AgentId, Text};
 
 use super::Run;
@@ -35,13 +35,22 @@ impl Run<'_> {
             0 | 1 => ("DEACTIVATE_AGENT", AgentCall::Deactivate { agent }),
             2..6 => ("REACTIVATE_AGENT", AgentCall::Reactivate { agent }),
             6..9 => ("DRAIN_AGENT", AgentCall::Drain { agent, order: self.drain_order() }),
-            9 | 10 => ("CANCEL_DRAIN", AgentCall::CancelDrain { agent }),
+            9 | 10 => ("CANCEL_DRAIN", AgentCall::CancelDrain { agent: self.draining_or(agent) }),
             _ => ("MARK_AGENT_GONE", AgentCall::MarkGone { agent }),
         };
         let is_taken = self.world.agent_call(call).is_ok();
         let (taken, refused) = *self.tally.borrow().roles.get(name).unwrap_or(&(0, 0));
         let counts = if is_taken { (taken + 1, refused) } else { (taken, refused + 1) };
         self.tally.borrow_mut().roles.insert(name, counts);
+    }
+
+    /// One that is being drained, if there is one.
+    fn draining_or(&mut self, any: AgentId) -> AgentId {
+        let is_draining = |record: &AgentRecord| record.drain.as_ref().is_some_and(|drain| !drain.is_drained);
+        let agents = self.world.registry.agents.iter();
+        let draining: Vec<AgentId> =
+            agents.filter(|(_, record)| is_draining(record)).map(|(id, _)| id.clone()).collect();
+        self.pick(&draining, any)
     }
 
     fn drain_many(&mut self) -> AgentCall {
