@@ -254,17 +254,18 @@ async fn pages(ensemble: &Ensemble) -> BTreeMap<String, (i32, BTreeSet<String>)>
     let client = plain_client(ensemble).await;
     let kind = "/cluster/registry/instance";
     let mut found = BTreeMap::new();
-    for name in client.list_children(kind).await.unwrap() {
+    for name in client.list_children(kind).await.expect("the kind has been written") {
         let folder = format!("{kind}/{name}");
-        let own = client.list_children(&folder).await.unwrap();
+        let own = client.list_children(&folder).await.expect("its parent names it");
         let paths = if name.len() > 3 {
             own.iter().map(|page| format!("{folder}/{page}")).collect()
         } else {
             vec![folder]
         };
         for path in paths {
-            let (data, stat) = client.get_data(&path).await.unwrap();
-            let records = chapada_coordination::decode_page("instance", &data, &path).unwrap();
+            let (data, stat) = client.get_data(&path).await.expect("its parent names it");
+            let records = chapada_coordination::decode_page("instance", &data, &path)
+                .expect("it was written as a page");
             found.insert(path, (stat.version, records.into_iter().map(|record| record.key.key).collect()));
         }
     }
@@ -332,7 +333,7 @@ async fn records_of_a_build_that_did_not_group_them_are_read_and_join_their_grou
                     chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 let number = (chance >> 33) % 120;
                 let key = format!("app{}.{number}", number % 7);
-                if (chance >> 50) % 3 == 0 {
+                if (chance >> 50).is_multiple_of(3) {
                     changes.push(Change::delete("instance", &key));
                     model.remove(&key);
                 } else {

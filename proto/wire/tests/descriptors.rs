@@ -11,13 +11,22 @@ use serde::Deserialize;
 const PACKAGE: &str = "chapada.v1.";
 
 /// Messages of our own; all others must be in the facts.
-const OURS: [&str; 4] =
-    ["master.Call.Subscribe", "master.Position", "scheduler.CallAccepted", "Volume.Source.Tmpfs"];
+const OURS: [&str; 9] = [
+    "master.Call.AllowAgentRemovals",
+    "master.Call.CancelDrain",
+    "master.Call.DrainAgents",
+    "master.Call.Subscribe",
+    "master.Position",
+    "PressureStall",
+    "PressureStall.Waiting",
+    "scheduler.CallAccepted",
+    "Volume.Source.Tmpfs",
+];
 
 /// Enums of our own; all others must be in the facts.
 const OUR_ENUMS: [&str; 2] = ["master.Event.Subscribed.NotResumed", "scheduler.Event.Error.Code"];
 
-/// Fields of our own have numbers from here on.
+/// Fields and values of our own have numbers from here on.
 const FIRST_OWN_NUMBER: i32 = 10_000;
 
 #[derive(Deserialize)]
@@ -60,7 +69,8 @@ impl Carried {
     }
 
     fn enumeration(&mut self, scope: &str, each: &EnumDescriptorProto) {
-        let values = each.value.iter().map(|value| (value.name().to_owned(), value.number()));
+        let values = each.value.iter().filter(|value| value.number() < FIRST_OWN_NUMBER);
+        let values = values.map(|value| (value.name().to_owned(), value.number()));
         self.enums.insert(format!("{scope}{}", each.name()), values.collect());
     }
 }
