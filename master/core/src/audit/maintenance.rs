@@ -44,12 +44,6 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
     };
     let open = books.agents.values().filter(|agent| is_open(agent)).map(|agent| &agent.id);
     hold(open.eq(master.draining.keys()), "agents that are draining");
-    for (name, plan) in books.drains.iter().filter(|(_, plan)| plan.ended.is_none()) {
-        let is_on =
-            |id: &&chapada_model::AgentId| books.drain_step(name, plan, id) == crate::DrainStep::Draining;
-        let most = usize::try_from(plan.at_once).unwrap_or(usize::MAX);
-        hold(plan.begun.iter().filter(is_on).count() <= most, "more agents draining at once than allowed");
-    }
     for (until, id) in master.removals.held() {
         let waits = books.agents.get(id).is_some_and(|agent| match agent.state {
             AgentState::Disconnected { until: since } | AgentState::Recovered { until: since } => {

@@ -36,7 +36,8 @@ pub struct DrainPlan {
     pub selected_by: Text,
     /// How each is drained.
     pub order: DrainOrder,
-    /// How many are draining at the same time.
+    /// How many are draining when another one begins at most. One that comes back from out of reach goes on beside those that
+    /// began meanwhile.
     pub at_once: u32,
     /// Those whose turn has not come.
     pub waiting: BTreeSet<AgentId>,
