@@ -57,27 +57,6 @@ fn a_fifth_of_a_processor_is_a_fifth() {
 }
 
 #[test]
-fn the_quota_is_the_commands_and_not_that_of_making_it() {
-    let place = Place::new();
-    let mut spec = place.spec("small", "sleep 1000");
-    // Mounting takes many times what such a quota has in one period.
-    let memory = |number| VolumeMount {
-        source: VolumeSource::Memory { size_bytes: 4096 },
-        target: format!("memory-{number}").into(),
-        read_only: false,
-    };
-    spec.volumes = (0..200).map(memory).collect();
-    spec.resources.cpu = CpuLimits { share_milli: None, quota_milli: Some(10) };
-    let mut client = place.launcher.launch(&spec).unwrap().client;
-    started(&mut client);
-    let seen = place.launcher.cgroups().group("small").statistics().unwrap();
-    assert_eq!(seen.cpu_quota_milli, Some(10));
-    // A millisecond in each period: under the quota all of it would have been waited for.
-    let milliseconds = seen.cpu_usage_ns / 1_000_000;
-    assert!(milliseconds > 4 && seen.cpu_throttled_periods * 2 < milliseconds, "{seen:?}");
-}
-
-#[test]
 fn limits_can_be_changed_while_it_runs() {
     let place = Place::new();
     let mut spec = place.spec("resize", "sleep 1000");
