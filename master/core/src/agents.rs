@@ -53,6 +53,7 @@ impl Master {
         if is_recorded && !self.is_admission_pending(&id) {
             return self.register(&id, link, description, held);
         }
+        self.wait_in_line(&id);
         let change = self.agent_record(&id, description.clone(), Standing::Admitted);
         self.record_then(change, Pending::Admit { agent: id, link, description, held: Box::new(held) });
     }
@@ -75,21 +76,17 @@ impl Master {
         held: &Held,
     ) -> Result<(), (RefusedReason, String)> {
         if let Some(agent) = self.books.agents.get(id) {
-            let is_elsewhere = agent.description.hostname != description.hostname;
-            match agent.state {
-                AgentState::Gone { .. } => {
-                    return Err((RefusedReason::Gone, format!("agent {id} was given up by an operator")));
-                }
-                AgentState::Active { .. } | AgentState::Admitting { .. } if is_elsewhere => {
-                    let message = format!("agent {id} is connected from {}", agent.description.hostname);
-                    return Err((RefusedReason::IdInUse, message));
-                }
-                AgentState::Active { .. }
-                | AgentState::Admitting { .. }
-                | AgentState::Recovered { .. }
-                | AgentState::Disconnected { .. }
-                | AgentState::Leaving
-                | AgentState::Unreachable { .. } => {}
+            if let AgentState::Gone { .. } = agent.state {
+                return Err((RefusedReason::Gone, format!("agent {id} was given up by an operator")));
+            }
+            // Source: Mesos refuses it too. Whoever is silent may be cut off and run its tasks.
+            if agent.description.hostname != description.hostname {
+                let known = &agent.description.hostname;
+                let message = format!(
+                    "agent {id} is {known}: start this one with a work directory of its own, or, if it is the same machine, with \
+                     --hostname={known}"
+                );
+                return Err((RefusedReason::IdInUse, message));
             }
         }
         self.check_held(description, held).map_err(|message| (RefusedReason::Invalid, message))

@@ -44,6 +44,17 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
     };
     let open = books.agents.values().filter(|agent| is_open(agent)).map(|agent| &agent.id);
     hold(open.eq(master.draining.keys()), "agents that are draining");
+    for (name, plan) in books.drains.iter().filter(|(_, plan)| plan.ended.is_none()) {
+        // One whose return is not durable yet is still out of reach.
+        let is_back = |id: &chapada_model::AgentId| {
+            !books.agents.get(id).is_some_and(|agent| matches!(agent.state, AgentState::Admitting { .. }))
+        };
+        let is_on = |id: &&chapada_model::AgentId| {
+            is_back(id) && books.drain_step(name, plan, id) == crate::DrainStep::Draining
+        };
+        let draining = plan.begun.iter().filter(is_on).count();
+        hold(draining <= plan.most(), "more agents draining at once than allowed");
+    }
     for (until, id) in master.removals.held() {
         let waits = books.agents.get(id).is_some_and(|agent| match agent.state {
             AgentState::Disconnected { until: since } | AgentState::Recovered { until: since } => {

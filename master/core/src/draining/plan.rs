@@ -36,8 +36,8 @@ pub struct DrainPlan {
     pub selected_by: Text,
     /// How each is drained.
     pub order: DrainOrder,
-    /// How many are draining when another one begins at most. One that comes back from out of reach goes on beside those that
-    /// began meanwhile.
+    /// How many are draining at the same time. One that comes back from out of reach when so many others are draining waits
+    /// for its turn again.
     pub at_once: u32,
     /// Those whose turn has not come.
     pub waiting: BTreeSet<AgentId>,
@@ -47,6 +47,13 @@ pub struct DrainPlan {
     pub ended: Option<Wall>,
     /// Whether an operator has ended it.
     pub is_cancelled: bool,
+}
+
+impl DrainPlan {
+    /// As [`DrainPlan::at_once`], to count with.
+    pub(crate) fn most(&self) -> usize {
+        usize::try_from(self.at_once).unwrap_or(usize::MAX)
+    }
 }
 
 /// How far one agent of a drain is.
@@ -248,9 +255,8 @@ impl Master {
             plan.waiting.remove(&id);
             plan.begun.insert(id);
         }
-        let mut active = plan.begun.iter().filter(|id| self.draining_for(name, id).is_some()).count();
-        let most = usize::try_from(plan.at_once).unwrap_or(usize::MAX);
-        while active < most
+        let mut active = self.count_draining(name, &plan);
+        while active < plan.most()
             && let Some(id) = plan.waiting.pop_first()
         {
             self.begin_for(name, &plan, &id);
@@ -261,6 +267,26 @@ impl Master {
             plan.ended = Some(self.now.wall);
         }
         plan
+    }
+
+    fn count_draining(&self, name: &str, plan: &DrainPlan) -> usize {
+        plan.begun.iter().filter(|id| self.draining_for(name, id).is_some()).count()
+    }
+
+    /// An agent comes back from out of reach. If as many others are draining in its place as may be, its turn comes again; until
+    /// then it is offered, and what was not told to end runs on.
+    pub(crate) fn wait_in_line(&mut self, id: &AgentId) {
+        let Some(record) = self.registry.agents.get(id).cloned() else { return };
+        let (Standing::Unreachable { .. }, Some(drain)) = (record.standing, &record.drain) else { return };
+        let Some(name) = drain.part_of.clone().filter(|_| !drain.is_drained) else { return };
+        let Some(mut plan) = self.registry.drains.get(&name).cloned() else { return };
+        if plan.ended.is_some() || self.count_draining(&name, &plan) < plan.most() {
+            return;
+        }
+        plan.begun.remove(id);
+        plan.waiting.insert(id.clone());
+        self.put_plan(name, Some(plan));
+        self.put_duty(id.clone(), AgentRecord { deactivated: false, drain: None, ..record });
     }
 
     /// The turn of an agent has come. One that is draining already goes on as it does, and one that is drained stays so.

@@ -219,12 +219,21 @@ fn an_id_that_lives_elsewhere_and_holdings_that_cannot_be_are_refused() {
     let mut thief = crate::world::description("elsewhere", "cpus:1".parse().expect("valid"));
     thief.id = Some(world.agent_id(0));
     world.agents.push(crate::world::SimAgent::new(thief));
-    world.connect(1);
     let refused = |world: &World, index: usize| match world.agents[index].commands.last() {
         Some(AgentCommand::Refused { reason, .. }) => Some(*reason),
         _ => None,
     };
-    assert_eq!(refused(&world, 1), Some(RefusedReason::IdInUse));
+    let is_refused = |world: &mut World| {
+        world.agents[1].commands.clear();
+        world.connect(1);
+        assert_eq!(refused(world, 1), Some(RefusedReason::IdInUse));
+    };
+    is_refused(&mut world);
+    world.break_link(0);
+    is_refused(&mut world);
+    world.pass(Duration::from_secs(100));
+    is_refused(&mut world);
+    world.connect(0);
     world.break_link(0);
     world.agents[0].frameworks.clear();
     world.fail_over();

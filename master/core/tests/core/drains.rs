@@ -107,6 +107,26 @@ fn what_is_cancelled_begins_no_more_and_what_is_drained_stays_so() {
 }
 
 #[test]
+fn one_that_comes_back_while_another_drains_waits_for_its_turn_again() {
+    use DrainStep::{Drained, Draining, Unreachable, Waiting};
+    let mut world = world(3);
+    let ids: Vec<AgentId> = (0..3).map(|index| world.agent_id(index)).collect();
+    drain(&mut world, Selection::Agents(ids), 1);
+    world.break_link(0);
+    world.pass(Duration::from_secs(100));
+    assert_eq!(steps(&world), [Waiting, Draining, Unreachable]);
+    world.connect(0);
+    assert_eq!(steps(&world), [Waiting, Waiting, Draining], "no more than one at once");
+    let back = world.books().agents[&world.agent_id(0)].clone();
+    assert!(!back.deactivated && back.drain.is_none(), "it is offered until its turn comes");
+    end_killed(&mut world);
+    end_killed(&mut world);
+    end_killed(&mut world);
+    assert_eq!(steps(&world), [Drained; 3]);
+    assert!(plan(&world).ended.is_some());
+}
+
+#[test]
 fn nobody_waits_for_an_agent_that_is_unreachable_gone_or_drained() {
     let mut world = world(5);
     let ids: Vec<AgentId> = (0..5).map(|index| world.agent_id(index)).collect();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chapada_master_core::{AgentCall, AgentRecord, DrainOrder, Selection};
+use chapada_master_core::{AgentCall, AgentRecord, DrainOrder, Selection, Standing};
 use chapada_model::{AgentId, Text};
 
 use super::Run;
@@ -21,7 +21,12 @@ pub(super) const AGENT_CALLS: [&str; 7] = [
 impl Run<'_> {
     pub(super) fn about_agents(&mut self) {
         let agent = self.agent_id();
+        let draining = self.draining();
         let (name, call) = match self.draw() % 18 {
+            // What drains is so seldom that it has to be seized.
+            kind if kind < 12 && !draining.is_empty() && self.once_in(3) => {
+                ("CANCEL_DRAIN", AgentCall::CancelDrain { agent: self.pick(&draining, agent) })
+            }
             12..15 => ("DRAIN_AGENTS", self.drain_many()),
             15 | 16 => {
                 let open: Vec<Text> = self.world.books().drains.keys().cloned().collect();
@@ -35,7 +40,7 @@ impl Run<'_> {
             0 | 1 => ("DEACTIVATE_AGENT", AgentCall::Deactivate { agent }),
             2..6 => ("REACTIVATE_AGENT", AgentCall::Reactivate { agent }),
             6..9 => ("DRAIN_AGENT", AgentCall::Drain { agent, order: self.drain_order() }),
-            9 | 10 => ("CANCEL_DRAIN", AgentCall::CancelDrain { agent: self.draining_or(agent) }),
+            9 | 10 => ("CANCEL_DRAIN", AgentCall::CancelDrain { agent }),
             _ => ("MARK_AGENT_GONE", AgentCall::MarkGone { agent }),
         };
         let is_taken = self.world.agent_call(call).is_ok();
@@ -44,13 +49,14 @@ impl Run<'_> {
         self.tally.borrow_mut().roles.insert(name, counts);
     }
 
-    /// One that is being drained, if there is one.
-    fn draining_or(&mut self, any: AgentId) -> AgentId {
-        let is_draining = |record: &AgentRecord| record.drain.as_ref().is_some_and(|drain| !drain.is_drained);
+    /// Those that are being drained, and may come back if they are away.
+    fn draining(&self) -> Vec<AgentId> {
+        let is_draining = |record: &AgentRecord| {
+            record.drain.as_ref().is_some_and(|drain| !drain.is_drained)
+                && !matches!(record.standing, Standing::Gone { .. })
+        };
         let agents = self.world.registry.agents.iter();
-        let draining: Vec<AgentId> =
-            agents.filter(|(_, record)| is_draining(record)).map(|(id, _)| id.clone()).collect();
-        self.pick(&draining, any)
+        agents.filter(|(_, record)| is_draining(record)).map(|(id, _)| id.clone()).collect()
     }
 
     fn drain_many(&mut self) -> AgentCall {

@@ -10,18 +10,19 @@ impl Run<'_> {
     pub(super) fn about_machines(&mut self) {
         let some: Vec<MachineId> = (0..1 + self.draw() % 2).map(|_| self.some_machine()).collect();
         let scheduled: Vec<MachineId> = self.world.books().machines.keys().cloned().collect();
+        let books = self.world.books();
+        let down: Vec<MachineId> =
+            books.machines.iter().filter(|(_, machine)| machine.is_down).map(|(id, _)| id.clone()).collect();
         let (name, call) = match self.draw() % 6 {
-            0 => {
+            // What is down is so seldom that it has to be seized.
+            kind if kind < 4 && !down.is_empty() => {
+                ("STOP_MAINTENANCE", MaintenanceCall::Stop { machines: down })
+            }
+            0 | 1 => {
                 let known = self.pick(&scheduled, some[0].clone());
                 ("START_MAINTENANCE", MaintenanceCall::Start { machines: vec![known] })
             }
-            1 | 2 => {
-                let books = self.world.books();
-                let down = books.machines.iter().filter(|(_, machine)| machine.is_down);
-                let down: Vec<MachineId> = down.map(|(id, _)| id.clone()).collect();
-                let machines = if down.is_empty() { some } else { down };
-                ("STOP_MAINTENANCE", MaintenanceCall::Stop { machines })
-            }
+            2 => ("STOP_MAINTENANCE", MaintenanceCall::Stop { machines: some }),
             _ => {
                 let mut later = window(9, &[]);
                 later.machines = some;
