@@ -65,6 +65,17 @@ pub enum AgentError {
          which keeps its tasks"
     )]
     Reconfigured(String),
+    /// The work directory is that of an agent with another hostname.
+    #[error(
+        "this work directory is that of agent {was}, and this one is {is}: start it with --hostname={was}, or give it a work \
+         directory of its own, with which it is a new agent"
+    )]
+    Renamed {
+        /// What it was called.
+        was: String,
+        /// What it is called now.
+        is: String,
+    },
     /// Records of reservations and volumes contradict themselves.
     #[error("the agent's log has reservations or volumes twice")]
     Made(#[source] chapada_model::ResourceError),

@@ -19,7 +19,7 @@ use crate::error::AgentError;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReconfigurationPolicy {
-    /// Anything. What tasks have stays with them, and the rest is offered.
+    /// Anything but the hostname. What tasks have stays with them, and the rest is offered.
     #[default]
     Any,
     /// There may be more of everything, and nothing less or different, as with Mesos' policy of this name.
@@ -62,7 +62,8 @@ pub(crate) fn configure(agent: &mut Agent, resources: &Resources) -> Result<(), 
 /// Compares what the agent says of itself with what it said when it was started before, and keeps it for the next time.
 ///
 /// # Errors
-/// [`AgentError::Reconfigured`] when the policy does not allow the change; what is kept is then as before.
+/// [`AgentError::Reconfigured`] when the policy does not allow the change, [`AgentError::Renamed`] when the hostname is another,
+/// which no policy allows: the master would take it for another machine with this agent's id. What is kept is then as before.
 pub(crate) fn check(
     policy: ReconfigurationPolicy,
     path: &Path,
@@ -70,6 +71,10 @@ pub(crate) fn check(
 ) -> Result<(), AgentError> {
     let failed = |operation| move |source| AgentError::directory(operation, path)(source);
     if let Some(before) = read(path).map_err(failed("read"))? {
+        if before.hostname() != now.hostname() {
+            let (was, is) = (before.hostname().to_owned(), now.hostname().to_owned());
+            return Err(AgentError::Renamed { was, is });
+        }
         let change = match policy {
             ReconfigurationPolicy::Any => None,
             ReconfigurationPolicy::Additive => lost(&before, now),
@@ -106,7 +111,6 @@ fn differing(before: &v1::AgentInfo, now: &v1::AgentInfo) -> Option<String> {
     change("resources", was.to_string(), is.to_string())
         .or_else(|| change("attributes", shown(before), shown(now)))
         .or_else(|| change("domain", domain(before), domain(now)))
-        .or_else(|| change("hostname", before.hostname().to_owned(), now.hostname().to_owned()))
 }
 
 /// The first thing that was there and is not, or is another.
@@ -206,6 +210,8 @@ mod tests {
         for (now, expected) in cases {
             assert_eq!(allowed(&before, &now), expected, "{now:?}");
         }
+        let renamed = v1::AgentInfo { hostname: Some("other".to_owned()), ..before.clone() };
+        assert_eq!(allowed(&before, &renamed), [false; 3]);
         let placed = info("cpus:2", "", Some("z"));
         assert_eq!(allowed(&placed, &info("cpus:2", "", Some("y"))), [false, false, true]);
         let error = check_after(&before, &info("cpus:1", "", None));
