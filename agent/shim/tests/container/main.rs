@@ -13,6 +13,8 @@ mod joined;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod outliving;
@@ -24,6 +26,7 @@ mod root;
 mod sessions;
 #[cfg(test)]
 mod userns;
+#[cfg(test)]
 mod volumes;
 #[cfg(test)]
 mod within;
