@@ -140,8 +140,6 @@ mod tests {
             health: Vec::new(),
             since: Default::default(),
             kill_sent: None,
-            unknown_since: None,
-            asked: Default::default(),
         };
         let got: Vec<String> = environment(&app, &task, "")
             .iter()

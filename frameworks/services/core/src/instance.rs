@@ -112,12 +112,6 @@ pub struct Task {
     /// When a kill was last sent on the present subscription.
     #[serde(skip)]
     pub kill_sent: Option<Mono>,
-    /// Since when the master says it knows nothing of it.
-    #[serde(skip)]
-    pub unknown_since: Option<Mono>,
-    /// When its state was last asked for.
-    #[serde(skip)]
-    pub asked: Mono,
 }
 
 fn always() -> bool {

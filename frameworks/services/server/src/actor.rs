@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 
+use chapada_sdk::WriteError;
 use chapada_services_core::{Command, Effect, Event, Refusal, Reply, Services, Write};
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
 use crate::access;
 use crate::clock::Clock;
@@ -24,14 +24,9 @@ const WAITING_TRANSACTIONS: usize = 4_096;
 pub(crate) trait Store: Send + 'static {
     /// Makes the changes durable, all or none, however long that takes.
     ///
-    /// Fails only when it never will, so that this process must end.
-    fn write(&mut self, writes: Vec<Write>) -> impl Future<Output = Result<(), StoreLost>> + Send;
+    /// Fails only when it never will: the turn or the process must end.
+    fn write(&mut self, writes: Vec<Write>) -> impl Future<Output = Result<(), WriteError>> + Send;
 }
-
-/// The store is not ours any more, or is broken.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct StoreLost(pub String);
 
 /// Who carries calls to the master. Never waits: what cannot be carried is found out by reconciliation.
 pub(crate) trait Master: Send + 'static {
@@ -51,7 +46,7 @@ pub(crate) struct Actor<S, M> {
     pub(crate) inputs: Inputs,
 }
 
-type Writing<S> = Pin<Box<dyn Future<Output = (S, u64, Result<(), StoreLost>)> + Send>>;
+type Writing<S> = Pin<Box<dyn Future<Output = (S, u64, Result<(), WriteError>)> + Send>>;
 
 struct State<M> {
     services: Services,
@@ -68,8 +63,8 @@ struct State<M> {
 }
 
 impl<S: Store, M: Master> Actor<S, M> {
-    /// Runs until `stop`, or until the store is lost.
-    pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), StoreLost> {
+    /// Runs until nobody has anything to say to it any more, or until the store is lost.
+    pub(crate) async fn run(self) -> Result<(), WriteError> {
         let Self { services, clock, store, master, prober, hub, figures, inputs } = self;
         let mut inputs = inputs.take().await;
         let (writes, waiting) = (VecDeque::new(), BTreeMap::new());
@@ -86,9 +81,8 @@ impl<S: Store, M: Master> Actor<S, M> {
             }
             let deadline = state.services.next_deadline().map(|at| state.clock.instant(at));
             tokio::select! {
-                // The end first; then what frees held effects, before anything adds to them.
+                // What frees held effects first, before anything adds to them.
                 biased;
-                () = stop.cancelled() => return Ok(()),
                 (store, number, result) = finished(&mut writing) => {
                     writing = None;
                     idle = Some(store);
@@ -112,7 +106,7 @@ fn begin<S: Store>(mut store: S, number: u64, writes: Vec<Write>) -> Writing<S> 
     })
 }
 
-async fn finished<S>(writing: &mut Option<Writing<S>>) -> (S, u64, Result<(), StoreLost>) {
+async fn finished<S>(writing: &mut Option<Writing<S>>) -> (S, u64, Result<(), WriteError>) {
     match writing {
         Some(writing) => writing.await,
         None => std::future::pending().await,

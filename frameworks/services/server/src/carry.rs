@@ -85,7 +85,7 @@ async fn make(
             };
             driver.acknowledge(&status).await
         }
-        Effect::Reconcile(tasks) => reconcile(driver, tasks).await,
+        Effect::Reconcile(tasks) => driver.reconcile(tasks).await,
         Effect::Revive => driver.revive().await,
         Effect::Suppress => driver.suppress().await,
         Effect::Roles(roles) => driver.set_roles(roles).await,
@@ -96,14 +96,6 @@ async fn make(
         | Effect::AskReady(_)
         | Effect::Publish(_)
         | Effect::Answer { .. } => Ok(()),
-    }
-}
-
-/// Those named until there is an answer for each; all of them just once.
-async fn reconcile(driver: &Driver, tasks: Vec<(TaskId, Option<AgentId>)>) -> Result<(), CallError> {
-    match tasks.is_empty() {
-        true => driver.reconcile([]).await,
-        false => driver.reconcile_until_answered(tasks).await,
     }
 }
 

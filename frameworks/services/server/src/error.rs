@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use chapada_listener::{CredentialsError, ListenError};
-use chapada_sdk::{AddressError, LostReason, OpenRegistryError, RunError};
+use chapada_sdk::{AddressError, OpenRegistryError, RunError, WriteError};
 use chapada_services_core::ReadError;
 
 use crate::access::AccessError;
-use crate::actor::StoreLost;
 
 /// Why it cannot go on. Each message says what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -48,12 +47,9 @@ pub enum Error {
     /// The records cannot be understood.
     #[error("failed to read the records of the services framework")]
     Read(#[from] ReadError),
-    /// Another process leads now.
-    #[error("no longer the leading services process ({0}): start it again and it takes its turn")]
-    Lost(LostReason),
     /// Changes cannot be made durable any more.
     #[error("failed to store a change")]
-    Store(#[from] StoreLost),
+    Store(#[from] WriteError),
     /// The master has removed the framework, and its tasks with it.
     #[error("the master has removed this framework: start again, and its apps run under a new framework id")]
     Removed(#[source] RunError),

@@ -26,9 +26,9 @@ mod standing;
 mod store;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 pub use access::AccessError;
-pub use actor::StoreLost;
 pub use chapada_listener::SetLevel;
 pub use config::{DEFAULT_PORT, ServicesConfig};
 pub use error::Error;

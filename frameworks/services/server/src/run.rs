@@ -6,18 +6,14 @@ use std::sync::Arc;
 use chapada_listener::{Admission, Credentials, GrpcRoutes, Listener, Logging, SetLevel};
 use chapada_model::Role;
 use chapada_sdk::{
-    Acknowledge, Campaign, Coordination, Detector, FrameworkConfig, LeaderInfo, Leadership, MasterAddress,
-    OpenedStore, Schema, Store, StoreAddress, ZkOptions, connect, random,
+    Acknowledge, Candidate, FrameworkConfig, LeaderInfo, MasterAddress, Reconcile, Schema, StoreAddress,
+    ZkOptions, random, run_in_turns,
 };
-use chapada_services_core::{Seed, Services, Settings};
-use tokio::sync::watch;
+use chapada_services_core::Settings;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access;
-use crate::actor::{Actor, StoreLost};
-use crate::carry;
-use crate::clock::Clock;
 use crate::config::{DEFAULT_PORT, ServicesConfig};
 use crate::error::Error;
 use crate::figures::Figures;
@@ -26,10 +22,8 @@ use crate::http::{self, Api, Bodies, Surroundings};
 use crate::hub::Hub;
 use crate::identity::Identity;
 use crate::listen_in::Ears;
-use crate::prober::Prober;
 use crate::secrets::Secrets;
-use crate::standing::Standing;
-use crate::store;
+use crate::turn::Post;
 
 /// What the store is called, and the newest version of it that this program knows.
 const SCHEMA: Schema = Schema { name: "chapada-services", version: 1, grouped: &["home", "instance"] };
@@ -77,7 +71,7 @@ pub async fn run(
         capabilities: Vec::new(),
     };
     let ears = Ears { services, hub, identity };
-    let outcome = prepared.stand(info, Post { ears, figures, inputs, stop }).await;
+    let outcome = prepared.take_turns(info, (ears, figures, inputs), stop).await;
     serving.cancel();
     tasks.close();
     tasks.wait().await;
@@ -132,6 +126,7 @@ impl Prepared {
             roles: vec![role.clone()],
             failover_timeout: config.failover_timeout,
             acknowledge: Acknowledge::Explicitly,
+            reconcile: Reconcile::Explicitly,
             ..FrameworkConfig::new(config.framework_name.as_str(), master)
         };
         let secrets = Secrets::new(config.secrets_dir.clone());
@@ -139,136 +134,16 @@ impl Prepared {
         Ok(Self { role, settings, secrets, framework, store, zookeeper })
     }
 
-    /// Waits for its turn and works, turn after turn, until `stop` or until it cannot go on.
-    async fn stand(self, info: LeaderInfo, post: Post) -> Result<(), Error> {
-        let coordination = self.store.coordination(self.zookeeper.clone())?;
-        loop {
-            match self.lead(&coordination, info.clone(), &post).await {
-                Ok(End::Stopped) => return Ok(()),
-                Ok(End::GivenUp) => tracing::info!("gave leadership away; waiting for the next turn"),
-                Err(Error::Lost(reason)) => {
-                    tracing::warn!(%reason, "lost leadership; waiting for the next turn");
-                }
-                Err(error) => return Err(error),
-            }
-            post.ears.hub.close();
-            post.inputs.forget().await;
-        }
-    }
-
-    /// One turn.
-    async fn lead(&self, coordination: &Coordination, info: LeaderInfo, post: &Post) -> Result<End, Error> {
-        let own = info.clone();
-        let mut campaign = coordination.campaign(info);
-        let elected = tokio::select! {
-            term = campaign.wait_until_leading() => Some(term),
-            () = follow(coordination.detect(), own, &post.ears.identity) => None,
-            () = post.stop.cancelled() => None,
-        };
-        let outcome = match elected {
-            None => Ok(End::Stopped),
-            Some(Err(reason)) => Err(Error::Lost(reason)),
-            Some(Ok(term)) => {
-                let opened = Store::open(&term, SCHEMA).await?;
-                drop(term);
-                let outcome = self.work(opened, post, campaign.watch()).await;
-                match (outcome, campaign.state()) {
-                    // What it could not write any more is for the next leader.
-                    (Err(Error::Store(_)), Leadership::Lost(reason)) => Err(Error::Lost(reason)),
-                    (outcome, _) => outcome,
-                }
-            }
-        };
-        Campaign::resign(campaign).await;
-        outcome
-    }
-
-    async fn work(
-        &self,
-        opened: OpenedStore,
-        post: &Post,
-        lost: watch::Receiver<Leadership>,
-    ) -> Result<End, Error> {
-        let Post { ears, figures, inputs, stop } = post;
-        let clock = Clock::new();
-        let seed = Seed::new(random(), random());
-        let records = store::read(&opened.records)?;
-        let services = Services::recover(self.role.clone(), seed, clock.now(), records)
-            .with_settings(self.settings.clone());
-        let mut framework = self.framework.clone();
-        framework.roles = services.roles().into_iter().collect();
-        framework.hostname = ears.identity.host_port.rsplit_once(':').map(|(host, _)| host.into());
-        framework.webui_url = Some(ears.identity.url().into());
-        let (driver, mut events) = connect(framework, Some(&opened));
-        let (master, calls) = carry::queue();
-        let standing = ears.identity.turn.clone();
-        let store = opened.store.clone();
-        let prober = Prober::new(ears.services.clone()).map_err(Error::Prober)?;
-        let (hub, figures, inputs) = (ears.hub.clone(), figures.clone(), inputs.clone());
-        let actor = Actor { services, clock, store: opened.store, master, prober, hub, figures, inputs };
-        let mut tasks = tokio::task::JoinSet::new();
-        tasks.spawn(carry::carry(driver.clone(), calls, ears.services.clone(), self.secrets.clone()));
-        standing.set(Standing::Leading);
-        let outcome = tokio::select! {
-            outcome = actor.run(stop.child_token()) => outcome.map(|()| End::Stopped).map_err(Error::from),
-            outcome = ears.listen(&driver, &mut events) => outcome.map(|()| End::Stopped).map_err(Error::from),
-            reason = is_over(lost) => Err(Error::Lost(reason)),
-            () = standing.given_up() => Ok(End::GivenUp),
-        };
-        standing.set(Standing::Unknown);
-        driver.stop();
-        tasks.shutdown().await;
-        match outcome {
-            Err(Error::Run(removed)) if removed.is_removed() => {
-                // Its tasks are ended by the master. Under a new id they are asked about, not found, and started anew.
-                store.forget_framework_id().await.map_err(|error| StoreLost(error.to_string()))?;
-                Err(Error::Removed(removed))
-            }
-            outcome => outcome,
-        }
-    }
-}
-
-/// What outlives a turn.
-struct Post {
-    ears: Ears,
-    figures: Figures,
-    inputs: Inputs,
-    stop: CancellationToken,
-}
-
-/// How a turn ended that ended well.
-enum End {
-    /// The process shall end.
-    Stopped,
-    /// Somebody else shall lead.
-    GivenUp,
-}
-
-/// Keeps in mind who else leads, for as long as it is polled.
-async fn follow(mut detector: Detector, own: LeaderInfo, identity: &Identity) {
-    // An entry with our address and another id is that of our former life, which ZooKeeper has not missed yet.
-    let is_own = |leader: &LeaderInfo| (leader.port, &leader.hostname) == (own.port, &own.hostname);
-    let mut leader = detector.leader();
-    loop {
-        identity.turn.set(match leader {
-            Some(leader) if !is_own(&leader) => {
-                Standing::Following(format!("http://{}:{}", leader.hostname, leader.port))
-            }
-            Some(_) | None => Standing::Unknown,
-        });
-        leader = detector.changed().await;
-    }
-}
-
-/// Waits until the turn is over by itself.
-async fn is_over(mut lost: watch::Receiver<Leadership>) -> chapada_sdk::LostReason {
-    loop {
-        if let Leadership::Lost(reason) = &*lost.borrow_and_update() {
-            return reason.clone();
-        }
-        if lost.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
+    /// Stands in line and leads, turn after turn, until `stop` or until it cannot go on.
+    async fn take_turns(
+        self,
+        info: LeaderInfo,
+        (ears, figures, inputs): (Ears, Figures, Inputs),
+        stop: CancellationToken,
+    ) -> Result<(), Error> {
+        let Self { role, settings, secrets, framework, store, zookeeper } = self;
+        let coordination = store.coordination(zookeeper)?;
+        let mut post = Post { role, settings, secrets, framework, ears, figures, inputs };
+        run_in_turns(&coordination, Candidate { info, schema: SCHEMA }, &mut post, stop).await
     }
 }

@@ -1,14 +1,9 @@
 //! Records in the SDK's store: a file, or ZooKeeper.
 
-use std::time::Duration;
-
 use chapada_sdk::{Change, Record, Store as SdkStore, WriteError};
 use chapada_services_core::{ReadError, Recovered, Write};
 
-use crate::actor::{Store, StoreLost};
-
-/// Between two attempts to write, when the first failed for a reason that may pass (a full disk).
-const RETRY: Duration = Duration::from_secs(1);
+use crate::actor::Store;
 
 /// The name of a record in the store: a kind and a key.
 fn split(name: &str) -> (&str, &str) {
@@ -55,34 +50,7 @@ fn change(write: &Write) -> Change {
 }
 
 impl Store for SdkStore {
-    async fn write(&mut self, writes: Vec<Write>) -> Result<(), StoreLost> {
-        let mut parts = vec![writes];
-        while let Some(part) = parts.pop() {
-            let outcome = SdkStore::write(self, part.iter().map(change).collect()).await;
-            match outcome {
-                Ok(()) => {}
-                // Their records stand in pages that do not fit one transaction. Each record is right by itself, and whoever
-                // asked for the change is told only when all are durable.
-                Err(WriteError::TooLarge { .. }) if part.len() > 1 => {
-                    let half = part.len() / 2;
-                    let mut first = part;
-                    let second = first.split_off(half);
-                    parts.extend([second, first]);
-                }
-                Err(error @ WriteError::Storage { .. }) => {
-                    tracing::error!(%error, "a change is not durable yet; trying again");
-                    tokio::time::sleep(RETRY).await;
-                    parts.push(part);
-                }
-                Err(
-                    error @ (WriteError::TooLarge { .. }
-                    | WriteError::Deposed
-                    | WriteError::OutcomeUnknown
-                    | WriteError::BadRecord { .. }
-                    | WriteError::Interfered(_)),
-                ) => return Err(StoreLost(error.to_string())),
-            }
-        }
-        Ok(())
+    async fn write(&mut self, writes: Vec<Write>) -> Result<(), WriteError> {
+        self.write_in_parts(writes.iter().map(change).collect()).await
     }
 }

@@ -1,6 +1,6 @@
 //! The containers of one incarnation of a pod's instance, each of which is a task to the master.
 
-use chapada_model::{Mono, TaskId, TaskState};
+use chapada_model::{TaskId, TaskState};
 use serde::{Deserialize, Serialize};
 
 use super::{Pod, PodContainer};
@@ -41,9 +41,6 @@ pub struct ContainerTask {
     /// What was last said about it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// Since when the master says it knows nothing of it.
-    #[serde(skip)]
-    pub unknown_since: Option<Mono>,
 }
 
 /// Whether a container is there.
@@ -157,7 +154,6 @@ impl PodTask {
             healthy: None,
             healthy_since: None,
             message: String::new(),
-            unknown_since: None,
         };
         Self {
             executor: format!("instance-{instance}.{incarnation}"),

@@ -2,8 +2,8 @@
 //! others, as their executor does.
 
 use chapada_model::{Now, TaskStatus};
+use chapada_sdk_core::Heard;
 
-use super::settle::UNKNOWN_GRACE;
 use super::updates::{News, news, note_failure};
 use super::{PodTermination, Services};
 use crate::event::Published;
@@ -28,9 +28,9 @@ struct ContainerChange {
 
 impl Services {
     /// Takes note of what is said about a container of the instance `id`, which has it.
-    pub(super) fn on_container(&mut self, now: Now, id: &InstanceId, status: &TaskStatus) {
+    pub(super) fn on_container(&mut self, now: Now, id: &InstanceId, status: &TaskStatus, heard: Heard) {
         self.touched.insert(id.app().clone());
-        let Some(change) = self.note_container(now, id, status) else { return };
+        let Some(change) = self.note_container(now, id, status, heard) else { return };
         if change.blamed
             && let Some(state) = self.apps.get_mut(id.app())
         {
@@ -46,7 +46,13 @@ impl Services {
     }
 
     /// What it changes; `None` when it is no news.
-    fn note_container(&mut self, now: Now, id: &InstanceId, status: &TaskStatus) -> Option<ContainerChange> {
+    fn note_container(
+        &mut self,
+        now: Now,
+        id: &InstanceId,
+        status: &TaskStatus,
+        heard: Heard,
+    ) -> Option<ContainerChange> {
         let state = self.apps.get_mut(id.app())?;
         let mut instance = state.instances.get_mut(id)?;
         let wanted = instance.goal == Goal::Run;
@@ -57,7 +63,10 @@ impl Services {
         if !container.is_alive() {
             return None;
         }
-        let news = note(now, container, status);
+        let news = note(now, container, status, heard);
+        if !container.is_alive() {
+            self.reconciliation.forget(&status.task);
+        }
         let bad_end = matches!(container.state, ContainerState::Ended(_)) && !pod.failed;
         pod.failed |= bad_end;
         let over = pod.is_over();
@@ -112,19 +121,15 @@ impl Services {
 }
 
 /// What the update says about the container itself. Whether that is news.
-fn note(now: Now, container: &mut ContainerTask, status: &TaskStatus) -> bool {
+fn note(now: Now, container: &mut ContainerTask, status: &TaskStatus, heard: Heard) -> bool {
     let at = Timestamp::from(now.wall);
     let state = match news(status) {
-        News::Alive(condition) => {
-            container.unknown_since = None;
-            ContainerState::Alive(condition)
-        }
-        News::Unknown if container.state != ContainerState::Alive(Condition::Provisioned) => {
-            let since = *container.unknown_since.get_or_insert(now.mono);
-            match now.mono >= since + UNKNOWN_GRACE {
-                true => ContainerState::ended(status.state),
-                false => container.state,
-            }
+        News::Alive(condition) => ContainerState::Alive(condition),
+        News::Unknown
+            if container.state != ContainerState::Alive(Condition::Provisioned)
+                && heard == Heard::Doubted =>
+        {
+            container.state
         }
         News::Unknown | News::Ended(_) => ContainerState::ended(status.state),
     };
@@ -145,12 +150,7 @@ fn note(now: Now, container: &mut ContainerTask, status: &TaskStatus) -> bool {
 fn sum_up(now: Now, task: &mut Task) {
     let Some(pod) = &task.pod else { return };
     let healthy = pod.healthy();
-    let unknown_since = pod.containers.iter().filter_map(|container| container.unknown_since).min();
     let condition = pod.condition().unwrap_or(task.condition);
-    if unknown_since.is_some() && task.unknown_since.is_none() {
-        task.asked = now.mono;
-    }
-    task.unknown_since = unknown_since;
     task.healthy = healthy.or(task.healthy);
     if task.condition != condition {
         task.condition = condition;

@@ -1,9 +1,8 @@
-//! When something is to be done for an instance: given up, killed again, asked about, asked how it is.
+//! When something is to be done for an instance: given up, killed again, asked how it is.
 
 use chapada_model::Mono;
 
 use super::index::Rules;
-use super::settle::CONFIRM;
 use crate::definition::UnreachableStrategy;
 use crate::health::NEVER;
 use crate::instance::{Condition, Goal, Instance, Task};
@@ -28,16 +27,17 @@ pub(super) fn next(instance: &Instance, task: &Task, rules: &Rules) -> Option<Mo
             UnreachableStrategy::After { expunge, .. } => Some(task.since + expunge.duration()),
             UnreachableStrategy::Disabled => None,
         },
-        Condition::Provisioned if run => Some((task.asked + CONFIRM).min(task.since + task_launch)),
-        Condition::Provisioned => Some(task.asked + CONFIRM),
-        Condition::Staging if run => Some(task.since + task_launch),
+        Condition::Provisioned | Condition::Staging if run => Some(task.since + task_launch),
         Condition::Running if run => {
             let asked = task.health.iter().map(|check| check.due).filter(|due| *due != NEVER);
             asked.chain(readiness(task)).min()
         }
-        Condition::Staging | Condition::Starting | Condition::Running | Condition::Killing => None,
+        Condition::Provisioned
+        | Condition::Staging
+        | Condition::Starting
+        | Condition::Running
+        | Condition::Killing => None,
     };
-    let unknown = task.unknown_since.map(|_| task.asked + CONFIRM);
     let kill = instance.is_ending().then(|| task.kill_sent.map_or(Mono::default(), |sent| sent + kill_retry));
-    [by_condition, unknown, kill].into_iter().flatten().min()
+    [by_condition, kill].into_iter().flatten().min()
 }

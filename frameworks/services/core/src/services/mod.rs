@@ -33,7 +33,7 @@ mod why;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chapada_model::{Mono, Now, Role};
-use chapada_sdk_core::Outbox;
+use chapada_sdk_core::{Outbox, Reconciliation};
 
 use crate::deployment::Deployment;
 use crate::event::{Effect, Event};
@@ -73,7 +73,7 @@ pub struct Services {
     timers: BTreeSet<(Mono, AppId)>,
     demand: offers::Demand,
     known: known::KnownOffers,
-    reconcile_at: Option<Mono>,
+    reconciliation: Reconciliation,
     /// Service ports in use, each with how many definitions name it.
     service_ports: BTreeMap<u16, u32>,
     outbox: Outbox<Key, Effect>,
@@ -98,7 +98,7 @@ impl Services {
             timers: BTreeSet::new(),
             demand: offers::Demand::default(),
             known: known::KnownOffers::default(),
-            reconcile_at: None,
+            reconciliation: settle::reconciliation(),
             service_ports: BTreeMap::new(),
             outbox: Outbox::default(),
         };
@@ -145,7 +145,7 @@ impl Services {
             Event::Command { request, command } => self.on_command(now, request, command),
             Event::Registered(framework) => self.framework = framework.to_string(),
             Event::Subscribed => self.on_subscribed(now),
-            Event::Disconnected => self.connected = false,
+            Event::Disconnected => self.on_disconnected(),
             Event::Offers(offers) => self.on_offers(now, offers),
             Event::Update(status) => self.on_update(now, &status),
             Event::Probed { task, check, result } => self.on_probed(now, &task, check, result),
@@ -164,7 +164,7 @@ impl Services {
     pub fn next_deadline(&self) -> Option<Mono> {
         let app = self.timers.first().map(|(at, _)| *at);
         // Without a master nothing is asked of one: a deadline that nothing comes of would come again at once.
-        let of_master = self.connected.then_some([self.reconcile_at, self.demand.deadline()]);
+        let of_master = self.connected.then_some([self.reconciliation.next(), self.demand.deadline()]);
         of_master.into_iter().flatten().chain([app]).flatten().min()
     }
 

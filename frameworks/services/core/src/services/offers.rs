@@ -178,6 +178,10 @@ impl Services {
             self.tell_of_roles(&mut bid.launches);
             let (used, full) = (bid.tasks() > 0 || !bid.operations.is_empty(), bid.is_full());
             self.known.note(now, bid.offer.clone(), used);
+            let grouped = bid.groups.iter().flat_map(|group| group.tasks.iter().map(|task| &task.launch));
+            for launch in bid.launches.iter().chain(grouped) {
+                self.reconciliation.launched(now.mono, launch.task.clone(), Some(launch.agent.clone()));
+            }
             self.outbox.push(match used {
                 false => Effect::Decline { offer: bid.offer.id, refuse },
                 true => Self::accepting(bid, if full { Duration::ZERO } else { refuse }),
@@ -420,8 +424,6 @@ pub(super) fn launch(
         health: CheckState::begin(&app.definition.health_checks),
         since: now.mono,
         kill_sent: None,
-        unknown_since: None,
-        asked: now.mono,
     };
     let start = match (pod, &task.pod) {
         (Some(pod), Some(parts)) => Start::Group(Box::new(LaunchGroup::of(

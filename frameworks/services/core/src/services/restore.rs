@@ -94,7 +94,6 @@ impl Services {
         };
         if let Some(task) = instance.task_mut() {
             task.since = now.mono;
-            task.asked = now.mono;
             let checks = super::health::checks_of(state, task.version);
             task.health = CheckState::begin(checks);
             let own = task.health.iter_mut().zip(checks).filter(|(known, _)| known.due != NEVER);

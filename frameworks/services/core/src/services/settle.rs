@@ -3,23 +3,26 @@
 use std::time::Duration;
 
 use chapada_model::Now;
-use chapada_sdk_core::Delay;
+use chapada_sdk_core::{Delay, Reconciliation, ReconciliationConfig};
 
 use super::Services;
 use crate::definition::UnreachableStrategy;
 use crate::event::{Effect, Published};
 use crate::id::AppId;
-use crate::instance::{Condition, Goal};
+use crate::instance::{Condition, Goal, Instance, Task};
 use crate::records::{self, Key, Write};
 
-/// How long a launch may stay unconfirmed before its task is asked about, and how often.
-pub(super) const CONFIRM: Duration = Duration::from_secs(30);
-/// How long the master may say it does not know a task before that is believed: a new master may not have heard of
-/// every agent.
-pub(super) const UNKNOWN_GRACE: Duration = Duration::from_secs(30);
-/// The time from a subscription to the first question about all tasks, and between such questions.
-pub(super) const RECONCILE_FIRST: Duration = Duration::from_secs(15);
-const RECONCILE_EVERY: Duration = Duration::from_secs(600);
+/// How persistently the master is asked about tasks.
+///
+/// Source: Marathon's `reconciliation_interval` is ten minutes. That a task is not known is doubted: a new master may not have
+/// heard of every agent.
+pub(super) fn reconciliation() -> Reconciliation {
+    Reconciliation::new(ReconciliationConfig {
+        unknown_grace: Duration::from_secs(30),
+        everything_every: Duration::from_secs(600),
+        ..ReconciliationConfig::default()
+    })
+}
 
 impl Services {
     pub(super) fn settle(&mut self, now: Now) {
@@ -36,7 +39,7 @@ impl Services {
         while let Some(app) = self.touched.pop_first() {
             self.settle_app(now, &app);
         }
-        self.reconcile_if_due(now);
+        self.reconcile(now);
         self.tell_roles();
         self.seek_offers(now);
     }
@@ -50,7 +53,6 @@ impl Services {
         self.ask_whether_ready(now, app);
         self.converge(now, app);
         self.send_kills(now, app);
-        self.ask_about(now, app);
         self.probe(now, app);
         self.forget_if_gone(now, app);
         self.advance_deployments(app);
@@ -66,16 +68,19 @@ impl Services {
             state.instances.change_all(|instance| {
                 let Some(task) = instance.task_mut() else { return };
                 task.kill_sent = None;
-                task.asked = now.mono;
                 tasks.extend(task.live_ids().map(|id| (id.clone(), Some(task.agent.clone()))));
             });
         }
-        if !tasks.is_empty() {
-            self.outbox.push(Effect::Reconcile(tasks));
+        for round in self.reconciliation.begin(now.mono, tasks) {
+            self.outbox.push(Effect::Reconcile(round.into_tasks()));
         }
-        self.reconcile_at = Some(now.mono + RECONCILE_FIRST);
         self.demand.on_subscribed();
         self.known.on_asked(now.mono, |_| true);
+    }
+
+    pub(super) fn on_disconnected(&mut self) {
+        self.connected = false;
+        self.reconciliation.pause();
     }
 
     /// Stops what takes too long to start, and forgets what was out of reach for too long.
@@ -121,26 +126,10 @@ impl Services {
             expunged.extend(state.instances.away());
         }
         for instance in expunged {
+            let task = state.instances.get(&instance).and_then(Instance::task);
+            task.into_iter().flat_map(Task::live_ids).for_each(|task| self.reconciliation.forget(task));
             state.instances.remove(&instance);
             self.outbox.mark(Key::Instance(instance));
-        }
-    }
-
-    /// Asks about tasks that were launched and not heard of, or that the master says it does not know.
-    fn ask_about(&mut self, now: Now, app: &AppId) {
-        let Some(state) = self.apps.get_mut(app).filter(|_| self.connected) else { return };
-        let mut tasks = Vec::new();
-        for id in state.instances.due(now.mono) {
-            let Some(mut instance) = state.instances.get_mut(&id) else { continue };
-            let Some(task) = instance.task_mut() else { continue };
-            let doubtful = task.condition == Condition::Provisioned || task.unknown_since.is_some();
-            if doubtful && now.mono >= task.asked + CONFIRM {
-                task.asked = now.mono;
-                tasks.extend(task.live_ids().map(|id| (id.clone(), Some(task.agent.clone()))));
-            }
-        }
-        if !tasks.is_empty() {
-            self.outbox.push(Effect::Reconcile(tasks));
         }
     }
 
@@ -163,12 +152,11 @@ impl Services {
         }
     }
 
-    fn reconcile_if_due(&mut self, now: Now) {
-        if self.connected && self.reconcile_at.is_some_and(|at| now.mono >= at) {
-            self.reconcile_at = Some(now.mono + RECONCILE_EVERY);
-            self.outbox.push(Effect::Reconcile(Vec::new()));
-        } else if !self.connected {
-            self.reconcile_at = None;
+    /// Asks about tasks as it is time.
+    fn reconcile(&mut self, now: Now) {
+        while self.reconciliation.next().is_some_and(|next| next <= now.mono) {
+            let Some(round) = self.reconciliation.on_time(now.mono, self.seed.number()) else { return };
+            self.outbox.push(Effect::Reconcile(round.into_tasks()));
         }
     }
 

@@ -3,10 +3,9 @@
 use std::net::IpAddr;
 
 use chapada_model::{Now, Reason, TaskId, TaskState, TaskStatus};
-use chapada_sdk_core::Delay;
+use chapada_sdk_core::{Delay, Heard};
 
 use super::instances::Changing;
-use super::settle::UNKNOWN_GRACE;
 use super::{AppState, Failure, Services};
 use crate::event::{Effect, Published};
 use crate::health::verdict;
@@ -29,8 +28,9 @@ impl Services {
     pub(super) fn on_update(&mut self, now: Now, status: &TaskStatus) {
         let instance = InstanceId::of_task(status.task.as_str());
         let known = instance.as_ref().filter(|id| self.has_task(id, status)).cloned();
+        let heard = self.reconciliation.on_update(now.mono, status);
         match known {
-            Some(id) => self.on_known(now, &id, status),
+            Some(id) => self.on_known(now, &id, status, heard),
             None => self.on_unknown(instance, status),
         }
         if let (Some(uuid), Some(agent)) = (status.uuid, status.agent.clone()) {
@@ -46,6 +46,7 @@ impl Services {
     /// A task that is in no record was given up before, or replaced: it must not run. The record of an intent is durable
     /// before its launch is sent, so this is never a launch of ours that we have not read back.
     fn on_unknown(&mut self, id: Option<InstanceId>, status: &TaskStatus) {
+        self.reconciliation.forget(&status.task);
         match news(status) {
             News::Alive(Condition::Unreachable | Condition::Killing) | News::Unknown => {}
             News::Alive(_) => {
@@ -82,14 +83,14 @@ impl Services {
         }
     }
 
-    fn on_known(&mut self, now: Now, id: &InstanceId, status: &TaskStatus) {
+    fn on_known(&mut self, now: Now, id: &InstanceId, status: &TaskStatus, heard: Heard) {
         let Some(state) = self.apps.get_mut(id.app()) else { return };
         let AppState { app: current, versions, instances, .. } = state;
         let Some(mut instance) = instances.get_mut(id) else { return };
         let Some(task) = instance.task_mut() else { return };
         if task.pod.is_some() {
             drop(instance);
-            return self.on_container(now, id, status);
+            return self.on_container(now, id, status, heard);
         }
         let before = task.clone();
         match news(status) {
@@ -113,7 +114,7 @@ impl Services {
                 }
                 self.announce(id, after, condition.name(), status);
             }
-            News::Unknown if before.condition != Condition::Provisioned && !believed(now, task) => {}
+            News::Unknown if before.condition != Condition::Provisioned && heard == Heard::Doubted => {}
             News::Unknown => {
                 drop(instance);
                 self.on_ended(now, id, "Unknown", status, before);
@@ -137,6 +138,7 @@ impl Services {
         let Some(state) = self.apps.get_mut(id.app()) else { return };
         let Some(instance) = state.instances.get(id) else { return };
         let wanted = instance.goal == Goal::Run;
+        self.reconciliation.forget(&status.task);
         if wanted {
             note_failure(now, state, status, &task);
             self.note_failed_task(id.app(), &task, status.state);
@@ -199,7 +201,6 @@ pub(super) fn news(status: &TaskStatus) -> News {
 }
 
 fn note_alive(now: Now, task: &mut Task, condition: Condition, of_agent: Option<usize>, status: &TaskStatus) {
-    task.unknown_since = None;
     if task.condition != condition {
         task.condition = condition;
         task.since = now.mono;
@@ -217,15 +218,6 @@ fn note_alive(now: Now, task: &mut Task, condition: Condition, of_agent: Option<
         known.note_agent(healthy, status.message.as_deref().unwrap_or_default(), at);
         task.healthy = verdict(&task.health).or(task.healthy);
     }
-}
-
-/// Whether the master has said for long enough that it does not know the task.
-fn believed(now: Now, task: &mut Task) -> bool {
-    let since = *task.unknown_since.get_or_insert(now.mono);
-    if since == now.mono {
-        task.asked = now.mono;
-    }
-    now.mono >= since + UNKNOWN_GRACE
 }
 
 /// Makes the app wait before its next launch when the task's end says that another would end alike.

@@ -107,7 +107,7 @@ impl Cluster {
             figures: figures.clone(),
             inputs,
         };
-        tokio::spawn(actor.run(stop.clone()));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(actor.run()));
         services.event(Event::Subscribed).await;
         let config = ListenConfig { port: Some(0), ..ListenConfig::default() };
         let admission =

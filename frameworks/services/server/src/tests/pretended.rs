@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use chapada_model::{AgentId, Milli, Range, Ranges, Resource, Resources, TaskId, TaskState, TaskStatus};
+use chapada_sdk::WriteError;
 use chapada_services_core::{Effect, Event, Offer, Write};
 use tokio::sync::mpsc;
 
-use crate::actor::{Master, Store, StoreLost};
+use crate::actor::{Master, Store};
 use crate::handle::ServicesHandle;
 
 /// Records that outlive the loop.
@@ -15,7 +16,7 @@ use crate::handle::ServicesHandle;
 pub(crate) struct Memory(pub(crate) Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
 
 impl Store for Memory {
-    async fn write(&mut self, writes: Vec<Write>) -> Result<(), StoreLost> {
+    async fn write(&mut self, writes: Vec<Write>) -> Result<(), WriteError> {
         let mut records = self.0.lock().expect("no test panics in here");
         for write in writes {
             match write {
