@@ -28,10 +28,20 @@ pub(crate) trait Store: Send + 'static {
     fn write(&mut self, writes: Vec<Write>) -> impl Future<Output = Result<(), WriteError>> + Send;
 }
 
-/// Who carries calls to the master. Never waits: what cannot be carried is found out by reconciliation.
+/// So many inputs are taken before it is looked whether something is due: twice as many as instances are launched at once, so that
+/// what launches lead to is heard of before more are launched.
+const INPUTS_PER_TICK: usize = 4_096;
+
+/// Who carries calls to the master. Takes every one, without waiting.
 pub(crate) trait Master: Send + 'static {
     /// Carries one effect that is a call.
     fn call(&mut self, call: Effect);
+
+    /// Whether so many wait that no news of the master, which more calls follow from, is to be taken in.
+    fn is_behind(&self) -> bool;
+
+    /// Waits until it is not behind any more.
+    fn has_room(&self) -> impl Future<Output = ()> + Send;
 }
 
 /// The loop and all it owns.
@@ -72,6 +82,7 @@ impl<S: Store, M: Master> Actor<S, M> {
         let mut idle = Some(store);
         let mut writing: Option<Writing<S>> = None;
         state.apply(Event::Tick);
+        let mut taken = 0;
         loop {
             if let Some(store) = idle.take() {
                 match state.next_transaction() {
@@ -80,8 +91,10 @@ impl<S: Store, M: Master> Actor<S, M> {
                 }
             }
             let deadline = state.services.next_deadline().map(|at| state.clock.instant(at));
+            let (open, behind) = (state.writes.len() < WAITING_TRANSACTIONS, state.master.is_behind());
             tokio::select! {
-                // What frees held effects first, before anything adds to them.
+                // What frees held effects first, before anything adds to them. What is due can be much and more of it follow at once
+                // (offers), so it takes turns with what comes in.
                 biased;
                 (store, number, result) = finished(&mut writing) => {
                     writing = None;
@@ -89,11 +102,19 @@ impl<S: Store, M: Master> Actor<S, M> {
                     result?;
                     state.apply(Event::Stored(number));
                 }
-                () = at(deadline) => state.apply(Event::Tick),
-                input = inputs.recv(), if state.writes.len() < WAITING_TRANSACTIONS => match input {
-                    Some(input) => state.on_input(input),
+                input = inputs.recv(!behind), if open && taken < INPUTS_PER_TICK => match input {
+                    Some(input) => {
+                        taken += 1;
+                        state.on_input(input);
+                    }
                     None => return Ok(()),
                 },
+                () = at(deadline) => {
+                    taken = 0;
+                    state.apply(Event::Tick);
+                }
+                () = state.master.has_room(), if behind => {}
+                () = std::future::ready(()), if taken >= INPUTS_PER_TICK => taken = 0,
             }
         }
     }

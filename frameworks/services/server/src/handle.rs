@@ -42,18 +42,21 @@ pub(crate) enum Input {
 #[derive(Clone)]
 pub(crate) struct Inputs(Arc<Mutex<Queues>>);
 
-/// What waits for the loop. The two do not keep each other out, and take turns.
+/// What waits for the loop. They do not keep each other out, and take turns.
 pub(crate) struct Queues {
     clients: mpsc::Receiver<Input>,
     events: mpsc::Receiver<Event>,
+    unsent: mpsc::Receiver<Event>,
 }
 
 impl Queues {
-    /// The next; `None` when nobody is left who could have one.
-    pub(crate) async fn recv(&mut self) -> Option<Input> {
+    /// The next, one of the master's only with `of_master`; `None` when nobody is left who could have one.
+    pub(crate) async fn recv(&mut self, of_master: bool) -> Option<Input> {
         tokio::select! {
-            input = self.clients.recv() => input,
-            event = self.events.recv() => event.map(Input::Event),
+            Some(input) = self.clients.recv() => Some(input),
+            Some(event) = self.events.recv(), if of_master => Some(Input::Event(event)),
+            Some(event) = self.unsent.recv() => Some(Input::Event(event)),
+            else => None,
         }
     }
 }
@@ -69,6 +72,7 @@ impl Inputs {
         let mut inputs = self.0.lock().await;
         while inputs.clients.try_recv().is_ok() {}
         while inputs.events.try_recv().is_ok() {}
+        while inputs.unsent.try_recv().is_ok() {}
     }
 }
 
@@ -77,6 +81,7 @@ impl Inputs {
 pub(crate) struct ServicesHandle {
     inputs: mpsc::Sender<Input>,
     events: mpsc::Sender<Event>,
+    unsent: mpsc::Sender<Event>,
     caller: Caller,
 }
 
@@ -101,8 +106,9 @@ impl ServicesHandle {
     pub(crate) fn new() -> (Self, Inputs) {
         let (inputs, clients) = mpsc::channel(INPUTS);
         let (events, news) = mpsc::channel(INPUTS);
-        let queues = Queues { clients, events: news };
-        (Self { inputs, events, caller: Caller::itself() }, Inputs(Arc::new(Mutex::new(queues))))
+        let (unsent, returned) = mpsc::channel(INPUTS);
+        let queues = Queues { clients, events: news, unsent: returned };
+        (Self { inputs, events, unsent, caller: Caller::itself() }, Inputs(Arc::new(Mutex::new(queues))))
     }
 
     /// The same on behalf of `caller`: it sees what that may see and does what that may do.
@@ -145,6 +151,14 @@ impl ServicesHandle {
         }
     }
 
+    /// Says what became of a call that was not sent, waiting for room. The loop takes it even while it takes no other events, so
+    /// that whoever carries its calls never waits for it in vain.
+    pub(crate) async fn unsent(&self, event: Event) {
+        if self.unsent.send(event).await.is_err() {
+            tracing::debug!("the loop has ended");
+        }
+    }
+
     fn offer(&self, input: Input) -> Result<(), Unavailable> {
         self.inputs.try_send(input).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Unavailable::Busy,
@@ -166,9 +180,19 @@ mod tests {
         assert_eq!(services.offer(Input::Read(Box::new(|_, _| {}))), Ok(()));
         let mut queues = inputs.take().await;
         let mut before = 0;
-        while !matches!(queues.recv().await, Some(Input::Read(_))) {
+        while !matches!(queues.recv(true).await, Some(Input::Read(_))) {
             before += 1;
         }
         assert!(before < INPUTS, "it waited for all of them");
+    }
+
+    #[tokio::test]
+    async fn what_was_not_sent_is_heard_of_while_no_news_are_taken() {
+        let (services, inputs) = ServicesHandle::new();
+        services.event(Event::Tick).await;
+        services.unsent(Event::Disconnected).await;
+        let mut queues = inputs.take().await;
+        assert!(matches!(queues.recv(false).await, Some(Input::Event(Event::Disconnected))));
+        assert!(matches!(queues.recv(true).await, Some(Input::Event(Event::Tick))));
     }
 }

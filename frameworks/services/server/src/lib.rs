@@ -6,6 +6,7 @@
 
 mod access;
 mod actor;
+mod calls;
 mod carry;
 mod clock;
 mod config;

@@ -5,7 +5,6 @@ use chapada_sdk::{Ending, FrameworkConfig, LeaderInfo, Over, Replica, Turn, Writ
 use chapada_services_core::{Seed, Services, Settings};
 
 use crate::actor::Actor;
-use crate::carry;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::figures::Figures;
@@ -15,6 +14,7 @@ use crate::prober::Prober;
 use crate::secrets::Secrets;
 use crate::standing::Standing;
 use crate::store;
+use crate::{calls, carry};
 
 /// What outlives a turn.
 pub(crate) struct Post {
@@ -43,7 +43,7 @@ impl Replica for Post {
         let services = Services::recover(self.role.clone(), seed, clock.now(), records)
             .with_settings(self.settings.clone());
         let (driver, mut events) = connect(self.describe(&services), Some(&turn.opened));
-        let (master, calls) = carry::queue();
+        let (master, calls) = calls::queue();
         let standing = self.ears.identity.turn.clone();
         let store = turn.opened.store.clone();
         let prober = Prober::new(self.ears.services.clone()).map_err(Error::Prober)?;

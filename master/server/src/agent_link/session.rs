@@ -15,7 +15,7 @@ use tonic::{Status, Streaming};
 use super::inbound;
 use super::outbound;
 use super::relay::RELAY_QUEUE;
-use crate::core_loop::{Freight, Input, LINK_QUEUE, Load, Outbox, Stopped};
+use crate::core_loop::{Answers, Freight, Input, LINK_QUEUE, Load, Outbox, Stopped};
 use crate::shell::{Led, Shell};
 
 /// Messages between the session and its connection: the outbox behind it holds the rest.
@@ -71,7 +71,7 @@ impl Session {
             led: led.clone(),
             shell,
         });
-        let outbox = Outbox { sender, cut, freight };
+        let outbox = Outbox { sender, cut, freight, answers: Answers::default() };
         led.core.send(Input::AgentConnected { link, outbox, agent: Box::new(agent), held }).await?;
         tokio::spawn(session.run(messages, commands, wire));
         Ok(ReceiverStream::new(stream))

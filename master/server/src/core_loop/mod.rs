@@ -16,7 +16,9 @@ use chapada_master_core::{
     MaintenanceCall, OfferConstraints, OperatorCall, OperatorRefused, RegistryChange, RoleCall,
     SchedulerEvent, Snapshot, StreamId, Ticket,
 };
-use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, Mono, Now, Role, Text};
+use chapada_model::{
+    AgentDescription, AgentId, FrameworkDescription, FrameworkId, Mono, Now, Role, TaskStatus, Text,
+};
 use chapada_wire::convert::ReservationFormat;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -100,6 +102,10 @@ pub(crate) enum Input {
 pub(crate) enum ToScheduler {
     /// An event of its subscription.
     Event(FrameworkId, SchedulerEvent),
+    /// Several updates that came of one thing, in order.
+    Updates(FrameworkId, Vec<Arc<TaskStatus>>),
+    /// Answers to one reconciliation, in order. There may be as many as the framework has tasks.
+    Answers(FrameworkId, Vec<Arc<TaskStatus>>),
     /// From here on its framework reads reservations like that. Nothing is sent.
     Reads(ReservationFormat),
     /// Its subscription is refused; the stream ends.
@@ -113,6 +119,30 @@ pub(crate) struct Outbox<T> {
     pub(crate) cut: CancellationToken,
     /// Bytes of best-effort messages that wait.
     pub(crate) freight: Freight,
+    /// Answers to reconciliation that wait.
+    pub(crate) answers: Answers,
+}
+
+/// Counts the answers to reconciliation in one queue. They are best effort: what is asked while [`STREAM_QUEUE`] of them wait
+/// is not answered, and asked again.
+#[derive(Clone, Default)]
+pub(crate) struct Answers(Arc<AtomicUsize>);
+
+impl Answers {
+    /// Whether there is room for so many more, which then count; there always is when few wait, however many there are.
+    fn load(&self, count: usize) -> bool {
+        // Only the loop loads, so nothing comes between the two steps.
+        let room = self.0.load(Ordering::Relaxed) < STREAM_QUEUE;
+        if room {
+            self.0.fetch_add(count, Ordering::Relaxed);
+        }
+        room
+    }
+
+    /// One of them was sent.
+    pub(crate) fn unload(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Bytes of messages between frameworks and executors that may wait for one peer. They are best effort and of any size,
@@ -150,7 +180,7 @@ impl Load for ToScheduler {
     fn freight(&self) -> usize {
         match self {
             Self::Event(_, SchedulerEvent::Message { data, .. }) => data.len(),
-            Self::Event(..) | Self::Reads(_) | Self::Refused(..) => 0,
+            Self::Event(..) | Self::Updates(..) | Self::Answers(..) | Self::Reads(_) | Self::Refused(..) => 0,
         }
     }
 }

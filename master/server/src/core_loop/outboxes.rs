@@ -1,9 +1,10 @@
 //! Executes effects: each goes to the one queue it names, without ever waiting.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use chapada_master_core::{AgentCommand, Effect, LinkId, StreamId};
-use chapada_model::FrameworkId;
+use chapada_master_core::{AgentCommand, Effect, LinkId, SchedulerEvent, StreamId};
+use chapada_model::{FrameworkId, Reason, TaskStatus};
 use tokio::sync::mpsc;
 
 use super::{Load, Outbox, ToScheduler, Writing};
@@ -20,8 +21,43 @@ pub(super) struct Outboxes {
 }
 
 impl Outboxes {
+    /// Carries out what came of one input. Updates of one scheduler that follow each other take one place in its queue: those
+    /// that it asked for, and those repeated to a new subscription, are as many as it has tasks.
+    pub(super) fn execute_all(&mut self, effects: Vec<Effect>) {
+        let mut effects = effects.into_iter().peekable();
+        while let Some(effect) = effects.next() {
+            let Some((framework, stream, first)) = update(&effect) else {
+                self.execute(effect);
+                continue;
+            };
+            let (framework, stream, answers) = (framework.clone(), stream.clone(), is_answer(first));
+            let mut statuses = vec![first.clone()];
+            let of_the_same = |next: &Effect| {
+                update(next).is_some_and(|(_, to, status)| *to == stream && is_answer(status) == answers)
+            };
+            while let Some(next) = effects.next_if(of_the_same) {
+                statuses.extend(update(&next).map(|(_, _, status)| status.clone()));
+            }
+            match statuses.len() {
+                1 => self.execute(effect),
+                _ if answers => self.answer(framework, &stream, statuses),
+                _ => self.tell(&framework.clone(), &stream, ToScheduler::Updates(framework, statuses)),
+            }
+        }
+    }
+
+    /// Puts answers to one reconciliation into a scheduler's queue, unless too many wait there.
+    fn answer(&mut self, framework: FrameworkId, stream: &StreamId, statuses: Vec<Arc<TaskStatus>>) {
+        let Some(outbox) = self.streams.get(stream) else { return };
+        if outbox.answers.load(statuses.len()) {
+            self.tell(&framework.clone(), stream, ToScheduler::Answers(framework, statuses));
+        } else {
+            tracing::info!(framework_id = %framework, tasks = statuses.len(), "reconciliation is not answered: earlier answers wait");
+        }
+    }
+
     /// Carries out one effect.
-    pub(super) fn execute(&mut self, effect: Effect) {
+    fn execute(&mut self, effect: Effect) {
         match effect {
             Effect::ToFramework { framework, stream, event } => {
                 let message = ToScheduler::Event(framework.clone(), event);
@@ -57,6 +93,20 @@ impl Outboxes {
     }
 }
 
+/// An update of a task, and for whom.
+fn update(effect: &Effect) -> Option<(&FrameworkId, &StreamId, &Arc<TaskStatus>)> {
+    match effect {
+        Effect::ToFramework { framework, stream, event: SchedulerEvent::Update(status) } => {
+            Some((framework, stream, status))
+        }
+        _ => None,
+    }
+}
+
+fn is_answer(status: &TaskStatus) -> bool {
+    status.reason == Some(Reason::Reconciliation) && status.uuid.is_none()
+}
+
 #[derive(PartialEq, Eq)]
 enum Delivery {
     Done,
@@ -77,5 +127,72 @@ fn deliver<T: Load>(outbox: Option<&Outbox<T>>, message: T) -> Delivery {
             outbox.cut.cancel();
             Delivery::TooSlow
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chapada_model::{TaskState, UpdateUuid};
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::{Answers, Freight, STREAM_QUEUE};
+    use super::*;
+
+    fn reader() -> (Outboxes, mpsc::Receiver<ToScheduler>, CancellationToken, Answers) {
+        let (sender, queue) = mpsc::channel(STREAM_QUEUE);
+        let (cut, answers) = (CancellationToken::new(), Answers::default());
+        let outbox =
+            Outbox { sender, cut: cut.clone(), freight: Freight::default(), answers: answers.clone() };
+        let streams = HashMap::from([(StreamId("s".into()), outbox)]);
+        let (records, news) = (Vec::new(), Vec::new());
+        (Outboxes { streams, links: HashMap::new(), records, news }, queue, cut, answers)
+    }
+
+    fn updates(count: usize, reason: Reason, uuid: Option<UpdateUuid>) -> Vec<Effect> {
+        let status = |number: usize| TaskStatus {
+            reason: Some(reason),
+            uuid,
+            ..TaskStatus::new(format!("t{number}").parse().unwrap(), TaskState::Running)
+        };
+        let effect = |number| Effect::ToFramework {
+            framework: "f".parse().unwrap(),
+            stream: StreamId("s".into()),
+            event: SchedulerEvent::Update(status(number).into()),
+        };
+        (0..count).map(effect).collect()
+    }
+
+    #[test]
+    fn who_asks_for_more_tasks_than_may_wait_is_not_cut_off() {
+        let (mut outboxes, mut queue, cut, answers) = reader();
+        let asked = || updates(2 * STREAM_QUEUE, Reason::Reconciliation, None);
+        outboxes.execute_all(asked());
+        outboxes.execute_all(asked());
+        assert!(!cut.is_cancelled());
+        let Some(ToScheduler::Answers(_, first)) = queue.try_recv().ok() else { panic!("no answers") };
+        assert_eq!(first.len(), 2 * STREAM_QUEUE);
+        assert_eq!(first[1].task.as_str(), "t1", "in order");
+        assert!(queue.try_recv().is_err(), "the second question came while the first was being answered");
+        first.iter().for_each(|_| answers.unload());
+        outboxes.execute_all(asked());
+        assert!(queue.try_recv().is_ok(), "and is answered afterwards");
+    }
+
+    #[test]
+    fn updates_that_are_repeated_to_a_new_subscription_take_one_place_and_others_one_each() {
+        let (mut outboxes, mut queue, cut, _) = reader();
+        outboxes.execute_all(updates(
+            STREAM_QUEUE + 1,
+            Reason::CommandExecutorFailed,
+            Some(UpdateUuid([1; 16])),
+        ));
+        assert!(!cut.is_cancelled());
+        assert!(
+            matches!(queue.try_recv(), Ok(ToScheduler::Updates(_, all)) if all.len() == STREAM_QUEUE + 1)
+        );
+        for _ in 0..=STREAM_QUEUE {
+            outboxes.execute_all(updates(1, Reason::CommandExecutorFailed, None));
+        }
+        assert!(cut.is_cancelled());
     }
 }

@@ -311,9 +311,7 @@ impl Loop {
                 }
             }
         };
-        for effect in effects {
-            self.outboxes.execute(effect);
-        }
+        self.outboxes.execute_all(effects);
     }
 
     /// Whose stream this is, for one that closed before its framework was told its id.

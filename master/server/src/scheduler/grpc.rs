@@ -10,6 +10,7 @@ use chapada_wire::check_required;
 use chapada_wire::v1::scheduler::scheduler_service_server::SchedulerService;
 use chapada_wire::v1::scheduler::{self as wire, CallAccepted};
 use futures_util::{Stream, StreamExt};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::event::error;
@@ -59,7 +60,7 @@ impl SchedulerService for SchedulerGrpc {
             subscription::open(&self.shell, led.clone(), subscribing, &caller.principal, |event| event)
                 .await
                 .map_err(|stopped| Status::unavailable(stopped.to_string()))?;
-        tokio::spawn(later_calls(led, calls, opened.stream.clone(), caller));
+        tokio::spawn(later_calls(led, calls, opened.stream.clone(), caller, opened.deaf));
         let events: Events = Box::pin(opened.events.map(Ok));
         let mut response = Response::new(events);
         let id = opened.stream.0.parse().expect("a UUID is valid metadata");
@@ -77,8 +78,15 @@ impl SchedulerService for SchedulerGrpc {
     }
 }
 
-/// Calls that follow on the stream of a subscription. There is nowhere to answer them, so a refusal goes to the log.
-async fn later_calls(led: Arc<Led>, mut calls: Streaming<wire::Call>, stream: StreamId, caller: Authority) {
+/// Calls that follow on the stream of a subscription. There is nowhere to answer them, so a refusal goes to the log. When no more
+/// can be read (one was too large, or no call at all) the subscription ends.
+async fn later_calls(
+    led: Arc<Led>,
+    mut calls: Streaming<wire::Call>,
+    stream: StreamId,
+    caller: Authority,
+    deaf: CancellationToken,
+) {
     loop {
         let call = tokio::select! {
             call = calls.message() => call,
@@ -90,7 +98,11 @@ async fn later_calls(led: Arc<Led>, mut calls: Streaming<wire::Call>, stream: St
                     tracing::warn!(stream = %stream.0, why = status.message(), "refused a call");
                 }
             }
-            Ok(None) | Err(_) => return,
+            Ok(None) => return,
+            Err(status) => {
+                tracing::warn!(stream = %stream.0, why = status.message(), "cannot read the calls of a scheduler");
+                return deaf.cancel();
+            }
         }
     }
 }

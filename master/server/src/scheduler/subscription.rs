@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chapada_listener::Principal;
-use chapada_master_core::StreamId;
-use chapada_model::FrameworkId;
+use chapada_master_core::{SchedulerEvent, StreamId};
+use chapada_model::{FrameworkId, TaskStatus};
 use chapada_wire::convert::ReservationFormat;
 use chapada_wire::v1::scheduler::Event;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::event::{Writer, error, heartbeat};
 use super::parse::Subscribing;
-use crate::core_loop::{Freight, Input, Load, Outbox, STREAM_QUEUE, ToScheduler};
+use crate::core_loop::{Answers, Freight, Input, Load, Outbox, STREAM_QUEUE, ToScheduler};
 use crate::shell::{Led, Shell};
 
 /// How often a scheduler hears that its stream is alive. Source: Mesos.
@@ -30,6 +30,8 @@ pub(super) struct Subscription<T> {
     pub(super) stream: StreamId,
     /// What to send.
     pub(super) events: ReceiverStream<T>,
+    /// To be cancelled when its calls cannot be read any more: whoever makes them would not learn of it otherwise.
+    pub(super) deaf: CancellationToken,
 }
 
 /// Opens a subscription; `encode` makes of each event what the connection sends.
@@ -45,7 +47,8 @@ pub(super) async fn open<T: Send + 'static>(
 ) -> Result<Subscription<T>, crate::core_loop::Stopped> {
     let stream = StreamId(uuid::Uuid::new_v4().to_string().into());
     let (sender, queue) = mpsc::channel(STREAM_QUEUE);
-    let (cut, freight) = (CancellationToken::new(), Freight::default());
+    let (cut, deaf) = (CancellationToken::new(), CancellationToken::new());
+    let (freight, answers) = (Freight::default(), Answers::default());
     let (body, events) = mpsc::channel(BODY_QUEUE);
     let mut framework = subscribing.framework;
     if let (None, Principal::Named(name)) = (&framework.principal, principal) {
@@ -57,7 +60,9 @@ pub(super) async fn open<T: Send + 'static>(
         stream: stream.clone(),
         queue,
         cut: cut.clone(),
+        deaf: deaf.clone(),
         freight: freight.clone(),
+        answers: answers.clone(),
         stop: shell.stop.clone(),
         led: led.clone(),
         body,
@@ -65,14 +70,14 @@ pub(super) async fn open<T: Send + 'static>(
     };
     let input = Input::Subscribe {
         stream: stream.clone(),
-        outbox: Outbox { sender, cut, freight },
+        outbox: Outbox { sender, cut, freight, answers },
         framework: Box::new(framework),
         suppressed: subscribing.suppressed,
         constraints: subscribing.constraints,
     };
     led.core.send(input).await?;
     tokio::spawn(pump.run());
-    Ok(Subscription { stream, events: ReceiverStream::new(events) })
+    Ok(Subscription { stream, events: ReceiverStream::new(events), deaf })
 }
 
 struct Pump<T, F> {
@@ -81,7 +86,9 @@ struct Pump<T, F> {
     stream: StreamId,
     queue: mpsc::Receiver<ToScheduler>,
     cut: CancellationToken,
+    deaf: CancellationToken,
     freight: Freight,
+    answers: Answers,
     stop: CancellationToken,
     led: Arc<Led>,
     body: mpsc::Sender<T>,
@@ -107,6 +114,7 @@ impl<T: Send + 'static, F: Fn(Event) -> T + Send + Sync + 'static> Pump<T, F> {
             let event = tokio::select! {
                 biased; // what ends the stream before what would be sent on it
                 () = self.cut.cancelled() => return "it did not read its events",
+                () = self.deaf.cancelled() => return "its calls cannot be read",
                 () = self.led.ended.cancelled() => return "this master no longer leads",
                 () = self.stop.cancelled() => return "this master stops",
                 () = self.body.closed() => return "the scheduler closed it",
@@ -115,6 +123,19 @@ impl<T: Send + 'static, F: Fn(Event) -> T + Send + Sync + 'static> Pump<T, F> {
                         let event = self.writer.event(&framework, event);
                         self.framework = Some(framework);
                         event
+                    }
+                    Some(ToScheduler::Updates(framework, statuses)) => {
+                        if !self.send_all(&framework, statuses, || {}).await {
+                            return "the scheduler stopped reading";
+                        }
+                        continue;
+                    }
+                    Some(ToScheduler::Answers(framework, statuses)) => {
+                        let answers = self.answers.clone();
+                        if !self.send_all(&framework, statuses, || answers.unload()).await {
+                            return "the scheduler stopped reading";
+                        }
+                        continue;
                     }
                     Some(ToScheduler::Reads(format)) => {
                         self.writer.format = format;
@@ -133,6 +154,22 @@ impl<T: Send + 'static, F: Fn(Event) -> T + Send + Sync + 'static> Pump<T, F> {
         }
     }
 
+    /// Sends updates; `sent` is called after each. False when the stream ends meanwhile.
+    async fn send_all(
+        &self,
+        framework: &FrameworkId,
+        statuses: Vec<Arc<TaskStatus>>,
+        sent: impl Fn(),
+    ) -> bool {
+        for status in statuses {
+            if !self.send(self.writer.event(framework, SchedulerEvent::Update(status))).await {
+                return false;
+            }
+            sent();
+        }
+        true
+    }
+
     fn unloaded(&self, event: Option<ToScheduler>) -> Option<ToScheduler> {
         if let Some(event) = &event {
             self.freight.unload(event.freight());
@@ -145,6 +182,7 @@ impl<T: Send + 'static, F: Fn(Event) -> T + Send + Sync + 'static> Pump<T, F> {
         tokio::select! {
             sent = sending => sent.is_ok(),
             () = self.cut.cancelled() => false,
+            () = self.deaf.cancelled() => false,
             () = self.led.ended.cancelled() => false,
         }
     }

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use chapada_harness::Cluster;
 use serde_json::json;
 
-use super::peer::{self, WITHIN};
+use super::peer;
+use super::wait::{wait_with, when};
 use crate::figure::{Figure, percentile};
 
 pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
@@ -27,10 +28,10 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
             });
             let begun = Instant::now();
             peer::timed(&http, "POST", "/v2/apps", Some(&app))?;
-            wait_for(&http, &id, count, begun)?;
+            wait_for(&http, &id, count)?;
             times.push(begun.elapsed().as_secs_f64());
             peer::timed(&http, "DELETE", &format!("/v2/apps{id}"), None)?;
-            peer::wait_until_deployed(&http, WITHIN)?;
+            peer::wait_until_deployed(&http)?;
         }
         let shape = format!(
             "one app of {count} instances `sleep`, host network, on one real agent, from its POST until the API has all of them \
@@ -42,13 +43,10 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-fn wait_for(http: &chapada_harness::Http, id: &str, count: usize, begun: Instant) -> Result<()> {
-    loop {
+fn wait_for(http: &chapada_harness::Http, id: &str, count: usize) -> Result<()> {
+    wait_with(Duration::from_millis(5), || {
         let (_, app) = peer::timed(http, "GET", &format!("/v2/apps{id}?embed=app.counts"), None)?;
-        if app["app"]["tasksRunning"].as_u64() == Some(count as u64) {
-            return Ok(());
-        }
-        ensure!(begun.elapsed() < WITHIN, "{} of {count} run", app["app"]["tasksRunning"]);
-        std::thread::sleep(Duration::from_millis(5));
-    }
+        let running = app["app"]["tasksRunning"].as_u64();
+        Ok(when(running == Some(count as u64), || format!("{running:?} of {count} run")))
+    })
 }

@@ -1,10 +1,9 @@
 //! Simulated agents that say of every task that it runs, until they are told to kill it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use chapada_harness::Cluster;
@@ -13,6 +12,7 @@ use chapada_wire::v1::TaskState;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::wait::{wait, when};
 use crate::loopback::fleet::{Agent, Connections, Described, status};
 use crate::loopback::runtime;
 
@@ -48,7 +48,9 @@ impl Crowd {
                         Described { number, cpus, mem, tasks: Vec::new(), frameworks: Vec::new() };
                     let mut agent = connections.agent(described).await?;
                     agent.welcomed().await?;
-                    let member = Member { agent, uuid: (number as u64) << 32, tasks: HashMap::new() };
+                    let (uuid, tasks, unacknowledged) =
+                        ((number as u64) << 32, HashMap::new(), HashSet::new());
+                    let member = Member { agent, uuid, tasks, unacknowledged };
                     at_work.spawn(member.work(count.clone(), said.take()));
                 }
                 ready.send(()).context("nobody waits for the agents")?;
@@ -69,13 +71,11 @@ impl Crowd {
     }
 
     /// Waits until so many tasks run.
-    pub(super) fn wait_for(&self, count: usize, within: Duration) -> Result<()> {
-        let until = Instant::now() + within;
-        while self.running() != count {
-            ensure!(Instant::now() < until, "{} tasks run, not {count}", self.running());
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        Ok(())
+    pub(super) fn wait_for(&self, count: usize) -> Result<()> {
+        wait(|| {
+            let running = self.running();
+            Ok(when(running == count, || format!("{running} tasks run, not {count},")))
+        })
     }
 
     /// Has the first agent say something new of one of its tasks.
@@ -95,6 +95,8 @@ struct Member {
     uuid: u64,
     /// Its tasks, each with its framework and whether it was last said to be well.
     tasks: HashMap<String, (String, bool)>,
+    /// The tasks whose last update was not acknowledged: as a real agent it says nothing more of them until it is.
+    unacknowledged: HashSet<String>,
 }
 
 impl Member {
@@ -111,7 +113,7 @@ impl Member {
                     let Ok(Some(command)) = command else { return Ok(()) };
                     self.obey(command.message, &running).await?;
                 }
-                message = message => match message {
+                message = message, if self.can_tell() => match message {
                     Some(message) => self.tell(message).await?,
                     None => said = None,
                 },
@@ -132,21 +134,30 @@ impl Member {
                 self.update(&kill.framework_id, &kill.task_id, TaskState::TaskKilled).await?;
                 running.fetch_sub(1, Ordering::AcqRel);
             }
+            Some(to_agent::Message::Acknowledge(acknowledge)) => {
+                self.unacknowledged.remove(&acknowledge.task_id);
+            }
             _ => {}
         }
         Ok(())
     }
 
+    /// Whether there is a task of which something new may be said.
+    fn can_tell(&self) -> bool {
+        self.tasks.len() > self.unacknowledged.len()
+    }
+
     async fn update(&mut self, framework: &str, task: &str, state: TaskState) -> Result<()> {
         self.uuid += 1;
+        self.unacknowledged.insert(task.to_owned());
         self.agent.update(framework, status(&self.agent.id, task, state, Some(self.uuid))).await
     }
 
     async fn tell(&mut self, message: String) -> Result<()> {
-        let tasks = self.tasks.len().max(1);
-        let pick = usize::try_from(self.uuid)? % tasks;
         self.uuid += 1;
-        let (task, (framework, well)) = self.tasks.iter_mut().nth(pick).context("it has a task")?;
+        let mut acknowledged = self.tasks.iter_mut().filter(|(task, _)| !self.unacknowledged.contains(*task));
+        let (task, (framework, well)) = acknowledged.next().context("it may say something")?;
+        self.unacknowledged.insert(task.clone());
         *well = !*well;
         let mut status = status(&self.agent.id, task, TaskState::TaskRunning, Some(self.uuid));
         (status.message, status.healthy) = (Some(message), Some(*well));

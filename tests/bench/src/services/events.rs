@@ -11,7 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
 use super::crowd::Crowd;
-use super::peer::{self, WITHIN};
+use super::peer;
+use super::wait::{wait, when};
 use crate::figure::{Figure, percentile};
 use crate::loopback::runtime;
 use crate::loopback::usage::{processor_time, resident_mib};
@@ -47,20 +48,19 @@ fn fan_out(subscribers: usize, rate: usize, seconds: usize, suffix: &str) -> Res
     let crowd = Crowd::start(&cluster, 1, TASKS)?;
     let http = cluster.services_http();
     peer::timed(&http, "POST", "/v2/apps", Some(&peer::app("/talking", TASKS)))?;
-    crowd.wait_for(TASKS, WITHIN)?;
-    peer::wait_until_deployed(&http, WITHIN)?;
+    crowd.wait_for(TASKS)?;
+    peer::wait_until_deployed(&http)?;
     let count = rate * seconds;
     let said = (0..count).map(|_| AtomicU64::new(0)).collect();
     let moments = Arc::new(Moments { begun: Instant::now(), said });
     let (at, ready) = (cluster.services_host_port().to_owned(), Arc::new(AtomicUsize::new(0)));
     let (listening, their_moments) = (ready.clone(), moments.clone());
     let readers = std::thread::spawn(move || read_all(&at, subscribers, &their_moments, &listening));
-    let until = Instant::now() + WITHIN;
-    while ready.load(Ordering::Acquire) < subscribers {
-        ensure!(!readers.is_finished(), "{:?}", readers.join().map(|result| result.map(|_| ())));
-        ensure!(Instant::now() < until, "{} subscribers", ready.load(Ordering::Acquire));
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait(|| {
+        let listening = ready.load(Ordering::Acquire);
+        ensure!(!readers.is_finished(), "the readers have ended");
+        Ok(when(listening == subscribers, || format!("{listening} subscribers")))
+    })?;
     let pid = peer::pid(&cluster)?;
     let busy = processor_time(pid)?;
     let begun = Instant::now();

@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::crowd::Crowd;
-use super::peer::{self, WITHIN};
+use super::peer;
+use super::wait::{wait, wait_with, when};
 use crate::figure::Figure;
 use crate::loopback::runtime;
 use crate::loopback::usage::processor_time;
@@ -37,8 +38,13 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
         "timeoutSeconds": 5,
     }]);
     peer::timed(&http, "POST", "/v2/apps", Some(&app))?;
-    crowd.wait_for(count, WITHIN)?;
+    crowd.wait_for(count)?;
     wait_until_healthy(&http, count)?;
+    // The first questions come with the launches; each has its own place in the interval from the second on.
+    wait(|| {
+        let asked = asked.load(Ordering::Acquire);
+        Ok(when(asked >= 2 * count as u64, || format!("{asked} checks were made")))
+    })?;
 
     let busy = processor_time(peer::pid(&cluster)?)?;
     let (begun, before) = (Instant::now(), asked.load(Ordering::Acquire));
@@ -85,14 +91,9 @@ async fn answer(listener: TcpListener, asked: Arc<AtomicU64>) {
 }
 
 fn wait_until_healthy(http: &chapada_harness::Http, count: usize) -> Result<()> {
-    let until = Instant::now() + WITHIN;
-    loop {
+    wait_with(STEP, || {
         let apps = http.get("/v2/apps").map_err(anyhow::Error::msg)?;
         let healthy = apps["apps"][0]["tasksHealthy"].as_u64().context("a count")?;
-        if healthy == count as u64 {
-            return Ok(());
-        }
-        ensure!(Instant::now() < until, "{healthy} of {count} are well");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+        Ok(when(healthy == count as u64, || format!("{healthy} of {count} are well")))
+    })
 }

@@ -7,7 +7,8 @@ use chapada_harness::Cluster;
 use serde_json::json;
 
 use super::crowd::Crowd;
-use super::peer::{self, WITHIN};
+use super::peer;
+use super::wait::{wait, when};
 use crate::figure::{Figure, percentile};
 use crate::loopback::usage::{processor_time, resident_mib};
 
@@ -33,8 +34,8 @@ fn run(masters: usize, apps: usize, samples: usize, suffix: &str) -> Result<Vec<
     let busy = processor_time(peer::pid(&cluster)?)?;
     let begun = Instant::now();
     peer::make_apps(&http, apps, EACH)?;
-    crowd.wait_for(instances, WITHIN)?;
-    peer::wait_until_deployed(&http, WITHIN)?;
+    crowd.wait_for(instances)?;
+    peer::wait_until_deployed(&http)?;
     let filled = begun.elapsed().as_secs_f64();
     let filling = processor_time(peer::pid(&cluster)?)? - busy;
 
@@ -84,7 +85,7 @@ fn writes(cluster: &Cluster, samples: usize) -> Result<Vec<f64>> {
         // The next one must not find as many deployments as there may be.
         std::thread::sleep(Duration::from_millis(5));
     }
-    peer::wait_until_deployed(&http, WITHIN)?;
+    peer::wait_until_deployed(&http)?;
     Ok(times)
 }
 
@@ -118,7 +119,7 @@ fn whole(cluster: &Cluster, path: &str) -> Result<(f64, usize, Vec<f64>)> {
         std::thread::sleep(Duration::from_millis(2));
     }
     let (taken, bytes) = reading.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??;
-    peer::wait_until_deployed(&http, WITHIN)?;
+    peer::wait_until_deployed(&http)?;
     Ok((taken, bytes, times))
 }
 
@@ -129,14 +130,10 @@ fn restart(cluster: &mut Cluster, apps: usize) -> Result<f64> {
     let begun = Instant::now();
     services.restart();
     let http = cluster.services_http();
-    loop {
-        ensure!(begun.elapsed() < WITHIN, "it does not come back");
-        if let Ok(status) = http.get("/status")
-            && status["connected"] == json!(true)
-            && status["apps"].as_u64().is_some_and(|count| count >= apps as u64)
-        {
-            return Ok(begun.elapsed().as_secs_f64());
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    wait(|| {
+        let status = http.get("/status").unwrap_or_default();
+        let all = status["apps"].as_u64().is_some_and(|count| count >= apps as u64);
+        let back = all && status["connected"] == json!(true);
+        Ok(when(back, || format!("it says {status}")).map(|()| begun.elapsed().as_secs_f64()))
+    })
 }

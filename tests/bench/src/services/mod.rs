@@ -3,7 +3,7 @@
 //! - `many`, `scale`, `events`, `health`: the agents are simulated (`crowd`): they speak the real agent link, say that what they are
 //!   told to launch runs, and run nothing;
 //! - `containers`: one real agent and real containers;
-//! - `peer`: what a client of the REST API sees.
+//! - `peer`: what a client of the REST API sees; `wait`: how all of them wait.
 
 mod crowd;
 mod events;
@@ -11,6 +11,7 @@ mod health;
 mod many;
 mod peer;
 mod scale;
+mod wait;
 
 pub(crate) mod containers;
 

@@ -8,8 +8,12 @@ use anyhow::{Context, Result, ensure};
 use chapada_harness::{Cluster, Http};
 use serde_json::{Value, json};
 
+use super::wait::{wait_with, when};
+
 /// Far beyond what any step takes.
 pub(super) const WITHIN: Duration = Duration::from_secs(180);
+/// Between two calls that only look.
+pub(super) const SELDOM: Duration = Duration::from_millis(20);
 /// How many apps are put in one request.
 const AT_ONCE: usize = 250;
 
@@ -26,18 +30,13 @@ pub(super) fn make_apps(http: &Http, apps: usize, instances: usize) -> Result<()
     let list: Vec<Value> =
         (0..apps).map(|number| app(&format!("/group-{}/app-{number}", number % 100), instances)).collect();
     for part in list.chunks(AT_ONCE) {
-        let until = Instant::now() + WITHIN;
         // As many deployments at once as may be.
-        loop {
+        wait_with(SELDOM, || {
             let (status, body) =
                 http.call("PUT", "/v2/apps", Some(&json!(part))).map_err(anyhow::Error::msg)?;
-            if (200..300).contains(&status) {
-                break;
-            }
-            ensure!(matches!(status, 403 | 503), "{status}: {body}");
-            ensure!(Instant::now() < until, "the apps are not accepted: {body}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+            ensure!(matches!(status, 200..300 | 403 | 503), "{status}: {body}");
+            Ok(when(status < 300, || format!("{status}: {body}")))
+        })?;
     }
     Ok(())
 }
@@ -81,17 +80,12 @@ pub(super) fn pid(cluster: &Cluster) -> Result<i32> {
 }
 
 /// Waits until it has no deployment under way.
-pub(super) fn wait_until_deployed(http: &Http, within: Duration) -> Result<()> {
-    let until = Instant::now() + within;
-    loop {
+pub(super) fn wait_until_deployed(http: &Http) -> Result<()> {
+    wait_with(SELDOM, || {
         let deployments = http.get("/v2/deployments").map_err(anyhow::Error::msg)?;
         let left = deployments.as_array().map_or(0, Vec::len);
-        if left == 0 {
-            return Ok(());
-        }
-        ensure!(Instant::now() < until, "{left} deployments are still on their way");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        Ok(when(left == 0, || format!("{left} deployments are on their way")))
+    })
 }
 
 /// A master and a services process, with the master's agents silent for long.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::crowd::Crowd;
-use super::peer::{self, WITHIN};
+use super::peer;
 use crate::figure::Figure;
 use crate::loopback::usage::processor_time;
 
@@ -19,12 +19,12 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
     let crowd = Crowd::start(&cluster, agents, SLOTS)?;
     let http = cluster.services_http();
     peer::timed(&http, "POST", "/v2/apps", Some(&peer::app("/large", 0)))?;
-    peer::wait_until_deployed(&http, WITHIN)?;
+    peer::wait_until_deployed(&http)?;
     let busy = processor_time(peer::pid(&cluster)?)?;
     let begun = Instant::now();
     peer::timed(&http, "PUT", "/v2/apps/large", Some(&json!({"instances": count})))?;
-    crowd.wait_for(count, WITHIN)?;
-    peer::wait_until_deployed(&http, WITHIN)?;
+    crowd.wait_for(count)?;
+    peer::wait_until_deployed(&http)?;
     let taken = begun.elapsed().as_secs_f64();
     let busy = processor_time(peer::pid(&cluster)?)? - busy;
     let shape = format!(

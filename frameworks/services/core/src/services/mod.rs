@@ -19,6 +19,7 @@ mod plan;
 mod pods;
 mod ports;
 mod readiness;
+mod refused;
 mod residents;
 mod restore;
 mod roles;
@@ -152,7 +153,7 @@ impl Services {
             Event::Readiness { task, check, result } => self.on_readiness(now, &task, check, result),
             Event::Observed { task, addresses, check } => self.on_observed(&task, addresses, check),
             Event::Stored(number) => self.outbox.on_stored(number),
-            Event::Tick => {}
+            Event::Tick => self.use_offers_left(now),
         }
         self.settle(now);
         let writes: Vec<Write> = self.outbox.dirty().into_iter().map(|key| self.write_of(key)).collect();

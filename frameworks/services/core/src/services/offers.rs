@@ -1,12 +1,13 @@
 //! Uses offers for what waits, and asks the master for as many as are wanted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use chapada_model::{Mono, Now, Role};
-use chapada_sdk_core::{Delay, Offer, Placement, Request, place};
+use chapada_sdk_core::{Delay, MismatchKind, Offer, Placement, Request, place};
 
 use super::order::Order;
+use super::refused::Refused;
 use super::roles::role_of;
 use super::{AppState, Services};
 use crate::app::App;
@@ -23,6 +24,12 @@ use crate::timestamp::Timestamp;
 
 /// The most tasks launched with one offer: they travel in one message of bounded size.
 const MAX_LAUNCHES_PER_OFFER: usize = 50;
+/// So many instances are placed in one go at most: who has something else to say does not wait for more.
+const PLACED_AT_ONCE: usize = 2_048;
+/// So often at most an app is held against an offer in one go, as long as it is one of the first [`FEW_OFFERS`].
+const LOOKS_AT_ONCE: usize = 131_072;
+/// So many offers are looked at in one go, however many apps wait: an app's instances are to be spread.
+const FEW_OFFERS: usize = 64;
 /// The least time between two calls that ask for offers again.
 const REVIVE_EVERY: Duration = Duration::from_millis(100);
 
@@ -50,6 +57,9 @@ pub(super) struct Demand {
     sweeps: BTreeMap<Role, Mono>,
     /// The roles in which the master makes no offers to us while it does in others.
     quiet: BTreeSet<Role>,
+    /// Offers that were not looked at yet, the oldest first, and since when.
+    offered: VecDeque<Offer>,
+    offered_at: Mono,
     /// Whether the master makes offers to us.
     wanted: bool,
     /// Whether offers that were declined might be of use now.
@@ -60,6 +70,7 @@ pub(super) struct Demand {
 impl Demand {
     /// A new subscription gets offers until it says otherwise.
     pub(super) fn on_subscribed(&mut self) {
+        self.offered.clear();
         self.quiet.clear();
         self.wanted = true;
         self.revive = !self.seeking.is_empty();
@@ -127,7 +138,25 @@ impl Demand {
     /// When a call that was put off is due.
     pub(super) fn deadline(&self) -> Option<Mono> {
         let revive = self.revived.filter(|_| self.revive && !self.is_idle()).map(|at| at + REVIVE_EVERY);
-        revive.into_iter().chain(self.sweeps.values().copied()).min()
+        let offered = (!self.offered.is_empty()).then_some(self.offered_at);
+        revive.into_iter().chain(offered).chain(self.sweeps.values().copied()).min()
+    }
+
+    /// The offers to look at next, and how many tasks may be launched with each. All of them unless that takes long; then as many
+    /// as can be used or looked at in one go, and each takes no more than its share, so that all are filled alike.
+    fn next_offers(&mut self) -> (Vec<Offer>, usize) {
+        let wanted: usize = self.seeking.values().map(|seeking| seeking.count).sum();
+        let offers = self.offered.len();
+        let mut each = MAX_LAUNCHES_PER_OFFER;
+        let mut count = (LOOKS_AT_ONCE / self.seeking.len().max(1)).max(FEW_OFFERS).min(offers);
+        if wanted > PLACED_AT_ONCE {
+            each = wanted.div_ceil(offers.max(1)).min(MAX_LAUNCHES_PER_OFFER);
+            count = count.min((PLACED_AT_ONCE / each).max(1));
+        }
+        if self.seeking.is_empty() {
+            count = offers;
+        }
+        (self.offered.drain(..count).collect(), each)
     }
 }
 
@@ -138,6 +167,8 @@ pub(super) struct Bid {
     pub(super) operations: Vec<HomeOperation>,
     pub(super) launches: Vec<Launch>,
     pub(super) groups: Vec<LaunchGroup>,
+    /// How many tasks may be launched with it.
+    limit: usize,
 }
 
 impl Bid {
@@ -147,7 +178,7 @@ impl Bid {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.tasks() >= MAX_LAUNCHES_PER_OFFER
+        self.tasks() >= self.limit
     }
 
     /// Whether it is not worth a look any more. What little may be left of one that is used comes back with the next offer.
@@ -159,17 +190,36 @@ impl Bid {
 
 impl Services {
     pub(super) fn on_offers(&mut self, now: Now, offers: Vec<Offer>) {
-        let bid =
-            |offer: Offer| Bid { offer, operations: Vec::new(), launches: Vec::new(), groups: Vec::new() };
+        if self.demand.offered.is_empty() {
+            self.demand.offered_at = now.mono;
+        }
+        self.demand.offered.extend(offers);
+        self.use_offers(now);
+    }
+
+    /// As time passes: goes on with what there was no time for.
+    pub(super) fn use_offers_left(&mut self, now: Now) {
+        if self.connected && !self.demand.offered.is_empty() {
+            self.use_offers(now);
+        }
+    }
+
+    /// Uses offers that were made before and not looked at yet; what is left then is due at once.
+    pub(super) fn use_offers(&mut self, now: Now) {
+        let (offers, limit) = self.demand.next_offers();
+        let bid = |offer: Offer| {
+            let (operations, launches, groups) = (Vec::new(), Vec::new(), Vec::new());
+            Bid { offer, operations, launches, groups, limit }
+        };
         let mut bids: Vec<Bid> = offers.into_iter().map(bid).collect();
         self.sweep(&mut bids);
         // The one that waits longest first.
-        let order = std::mem::take(&mut self.demand.order);
+        let (order, mut refused) = (std::mem::take(&mut self.demand.order), Refused::default());
         for (_, app) in &order {
             if bids.iter().all(Bid::is_spent) {
                 break;
             }
-            self.place(now, app, &mut bids);
+            self.place(now, app, &mut bids, &mut refused);
         }
         self.demand.order = order;
         // Whatever makes an offer useful asks for offers again.
@@ -201,22 +251,29 @@ impl Services {
     }
 
     /// Places as many instances of `app` as may be and fit, on the agents that have the fewest of them.
-    fn place(&mut self, now: Now, id: &AppId, bids: &mut [Bid]) {
+    fn place(&mut self, now: Now, id: &AppId, bids: &mut [Bid], refused: &mut Refused) {
         let Some(state) = self.apps.get(id) else { return };
         let count = self.launchable(now, state);
         if state.app.definition.is_resident() {
             return self.place_residents(now, id, count, bids);
         }
-        let (current, mut order) = (Kind::of(&state.app, &self.settings), order_for(state, bids));
+        let current = Kind::of(&state.app, &self.settings);
+        let role = &state.app.definition.role;
+        if let Some(reasons) = refused.of(role, &current.request).filter(|_| state.instances.pinned() == 0) {
+            let Some(state) = self.apps.get_mut(id) else { return };
+            return state.funnel.note_unused(now, reasons);
+        }
+        let mut order = order_for(state, bids);
         for _ in 0..count {
             let draw = self.seed.number();
             let Some(state) = self.apps.get_mut(id) else { return };
             let Some((instance, other)) = next_waiting(now, state, &self.settings) else { return };
             let Kind { app, request } = other.as_ref().unwrap_or(&current);
             let lasting = other.is_none() && request.constraints.is_empty();
-            let Some((index, share)) = choose(state, request, (bids, &mut order), lasting, (draw, now))
-            else {
-                return;
+            let (index, share) = match choose(state, request, (bids, &mut order), lasting, (draw, now)) {
+                Ok(found) => found,
+                Err(reasons) if lasting => return refused.note(&app.definition.role, request, reasons),
+                Err(_) => return,
             };
             let bid = &mut bids[index];
             if bid.offer.take(&share.resources).is_err() {
@@ -360,25 +417,17 @@ fn choose(
     (bids, order): (&[Bid], &mut Order),
     lasting: bool,
     (draw, now): (u64, Now),
-) -> Option<(usize, Placement)> {
+) -> Result<(usize, Placement), Vec<MismatchKind>> {
     let take = |index: usize| {
         let offer = &bids[index].offer;
         place(offer, request, state.instances.placed(), now.wall, draw).map_err(|why| why.kind())
     };
-    let reasons = match order.first(lasting, take) {
-        Ok(found) => {
-            state.funnel.processed += 1;
-            return Some(found);
-        }
-        Err(reasons) => reasons,
-    };
-    state.funnel.processed += reasons.len() as u64;
-    state.funnel.unused += reasons.len() as u64;
-    for why in reasons {
-        *state.funnel.reasons.entry(why).or_default() += 1;
-        state.funnel.last_unused = Some(Timestamp::from(now.wall));
+    let found = order.first(lasting, take);
+    match &found {
+        Ok(_) => state.funnel.processed += 1,
+        Err(reasons) => state.funnel.note_unused(now, reasons),
     }
-    None
+    found
 }
 
 /// What begins in a place.

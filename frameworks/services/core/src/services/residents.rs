@@ -292,7 +292,7 @@ impl Services {
 
     /// Keeps `Effect::Launch` for offers that are used for tasks alone.
     pub(super) fn accepting(bid: Bid, refuse: Duration) -> Effect {
-        let Bid { offer, launches, groups, operations } = bid;
+        let Bid { offer, launches, groups, operations, .. } = bid;
         match operations.is_empty() {
             true => Effect::Launch { offer: offer.id, tasks: launches, groups, refuse },
             false => Effect::Accept { offer: offer.id, operations, tasks: launches, groups, refuse },

@@ -229,7 +229,10 @@ pub(super) fn note_failure(now: Now, state: &mut AppState, status: &TaskStatus, 
         at: Timestamp::from(now.wall),
     });
     let own_fault = !matches!(status.state, TaskState::Killed | TaskState::Unknown)
-        && !matches!(status.reason, Some(Reason::InvalidOffers | Reason::AgentDraining));
+        && !matches!(
+            status.reason,
+            Some(Reason::InvalidOffers | Reason::MasterDisconnected | Reason::AgentDraining)
+        );
     if own_fault {
         let delay = match task.is_of(state.app.version_info.last_config_change_at) {
             true => &mut state.delay,

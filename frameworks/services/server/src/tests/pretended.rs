@@ -35,6 +35,12 @@ impl Master for Calls {
     fn call(&mut self, call: Effect) {
         self.0.send(call).expect("the pretended master outlives the loop");
     }
+
+    fn is_behind(&self) -> bool {
+        false
+    }
+
+    async fn has_room(&self) {}
 }
 
 /// Answers calls as a cluster with one large agent does. With `works` false it makes no offers.
