@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use chapada_harness::Http;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
@@ -20,6 +21,8 @@ use crate::loopback::usage::{processor_time, resident_mib};
 const TASKS: usize = 100;
 /// What stands before the number of an event in its message.
 const MARK: &[u8] = b"\"news-";
+/// Updates of tasks between two looks at whether they were cut.
+const SAID_AT_ONCE: usize = 500;
 /// Subscribers that do not read.
 const STALLED: usize = 20;
 
@@ -167,15 +170,21 @@ fn stalled(cluster: &chapada_harness::Cluster, crowd: &Crowd, name: &str) -> Res
         stream.set_nonblocking(true)?;
         streams.push(stream);
     }
+    let attached = |so: fn(u64) -> bool| {
+        let now = subscribed(&cluster.services_http())?;
+        Ok::<_, anyhow::Error>(when(so(now), || format!("{now} of {STALLED} are subscribed")))
+    };
+    wait(|| attached(|now| now == STALLED as u64))?;
     let (mut most, mut said) = (before, 0);
-    // The kernel takes some hundred KiB for each connection before anything waits here.
-    while said < 40_000 {
-        for _ in 0..500 {
+    // The kernel takes some hundred KiB to some MiB for each connection before anything waits here.
+    wait(|| {
+        for _ in 0..SAID_AT_ONCE {
             crowd.say(format!("more-{said} {}", "x".repeat(200)))?;
             said += 1;
         }
         most = most.max(resident_mib(pid)?);
-    }
+        attached(|now| now == 0)
+    })?;
     let mut cut = 0;
     for mut stream in streams {
         cut += usize::from(is_cut(&mut stream)?);
@@ -183,6 +192,13 @@ fn stalled(cluster: &chapada_harness::Cluster, crowd: &Crowd, name: &str) -> Res
     ensure!(cut == STALLED, "{cut} of {STALLED} were cut");
     let shape = format!("{STALLED} subscribers that do not read, {said} updates of tasks, until all are cut");
     Ok(Figure::new(name, (most - before) * 1024.0 / STALLED as f64, "KiB", &shape))
+}
+
+/// How many follow, as the services framework counts them.
+fn subscribed(http: &Http) -> Result<u64> {
+    let metrics = http.get("/metrics").map_err(anyhow::Error::msg)?;
+    let gauge = &metrics["gauges"]["http.event-streams.active.gauge"]["value"];
+    gauge.as_u64().with_context(|| format!("no number of subscribers in the metrics: {gauge}"))
 }
 
 /// What it had before it was cut still comes, then the end.
