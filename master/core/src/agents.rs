@@ -155,7 +155,9 @@ impl Master {
             | AgentState::Unreachable { .. }
             | AgentState::Gone { .. } => return,
         }
-        let until = last_heard.min(self.now.mono) + self.settings.agent_timeout;
+        // What happened while this leader was suspended came late, and the agent could not come back.
+        let heard = last_heard.min(self.now.mono).max(self.resumed);
+        let until = heard + self.settings.agent_timeout;
         self.set_agent_state(id, AgentState::Disconnected { until });
     }
 

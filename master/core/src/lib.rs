@@ -36,6 +36,7 @@ mod reconcile;
 mod recording;
 mod records;
 mod registry;
+mod resume;
 mod role_calls;
 mod roles;
 mod settings;

@@ -76,6 +76,10 @@ pub struct Master {
     pub(crate) now: Now,
     /// What the event at hand asks for so far.
     pub(crate) effects: Vec<Effect>,
+    /// When it last went on after a suspension; when it began, if it never was suspended.
+    pub(crate) resumed: Mono,
+    /// Until when agents may come that the registry does not know: it may be an older one that was put back.
+    pub(crate) strangers_until: Option<Mono>,
 }
 
 impl Master {
@@ -136,6 +140,8 @@ impl Master {
             plan_due: None,
             now,
             effects: Vec::new(),
+            resumed: now.mono,
+            strangers_until: None,
         };
         master.recover_records(registry);
         master

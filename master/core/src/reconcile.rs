@@ -77,6 +77,8 @@ impl Master {
         })
     }
 
+    /// An agent that is not in the registry may be one that came after the backup from which the registry was restored: for as long
+    /// as agents have to come back to a new leader nothing is said of it, and Mesos says at once that it knows nothing.
     pub(crate) fn standing_of(&self, agent: Option<&AgentId>) -> Standing {
         let Some(agent) = agent else {
             return if self.silent.is_empty() { Standing::Unknown } else { Standing::MayReturn };
@@ -91,6 +93,7 @@ impl Master {
             }
             Some(AgentState::Unreachable { since }) => Standing::Unreachable(*since),
             Some(AgentState::Gone { .. }) => Standing::Gone,
+            None if self.strangers_until.is_some_and(|until| self.now.mono < until) => Standing::MayReturn,
             None => Standing::Unknown,
         }
     }

@@ -124,6 +124,8 @@ impl crate::Master {
                 None => self.recover_framework(id, record),
             }
         }
+        self.strangers_until =
+            (!registry.agents.is_empty()).then(|| self.now.mono + self.settings.agent_reregister_timeout);
         self.registry = registry;
         self.books.drains =
             self.registry.drains.iter().map(|(name, plan)| (name.clone(), plan.clone())).collect();

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use chapada_master_core::{AgentCommand, AgentState, RefusedReason, SchedulerEvent, Standing, TaskPhase};
+use chapada_master_core::{
+    AgentCommand, AgentState, Event, RefusedReason, SchedulerEvent, Standing, TaskPhase,
+};
 use chapada_model::{Milli, Reason, TaskKey, TaskState};
 
 use crate::tasks::{launch, running};
@@ -241,4 +243,34 @@ fn an_id_that_lives_elsewhere_and_holdings_that_cannot_be_are_refused() {
     world.fail_over();
     world.connect(0);
     assert_eq!(refused(&world, 0), Some(RefusedReason::Invalid));
+}
+
+#[test]
+fn a_leader_that_was_suspended_gives_those_who_are_away_their_time() {
+    let mut world = World::new();
+    for _ in 0..3 {
+        world.add_agent("cpus:4;mem:1024");
+    }
+    let (away, stream) = world.framework(framework("f", &["*"]));
+    world.close(&stream);
+    world.break_link(0);
+    let last_heard = world.now.mono;
+    // Nobody could come back, and nothing was heard, for longer than anyone has.
+    world.suspend(Duration::from_secs(14 * 24 * 3600));
+    let (link, agent) = (world.agents[1].link.take().expect("it was connected"), world.agent_id(1));
+    world.agents[1].is_welcome = false;
+    world.apply(Event::LinkClosed { link, agent, last_heard });
+    for index in [0, 1] {
+        let state = world.books().agents[&world.agent_id(index)].state.clone();
+        assert!(matches!(state, AgentState::Disconnected { .. }), "{state:?}");
+    }
+    assert!(world.books().frameworks.contains_key(&away), "its failover timeout begins anew");
+    world.connect(0);
+    world.connect(1);
+    world.pass(Duration::from_secs(100));
+    assert_eq!(world.books().counters.agents_unreachable, 0);
+    // Time that passes while it leads counts.
+    world.break_link(0);
+    world.pass(Duration::from_secs(100));
+    assert_eq!(world.books().counters.agents_unreachable, 1);
 }

@@ -162,6 +162,24 @@ fn reconciliation_is_silent_while_an_agent_may_still_return() {
 }
 
 #[test]
+fn nothing_is_said_of_an_agent_that_may_be_ahead_of_the_registry() {
+    let (mut world, id, _, _) = running();
+    let description = (*world.books().frameworks[&id].description).clone();
+    let ask = |task: &str, agent: &str| Call::Reconcile {
+        tasks: vec![(task.parse().expect("valid"), Some(agent.parse().expect("valid")))],
+    };
+    world.fail_over();
+    world.connect(0);
+    let stream = world.subscribe(description);
+    world.take(&stream);
+    world.call(&id, ask("other", "m1-S7")).expect("accepted");
+    assert!(world.take(&stream).is_empty(), "the registry may be an older one that was put back");
+    world.pass(Duration::from_secs(601));
+    world.call(&id, ask("other", "m1-S7")).expect("accepted");
+    assert_eq!(world.take_updates(&stream).last().expect("an answer").state, TaskState::Unknown);
+}
+
+#[test]
 fn an_update_that_was_made_while_nobody_listened_comes_first_on_return() {
     let (mut world, id, stream, key) = running();
     acknowledge(&mut world, &key);

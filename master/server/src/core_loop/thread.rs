@@ -118,8 +118,10 @@ type Verdict = (tokio::sync::oneshot::Sender<Result<(), CallRefused>>, Result<()
 impl Loop {
     async fn run(mut self, ended: CancellationToken) {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut was_suspended = false;
         loop {
             if *self.suspended.borrow_and_update() {
+                was_suspended = true;
                 tokio::select! {
                     () = ended.cancelled() => return,
                     changed = self.suspended.changed() => if changed.is_err() {
@@ -128,6 +130,13 @@ impl Loop {
                     waiting = self.publisher.asked() => self.publisher.answer(&self.master, waiting),
                 }
                 continue;
+            }
+            if std::mem::take(&mut was_suspended) {
+                self.resume();
+                if !self.hand_over().await {
+                    return;
+                }
+                self.publish();
             }
             let wakeup = self.master.next_wakeup().map(|at| self.clock.instant(at));
             tokio::select! {
@@ -174,6 +183,12 @@ impl Loop {
                 return self.settle(settled, ended).await;
             }
         }
+    }
+
+    /// Goes on after a suspension, before anything that has waited.
+    fn resume(&mut self) {
+        let effects = self.master.resume(self.clock.now());
+        self.outboxes.execute_all(effects);
     }
 
     /// Hands the registry its changes, and answers readers while there is no room for them. False when it is gone.

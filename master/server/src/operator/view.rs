@@ -1,8 +1,10 @@
 //! The books as messages of the operator API.
 
 use chapada_master_core::{Agent, AgentState, Framework, FrameworkState, OfferOperation, Snapshot, Task};
-use chapada_model::{MasterDescription, OperationKey, Resources, Wall};
-use chapada_wire::convert::{ReservationFormat, resources_to_wire, task_record, wall_to_wire};
+use chapada_model::{MasterDescription, Resources, Wall};
+use chapada_wire::convert::{
+    ReservationFormat, operation_uuid, resources_to_wire, task_record, wall_to_wire,
+};
 use chapada_wire::v1;
 use chapada_wire::v1::master::response::{self, get_agents, get_executors, get_frameworks};
 
@@ -140,14 +142,6 @@ pub(super) fn operation(operation: &OfferOperation) -> v1::Operation {
         info: Some(changes::operation_info(operation)),
         statuses: vec![status.clone()],
         latest_status: Some(status),
-        uuid: Some(v1::Uuid { value: Some(uuid_of(&operation.key)) }),
+        uuid: Some(operation_uuid(&operation.key)),
     }
-}
-
-/// The master's name for an operation as the sixteen bytes that Mesos' clients expect: the master's own, and the number.
-fn uuid_of(key: &OperationKey) -> Vec<u8> {
-    let (master, number) = key.as_str().rsplit_once("-P").unwrap_or((key.as_str(), "0"));
-    let master = uuid::Uuid::parse_str(master).unwrap_or_default().as_u128();
-    let number: u128 = number.parse().unwrap_or_default();
-    (master ^ number).to_be_bytes().to_vec()
 }

@@ -94,6 +94,14 @@ impl World {
         self.after(&before, effects, &format!("{event:?}"));
     }
 
+    /// The leader was suspended for so long, and goes on.
+    pub(crate) fn suspend(&mut self, time: Duration) {
+        self.now = Now { mono: self.now.mono + time, wall: self.now.wall + time };
+        let before = self.books();
+        let effects = self.master.resume(self.now);
+        self.after(&before, effects, "a resumption");
+    }
+
     /// Makes a call as the open stream of a framework.
     pub(crate) fn call(&mut self, framework: &FrameworkId, call: Call) -> Result<(), CallRefused> {
         let stream = self.books().frameworks.get(framework).and_then(|f| f.stream().cloned());
