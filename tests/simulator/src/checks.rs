@@ -18,6 +18,7 @@ use chapada_model::{AgentId, FrameworkId, TaskId, TaskKey, TaskState, UpdateUuid
 
 pub(crate) use roles::roles_of;
 
+use crate::journal::Entry;
 use crate::sim::Sim;
 
 /// What a framework has heard of one task.
@@ -39,13 +40,19 @@ pub(crate) struct Checks {
     /// Attempts of agents with wrong credentials, which no core hears of.
     pub(crate) rejected: u64,
     pub(crate) failure: Option<String>,
+    /// Nothing is found on the way: for what is to be found afterwards.
+    pub(crate) is_off: bool,
     /// Frameworks of which an agent was told that they are gone.
     pub(crate) shut_down: BTreeSet<FrameworkId>,
+    /// Agents that were told to end all they run: masters say what became of it.
+    pub(crate) told_gone: BTreeSet<usize>,
     /// Who was told to be subscribed, and registered, and was not removed since.
     subscribed: BTreeSet<FrameworkId>,
     admitted: BTreeSet<AgentId>,
     /// A command of an old epoch is with an agent.
     pub(crate) stale: bool,
+    /// The epoch of the command that an agent has.
+    pub(crate) word: Option<u64>,
     /// Every task that any agent ever began.
     launched: BTreeSet<TaskKey>,
     /// What was asked to start together, by the first task of each group.
@@ -110,9 +117,13 @@ impl Sim {
 
     /// I3: the registry changes only as its leader wants: who is removed there need not be known any more.
     pub(crate) fn note_change(&mut self, change: &RegistryChange) {
+        if let RegistryChange::DeleteFramework(id) = change {
+            self.enter(|| Entry::Gone { framework: id.clone() });
+        }
         match change {
             RegistryChange::DeleteFramework(id) => drop(self.checks.subscribed.remove(id)),
             RegistryChange::PutFramework(id, record) if record.removed.is_some() => {
+                self.enter(|| Entry::Gone { framework: id.clone() });
                 self.checks.subscribed.remove(id);
             }
             RegistryChange::DeleteAgent(id) => drop(self.checks.admitted.remove(id)),
@@ -125,6 +136,15 @@ impl Sim {
         }
     }
 
+    /// An operator has put a backup in place: what came after it is forgotten at his word.
+    pub(crate) fn note_restored(&mut self, state: &chapada_master_core::RegistryState) {
+        self.checks.subscribed.retain(|id| state.frameworks.contains_key(id));
+        self.checks.admitted.retain(|id| state.agents.contains_key(id));
+        self.checks.answers = roles::Answers::default();
+        let state = Box::new(state.clone());
+        self.enter(|| Entry::Restored { state });
+    }
+
     /// I3: whoever is told to be subscribed is in the registry.
     pub(crate) fn check_subscribed(&mut self, master: usize, framework: &FrameworkId) {
         let is_stored = self.registry.state.frameworks.contains_key(framework);
@@ -133,7 +153,9 @@ impl Sim {
                 format!("I3: framework {framework} is told that it is subscribed before it is stored")
             });
         }
-        if is_stored {
+        // A deposed leader may say so of one that has been removed since.
+        let record = self.registry.state.frameworks.get(framework);
+        if record.is_some_and(|record| record.removed.is_none()) {
             self.checks.subscribed.insert(framework.clone());
         }
     }
@@ -168,6 +190,11 @@ impl Sim {
     /// I5: at an old word an agent does nothing but end the link.
     pub(crate) fn check_word(&mut self, agent: usize, effects: &[Effect]) {
         let is_done = |effect: &&Effect| !matches!(effect, Effect::DropLink { .. });
+        if let Some(epoch) = self.checks.word
+            && effects.iter().any(|effect| !matches!(effect, Effect::DropLink { .. } | Effect::Log { .. }))
+        {
+            self.enter(|| Entry::Obeyed { agent, epoch });
+        }
         if let Some(done) = effects.iter().find(is_done).filter(|_| self.checks.stale) {
             self.fail(|| format!("I5: a{agent} does {done:?} at the word of a deposed master"));
         }
@@ -177,5 +204,6 @@ impl Sim {
     pub(crate) fn check_epoch(&mut self, agent: usize, epoch: u64) {
         let seen = self.agents[agent].core.as_ref().map_or(0, chapada_agent_core::Agent::epoch);
         self.checks.stale = epoch < seen;
+        self.checks.word = Some(epoch);
     }
 }

@@ -22,7 +22,7 @@ impl Sim {
         let agent = self.rng.place(self.agents.len());
         let framework = self.rng.place(self.frameworks.len());
         let soon = self.rng.between(Duration::from_millis(50), Duration::from_secs(20));
-        match self.rng.below(19) {
+        match self.rng.below(24) {
             0 => self.break_client(Node::Agent(agent)),
             1 => self.break_client(Node::Framework(framework)),
             2 => self.crash_agent(agent, soon),
@@ -46,11 +46,40 @@ impl Sim {
             15 => self.break_program(agent),
             16 => self.agents[agent].disk.doom = 1 + self.rng.below(6),
             17 => self.reconfigure_at_random(agent, soon),
-            _ => match self.rng.once_in(2) {
+            18 => match self.rng.once_in(2) {
                 true => self.registry.lose_answer = true,
                 false => self.registry.slowness = Duration::from_millis(self.rng.below(2_000)),
             },
+            _ => self.break_coordination(soon),
         }
+    }
+
+    /// Something of the ensemble, or of the machines that are its clients.
+    fn break_coordination(&mut self, soon: Duration) {
+        let machine = match (self.leading_machine(), self.rng.once_in(3)) {
+            (Some(machine), false) => machine,
+            _ => self.rng.place(self.coordination.machines.len()),
+        };
+        match self.rng.below(6) {
+            0 => self.cut_from_ensemble(machine, soon * 2),
+            1 => self.stop_process(machine, soon * 2),
+            2 => self.lose_quorum(soon * 3),
+            3 => self.crash_machine(machine, soon),
+            4 => self.fill_registry(soon),
+            _ => self.coordination.watches_late = Duration::from_millis(self.rng.below(3_000)),
+        }
+    }
+
+    /// The servers of the ensemble have no space for so long.
+    pub fn fill_registry(&mut self, time: Duration) {
+        self.registry.full = true;
+        self.history.note(self.now, format_args!("the registry has no space for {time:?}"));
+        self.queue.put(self.now + time, Happening::RegistryMended);
+    }
+
+    /// Writes of the registry take up to so long.
+    pub fn slow_registry(&mut self, most: Duration) {
+        self.registry.slowness = most;
     }
 
     /// A client's connection breaks.
@@ -61,21 +90,22 @@ impl Sim {
         }
     }
 
-    /// The leader stops; another leads after this time.
+    /// The leader's process ends; its session outlives it for so long, and then another leads.
     pub fn crash_leader(&mut self, after: Duration) {
-        if let Some(leader) = self.leader().filter(|leader| self.masters[*leader].core.is_some()) {
+        if let Some(machine) = self.leading_machine() {
             self.tally.met(Met::LeaderEnded);
-            self.stop_master(leader);
-            self.queue.put(self.now + after, Happening::Elect);
+            self.crash_machine(machine, after);
         }
     }
 
     /// Another leads now; the former leader finds out later.
     pub fn depose_leader(&mut self) {
-        if self.leader().is_some_and(|leader| self.masters[leader].core.is_some()) {
-            self.tally.met(Met::LeaderDeposed);
-            self.elect();
-        }
+        let (Some(former), Some(machine)) = (self.leader(), self.leading_machine()) else { return };
+        self.tally.met(Met::LeaderDeposed);
+        self.leave_line(machine);
+        self.elect();
+        let wait = self.rng.between(Duration::ZERO, Duration::from_secs(30));
+        self.queue.put(self.now + wait, Happening::StepDown { master: former });
     }
 
     fn partition_from_leader(&mut self, node: Node) {
@@ -88,6 +118,24 @@ impl Sim {
             1 => self.partition(master, node, false, time),
             _ => self.partition(node, master, true, time),
         }
+    }
+
+    /// A node's wall clock is so many seconds off from now on.
+    pub fn set_clock(&mut self, node: Node, seconds: i64) {
+        let offset = seconds * 1_000_000_000;
+        match node {
+            Node::Master(index) => self.masters[index].offset = offset,
+            Node::Agent(index) => self.agents[index].offset = offset,
+            Node::Framework(index) => self.frameworks[index].offset = offset,
+        }
+        self.history.note(self.now, format_args!("the clock of {node} jumps to {seconds} s off"));
+    }
+
+    /// The process of an agent ends when it writes its record of this number from now, and so many of those that are not
+    /// synced then are on its disk all the same.
+    pub fn end_agent_at_record(&mut self, agent: usize, record: u64, survivors: usize) {
+        self.agents[agent].disk.doom = record;
+        self.agents[agent].disk.survivors = Some(survivors);
     }
 
     /// Wall clocks jump up to a day either way.
@@ -136,7 +184,9 @@ impl Sim {
         self.network.slowness = Duration::ZERO;
         self.registry.slowness = Duration::ZERO;
         self.registry.lose_answer = false;
+        self.registry.full = false;
         self.heal();
+        self.calm_ensemble();
         for framework in &mut self.frameworks {
             framework.store.trouble = Trouble::None;
         }

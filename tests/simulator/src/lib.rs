@@ -5,8 +5,10 @@
 mod actors;
 mod archive;
 mod checks;
+mod coordination;
 mod faults;
 mod history;
+mod journal;
 mod look;
 mod message;
 mod network;
@@ -23,8 +25,10 @@ mod sim;
 mod tally;
 
 /// The scenarios that are here, by the numbers of the list of what must hold. Each is the tests `scenario_N_…`.
-pub const SCENARIOS: [u32; 21] =
-    [14, 15, 16, 17, 18, 19, 20, 21, 22, 24, 25, 26, 27, 28, 31, 42, 43, 44, 45, 46, 47];
+pub const SCENARIOS: [u32; 40] = [
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 19, 20, 21, 22, 24, 25, 26, 27, 28, 29, 31, 32, 34,
+    36, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52,
+];
 
 pub use actors::{Manner, Trouble};
 pub use checks::Heard;

@@ -26,7 +26,7 @@ struct Args {
     /// Runs a scenario by its number.
     #[arg(long, conflicts_with_all = ["seeds", "from", "seed"])]
     scenario: Option<u32>,
-    /// In full size, where size is the point: 24, 25, 26, 28.
+    /// In full size, where size is the point (24, 25, 26, 28, 45); with 5,000 seeds, where chance is.
     #[arg(long, requires = "scenario")]
     full: bool,
     /// Prints how much faster than real time a busy and an idle cluster of fifty agents are.
@@ -59,7 +59,7 @@ fn scenario(number: u32, full: bool) -> ExitCode {
         (26, true) => vec![scale::revivers(5_000, 10)],
         (28, false) => vec![scale::needle(1_000, 100)],
         (28, true) => vec![scale::needle(10_000, 100)],
-        _ => return scenario_test(number),
+        _ => return scenario_test(number, full),
     };
     let mut worst = ExitCode::SUCCESS;
     for outcome in outcomes {
@@ -75,8 +75,11 @@ fn scenario(number: u32, full: bool) -> ExitCode {
     worst
 }
 
+/// In full a scenario that chance varies runs with so many seeds.
+const SEEDS_IN_FULL: &str = "5000";
+
 /// A scenario without a size is the tests of its name.
-fn scenario_test(number: u32) -> ExitCode {
+fn scenario_test(number: u32, full: bool) -> ExitCode {
     if !SCENARIOS.contains(&number) {
         eprintln!("there is no scenario {number}: there are {SCENARIOS:?}");
         return ExitCode::FAILURE;
@@ -84,7 +87,12 @@ fn scenario_test(number: u32) -> ExitCode {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let name = format!("scenario_{number}_");
     let arguments = ["test", "--quiet", "--package", "chapada-simulator", "--test", "scenarios", "--", &name];
-    match Command::new(cargo).args(arguments).status() {
+    let mut command = Command::new(cargo);
+    command.args(arguments);
+    if full {
+        command.env("CHAPADA_SIM_SEEDS", SEEDS_IN_FULL);
+    }
+    match command.status() {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {

@@ -7,6 +7,7 @@ use chapada_model::Mono;
 
 use crate::message::Message;
 use crate::node::Node;
+use crate::nodes::Held;
 use crate::queue::Happening;
 use crate::sim::Sim;
 use crate::tally::Met;
@@ -66,6 +67,12 @@ impl Network {
         self.last_wire
     }
 
+    /// The connections of a master that their clients hold open.
+    pub(crate) fn wires_of(&self, master: usize) -> Vec<u64> {
+        let open = self.wires.iter().filter(|(_, wire)| wire.master == master && wire.client_open);
+        open.map(|(id, _)| *id).collect()
+    }
+
     pub(crate) fn server_open(&self, wire: u64) -> bool {
         self.wires.get(&wire).is_some_and(|wire| wire.server_open)
     }
@@ -97,7 +104,8 @@ impl Sim {
     pub(crate) fn dial(&mut self, client: Node, master: usize) -> Option<u64> {
         let server = Node::Master(master);
         let both = self.reaches(client, server) && self.reaches(server, client);
-        if !both || self.masters[master].core.is_none() {
+        let is_suspended = self.masters[master].held.is_some() && !self.is_stopped(master);
+        if !both || is_suspended || self.masters[master].core.is_none() {
             return None;
         }
         self.network.last_wire += 1;
@@ -230,10 +238,13 @@ impl Sim {
         }
     }
 
-    fn server_lost(&mut self, id: u64) {
+    pub(crate) fn server_lost(&mut self, id: u64) {
+        let Some(master) = self.network.wires.get(&id).map(|wire| wire.master) else { return };
+        if self.hold(master, || Held::Lost(id)) {
+            return;
+        }
         let Some(wire) = self.network.wires.get_mut(&id) else { return };
         wire.server_open = false;
-        let master = wire.master;
         self.master_lost(master, id);
         self.drop_closed(id);
     }

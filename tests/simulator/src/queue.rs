@@ -38,7 +38,7 @@ pub(crate) enum Happening {
     Write { master: usize, ticket: Ticket, change: Box<RegistryChange> },
     /// The registry's answer arrives.
     Recorded { master: usize, ticket: Ticket },
-    /// Someone else leads.
+    /// The first in line hears that it is.
     Elect,
     /// A master that was deposed finds out.
     StepDown { master: usize },
@@ -54,6 +54,22 @@ pub(crate) enum Happening {
     Fault,
     /// Nothing breaks any more.
     Calm,
+    /// A master's process opens a session and stands in line.
+    StandInLine { machine: usize },
+    /// The ensemble has waited for a session for long enough.
+    Expire { machine: usize, session: u64, cut: u64 },
+    /// A client of the ensemble finds its connection broken.
+    Disconnected { machine: usize, cut: u64 },
+    /// It reaches the ensemble again.
+    Reconnect { machine: usize, cut: u64 },
+    /// A process that was stopped goes on.
+    Continue { machine: usize, cut: u64 },
+    /// A client has heard nothing of a stopped process for so long that it gives its connection up.
+    Unheard { machine: usize, cut: u64, wire: u64 },
+    /// The ensemble has a quorum again.
+    QuorumBack { outage: u64 },
+    /// The registry has space again.
+    RegistryMended,
 }
 
 /// How a container ends.

@@ -1,5 +1,6 @@
-//! What coordinates masters: who leads, and a store in which only the leader can write.
+//! The store of masters, in which only the one whose election znode stands can write.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use chapada_master_core::{RegistryChange, RegistryState, Ticket};
@@ -9,6 +10,25 @@ use crate::queue::Happening;
 use crate::sim::Sim;
 use crate::tally::Met;
 
+/// A write whose connection broke before its answer came.
+#[derive(Debug)]
+pub(crate) struct Unknown {
+    ticket: Ticket,
+    change: RegistryChange,
+    /// Whether it was carried out, which its writer can only read again.
+    is_made: bool,
+}
+
+/// How the store itself can be wrong, for the tests of the checker.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// Whoever was deposed can write.
+    Unfenced,
+    /// A write is answered and not made, now and then.
+    Forgets,
+}
+
 /// The store.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
@@ -17,6 +37,15 @@ pub(crate) struct Registry {
     pub(crate) leaders: Vec<(Mono, usize)>,
     /// An answer is lost next, and with it the leader.
     pub(crate) lose_answer: bool,
+    /// The servers have no space: they can be read, and write nothing.
+    pub(crate) full: bool,
+    /// What is wrong with it.
+    #[cfg(test)]
+    pub(crate) flaw: Option<Flaw>,
+    /// How many changes were made.
+    writes: u64,
+    /// The leader ends at the change of this number, with it made or not.
+    doom: Option<(u64, bool)>,
     /// Writes take up to this long.
     pub(crate) slowness: Duration,
 }
@@ -38,7 +67,31 @@ impl Sim {
 
     fn make_change(&mut self, change: RegistryChange) {
         self.note_change(&change);
+        self.registry.writes += 1;
+        if self.forgets() {
+            return;
+        }
         self.registry.state.apply(change);
+    }
+
+    #[cfg(test)]
+    fn is_unfenced(&self) -> bool {
+        self.registry.flaw == Some(Flaw::Unfenced)
+    }
+
+    #[cfg(not(test))]
+    fn is_unfenced(&self) -> bool {
+        false
+    }
+
+    #[cfg(test)]
+    fn forgets(&mut self) -> bool {
+        self.registry.flaw == Some(Flaw::Forgets) && self.rng.once_in(10)
+    }
+
+    #[cfg(not(test))]
+    fn forgets(&mut self) -> bool {
+        false
     }
 
     /// Asks the store to make a change; answers come in the order of the changes.
@@ -55,9 +108,20 @@ impl Sim {
         if self.masters[master].core.is_none() {
             return;
         }
-        if self.leader() != Some(master) {
+        let machine = self.coordination.machine_of(master);
+        let reaches = machine.is_some_and(|machine| self.coordination.machines[machine].connected);
+        if !self.masters[master].unknown.is_empty() || !reaches || !self.coordination.has_quorum {
+            return self.lose_connection(master, ticket, change);
+        }
+        if self.coordination.fence != Some(master) && !self.is_unfenced() {
             self.tally.met(Met::DeposedWrote);
             self.history.note(self.now, format_args!("the registry refuses m{master}, which was deposed"));
+            return self.stop_master(master);
+        }
+        if self.registry.full {
+            self.tally.met(Met::RegistryFull);
+            self.history
+                .note(self.now, format_args!("the registry has no space for m{master}, which steps down"));
             return self.stop_master(master);
         }
         if std::mem::take(&mut self.registry.lose_answer) {
@@ -67,12 +131,93 @@ impl Sim {
             if is_made {
                 self.make_change(change);
             }
-            self.stop_master(master);
-            return self.queue.put(self.now + Duration::from_secs(3), Happening::Elect);
+            return self.stop_master(master);
+        }
+        if let Some((_, is_made)) = self.registry.doom.take_if(|(write, _)| *write == self.registry.writes) {
+            if is_made {
+                self.make_change(change);
+            }
+            return self.crash_leader(Duration::from_secs(1));
         }
         self.make_change(change);
+        self.answer_write(master, ticket);
+    }
+
+    fn answer_write(&mut self, master: usize, ticket: Ticket) {
         let at = self.masters[master].last_answer.max(self.now + Duration::from_micros(300));
         self.masters[master].last_answer = at;
         self.queue.put(at, Happening::Recorded { master, ticket });
+    }
+
+    /// The connection broke beneath a write: it was carried out before, or never will be. Those after it were not sent.
+    fn lose_connection(&mut self, master: usize, ticket: Ticket, change: RegistryChange) {
+        let may_be = self.masters[master].unknown.is_empty() && self.coordination.fence == Some(master);
+        let is_made = may_be && !self.registry.full && self.rng.once_in(2);
+        if is_made {
+            self.make_change(change.clone());
+        }
+        self.tally.met(Met::OutcomeUnknown);
+        self.history.note(self.now, format_args!("m{master} does not know of its write; made: {is_made}"));
+        self.masters[master].unknown.push_back(Unknown { ticket, change, is_made });
+    }
+
+    /// What an operator's backup of the registry holds.
+    pub fn backup(&self) -> RegistryState {
+        self.registry.state.clone()
+    }
+
+    /// An operator stops all masters, puts this in place of what the registry holds, and starts them again.
+    pub fn restore(&mut self, state: RegistryState) {
+        self.history.note(self.now, format_args!("the registry is restored, epoch {}", state.epoch));
+        if let Some(leader) = self.leader() {
+            self.stop_master(leader);
+        }
+        self.note_restored(&state);
+        self.registry.state = state;
+    }
+
+    /// The registry as a build of a former version would have written it: what came later is not there.
+    pub fn write_as_version(&mut self, version: u32) {
+        let mut records = serde_json::to_value(&self.registry.state).expect("records are written as JSON");
+        if version < 4 {
+            for agent in records["agents"].as_object_mut().into_iter().flat_map(|all| all.values_mut()) {
+                let agent = agent.as_object_mut().expect("it has fields");
+                agent.remove("deactivated");
+                agent.remove("drain");
+            }
+        }
+        if version < 3 {
+            records.as_object_mut().expect("it has fields").remove("machines");
+        }
+        let frameworks = records["frameworks"].as_object_mut().into_iter().flat_map(|all| all.values_mut());
+        for removal in frameworks.filter_map(|record| record["removed"].as_object_mut()) {
+            removal.remove("absent");
+        }
+        if version < 2 {
+            records["quotas"] = serde_json::json!({});
+        }
+        self.registry.state =
+            serde_json::from_value(records).expect("this build reads what former ones wrote");
+    }
+
+    /// The next change that is made is the last one before the leader's process ends: made or not, and never answered.
+    pub fn end_leader_at_write(&mut self, write: u64, is_made: bool) {
+        self.registry.doom = Some((write, is_made));
+    }
+
+    /// How many changes were made.
+    pub fn writes(&self) -> u64 {
+        self.registry.writes
+    }
+
+    /// Connected again, with its session: what was carried out counts, the rest is sent once more.
+    pub(crate) fn read_again(&mut self, master: usize) {
+        let unknown: VecDeque<Unknown> = std::mem::take(&mut self.masters[master].unknown);
+        for Unknown { ticket, change, is_made } in unknown {
+            match is_made {
+                true => self.answer_write(master, ticket),
+                false => self.write(master, ticket, change),
+            }
+        }
     }
 }

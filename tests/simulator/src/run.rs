@@ -91,8 +91,9 @@ fn drive(sim: &mut Sim) -> Result<Duration, String> {
         let passed = sim.now().since(begin);
         match (unsettled.is_empty(), passed > calm) {
             (true, _) => {
-                let grown = sim.grown();
-                return if grown.is_empty() { Ok(passed) } else { Err(grown.join("; ")) };
+                let mut wrong = sim.grown();
+                wrong.extend(sim.check_history());
+                return if wrong.is_empty() { Ok(passed) } else { Err(wrong.join("; ")) };
             }
             (false, true) => {
                 return Err(format!("I7: {passed:?} after the last fault: {}", unsettled.join("; ")));

@@ -6,7 +6,9 @@ use chapada_model::{Mono, Now, Wall};
 
 use crate::archive::Archive;
 use crate::checks::Checks;
+use crate::coordination::Coordination;
 use crate::history::History;
+use crate::journal::Journal;
 use crate::network::Network;
 use crate::node::Node;
 use crate::nodes::{AgentNode, FrameworkNode, MasterNode};
@@ -37,6 +39,7 @@ pub struct Sim {
     pub(crate) queue: Queue,
     pub(crate) network: Network,
     pub(crate) registry: Registry,
+    pub(crate) coordination: Coordination,
     pub(crate) masters: Vec<MasterNode>,
     pub(crate) agents: Vec<AgentNode>,
     pub(crate) frameworks: Vec<FrameworkNode>,
@@ -47,6 +50,7 @@ pub struct Sim {
     /// When a second began, and after how many steps.
     pace: (Mono, u64),
     pub(crate) tally: Tally,
+    pub(crate) journal: Journal,
     /// What happened.
     pub history: History,
 }
@@ -60,6 +64,7 @@ impl Sim {
             queue: Queue::default(),
             network: Network::default(),
             registry: Registry::default(),
+            coordination: Coordination::default(),
             masters: Vec::new(),
             agents: Vec::new(),
             frameworks: Vec::new(),
@@ -68,11 +73,12 @@ impl Sim {
             steps: 0,
             pace: (Mono(0), 0),
             tally: Tally::default(),
+            journal: Journal::default(),
             stormy: plan.stormy > Duration::ZERO,
             history: History::new(keep_history),
             plan,
         };
-        sim.queue.put(sim.now, Happening::Elect);
+        sim.start_masters();
         for resources in sim.plan.agents.clone() {
             sim.add_agent(&resources);
         }
@@ -102,7 +108,7 @@ impl Sim {
 
     /// Notes that something is wrong; only the first counts.
     pub(crate) fn fail(&mut self, what: impl FnOnce() -> String) {
-        if self.checks.failure.is_none() {
+        if self.checks.failure.is_none() && !self.checks.is_off {
             self.checks.failure = Some(what());
         }
     }
@@ -166,7 +172,7 @@ impl Sim {
             Happening::Learn { wire, at_client } => self.on_learn(wire, at_client),
             Happening::Call { master, caller, call, number } => {
                 self.note_arrival(&caller, number);
-                self.on_call(master, *caller, *call);
+                self.take_call(master, *caller, *call);
             }
             Happening::Wake(Node::Master(index)) => self.wake_master(index),
             Happening::Wake(Node::Agent(index)) => self.wake_agent(index),
@@ -198,6 +204,14 @@ impl Sim {
             Happening::Operator => self.on_operator(),
             Happening::Fault => self.random_fault(),
             Happening::Calm => self.calm_down(),
+            Happening::StandInLine { machine } => self.stand_in_line(machine),
+            Happening::Expire { machine, session, cut } => self.on_expire(machine, session, cut),
+            Happening::Disconnected { machine, cut } => self.on_disconnected(machine, cut),
+            Happening::Reconnect { machine, cut } => self.on_reconnect(machine, cut),
+            Happening::Continue { machine, cut } => self.on_continue(machine, cut),
+            Happening::Unheard { machine, cut, wire } => self.on_unheard(machine, cut, wire),
+            Happening::QuorumBack { outage } => self.on_quorum_back(outage),
+            Happening::RegistryMended => self.registry.full = false,
         }
     }
 

@@ -69,11 +69,27 @@ pub enum Met {
     ResourcesChanged,
     /// An operator removed a framework.
     TornDown,
+    /// A master's process ended and its session outlived it.
+    SessionOutlived,
+    /// A session expired.
+    SessionExpired,
+    /// A master did not reach the ensemble.
+    CutFromEnsemble,
+    /// A leader was suspended.
+    Suspended,
+    /// A master's process was stopped and went on later.
+    ProcessStopped,
+    /// The ensemble had no quorum.
+    QuorumLost,
+    /// A write's connection broke before its answer came.
+    OutcomeUnknown,
+    /// The registry had no space.
+    RegistryFull,
 }
 
 impl Met {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 40] = [
         Self::SlowMessage,
         Self::LostOnTheWay,
         Self::LearnedLate,
@@ -106,6 +122,14 @@ impl Met {
         Self::RolesChanged,
         Self::ResourcesChanged,
         Self::TornDown,
+        Self::SessionOutlived,
+        Self::SessionExpired,
+        Self::CutFromEnsemble,
+        Self::Suspended,
+        Self::ProcessStopped,
+        Self::QuorumLost,
+        Self::OutcomeUnknown,
+        Self::RegistryFull,
     ];
 }
 

@@ -7,6 +7,7 @@ use chapada_model::{FrameworkCapability, Role};
 use super::Actor;
 use super::busy::Busy;
 use super::executing::Executing;
+use super::gang::Gang;
 use super::hostile::Hostile;
 use super::keeper::Keeper;
 use super::moody::Moody;
@@ -51,6 +52,11 @@ pub enum Manner {
         /// How many.
         launches: usize,
     },
+    /// Gathers offers until so many tasks fit, launches them all at once, and gives back what it has when that takes too long.
+    Gang {
+        /// How many.
+        tasks: usize,
+    },
     /// Does nothing of itself: a scenario calls for it.
     Scripted,
     /// Subscribes as somebody new and vanishes at once, so many times.
@@ -89,7 +95,7 @@ impl Manner {
 
     /// Its tasks run until they are told otherwise.
     pub(crate) fn has_long_tasks(&self) -> bool {
-        self.is_keeper() || matches!(self, Self::Services { .. })
+        self.is_keeper() || matches!(self, Self::Services { .. } | Self::Gang { .. })
     }
 
     /// Its calls arrive in the order in which it made them.
@@ -132,6 +138,9 @@ impl Manner {
             Self::Reserver => {
                 let capabilities = &[PartitionAware, ReservationRefinement];
                 (Words { roles: role("ops"), capabilities, ..usual }, Box::new(Reserver::new(index)))
+            }
+            Self::Gang { tasks } => {
+                (Words { roles: role("gangs"), ..usual }, Box::new(Gang::new(*tasks, index)))
             }
             Self::Busy { launches } => (usual, Box::new(Busy::new(*launches, index))),
             Self::Reviver => (usual, Box::new(Reviver::default())),

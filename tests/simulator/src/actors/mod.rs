@@ -2,6 +2,7 @@
 
 mod busy;
 mod executing;
+mod gang;
 mod hostile;
 mod keeper;
 mod manner;

@@ -13,6 +13,9 @@ const HAPPENINGS: usize = 800;
 /// So many records beside its tasks', frameworks' and operations' an agent's fresh log has: boot, id, epoch, what was made.
 const OWN_RECORDS: usize = 8;
 
+/// So many records of a task are written in one burst.
+const BURST_RECORDS: usize = 4;
+
 /// So many records a task has in a fresh log at most: its launch, its updates that are not acknowledged, its end.
 const TASK_RECORDS: usize = 32;
 
@@ -40,7 +43,9 @@ impl Sim {
             let held = view.tasks.len() + view.executors.len();
             let records = OWN_RECORDS + MAX_OPERATIONS + held * TASK_RECORDS;
             bound(format!("records of a{index}"), fresh, records);
-            bound(format!("log of a{index}"), agent.disk.durable.len(), LONG_LOG.max(fresh) + TASK_RECORDS);
+            // It is written afresh once nothing waits for a sync, and in a burst each task has something to say.
+            let burst = TASK_RECORDS + view.tasks.len() * BURST_RECORDS;
+            bound(format!("log of a{index}"), agent.disk.durable.len(), LONG_LOG.max(fresh) + burst);
         }
         for (index, framework) in self.frameworks.iter().enumerate() {
             let Some(keeper) = framework.actor.keeper() else { continue };

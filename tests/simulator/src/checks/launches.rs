@@ -8,16 +8,27 @@ use chapada_master_core::{Call, Operation, Proposal};
 use chapada_model::{ResourceError, Resources};
 use chapada_sdk_core::{Phase, TaskName};
 
+use crate::journal::Entry;
 use crate::sim::Sim;
 
 impl Sim {
     /// A task is about to be run.
-    pub(crate) fn check_launch(&mut self, record: &TaskRecord) {
+    pub(crate) fn check_launch(&mut self, agent: usize, record: &TaskRecord) {
+        let thing = self.thing_of(record);
+        self.enter(|| Entry::Began { agent, task: record.key.clone(), thing });
         if !self.checks.launched.insert(record.key.clone()) {
             self.fail(|| format!("I2: task {} is launched twice", record.key));
         }
         self.check_copies(record);
         self.check_allowed(record);
+    }
+
+    /// What a keeper means by a task, of which it wants one at a time.
+    fn thing_of(&self, record: &TaskRecord) -> Option<String> {
+        let framework = self.framework_of(&record.key.framework)?;
+        let is_kept = self.frameworks[framework].manner.is_keeper();
+        let name = TaskName::parse(&record.key.task).ok().filter(|_| is_kept)?;
+        Some(name.name.to_string())
     }
 
     /// A keeper's launch is sent: that it is meant must be durable.

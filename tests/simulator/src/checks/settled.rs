@@ -11,6 +11,9 @@ impl Sim {
         let Some(core) = &self.masters[leader].core else { return vec!["the leader is down".to_owned()] };
         let books = core.snapshot();
         let mut found = Vec::new();
+        if self.is_suspended() {
+            found.push("the leader is suspended".to_owned());
+        }
         if core.unrecorded() > 0 {
             found.push(format!("{} changes wait for the registry", Master::unrecorded(core)));
         }

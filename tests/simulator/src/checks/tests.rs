@@ -82,7 +82,7 @@ fn i3_a_framework_an_agent_and_a_quota_that_the_registry_loses() {
         sim.run_for(MINUTE);
         assert_eq!(sim.failure(), None);
         damage(&mut sim);
-        sim.elect();
+        sim.depose_leader();
         found(&sim, words);
     }
 }

@@ -4,6 +4,8 @@ use chapada_agent_core::{Record, Update};
 use chapada_master_core::SchedulerEvent;
 use chapada_model::{TaskKey, TaskState, TaskStatus, UpdateUuid};
 
+use super::Checks;
+use crate::journal::Entry;
 use crate::sim::Sim;
 
 impl Sim {
@@ -15,12 +17,17 @@ impl Sim {
             self.fail(|| format!("I4: a{agent} says {} of {task}, which has ended", update.state));
         } else {
             said.push((update.uuid, update.state));
+            let (task, uuid, state) = (task.clone(), update.uuid, update.state);
+            self.enter(|| Entry::Said { agent, task, uuid, state });
         }
     }
 
     /// What was not synced was never said.
     pub(crate) fn forget_said(&mut self, lost: &[Record]) {
         for record in lost {
+            if let Record::Update { update, .. } = record {
+                self.enter(|| Entry::Unsaid { uuid: update.uuid });
+            }
             if let Record::Update { task, update } = record
                 && let Some(said) = self.checks.said.get_mut(task)
             {
@@ -47,8 +54,15 @@ impl Sim {
         let SchedulerEvent::Update(status) = event else { return };
         let Some(id) = self.frameworks[framework].id.clone() else { return };
         let key = TaskKey { framework: id, task: status.task.clone() };
-        let said = self.checks.said.get(&key).cloned().unwrap_or_default();
-        let heard = self.checks.heard.entry((framework, status.task.clone())).or_default();
+        self.enter(|| Entry::Heard {
+            framework: key.framework.clone(),
+            task: key.task.clone(),
+            uuid: status.uuid,
+            state: status.state,
+        });
+        let Checks { said, heard, .. } = &mut self.checks;
+        let said = said.get(&key).map(Vec::as_slice).unwrap_or_default();
+        let heard = heard.entry((framework, status.task.clone())).or_default();
         heard.states.push(status.state);
         heard.agent = status.agent.clone().or(heard.agent.take());
         match status.uuid {
@@ -105,7 +119,7 @@ impl Sim {
 
     /// An agent lets go of a task.
     pub(crate) fn check_forgotten(&mut self, agent: usize, task: &TaskKey) {
-        if self.checks.shut_down.contains(&task.framework) {
+        if self.checks.shut_down.contains(&task.framework) || self.checks.told_gone.contains(&agent) {
             return;
         }
         let Some(framework) = self.framework_of(&task.framework) else { return };

@@ -140,7 +140,9 @@ impl Sim {
             return;
         }
         let unsynced = self.agents[index].disk.written.len();
-        let survivors = self.rng.place(unsynced + 1);
+        let chance = self.rng.place(unsynced + 1);
+        let planned = self.agents[index].disk.survivors.take();
+        let survivors = planned.map_or(chance, |planned| planned.min(unsynced));
         self.tally.met(Met::AgentEnded);
         if 0 < survivors && survivors < unsynced {
             self.tally.met(Met::TornTail);
@@ -198,6 +200,8 @@ impl Sim {
         self.tally.met(Met::Rebooted);
         self.history.note(self.now, format_args!("a{index} reboots"));
         self.crash_agent(index, away);
+        let all: Vec<_> = self.agents[index].kernel.containers.keys().cloned().collect();
+        all.iter().for_each(|container| self.note_ended(index, container));
         self.agents[index].kernel.reboot();
     }
 
@@ -280,7 +284,10 @@ impl Sim {
 
     fn obey(&mut self, index: usize, wire: u64, epoch: u64, sequence: u64, command: AgentCommand) {
         let command = match command {
-            AgentCommand::Refused { reason: RefusedReason::Gone, .. } => Command::Gone,
+            AgentCommand::Refused { reason: RefusedReason::Gone, .. } => {
+                self.checks.told_gone.insert(index);
+                Command::Gone
+            }
             AgentCommand::Refused { .. } => {
                 self.close(wire, true);
                 return self.agent_lost(index, wire);
@@ -293,6 +300,7 @@ impl Sim {
         self.check_epoch(index, epoch);
         self.apply_to_agent(index, Event::FromMaster(FromMaster { epoch, sequence, command }));
         self.checks.stale = false;
+        self.checks.word = None;
     }
 
     /// As the link's codec would read it.
@@ -424,6 +432,7 @@ impl Sim {
             Effect::Launch { task, pod, .. } => self.launch(index, task, pod),
             Effect::Signal { container, signal } => self.signal(index, &container, signal),
             Effect::Remove { container } | Effect::Destroy { container } => {
+                self.note_ended(index, &container);
                 self.agents[index].kernel.containers.remove(&container);
             }
             Effect::SendHolding(holding) => self.send_holding(index, &holding),

@@ -10,6 +10,7 @@ use chapada_agent_core::{
 use chapada_model::{ContainerId, FrameworkId};
 
 use super::program::{Act, Program};
+use crate::journal::Entry;
 use crate::network::LONG;
 use crate::queue::{End, Happening};
 use crate::sim::Sim;
@@ -33,6 +34,8 @@ pub(crate) struct Disk {
     pub(crate) full: bool,
     /// The process ends with this record from now that is not on disk yet; never when this is 0.
     pub(crate) doom: u64,
+    /// So many of what is not synced survive the next end of the process; by chance when none is given.
+    pub(crate) survivors: Option<usize>,
     /// A sync takes up to this long.
     pub(crate) slowness: Duration,
 }
@@ -181,7 +184,8 @@ impl Sim {
 
     /// Of what is written then some makes it to the disk, and some does not.
     pub(crate) fn crash_writer(&mut self, index: usize, process: u64) {
-        if self.agents[index].process == process && self.stormy {
+        let is_planned = self.agents[index].disk.survivors.is_some();
+        if self.agents[index].process == process && (self.stormy || is_planned) {
             let away = self.rng.between(Duration::from_millis(50), Duration::from_secs(10));
             self.crash_agent(index, away);
         }
@@ -231,7 +235,7 @@ impl Sim {
     }
 
     pub(crate) fn launch(&mut self, index: usize, record: Arc<TaskRecord>, pod: Option<Arc<ExecutorRecord>>) {
-        self.check_launch(&record);
+        self.check_launch(index, &record);
         let (key, container) = (record.key.clone(), record.container.clone());
         self.make_container(index, container, Tenant::Task { record, pod });
         self.check_room(index, &key);
@@ -253,10 +257,13 @@ impl Sim {
 
     pub(crate) fn on_started(&mut self, index: usize, container: &ContainerId) {
         if self.stormy && self.plan.lively && self.rng.once_in(40) {
-            if let Some(found) = self.agents[index].kernel.containers.get_mut(container)
+            if let Some(found) = self.agents[index].kernel.containers.get(container)
                 && found.state == FoundState::Starting
             {
-                found.state = FoundState::Dead;
+                self.note_ended(index, container);
+                if let Some(found) = self.agents[index].kernel.containers.get_mut(container) {
+                    found.state = FoundState::Dead;
+                }
                 self.tally.met(Met::NotMade);
                 let (container, message) = (container.clone(), "no such image".to_owned());
                 self.history.note(
@@ -290,7 +297,18 @@ impl Sim {
         self.apply_to_agent(index, chapada_agent_core::Event::ContainerStarted { container, pid, note });
     }
 
+    /// What lives in a container lives no more.
+    pub(crate) fn note_ended(&mut self, index: usize, container: &ContainerId) {
+        let found = self.agents[index].kernel.containers.get(container).filter(|found| found.is_live());
+        let tasks: Vec<_> =
+            found.into_iter().flat_map(|found| found.tasks().map(|task| task.key.clone())).collect();
+        for task in tasks {
+            self.enter(|| Entry::Ended { agent: index, task });
+        }
+    }
+
     pub(crate) fn on_exited(&mut self, index: usize, container: &ContainerId, end: End) {
+        self.note_ended(index, container);
         let Some(exit) = self.agents[index].kernel.end(container, end) else { return };
         let found = &self.agents[index].kernel.containers[container];
         if end == End::OutOfMemory {

@@ -1,20 +1,19 @@
 //! One leadership of a master.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
 
 use chapada_master_core::{
-    AgentCommand, AgentState, Call, Caller, Effect, Event, FrameworkState, LinkId, Master, OperatorCall,
-    OperatorRefused, RoleCall, SchedulerEvent, Settings, Snapshot, StreamId, Ticket, audit,
+    AgentCommand, AgentState, Call, Caller, Effect, Event, FrameworkState, LinkId, Master, SchedulerEvent,
+    Settings, Snapshot, StreamId, Ticket, audit,
 };
 use chapada_model::{AgentId, FrameworkId, Mono, TaskKey};
 
-use crate::checks::roles_of;
+use crate::journal::Entry;
 use crate::message::{Message, brief_call};
 use crate::node::Node;
 use crate::queue::Happening;
+use crate::registry::Unknown;
 use crate::sim::Sim;
-use crate::tally::Met;
 
 /// A master from its election until it stops.
 #[derive(Debug)]
@@ -31,6 +30,19 @@ pub(crate) struct MasterNode {
     wake: Option<Mono>,
     events: u64,
     sequence: u64,
+    /// What waits while it takes nothing, because it is suspended or its process is stopped.
+    pub(crate) held: Option<Vec<Held>>,
+    /// Writes of which it does not know whether they were carried out.
+    pub(crate) unknown: VecDeque<Unknown>,
+}
+
+/// Something that has come in and waits.
+#[derive(Debug)]
+pub(crate) enum Held {
+    Heard(u64, Message),
+    Lost(u64),
+    Called(Caller, Box<Call>),
+    Recorded(Ticket),
 }
 
 impl MasterNode {
@@ -47,18 +59,15 @@ impl MasterNode {
 }
 
 impl Sim {
-    /// A new leader reads the registry and raises the epoch.
-    pub(crate) fn elect(&mut self) {
-        if let Some(former) = self.leader().filter(|former| self.masters[*former].core.is_some()) {
-            // It is deposed and does not know yet.
-            let wait = self.rng.between(Duration::ZERO, Duration::from_secs(30));
-            self.queue.put(self.now + wait, Happening::StepDown { master: former });
-        }
+    /// A new leader raises the epoch and reads the registry; its term.
+    pub(crate) fn begin_term(&mut self) -> usize {
         self.registry.state.epoch += 1;
         let index = self.masters.len();
         self.registry.leaders.push((self.now, index));
         let epoch = self.registry.state.epoch;
         self.history.note(self.now, format_args!("m{index} leads in epoch {epoch}"));
+        let read = Box::new(self.registry.state.clone());
+        self.enter(|| Entry::Read { epoch, state: read });
         let settings = Settings { master_id: format!("m{index}").into(), ..self.plan.settings.clone() };
         let offset = self.masters.last().map_or(0, |former| former.offset);
         let core = Master::recover(self.clock(offset), settings, self.registry.state.clone());
@@ -73,25 +82,77 @@ impl Sim {
             wake: None,
             events: 0,
             sequence: 0,
+            held: None,
+            unknown: VecDeque::new(),
         };
         self.masters.push(node);
+        self.coordination.fence = Some(index);
         self.check_recovered(index);
         self.audit(index);
         self.plan_wake_of_master(index);
+        index
+    }
+
+    /// It takes nothing that comes in, nor does it do what is due, until it goes on.
+    pub(crate) fn suspend(&mut self, index: usize) {
+        self.masters[index].held.get_or_insert_default();
+    }
+
+    /// What has waited is done in order, and writes of unknown outcome are looked after.
+    pub(crate) fn resume(&mut self, index: usize) {
+        let now = self.clock(self.masters[index].offset);
+        let is_stopped = self.is_stopped(index);
+        if let Some(core) = self.masters[index].core.as_mut().filter(|_| !is_stopped) {
+            let effects = core.resume(now);
+            self.after_master(index, effects);
+        }
+        for held in self.masters[index].held.take().unwrap_or_default() {
+            match held {
+                Held::Heard(wire, message) => self.master_hears(index, wire, message),
+                Held::Lost(wire) => self.server_lost(wire),
+                Held::Called(caller, call) => self.on_call(index, caller, *call),
+                Held::Recorded(ticket) => self.on_recorded(index, ticket),
+            }
+        }
+        let machine = self.coordination.machine_of(index);
+        if machine.is_some_and(|machine| self.coordination.machines[machine].connected) {
+            self.read_again(index);
+        }
+        self.wake_master(index);
+    }
+
+    /// Keeps something for later when the master takes nothing now; true when it does.
+    pub(crate) fn hold(&mut self, index: usize, held: impl FnOnce() -> Held) -> bool {
+        let Some(waiting) = &mut self.masters[index].held else { return false };
+        waiting.push(held());
+        true
+    }
+
+    /// A call on a connection of its own: one who is suspended says that it cannot, one whose process is stopped says nothing.
+    pub(crate) fn take_call(&mut self, index: usize, caller: Caller, call: Call) {
+        let waits = self.masters[index].held.is_some();
+        match (waits, self.is_stopped(index)) {
+            (true, false) => {
+                self.history.note(self.now, format_args!("m{index} is suspended and takes no call"));
+            }
+            (true, true) => _ = self.hold(index, || Held::Called(caller, Box::new(call))),
+            (false, _) => self.on_call(index, caller, call),
+        }
     }
 
     /// The master's process ends; who is connected finds out.
-    pub fn stop_master(&mut self, index: usize) {
+    pub(crate) fn stop_master(&mut self, index: usize) {
         // A process that ends closes its connections; a machine that ends does not.
         let is_clean = self.rng.once_in(2);
         self.end_master(index, is_clean);
     }
 
-    /// Another master leads from now on, and everyone who is connected to the former one knows at once.
+    /// The leader gives its place away, another leads from now on, and everyone who is connected to the former one knows at once.
     pub fn hand_over(&mut self) {
-        let former = self.leader();
+        let (Some(former), Some(machine)) = (self.leader(), self.leading_machine()) else { return };
+        self.leave_line(machine);
         self.elect();
-        former.into_iter().for_each(|former| self.end_master(former, true));
+        self.end_master(former, true);
     }
 
     fn end_master(&mut self, index: usize, is_clean: bool) {
@@ -99,6 +160,8 @@ impl Sim {
             return;
         }
         self.history.note(self.now, format_args!("m{index} stops"));
+        self.masters[index].held = None;
+        self.masters[index].unknown.clear();
         let wires: Vec<u64> = self
             .network
             .wires
@@ -112,6 +175,7 @@ impl Sim {
                 false => self.break_wire(wire),
             }
         }
+        self.after_term(index);
     }
 
     pub(crate) fn apply_to_master(&mut self, index: usize, event: Event) {
@@ -121,7 +185,7 @@ impl Sim {
         self.after_master(index, effects);
     }
 
-    fn after_master(&mut self, index: usize, effects: Vec<Effect>) {
+    pub(super) fn after_master(&mut self, index: usize, effects: Vec<Effect>) {
         for effect in effects {
             self.execute_for_master(index, effect);
         }
@@ -161,7 +225,12 @@ impl Sim {
                 self.masters[index].links.remove(&link.0);
                 self.close(link.0, false);
             }
-            Effect::Record { ticket, change } => self.write(index, ticket, change),
+            Effect::Record { ticket, change } => {
+                let epoch = self.masters[index].epoch;
+                let asked = Box::new(change.clone());
+                self.enter(|| Entry::Asked { epoch, ticket, change: asked });
+                self.write(index, ticket, change);
+            }
             Effect::Dropped { what } => {
                 self.history.note(self.now, format_args!("m{index} passes over {what}"));
             }
@@ -203,6 +272,10 @@ impl Sim {
 
     /// A message has come in from an agent or a framework.
     pub(crate) fn master_hears(&mut self, index: usize, wire: u64, message: Message) {
+        if self.masters[index].held.is_some() {
+            self.hold(index, || Held::Heard(wire, message));
+            return;
+        }
         match message {
             Message::Hello { .. } if self.is_stranger(wire) => {
                 self.checks.rejected += 1;
@@ -257,45 +330,21 @@ impl Sim {
         let now = self.clock(self.masters[index].offset);
         let Some(core) = self.masters[index].core.as_mut() else { return };
         let brief = brief_call(&call);
+        // An agent that the registry does not know may still come: nothing is said of it, and a kill waits for it.
+        let may_come = |agent: &AgentId| !core.snapshot().agents.contains_key(agent);
+        let killed = match &call {
+            Call::Kill { task, agent, .. } if !agent.as_ref().is_some_and(may_come) => {
+                Some(TaskKey { framework: caller.framework.clone(), task: task.clone() })
+            }
+            _ => None,
+        };
         self.history.note(self.now, format_args!("m{index} is called by {}: {brief}", caller.framework));
         match core.apply_call(now, &caller, call) {
-            Ok(effects) => self.after_master(index, effects),
-            Err(refused) => self.history.note(self.now, format_args!("m{index} refuses: {refused}")),
-        }
-    }
-
-    /// An operator asks a master for quotas or weights; the refusal, if it refuses.
-    pub fn call_about_roles(&mut self, index: usize, call: RoleCall) -> Option<OperatorRefused> {
-        let now = self.clock(self.masters[index].offset);
-        let core = self.masters[index].core.as_mut()?;
-        self.history.note(self.now, format_args!("m{index} is asked for {call:?}"));
-        let roles = roles_of(&call);
-        match core.apply_role_call(now, call) {
-            Ok((effects, ticket)) => {
-                self.tally.met(Met::RolesChanged);
-                self.note_asked(index, roles, ticket);
-                self.after_master(index, effects);
-                None
-            }
-            Err(refused) => {
-                self.history.note(self.now, format_args!("m{index} refuses: {refused}"));
-                Some(refused)
-            }
-        }
-    }
-
-    /// An operator asks a master for what is done at once.
-    pub(crate) fn operate(&mut self, index: usize, call: OperatorCall) {
-        let now = self.clock(self.masters[index].offset);
-        let Some(core) = self.masters[index].core.as_mut() else { return };
-        self.history.note(self.now, format_args!("m{index} is asked for {call:?}"));
-        let what = match &call {
-            OperatorCall::Change { .. } => Met::ResourcesChanged,
-            OperatorCall::Teardown { .. } => Met::TornDown,
-        };
-        match core.apply_operator(now, call) {
             Ok(effects) => {
-                self.tally.met(what);
+                if let Some(task) = killed {
+                    let epoch = self.masters[index].epoch;
+                    self.enter(|| Entry::Kill { epoch, task });
+                }
                 self.after_master(index, effects);
             }
             Err(refused) => self.history.note(self.now, format_args!("m{index} refuses: {refused}")),
@@ -321,6 +370,13 @@ impl Sim {
     }
 
     pub(crate) fn on_recorded(&mut self, index: usize, ticket: Ticket) {
+        if self.hold(index, || Held::Recorded(ticket)) {
+            return;
+        }
+        if self.masters[index].core.is_some() {
+            let epoch = self.masters[index].epoch;
+            self.enter(|| Entry::Answered { epoch, ticket });
+        }
         self.apply_to_master(index, Event::Recorded { ticket });
         self.note_answered(index, ticket);
     }
@@ -329,6 +385,9 @@ impl Sim {
         let node = &mut self.masters[index];
         if node.wake.is_some_and(|at| at <= self.now) {
             node.wake = None;
+        }
+        if node.held.is_some() {
+            return;
         }
         let due = node.core.as_ref().and_then(Master::next_wakeup);
         match due.is_some_and(|at| at <= self.now) {

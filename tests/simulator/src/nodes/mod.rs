@@ -4,6 +4,7 @@ mod agent;
 mod framework;
 mod machine;
 mod master;
+mod operators;
 mod program;
 
 pub(crate) use agent::{AgentNode, volume_id};
@@ -11,5 +12,5 @@ pub(crate) use framework::FrameworkNode;
 #[cfg(test)]
 pub(crate) use machine::Tenant;
 pub(crate) use machine::{Container, LONG_LOG};
-pub(crate) use master::{MasterNode, caller};
+pub(crate) use master::{Held, MasterNode, caller};
 pub(crate) use program::Act;

@@ -9,6 +9,7 @@ use chapada_agent_core::{Event, ExecutorRecord, Report, Subscription, TaskRecord
 use chapada_model::{ContainerId, ExecutorKey, Payload, TaskId, TaskState, UpdateUuid};
 
 use super::machine::Tenant;
+use crate::journal::Entry;
 use crate::queue::{End, Happening};
 use crate::sim::Sim;
 use crate::tally::Met;
@@ -250,7 +251,7 @@ impl Sim {
     fn run_in_program(&mut self, agent: usize, container: &ContainerId, task: Arc<TaskRecord>) {
         let id = task.key.task.clone();
         self.history.note(self.now, format_args!("a{agent} has {} run by its executor", task.key));
-        self.check_launch(&task);
+        self.check_launch(agent, &task);
         let Some(program) = self.program(agent, container) else { return };
         program.tasks.insert(id.clone(), task.clone());
         program.silent.insert(id.clone());
@@ -273,10 +274,9 @@ impl Sim {
         state: TaskState,
     ) {
         let Some(program) = self.program(agent, container) else { return };
-        if program.tasks.remove(task).is_none() {
-            return;
-        }
+        let Some(ended) = program.tasks.remove(task) else { return };
         let is_idle = program.tasks.is_empty();
+        self.enter(|| Entry::Ended { agent, task: ended.key.clone() });
         self.report(agent, container, task, state);
         if is_idle && self.rng.once_in(2) {
             // It may be given another task meanwhile, which ends with it.

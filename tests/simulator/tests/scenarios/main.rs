@@ -1,11 +1,15 @@
 //! Fault scenarios by the numbers of the list of what must hold. The audit runs in each after every step.
 
+mod durable;
 mod followers;
 mod frameworks;
 mod hostile;
+mod masters;
 mod messages;
+mod partitions;
 mod quota;
 mod scale;
+mod seeded;
 mod services;
 
 use std::time::Duration;
@@ -15,9 +19,12 @@ use chapada_simulator::{Manner, Plan, SCENARIOS, Sim};
 #[test]
 fn each_scenario_is_a_test() {
     let files = [
+        include_str!("durable.rs"),
         include_str!("followers.rs"),
         include_str!("frameworks.rs"),
+        include_str!("masters.rs"),
         include_str!("messages.rs"),
+        include_str!("partitions.rs"),
         include_str!("quota.rs"),
         include_str!("scale.rs"),
         include_str!("services.rs"),
