@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use chapada_model::{
-    AgentId, FrameworkId, OfferId, Resources, Role, TaskId, TaskState, TaskStatus, UpdateUuid,
+    AgentId, FrameworkId, OfferId, Resources, Role, TaskId, TaskState, TaskStatus, Unavailability, UpdateUuid,
 };
 use serde_json::{Map, Value};
 
@@ -73,6 +73,8 @@ pub enum Event {
     Stored(u64),
     /// Time has passed; see `Services::next_deadline`.
     Tick,
+    /// The master asks that agents be left, each before it is away.
+    AskedToLeave(Vec<(AgentId, Unavailability)>),
 }
 
 /// What a client can want.

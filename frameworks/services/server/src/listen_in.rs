@@ -1,8 +1,9 @@
 //! News from the master, to the core.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use chapada_model::{TaskState, TaskStatus};
+use chapada_model::{Filters, TaskState, TaskStatus, Unavailability};
 use chapada_sdk::{
     Driver, Event as SdkEvent, Events, RunError, Subscribed, check_status, container_status, wire,
 };
@@ -12,6 +13,9 @@ use serde_json::json;
 use crate::handle::ServicesHandle;
 use crate::hub::Hub;
 use crate::identity::{Identity, Registration};
+
+/// How long the master waits before it asks again that an agent be left.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
 
 /// Where news go.
 pub(crate) struct Ears {
@@ -52,9 +56,16 @@ impl Ears {
                 self.services.event(Event::Update(status)).await;
             }
             SdkEvent::InverseOffers(offers) => {
-                // Its tasks are killed with the agent and start elsewhere, as after any other loss.
+                let away = offers.iter().filter_map(|offer| {
+                    let (start, duration) = (offer.start.unwrap_or_default(), offer.duration);
+                    Some((offer.agent.clone()?, Unavailability { start, duration }))
+                });
+                let agents: Vec<_> = away.collect();
                 let ids = offers.into_iter().map(|offer| offer.id);
-                if let Err(error) = driver.accept_inverse_offers(ids, Default::default()).await {
+                self.services.event(Event::AskedToLeave(agents)).await;
+                // For as long as something of ours is there it asks again, and only so do we know that it still wants it.
+                let filters = Filters { refuse: ASK_AGAIN };
+                if let Err(error) = driver.accept_inverse_offers(ids, filters).await {
                     tracing::debug!(%error, "an inverse offer was not answered");
                 }
             }

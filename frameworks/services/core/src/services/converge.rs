@@ -20,6 +20,8 @@ enum Aim {
     Level,
     /// All of the present configuration.
     Replace(Wanted),
+    /// As many as there shall be, none of them on an agent that is to be left.
+    Move(Wanted),
     /// What there was: so many of the present configuration, so many of the one before.
     Hold { fresh: usize, stale: usize },
 }
@@ -36,7 +38,7 @@ struct InstancePlan {
 impl Services {
     fn aim(&self, state: &AppState) -> Aim {
         let app = &state.app.definition.id;
-        let Some(deployment) = self.deployment_of(state) else { return Aim::Level };
+        let Some(deployment) = self.deployment_of(state) else { return level_or_move(state) };
         let progress = &deployment.progress;
         let held = progress.apps.get(app).and_then(|known| known.held).filter(|_| progress.paused.is_some());
         if let Some(held) = held {
@@ -52,7 +54,7 @@ impl Services {
             };
         }
         if state.deleting || !deployment.replaces(app) {
-            return Aim::Level;
+            return level_or_move(state);
         }
         let target = state.target();
         let fresh = self.canary(state).map_or(target, |stage| stage.of(target)) as usize;
@@ -75,6 +77,7 @@ impl Services {
         let most = |replaces: bool| if replaces { state.app.definition.most_at_once(target) } else { target } as usize;
         match self.aim(state) {
             Aim::Level => most(false),
+            Aim::Move(_) => most(true),
             Aim::Replace(_) => most(true),
             Aim::Hold { fresh, stale } => most(state.held.is_none() && replaces()).max(fresh + stale),
         }
@@ -128,17 +131,32 @@ fn plan_instances(state: &AppState, aim: Aim) -> InstancePlan {
     let instances = &state.instances;
     let moves = match aim {
         Aim::Level => return level(state),
+        Aim::Move(wanted) => {
+            let moves = rolling::replace(moving(instances), wanted);
+            let few = [
+                (Class::LeavingBad, moves.stop_stale_bad),
+                (Class::LeavingAway, moves.stop_stale_away),
+                (Class::LeavingGood, moves.stop_stale_good),
+            ];
+            let mut stop = instances.victims(&Class::STAYING, moves.stop_fresh);
+            stop.extend(few.into_iter().flat_map(|(class, count)| instances.victims(&[class], count)));
+            return InstancePlan { stop, add: moves.add_fresh, add_stale: 0 };
+        }
         Aim::Replace(wanted) => rolling::replace(standing(instances), wanted),
-        Aim::Hold { fresh, stale } => rolling::hold(standing(instances), fresh, stale),
+        Aim::Hold { fresh, stale } => rolling::hold(held(instances, fresh), fresh, stale),
     };
     let Moves { stop_fresh, stop_stale_bad, stop_stale_away, stop_stale_good, add_fresh, add_stale } = moves;
     let mut stop = instances.victims(&Class::FRESH, stop_fresh);
-    for (class, count) in [
-        (Class::StaleBad, stop_stale_bad),
-        (Class::StaleAway, stop_stale_away),
-        (Class::StaleGood, stop_stale_good),
+    // Those on agents that are to be left go first.
+    for (leaving, class, count) in [
+        (Class::LeavingBad, Class::StaleBad, stop_stale_bad),
+        (Class::LeavingAway, Class::StaleAway, stop_stale_away),
+        (Class::LeavingGood, Class::StaleGood, stop_stale_good),
     ] {
-        stop.extend(instances.victims(&[class], count));
+        let first = instances.victims(&[leaving], count);
+        let rest = count - first.len();
+        stop.extend(first);
+        stop.extend(instances.victims(&[class], rest));
     }
     InstancePlan { stop, add: add_fresh, add_stale }
 }
@@ -148,10 +166,42 @@ fn standing(instances: &Instances) -> Standing {
     Standing {
         fresh_good: count(Class::FreshGood),
         fresh_bad: count(Class::FreshBad),
-        stale_good: count(Class::StaleGood),
-        stale_bad: count(Class::StaleBad),
-        stale_away: count(Class::StaleAway),
+        stale_good: count(Class::StaleGood) + count(Class::LeavingGood),
+        stale_bad: count(Class::StaleBad) + count(Class::LeavingBad),
+        stale_away: count(Class::StaleAway) + count(Class::LeavingAway),
     }
+}
+
+/// The same, when all that matters is whether an instance is on an agent that is to be left.
+fn moving(instances: &Instances) -> Standing {
+    let count = |class: Class| instances.counted(&[class]);
+    Standing {
+        fresh_good: count(Class::FreshGood) + count(Class::StaleGood),
+        fresh_bad: count(Class::FreshBad) + count(Class::StaleBad) + count(Class::StaleAway),
+        stale_good: count(Class::LeavingGood),
+        stale_bad: count(Class::LeavingBad),
+        stale_away: count(Class::LeavingAway),
+    }
+}
+
+/// The same, while everything stays where it is: of whatever configuration those are that are to leave, they fill their places.
+fn held(instances: &Instances, fresh: usize) -> Standing {
+    let mut standing = standing(instances);
+    let missing = fresh.saturating_sub(standing.fresh()).min(instances.counted(&Class::LEAVING));
+    standing.fresh_bad += missing;
+    standing
+}
+
+/// Without a replacement: the instances stay where they are, unless they are to leave. Others take their places first if the app
+/// may have more than its target for that; else as many go before as may.
+fn level_or_move(state: &AppState) -> Aim {
+    if !state.is_moving() {
+        return Aim::Level;
+    }
+    let (target, app) = (state.target(), &state.app.definition);
+    let has_room = app.most_at_once(target) > target;
+    let least_good = if has_room { target } else { app.least_good(target) };
+    Aim::Move(Wanted { target: target as usize, least_good: least_good as usize, fresh: target as usize })
 }
 
 /// What brings all instances to the target, whatever their configuration.

@@ -6,6 +6,7 @@ use chapada_model::{AgentId, Mono, Text};
 use chapada_sdk_core::{Constraint, Placed};
 
 use super::due;
+use super::leaving::Leaving;
 use super::view::Counts;
 use crate::app::App;
 use crate::definition::{KillSelection, UnreachableStrategy};
@@ -17,11 +18,13 @@ use crate::timestamp::Timestamp;
 /// What of an app's definition its instances are counted by.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Rules {
-    config: Timestamp,
-    selection: KillSelection,
+    pub(super) config: Timestamp,
+    pub(super) selection: KillSelection,
     pub(super) unreachable: UnreachableStrategy,
-    constraints: Vec<Constraint>,
+    pub(super) constraints: Vec<Constraint>,
     pub(super) patience: Patience,
+    /// Agents that are to be left.
+    pub(super) leaving: Leaving,
 }
 
 impl Rules {
@@ -32,6 +35,7 @@ impl Rules {
             unreachable: app.definition.unreachable_strategy,
             constraints: app.definition.constraints.clone(),
             patience,
+            leaving: Leaving::default(),
         }
     }
 }
@@ -46,14 +50,30 @@ pub(in crate::services) enum Class {
     StaleBad,
     /// Of an old configuration and out of reach, but not for so long that it counts no more.
     StaleAway,
+    /// Of whatever configuration, on an agent that is to be left, as the others so.
+    LeavingGood,
+    LeavingBad,
+    LeavingAway,
 }
 
 impl Class {
-    pub(super) const ALL: [Self; 5] =
+    pub(super) const ALL: [Self; 8] = [
+        Self::FreshGood,
+        Self::FreshBad,
+        Self::StaleGood,
+        Self::StaleBad,
+        Self::StaleAway,
+        Self::LeavingGood,
+        Self::LeavingBad,
+        Self::LeavingAway,
+    ];
+    /// All that are not on an agent that is to be left.
+    pub(super) const STAYING: [Self; 5] =
         [Self::FreshGood, Self::FreshBad, Self::StaleGood, Self::StaleBad, Self::StaleAway];
+    pub(super) const LEAVING: [Self; 3] = [Self::LeavingGood, Self::LeavingBad, Self::LeavingAway];
     pub(super) const FRESH: [Self; 2] = [Self::FreshGood, Self::FreshBad];
     pub(super) const STALE: [Self; 3] = [Self::StaleGood, Self::StaleBad, Self::StaleAway];
-    pub(super) const GOOD: [Self; 2] = [Self::FreshGood, Self::StaleGood];
+    pub(super) const GOOD: [Self; 3] = [Self::FreshGood, Self::StaleGood, Self::LeavingGood];
 }
 
 /// The first goes first.
@@ -106,7 +126,7 @@ pub(super) struct Index {
     inactive: usize,
     pub(super) stopping: usize,
     pub(super) counts: Counts,
-    classes: [BTreeSet<Rank>; 5],
+    classes: [BTreeSet<Rank>; 8],
     lapses: BTreeSet<(Mono, Uuid)>,
     due: BTreeSet<(Mono, Uuid)>,
     pub(super) agents: BTreeMap<AgentId, usize>,
@@ -188,7 +208,11 @@ impl Index {
         };
         let away = task.is_some_and(|task| task.condition == Condition::Unreachable);
         let good = instance.is_good();
+        let leaves = task.is_some_and(|task| self.rules.leaving.contains(&task.agent));
         let class = match (instance.is_fresh(self.rules.config), good) {
+            (_, true) if leaves => Class::LeavingGood,
+            (_, false) if leaves && away => Class::LeavingAway,
+            (_, false) if leaves => Class::LeavingBad,
             (true, true) => Class::FreshGood,
             (true, false) => Class::FreshBad,
             (false, true) => Class::StaleGood,

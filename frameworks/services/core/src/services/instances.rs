@@ -1,8 +1,9 @@
 //! The places of one app, and what is counted of them as they change: no decision passes over all of them. This is the
 //! only place that changes one.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use chapada_model::{AgentId, Mono};
 use chapada_sdk_core::Placed;
@@ -98,7 +99,22 @@ impl Instances {
 
     /// The definition that counts is another one.
     pub(super) fn set_app(&mut self, app: &App) {
-        self.set_rules(Rules::of(app, self.index.rules().patience));
+        let Rules { patience, leaving, .. } = self.index.rules().clone();
+        self.set_rules(Rules { leaving, ..Rules::of(app, patience) });
+    }
+
+    /// These agents, of those that have tasks of the app, are to be left; whether they were others before.
+    pub(super) fn set_leaving(&mut self, agents: BTreeSet<AgentId>) -> bool {
+        let is_new = *self.index.rules().leaving != agents;
+        if is_new {
+            self.set_rules(Rules { leaving: Arc::new(agents), ..self.index.rules().clone() });
+        }
+        is_new
+    }
+
+    /// Whether some are on agents that are to be left.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.counted(&Class::LEAVING) > 0
     }
 
     /// How long things are waited for is another time.

@@ -13,6 +13,7 @@ mod index;
 mod instances;
 mod kill;
 mod known;
+mod leaving;
 mod offers;
 mod order;
 mod plan;
@@ -33,7 +34,7 @@ mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chapada_model::{Mono, Now, Role};
+use chapada_model::{AgentId, Mono, Now, Role};
 use chapada_sdk_core::{Outbox, Reconciliation};
 
 use crate::deployment::Deployment;
@@ -75,6 +76,8 @@ pub struct Services {
     demand: offers::Demand,
     known: known::KnownOffers,
     reconciliation: Reconciliation,
+    /// Agents that we are asked to leave, each until that is forgotten unless it is repeated.
+    leaving: BTreeMap<AgentId, Mono>,
     /// Service ports in use, each with how many definitions name it.
     service_ports: BTreeMap<u16, u32>,
     outbox: Outbox<Key, Effect>,
@@ -100,6 +103,7 @@ impl Services {
             demand: offers::Demand::default(),
             known: known::KnownOffers::default(),
             reconciliation: settle::reconciliation(),
+            leaving: BTreeMap::new(),
             service_ports: BTreeMap::new(),
             outbox: Outbox::default(),
         };
@@ -153,8 +157,10 @@ impl Services {
             Event::Readiness { task, check, result } => self.on_readiness(now, &task, check, result),
             Event::Observed { task, addresses, check } => self.on_observed(&task, addresses, check),
             Event::Stored(number) => self.outbox.on_stored(number),
+            Event::AskedToLeave(agents) => self.on_asked_to_leave(now, agents),
             Event::Tick => self.use_offers_left(now),
         }
+        self.forget_asked(now);
         self.settle(now);
         let writes: Vec<Write> = self.outbox.dirty().into_iter().map(|key| self.write_of(key)).collect();
         let write = (!writes.is_empty()).then_some(|number| Effect::Store { number, writes });
@@ -166,7 +172,7 @@ impl Services {
         let app = self.timers.first().map(|(at, _)| *at);
         // Without a master nothing is asked of one: a deadline that nothing comes of would come again at once.
         let of_master = self.connected.then_some([self.reconciliation.next(), self.demand.deadline()]);
-        of_master.into_iter().flatten().chain([app]).flatten().min()
+        of_master.into_iter().flatten().chain([app, self.next_forgotten()]).flatten().min()
     }
 
     /// A version later than any before, and than `now` if the clock allows.

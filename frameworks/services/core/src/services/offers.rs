@@ -207,6 +207,11 @@ impl Services {
     /// Uses offers that were made before and not looked at yet; what is left then is due at once.
     pub(super) fn use_offers(&mut self, now: Now) {
         let (offers, limit) = self.demand.next_offers();
+        let (offers, left) = self.usable(offers);
+        let refuse = self.settings.decline_offer;
+        for offer in left {
+            self.outbox.push(Effect::Decline { offer: offer.id, refuse });
+        }
         let bid = |offer: Offer| {
             let (operations, launches, groups) = (Vec::new(), Vec::new(), Vec::new());
             Bid { offer, operations, launches, groups, limit }
@@ -223,7 +228,6 @@ impl Services {
         }
         self.demand.order = order;
         // Whatever makes an offer useful asks for offers again.
-        let refuse = self.settings.decline_offer;
         for mut bid in bids {
             self.tell_of_roles(&mut bid.launches);
             let (used, full) = (bid.tasks() > 0 || !bid.operations.is_empty(), bid.is_full());
@@ -279,7 +283,7 @@ impl Services {
             if bid.offer.take(&share.resources).is_err() {
                 return;
             }
-            let deploying = state.deployment.is_some();
+            let deploying = state.deployment.is_some() || state.is_moving();
             if let Some(mut instance) = state.instances.get_mut(&instance) {
                 instance.pinned = None;
                 let ready = !deploying || app.definition.readiness_checks.is_empty();

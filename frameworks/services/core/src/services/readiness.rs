@@ -1,4 +1,5 @@
-//! Asks tasks of a deployment whether they can take over. A task that once could is not asked again.
+//! Asks tasks that were started by a deployment, or in place of others that are to leave their agents, whether they can take over.
+//! A task that once could is not asked again.
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ const ANSWER_LOST: Duration = Duration::from_secs(30);
 impl Services {
     /// Asks what is due of those that are not ready yet.
     pub(super) fn ask_whether_ready(&mut self, now: Now, app: &AppId) {
-        let Some(state) = self.apps.get_mut(app).filter(|state| state.deployment.is_some()) else { return };
+        let Some(state) = self.apps.get_mut(app) else { return };
         let AppState { app: current, versions, instances, .. } = state;
         for id in instances.due(now.mono) {
             let instance = instances.get_mut(&id);

@@ -1,6 +1,7 @@
 //! Random histories of clients, offers, failures, losses and crashes. At every step no app runs more than it may and no
 //! launch precedes its record; once faults stop, every app has what it asked for.
 
+mod leaving;
 mod rolling;
 mod rollouts;
 mod world;

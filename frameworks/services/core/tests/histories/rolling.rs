@@ -40,6 +40,8 @@ enum Step {
     Disconnect,
     Subscribe,
     Crash(usize),
+    Leave(usize),
+    MayStay(usize),
 }
 
 fn setting() -> impl Strategy<Value = Setting> {
@@ -85,6 +87,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Disconnect),
         2 => Just(Step::Subscribe),
         1 => (0..4usize).prop_map(Step::Crash),
+        2 => (0..AGENTS).prop_map(Step::Leave),
+        2 => (0..AGENTS).prop_map(Step::MayStay),
     ]
 }
 
@@ -178,6 +182,8 @@ fn take(world: &mut World, setting: &Setting, step: Step) {
         Step::Disconnect => world.disconnect(),
         Step::Subscribe => world.subscribe(),
         Step::Crash(kept) => world.crash(kept),
+        Step::Leave(agent) => world.leave(agent),
+        Step::MayStay(agent) => world.may_stay(agent),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chapada_model::{
     AgentId, Milli, Mono, Now, OfferId, Range, Ranges, Resource, Resources, Role, TaskId, TaskState,
-    TaskStatus, Wall,
+    TaskStatus, Unavailability, Wall,
 };
 use chapada_services_core::{
     AppId, AppState, Command, DeploymentId, Effect, Event, Goal, InstanceId, Offer, Published,
@@ -36,6 +36,8 @@ pub(crate) struct World {
     writes: VecDeque<(u64, Vec<Write>)>,
     tasks: BTreeMap<TaskId, Running>,
     reachable: [bool; AGENTS],
+    /// Agents that are to be left: they are not offered.
+    leaving: BTreeSet<usize>,
     offers: BTreeMap<OfferId, (usize, Resources)>,
     next_offer: u64,
     connected: bool,
@@ -57,6 +59,7 @@ impl World {
             writes: VecDeque::new(),
             tasks: BTreeMap::new(),
             reachable: [true; AGENTS],
+            leaving: BTreeSet::new(),
             offers: BTreeMap::new(),
             next_offer: 0,
             connected: false,
@@ -77,10 +80,14 @@ impl World {
         let before = self.known();
         let good = self.good();
         let asked = matches!(&event, Event::Command { command: Command::Kill { .. }, .. });
+        let leaves = matches!(&event, Event::AskedToLeave(_));
+        let is_moving = |state: &&AppState| state.is_moving() || leaves;
+        let moving = self.services.all_apps().filter(is_moving).map(|state| state.app.definition.id.clone());
+        let moving: BTreeSet<AppId> = moving.collect();
         let effects = self.services.apply(self.now, event);
-        self.check(&before);
+        self.check(&before, &moving);
         if !asked {
-            self.check_stops(&good);
+            self.check_stops(&good, &moving);
         }
         for effect in effects {
             self.execute(effect);
@@ -101,7 +108,7 @@ impl World {
     }
 
     /// Whoever was stopped while it did its work was not needed: enough others do.
-    fn check_stops(&self, before: &BTreeMap<InstanceId, TaskId>) {
+    fn check_stops(&self, before: &BTreeMap<InstanceId, TaskId>, moving: &BTreeSet<AppId>) {
         for state in self.services.all_apps() {
             let was_good = |id: &InstanceId, task: &TaskId| before.get(id) == Some(task);
             let stopped = state.instances.values().filter(|instance| {
@@ -116,7 +123,8 @@ impl World {
             let deployment = state.deployment.and_then(|id| self.services.deployment(id));
             let paused = deployment.is_some_and(|deployment| deployment.progress.paused.is_some());
             assert!(!paused || state.deleting, "{} stops tasks while it is paused", definition.id);
-            let least = match deployment.is_some_and(|deployment| deployment.replaces(&definition.id)) {
+            let moves = moving.contains(&definition.id) || state.is_moving();
+            let least = match moves || deployment.is_some_and(|one| one.replaces(&definition.id)) {
                 true => definition.upgrade_strategy.least_good(state.target()),
                 false => state.target(),
             };
@@ -126,12 +134,13 @@ impl World {
     }
 
     /// Whoever launched one more had room for it, and no live task is unknown.
-    fn check(&self, before: &BTreeSet<TaskId>) {
+    fn check(&self, before: &BTreeSet<TaskId>, moving: &BTreeSet<AppId>) {
         for state in self.services.all_apps() {
             let definition = &state.app.definition;
             assert!(state.instances.is_counted_right(), "{} is counted wrong", definition.id);
             let replaces = self.services.deployments().any(|deployment| deployment.replaces(&definition.id));
-            let most = match replaces {
+            let moves = moving.contains(&definition.id) || state.is_moving();
+            let most = match replaces || moves {
                 true => definition.upgrade_strategy.most_at_once(state.target()),
                 false => state.target(),
             };
@@ -303,7 +312,27 @@ impl World {
         }
     }
 
+    /// The master asks that an agent be left, and offers it to nobody.
+    pub(crate) fn leave(&mut self, agent: usize) {
+        self.set_leaving(agent);
+        let away = Unavailability { start: self.now.wall, duration: None };
+        let agent = format!("agent-{agent}").parse().expect("no slash");
+        self.apply(Event::AskedToLeave(vec![(agent, away)]));
+    }
+
+    pub(crate) fn set_leaving(&mut self, agent: usize) {
+        self.leaving.insert(agent);
+        self.offers.retain(|_, (of, _)| *of != agent);
+    }
+
+    pub(crate) fn may_stay(&mut self, agent: usize) {
+        self.leaving.remove(&agent);
+    }
+
     pub(crate) fn offer(&mut self, agent: usize) {
+        if self.leaving.contains(&agent) {
+            return;
+        }
         let taken = self.offers.values().any(|(of, _)| *of == agent);
         if !self.connected || !self.wants_offers || !self.reachable[agent] || taken {
             return;
@@ -385,6 +414,7 @@ impl World {
     pub(crate) fn calm_down(&mut self) {
         for agent in 0..AGENTS {
             self.set_reachable(agent, true);
+            self.may_stay(agent);
         }
         self.subscribe();
         let mut quiet = 0;
