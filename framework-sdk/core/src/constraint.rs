@@ -49,7 +49,7 @@ struct Parts {
     rule: Rule,
 }
 
-/// What has to hold of a field. An agent that lacks the field satisfies [`Rule::Unlike`] and [`Rule::NoneOf`] only.
+/// What has to hold of a field. An agent that lacks the field satisfies [`Rule::Unlike`], [`Rule::NoneOf`] and [`Rule::Home`] only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// It is there.
@@ -72,6 +72,8 @@ pub enum Rule {
     GroupBy(Option<u32>),
     /// All of the kind have the same, or this very one.
     Cluster(Option<Text>),
+    /// It says this, or nothing: who does not say where it is, is at home.
+    Home(Text),
 }
 
 /// A regular expression that must match a whole value.
@@ -163,7 +165,7 @@ impl Constraint {
     /// Whether one more may go where the field says `value`, with the others of its kind where `others` says.
     pub(crate) fn allows(&self, value: Option<&str>, others: &Tally) -> bool {
         let Some(value) = value else {
-            return matches!(self.rule(), Rule::Unlike(_) | Rule::NoneOf(_));
+            return matches!(self.rule(), Rule::Unlike(_) | Rule::NoneOf(_) | Rule::Home(_));
         };
         match self.rule() {
             Rule::Exists => true,
@@ -175,7 +177,7 @@ impl Constraint {
             Rule::Unique => others.count(value) == 0,
             Rule::MaxPer(most) => others.count(value) < *most,
             Rule::GroupBy(groups) => others.count(value) <= others.least(groups.unwrap_or(0)),
-            Rule::Cluster(Some(wanted)) => **wanted == *value,
+            Rule::Cluster(Some(wanted)) | Rule::Home(wanted) => **wanted == *value,
             Rule::Cluster(None) => others.is_all_at(value),
         }
     }
@@ -229,6 +231,14 @@ mod tests {
             assert_eq!(allowed(&constraint), expected, "{words:?}");
         }
         assert!(same("1.0", "1") && !same("1.001", "1"));
+    }
+
+    #[test]
+    fn who_does_not_say_where_it_is_is_at_home() {
+        let at = |field: &str| Constraint::new(Field::named(field), Rule::Home("a".into()));
+        assert_eq!(allowed(&at("hostname")), ["a"]);
+        assert_eq!(allowed(&at("@region")), ["a", "b", "c"]);
+        assert_eq!(at("@region").words().join(" "), "@region IS a");
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Constraint {
             Rule::Unique => ("UNIQUE", None),
             Rule::Cluster(value) => ("CLUSTER", value.clone()),
             Rule::MaxPer(most) => ("MAX_PER", Some(number(most))),
-            Rule::Is(value) => ("IS", Some(value.clone())),
+            Rule::Is(value) | Rule::Home(value) => ("IS", Some(value.clone())),
             Rule::GroupBy(groups) => ("GROUP_BY", groups.as_ref().map(number)),
             Rule::Like(pattern) => ("LIKE", Some(pattern.text.clone())),
             Rule::Unlike(pattern) => ("UNLIKE", Some(pattern.text.clone())),

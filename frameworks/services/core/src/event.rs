@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use chapada_model::{
-    AgentId, FrameworkId, OfferId, Resources, Role, TaskId, TaskState, TaskStatus, Unavailability, UpdateUuid,
+    AgentId, FrameworkId, OfferId, Resources, Role, TaskId, TaskState, TaskStatus, Text, Unavailability,
+    UpdateUuid,
 };
 use serde_json::{Map, Value};
 
@@ -75,6 +76,8 @@ pub enum Event {
     Tick,
     /// The master asks that agents be left, each before it is away.
     AskedToLeave(Vec<(AgentId, Unavailability)>),
+    /// The region of the masters, if they say one. To be told before `Subscribed`.
+    HomeRegion(Option<Text>),
 }
 
 /// What a client can want.

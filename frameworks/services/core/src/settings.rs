@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use chapada_sdk_core::Request;
+use chapada_model::Text;
+use chapada_sdk_core::{Constraint, Field, Request, Rule};
 
 use crate::definition::{AppDefinition, Defaults};
 use crate::event::Refusal;
@@ -29,6 +30,10 @@ pub struct Settings {
     pub decline_offer: Duration,
     /// How long things are waited for.
     pub patience: Patience,
+    /// Where apps and pods stay that say nothing of regions and zones: the masters' region, which [`Event::HomeRegion`] tells.
+    ///
+    /// [`Event::HomeRegion`]: crate::Event::HomeRegion
+    pub home_region: Option<Text>,
 }
 
 /// How long things are waited for. Neither may be zero.
@@ -66,6 +71,7 @@ impl Default for Settings {
             max_deployments: 100,
             decline_offer: Duration::from_secs(120),
             patience: Patience::default(),
+            home_region: None,
         }
     }
 }
@@ -91,6 +97,12 @@ impl Settings {
                 AcceptedRoles::Unreserved => vec!["*".into()],
                 AcceptedRoles::Reserved => vec![definition.role.as_str().into()],
             };
+        }
+        let says_where = |constraint: &Constraint| matches!(constraint.field(), Field::Region | Field::Zone);
+        if let Some(home) =
+            self.home_region.as_ref().filter(|_| !definition.constraints.iter().any(says_where))
+        {
+            request.constraints.push(Constraint::new(Field::Region, Rule::Home(home.clone())));
         }
         request
     }

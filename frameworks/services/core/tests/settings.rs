@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chapada_model::{
-    Milli, Mono, Now, Range, Ranges, Reservation, Resource, Resources, Role, TaskId, TaskState, TaskStatus,
-    Wall,
+    Domain, Milli, Mono, Now, Range, Ranges, Reservation, Resource, Resources, Role, TaskId, TaskState,
+    TaskStatus, Wall,
 };
 use chapada_services_core::{
     AcceptedRoles, Command, Effect, Event, GroupChange, Launch, LaunchValue, Offer, Patience, Refusal, Reply,
@@ -19,6 +19,7 @@ struct Bench {
     services: Services,
     now: Now,
     role: Role,
+    domain: Option<Domain>,
     records: Vec<(String, Vec<u8>)>,
     launched: Vec<Launch>,
     killed: Vec<TaskId>,
@@ -32,6 +33,7 @@ impl Bench {
             services: Services::new(Role::star(), Seed::new(1, 1)).with_settings(settings),
             now: Now { mono: Mono(1), wall: Wall(1_000_000_000_000_000_000) },
             role: Role::star(),
+            domain: None,
             records: Vec::new(),
             launched: Vec::new(),
             killed: Vec::new(),
@@ -90,8 +92,8 @@ impl Bench {
         });
         let (id, agent) = ("o".parse().expect("an id"), "agent".parse().expect("an id"));
         let offer = Offer::new(id, agent, "host", Resources::from_list(resources).expect("whole amounts"));
-        let role = self.role.clone();
-        self.apply(Event::Offers(vec![Offer { role, ..offer }]));
+        let (role, domain) = (self.role.clone(), self.domain.clone());
+        self.apply(Event::Offers(vec![Offer { role, domain, ..offer }]));
     }
 
     fn wait(&mut self, time: Duration) {
@@ -172,6 +174,42 @@ fn the_prefix_stands_before_host_and_ports_only() {
         assert!(env.contains_key(name), "{name} of {env:?}");
     }
     assert!(!env.keys().any(|name| name.starts_with("HOST") || name.starts_with("PORT")), "{env:?}");
+}
+
+/// Whether an app is launched in a region, where the masters are in `home`, and else why not.
+fn launched_in(region: Option<&str>, home: Option<&str>, more: Value) -> Result<(), Vec<String>> {
+    let mut bench = Bench::new(Settings::default());
+    bench.apply(Event::HomeRegion(home.map(Into::into)));
+    let mut app = app("/a");
+    app.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    bench.create(app).expect("an app");
+    bench.domain = region.map(|region| Domain { region: region.into(), zone: "z".into() });
+    bench.offer(None);
+    if bench.launched.len() == 1 {
+        return Ok(());
+    }
+    let why = bench.services.inquire(bench.now, &"/a".parse().expect("an id")).expect("it waits").answer();
+    let said = why.reasons.into_iter().flat_map(|reason| {
+        let patches = reason.suggestions.into_iter().filter_map(|suggestion| suggestion.patch);
+        std::iter::once(reason.sentence).chain(patches.map(|patch| Value::Object(patch).to_string()))
+    });
+    Err(said.collect())
+}
+
+/// Source: Marathon's check of the local region.
+#[test]
+fn what_says_nothing_of_regions_stays_in_that_of_the_masters() {
+    let anywhere = || json!({});
+    assert_eq!(launched_in(Some("eu"), Some("eu"), anywhere()), Ok(()));
+    assert_eq!(launched_in(Some("us"), None, anywhere()), Ok(()), "the masters do not say where they are");
+    assert_eq!(launched_in(None, Some("eu"), anywhere()), Ok(()), "nor does the agent");
+    let far = launched_in(Some("us"), Some("eu"), anywhere()).expect_err("it is far away").join("; ");
+    assert!(far.contains("@region=eu"), "{far}");
+    assert!(far.contains(r#"[["@region","LIKE",".*"]]"#), "{far}");
+    for constraint in [["@region", "IS", "us"], ["@zone", "LIKE", "z"], ["@region", "LIKE", ".*"]] {
+        let more = json!({"constraints": [constraint]});
+        assert_eq!(launched_in(Some("us"), Some("eu"), more), Ok(()), "{constraint:?}");
+    }
 }
 
 #[test]

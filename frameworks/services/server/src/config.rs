@@ -233,6 +233,7 @@ impl ServicesConfig {
             max_deployments: self.max_running_deployments,
             decline_offer: self.decline_offer_duration,
             patience: Patience { kill_retry: self.kill_retry_timeout, task_launch: self.task_launch_timeout },
+            home_region: None, // the master says it
         }
     }
 

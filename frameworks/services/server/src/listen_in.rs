@@ -37,7 +37,10 @@ impl Ears {
         match event {
             SdkEvent::Subscribed(subscribed) => {
                 let framework = subscribed.framework.clone();
+                let domain = subscribed.master.as_ref().and_then(|master| master.domain.as_ref());
+                let region = domain.map(|domain| domain.region.clone());
                 self.on_subscribed(subscribed);
+                self.services.event(Event::HomeRegion(region)).await;
                 self.services.event(Event::Registered(framework)).await;
                 self.services.event(Event::Subscribed).await;
             }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use chapada_listener::{Admission, Credentials, GrpcRoutes, Listener, Logging, SetLevel};
-use chapada_model::Role;
+use chapada_model::{FrameworkCapability, Role};
 use chapada_sdk::{
     Acknowledge, Candidate, FrameworkConfig, LeaderInfo, MasterAddress, Reconcile, Schema, StoreAddress,
     ZkOptions, random, run_in_turns,
@@ -127,6 +127,7 @@ impl Prepared {
             failover_timeout: config.failover_timeout,
             acknowledge: Acknowledge::Explicitly,
             reconcile: Reconcile::Explicitly,
+            capabilities: [FrameworkCapability::RegionAware].into(),
             ..FrameworkConfig::new(config.framework_name.as_str(), master)
         };
         let secrets = Secrets::new(config.secrets_dir.clone());

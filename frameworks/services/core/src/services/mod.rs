@@ -158,6 +158,7 @@ impl Services {
             Event::Observed { task, addresses, check } => self.on_observed(&task, addresses, check),
             Event::Stored(number) => self.outbox.on_stored(number),
             Event::AskedToLeave(agents) => self.on_asked_to_leave(now, agents),
+            Event::HomeRegion(region) => self.settings.home_region = region,
             Event::Tick => self.use_offers_left(now),
         }
         self.forget_asked(now);

@@ -15,7 +15,6 @@ use crate::app::App;
 use crate::event::{Effect, HomeOperation, Refusal, Reply, Which};
 use crate::id::{AppId, InstanceId};
 use crate::instance::{Instance, Task};
-use crate::matching::request;
 use crate::records::Key;
 use crate::resident::{Founding, Home, home_of, unreserved};
 use crate::timestamp::Timestamp;
@@ -118,7 +117,7 @@ impl Services {
     fn found_home(&mut self, now: Now, instance: &InstanceId, bids: &mut [Bid]) -> bool {
         let (draw, uuid) = (self.seed.number(), self.seed.uuid());
         let Some(app) = self.app_of(instance) else { return false };
-        let request = unreserved(request(&app.definition));
+        let request = unreserved(self.settings.request(&app.definition));
         let framework = self.framework.clone();
         let Some(state) = self.apps.get_mut(instance.app()) else { return false };
         let open = |bid: &&mut Bid| !bid.is_full() && bid.offer.role.as_str() == app.definition.role;

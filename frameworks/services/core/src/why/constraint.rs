@@ -15,7 +15,7 @@ pub(super) fn wanted(constraint: &Constraint) -> String {
     let field = words.first().map_or("", |word| word);
     let value = words.get(2).map_or("", |word| word);
     match constraint.rule() {
-        Rule::Is(_) | Rule::Cluster(Some(_)) => format!("{field}={value}"),
+        Rule::Is(_) | Rule::Cluster(Some(_)) | Rule::Home(_) => format!("{field}={value}"),
         Rule::Like(_) | Rule::OneOf(_) => format!("a {field} like {value}"),
         Rule::Unlike(_) | Rule::NoneOf(_) => format!("a {field} unlike {value}"),
         Rule::Exists => format!("a {field}"),

@@ -1,6 +1,6 @@
 //! What could be changed so that more would start.
 
-use chapada_sdk_core::{Change, Constraint, Mismatch, Nearest, Offer, PortWish, Search};
+use chapada_sdk_core::{Change, Constraint, Mismatch, Nearest, Offer, PortWish, Rule, Search};
 use serde_json::{Map, Value, json};
 
 use super::words::{amount, and, bare, counted};
@@ -89,8 +89,12 @@ fn fields(app: &AppDefinition, inquiry: &Inquiry, changes: &[Change]) -> Map<Str
             field("acceptedResourceRoles", json!(roles))
         }
         Change::Drop(_) => {
-            let kept: Vec<&Constraint> =
-                app.constraints.iter().filter(|constraint| !dropped(constraint)).collect();
+            let kept = app.constraints.iter().filter(|constraint| !dropped(constraint));
+            let mut kept: Vec<Value> = kept.map(|constraint| json!(constraint)).collect();
+            // It has no constraint of that kind to drop: it leaves its region when it says something of regions itself.
+            let leaves =
+                |change: &Change| matches!(change, Change::Drop(one) if matches!(one.rule(), Rule::Home(_)));
+            kept.extend(changes.iter().any(leaves).then(|| json!(["@region", "LIKE", ".*"])));
             field("constraints", json!(kept))
         }
         Change::Lower { resource: "gpus", to } => field("gpus", json!(to.0 / 1_000)),
