@@ -4,6 +4,7 @@
 
 mod allocator;
 mod containers;
+mod failover;
 mod figure;
 mod launch;
 mod loopback;
@@ -70,6 +71,8 @@ const BENCHES: &[(&str, Bench)] = &[
     ("services:events", services::many_events),
     ("services:subscribers", services::many_subscribers),
     ("services:health", services::health_checks),
+    ("failover", failover::crash),
+    ("failover", failover::hand_over),
     ("million", million::run),
     ("memory", memory::run),
     ("why", why::run),

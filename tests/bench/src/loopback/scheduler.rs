@@ -24,10 +24,16 @@ pub(crate) struct Scheduler {
 
 impl Scheduler {
     pub(crate) async fn subscribe(at: &str, name: &str) -> Result<Self> {
-        let info = v1::FrameworkInfo { name: Some(name.to_owned()), id: None, ..fleet::framework(name) };
+        Self::subscribe_as(at, name, None).await
+    }
+
+    /// Again, or for the first time when it has no id.
+    pub(crate) async fn subscribe_as(at: &str, name: &str, id: Option<v1::FrameworkId>) -> Result<Self> {
+        let known = id.clone();
+        let info = v1::FrameworkInfo { name: Some(name.to_owned()), id, ..fleet::framework(name) };
         let subscribe = call::Subscribe { framework_info: Some(info), ..call::Subscribe::default() };
-        let first =
-            Call { r#type: Some(Type::Subscribe.into()), subscribe: Some(subscribe), ..Call::default() };
+        let (r#type, framework_id) = (Some(Type::Subscribe.into()), known);
+        let first = Call { r#type, framework_id, subscribe: Some(subscribe), ..Call::default() };
         let (calls, queue) = mpsc::channel(QUEUE);
         calls.send(first).await?;
         let channel = Endpoint::from_shared(format!("http://{at}"))?.connect().await?;
