@@ -197,7 +197,7 @@ impl Server {
         fs::write(&file, &self.config).expect("the temporary folder is writable");
         let log = fs::File::create(self.log()).expect("the temporary folder is writable");
         let process = Command::new("java")
-            .args(["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+            .args(["-Xmx1536m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
             .arg("-Dzookeeper.admin.enableServer=false")
             .args(["-cp", JARS, "org.apache.zookeeper.server.quorum.QuorumPeerMain"])
             .arg(&file)

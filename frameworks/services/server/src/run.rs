@@ -26,7 +26,8 @@ use crate::secrets::Secrets;
 use crate::turn::Post;
 
 /// What the store is called, and the newest version of it that this program knows.
-const SCHEMA: Schema = Schema { name: "chapada-services", version: 1, grouped: &["home", "instance"] };
+const SCHEMA: Schema =
+    Schema { name: "chapada-services", version: 1, grouped: &["app", "home", "instance", "version"] };
 
 /// Runs the services framework until `stop`. Its tasks run on. `set_level` changes how much it writes into its log.
 ///

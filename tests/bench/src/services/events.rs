@@ -23,6 +23,8 @@ const TASKS: usize = 100;
 const MARK: &[u8] = b"\"news-";
 /// Updates of tasks between two looks at whether they were cut.
 const SAID_AT_ONCE: usize = 500;
+/// The end of a chunked answer.
+const END: &[u8] = b"\r\n0\r\n\r\n";
 /// Subscribers that do not read.
 const STALLED: usize = 20;
 
@@ -197,19 +199,25 @@ fn stalled(cluster: &chapada_harness::Cluster, crowd: &Crowd, name: &str) -> Res
 /// How many follow, as the services framework counts them.
 fn subscribed(http: &Http) -> Result<u64> {
     let metrics = http.get("/metrics").map_err(anyhow::Error::msg)?;
-    let gauge = &metrics["gauges"]["http.event-streams.active.gauge"]["value"];
+    let gauge = &metrics["gauges"]["marathon.http.event-streams.active.gauge"]["value"];
     gauge.as_u64().with_context(|| format!("no number of subscribers in the metrics: {gauge}"))
 }
 
-/// What it had before it was cut still comes, then the end.
+/// What it had before it was cut still comes, then the end of the answer; the connection may serve another request.
 fn is_cut(stream: &mut TcpStream) -> Result<bool> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut buffer = vec![0; 1 << 16];
+    let (mut buffer, mut last) = (vec![0; 1 << 16], Vec::new());
     loop {
         match stream.read(&mut buffer) {
             Ok(0) => return Ok(true),
-            Ok(_) => {}
+            Ok(count) => {
+                last.extend_from_slice(&buffer[..count]);
+                if last.ends_with(END) {
+                    return Ok(true);
+                }
+                last.drain(..last.len().saturating_sub(END.len()));
+            }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 return Ok(false);
             }
