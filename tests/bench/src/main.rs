@@ -14,6 +14,7 @@ mod networks;
 mod nsdi;
 mod offers;
 mod peers;
+mod reregister;
 mod services;
 mod sim;
 mod tasks;
@@ -73,6 +74,8 @@ const BENCHES: &[(&str, Bench)] = &[
     ("services:health", services::health_checks),
     ("failover", failover::crash),
     ("failover", failover::hand_over),
+    ("reregister", reregister::run),
+    ("herd", reregister::herd),
     ("million", million::run),
     ("memory", memory::run),
     ("why", why::run),

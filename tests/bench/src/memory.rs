@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use chapada_master::edge::Form;
 use chapada_model::Mono;
-use chapada_wire::link::{ToAgent, to_agent};
+use chapada_wire::link::{Holding, ToAgent, to_agent};
 use chapada_wire::v1;
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,8 @@ pub(crate) fn be_the_books(agents: usize, each: usize) -> Result<()> {
     let empty = resident()?;
     for index in 0..Index::try_from(agents)? {
         let resources = vec![wire::scalar("cpus", each as f64), wire::scalar("mem", 1_024.0 * each as f64)];
-        let pages = wire::hello(&format!("agent-{index:05}.example"), resources);
+        let nothing = Holding { last: true, ..Holding::default() };
+        let pages = wire::hello(&format!("agent-{index:05}.example"), resources, None, nothing);
         talk.master.arrive(Arrival::Link(index, pages));
         talk.until_quiet()?;
     }

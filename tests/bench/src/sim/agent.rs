@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use chapada_model::Mono;
-use chapada_wire::link::{Heartbeat, ToAgent, from_agent, to_agent};
+use chapada_model::{Mono, Wall};
+use chapada_wire::link::{self, Heartbeat, ToAgent, from_agent, to_agent};
 use chapada_wire::v1;
 use prost::Message as _;
 
@@ -13,7 +13,7 @@ use super::disk::Disk;
 use super::host::Host;
 use super::master::wall;
 use super::network::Channel;
-use super::wire::{Said, update};
+use super::wire::{Said, status, update};
 
 /// From a launch to the first instruction of the task.
 const START: Duration = Duration::from_millis(2);
@@ -22,6 +22,8 @@ const START: Duration = Duration::from_millis(2);
 struct Task {
     framework: Box<str>,
     id: Box<str>,
+    /// The message that launched it, which is what is known of it.
+    launch: Box<[u8]>,
     lasts: Duration,
     state: v1::TaskState,
     uuid: [u8; 16],
@@ -37,6 +39,8 @@ pub(crate) struct AgentHost {
     pub(crate) down: Channel,
     disk: Disk,
     pub(crate) id: Option<Box<str>>,
+    /// Whether the master that leads has welcomed it.
+    pub(crate) is_linked: bool,
     tasks: Vec<Option<Task>>,
     /// When what ended and was not offered again since ended, oldest first.
     pub(crate) freed: Vec<Mono>,
@@ -57,10 +61,11 @@ pub(crate) enum Need {
 impl AgentHost {
     /// Obeys a message of the master.
     pub(crate) fn obey(&mut self, now: Mono, message: &[u8]) -> Result<Option<Need>> {
-        let message = ToAgent::decode(message)?.message.context("a message of the master")?;
+        let bytes = message;
+        let message = ToAgent::decode(bytes)?.message.context("a message of the master")?;
         match message {
             to_agent::Message::Welcome(welcome) => {
-                self.id = Some(welcome.agent_id.into());
+                (self.id, self.is_linked) = (Some(welcome.agent_id.into()), true);
                 Ok(None)
             }
             to_agent::Message::Launch(launch) => {
@@ -73,6 +78,7 @@ impl AgentHost {
                 let task = Task {
                     framework: framework.context("a launch has a framework")?.into(),
                     id: id.into(),
+                    launch: bytes.into(),
                     lasts: Duration::from_secs_f64(seconds),
                     state: v1::TaskState::TaskStaging,
                     uuid: [0; 16],
@@ -87,7 +93,7 @@ impl AgentHost {
                 self.acknowledge(&acknowledge.task_id, &acknowledge.uuid)?;
                 Ok(None)
             }
-            to_agent::Message::Heartbeat(_) => Ok(None),
+            to_agent::Message::Heartbeat(_) | to_agent::Message::UpdateFramework(_) => Ok(None),
             other => bail!("the master says {other:?}"),
         }
     }
@@ -134,21 +140,46 @@ impl AgentHost {
 
     /// The update is on the disk and may be sent.
     pub(crate) fn written(&mut self, now: Mono, slot: u32) -> Result<Need> {
-        let id = self.id.clone().context("an agent with tasks has an id")?;
-        let task = self.task(slot)?;
+        let task = self.tasks.get(slot as usize).and_then(Option::as_ref).context("a task of the agent")?;
         let is_end = task.state == v1::TaskState::TaskFinished;
-        let message = update(&Said {
-            framework: &task.framework,
-            task: &task.id,
-            agent: &id,
-            state: task.state,
-            uuid: task.uuid,
-            at: wall(now).as_secs_f64(),
-        });
+        let message = update(&self.said(task, wall(now))?);
         if is_end {
             self.freed.push(now);
         }
         Ok(Need::Send(message))
+    }
+
+    /// All that it holds, as one page, for a leader that knows nothing of it.
+    pub(crate) fn holding(&self) -> Result<link::Holding> {
+        let mut holding = link::Holding { last: true, ..link::Holding::default() };
+        for task in self.tasks.iter().flatten() {
+            let Some(to_agent::Message::Launch(launch)) = ToAgent::decode(&*task.launch)?.message else {
+                bail!("a task is launched by a launch")
+            };
+            let status = status(&self.said(task, wall(Mono(1)))?);
+            holding.tasks.push(link::HeldTask {
+                framework_id: task.framework.to_string(),
+                task: launch.task,
+                latest: Some(status),
+                acknowledged_state: (!task.open).then_some(task.state.into()),
+                executor_id: String::new(),
+            });
+            if !holding.frameworks.iter().any(|known| launch.framework.as_ref() == Some(known)) {
+                holding.frameworks.extend(launch.framework);
+            }
+        }
+        Ok(holding)
+    }
+
+    fn said<'a>(&'a self, task: &'a Task, at: Wall) -> Result<Said<'a>> {
+        Ok(Said {
+            framework: &task.framework,
+            task: &task.id,
+            agent: self.id.as_deref().context("an agent with tasks has an id")?,
+            state: task.state,
+            uuid: task.uuid,
+            at: at.as_secs_f64(),
+        })
     }
 
     /// The sign of life that a link carries whatever else is said on it.

@@ -48,6 +48,10 @@ pub(crate) struct Cluster {
     pub(crate) freed_to_offer: Vec<f64>,
     /// From each wish of a probe to its task running; in milliseconds.
     pub(crate) probes: Vec<f64>,
+    /// When each agent was welcomed, in order.
+    pub(crate) welcomed: Vec<Mono>,
+    /// When each subscription began, in order.
+    pub(crate) subscribed: Vec<Mono>,
 }
 
 impl Cluster {
@@ -70,6 +74,8 @@ impl Cluster {
             running: Vec::new(),
             freed_to_offer: Vec::new(),
             probes: Vec::new(),
+            welcomed: Vec::new(),
+            subscribed: Vec::new(),
             shape,
         };
         for index in 0..Index::try_from(cluster.agents.len())? {
@@ -105,6 +111,26 @@ impl Cluster {
         Ok(())
     }
 
+    /// The leader falls, and another one has read the registry and leads. Agents and frameworks learn of it within `within`, and come.
+    pub(crate) fn fail_over(&mut self, within: Duration) {
+        self.queue.forget_master();
+        self.master = self.master.succeeded(self.now);
+        (self.welcomed, self.subscribed) = (Vec::new(), Vec::new());
+        for index in 0..self.agents.len() {
+            let agent = &mut self.agents[index];
+            (agent.is_linked, agent.up, agent.down) = Default::default();
+            let at = self.now + self.chance.between(Duration::ZERO, within);
+            self.queue.put(at, Happening::AgentStarts(index as Index));
+        }
+        for index in 0..self.frameworks.len() {
+            let framework = &mut self.frameworks[index];
+            (framework.up, framework.down) = Default::default();
+            self.master.expect_framework(index as Index, self.shape.form);
+            let at = self.now + self.chance.between(Duration::ZERO, within);
+            self.queue.put(at, Happening::FrameworkStarts(index as Index));
+        }
+    }
+
     /// A probe wants its task to run, this long from now.
     pub(crate) fn probe_in(&mut self, wait: Duration, index: usize) {
         self.queue.put(self.now + wait, Happening::FrameworkWakes(index as Index));
@@ -135,8 +161,10 @@ impl Cluster {
             Happening::AgentStarts(index) => {
                 let resources =
                     vec![wire::scalar("cpus", self.shape.cpus), wire::scalar("mem", self.shape.mem)];
-                let pages = wire::hello(&format!("agent-{index:05}.example"), resources);
-                let at = self.agents[index as usize].up.arrival(&mut self.chance, self.now);
+                let agent = &mut self.agents[index as usize];
+                let (holding, hostname) = (agent.holding()?, format!("agent-{index:05}.example"));
+                let pages = wire::hello(&hostname, resources, agent.id.as_deref(), holding);
+                let at = agent.up.arrival(&mut self.chance, self.now);
                 self.queue.put(at, Happening::MasterHears(Arrival::Link(index, pages)));
                 Ok(())
             }
@@ -192,10 +220,13 @@ impl Cluster {
 
     fn agent_hears(&mut self, index: Index, message: &[u8]) -> Result<()> {
         let agent = &mut self.agents[index as usize];
-        let was_known = agent.id.is_some();
+        let (was_known, was_linked) = (agent.id.is_some(), agent.is_linked);
         let (begun, meter) = (agent.host.free_at(self.now), Meter::start());
         let need = agent.obey(begun, message)?;
         let done = agent.host.work(self.now, meter.spent());
+        if agent.is_linked && !was_linked {
+            self.welcomed.push(done);
+        }
         if let Some(id) = agent.id.as_ref().filter(|_| !was_known) {
             self.by_id.insert(id.clone(), index);
         }
@@ -220,7 +251,7 @@ impl Cluster {
 
     fn beat(&mut self, index: Index) -> Result<()> {
         let agent = &self.agents[index as usize];
-        let need = agent.id.is_some().then(|| Need::Send(agent.beat()));
+        let need = agent.is_linked.then(|| Need::Send(agent.beat()));
         self.queue.put(self.now + BEAT, Happening::AgentBeats(index));
         self.see_to(index, self.now, need)
     }
@@ -252,6 +283,7 @@ impl Cluster {
                 self.freed_to_offer.push(self.now.since(since).as_secs_f64() * 1_000.0);
             }
         }
+        self.subscribed.extend(heard.is_subscribed.then_some(done));
         self.running.extend((0..heard.running).map(|_| self.now));
         self.probes.extend(heard.probed.map(|took| took.as_secs_f64() * 1_000.0));
         self.send_calls(index, done, &heard.calls);

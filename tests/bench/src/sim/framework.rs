@@ -53,6 +53,8 @@ pub(crate) struct Heard {
     pub(crate) calls: Vec<Call>,
     /// Agents of offers, with the number of its tasks that each offer has room for.
     pub(crate) offered: Vec<(String, usize)>,
+    /// Whether its subscription began.
+    pub(crate) is_subscribed: bool,
     /// How many of its tasks run since.
     pub(crate) running: usize,
     /// How long a probe's task took from the wish to RUNNING.
@@ -90,9 +92,11 @@ impl FrameworkHost {
         }
     }
 
-    /// The first call.
+    /// The first call to a leader.
     pub(crate) fn subscribe(&self) -> Call {
+        let id = self.id.clone().map(|id| v1::FrameworkId { value: Some(id) });
         let info = v1::FrameworkInfo {
+            id: id.clone(),
             user: Some("root".to_owned()),
             name: Some(self.name.clone()),
             failover_timeout: Some(86_400.0),
@@ -107,7 +111,12 @@ impl FrameworkHost {
             suppressed_roles: suppressed,
             ..call::Subscribe::default()
         };
-        Call { r#type: Some(call::Type::Subscribe.into()), subscribe: Some(subscribe), ..Call::default() }
+        Call {
+            framework_id: id,
+            r#type: Some(call::Type::Subscribe.into()),
+            subscribe: Some(subscribe),
+            ..Call::default()
+        }
     }
 
     /// A probe wants its task to run, unless the one before has not ended.
@@ -127,6 +136,7 @@ impl FrameworkHost {
             event::Type::Subscribed => {
                 let id = event.subscribed.and_then(|subscribed| subscribed.framework_id);
                 self.id = id.and_then(|id| id.value);
+                heard.is_subscribed = true;
             }
             event::Type::Offers => self.on_offers(chance, event, &mut heard)?,
             event::Type::Update => self.on_update(now, event, &mut heard)?,

@@ -82,6 +82,8 @@ struct Link {
 pub(crate) struct MasterHost {
     pub(crate) core: Master,
     pub(crate) host: Host,
+    /// What is durable, once what was asked for has been written.
+    registry: RegistryState,
     inbox: VecDeque<Arrival>,
     links: Vec<Link>,
     streams: Vec<Option<Stream>>,
@@ -99,15 +101,28 @@ pub(crate) struct MasterHost {
 
 impl MasterHost {
     pub(crate) fn new(agents: usize, frameworks: usize) -> Self {
-        let now = Now { mono: Mono(1), wall: wall(Mono(1)) };
         let registry = RegistryState { epoch: 1, ..RegistryState::default() };
+        Self::elected(Mono(1), registry, agents, frameworks)
+    }
+
+    /// Another master, which leads in the place of this one from this moment on.
+    pub(crate) fn succeeded(&self, at: Mono) -> Self {
+        let registry = RegistryState { epoch: self.registry.epoch + 1, ..self.registry.clone() };
+        Self::elected(at, registry, self.links.len(), self.streams.len())
+    }
+
+    fn elected(at: Mono, registry: RegistryState, agents: usize, frameworks: usize) -> Self {
+        let (now, kept, meter) = (moment(at), registry.clone(), Meter::start());
         let core = Master::recover(now, Settings::new(MASTER_ID), registry);
+        let mut host = Host::default();
+        host.work(at, meter.spent());
         Self {
+            registry: kept,
             shown: core.snapshot(),
             asked: now.mono,
             reading: Some(READING),
             core,
-            host: Host::default(),
+            host,
             inbox: VecDeque::new(),
             links: (0..agents).map(|_| Link::default()).collect(),
             streams: (0..frameworks).map(|_| None).collect(),
@@ -174,7 +189,7 @@ impl MasterHost {
                 match edge::agent_message(&message, link_id(index), &agent, PEER) {
                     Ok(AgentMessage::News(event)) => Ok(self.core.apply(moment(now), *event)),
                     Ok(AgentMessage::Nothing) => {
-                        leaving.push(Outgoing::Agent(index, heartbeat()));
+                        leaving.push(Outgoing::Agent(index, heartbeat(self.registry.epoch)));
                         Ok(Vec::new())
                     }
                     other => bail!("an agent says {other:?}"),
@@ -190,7 +205,10 @@ impl MasterHost {
         for page in pages {
             match edge::agent_message(page, link_id(index), &nobody, PEER) {
                 Ok(AgentMessage::Hello(hello)) => agent = Some(*hello),
-                Ok(AgentMessage::Holding(page)) => held.tasks.extend(page.tasks),
+                Ok(AgentMessage::Holding(page)) => {
+                    held.tasks.extend(page.tasks);
+                    held.frameworks.extend(page.frameworks);
+                }
                 other => bail!("an agent begins with {other:?}"),
             }
         }
@@ -235,10 +253,14 @@ impl MasterHost {
                         link.agent = agent;
                     }
                     link.sequence += 1;
-                    let message = edge::agent_command(1, link.sequence, &command).encode_to_vec();
+                    let message =
+                        edge::agent_command(self.registry.epoch, link.sequence, &command).encode_to_vec();
                     leaving.push(Outgoing::Agent(index, message));
                 }
-                Effect::Record { ticket, .. } => leaving.push(Outgoing::Registry(ticket)),
+                Effect::Record { ticket, change } => {
+                    self.registry.apply(change);
+                    leaving.push(Outgoing::Registry(ticket));
+                }
                 // As in the shell while nobody follows the cluster.
                 Effect::Operator(event) => drop(Arc::new(event)),
                 Effect::Warn { what } => bail!("the master warns: {what}"),
@@ -252,9 +274,9 @@ impl MasterHost {
 }
 
 /// The master's own sign of life, for which a link has a timer of the same period.
-fn heartbeat() -> Vec<u8> {
+fn heartbeat(epoch: u64) -> Vec<u8> {
     let message = to_agent::Message::Heartbeat(Heartbeat {});
-    ToAgent { epoch: 1, sequence: 0, message: Some(message) }.encode_to_vec()
+    ToAgent { epoch, sequence: 0, message: Some(message) }.encode_to_vec()
 }
 
 /// What had left by each mark, with its moment.

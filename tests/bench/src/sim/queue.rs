@@ -17,7 +17,7 @@ pub(crate) enum Happening {
     MasterTurn,
     /// The registry has written a change.
     Recorded(Ticket),
-    /// An agent starts.
+    /// An agent starts, or learns that another master leads.
     AgentStarts(Index),
     /// A message of the link arrives at an agent.
     AgentHears(Index, Vec<u8>),
@@ -89,6 +89,20 @@ impl Queue {
 
     pub(crate) fn next_at(&self) -> Option<Mono> {
         self.heap.peek().map(|Reverse(entry)| entry.at.0)
+    }
+
+    /// Forgets what is on its way to, within and from a master that has fallen.
+    pub(crate) fn forget_master(&mut self) {
+        self.heap.retain(|Reverse(entry)| {
+            !matches!(
+                entry.happening,
+                Happening::MasterHears(_)
+                    | Happening::MasterTurn
+                    | Happening::Recorded(_)
+                    | Happening::AgentHears(..)
+                    | Happening::FrameworkHears(..)
+            )
+        });
     }
 
     pub(crate) fn take(&mut self) -> Option<(Mono, Happening)> {

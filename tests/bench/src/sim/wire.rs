@@ -23,9 +23,15 @@ pub(crate) fn amount(resources: &[v1::Resource], name: &str) -> f64 {
     named.filter_map(|resource| resource.scalar.as_ref()?.value).sum()
 }
 
-/// The messages with which a new agent begins: who it is, and that it holds nothing.
-pub(crate) fn hello(hostname: &str, resources: Vec<v1::Resource>) -> Vec<Vec<u8>> {
+/// The messages with which an agent begins: who it is, under which id if it has one, and what it holds.
+pub(crate) fn hello(
+    hostname: &str,
+    resources: Vec<v1::Resource>,
+    id: Option<&str>,
+    holding: link::Holding,
+) -> Vec<Vec<u8>> {
     let info = v1::AgentInfo {
+        id: id.map(|id| v1::AgentId { value: Some(id.to_owned()) }),
         hostname: Some(hostname.to_owned()),
         port: Some(5051),
         resources,
@@ -39,8 +45,7 @@ pub(crate) fn hello(hostname: &str, resources: Vec<v1::Resource>) -> Vec<Vec<u8>
         boot_id: "3d1c3e5a-7f0b-4d5e-9a65-0c8f6a1f2b3c".to_owned(),
         capabilities: Vec::new(),
     };
-    let nothing = link::Holding { last: true, ..link::Holding::default() };
-    [from_agent::Message::Hello(hello), from_agent::Message::Holding(nothing)].map(from_agent).into()
+    [from_agent::Message::Hello(hello), from_agent::Message::Holding(holding)].map(from_agent).into()
 }
 
 /// A message of the link.
@@ -58,8 +63,8 @@ pub(crate) struct Said<'a> {
     pub(crate) at: f64,
 }
 
-/// A status update with what a real agent puts into it.
-pub(crate) fn update(said: &Said<'_>) -> Vec<u8> {
+/// A status with what a real agent puts into it.
+pub(crate) fn status(said: &Said<'_>) -> v1::TaskStatus {
     let address = v1::network_info::IpAddress {
         protocol: Some(v1::network_info::Protocol::IPv4.into()),
         ip_address: Some("10.1.2.3".to_owned()),
@@ -70,7 +75,7 @@ pub(crate) fn update(said: &Said<'_>) -> Vec<u8> {
         cgroup_info: None,
         executor_pid: Some(4_242),
     };
-    let status = v1::TaskStatus {
+    v1::TaskStatus {
         task_id: Some(v1::TaskId { value: Some(said.task.to_owned()) }),
         state: Some(said.state.into()),
         source: Some(v1::task_status::Source::Executor.into()),
@@ -80,10 +85,14 @@ pub(crate) fn update(said: &Said<'_>) -> Vec<u8> {
         uuid: Some(said.uuid.to_vec()),
         container_status: Some(container),
         ..v1::TaskStatus::default()
-    };
+    }
+}
+
+/// A status update.
+pub(crate) fn update(said: &Said<'_>) -> Vec<u8> {
     from_agent(from_agent::Message::Update(link::Update {
         framework_id: said.framework.to_owned(),
-        status: Some(status),
+        status: Some(status(said)),
         latest_state: said.state.into(),
         executor_id: String::new(),
     }))

@@ -1,0 +1,98 @@
+//! P7 and P16: everybody comes back to a new leader, with all that runs, and to one that went on while they were away.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use chapada_master::edge::Form;
+
+use crate::figure::{Figure, percentile};
+use crate::sim::{Cluster, Demand, Manner, Shape};
+
+/// Tasks on each agent.
+const TASKS: usize = 10;
+const FRAMEWORKS: usize = 10;
+const DAY: Duration = Duration::from_secs(86_400);
+/// From the new leader's having read its registry to the last one's knowing of it: all are told by ZooKeeper at once, and none waits
+/// before it dials a leader that it has just heard of.
+const TOLD: Duration = Duration::from_millis(10);
+
+/// A new leader after a failover.
+pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
+    let agents = if quick { 4_000 } else { 40_000 };
+    let (mut cluster, tasks) = (cluster(agents)?, agents * TASKS);
+    let (began, taken) = come_back(&mut cluster, TOLD)?;
+    let last = cluster.subscribed.iter().max().context("frameworks came back")?.since(began).as_secs_f64();
+    let used = cluster.master.host.used.as_secs_f64();
+    let shape = format!(
+        "{agents} agents, {tasks} tasks, {FRAMEWORKS} frameworks over protobuf, who all know of the new leader within {TOLD:?}; its reading of \
+         the records included, not that of ZooKeeper"
+    );
+    let name = |kind: &str| format!("P7.{kind}_{agents}x{tasks}");
+    let all = taken.last().copied().context("agents came back")?.max(last);
+    Ok(vec![
+        Figure::new(&name("all_back"), all, "s", &shape),
+        Figure::new(&name("frameworks_back"), last, "s", &shape),
+        Figure::new(&name("cpu"), used, "s of a core", &shape),
+    ])
+}
+
+/// All agents return within a second.
+pub(crate) fn herd(quick: bool) -> Result<Vec<Figure>> {
+    let agents = if quick { 5_000 } else { 50_000 };
+    let mut cluster = cluster(agents)?;
+    let (_, mut taken) = come_back(&mut cluster, Duration::from_secs(1))?;
+    let shape = format!(
+        "{agents} agents with {TASKS} tasks each that dial within one second, from the beginning of it; none has to dial twice, for nothing \
+         is lost and no link is given up"
+    );
+    let name = |kind: &str| format!("P16.{kind}_{agents}");
+    Ok(vec![
+        Figure::new(&name("registered_p50"), percentile(&mut taken, 0.5), "s", &shape),
+        Figure::new(&name("registered_p99"), percentile(&mut taken, 0.99), "s", &shape),
+    ])
+}
+
+/// A cluster that runs as many tasks as it has room for.
+fn cluster(agents: usize) -> Result<Cluster> {
+    let tasks = agents * TASKS;
+    let demand = Demand {
+        cpus: 0.1,
+        mem: 32.0,
+        lasts: (DAY, DAY),
+        begun: 0,
+        per_offer: TASKS,
+        tasks: tasks / FRAMEWORKS,
+    };
+    let starting = Duration::from_secs(2);
+    let mut cluster = Cluster::new(Shape {
+        agents,
+        cpus: 0.1 * TASKS as f64,
+        mem: 32.0 * TASKS as f64,
+        starting,
+        form: Form::Protobuf,
+        frameworks: vec![(Manner::Greedy, demand); FRAMEWORKS],
+    })?;
+    cluster.run_until(Duration::from_secs(600), |cluster| cluster.running.len() == tasks)?;
+    // What is on its way arrives.
+    cluster.run_for(Duration::from_secs(2))?;
+    let open: usize = cluster.agents.iter().map(|agent| agent.unacknowledged()).sum();
+    ensure!(open == 0, "{open} updates are not acknowledged");
+    Ok(cluster)
+}
+
+/// Has the leader fall, and everybody come back: since when, and the seconds that each agent took from then, in order.
+fn come_back(cluster: &mut Cluster, within: Duration) -> Result<(chapada_model::Mono, Vec<f64>)> {
+    let (began, agents) = (cluster.now, cluster.agents.len());
+    cluster.fail_over(within);
+    cluster.run_until(Duration::from_secs(300), |cluster| {
+        cluster.welcomed.len() == agents && cluster.subscribed.len() == FRAMEWORKS
+    })?;
+    let books = cluster.master.core.snapshot();
+    ensure!(books.tasks.len() == agents * TASKS, "{} tasks are known", books.tasks.len());
+    let running = cluster.agents.iter().map(|agent| agent.running()).sum::<usize>();
+    ensure!(running == agents * TASKS, "{running} tasks run");
+    cluster.check_books()?;
+    let mut taken: Vec<f64> = cluster.welcomed.iter().map(|at| at.since(began).as_secs_f64()).collect();
+    taken.sort_by(f64::total_cmp);
+    Ok((began, taken))
+}
