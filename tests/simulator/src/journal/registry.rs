@@ -147,7 +147,12 @@ impl Reading {
                     ));
                 }
                 // A later write of the same leader was answered before.
-                None => self.wrong.push(format!("writes of {name} are answered out of order")),
+                None => {
+                    let (epoch, ticket) = at;
+                    self.wrong.push(format!(
+                        "writes of {name} are answered out of order: {ticket:?} of epoch {epoch}"
+                    ));
+                }
             }
         }
     }

@@ -13,7 +13,8 @@ use crate::victim::Victim;
 /// A client that is behind is cut off long before this.
 const CUT_WITHIN: Duration = Duration::from_secs(20);
 
-/// It asks for ten thousand updates a call, and reads one byte now and then. It is cut off, or what waits for it is bounded.
+/// It asks for ten thousand updates a call, and reads one byte now and then. It is not answered while earlier answers wait, or cut off:
+/// 600,000 statuses would be more than the master may grow by.
 #[test]
 fn a_framework_that_reads_its_stream_byte_by_byte() {
     let victim = Victim::start();
@@ -22,13 +23,12 @@ fn a_framework_that_reads_its_stream_byte_by_byte() {
         (0..10_000).map(|n| json!({"task_id": {"value": format!("unknown-{n}")}})).collect();
     let mut socket = framework.stream.socket();
     let mut cut = false;
-    for _ in 0..20 {
+    for _ in 0..60 {
         let (status, words) = framework.call("RECONCILE", &json!({"tasks": unknown}));
         cut = cut || status == 403 || status == 400;
         assert!(cut || status == 202, "{status}: {words}");
         drop(socket.read(&mut [0]));
     }
-    assert!(cut, "200,000 updates do not wait for one that does not read them");
     victim.is_well("beside a framework that does not read");
 }
 
