@@ -214,14 +214,12 @@ async fn a_session_ends_with_its_owner_by_a_signal_and_with_its_container() {
     eventually("it is gone", || sleepers(&seconds) == 0).await;
 
     let mut owner =
-        stage.session("hung-up", "trap 'exit 7' HUP; echo ready; while :; do read x; done", json!({})).await;
+        stage.session("hung-up", "trap 'exit 7' HUP; echo ready; while :; do sleep 0.02; done", json!({})).await;
     owner.until("ready").await;
     let signal = |number: i32| json!({ "signal": number });
     assert_eq!(stage.nested("KILL", "hung-up", signal(65)).await.0, 400);
     assert_eq!(stage.nested("REMOVE", "hung-up", json!({})).await.0, 409);
     assert_eq!(stage.nested("KILL", "hung-up", signal(1)).await, (200, String::new()));
-    let mut input = stage.input("hung-up").await;
-    input.write(b"\n").await.unwrap();
     owner.rest().await;
     assert_eq!(stage.wait("hung-up").await, waited(7 << 8));
 
