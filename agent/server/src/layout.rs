@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use chapada_agent_core::{ExecutorRecord, Runner, TaskRecord};
 use chapada_model::{AgentId, ExecutorId, FrameworkId};
@@ -15,11 +16,13 @@ pub(crate) const LATEST: &str = "latest";
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     work_dir: PathBuf,
+    /// Read while a sandbox is made, written while empty directories above sandboxes are removed.
+    above_sandboxes: Arc<RwLock<()>>,
 }
 
 impl Layout {
     pub(crate) fn new(work_dir: PathBuf) -> Self {
-        Self { work_dir }
+        Self { work_dir, above_sandboxes: Arc::default() }
     }
 
     pub(crate) fn work_dir(&self) -> &Path {
@@ -102,8 +105,19 @@ impl Layout {
         self.runs(agent, &record.key.framework, &record.key.executor).join(record.container.as_str())
     }
 
+    /// Nobody removes what is above sandboxes while this is held.
+    fn making(&self) -> RwLockReadGuard<'_, ()> {
+        self.above_sandboxes.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nobody makes a sandbox while this is held, which therefore is to be short. Blocks.
+    pub(crate) fn clearing(&self) -> RwLockWriteGuard<'_, ()> {
+        self.above_sandboxes.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Makes the sandbox of a task and points `latest` to it; for one of a pod, `tasks/<id>` in the executor's.
     pub(crate) fn make_sandbox(&self, agent: &AgentId, record: &TaskRecord) -> io::Result<PathBuf> {
+        let _making = self.making();
         let sandbox = self.sandbox(agent, record);
         let Runner::Pod { parent, .. } = &record.runner else { return make_run(sandbox) };
         let runs = self.runs(agent, &record.key.framework, &executor_of(record));
@@ -122,6 +136,7 @@ impl Layout {
         agent: &AgentId,
         record: &ExecutorRecord,
     ) -> io::Result<PathBuf> {
+        let _making = self.making();
         make_run(self.executor_sandbox(agent, record))
     }
 }

@@ -66,9 +66,9 @@ pub(crate) async fn run(
         });
         let executors = view.executors.iter().map(|executor| executor.record.container.clone());
         let held = tasks.chain(executors).collect();
-        let work_dir = layout.work_dir().to_owned();
+        let clearing = layout.clone();
         let sweeping = move || {
-            found.sweep(&held, || policy.most_age(usage(&work_dir)));
+            found.sweep(&clearing, &held, || policy.most_age(usage(clearing.work_dir())));
         };
         if let Err(error) = spawn_blocking(sweeping).await {
             tracing::error!(%error, "removing old sandboxes failed");
@@ -113,7 +113,7 @@ impl Found {
 
     /// Removes the sandboxes that belong to none of these containers and have not changed for `most_age`, the oldest first,
     /// and what is empty then above them. The age is asked for each, for the disk empties on the way.
-    fn sweep(self, held: &BTreeSet<ContainerId>, most_age: impl Fn() -> Duration) {
+    fn sweep(self, layout: &Layout, held: &BTreeSet<ContainerId>, most_age: impl Fn() -> Duration) {
         let is_held = |run: &Run| run.container.as_ref().is_some_and(|id| held.contains(id));
         let mut ended: Vec<Run> = self.runs.into_iter().filter(|run| !is_held(run)).collect();
         ended.sort_by_key(|run| std::cmp::Reverse(run.age));
@@ -130,7 +130,11 @@ impl Found {
                 }
             }
         }
-        self.above.iter().for_each(Above::remove_if_empty);
+        for above in &self.above {
+            // One that is empty may be so because a sandbox in it is just being made.
+            let _clearing = layout.clearing();
+            above.remove_if_empty();
+        }
     }
 }
 
@@ -197,6 +201,10 @@ fn remove_empty(directory: &Path) {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use chapada_agent_core::ExecutorRecord;
+    use chapada_model::{ExecutorKey, ExecutorKind, Wall};
 
     use super::*;
 
@@ -214,15 +222,49 @@ mod tests {
         symlink("/etc", runs("e2").join("c3/link")).unwrap();
         symlink("c3", runs("e2").join(LATEST)).unwrap();
         let held: BTreeSet<ContainerId> = ["c2".parse().unwrap()].into();
-        Found::of(&layout).sweep(&held, || Duration::from_secs(3600));
+        Found::of(&layout).sweep(&layout, &held, || Duration::from_secs(3600));
         assert!(runs("e1").join("c1").exists(), "too young");
         let found = Found::of(&layout);
         fs::create_dir_all(runs("e1").join("c4")).unwrap();
-        found.sweep(&held, || Duration::ZERO);
+        found.sweep(&layout, &held, || Duration::ZERO);
         assert!(!runs("e1").join("c1").exists() && runs("e1").join("c2").exists());
         assert!(runs("e1").join("c4").exists(), "whose it is was not asked");
         assert!(!layout.agents().join("a/frameworks/f/executors/e2").exists());
         assert!(Path::new("/etc/passwd").exists());
+    }
+
+    /// With no lock between the two, some of these fail.
+    #[test]
+    fn a_sandbox_that_is_being_made_is_not_taken_for_an_empty_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::new(directory.path().to_owned());
+        let (agent, record) = ("a".parse().unwrap(), executor());
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    Found::of(&layout).sweep(&layout, &BTreeSet::new(), || Duration::from_secs(3600));
+                }
+            });
+            let make = |_| {
+                let made = layout.make_executor_sandbox(&agent, &record);
+                made.and_then(fs::remove_dir).err()
+            };
+            let failed: Vec<_> = (0..4000).filter_map(make).collect();
+            is_over.store(true, Ordering::Relaxed);
+            assert!(failed.is_empty(), "{}: {:?}", failed.len(), failed.first());
+        });
+    }
+
+    fn executor() -> ExecutorRecord {
+        ExecutorRecord {
+            key: ExecutorKey { framework: "f".parse().unwrap(), executor: "e".parse().unwrap() },
+            kind: ExecutorKind::Custom,
+            container: "c".parse().unwrap(),
+            shutdown_grace: Duration::ZERO,
+            launched: Wall(0),
+            info: Vec::new().into(),
+        }
     }
 
     #[test]
@@ -255,7 +297,7 @@ mod tests {
         // The disk is full until two are gone.
         let left = || entries(&runs).iter().filter(|run| run.file_name() != LATEST).count();
         let age = || if left() > 1 { Duration::ZERO } else { hours(24) };
-        Found::of(&layout).sweep(&BTreeSet::new(), age);
+        Found::of(&layout).sweep(&layout, &BTreeSet::new(), age);
         assert!(runs.join("young").exists() && !runs.join("middle").exists() && !runs.join("old").exists());
         assert!(runs.join(LATEST).exists());
     }

@@ -1,6 +1,7 @@
 //! A program beside the command of a container: what a check runs, and what somebody executes.
 
 use chapada_agent_core::{ExecutorRecord, TaskRecord};
+use chapada_images::environment_of;
 use chapada_model::{AgentId, TaskDescription};
 use chapada_shim::ExecSpec;
 use chapada_wire::v1;
@@ -65,7 +66,10 @@ pub(crate) fn beside_executor(
 impl Launched {
     /// The same beside the command of a container of no task.
     pub(crate) fn beside(&self, means: &Means, command: &v1::CommandInfo) -> ExecSpec {
-        with_names(means, command, self.record.variables.clone())
+        let of_image = means.supplies.images.config_of(&self.record.shim);
+        let of_image = of_image.map(|config| environment_of(&config, &[])).unwrap_or_default();
+        let names = of_image.into_iter().map(|(name, _)| name);
+        with_names(means, command, names.chain(self.record.variables.iter().cloned()).collect())
     }
 }
 

@@ -16,7 +16,7 @@ use crate::policy::Policy;
 
 /// What is done of a `ContainerInfo`.
 #[derive(Debug, Default)]
-pub(super) struct Wishes {
+pub(crate) struct Wishes {
     pub(super) namespaces: Namespaces,
     pub(super) network: NetworkWish,
     pub(super) hostname: Option<String>,
@@ -177,7 +177,7 @@ fn no_network_of_its_own() -> LaunchRefusal {
     unsupported("executor.container.network_infos[0].name", remedy)
 }
 
-fn refuse_command(
+pub(super) fn refuse_command(
     field: &str,
     command: &v1::CommandInfo,
     container: Option<&v1::ContainerInfo>,

@@ -1,9 +1,11 @@
 //! The kernel's quota for what a container writes, where the disk has one. Elsewhere it is measured.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use chapada_isolation::IsolationError;
-use chapada_shim::{RootFileSystem, RootSource};
+use chapada_model::Resources;
+use chapada_shim::{ContainerSpec, RootSource};
 use tokio::task::spawn_blocking;
 
 use super::Means;
@@ -24,26 +26,35 @@ pub(super) async fn bound_sandbox(means: &Arc<Means>, order: &Arc<Order>) -> Res
 }
 
 fn bound(means: &Means, order: &Order) -> Result<(), StartError> {
-    let Some(projects) = &means.supplies.projects else { return Ok(()) };
-    let Some(quota) = plain_quota(&own_resources(order)?) else { return Ok(()) };
+    let resources = own_resources(order)?;
     let sandbox = match &order.what {
         What::Task { task, .. } => means.layout.make_sandbox(&order.agent, task),
         What::Executor { executor, .. } => means.layout.make_executor_sandbox(&order.agent, executor),
     };
-    let sandbox = sandbox.map_err(StartError::Sandbox)?;
-    projects.begin(&sandbox, quota).map_err(StartError::Quota)
+    bound_directory(means, &sandbox.map_err(StartError::Sandbox)?, &resources).map_err(StartError::Quota)
+}
+
+/// Makes a project of a sandbox that is there, if these resources say how much it may hold. Blocks.
+///
+/// # Errors
+/// The kernel's.
+pub(super) fn bound_directory(
+    means: &Means,
+    sandbox: &Path,
+    resources: &[Resources],
+) -> Result<(), IsolationError> {
+    let Some(projects) = &means.supplies.projects else { return Ok(()) };
+    plain_quota(resources).map_or(Ok(()), |quota| projects.begin(sandbox, quota))
 }
 
 /// Makes what is written over an image part of its container's project.
 ///
 /// # Errors
 /// The kernel's.
-pub(super) fn bound_root(means: &Means, order: &Order, root: &RootFileSystem) -> Result<(), IsolationError> {
+pub(super) fn bound_root(means: &Means, spec: &ContainerSpec) -> Result<(), IsolationError> {
     let Some(projects) = &means.supplies.projects else { return Ok(()) };
-    let RootSource::Overlay { upper, .. } = &root.source else { return Ok(()) };
-    let sandbox = match &order.what {
-        What::Task { task, .. } => means.layout.sandbox(&order.agent, task),
-        What::Executor { executor, .. } => means.layout.executor_sandbox(&order.agent, executor),
-    };
-    projects.join(&sandbox, upper)
+    match spec.root.as_ref().map(|root| &root.source) {
+        Some(RootSource::Overlay { upper, .. }) => projects.join(&spec.sandbox, upper),
+        Some(RootSource::Directory(_)) | None => Ok(()),
+    }
 }

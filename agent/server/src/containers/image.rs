@@ -113,10 +113,22 @@ fn reference(field: &str, name: &str) -> Result<Reference, LaunchRefusal> {
 /// # Errors
 /// Says why in one line, for the framework's author.
 pub(super) async fn root_of(means: &Means, order: &Order) -> Result<Option<Box<Rooted>>, String> {
-    let Some(container) = container_of(order) else { return Ok(None) };
-    let wish = image_of("container", &container).map_err(|refusal| refusal.message)?;
+    root_for(means, container_of(order).as_ref(), order.container().as_str()).await
+}
+
+/// The same of this description, for a container of this name.
+///
+/// # Errors
+/// Says why in one line, for its author.
+pub(super) async fn root_for(
+    means: &Means,
+    container: Option<&v1::ContainerInfo>,
+    name: &str,
+) -> Result<Option<Box<Rooted>>, String> {
+    let Some(container) = container else { return Ok(None) };
+    let wish = image_of("container", container).map_err(|refusal| refusal.message)?;
     let Some(wish) = wish else { return Ok(None) };
-    let (config, root) = prepared(means, &wish, order.container().as_str()).await?;
+    let (config, root) = prepared(means, &wish, name).await?;
     Ok(Some(Box::new(Rooted { config, root, wish })))
 }
 
@@ -125,11 +137,23 @@ pub(super) async fn root_of(means: &Means, order: &Order) -> Result<Option<Box<R
 /// # Errors
 /// Says why in one line, for the framework's author.
 pub(super) async fn volumes_of(means: &Means, order: &Order) -> Result<Vec<RootFs>, String> {
+    volumes_for(means, container_of(order).as_ref(), order.container().as_str()).await
+}
+
+/// The same of this description, for a container of this name.
+///
+/// # Errors
+/// Says why in one line, for its author.
+pub(super) async fn volumes_for(
+    means: &Means,
+    container: Option<&v1::ContainerInfo>,
+    name: &str,
+) -> Result<Vec<RootFs>, String> {
     let mut made = Vec::new();
-    let volumes = container_of(order).map(|container| container.volumes).unwrap_or_default();
-    for image in volumes.iter().filter_map(|volume| volume.image.as_ref()) {
+    let volumes = container.into_iter().flat_map(|container| &container.volumes);
+    for image in volumes.filter_map(|volume| volume.image.as_ref()) {
         let wish = of_image("container.volumes.image", image).map_err(|refusal| refusal.message)?;
-        let name = root_of_volume(order.container().as_str(), made.len());
+        let name = root_of_volume(name, made.len());
         made.push(prepared(means, &wish, &name).await?.1);
     }
     Ok(made)

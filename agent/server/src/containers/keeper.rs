@@ -14,8 +14,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::exit_of;
+use super::furnish::Made;
 use super::image;
-use super::start::{self, Made, Order, Started};
+use super::start::{self, Order, Started};
 use super::{Means, disk, fetching, remove};
 use crate::networks;
 use crate::statistics::Watch;

@@ -9,6 +9,7 @@ mod disk;
 mod environment;
 mod exit;
 mod fetching;
+mod furnish;
 mod ids;
 mod image;
 mod keeper;

@@ -1,11 +1,9 @@
 //! From a task to a running shim. Blocks for a millisecond or two.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use chapada_agent_core::{ExecutorRecord, FrameworkRecord, LaunchRefusal, TaskRecord};
-use chapada_images::RootFs;
 use chapada_isolation::IsolationError;
 use chapada_model::{
     AgentId, ContainerId, ExecutorDescription, Resource, ResourceValue, Resources, TaskDescription,
@@ -18,11 +16,11 @@ use super::allotments::{self, NoneLeft};
 use super::confinement::Confinement;
 use super::description::{container_wishes, text};
 use super::disk;
-use super::image::{Rooted, member_container};
+use super::furnish::{Furnishing, Made, furnish};
+use super::image::member_container;
 use super::mounts::Whose;
 use super::volumes::{self, Shared};
 use super::{Means, environment, limits};
-use crate::networks::Joined;
 
 /// Below it only root of the machine may listen. Source: the kernel's default.
 const FIRST_OPEN_PORT: u64 = 1024;
@@ -90,16 +88,6 @@ impl Order {
     }
 }
 
-/// What was made for a container before it.
-#[derive(Debug, Default)]
-pub(super) struct Made {
-    /// The root of one with an image.
-    pub(super) rooted: Option<Box<Rooted>>,
-    /// The images among its volumes.
-    pub(super) volumes: Vec<RootFs>,
-    pub(super) joined: Option<Joined>,
-}
-
 /// A container that its shim makes.
 pub(super) struct Started {
     pub(super) client: ShimClient,
@@ -117,48 +105,18 @@ struct Plan {
 
 /// Starts the shim that makes the container.
 pub(super) fn start(means: &Means, order: &Order, made: Made) -> Result<Started, StartError> {
-    let policy = &means.supplies.policy;
-    let Plan { mut spec, command, mut confinement, shared } = match &order.what {
+    let Plan { mut spec, command, confinement, shared } = match &order.what {
         What::Task { task, pod } => task_plan(means, order, task, pod.as_deref())?,
         What::Executor { executor, tasks } => executor_plan(means, order, executor, tasks)?,
     };
-    if let Some(rooted) = made.rooted {
-        rooted.dress(&mut spec, &command).map_err(StartError::Image)?;
-    }
-    if let Some(joined) = made.joined {
-        joined.give(means, &mut spec).map_err(StartError::Names)?;
-    }
-    let note = match confinement.exception(privileged_port(&spec, order)?, policy) {
-        Some(why) => format!("its root is the machine's, without a user namespace: {why}"),
-        None => String::new(),
-    };
-    if note.is_empty() && spec.root.is_some() {
-        let ids = means.supplies.ids.allocate(&spec.id, group_of(order));
-        spec.user_namespace = Some(ids.map_err(StartError::Ids)?);
-    }
-    if let Some(root) = &spec.root {
-        disk::bound_root(means, order, root).map_err(StartError::Quota)?;
-    }
+    let is_on_machines_network = !spec.namespaces.network && made.joined.is_none();
+    let port = if is_on_machines_network { privileged_port(order)? } else { None };
+    let asked = Furnishing { command: &command, confinement, shared: &shared, group: group_of(order), port };
+    let note = furnish(means, &mut spec, asked, made)?;
+    disk::bound_root(means, &spec).map_err(StartError::Quota)?;
     allotments::give(means, &mut spec, &own_resources(order)?).map_err(StartError::Allotment)?;
-    confinement.apply(&mut spec, policy).map_err(StartError::Filter)?;
-    let mounts = std::mem::take(&mut confinement.mounts);
-    volumes::add(&mut spec, mounts, &shared, made.volumes).map_err(StartError::Volume)?;
-    spec.network_mounts = Some(means.supplies.networks.namespaces().to_owned());
-    spec.hidden_paths = hidden_paths(means);
     let launched = means.launcher.launch(&spec).map_err(StartError::Shim)?;
     Ok(Started { client: launched.client, note })
-}
-
-/// What of the agent's own no container sees.
-pub(super) fn hidden_paths(means: &Means) -> Vec<PathBuf> {
-    let images = means.supplies.images.directory();
-    let mut hidden = vec![means.layout.work_dir().to_owned(), images.to_owned()];
-    hidden.extend(means.supplies.volumes.hidden());
-    hidden.extend(means.supplies.socket.iter().map(|socket| socket.directory().to_owned()));
-    if !means.runtime_dir.starts_with(means.layout.work_dir()) {
-        hidden.push(means.runtime_dir.clone());
-    }
-    hidden
 }
 
 /// The pod that a container shares ids with.
@@ -261,10 +219,7 @@ fn executor_plan(
 }
 
 /// The lowest port of the machine's where only its root may listen, if it has one: then its root has to be that one.
-fn privileged_port(spec: &ContainerSpec, order: &Order) -> Result<Option<u64>, StartError> {
-    if spec.namespaces.network || !spec.joined.is_empty() {
-        return Ok(None);
-    }
+fn privileged_port(order: &Order) -> Result<Option<u64>, StartError> {
     let resources = own_resources(order)?;
     let ports = resources.iter().flatten().filter(|resource| &*resource.name == "ports").filter_map(lowest);
     Ok(ports.min().filter(|port| *port < FIRST_OPEN_PORT))
@@ -305,7 +260,9 @@ pub(super) fn described(record: &TaskRecord) -> Result<(v1::TaskInfo, TaskDescri
     Ok((info, task))
 }
 
-fn executor_described(record: &ExecutorRecord) -> Result<(v1::ExecutorInfo, Resources), StartError> {
+pub(super) fn executor_described(
+    record: &ExecutorRecord,
+) -> Result<(v1::ExecutorInfo, Resources), StartError> {
     let info = v1::ExecutorInfo::decode(record.info.as_bytes())
         .map_err(|e| StartError::Description(e.to_string()))?;
     let described =

@@ -75,6 +75,14 @@ impl Charge {
     }
 }
 
+/// A container that is in no books.
+pub(super) struct OfNoTask {
+    /// That of its shim.
+    pub(super) container: ContainerId,
+    pub(super) sandbox: PathBuf,
+    pub(super) resources: Resources,
+}
+
 /// Where things are.
 pub(super) struct Ground<'a> {
     pub(super) layout: &'a Layout,
@@ -85,7 +93,14 @@ pub(super) struct Ground<'a> {
 
 impl Ground<'_> {
     /// Everything that runs, and what it has.
-    pub(super) fn charges(&self, view: &View) -> Vec<Charge> {
+    pub(super) fn charges(&self, view: &View, of_no_task: &[OfNoTask]) -> Vec<Charge> {
+        let bounded = of_no_task.iter().map(|one| {
+            self.sandbox(&one.container, one.sandbox.clone(), Vec::new(), plain_disk(&one.resources))
+        });
+        bounded.filter(|charge| !charge.quota.is_empty()).chain(self.of_the_books(view)).collect()
+    }
+
+    fn of_the_books(&self, view: &View) -> Vec<Charge> {
         let Some(agent) = &view.agent else { return Vec::new() };
         let mut volumes = BTreeMap::new();
         let mut of_executors: BTreeMap<ExecutorKey, Charge> = BTreeMap::new();

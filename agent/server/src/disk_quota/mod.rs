@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bytes::Bytes;
 use crate::containers::Means;
 use crate::shell::Input;
-use charges::{Charge, Ground, Key};
+use charges::{Charge, Ground, Key, OfNoTask};
 use walker::{Measured, Task, Walker};
 
 /// Results that may wait for the next look at them; a full queue makes the threads wait.
@@ -84,7 +84,11 @@ impl Watch {
         let charges = spawn_blocking(move || {
             let upper = |container: &str| means.supplies.images.opened()?.upper(container);
             let ground = Ground { layout: &means.layout, volumes: &means.supplies.volumes, upper: &upper };
-            ground.charges(&view)
+            let launched = means.nested.running().into_iter().filter_map(|one| {
+                let container = one.record.shim.parse().ok()?;
+                Some(OfNoTask { container, sandbox: one.record.sandbox.clone(), resources: one.asked() })
+            });
+            ground.charges(&view, &launched.collect::<Vec<_>>())
         });
         match charges.await {
             Ok(charges) => self.charges = charges,
@@ -145,6 +149,10 @@ impl Watch {
         }
         for (container, limitation) in exceeded(&self.charges, &measured.key, figures) {
             tracing::info!(container_id = %container, message = limitation.message, "over its disk quota");
+            if let Some(launched) = self.means.nested.of_shim(container.as_str()) {
+                launched.limit(limitation.reason, limitation.message);
+                continue;
+            }
             let limitation = Box::new(limitation);
             // The loop is gone only when the agent stops.
             drop(self.means.events.send(Event::ContainerLimited { container, limitation }).await);

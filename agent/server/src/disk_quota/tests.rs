@@ -97,7 +97,7 @@ fn charges(tasks: Vec<TaskView>, executors: Vec<ExecutorView>) -> Vec<Charge> {
     let layout = Layout::new("/agent".into());
     let volumes = Volumes::new(Path::new("/agent"), Disks::default());
     let upper = |container: &str| (container == "c-image").then(|| "/images/c-image/upper".into());
-    Ground { layout: &layout, volumes: &volumes, upper: &upper }.charges(&view)
+    Ground { layout: &layout, volumes: &volumes, upper: &upper }.charges(&view, &[])
 }
 
 fn sandbox(container: &str) -> Key {

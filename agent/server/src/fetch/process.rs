@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use chapada_fetcher::child::{CAPABILITIES, MAX_ORDER_BYTES, REPORT};
 use chapada_fetcher::{Job, Order, Report};
@@ -15,6 +16,7 @@ use chapada_shim::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use super::program::Program;
@@ -33,6 +35,9 @@ const MOST_REPORT_BYTES: u64 = 256 * 1024;
 /// It has a handful of threads.
 const MOST_PROCESSES: u64 = 64;
 const MOST_TEMPORARY_BYTES: u64 = 1 << 20;
+/// Removal is tried so often: on a disk that stands still a shim cannot write how its container ended.
+const ATTEMPTS: u32 = 8;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Unpacking needs memory for as much as the archive says, which is no less for a small task: 65 MiB for the strongest of `xz`.
 const LEAST_MEMORY_BYTES: u64 = 128 << 20;
 
@@ -63,9 +68,20 @@ impl Drop for Running {
     fn drop(&mut self) {
         let (workshop, id, slot) = (self.workshop.clone(), std::mem::take(&mut self.id), self.slot.take());
         let unwanted = self.unwanted.clone();
-        self.workshop.removals.spawn_blocking(move || {
-            *unwanted.lock().unwrap_or_else(PoisonError::into_inner) = true;
-            workshop.remove(&id);
+        self.workshop.removals.spawn(async move {
+            let mut pause = FIRST_PAUSE;
+            for attempt in 1..=ATTEMPTS {
+                let (workshop, id, unwanted) = (workshop.clone(), id.clone(), unwanted.clone());
+                let removing = spawn_blocking(move || {
+                    *unwanted.lock().unwrap_or_else(PoisonError::into_inner) = true;
+                    workshop.remove(&id, attempt)
+                });
+                if removing.await.unwrap_or(true) {
+                    break;
+                }
+                sleep(pause).await;
+                pause *= 2;
+            }
             drop(slot);
         });
     }
@@ -163,9 +179,13 @@ impl Workshop {
             .map_err(|error| FetchFailed::Start(io::Error::other(machine::chain(&error))))
     }
 
-    /// Ends one and removes all of it. Blocks.
-    fn remove(&self, id: &str) {
+    /// Ends one and removes all of it; `false` when that has to be tried again. Blocks.
+    fn remove(&self, id: &str, attempt: u32) -> bool {
         if let Err(error) = cleanup(self.launcher.cgroups(), &self.runtime_dir, id) {
+            if attempt < ATTEMPTS {
+                tracing::warn!(container_id = id, %error, attempt, "cannot remove a fetcher");
+                return false;
+            }
             tracing::error!(container_id = id, %error, "a fetcher stays until the agent is restarted");
         }
         match fs::remove_dir_all(self.directory.join(id)) {
@@ -174,6 +194,7 @@ impl Workshop {
             }
             _ => {}
         }
+        true
     }
 }
 

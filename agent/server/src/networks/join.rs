@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_agent_core::ExecutorRecord;
-use chapada_model::ContainerId;
 use chapada_network::{Attached, Networks, Wish};
 use chapada_shim::{ContainerSpec, JoinedNamespace, NamespaceKind, NamespaceOf};
 use chapada_wire::v1;
@@ -36,7 +35,9 @@ pub(crate) async fn join(means: &Means, order: &Order) -> Result<Option<Joined>,
         What::Task { task, pod } => (task, pod),
         What::Executor { executor, .. } => {
             return match of_executor(executor)? {
-                NetworkWish::Join(wishes) => attach(means, &executor.container, wishes).await.map(Some),
+                NetworkWish::Join(wishes) => {
+                    attach(means, executor.container.as_str(), wishes).await.map(Some)
+                }
                 NetworkWish::Alone | NetworkWish::Host => Ok(None),
             };
         }
@@ -52,17 +53,32 @@ pub(crate) async fn join(means: &Means, order: &Order) -> Result<Option<Joined>,
             NetworkWish::Join(wishes) => (&executor.container, wishes),
         },
     };
-    attach(means, of, wishes).await.map(Some)
+    attach(means, of.as_str(), wishes).await.map(Some)
 }
 
-async fn attach(means: &Means, of: &ContainerId, wishes: Vec<Wish>) -> Result<Joined, String> {
+/// The same for a container of no task, of this name.
+///
+/// # Errors
+/// Says why in one line, for its author.
+pub(crate) async fn join_alone(
+    means: &Means,
+    container: Option<&v1::ContainerInfo>,
+    name: &str,
+) -> Result<Option<Joined>, String> {
+    match wish("container", container)? {
+        NetworkWish::Join(wishes) => attach(means, name, wishes).await.map(Some),
+        NetworkWish::Alone | NetworkWish::Host => Ok(None),
+    }
+}
+
+async fn attach(means: &Means, of: &str, wishes: Vec<Wish>) -> Result<Joined, String> {
     let bridge = &means.settings.bridge_network;
     let named = |wish: Wish| match wish.network.is_empty() {
         true => Wish { network: bridge.clone(), ..wish },
         false => wish,
     };
     let wishes = wishes.into_iter().map(named).collect();
-    let attached = means.supplies.networks.attach(of.as_str(), wishes).await;
+    let attached = means.supplies.networks.attach(of, wishes).await;
     let attached = attached.map_err(|error| format!("cannot join the container's networks: {error}"))?;
     Ok(Joined { attached, of: of.to_string() })
 }
@@ -86,6 +102,26 @@ impl Joined {
         let of = NamespaceOf::Path(self.attached.namespace.clone());
         spec.joined.push(JoinedNamespace { kind: NamespaceKind::Network, of });
         means.supplies.names.give(spec, &self.attached, &self.of)
+    }
+}
+
+/// What those know names by that are in the container of others, which has joined networks.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) attached: Arc<Attached>,
+    /// The host name of that container.
+    pub(crate) hostname: String,
+}
+
+impl Named {
+    /// Gives a container the names of the one that it is in, whose host name it has anyway.
+    ///
+    /// # Errors
+    /// The names could not be written.
+    pub(crate) fn give(&self, means: &Means, spec: &mut ContainerSpec) -> std::io::Result<()> {
+        means.supplies.names.give(spec, &self.attached, &self.hostname)?;
+        spec.hostname = None;
+        Ok(())
     }
 }
 

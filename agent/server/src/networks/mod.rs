@@ -7,7 +7,7 @@ mod ports;
 mod wishes;
 
 pub(crate) use addresses::{infos_of, ip_address, is_alone, network_infos, of, shown};
-pub(crate) use join::{Joined, join, leave, leave_all_but};
+pub(crate) use join::{Joined, Named, join, join_alone, leave, leave_all_but};
 pub(crate) use names::NameFiles;
 pub(crate) use ports::{Watching, watch};
 pub(crate) use wishes::{NetworkWish, Ports, network_of, refuse_ports};

@@ -213,8 +213,9 @@ async fn a_session_ends_with_its_owner_by_a_signal_and_with_its_container() {
     assert_eq!(stage.wait("left").await, waited(9));
     eventually("it is gone", || sleepers(&seconds) == 0).await;
 
-    let mut owner =
-        stage.session("hung-up", "trap 'exit 7' HUP; echo ready; while :; do sleep 0.02; done", json!({})).await;
+    let mut owner = stage
+        .session("hung-up", "trap 'exit 7' HUP; echo ready; while :; do sleep 0.02; done", json!({}))
+        .await;
     owner.until("ready").await;
     let signal = |number: i32| json!({ "signal": number });
     assert_eq!(stage.nested("KILL", "hung-up", signal(65)).await.0, 400);
@@ -261,19 +262,12 @@ async fn what_cannot_be_is_refused_with_the_field_and_what_to_do() {
     refused(io(control), 400, "launch it with 'container.tty_info'").await;
 
     // One at a time.
-    let held = stage.input("s").await;
-    let mut second = None;
-    eventually_async("the first has it", async || {
-        let mut input = stage.input("s").await;
-        let beat = json!({ "type": "CONTROL", "control": {} });
-        input.attach(io(beat)).await.ok();
-        let (status, said) = input.answer().await;
-        second = Some(said);
-        status == 409
-    })
-    .await;
-    assert!(second.unwrap().contains("end that connection"));
-    drop(held);
+    let mut held = stage.input("s").await;
+    held.write(b"the first has it\n").await.unwrap();
+    output.until("the first has it\n").await;
+    let (status, said) = stage.input("s").await.answer().await;
+    assert!(status == 409 && said.contains("end that connection"), "{status}: {said}");
+    assert_eq!(held.finish().await.0, 200);
 
     let deep = (0..40).fold(json!({ "value": "x" }), |parent, _| json!({ "value": "x", "parent": parent }));
     for (id, message) in [

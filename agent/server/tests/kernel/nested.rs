@@ -4,6 +4,7 @@ use chapada_wire::Media;
 use chapada_wire::v1::TaskState;
 use serde_json::{Value, json};
 
+use crate::images::agent_with_image;
 use crate::operator::ask;
 use crate::support::*;
 use crate::tasks::sleepers;
@@ -248,6 +249,126 @@ async fn containers_of_no_task_survive_their_agent_and_their_ends_are_kept() {
     drop(second);
 }
 
+/// `volumes` of a container with an image that this machine has.
+fn boxed(volumes: Value) -> Value {
+    let image = json!({ "type": "DOCKER", "docker": { "name": "box:v1" } });
+    json!({ "type": "MESOS", "mesos": { "image": image }, "volumes": volumes })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_with_an_image_volumes_and_files_to_fetch_has_them_and_leaves_nothing() {
+    let mut master = ScriptedMaster::start().await;
+    let mut agent = agent_with_image(&master);
+    let shelf = agent.config.work_dir.parent().unwrap().to_owned();
+    std::fs::write(shelf.join("fetched"), "fetched\n").unwrap();
+    agent.config.fetcher_allowed_paths = vec![shelf.clone()];
+    let before = agent.traces();
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let address = link.hello.address.clone();
+    let volumes = json!([
+        { "mode": "RO", "container_path": "/other", "image": { "type": "DOCKER", "docker": { "name": "box:v1" } } },
+        { "mode": "RW", "container_path": "/memory", "source": { "tmpfs": { "size": 65536 } } },
+        { "mode": "RO", "container_path": "/secret", "source": { "type": "SECRET", "secret": { "type": "VALUE", "value": { "data": "cXVpZXQ=" } } } },
+    ]);
+    let shows = "cat /etc/motd /mnt/mesos/sandbox/fetched /other/etc/motd /secret; echo; id -u; echo $A; \
+                 cat /proc/self/uid_map; exec sleep 1000";
+    let uri = json!({ "value": shelf.join("fetched") });
+    let more = json!({ "resources": resources(0.1, 40.0), "container": boxed(volumes.clone()) });
+    let asked = |id: &Value| {
+        let mut asked = more.clone();
+        asked["container_id"] = id.clone();
+        asked["command"] = json!({ "value": shows, "uris": [uri], "user": "root" });
+        asked
+    };
+    let alone = id(&["alone"]);
+    let whole = json!({ "type": "LAUNCH_CONTAINER", "launch_container": asked(&alone) });
+    assert_eq!(ask(&address, whole).await, (200, String::new()));
+    let stdout = agent.config.work_dir.join("containers/alone/stdout");
+    let said = || std::fs::read_to_string(&stdout).unwrap_or_default();
+    eventually("it says what it sees", || said().lines().count() >= 7).await;
+    let expected = ["from the image", "fetched", "from the image", "quiet", "0", "of the image"];
+    let lines: Vec<String> = said().lines().map(str::to_owned).collect();
+    assert_eq!(lines[..6], expected);
+    let mapped: Vec<&str> = lines[6].split_whitespace().collect();
+    assert!(mapped[0] == "0" && mapped[1] != "0", "its root is nobody on the machine: {}", lines[6]);
+    let session =
+        json!({ "container_id": id(&["alone", "s"]), "command": { "value": "echo $A; cat /etc/motd" } });
+    let session =
+        json!({ "type": "LAUNCH_NESTED_CONTAINER_SESSION", "launch_nested_container_session": session });
+    let beside = Output::open(&address, Media::Json, &session).await.rest().await;
+    assert_eq!(beside[0], "of the image\nfrom the image\n");
+    // Without an image it would see the machine's files, with one it is in its network.
+    let inner = id(&["alone", "inner"]);
+    let (status, said) = launch(&address, &inner, "true", json!({})).await;
+    assert!(status == 400 && said.contains("name an image"), "{said}");
+    let shares = json!([{ "mode": "RW", "container_path": "ours", "source": { "type": "SANDBOX_PATH",
+        "sandbox_path": { "type": "PARENT", "path": "shared" } } }]);
+    let boxes = json!({ "container": boxed(shares) });
+    assert_eq!(
+        launch(&address, &inner, "echo both > /mnt/mesos/sandbox/ours/word", boxes).await,
+        (200, String::new())
+    );
+    assert_eq!(wait(&address, &inner).await, waited(0));
+    let word = agent.config.work_dir.join("containers/alone/shared/word");
+    assert_eq!(std::fs::read_to_string(word).unwrap(), "both\n");
+    assert_eq!(call(&address, "KILL_CONTAINER", &alone, json!({})).await.0, 200);
+    assert_eq!(wait(&address, &alone).await, waited(9));
+    assert_eq!(call(&address, "REMOVE_CONTAINER", &alone, json!({})).await.0, 200);
+
+    // The same within a task of the machine's files.
+    let task = container_of(&mut link, "t", "exec sleep 1000").await;
+    let nested = id(&[&task, "nested"]);
+    let boxes = json!({ "container": boxed(json!([])) });
+    assert_eq!(launch(&address, &nested, "cat /etc/motd; exit 5", boxes).await, (200, String::new()));
+    assert_eq!(wait(&address, &nested).await, waited(5 << 8));
+    let said = std::fs::read_to_string(agent.sandbox("t").join("containers/nested/stdout")).unwrap();
+    assert_eq!(said, "from the image\n");
+    link.kill("t").await;
+    link.until("t", TaskState::TaskKilled).await;
+    eventually("nothing is left", || agent.containers().is_empty()).await;
+    running.stop().await;
+    assert_eq!(agent.traces(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_cannot_have_what_it_wants_is_not_made_and_its_name_is_free() {
+    let mut master = ScriptedMaster::start().await;
+    let mut agent = agent_with_image(&master);
+    agent.config.container_disk_watch_interval = std::time::Duration::from_millis(100);
+    let running = InProcess::start(&agent);
+    let link = master.welcome(1).await;
+    let address = link.hello.address.clone();
+    let alone = id(&["alone"]);
+    let asked = |container: Value| json!({ "resources": resources(0.1, 40.0), "container": container });
+    let mut unknown = boxed(json!([]));
+    unknown["mesos"]["image"]["docker"]["name"] = json!("nobody-has:this");
+    let (status, said) = launch(&address, &alone, "true", asked(unknown)).await;
+    assert!(status == 400 && said.contains("nobody-has:this"), "{said}");
+    let networks = json!({ "type": "MESOS", "network_infos": [{ "name": "nobody-has-this" }] });
+    let (status, said) = launch(&address, &alone, "true", asked(networks)).await;
+    assert!(status == 400 && said.contains("nobody-has-this"), "{said}");
+    let fetches = json!({ "container_id": alone, "resources": resources(0.1, 40.0),
+        "command": { "value": "true", "uris": [{ "value": "/etc/passwd" }] } });
+    let (status, said) =
+        ask(&address, json!({ "type": "LAUNCH_CONTAINER", "launch_container": fetches })).await;
+    assert!(status == 400 && said.contains("/etc/passwd"), "{said}");
+    let greedy = json!({ "resources": with_disk(resources(0.1, 40.0), 1.0) });
+    let fills = "head -c 3000000 /dev/zero > file; sleep 1000";
+    assert_eq!(launch(&address, &alone, fills, greedy).await, (200, String::new()));
+    let (_, said) = wait(&address, &alone).await;
+    assert!(said.contains("REASON_CONTAINER_LIMITATION_DISK") && said.contains("1MB"), "{said}");
+    assert_eq!(call(&address, "REMOVE_CONTAINER", &alone, json!({})).await.0, 200);
+    assert!(agent.containers().is_empty());
+    running.stop().await;
+}
+
+fn with_disk(mut resources: Value, mebibytes: f64) -> Value {
+    let disk = json!({ "name": "disk", "type": "SCALAR", "scalar": { "value": mebibytes } });
+    resources.as_array_mut().unwrap().push(disk);
+    resources
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_launched_is_refused_with_the_field_and_what_to_do() {
     let mut master = ScriptedMaster::start().await;
@@ -258,9 +379,11 @@ async fn what_cannot_be_launched_is_refused_with_the_field_and_what_to_do() {
     let task = container_of(&mut link, "t", "exec sleep 1000").await;
     let deep: Vec<&str> = vec!["x"; 40];
     let shares = json!({ "resources": resources(0.1, 40.0) });
-    let image = json!({ "container": { "type": "MESOS", "mesos": { "image": { "type": "DOCKER", "docker": { "name": "a" } } } } });
-    let volumes =
-        json!({ "container": { "type": "MESOS", "volumes": [{ "mode": "RW", "container_path": "x" }] } });
+    let volumes = json!({ "container": { "type": "MESOS", "volumes": [
+        { "mode": "RW", "container_path": "x", "host_path": "/etc" } ] } });
+    let parents = json!({ "resources": resources(0.1, 40.0), "container": { "type": "MESOS", "volumes": [
+        { "mode": "RW", "container_path": "x", "source": { "type": "SANDBOX_PATH",
+            "sandbox_path": { "type": "PARENT", "path": "x" } } } ] } });
     let network = json!({ "container": { "type": "MESOS", "network_infos": [{ "name": "none" }] } });
     let ports =
         json!([{ "name": "ports", "type": "RANGES", "ranges": { "range": [{ "begin": 1, "end": 2 }] } }]);
@@ -273,8 +396,8 @@ async fn what_cannot_be_launched_is_refused_with_the_field_and_what_to_do() {
         (&deep, json!({}), 400, "at most 32 deep"),
         (&["unknown", "x"], json!({}), 404, "Container unknown cannot be found"),
         (&[&task, "x"], shares, 400, "container.linux_info.share_cgroups"),
-        (&[&task, "x"], image, 400, "launch a task with an image"),
-        (&[&task, "x"], volumes, 400, "launch_container.container.volumes"),
+        (&[&task, "x"], volumes, 400, "launch_container.container.volumes[0].host_path"),
+        (&["x"], parents, 400, "this container has no parent"),
         (&[&task, "x"], network, 400, "the network of the container that it is in"),
         (&["x"], json!({ "resources": with_ports }), 400, "ask for cpus, mem and disk"),
     ] {
@@ -284,9 +407,9 @@ async fn what_cannot_be_launched_is_refused_with_the_field_and_what_to_do() {
     let nowhere = json!({ "command": { "value": "nobody-has-this", "shell": false } });
     let (status, said) = call(&address, "LAUNCH_NESTED_CONTAINER", &id(&[&task, "x"]), nowhere).await;
     assert!(status == 400 && said.contains("nobody-has-this"), "{said}");
-    let fetches = json!({ "command": { "value": "true", "uris": [{ "value": "/etc/passwd" }] } });
+    let fetches = json!({ "command": { "value": "true", "uris": [{ "value": "gopher://x/y" }] } });
     let (status, said) = call(&address, "LAUNCH_NESTED_CONTAINER", &id(&[&task, "x"]), fetches).await;
-    assert!(status == 400 && said.contains("launch_nested_container.command.uris"), "{said}");
+    assert!(status == 400 && said.contains("launch_nested_container.command.uris[0].value"), "{said}");
     assert_eq!(launch(&address, &id(&[&task]), "true", json!({})).await.0, 202, "the task is there");
     // Nothing of all this is left.
     assert_eq!(agent.containers(), [task]);

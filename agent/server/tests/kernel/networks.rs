@@ -6,10 +6,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::images::{agent_with_image, docker_image};
+use crate::operator::ask;
 use crate::support::*;
 use chapada_wire::link::from_agent;
 use chapada_wire::v1::{self, TaskState, health_check};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Answers every connection to a port.
@@ -343,12 +344,60 @@ fn who_listens_on_a_port_that_was_not_given_ends() {
         assert!(message.ends_with("is listening on unallocated port(s): [31009-31009]"), "{message}");
         let taken = &status.limitation.unwrap().resources[0];
         assert_eq!(taken.ranges.as_ref().unwrap().range[0].begin, Some(31009));
-        assert!(hears(([127, 0, 0, 1], 31000)), "the others go on");
+        eventually("the others go on", || hears(([127, 0, 0, 1], 31000))).await;
         for id in ["good", "alone"] {
             link.kill(id).await;
             link.until(id, TaskState::TaskKilled).await;
         }
         running.stop().await;
+    });
+}
+
+#[test]
+fn a_standalone_container_is_in_networks_and_what_is_in_it_too() {
+    on_a_machine(|| async {
+        let mut master = ScriptedMaster::start().await;
+        let mut agent = TestAgent::new(master.address);
+        agent.add_bridge("one", "10.202.0.0/24");
+        let before = agent.traces();
+        let running = InProcess::start(&agent);
+        let link = master.welcome(1).await;
+        let address = &link.hello.address;
+        let scalar = |name, value| json!({ "name": name, "type": "SCALAR", "scalar": { "value": value } });
+        let alone = json!({ "value": "alone" });
+        let launch = json!({ "container_id": alone, "command": { "value": SERVER.replace("PORT", "80") },
+            "container": { "type": "MESOS", "hostname": "of-alone", "network_infos": [{ "name": "one" }] },
+            "resources": [scalar("cpus", 0.1), scalar("mem", 40.0)] });
+        let done = (200, String::new());
+        assert_eq!(
+            ask(address, json!({ "type": "LAUNCH_CONTAINER", "launch_container": launch })).await,
+            done
+        );
+        eventually("it answers at its address", || hears(([10, 202, 0, 2], 80))).await;
+        let wanted = json!({ "type": "GET_CONTAINERS", "get_containers": { "show_standalone": true } });
+        let (_, said) = ask(address, wanted).await;
+        assert!(said.contains("10.202.0.2"), "{said}");
+        let inner = json!({ "value": "inner", "parent": alone });
+        let launch =
+            json!({ "container_id": inner, "command": { "value": "hostname; grep of-alone /etc/hosts" } });
+        let launch = json!({ "type": "LAUNCH_NESTED_CONTAINER", "launch_nested_container": launch });
+        assert_eq!(ask(address, launch).await, done);
+        let stdout = agent.config.work_dir.join("containers/alone/containers/inner/stdout");
+        let said = || std::fs::read_to_string(&stdout).unwrap_or_default();
+        eventually("it has the names of what it is in", || said() == "of-alone\n10.202.0.2 of-alone\n").await;
+        for (kind, call) in [
+            ("KILL_CONTAINER", "kill_container"),
+            ("WAIT_CONTAINER", "wait_container"),
+            ("REMOVE_CONTAINER", "remove_container"),
+        ] {
+            assert_eq!(
+                ask(address, json!({ "type": kind, (call): { "container_id": alone } })).await.0,
+                200,
+                "{kind}"
+            );
+        }
+        running.stop().await;
+        assert_eq!(agent.traces(), before);
     });
 }
 
@@ -371,7 +420,7 @@ fn ports_beyond_those_of_the_agent_may_be_left_alone() {
         link.launch(task("within", &both.replace("33000", "33001"), 31001, vec![])).await;
         let status = link.until("within", TaskState::TaskFailed).await;
         assert!(status.message.unwrap().ends_with("[31005-31005]"));
-        assert!(hears(([127, 0, 0, 1], 33000)));
+        eventually("it goes on", || hears(([127, 0, 0, 1], 33000))).await;
         link.kill("beyond").await;
         link.until("beyond", TaskState::TaskKilled).await;
         running.stop().await;

@@ -11,7 +11,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::plan::{Plan, Wish, plan};
+use super::make::make;
+use super::plan::{Wish, plan};
 use super::watch::{remove_traces, watch};
 use super::{Launched, NotNew};
 use crate::attach::watched;
@@ -80,18 +81,13 @@ async fn run(
     let planning = means.clone();
     let planned = spawn_blocking(move || Ok((plan(&planning, &view, &wish)?, wish.path))).await;
     let failed = |panic: tokio::task::JoinError| NotLaunched::Failed(panic.to_string());
-    let (Plan { record, spec }, path) = planned.map_err(failed)??;
-    let (launched, signals) = match means.nested.add(path, record) {
+    let (plan, path) = planned.map_err(failed)??;
+    let (launched, mut signals) = match means.nested.add(path, plan.record.clone()) {
         Ok(added) => added,
         Err(NotNew::Exists) => return Ok(Outcome::Exists),
         Err(NotNew::TooMany) => return Err(NotLaunched::Full),
     };
-    let (making, noted) = (means.clone(), launched.clone());
-    let made = spawn_blocking(move || {
-        noted.record.write(&spec.runtime_dir).map_err(|error| error.to_string())?;
-        making.launcher.launch(&spec).map(|made| made.client).map_err(|error| chain(&error))
-    });
-    let begun = match made.await.map_err(failed)? {
+    let begun = match make(means, &launched, plan, &mut signals).await {
         Ok(client) => begin(&launched, client).await,
         Err(why) => Err(why),
     };
@@ -139,14 +135,7 @@ async fn begin(launched: &Launched, client: ShimClient) -> Result<AsyncFd<ShimCl
     match timeout(START_LIMIT, started).await {
         Ok(Ok(None)) => Ok(client),
         Ok(Ok(Some(why))) => Err(why),
-        Ok(Err(error)) => Err(chain(&error)),
+        Ok(Err(error)) => Err(crate::machine::chain(&error)),
         Err(_) => Err(format!("it was not made within {} s", START_LIMIT.as_secs())),
-    }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }

@@ -2,7 +2,9 @@
 //! standalone. The books know nothing of them. What is known is a record in the runtime directory of each, so that an agent
 //! finds them again, and how they ended until they are removed.
 
+mod above;
 mod launch;
+mod make;
 mod plan;
 mod record;
 mod recovery;
@@ -16,7 +18,7 @@ pub(crate) use recovery::{Found, adopt, recover};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use chapada_model::{ContainerId, Resources};
+use chapada_model::{ContainerId, Reason, Resources};
 use chapada_wire::v1;
 use tokio::sync::{mpsc, watch as latest};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +29,7 @@ use crate::statistics;
 
 /// Those that run and those whose ends are kept; each has a task and a directory.
 const MOST: usize = 1024;
+const SIGKILL: i32 = 9;
 /// Signals that may wait for one.
 const SIGNALS: usize = 8;
 
@@ -37,8 +40,8 @@ pub(crate) struct End {
     pub(crate) status: Option<i32>,
     /// What its launcher should know beside that.
     pub(crate) message: Option<String>,
-    /// It had more memory than it may.
-    pub(crate) out_of_memory: bool,
+    /// What it had more of than it may.
+    pub(crate) limitation: Option<Reason>,
 }
 
 /// A container, or how it ended.
@@ -49,6 +52,8 @@ pub(crate) struct Launched {
     pub(crate) signals: mpsc::Sender<i32>,
     pid: OnceLock<u32>,
     ended: latest::Sender<Option<End>>,
+    /// Why it was made to end, if the agent did that.
+    limited: OnceLock<(Reason, String)>,
     /// It is to be gone: removed, or what it is in is over.
     going: CancellationToken,
     /// Nothing is left of it.
@@ -91,6 +96,7 @@ impl Nested {
             signals,
             pid: OnceLock::new(),
             ended: latest::Sender::new(None),
+            limited: OnceLock::new(),
             going: CancellationToken::new(),
             gone: CancellationToken::new(),
         });
@@ -100,6 +106,11 @@ impl Nested {
 
     pub(crate) fn find(&self, path: &ContainerPath) -> Option<Arc<Launched>> {
         self.known().get(path).cloned()
+    }
+
+    /// The one with this shim, if it runs.
+    pub(crate) fn of_shim(&self, shim: &str) -> Option<Arc<Launched>> {
+        self.running().into_iter().find(|one| one.record.shim == shim)
     }
 
     /// Those that run.
@@ -154,6 +165,19 @@ impl Launched {
         }
     }
 
+    /// Ends it for having more than it may.
+    pub(crate) fn limit(&self, reason: Reason, message: String) {
+        // The first counts, and a signal that finds no room will be sent again with the next look.
+        let _ = self.limited.set((reason, message));
+        let _ = self.signals.try_send(SIGKILL);
+    }
+
+    /// What it asked for.
+    pub(crate) fn asked(&self) -> Resources {
+        // It was written as it is read here.
+        self.record.resources.parse().unwrap_or_default()
+    }
+
     /// Removes one that has ended, and waits until nothing is left of it.
     pub(crate) async fn remove(&self) {
         self.going.cancel();
@@ -163,8 +187,6 @@ impl Launched {
     /// What its group has used. Blocks.
     pub(crate) fn statistics(&self, means: &Means) -> Option<v1::ResourceStatistics> {
         let group = means.launcher.cgroups().group_within(&self.record.within, &self.record.shim);
-        // What was asked for was written as it is read here.
-        let asked: Vec<Resources> = self.record.resources.parse().into_iter().collect();
-        statistics::of_group(&group, self.pid()?, &asked)
+        statistics::of_group(&group, self.pid()?, &[self.asked()])
     }
 }

@@ -5,21 +5,23 @@ use std::path::{Path, PathBuf};
 
 use chapada_agent_core::{LaunchRefusal, View};
 use chapada_isolation::beneath;
-use chapada_model::TaskDescription;
+use chapada_model::{Resources, TaskDescription};
 use chapada_shim::{
     ContainerSpec, ContainerState, JoinedNamespace, Limits, NamespaceKind, NamespaceOf, runtime_dir,
 };
 use chapada_wire::v1;
-use prost::Message;
 
 use super::super::confinement::Confinement;
-use super::super::description::{container_wishes, text, unsupported};
-use super::super::mounts::Whose;
-use super::super::start::{command_of, hidden_paths, user_of};
-use super::super::{Means, environment, limits};
+use super::super::description::{Wishes, container_wishes, refuse_command, text, unsupported};
+use super::super::mounts::{Origin, Whose};
+use super::super::start::command_of;
+use super::super::volumes::Shared;
+use super::super::{Means, disk, environment, limits};
 use super::NotLaunched;
+use super::above::{Above, above};
 use super::record::{Record, VERSION};
 use crate::attach::ContainerPath;
+use crate::networks::{Named, NetworkWish};
 
 /// What a call asks for.
 #[derive(Debug)]
@@ -33,17 +35,18 @@ pub(crate) struct Wish {
     pub(crate) limits: HashMap<String, v1::value::Scalar>,
 }
 
-/// The container that another is to be in.
-struct Above {
-    within: Vec<String>,
-    sandbox: PathBuf,
-    user: Option<String>,
-}
-
 /// What is to be made.
 pub(super) struct Plan {
     pub(super) record: Record,
     pub(super) spec: ContainerSpec,
+    pub(super) command: v1::CommandInfo,
+    pub(super) container: Option<v1::ContainerInfo>,
+    pub(super) confinement: Confinement,
+    pub(super) shared: Shared,
+    /// What it knows names by, when that is the container's that it is in.
+    pub(super) named: Option<Named>,
+    /// What fetching for it may use.
+    pub(super) limits: Limits,
 }
 
 fn invalid(refusal: LaunchRefusal) -> NotLaunched {
@@ -56,32 +59,24 @@ pub(super) fn plan(means: &Means, view: &View, wish: &Wish) -> Result<Plan, NotL
     refuse(wish)?;
     let above = wish.path.parent().map(|parent| above(means, view, &parent)).transpose()?;
     let wishes = container_wishes(&field("container"), wish.container.as_ref()).map_err(invalid)?;
-    if above.is_some() && (wishes.hostname.is_some() || wishes.namespaces.network) {
-        let remedy = "it has the name and the network of the container that it is in";
-        return Err(invalid(unsupported(&field("container.hostname and network_infos"), remedy)));
-    }
+    let whose = if above.is_some() { Whose::Member } else { Whose::Single };
     let policy = &means.supplies.policy;
-    let confinement = Confinement::of(&field("container"), wish.container.as_ref(), Whose::Single, policy);
+    let confinement = Confinement::of(&field("container"), wish.container.as_ref(), whose, policy);
     let confinement = confinement.map_err(invalid)?;
-    let (resources, asked) = resources(means, wish, above.is_some())?;
-
+    if let Some(above) = &above {
+        refuse_within(wish, above, &wishes, &confinement)?;
+    }
+    let (own_limits, asked) = resources(means, wish, above.is_some())?;
+    let sandbox = sandbox(means, wish, above.as_ref(), &asked)?;
     let shim = uuid::Uuid::new_v4().to_string();
-    let sandbox = match &above {
-        Some(above) => above.sandbox.join("containers").join(wish.path.own().as_str()),
-        None => means.layout.standalone().join(wish.path.own().as_str()),
-    };
-    make_sandbox(above.as_ref().map(|above| above.sandbox.as_path()), &sandbox)
-        .map_err(|error| NotLaunched::Failed(format!("cannot make its sandbox: {error}")))?;
     let mut spec = ContainerSpec::new(&shim, &means.runtime_dir, &sandbox, command_of(&wish.command));
     let named = Some(text(&wish.command.user).to_owned()).filter(|user| !user.is_empty());
     let user = named.filter(|_| means.settings.switch_user);
     spec.user = user.or_else(|| above.as_ref()?.user.clone());
     spec.environment = environment::of_launched(&wish.command, &wish.path, &sandbox, &means.settings);
-    spec.resources = resources;
+    spec.resources = own_limits.clone();
     spec.rlimits = wishes.rlimits;
     spec.terminal = wishes.terminal;
-    spec.network_mounts = Some(means.supplies.networks.namespaces().to_owned());
-    spec.hidden_paths = hidden_paths(means);
     match &above {
         Some(above) => {
             spec.joined = joined(means, above)?;
@@ -92,7 +87,7 @@ pub(super) fn plan(means: &Means, view: &View, wish: &Wish) -> Result<Plan, NotL
             spec.hostname = wishes.hostname;
         }
     }
-    confinement.apply(&mut spec, policy).map_err(NotLaunched::Invalid)?;
+    let volumes = confinement.mounts.iter().map(|mount| mount.target.clone());
     let record = Record {
         version: VERSION,
         path: wish.path.names(),
@@ -101,90 +96,82 @@ pub(super) fn plan(means: &Means, view: &View, wish: &Wish) -> Result<Plan, NotL
         sandbox,
         variables: spec.environment.iter().map(|(name, _)| name.clone()).collect(),
         user: spec.user.clone(),
-        resources: asked,
+        resources: asked.to_string(),
+        volumes: volumes.filter(|target| target.is_relative()).collect(),
+        hostname: spec.hostname.clone(),
     };
-    Ok(Plan { record, spec })
+    let of_above = above.as_ref().filter(|_| asked.is_empty()).map(|above| above.limits.clone());
+    let (shared, named) = above.map(|above| (above.shared, above.named)).unwrap_or_default();
+    let (command, container) = (wish.command.clone(), wish.container.clone());
+    let limits = of_above.unwrap_or(own_limits);
+    Ok(Plan { record, spec, command, container, confinement, shared, named, limits })
+}
+
+/// Makes its sandbox, which holds no more than was asked for where the kernel can see to that.
+fn sandbox(
+    means: &Means,
+    wish: &Wish,
+    above: Option<&Above>,
+    asked: &Resources,
+) -> Result<PathBuf, NotLaunched> {
+    let sandbox = match above {
+        Some(above) => above.sandbox.join("containers").join(wish.path.own().as_str()),
+        None => means.layout.standalone().join(wish.path.own().as_str()),
+    };
+    make_sandbox(above.map(|above| above.sandbox.as_path()), &sandbox)
+        .map_err(|error| NotLaunched::Failed(format!("cannot make its sandbox: {error}")))?;
+    disk::bound_directory(means, &sandbox, std::slice::from_ref(asked))
+        .map_err(|error| NotLaunched::Failed(format!("cannot bound its sandbox: {error}")))?;
+    Ok(sandbox)
 }
 
 /// Names what cannot be honoured.
 fn refuse(wish: &Wish) -> Result<(), NotLaunched> {
     let field = |name: &str| format!("{}.{name}", wish.field);
-    let refuse = |name: &str, remedy: &str| Err(invalid(unsupported(&field(name), remedy)));
-    let command = &wish.command;
-    if text(&command.value).is_empty() {
-        return Err(NotLaunched::Invalid(format!("Expecting '{}' to be present", field("command.value"))));
-    }
     if wish.path.own().as_str().contains('.') {
-        let message = format!("'{}' contains '.'", field("container_id.value"));
-        return Err(NotLaunched::Invalid(message));
+        return Err(NotLaunched::Invalid(format!("'{}' contains '.'", field("container_id.value"))));
     }
-    if !command.uris.is_empty() {
-        return refuse("command.uris", "fetch in the command, or launch a task");
-    }
-    let Some(container) = &wish.container else { return Ok(()) };
-    let has_image = container.docker.is_some()
-        || container.mesos.as_ref().is_some_and(|mesos| mesos.image.is_some())
-        || container.r#type() == v1::container_info::Type::Docker;
-    if has_image {
-        return refuse("container.mesos.image", "launch a task with an image");
-    }
-    if !container.volumes.is_empty() {
-        return refuse("container.volumes", "use the sandbox, or launch a task with volumes");
-    }
-    Ok(())
+    refuse_command(&field("command"), &wish.command, wish.container.as_ref())
+        .map_or(Ok(()), |refusal| Err(invalid(refusal)))
 }
 
-/// The container of this name, which must run.
-fn above(means: &Means, view: &View, parent: &ContainerPath) -> Result<Above, NotLaunched> {
-    let unknown = || NotLaunched::Unknown(format!("Container {parent} cannot be found"));
-    if let Some(one) = means.nested.find(parent) {
-        let runs = one.pid().is_some() && one.ended().is_none();
-        let Record { within, shim, sandbox, user, .. } = one.record.clone();
-        let within = within.into_iter().chain([shim]).collect();
-        return runs.then_some(Above { within, sandbox, user }).ok_or_else(unknown);
+/// What only a container on its own may ask for, and what one with the machine's files may not be in.
+fn refuse_within(wish: &Wish, above: &Above, wishes: &Wishes, own: &Confinement) -> Result<(), NotLaunched> {
+    let field = |name: &str| format!("{}.container.{name}", wish.field);
+    if wishes.hostname.is_some() || wishes.network != NetworkWish::Host {
+        let remedy = "it has the name and the network of the container that it is in";
+        return Err(invalid(unsupported(&field("hostname and network_infos"), remedy)));
     }
-    let agent = view.agent.as_ref().ok_or_else(unknown)?;
-    let framework = |id| view.frameworks.iter().find(|framework| framework.id == id);
-    // Tasks of an executor of the framework's own are in its container.
-    let executor = view.executors.iter().find(|executor| executor.record.container == *parent.own());
-    let task = view.tasks.iter().find(|task| task.record.container == *parent.own());
-    let (pid, sandbox, command, framework) = match (executor, task) {
-        (Some(executor), _) => {
-            let info = v1::ExecutorInfo::decode(executor.record.info.as_bytes()).unwrap_or_default();
-            let sandbox = means.layout.executor_sandbox(agent, &executor.record);
-            (executor.phase.pid(), sandbox, info.command, framework(executor.record.key.framework.clone()))
+    if above.has_image && !own.has_image {
+        return Err(NotLaunched::Invalid(format!(
+            "Container {} has an image, and what is launched in it without one would see the machine's files: \
+             name an image, or use LAUNCH_NESTED_CONTAINER_SESSION",
+            above.path
+        )));
+    }
+    let is_hidden = |path: &Path| above.hidden.iter().any(|volume| path.starts_with(volume));
+    let hidden = own.mounts.iter().find_map(|mount| match &mount.origin {
+        Origin::Parent(path) if is_hidden(path) => Some(path.display()),
+        _ => None,
+    });
+    match hidden {
+        Some(path) => {
+            let remedy = format!("{path} is a volume of the container that it is in: mount what that mounts");
+            Err(invalid(unsupported(&field("volumes.source.sandbox_path PARENT"), &remedy)))
         }
-        (None, Some(task)) => {
-            let info = v1::TaskInfo::decode(task.record.info.as_bytes()).unwrap_or_default();
-            let sandbox = means.layout.sandbox(agent, &task.record);
-            (task.phase.pid(), sandbox, info.command, framework(task.record.key.framework.clone()))
-        }
-        (None, None) => return Err(unknown()),
-    };
-    if pid.is_none() {
-        return Err(unknown());
+        None => Ok(()),
     }
-    let shim = parent.own().to_string();
-    if means.supplies.images.config_of(&shim).is_some() {
-        let message = format!(
-            "Container {parent} has an image, and what is launched in it would see the machine's files: \
-             use LAUNCH_NESTED_CONTAINER_SESSION"
-        );
-        return Err(NotLaunched::Invalid(message));
-    }
-    let user = framework.and_then(|framework| user_of(means, &command.unwrap_or_default(), framework));
-    Ok(Above { within: vec![shim], sandbox, user })
 }
 
-/// What it may use, and that as text.
-fn resources(means: &Means, wish: &Wish, is_within: bool) -> Result<(Limits, String), NotLaunched> {
+/// What it may use, and what it asked for.
+fn resources(means: &Means, wish: &Wish, is_within: bool) -> Result<(Limits, Resources), NotLaunched> {
     let field = |name: &str| format!("{}.{name}", wish.field);
     let refuse = |problem: String| Err(NotLaunched::Invalid(problem));
     let linux = wish.container.as_ref().and_then(|container| container.linux_info.as_ref());
     let shares = linux.and_then(|linux| linux.share_cgroups).unwrap_or(true);
     if wish.resources.is_empty() && wish.limits.is_empty() {
         return match is_within {
-            true => Ok((Limits::default(), String::new())),
+            true => Ok((Limits::default(), Resources::default())),
             false => refuse(format!(
                 "Expecting '{}' to be present: a standalone container needs cpus and mem of its own",
                 field("resources")
@@ -226,7 +213,9 @@ fn resources(means: &Means, wish: &Wish, is_within: bool) -> Result<(Limits, Str
             other.name
         ));
     }
-    Ok((limits::of(&task, means.settings.enforce_cpu), task.resources.to_string()))
+    let limits = limits::of(&task, means.settings.enforce_cpu);
+    let limits = if means.settings.limit_swap { limits } else { limits::with_swap(limits) };
+    Ok((limits, task.resources))
 }
 
 /// The namespaces that it shares with the container that it is in.

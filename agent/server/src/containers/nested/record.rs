@@ -21,13 +21,19 @@ pub(crate) struct Record {
     pub(crate) shim: String,
     /// Those of the containers that it is in, the outermost first.
     pub(crate) within: Vec<String>,
-    pub(super) sandbox: PathBuf,
+    pub(crate) sandbox: PathBuf,
     /// The names of its variables.
     pub(crate) variables: Vec<String>,
     /// Its user, for what is in it.
     pub(super) user: Option<String>,
     /// What it asked for, as flags write it.
     pub(crate) resources: String,
+    /// Where in its sandbox it has volumes. Records of before it could have any say nothing.
+    #[serde(default)]
+    pub(super) volumes: Vec<PathBuf>,
+    /// The name that it has in its networks; nothing when nobody named it.
+    #[serde(default)]
+    pub(super) hostname: Option<String>,
 }
 
 impl Record {

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chapada_model::Reason;
 use chapada_shim::{ClientError, Event, ExitReport, ShimClient, cleanup_within, runtime_dir};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use super::{End, Launched};
+use super::{End, Launched, SIGKILL};
 use crate::containers::Means;
+use crate::networks;
 
-const SIGKILL: i32 = 9;
 /// Removal is tried so often; what still resists is found again at the next start.
 const ATTEMPTS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -23,7 +24,10 @@ impl Launched {
     }
 
     /// Notes its end.
-    pub(super) fn conclude(&self, end: End) {
+    pub(super) fn conclude(&self, mut end: End) {
+        if let Some((reason, message)) = self.limited.get().cloned() {
+            (end.limitation, end.message) = (Some(reason), Some(message));
+        }
         self.ended.send_replace(Some(end));
     }
 }
@@ -32,7 +36,8 @@ impl End {
     pub(super) fn of(report: &ExitReport) -> Self {
         let limit = report.oom.as_ref().and_then(|oom| oom.limit_bytes);
         let message = limit.map(|limit| format!("Memory limit exceeded: it may have {} MB", limit >> 20));
-        Self { status: report.outcome.wait_status(), out_of_memory: message.is_some(), message }
+        let limitation = message.as_ref().map(|_| Reason::ContainerLimitationMemory);
+        Self { status: report.outcome.wait_status(), limitation, message }
     }
 
     /// Nobody knows how.
@@ -123,6 +128,7 @@ pub(super) async fn remove_traces(means: &Arc<Means>, launched: &Arc<Launched>) 
             let cgroups = shared.launcher.cgroups();
             cleanup_within(cgroups, &shared.runtime_dir, &record.within, &record.shim)
                 .map_err(|error| error.to_string())?;
+            shared.supplies.release(&record.shim);
             if one.path.parent().is_none()
                 && let Err(error) = std::fs::remove_dir_all(&record.sandbox)
                 && error.kind() != std::io::ErrorKind::NotFound
@@ -141,6 +147,8 @@ pub(super) async fn remove_traces(means: &Arc<Means>, launched: &Arc<Launched>) 
         tokio::time::sleep(pause).await;
         pause *= 2;
     }
+    means.supplies.networks.forget(&launched.record.shim);
+    networks::leave(&means.supplies.networks, &launched.record.shim).await;
     means.sessions.forget_below(&launched.path);
     means.nested.forget(launched);
 }

@@ -19,6 +19,7 @@ use super::target::unknown;
 use super::{Api, Refusal, bare, invalid, refusal};
 use crate::attach::ContainerPath;
 use crate::containers::nested::{End, Launched};
+use crate::networks::network_infos;
 use crate::shell::Input;
 use crate::statistics::{self, Listed};
 
@@ -56,9 +57,11 @@ async fn launched(api: &Arc<Api>, nested: bool, standalone: bool) -> Vec<Contain
     let read = spawn_blocking(move || {
         let shown = |one: Arc<Launched>| {
             let container_id = Some(one.path.to_wire());
+            let attached = reading.means.supplies.networks.of(&one.record.shim);
             let container_status = Some(v1::ContainerStatus {
                 container_id: container_id.clone(),
                 executor_pid: one.pid(),
+                network_infos: attached.as_ref().map(network_infos).unwrap_or_default(),
                 ..v1::ContainerStatus::default()
             });
             let resource_statistics = one.statistics(&reading.means);
@@ -115,9 +118,9 @@ async fn wait(
     media: Media,
 ) -> Result<HttpResponse, Refusal> {
     let end = end_of(api, &container?).await?;
-    let limitation = end.out_of_memory.then(v1::TaskResourceLimitation::default);
-    let state = end.out_of_memory.then_some(v1::TaskState::TaskFailed as i32);
-    let reason = end.out_of_memory.then_some(v1::task_status::Reason::ContainerLimitationMemory as i32);
+    let limitation = end.limitation.map(|_| v1::TaskResourceLimitation::default());
+    let state = end.limitation.map(|_| v1::TaskState::TaskFailed as i32);
+    let reason = end.limitation.map(|reason| reason.number());
     let (exit_status, message) = (end.status, end.message);
     let mut response = bare(kind);
     match kind {
