@@ -127,6 +127,7 @@ impl Master {
         self.pending.values().any(|pending| match pending {
             Pending::Admit { agent, .. } | Pending::GiveUp { agent, .. } => agent == id,
             Pending::Subscribe { .. }
+            | Pending::Remove { .. }
             | Pending::Quotas(_)
             | Pending::Weights(_)
             | Pending::Machines(_)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chapada_model::{AgentId, FrameworkId, Wall};
 
+use crate::recording::Pending;
 use crate::timers::Timer;
 use crate::{
     AgentCommand, Effect, ErrorCode, FrameworkRecord, FrameworkState, MAX_COMPLETED_FRAMEWORKS,
@@ -120,8 +121,9 @@ impl Master {
         self.patience.forget(id);
         self.forget_inverse_offers(id);
         self.books.why.remove(id);
+        let then = Pending::Remove { framework: id.clone(), agents: self.agents_with_anything_of(id) };
         let unconfirmed = self.shut_down_framework(id);
-        self.record_removal(id, Self::framework_record(&framework), unconfirmed);
+        self.record_removal(id, Self::framework_record(&framework), unconfirmed, then);
         let mut removed = (*framework).clone();
         removed.state = FrameworkState::Completed { at: self.now.wall };
         let removed = Arc::new(removed);
@@ -135,9 +137,23 @@ impl Master {
         self.tell_operators(OperatorEvent::FrameworkRemoved(removed));
     }
 
-    /// Tells all agents that run something for a framework to end it, and gives those that must confirm.
+    /// That a framework is removed is durable: all agents that run something for it are told to end it. Not before, for a leader that
+    /// was deposed would end what its successor keeps.
+    pub(crate) fn on_removal_recorded(&mut self, id: &FrameworkId, agents: BTreeSet<AgentId>) {
+        for agent in agents {
+            self.tell_agent(&agent, AgentCommand::ShutdownFramework { framework: id.clone() });
+        }
+    }
+
+    /// Whether the removal of a framework is on its way into the registry.
+    pub(crate) fn is_removal_pending(&self, id: &FrameworkId) -> bool {
+        self.pending
+            .values()
+            .any(|pending| matches!(pending, Pending::Remove { framework, .. } if framework == id))
+    }
+
+    /// Those that must confirm that they have nothing of a framework any more. What has ended is complete.
     fn shut_down_framework(&mut self, id: &FrameworkId) -> BTreeSet<AgentId> {
-        self.tell_agents_of(id, &AgentCommand::ShutdownFramework { framework: id.clone() });
         let mut unconfirmed = self.agents_of(id);
         let ended = self.books.tasks_of(id).filter(|task| !task.is_live());
         for key in ended.map(|task| task.key()).collect::<Vec<_>>() {
@@ -148,16 +164,22 @@ impl Master {
         unconfirmed
     }
 
-    fn record_removal(&mut self, id: &FrameworkId, record: FrameworkRecord, unconfirmed: BTreeSet<AgentId>) {
+    fn record_removal(
+        &mut self,
+        id: &FrameworkId,
+        record: FrameworkRecord,
+        unconfirmed: BTreeSet<AgentId>,
+        then: Pending,
+    ) {
         // A former leader may have given them up, and then nobody knows what they run.
         let absent = !self.unreachable.is_empty();
         if unconfirmed.is_empty() && !absent {
-            self.record(RegistryChange::DeleteFramework(id.clone()));
+            self.record_then(RegistryChange::DeleteFramework(id.clone()), then);
             return;
         }
         let at = self.now.wall;
         let record = FrameworkRecord { removed: Some(Removal { at, unconfirmed, absent }), ..record };
-        self.record(RegistryChange::PutFramework(id.clone(), record));
+        self.record_then(RegistryChange::PutFramework(id.clone(), record), then);
         self.removed.insert((at, id.clone()));
         if absent {
             self.removed_unheard.insert((at, id.clone()));
@@ -229,12 +251,16 @@ impl Master {
         unfinished.map(|task| task.agent.clone()).chain(executors).collect()
     }
 
-    /// Sends a command to all connected agents that have a task of a framework, ended but unacknowledged ones included.
-    pub(crate) fn tell_agents_of(&mut self, id: &FrameworkId, command: &AgentCommand) {
+    /// All agents that have a task of a framework, ended but unacknowledged ones included.
+    fn agents_with_anything_of(&self, id: &FrameworkId) -> BTreeSet<AgentId> {
         let tasks = self.books.tasks_of(id);
         let executors = self.index.executors_by_framework.iter(id).cloned();
-        let agents: BTreeSet<AgentId> = tasks.map(|task| task.agent.clone()).chain(executors).collect();
-        for agent in agents {
+        tasks.map(|task| task.agent.clone()).chain(executors).collect()
+    }
+
+    /// Sends a command to all of these that are connected.
+    pub(crate) fn tell_agents_of(&mut self, id: &FrameworkId, command: &AgentCommand) {
+        for agent in self.agents_with_anything_of(id) {
             self.tell_agent(&agent, command.clone());
         }
     }

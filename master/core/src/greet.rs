@@ -72,7 +72,9 @@ impl Master {
         }
         for framework in shut_down {
             self.expect_confirmation(&framework, id);
-            self.tell_agent(id, AgentCommand::ShutdownFramework { framework: framework.clone() });
+            if !self.is_removal_pending(&framework) {
+                self.tell_agent(id, AgentCommand::ShutdownFramework { framework: framework.clone() });
+            }
             self.confirm_if_done(&framework, id);
         }
     }

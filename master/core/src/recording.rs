@@ -1,5 +1,6 @@
 //! What goes into the registry, and what waits until it is durable.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub(crate) enum Pending {
     Admit { agent: AgentId, link: LinkId, description: Arc<AgentDescription>, held: Box<Held> },
     /// A framework is told that it is subscribed.
     Subscribe { framework: FrameworkId, stream: StreamId, is_new: bool },
+    /// Agents are told to end what they run of a framework.
+    Remove { framework: FrameworkId, agents: BTreeSet<AgentId> },
     /// An agent's tasks are said to be unreachable.
     GiveUp { agent: AgentId, since: Wall },
     /// Quotas come into force.
@@ -67,6 +70,7 @@ impl crate::Master {
             Some(Pending::Subscribe { framework, stream, is_new }) => {
                 self.welcome(&framework, &stream, is_new)
             }
+            Some(Pending::Remove { framework, agents }) => self.on_removal_recorded(&framework, agents),
             Some(Pending::GiveUp { agent, since }) => self.on_given_up(&agent, since),
             Some(Pending::Quotas(changes)) => self.on_quotas_recorded(changes),
             Some(Pending::Weights(weights)) => self.on_weights_recorded(weights),

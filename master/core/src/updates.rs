@@ -113,8 +113,10 @@ impl Master {
         self.acknowledge_to(agent, key, status.uuid);
     }
 
+    /// In place of a framework that is gone. While that is not durable its agent is to say it again: there may be another leader, who
+    /// keeps the framework.
     fn acknowledge_to(&mut self, agent: &AgentId, key: &TaskKey, uuid: Option<UpdateUuid>) {
-        if let Some(uuid) = uuid {
+        if let Some(uuid) = uuid.filter(|_| !self.is_removal_pending(&key.framework)) {
             let (framework, task) = (key.framework.clone(), key.task.clone());
             self.tell_agent(agent, AgentCommand::Acknowledge { framework, task, uuid });
         }

@@ -41,7 +41,7 @@ impl Projects {
             return Ok(None);
         }
         let projects = Self { range, kill: config.xfs_kill_containers, taken: Mutex::default() };
-        projects.find(&layout.agents());
+        projects.find(&layout.agents(), &layout.standalone());
         tracing::info!(taken = projects.taken().len(), "disk quota is the kernel's: project quota");
         Ok(Some(projects))
     }
@@ -119,13 +119,14 @@ impl Projects {
         Ok(project)
     }
 
-    /// Sandboxes of before, by the layout of [`Layout::runs`], and those of pods beneath them.
-    fn find(&self, agents: &Path) {
+    /// Sandboxes of before, by the layout of [`Layout::runs`], those of pods beneath them, and those of no task.
+    fn find(&self, agents: &Path, standalone: &Path) {
         let mut found = BTreeMap::new();
         let mut note = |sandbox: &Path| {
             let project = project_of(sandbox).ok().filter(|project| self.range.contains(project));
             found.extend(project.map(|project| (project, sandbox.to_owned())));
         };
+        entries(standalone).iter().for_each(|sandbox| note(sandbox));
         for agent in entries(agents) {
             for framework in entries(&agent.join("frameworks")) {
                 for executor in entries(&framework.join("executors")) {

@@ -76,6 +76,18 @@ fn callers_are_checked_in_the_order_that_clients_know() {
 }
 
 #[test]
+fn nothing_is_ended_for_a_removal_that_is_not_durable() {
+    let (mut world, id, stream, _) = running();
+    world.close(&stream);
+    world.records_at_once = false;
+    world.pass(Duration::from_secs(60));
+    let end = AgentCommand::ShutdownFramework { framework: id };
+    assert!(!world.agents[0].commands.contains(&end), "the leader may have been deposed");
+    world.record_all();
+    assert!(world.agents[0].commands.contains(&end));
+}
+
+#[test]
 fn one_that_stays_away_too_long_is_removed_and_its_tasks_are_ended() {
     let (mut world, id, stream, key) = running();
     world.close(&stream);

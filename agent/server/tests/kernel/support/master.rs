@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use chapada_listener::{Action, GrpcRoutes, ListenConfig, Listener, Policy, Routes};
 use chapada_wire::link::agent_link_server::{AgentLink, AgentLinkServer};
 use chapada_wire::link::{self, FromAgent, FromRelay, ToAgent, ToRelay, from_agent, to_agent};
 use chapada_wire::v1;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::PATIENCE;
@@ -76,8 +78,11 @@ impl ScriptedMaster {
     /// Takes the next link and hears the agent out.
     pub(crate) async fn accept(&mut self, epoch: u64) -> Link {
         let (send, receive) = timeout(PATIENCE, self.links.recv()).await.expect("no agent dialled").unwrap();
-        let mut link =
-            Link { send, receive, epoch, sequence: 0, hello: link::Hello::default(), held: BTreeMap::new() };
+        let mouth = Arc::new(Mutex::new(Mouth { send, epoch, sequence: 0 }));
+        let (heard, inbox) = mpsc::unbounded_channel();
+        let ear = tokio::spawn(listen(receive, mouth.clone(), heard));
+        let _ear = AbortOnDropHandle::new(ear);
+        let mut link = Link { mouth, inbox, _ear, hello: link::Hello::default(), held: BTreeMap::new() };
         let Some(from_agent::Message::Hello(hello)) = link.next().await else {
             panic!("the first message is Hello")
         };
@@ -115,38 +120,57 @@ impl ScriptedMaster {
     }
 }
 
-/// One link.
-pub(crate) struct Link {
+/// What the agent is told goes through it, so that it is numbered in the order in which it is said.
+struct Mouth {
     send: mpsc::Sender<Result<ToAgent, Status>>,
-    receive: Streaming<FromAgent>,
     epoch: u64,
     sequence: u64,
+}
+
+impl Mouth {
+    /// To an agent that has hung up nothing can be said; who waits for what it does then hears of that.
+    async fn say(&mut self, message: to_agent::Message) {
+        self.sequence += 1;
+        let message = ToAgent { epoch: self.epoch, sequence: self.sequence, message: Some(message) };
+        let _ = self.send.send(Ok(message)).await;
+    }
+}
+
+/// Hears what the agent says, and answers its heartbeats, so that a link lives on while a test does something that takes long.
+async fn listen(
+    mut said: Streaming<FromAgent>,
+    mouth: Arc<Mutex<Mouth>>,
+    heard: mpsc::UnboundedSender<from_agent::Message>,
+) {
+    while let Ok(Some(FromAgent { message: Some(message), .. })) = said.message().await {
+        match message {
+            from_agent::Message::Heartbeat(_) => {
+                mouth.lock().await.say(to_agent::Message::Heartbeat(link::Heartbeat {})).await;
+            }
+            other => {
+                let _ = heard.send(other);
+            }
+        }
+    }
+}
+
+/// One link. Dropped, it is closed.
+pub(crate) struct Link {
+    mouth: Arc<Mutex<Mouth>>,
+    inbox: mpsc::UnboundedReceiver<from_agent::Message>,
+    _ear: AbortOnDropHandle<()>,
     pub(crate) hello: link::Hello,
     pub(crate) held: BTreeMap<String, link::HeldTask>,
 }
 
 impl Link {
     pub(crate) async fn say(&mut self, message: to_agent::Message) {
-        self.sequence += 1;
-        let message = ToAgent { epoch: self.epoch, sequence: self.sequence, message: Some(message) };
-        self.send.send(Ok(message)).await.unwrap();
+        self.mouth.lock().await.say(message).await;
     }
 
-    /// The next message that is no heartbeat; `None` when the link has ended. Heartbeats are answered, so that a link lives on
-    /// while something takes long.
+    /// The next message that is no heartbeat; `None` when the link has ended.
     pub(crate) async fn next(&mut self) -> Option<from_agent::Message> {
-        timeout(PATIENCE, self.next_but_heartbeats()).await.expect("the agent said nothing")
-    }
-
-    async fn next_but_heartbeats(&mut self) -> Option<from_agent::Message> {
-        loop {
-            match self.receive.message().await.ok()??.message {
-                Some(from_agent::Message::Heartbeat(_)) => {
-                    self.say(to_agent::Message::Heartbeat(link::Heartbeat {})).await;
-                }
-                other => return other,
-            }
-        }
+        timeout(PATIENCE, self.inbox.recv()).await.expect("the agent said nothing")
     }
 
     pub(crate) async fn launch(&mut self, task: v1::TaskInfo) {
