@@ -44,7 +44,7 @@ impl Master {
 
     fn carry_out(&mut self, framework: &FrameworkId, call: Call) -> Result<(), CallRefused> {
         match call {
-            Call::Teardown => self.remove_framework(framework),
+            Call::Teardown => drop(self.remove_framework(framework)),
             Call::Accept(accept) => self.accept(framework, accept),
             Call::Decline { offers, filters } => self.decline(framework, offers, filters),
             Call::AnswerInverse { offers, will_leave, filters } => {

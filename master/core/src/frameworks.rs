@@ -11,7 +11,7 @@ use crate::timers::Timer;
 use crate::{
     AgentCommand, Effect, ErrorCode, FrameworkRecord, FrameworkState, MAX_COMPLETED_FRAMEWORKS,
     MAX_REMOVED_FRAMEWORKS, Master, OperatorEvent, RegistryChange, Removal, SchedulerEvent, StreamId,
-    TaskPhase,
+    TaskPhase, Ticket,
 };
 
 /// The clocks of two leaders may differ by so much, or one may have jumped.
@@ -19,7 +19,7 @@ const CLOCKS_MAY_DIFFER: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Master {
     pub(crate) fn on_stream_closed(&mut self, stream: &StreamId, id: &FrameworkId) {
-        let Some(framework) = self.books.frameworks.get(id) else { return };
+        let Some(framework) = self.books.frameworks.get(id) else { return self.say_no_farewell(stream) };
         match &framework.state {
             FrameworkState::Active { stream: open } | FrameworkState::Subscribing { stream: open }
                 if open == stream =>
@@ -33,6 +33,19 @@ impl Master {
             | FrameworkState::Subscribing { .. }
             | FrameworkState::Disconnected { .. }
             | FrameworkState::Completed { .. } => {}
+        }
+    }
+
+    /// Who is being removed went before that was durable.
+    fn say_no_farewell(&mut self, closed: &StreamId) {
+        for pending in self.pending.values_mut() {
+            let Pending::Remove { farewell, .. } = pending else { continue };
+            farewell.retain(|effect| match effect {
+                Effect::ToFramework { stream, .. }
+                | Effect::CloseStream { stream }
+                | Effect::RefuseStream { stream, .. } => stream != closed,
+                _ => true,
+            });
         }
     }
 
@@ -89,41 +102,46 @@ impl Master {
         self.discard_inverse_offers(id);
     }
 
-    /// An operator removes a framework, which is told.
-    pub(crate) fn teardown(&mut self, id: &FrameworkId) {
-        if !self.books.frameworks.contains_key(id) {
-            return self.drop_with(|| format!("a teardown of framework {id}, which is unknown"));
+    /// An operator removes a framework, which is told; the ticket of that, unless nobody knows the framework.
+    pub(crate) fn teardown(&mut self, id: &FrameworkId) -> Option<Ticket> {
+        let Some(framework) = self.books.frameworks.get(id) else {
+            self.drop_with(|| format!("a teardown of framework {id}, which is unknown"));
+            return None;
+        };
+        let stream = framework.stream().cloned();
+        let ticket = self.remove_framework(id);
+        if let (Some(stream), Some(Pending::Remove { farewell, .. })) =
+            (stream, ticket.and_then(|ticket| self.pending.get_mut(&ticket)))
+        {
+            let (code, message) = (ErrorCode::FrameworkRemoved, "Framework has been removed".into());
+            let event = SchedulerEvent::Error { code, message };
+            farewell.insert(0, Effect::ToFramework { framework: id.clone(), stream, event });
         }
-        let (code, message) = (ErrorCode::FrameworkRemoved, "Framework has been removed".into());
-        self.tell_framework(id, SchedulerEvent::Error { code, message });
-        self.remove_framework(id);
+        ticket
     }
 
-    /// Removes a framework. Its tasks are told to end, and hold their resources until their agents say that they have.
-    pub(crate) fn remove_framework(&mut self, id: &FrameworkId) {
+    /// Removes a framework; the ticket of that, unless nobody knows it. Its tasks hold their resources until their agents say that they
+    /// have ended. Nobody is told before it is durable: a leader that was deposed would end what its successor keeps.
+    pub(crate) fn remove_framework(&mut self, id: &FrameworkId) -> Option<Ticket> {
         self.discard_offers(id);
-        let Some(framework) = self.books.frameworks.remove(id) else { return };
+        let framework = self.books.frameworks.remove(id)?;
         if let FrameworkState::Disconnected { until } = framework.state {
             self.timers.clear(until, Timer::Framework(id.clone()));
         }
         self.note_no_longer_idle(id, framework.disconnected);
-        match &framework.state {
-            FrameworkState::Active { stream } => {
-                self.effects.push(Effect::CloseStream { stream: stream.clone() });
-            }
-            FrameworkState::Subscribing { stream } => {
-                let (code, message) = (ErrorCode::FrameworkRemoved, "Framework has been removed".into());
-                self.effects.push(Effect::RefuseStream { stream: stream.clone(), code, message });
-            }
-            FrameworkState::Disconnected { .. } | FrameworkState::Completed { .. } => {}
-        }
+        let farewell = match &framework.state {
+            FrameworkState::Active { stream } => vec![Effect::CloseStream { stream: stream.clone() }],
+            FrameworkState::Subscribing { stream } => vec![refuse_removed(stream.clone())],
+            FrameworkState::Disconnected { .. } | FrameworkState::Completed { .. } => Vec::new(),
+        };
         self.allocator.remove_framework(id);
         self.patience.forget(id);
         self.forget_inverse_offers(id);
         self.books.why.remove(id);
-        let then = Pending::Remove { framework: id.clone(), agents: self.agents_with_anything_of(id) };
+        let agents = self.agents_with_anything_of(id);
+        let then = Pending::Remove { framework: id.clone(), agents, farewell };
         let unconfirmed = self.shut_down_framework(id);
-        self.record_removal(id, Self::framework_record(&framework), unconfirmed, then);
+        let ticket = self.record_removal(id, Self::framework_record(&framework), unconfirmed, then);
         let mut removed = (*framework).clone();
         removed.state = FrameworkState::Completed { at: self.now.wall };
         let removed = Arc::new(removed);
@@ -135,11 +153,17 @@ impl Master {
         }
         self.abandon_operations(id);
         self.tell_operators(OperatorEvent::FrameworkRemoved(removed));
+        Some(ticket)
     }
 
-    /// That a framework is removed is durable: all agents that run something for it are told to end it. Not before, for a leader that
-    /// was deposed would end what its successor keeps.
-    pub(crate) fn on_removal_recorded(&mut self, id: &FrameworkId, agents: BTreeSet<AgentId>) {
+    /// That a framework is removed is durable: it is told, and all agents that run something for it are to end that.
+    pub(crate) fn on_removal_recorded(
+        &mut self,
+        id: &FrameworkId,
+        agents: BTreeSet<AgentId>,
+        farewell: Vec<Effect>,
+    ) {
+        self.effects.extend(farewell);
         for agent in agents {
             self.tell_agent(&agent, AgentCommand::ShutdownFramework { framework: id.clone() });
         }
@@ -150,6 +174,16 @@ impl Master {
         self.pending
             .values()
             .any(|pending| matches!(pending, Pending::Remove { framework, .. } if framework == id))
+    }
+
+    /// Refuses who comes by the name of a framework that is removed, once that is durable.
+    pub(crate) fn refuse_as_removed(&mut self, id: &FrameworkId, stream: StreamId) {
+        let refusal = refuse_removed(stream);
+        let farewell = self.pending.values_mut().find_map(|pending| match pending {
+            Pending::Remove { framework, farewell, .. } if framework == id => Some(farewell),
+            _ => None,
+        });
+        farewell.unwrap_or(&mut self.effects).push(refusal);
     }
 
     /// Those that must confirm that they have nothing of a framework any more. What has ended is complete.
@@ -170,16 +204,15 @@ impl Master {
         record: FrameworkRecord,
         unconfirmed: BTreeSet<AgentId>,
         then: Pending,
-    ) {
+    ) -> Ticket {
         // A former leader may have given them up, and then nobody knows what they run.
         let absent = !self.unreachable.is_empty();
         if unconfirmed.is_empty() && !absent {
-            self.record_then(RegistryChange::DeleteFramework(id.clone()), then);
-            return;
+            return self.record_then(RegistryChange::DeleteFramework(id.clone()), then);
         }
         let at = self.now.wall;
         let record = FrameworkRecord { removed: Some(Removal { at, unconfirmed, absent }), ..record };
-        self.record_then(RegistryChange::PutFramework(id.clone(), record), then);
+        let ticket = self.record_then(RegistryChange::PutFramework(id.clone(), record), then);
         self.removed.insert((at, id.clone()));
         if absent {
             self.removed_unheard.insert((at, id.clone()));
@@ -190,6 +223,7 @@ impl Master {
             self.removed_unheard.remove(&oldest);
             self.record(RegistryChange::DeleteFramework(oldest.1));
         }
+        ticket
     }
 
     /// An agent that came back may have something of a removed framework, and is to confirm that it has not.
@@ -263,6 +297,14 @@ impl Master {
         for agent in self.agents_with_anything_of(id) {
             self.tell_agent(&agent, command.clone());
         }
+    }
+}
+
+fn refuse_removed(stream: StreamId) -> Effect {
+    Effect::RefuseStream {
+        stream,
+        code: ErrorCode::FrameworkRemoved,
+        message: "Framework has been removed".into(),
     }
 }
 

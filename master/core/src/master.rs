@@ -176,7 +176,7 @@ impl Master {
             }
             Event::Recorded { ticket } => self.on_recorded(ticket),
             Event::Tick => {}
-            Event::TeardownFramework { framework } => self.teardown(&framework),
+            Event::TeardownFramework { framework } => drop(self.teardown(&framework)),
         }
         self.finish()
     }
@@ -262,7 +262,7 @@ impl Master {
             match timer {
                 Timer::Offer(offer) => self.on_offer_timeout(&offer),
                 Timer::Agent(agent) => self.on_agent_timeout(&agent),
-                Timer::Framework(framework) => self.remove_framework(&framework),
+                Timer::Framework(framework) => drop(self.remove_framework(&framework)),
                 Timer::InverseOffer(agent, framework) => self.on_inverse_offer_due(agent, &framework),
                 Timer::Drain(agent) => self.on_notice_over(&agent),
             }

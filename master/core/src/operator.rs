@@ -2,7 +2,7 @@
 
 use chapada_model::{AgentId, FrameworkId, Now, Text};
 
-use crate::{Change, Effect, Master};
+use crate::{Change, Effect, Master, Ticket};
 
 /// A call of an operator, already parsed.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,24 +38,29 @@ pub enum OperatorRefused {
 }
 
 impl Master {
-    /// Takes a call of an operator and gives the verdict that the caller waits for.
+    /// Takes a call of an operator and gives the verdict that the caller waits for; with a ticket, until that is durable.
     ///
     /// # Errors
     /// [`OperatorRefused`] says why; nothing has changed then, apart from what time alone has changed.
-    pub fn apply_operator(&mut self, now: Now, call: OperatorCall) -> Result<Vec<Effect>, OperatorRefused> {
+    pub fn apply_operator(
+        &mut self,
+        now: Now,
+        call: OperatorCall,
+    ) -> Result<(Vec<Effect>, Option<Ticket>), OperatorRefused> {
         self.begin(now);
-        match call {
+        let ticket = match call {
             OperatorCall::Change { agent, change, principal } => {
                 self.operate_by_operator(&agent, &change, principal.as_ref())?;
+                None
             }
             OperatorCall::Teardown { framework } => {
                 if !self.books.frameworks.contains_key(&framework) {
                     let message = format!("No framework found with ID {framework}");
                     return Err(OperatorRefused::Invalid(message));
                 }
-                self.teardown(&framework);
+                self.teardown(&framework)
             }
-        }
-        Ok(self.finish())
+        };
+        Ok((self.finish(), ticket))
     }
 }

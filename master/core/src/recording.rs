@@ -23,8 +23,8 @@ pub(crate) enum Pending {
     Admit { agent: AgentId, link: LinkId, description: Arc<AgentDescription>, held: Box<Held> },
     /// A framework is told that it is subscribed.
     Subscribe { framework: FrameworkId, stream: StreamId, is_new: bool },
-    /// Agents are told to end what they run of a framework.
-    Remove { framework: FrameworkId, agents: BTreeSet<AgentId> },
+    /// These agents are told to end what they run of a framework, and its farewell is carried out.
+    Remove { framework: FrameworkId, agents: BTreeSet<AgentId>, farewell: Vec<Effect> },
     /// An agent's tasks are said to be unreachable.
     GiveUp { agent: AgentId, since: Wall },
     /// Quotas come into force.
@@ -70,7 +70,9 @@ impl crate::Master {
             Some(Pending::Subscribe { framework, stream, is_new }) => {
                 self.welcome(&framework, &stream, is_new)
             }
-            Some(Pending::Remove { framework, agents }) => self.on_removal_recorded(&framework, agents),
+            Some(Pending::Remove { framework, agents, farewell }) => {
+                self.on_removal_recorded(&framework, agents, farewell);
+            }
             Some(Pending::GiveUp { agent, since }) => self.on_given_up(&agent, since),
             Some(Pending::Quotas(changes)) => self.on_quotas_recorded(changes),
             Some(Pending::Weights(weights)) => self.on_weights_recorded(weights),

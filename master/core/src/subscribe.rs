@@ -30,6 +30,9 @@ impl Master {
     pub(crate) fn subscribe(&mut self, stream: StreamId, description: FrameworkDescription, wishes: Wishes) {
         let invalid = |message| (ErrorCode::InvalidSubscription, message);
         let refusal = check_roles(&description, &wishes).err().map(invalid);
+        if let (None, Some(id)) = (&refusal, description.id.as_ref().filter(|id| self.is_removed(id))) {
+            return self.refuse_as_removed(id, stream);
+        }
         if let Some((code, message)) = refusal.or_else(|| self.why_not_again(&description)) {
             return self.effects.push(Effect::RefuseStream { stream, code, message: message.into() });
         }
@@ -42,9 +45,6 @@ impl Master {
     /// Why a framework with this id may not come back; nothing when it may, or has none.
     fn why_not_again(&self, description: &FrameworkDescription) -> Option<(ErrorCode, String)> {
         let id = description.id.as_ref()?;
-        if self.is_removed(id) {
-            return Some((ErrorCode::FrameworkRemoved, "Framework has been removed".to_owned()));
-        }
         let known = self.books.frameworks.get(id)?;
         (known.description.principal != description.principal).then(|| {
             let name = |d: &FrameworkDescription| d.principal.as_deref().unwrap_or("").to_owned();

@@ -68,7 +68,7 @@ pub(crate) enum Input {
         call: RoleCall,
         reply: oneshot::Sender<Result<(), OperatorRefused>>,
     },
-    /// An operator asks for something and waits for the verdict.
+    /// An operator asks for something and waits for the verdict; a teardown is answered when it is durable.
     Operator {
         call: Box<OperatorCall>,
         reply: oneshot::Sender<Result<(), OperatorRefused>>,

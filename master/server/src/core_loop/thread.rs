@@ -295,16 +295,13 @@ impl Loop {
                 drop(reply.send((now, self.master.decisions(now, &framework, &agent))));
                 return;
             }
-            Input::Operator { call, reply } => match self.master.apply_operator(now, *call) {
-                Ok(effects) => {
-                    self.settled.push((reply, Ok(())));
-                    effects
+            Input::Operator { call, reply } => {
+                let verdict = self.master.apply_operator(now, *call);
+                match self.answer_when_durable(verdict, reply) {
+                    Some(effects) => effects,
+                    None => return,
                 }
-                Err(refused) => {
-                    self.settled.push((reply, Err(refused)));
-                    return;
-                }
-            },
+            }
             Input::Call { caller, call, reply } => {
                 let reads = match &*call {
                     Call::UpdateFramework { description, .. } => Some(ReservationFormat::of(description)),

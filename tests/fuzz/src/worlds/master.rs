@@ -130,7 +130,9 @@ impl World {
             OperatorChange::Roles(call) => {
                 self.master.apply_role_call(self.now, call).map(|(effects, _)| effects)
             }
-            OperatorChange::Resources(call) => self.master.apply_operator(self.now, call),
+            OperatorChange::Resources(call) => {
+                self.master.apply_operator(self.now, call).map(|(effects, _)| effects)
+            }
             OperatorChange::Maintenance(call) => {
                 self.master.apply_maintenance(self.now, call).map(|(effects, _)| effects)
             }

@@ -63,7 +63,7 @@ impl Sim {
             OperatorCall::Teardown { .. } => Met::TornDown,
         };
         match core.apply_operator(now, call) {
-            Ok(effects) => {
+            Ok((effects, _)) => {
                 self.tally.met(what);
                 self.after_master(index, effects);
             }

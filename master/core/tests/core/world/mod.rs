@@ -125,7 +125,7 @@ impl World {
         let (before, text) = (self.books(), format!("{call:?}"));
         let verdict = self.master.apply_operator(self.now, call);
         let (effects, verdict) = match verdict {
-            Ok(effects) => (effects, Ok(())),
+            Ok((effects, _)) => (effects, Ok(())),
             Err(refused) => (Vec::new(), Err(refused)),
         };
         self.after(&before, effects, &text);
