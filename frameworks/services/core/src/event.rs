@@ -166,7 +166,7 @@ pub enum Command {
     },
     /// A group shall change.
     Group {
-        /// Which; the change may name one below it.
+        /// Which the client addressed; see [`GroupChange::target`].
         group: PathId,
         /// How.
         change: GroupChange,

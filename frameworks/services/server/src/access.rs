@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use chapada_listener::{Action, Caller, Decision, Grant, Object, Policy};
 use chapada_services_core::{
-    AppId, Command, DeploymentId, GroupChange, InstanceId, PathId, Services, Update, Which,
+    AppId, AppState, Command, DeploymentId, GroupChange, InstanceId, Services, Update, Which,
 };
 use serde::Deserialize;
+
+use crate::secrets;
 
 /// Why a file of grants cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -92,9 +94,6 @@ pub(crate) fn parse(text: &str) -> Result<Policy, toml::de::Error> {
     Ok(Policy::allow_all().with_grants(grants.collect()))
 }
 
-/// What a caller must be allowed for who replaces all that is in a group: what stands below it comes, changes and goes with it.
-pub(crate) const WHOLE_GROUP: &[Action] = &[Action::CreateApps, Action::UpdateApps, Action::DeleteApps];
-
 fn must(caller: &Caller, action: Action, path: &str) -> Option<String> {
     match caller.authorise(action, &Object::Named { kind: "app", id: path }) {
         Decision::Allow => None,
@@ -102,13 +101,12 @@ fn must(caller: &Caller, action: Action, path: &str) -> Option<String> {
     }
 }
 
-/// Why the caller may not do all of `actions` to a group, if it may not.
-pub(crate) fn denied_group(caller: &Caller, group: &PathId, actions: &[Action]) -> Option<String> {
-    actions.iter().find_map(|action| must(caller, *action, group.as_str()))
-}
-
 /// Why the caller may not have the command carried out, if it may not. It is asked on the loop, so nothing changes between.
 pub(crate) fn denied(caller: &Caller, services: &Services, command: &Command) -> Option<String> {
+    denied_change(caller, services, command).or_else(|| denied_secret(caller, services, command))
+}
+
+fn denied_change(caller: &Caller, services: &Services, command: &Command) -> Option<String> {
     let must = |action, path: &str| must(caller, action, path);
     match command {
         Command::Create { definition, .. } | Command::CreatePod { definition, .. } => {
@@ -145,11 +143,49 @@ pub(crate) fn denied(caller: &Caller, services: &Services, command: &Command) ->
         Command::Group { group, change, .. } => {
             let actions = match change {
                 GroupChange::Create(_) => &[Action::CreateApps][..],
-                GroupChange::Put(_) => WHOLE_GROUP,
+                // What stands below it comes, changes and goes with it.
+                GroupChange::Put(_) => &[Action::CreateApps, Action::UpdateApps, Action::DeleteApps],
                 GroupChange::EnforceRole(_) => &[Action::UpdateApps],
                 GroupChange::Delete => &[Action::DeleteApps],
             };
-            denied_group(caller, group, actions)
+            let group = change.target(group);
+            actions.iter().find_map(|action| must(*action, group.as_str()))
         }
     }
+}
+
+/// Why the caller may not use one of the secrets that a command names, if it may not. Those that what is changed has already are
+/// not asked about: who may change an app can read them anyway.
+fn denied_secret(caller: &Caller, services: &Services, command: &Command) -> Option<String> {
+    let named = secrets::named(command);
+    let refused = |(_, source): &(String, String)| Some((source.clone(), refused_secret(caller, source)?));
+    let refused: Vec<(String, String)> = named.iter().filter_map(refused).collect();
+    if refused.is_empty() {
+        return None;
+    }
+    let had = had(services, command);
+    refused.into_iter().find(|(source, _)| !had.contains(source.as_str())).map(|(_, why)| why)
+}
+
+/// A secret is for those who may make or change apps at its path. A source that is no path has no value.
+fn refused_secret(caller: &Caller, source: &str) -> Option<String> {
+    let path = secrets::path(source)?;
+    let object = Object::Named { kind: "secret", id: &path };
+    match caller.authorise(Action::UpdateApps, &object) {
+        Decision::Deny(why) if caller.authorise(Action::CreateApps, &object) != Decision::Allow => Some(why),
+        _ => None,
+    }
+}
+
+/// The secrets of what a command changes, as it is.
+fn had<'a>(services: &'a Services, command: &Command) -> BTreeSet<&'a str> {
+    let changed: Vec<&AppState> = match command {
+        Command::Update { updates, .. } => {
+            updates.iter().filter_map(|update| services.even_ending(&update.app)).collect()
+        }
+        Command::ReplacePod { pod, .. } => services.even_ending(pod).into_iter().collect(),
+        Command::Group { group, change, .. } => services.specs_below(&change.target(group)).collect(),
+        _ => Vec::new(),
+    };
+    changed.into_iter().flat_map(|state| state.app.definition.secret_sources()).collect()
 }

@@ -61,9 +61,10 @@ impl Secrets {
         tokio::fs::read(&path).await.map_err(said)
     }
 
-    /// Which of the secrets that a command brings cannot be had now. Where none are kept, the core refuses them.
-    pub(crate) async fn missing(&self, command: &Command) -> Vec<FieldError> {
-        let named = if self.are_kept() { named(command) } else { Vec::new() };
+    /// Which of the secrets that a command brings cannot be had now; only for who may use them. Where none are kept, the core
+    /// refuses them.
+    pub(crate) async fn missing(&self, named: Vec<(String, String)>) -> Vec<FieldError> {
+        let named = if self.are_kept() { named } else { Vec::new() };
         let mut errors = Vec::new();
         for (path, source) in named {
             if let Err(error) = self.read(&source).await {
@@ -75,7 +76,7 @@ impl Secrets {
 }
 
 /// Where a command's definitions name a secret, and which.
-fn named(command: &Command) -> Vec<(String, String)> {
+pub(crate) fn named(command: &Command) -> Vec<(String, String)> {
     let mut found = Vec::new();
     match command {
         Command::Create { definition, .. }
@@ -113,6 +114,12 @@ fn of_group(group: &Map<String, Value>, found: &mut Vec<(String, String)>) {
         }
         open.extend(members("groups").collect::<Vec<_>>());
     }
+}
+
+/// Where a secret stands among groups and apps: `/team/key` for `team//key`.
+pub(crate) fn path(source: &str) -> Option<String> {
+    let parts = within(source)?.components().map(|part| part.as_os_str().to_str());
+    parts.map(|part| Some(format!("/{}", part?))).collect()
 }
 
 /// The path, if it leads down only.

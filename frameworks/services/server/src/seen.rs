@@ -5,8 +5,8 @@ use std::ops::Bound;
 use chapada_listener::{Action, Caller};
 use chapada_model::Now;
 use chapada_services_core::{
-    AppId, AppState, Command, Deployment, Group, GroupPlan, Inquiry, PathId, Proposal, Refusal, Services,
-    Snapshot, Timestamp, Update, Waiting,
+    AppId, AppState, Command, Deployment, Group, GroupChange, GroupPlan, Inquiry, PathId, Proposal, Refusal,
+    Services, Snapshot, Timestamp, Update, Waiting,
 };
 use serde_json::{Map, Value};
 
@@ -89,14 +89,16 @@ impl<'a> Seen<'a> {
 
     /// What updates would do, for who may do them.
     pub(crate) fn propose(&self, now: Now, updates: Vec<Update>, force: bool) -> Result<Proposal, Refusal> {
-        let command = Command::Update { updates, force };
-        if let Some(why) = access::denied(self.caller, self.all, &command) {
-            return Err(Refusal::Denied(why));
+        let command = Command::Update { updates: updates.clone(), force };
+        match self.denied(&command) {
+            Some(why) => Err(Refusal::Denied(why)),
+            None => self.all.propose(now, updates, force),
         }
-        match command {
-            Command::Update { updates, force } => self.all.propose(now, updates, force),
-            _ => Err(Refusal::Invalid(Vec::new())),
-        }
+    }
+
+    /// Why the caller may not have the command carried out, if it may not.
+    pub(crate) fn denied(&self, command: &Command) -> Option<String> {
+        access::denied(self.caller, self.all, command)
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -128,7 +130,9 @@ impl<'a> Seen<'a> {
         group: &PathId,
         fields: Map<String, Value>,
     ) -> Result<GroupPlan, Refusal> {
-        match access::denied_group(self.caller, group, access::WHOLE_GROUP) {
+        let command =
+            Command::Group { group: group.clone(), change: GroupChange::Put(fields.clone()), force: false };
+        match self.denied(&command) {
             Some(why) => Err(Refusal::Denied(why)),
             None => self.all.plan_group(now, group, fields),
         }

@@ -245,6 +245,12 @@ impl AppDefinition {
         *self != other
     }
 
+    /// Where the values of its secrets are kept.
+    pub fn secret_sources(&self) -> impl Iterator<Item = &str> {
+        let of_pod = self.pod.iter().flat_map(|pod| pod.secrets.values());
+        self.secrets.values().chain(of_pod).map(|secret| secret.source.as_str())
+    }
+
     /// Its volumes that outlive their tasks, each with where it shows.
     pub fn persistent_volumes(&self) -> impl Iterator<Item = (&str, &Persistent)> {
         let volumes = self.container.iter().flat_map(|container| &container.volumes);

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::PathId;
 use crate::definition::FieldError;
 use crate::definition::reader::{Errors, Fields};
+use crate::event::GroupChange;
 use crate::timestamp::Timestamp;
 
 /// The most dependencies of one group or app.
@@ -55,13 +56,30 @@ impl GroupUpdate {
     pub(crate) fn read(addressed: &PathId, object: &Map<String, Value>) -> Result<(PathId, Self), Errors> {
         let mut errors = Errors::new();
         let fields = Fields::root(object);
-        let group = own_id(&fields, addressed, &mut errors).unwrap_or_else(|| addressed.clone());
+        let group = target(&fields, addressed, &mut errors);
         let update = read_update(&fields, &group, &mut errors);
         match update.filter(|_| errors.is_empty()) {
             Some(update) => Ok((group, update)),
             None => Err(errors),
         }
     }
+}
+
+impl GroupChange {
+    /// The group that is changed when a client addresses it to `addressed`: the `id` in it may name any other. Whoever asks what a
+    /// client may do must ask it of this one. An `id` that is none is refused when the change is carried out.
+    pub fn target(&self, addressed: &PathId) -> PathId {
+        match self {
+            Self::Create(object) | Self::Put(object) => {
+                target(&Fields::root(object), addressed, &mut Errors::new())
+            }
+            Self::EnforceRole(_) | Self::Delete => addressed.clone(),
+        }
+    }
+}
+
+fn target(fields: &Fields<'_>, addressed: &PathId, errors: &mut Errors) -> PathId {
+    own_id(fields, addressed, errors).unwrap_or_else(|| addressed.clone())
 }
 
 fn own_id(fields: &Fields<'_>, parent: &PathId, errors: &mut Errors) -> Option<PathId> {

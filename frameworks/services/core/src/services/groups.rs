@@ -53,6 +53,7 @@ impl Services {
         force: bool,
     ) -> Result<Reply, Refusal> {
         let version = self.next_version(now);
+        let group = change.target(&addressed);
         let outcome = self.prepare(&addressed, change, version).and_then(|prepared| {
             let Prepared { group, created, changes, groups } = prepared;
             let deployment = self.deploy_tree(version, changes, groups, &group, force)?;
@@ -60,7 +61,7 @@ impl Services {
         });
         if let Err(why) = &outcome {
             let reason = why.to_string();
-            self.publish(Published::GroupFailed { group: addressed, version, reason });
+            self.publish(Published::GroupFailed { group, version, reason });
         }
         outcome
     }

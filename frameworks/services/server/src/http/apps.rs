@@ -15,6 +15,7 @@ use super::selector::Selector;
 use super::{Api, params, tasks, why};
 use crate::render;
 use crate::render::apps::Embed;
+use crate::secrets;
 use crate::seen::Seen;
 
 /// How many apps are looked at in one turn.
@@ -258,11 +259,26 @@ pub(crate) async fn delete(api: Arc<Api>, call: Call) -> Answer {
 
 /// Carries out a command.
 pub(crate) async fn run(api: &Api, command: Command) -> Result<Reply, HttpResponse> {
-    let missing = api.secrets.missing(&command).await;
-    if !missing.is_empty() {
-        return Err(refusal(&Refusal::Invalid(missing)));
-    }
+    check_secrets(api, &command).await?;
     api.services.command(command).await.map_err(unavailable)?.map_err(|why| refusal(&why))
+}
+
+/// Refuses a command that names a secret which its caller may not use or which is not there, in this order: whether there is one
+/// is not for everybody to know.
+pub(crate) async fn check_secrets(api: &Api, command: &Command) -> Result<(), HttpResponse> {
+    let named = secrets::named(command);
+    if named.is_empty() {
+        return Ok(());
+    }
+    let asked = command.clone();
+    let denied = api.services.read(move |services, _| services.denied(&asked)).await.map_err(unavailable)?;
+    if let Some(why) = denied {
+        return Err(refusal(&Refusal::Denied(why)));
+    }
+    match api.secrets.missing(named).await {
+        missing if missing.is_empty() => Ok(()),
+        missing => Err(refusal(&Refusal::Invalid(missing))),
+    }
 }
 
 fn announce(api: &Api, call: &Call, definition: Value) {

@@ -134,6 +134,9 @@ pub(crate) async fn put(api: Arc<Api>, call: Call) -> Answer {
     if !params::flag(&call.query(), "dryRun", false) {
         return change(&api, &call, group, GroupChange::Put(fields)).await;
     }
+    let asked =
+        Command::Group { group: group.clone(), change: GroupChange::Put(fields.clone()), force: false };
+    apps::check_secrets(&api, &asked).await?;
     let plan = api.services.read(move |services, now| services.plan_group(now, &group, fields)).await;
     let plan = plan.map_err(unavailable)?.map_err(|why| refusal(&why))?;
     ok(&json!({"steps": render::deployments::steps(&plan.deployment)}))

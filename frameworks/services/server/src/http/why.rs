@@ -2,13 +2,13 @@
 
 use chapada_listener::HttpResponse;
 use chapada_services_core::{
-    AppId, Deployment, DeploymentId, Inquiry, KnownOffer, Landed, MismatchKind, Proposal, Update,
+    AppId, Command, Deployment, DeploymentId, Inquiry, KnownOffer, Landed, MismatchKind, Proposal, Update,
 };
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::Api;
 use super::answer::{Answer, error, ok, refusal, unavailable};
+use super::{Api, apps};
 use crate::render;
 use crate::seen::Seen;
 
@@ -93,6 +93,8 @@ pub(super) async fn deployments(api: &Api) -> Answer {
 
 /// What updates of apps would do; nothing is changed.
 pub(super) async fn plan(api: &Api, updates: Vec<Update>, force: bool) -> Answer {
+    let command = Command::Update { updates: updates.clone(), force };
+    apps::check_secrets(api, &command).await?;
     let read = move |services: &Seen, now| services.propose(now, updates, force);
     let proposal = api.services.read(read).await.map_err(unavailable)?.map_err(|why| refusal(&why))?;
     let (proposal, landed): (Proposal, Vec<Landed>) = beside(move || {

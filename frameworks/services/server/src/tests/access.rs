@@ -1,5 +1,6 @@
 //! What a caller may not see does not exist for it, and what it may not do is refused.
 
+use chapada_listener::Policy;
 use http::Method;
 use serde_json::json;
 
@@ -7,6 +8,7 @@ use super::cluster::Cluster;
 use super::events::{more, read_until};
 use super::pretended::Memory;
 use crate::access::parse;
+use crate::config::ServicesConfig;
 
 /// A few numbers that look random and are the same in every run.
 struct Dice(u64);
@@ -151,4 +153,100 @@ async fn what_a_caller_may_not_do_is_refused_and_nothing_happens() {
     }
     assert_eq!(cluster.get("/v2/apps").await.json(), before, "nothing was changed");
     assert_eq!(cluster.put("/v2/apps/mine/app", &json!({"instances": 0})).await.status, 200);
+}
+
+const ALL_OF_MINE: &str =
+    "[[grant]]\nprincipal = '*'\nactions = ['view', 'create', 'update', 'delete']\nunder = ['/mine']\n";
+
+#[tokio::test]
+async fn a_group_is_who_its_body_names() {
+    let store = Memory::default();
+    let open = Cluster::with(store.clone(), true).await;
+    let other = json!({"id": "/other/app", "cmd": "sleep 1", "mem": 32});
+    assert_eq!(open.post("/v2/apps", &other).await.status, 201);
+    open.eventually("/v2/deployments", |deployments| *deployments == json!([])).await;
+    let there = open.get("/v2/apps/other/app").await.json()["app"].clone();
+    drop(open);
+    let grants = format!("{ALL_OF_MINE}[[grant]]\nprincipal = '*'\nactions = ['view']\nunder = ['/']\n");
+    let policy = parse(&grants).expect("a policy");
+    let cluster = Cluster::with_policy(store, true, policy).await;
+    let new = r#"{"id":"/new","apps":[{"id":"x","cmd":"x1"}]}"#;
+    for (method, path, body, status) in [
+        (Method::POST, "/v2/groups", r#"{"id":"/mine/x","apps":[{"id":"a","cmd":"a1"}]}"#, 201),
+        (Method::PUT, "/v2/groups", r#"{"id":"mine/y","apps":[{"id":"a","cmd":"a1"}]}"#, 201),
+        (Method::PUT, "/v2/groups?dryRun=true", r#"{"id":"mine/y","apps":[]}"#, 200),
+        (Method::PUT, "/v2/groups/other", r#"{"id":"../mine/z","apps":[]}"#, 201),
+        (Method::POST, "/v2/groups/mine", new, 403),
+        (Method::PUT, "/v2/groups/mine", r#"{"id":"/","apps":[],"groups":[]}"#, 403),
+        (Method::PUT, "/v2/groups/mine", r#"{"id":"..","groups":[]}"#, 403),
+        (Method::PUT, "/v2/groups/mine", r#"{"id":"/other","scaleBy":0}"#, 403),
+        (Method::PUT, "/v2/groups/mine", r#"{"id":"/other","version":"2026-01-01T00:00:00.000Z"}"#, 403),
+        (Method::PUT, "/v2/groups/mine?dryRun=true", r#"{"id":"/other","scaleBy":0}"#, 403),
+    ] {
+        let answer = cluster.send(method.clone(), path, body).await;
+        assert_eq!(answer.status, status, "{method} {path} {body}: {}", answer.text);
+    }
+    assert_eq!(cluster.get("/v2/apps/other/app").await.json()["app"]["version"], there["version"]);
+}
+
+#[tokio::test]
+async fn a_secret_is_for_those_who_may_change_apps_at_its_path() {
+    let directory = std::env::temp_dir().join(format!("chapada-secrets-{}", uuid::Uuid::new_v4()));
+    for name in ["key", "mine/key", "other/key"] {
+        let file = directory.join(name);
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+        std::fs::write(file, "xyzzy").expect("a file");
+    }
+    let config = ServicesConfig { secrets_dir: Some(directory.clone()), ..ServicesConfig::default() };
+    let app = |id: &str, source: &str| {
+        let env = json!({"KEY": {"secret": "s"}});
+        json!({"id": id, "cmd": "sleep 1", "mem": 32, "env": env, "secrets": {"s": {"source": source}}})
+    };
+    let store = Memory::default();
+    let open = Cluster::start_with(store.clone(), true, Policy::allow_all(), config.clone()).await;
+    for (id, source) in [("/mine/given", "other/key"), ("/other/app", "key")] {
+        assert_eq!(open.post("/v2/apps", &app(id, source)).await.status, 201, "without a policy");
+    }
+    assert_eq!(open.post("/v2/apps/mine/x/plan", &app("/mine/x", "none")).await.status, 422);
+    open.eventually("/v2/deployments", |deployments| *deployments == json!([])).await;
+    drop(open);
+    let policy = parse(ALL_OF_MINE).expect("a policy");
+    let cluster = Cluster::start_with(store, true, policy, config).await;
+    for (source, status) in [
+        ("other/key", 403),
+        ("/other/key", 403),
+        ("other/none", 403),
+        ("other/../mine/key", 422),
+        ("key", 403),
+        ("none", 403),
+        ("mine/none", 422),
+        ("mine//key", 201),
+    ] {
+        let container = json!({"name": "c", "exec": {"command": {"shell": "sleep 1"}},
+                               "resources": {"cpus": 0.1, "mem": 32}});
+        let (secrets, new) = (json!({"s": {"source": source}}), app("/mine/new", source));
+        let pod = json!({"id": "/mine/pod", "secrets": secrets, "containers": [container]});
+        let group = json!({"groups": [{"id": "g", "apps": [app("a", source)]}]});
+        for (method, path, body, taken) in [
+            (Method::POST, "/v2/apps", json!({"secrets": secrets}), 422),
+            (Method::POST, "/v2/apps/mine/new/plan", new.clone(), 200),
+            (Method::POST, "/v2/apps", new.clone(), 201),
+            (Method::PUT, "/v2/apps/mine/put", app("/mine/put", source), 201),
+            (Method::PATCH, "/v2/apps/mine/given?force=true", json!({"secrets": secrets, "env": {}}), 200),
+            (Method::PUT, "/v2/apps", json!([app("/mine/bulk", source)]), 200),
+            (Method::PUT, "/v2/groups/mine/sub?dryRun=true", group.clone(), 200),
+            (Method::PUT, "/v2/groups/mine/sub", group.clone(), 201),
+            (Method::POST, "/v2/pods", pod, 201),
+        ] {
+            let had = method == Method::PATCH && source == "other/key";
+            let expected = match status {
+                201 => taken,
+                _ if had => 200,
+                status => status,
+            };
+            let answer = cluster.send(method.clone(), path, &body.to_string()).await;
+            assert_eq!(answer.status, expected, "{method} {path} of {source}: {}", answer.text);
+        }
+    }
+    std::fs::remove_dir_all(directory).expect("it is there");
 }

@@ -83,7 +83,12 @@ impl Cluster {
         Self::start_with(Memory::default(), true, Policy::allow_all(), config).await
     }
 
-    async fn start_with(store: Memory, works: bool, policy: Policy, services_config: ServicesConfig) -> Self {
+    pub(crate) async fn start_with(
+        store: Memory,
+        works: bool,
+        policy: Policy,
+        services_config: ServicesConfig,
+    ) -> Self {
         let stop = CancellationToken::new();
         let clock = Clock::new();
         let records = store.0.lock().expect("unbroken").clone();
