@@ -128,7 +128,7 @@ impl Prepared {
             failover_timeout: config.failover_timeout,
             acknowledge: Acknowledge::Explicitly,
             reconcile: Reconcile::Explicitly,
-            capabilities: [FrameworkCapability::RegionAware].into(),
+            capabilities: [FrameworkCapability::RegionAware, FrameworkCapability::GpuResources].into(),
             ..FrameworkConfig::new(config.framework_name.as_str(), master)
         };
         let secrets = Secrets::new(config.secrets_dir.clone());

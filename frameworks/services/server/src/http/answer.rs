@@ -115,8 +115,8 @@ pub(crate) fn with_deployment(mut response: HttpResponse, deployment: Deployment
     response
 }
 
-/// A change of state needs a content type that no web form can send. A DELETE without a body may go without one when no
-/// browser sent it.
+/// A change of state needs a content type that no web form can send. Without a body it may go without one when no browser sent
+/// it.
 pub(crate) fn check_content_type(call: &Call) -> Result<(), HttpResponse> {
     if !matches!(call.method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE) {
         return Ok(());
@@ -125,8 +125,8 @@ pub(crate) fn check_content_type(call: &Call) -> Result<(), HttpResponse> {
     let essence = given.split(';').next().unwrap_or_default().trim();
     let from_browser = call.header("origin").is_some() || call.header("sec-fetch-site").is_some();
     let has_body = call.body.announced().is_some_and(|length| length > 0);
-    let bare_delete = call.method == Method::DELETE && given.is_empty() && !has_body && !from_browser;
-    if bare_delete || essence.eq_ignore_ascii_case("application/json") {
+    let is_bare = given.is_empty() && !has_body && !from_browser;
+    if is_bare || essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
     Err(error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the Content-Type must be application/json"))

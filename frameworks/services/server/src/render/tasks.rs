@@ -28,6 +28,11 @@ pub(crate) fn task(app: &App, task: &Task) -> Value {
     if let Some(started) = task.started_at {
         json["startedAt"] = json!(started);
     }
+    for (name, value) in [("region", &task.region), ("zone", &task.zone)] {
+        if let Some(value) = value {
+            json[name] = json!(value);
+        }
+    }
     if !task.volumes.is_empty() {
         let volumes = task.volumes.iter().map(|volume| {
             json!({

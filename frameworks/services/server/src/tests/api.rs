@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::cluster::Cluster;
 use super::pretended::{Memory, update};
+use crate::config::{EnforceRole, ServicesConfig};
 
 fn app(id: &str, instances: u32) -> Value {
     json!({"id": id, "cmd": "sleep 100", "instances": instances, "cpus": 0.1, "mem": 32})
@@ -35,6 +36,7 @@ async fn an_app_is_made_runs_and_goes() {
     assert_eq!(task["state"], "TASK_RUNNING");
     assert_eq!(task["servicePorts"], json!([10_000]));
     assert_eq!(task["slaveId"], "agent-1");
+    assert_eq!((&task["region"], &task["zone"]), (&json!("north"), &json!("north-1")));
     assert!(task["startedAt"].is_string());
     assert_eq!(shown, cluster.get("/v2/apps/%2Fprod%2Fweb/").await.json());
 
@@ -114,7 +116,12 @@ async fn every_refusal_has_marathons_code_and_body() {
     assert_eq!(wrong["details"], json!([{"path": "/cpus", "errors": ["error.expected.jsnumber"]}]));
     let form = [("content-type", "application/x-www-form-urlencoded")];
     assert_eq!(cluster.ask(Method::POST, "/v2/apps", &form, "id=/x").await.status, 415);
-    assert_eq!(cluster.ask(Method::POST, "/v2/apps/a/restart", &[], "").await.status, 415);
+    assert_eq!(cluster.ask(Method::PUT, "/v2/apps/a", &[], r#"{"instances":0}"#).await.status, 415);
+    for browser in [("sec-fetch-site", "same-origin"), ("content-type", "text/plain")] {
+        assert_eq!(cluster.ask(Method::POST, "/v2/apps/a/restart", &[browser], "").await.status, 415);
+    }
+    assert_eq!(cluster.ask(Method::POST, "/v2/apps", &[], "").await.status, 400);
+    assert_eq!(cluster.ask(Method::POST, "/v2/apps/none/restart", &[], "").await.status, 404);
     assert_eq!(
         cluster.get("/v2/apps").await.json()["apps"].as_array().map(Vec::len),
         Some(1),
@@ -306,6 +313,10 @@ async fn small_things_answer_as_clients_expect() {
     let info = cluster.get("/v2/info").await.json();
     assert_eq!((&info["name"], &info["elected"]), (&json!("marathon"), &json!(true)));
     assert_eq!(info["leader"], cluster.get("/v2/leader").await.json()["leader"]);
+    assert_eq!(info["marathon_config"]["new_group_enforce_role"], "off");
+    let config = ServicesConfig { new_group_enforce_role: EnforceRole::Top, ..ServicesConfig::default() };
+    let strict = Cluster::with_config(config).await.get("/v2/info").await.json();
+    assert_eq!(strict["marathon_config"]["new_group_enforce_role"], "top");
     assert!(cluster.get("/metrics").await.json()["gauges"].is_object());
     assert!(cluster.get("/metrics/prometheus").await.text.contains("\nmarathon_apps_active_gauge 0\n"));
     assert_eq!(cluster.get("/status").await.json()["connected"], true);

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use chapada_model::{AgentId, Milli, Range, Ranges, Resource, Resources, TaskId, TaskState, TaskStatus};
+use chapada_model::{
+    AgentId, Domain, Milli, Range, Ranges, Resource, Resources, TaskId, TaskState, TaskStatus,
+};
 use chapada_sdk::WriteError;
 use chapada_services_core::{Effect, Event, Offer, Write};
 use tokio::sync::mpsc;
@@ -90,5 +92,7 @@ fn offer(number: u32) -> Offer {
         Resource::ranges("ports", ports),
     ]);
     let id = format!("offer-{number}").parse().expect("an id");
-    Offer::new(id, "agent-1".parse().expect("an id"), "host-1", resources.expect("whole amounts"))
+    let domain = Some(Domain { region: "north".into(), zone: "north-1".into() });
+    let agent = "agent-1".parse().expect("an id");
+    Offer { domain, ..Offer::new(id, agent, "host-1", resources.expect("whole amounts")) }
 }
