@@ -143,14 +143,17 @@ impl Condition {
                 load(low),
                 test(libc::BPF_JEQ, lower, Fail, Next),
             ],
-            Test::Masked(mask) => vec![
-                load(low + 4),
-                Step::Plain(and((mask >> 32) as u32)),
-                test(libc::BPF_JEQ, upper, Next, Fail),
-                load(low),
-                Step::Plain(and(mask as u32)),
-                test(libc::BPF_JEQ, lower, Next, Fail),
-            ],
+            Test::Masked(mask) => {
+                let mut steps = Vec::new();
+                // A half of which nothing is asked is not looked at.
+                if mask >> 32 != 0 || upper != 0 {
+                    let masked = Step::Plain(and((mask >> 32) as u32));
+                    steps.extend([load(low + 4), masked, test(libc::BPF_JEQ, upper, Next, Fail)]);
+                }
+                let masked = Step::Plain(and(mask as u32));
+                steps.extend([load(low), masked, test(libc::BPF_JEQ, lower, Next, Fail)]);
+                steps
+            }
             Test::Greater => ordered(OverRest, Fail, test(libc::BPF_JGT, lower, Next, Fail)),
             Test::GreaterOrEqual => ordered(OverRest, Fail, test(libc::BPF_JGE, lower, Next, Fail)),
             Test::Less => ordered(Fail, OverLower, test(libc::BPF_JGE, lower, Fail, Next)),

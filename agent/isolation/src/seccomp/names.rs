@@ -1,6 +1,12 @@
 //! The numbers of system calls by the names that profiles use.
 
-/// Those that all architectures have.
+#[cfg(target_arch = "x86_64")]
+const IO_PGETEVENTS: libc::c_long = 333;
+#[cfg(target_arch = "aarch64")]
+const IO_PGETEVENTS: libc::c_long = 292;
+
+/// Those that all architectures have. Numbers stand for what libc has no name for. Source: `asm-generic/unistd.h` (Linux 6.13)
+/// and, as the others here, `syscall_64.tbl` of x86.
 const COMMON: &[(&str, libc::c_long)] = &[
     ("accept", libc::SYS_accept),
     ("accept4", libc::SYS_accept4),
@@ -10,6 +16,7 @@ const COMMON: &[(&str, libc::c_long)] = &[
     ("bind", libc::SYS_bind),
     ("bpf", libc::SYS_bpf),
     ("brk", libc::SYS_brk),
+    ("cachestat", 451),
     ("capget", libc::SYS_capget),
     ("capset", libc::SYS_capset),
     ("chdir", libc::SYS_chdir),
@@ -46,6 +53,7 @@ const COMMON: &[(&str, libc::c_long)] = &[
     ("fchdir", libc::SYS_fchdir),
     ("fchmod", libc::SYS_fchmod),
     ("fchmodat", libc::SYS_fchmodat),
+    ("fchmodat2", 452),
     ("fchown", libc::SYS_fchown),
     ("fchownat", libc::SYS_fchownat),
     ("fcntl", libc::SYS_fcntl),
@@ -65,7 +73,10 @@ const COMMON: &[(&str, libc::c_long)] = &[
     ("fsync", libc::SYS_fsync),
     ("ftruncate", libc::SYS_ftruncate),
     ("futex", libc::SYS_futex),
+    ("futex_requeue", 456),
+    ("futex_wait", 455),
     ("futex_waitv", libc::SYS_futex_waitv),
+    ("futex_wake", 454),
     ("get_mempolicy", libc::SYS_get_mempolicy),
     ("get_robust_list", libc::SYS_get_robust_list),
     ("getcpu", libc::SYS_getcpu),
@@ -84,6 +95,7 @@ const COMMON: &[(&str, libc::c_long)] = &[
     ("getrandom", libc::SYS_getrandom),
     ("getresgid", libc::SYS_getresgid),
     ("getresuid", libc::SYS_getresuid),
+    ("getrlimit", libc::SYS_getrlimit),
     ("getrusage", libc::SYS_getrusage),
     ("getsid", libc::SYS_getsid),
     ("getsockname", libc::SYS_getsockname),
@@ -92,6 +104,7 @@ const COMMON: &[(&str, libc::c_long)] = &[
     ("gettimeofday", libc::SYS_gettimeofday),
     ("getuid", libc::SYS_getuid),
     ("getxattr", libc::SYS_getxattr),
+    ("getxattrat", 464),
     ("init_module", libc::SYS_init_module),
     ("inotify_add_watch", libc::SYS_inotify_add_watch),
     ("inotify_init1", libc::SYS_inotify_init1),
@@ -99,6 +112,7 @@ const COMMON: &[(&str, libc::c_long)] = &[
     ("io_cancel", libc::SYS_io_cancel),
     ("io_destroy", libc::SYS_io_destroy),
     ("io_getevents", libc::SYS_io_getevents),
+    ("io_pgetevents", IO_PGETEVENTS),
     ("io_setup", libc::SYS_io_setup),
     ("io_submit", libc::SYS_io_submit),
     ("io_uring_enter", libc::SYS_io_uring_enter),
@@ -118,13 +132,19 @@ const COMMON: &[(&str, libc::c_long)] = &[
     ("lgetxattr", libc::SYS_lgetxattr),
     ("linkat", libc::SYS_linkat),
     ("listen", libc::SYS_listen),
+    ("listmount", 458),
     ("listxattr", libc::SYS_listxattr),
+    ("listxattrat", 465),
     ("llistxattr", libc::SYS_llistxattr),
     ("lookup_dcookie", libc::SYS_lookup_dcookie),
     ("lremovexattr", libc::SYS_lremovexattr),
     ("lseek", libc::SYS_lseek),
     ("lsetxattr", libc::SYS_lsetxattr),
+    ("lsm_get_self_attr", 459),
+    ("lsm_list_modules", 461),
+    ("lsm_set_self_attr", 460),
     ("madvise", libc::SYS_madvise),
+    ("map_shadow_stack", 453),
     ("mbind", libc::SYS_mbind),
     ("membarrier", libc::SYS_membarrier),
     ("memfd_create", libc::SYS_memfd_create),
@@ -203,6 +223,8 @@ const COMMON: &[(&str, libc::c_long)] = &[
     ("recvmsg", libc::SYS_recvmsg),
     ("remap_file_pages", libc::SYS_remap_file_pages),
     ("removexattr", libc::SYS_removexattr),
+    ("removexattrat", 466),
+    ("renameat", libc::SYS_renameat),
     ("renameat2", libc::SYS_renameat2),
     ("request_key", libc::SYS_request_key),
     ("restart_syscall", libc::SYS_restart_syscall),
@@ -254,11 +276,13 @@ const COMMON: &[(&str, libc::c_long)] = &[
     ("setresgid", libc::SYS_setresgid),
     ("setresuid", libc::SYS_setresuid),
     ("setreuid", libc::SYS_setreuid),
+    ("setrlimit", libc::SYS_setrlimit),
     ("setsid", libc::SYS_setsid),
     ("setsockopt", libc::SYS_setsockopt),
     ("settimeofday", libc::SYS_settimeofday),
     ("setuid", libc::SYS_setuid),
     ("setxattr", libc::SYS_setxattr),
+    ("setxattrat", 463),
     ("shmat", libc::SYS_shmat),
     ("shmctl", libc::SYS_shmctl),
     ("shmdt", libc::SYS_shmdt),
@@ -270,11 +294,13 @@ const COMMON: &[(&str, libc::c_long)] = &[
     ("socketpair", libc::SYS_socketpair),
     ("splice", libc::SYS_splice),
     ("statfs", libc::SYS_statfs),
+    ("statmount", 457),
     ("statx", libc::SYS_statx),
     ("swapoff", libc::SYS_swapoff),
     ("swapon", libc::SYS_swapon),
     ("symlinkat", libc::SYS_symlinkat),
     ("sync", libc::SYS_sync),
+    ("sync_file_range", libc::SYS_sync_file_range),
     ("syncfs", libc::SYS_syncfs),
     ("sysinfo", libc::SYS_sysinfo),
     ("syslog", libc::SYS_syslog),
@@ -317,20 +343,20 @@ const OLD: &[(&str, libc::c_long)] = &[
     ("chmod", libc::SYS_chmod),
     ("chown", libc::SYS_chown),
     ("creat", libc::SYS_creat),
+    ("create_module", 174),
     ("dup2", libc::SYS_dup2),
     ("epoll_create", libc::SYS_epoll_create),
     ("epoll_ctl_old", libc::SYS_epoll_ctl_old),
     ("epoll_wait", libc::SYS_epoll_wait),
     ("epoll_wait_old", libc::SYS_epoll_wait_old),
     ("eventfd", libc::SYS_eventfd),
-    ("fchmodat2", libc::SYS_fchmodat2),
     ("fork", libc::SYS_fork),
     ("futimesat", libc::SYS_futimesat),
+    ("get_kernel_syms", 177),
     ("get_thread_area", libc::SYS_get_thread_area),
     ("getdents", libc::SYS_getdents),
     ("getpgrp", libc::SYS_getpgrp),
     ("getpmsg", libc::SYS_getpmsg),
-    ("getrlimit", libc::SYS_getrlimit),
     ("inotify_init", libc::SYS_inotify_init),
     ("ioperm", libc::SYS_ioperm),
     ("iopl", libc::SYS_iopl),
@@ -345,22 +371,21 @@ const OLD: &[(&str, libc::c_long)] = &[
     ("pipe", libc::SYS_pipe),
     ("poll", libc::SYS_poll),
     ("putpmsg", libc::SYS_putpmsg),
+    ("query_module", 178),
     ("readlink", libc::SYS_readlink),
     ("rename", libc::SYS_rename),
-    ("renameat", libc::SYS_renameat),
     ("rmdir", libc::SYS_rmdir),
     ("security", libc::SYS_security),
     ("select", libc::SYS_select),
     ("set_thread_area", libc::SYS_set_thread_area),
-    ("setrlimit", libc::SYS_setrlimit),
     ("signalfd", libc::SYS_signalfd),
     ("stat", libc::SYS_stat),
     ("symlink", libc::SYS_symlink),
-    ("sync_file_range", libc::SYS_sync_file_range),
     ("sysfs", libc::SYS_sysfs),
     ("time", libc::SYS_time),
     ("tuxcall", libc::SYS_tuxcall),
     ("unlink", libc::SYS_unlink),
+    ("uretprobe", 335),
     ("uselib", libc::SYS_uselib),
     ("ustat", libc::SYS_ustat),
     ("utime", libc::SYS_utime),
@@ -380,6 +405,11 @@ pub(super) fn number(name: &str) -> Option<u32> {
     find(COMMON).or_else(|| find(OLD))
 }
 
+/// The numbers of all that this architecture has.
+pub(super) fn numbers() -> impl Iterator<Item = u32> {
+    COMMON.iter().chain(OLD).filter_map(|(_, number)| u32::try_from(*number).ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -389,6 +419,9 @@ mod tests {
         assert!(COMMON.is_sorted_by_key(|(name, _)| name) && OLD.is_sorted_by_key(|(name, _)| name));
         assert_eq!(number("read"), u32::try_from(libc::SYS_read).ok());
         assert_eq!(number("mseal"), u32::try_from(libc::SYS_mseal).ok());
+        assert_eq!(number("removexattrat"), Some(466));
         assert_eq!(number("no_such_call"), None);
+        let distinct: std::collections::BTreeSet<u32> = numbers().collect();
+        assert_eq!(distinct.len(), numbers().count(), "two names have one number");
     }
 }

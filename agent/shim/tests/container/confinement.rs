@@ -332,46 +332,6 @@ fn limits_per_process_are_set() {
 }
 
 #[test]
-fn system_calls_that_reach_the_machine_are_refused() {
-    let place = Place::new();
-    let attempts = ["unshare -U true", "unshare -n true", "unshare -m true", "nsenter -t 1 -p true", "dmesg"];
-    let script: String = attempts.iter().map(|it| format!("{it} >/dev/null 2>&1 && echo '{it}'\n")).collect();
-    let standard =
-        place.output_of(&place.spec("standard", &format!("{script} grep ^Seccomp: /proc/self/status")));
-    assert_eq!(standard, "Seccomp:\t2\n", "these worked");
-    let mut spec = place.spec("unconfined", "unshare -U true && grep ^Seccomp: /proc/self/status");
-    spec.system_calls = SystemCalls::Unconfined;
-    assert_eq!(place.output_of(&spec), "Seccomp:\t0\n");
-    // What programs need is there: this very program, which runs its tests in threads.
-    let mut spec = place.spec("threads", "");
-    let copy = spec.sandbox.join("threads");
-    std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
-    let file = copy.to_str().unwrap().to_owned();
-    let argv = [file.as_str(), "--exact", "outliving::agent"].map(str::to_owned).to_vec();
-    spec.command = Command::Program { file, argv };
-    assert!(place.output_of(&spec).contains("1 passed"));
-}
-
-#[test]
-fn a_profile_of_the_operator_decides() {
-    let place = Place::new();
-    let profile = serde_json::json!({
-        "defaultAction": "SCMP_ACT_ALLOW",
-        "syscalls": [
-            { "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28 },
-            { "names": ["kill"], "action": "SCMP_ACT_ERRNO",
-              "args": [{ "index": 1, "value": libc::SIGURG, "op": "SCMP_CMP_EQ" }] },
-        ]
-    });
-    let profile: Profile = serde_json::from_value(profile).unwrap();
-    let script = "mkdir x 2>&1 | grep -c 'No space left'; kill -URG $$ 2>/dev/null || echo refused; \
-                  kill -WINCH $$ && echo allowed; grep ^Seccomp: /proc/self/status";
-    let mut spec = place.spec("profile", script);
-    spec.system_calls = SystemCalls::Profile(profile.compile(&[]).unwrap());
-    assert_eq!(place.output_of(&spec), "1\nrefused\nallowed\nSeccomp:\t2\n");
-}
-
-#[test]
 fn root_of_the_machine_is_refused_where_it_must_not_be() {
     let place = Place::new();
     let refused = |spec: &ContainerSpec| match place.run(spec).outcome {

@@ -5,6 +5,8 @@ mod ahead;
 #[cfg(test)]
 mod attached;
 #[cfg(test)]
+mod calls;
+#[cfg(test)]
 mod confinement;
 #[cfg(test)]
 mod images;

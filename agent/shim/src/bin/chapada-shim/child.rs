@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
+use chapada_isolation::capabilities::ROOT_DEFAULT;
 use chapada_isolation::cgroup::Quota;
 use chapada_isolation::clone3::Caller;
 use chapada_isolation::seccomp::Filter;
@@ -128,7 +129,10 @@ fn drop_privileges(spec: &ContainerSpec, user: &User, shim: Option<&Caller>) -> 
     // After the change of user, which clears it. Under our init it ends with that, and does not begin without a shim.
     shim.map_or_else(end_with_shim, Caller::end_together)?;
     match &spec.system_calls {
-        SystemCalls::Standard => Filter::standard().install(),
+        SystemCalls::Standard => {
+            let bounding = spec.privileges.bounding.as_deref().unwrap_or(&ROOT_DEFAULT);
+            Filter::standard_for(bounding).install()
+        }
         SystemCalls::Profile(filter) => filter.install(),
         SystemCalls::Unconfined => Ok(()),
     }
