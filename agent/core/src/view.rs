@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chapada_model::{AgentId, OperationStatus, TaskKey, TaskState};
+use chapada_model::{AgentId, OperationStatus, Resources, TaskKey, TaskState};
 
 use crate::agent::Agent;
 use crate::executor::ExecutorPhase;
@@ -26,6 +26,8 @@ pub struct View {
     pub frameworks: Vec<Arc<FrameworkRecord>>,
     /// Operations whose outcome nobody has acknowledged.
     pub operations: Vec<OperationView>,
+    /// All that it has, with what operations have made of it.
+    pub resources: Resources,
 }
 
 /// One operation.
@@ -91,6 +93,7 @@ impl Agent {
             registered: self.link.is_up(),
             tasks: tasks.collect(),
             executors: executors.collect(),
+            resources: self.resources().clone(),
             frameworks: self.frameworks.values().map(|framework| framework.record.clone()).collect(),
             operations: self.operations.view(),
         }

@@ -10,6 +10,7 @@ use chapada_listener::{DEFAULT_MAX_BODY, ListenConfig};
 
 use crate::bytes::Bytes;
 use crate::disk_quota::Watching;
+use crate::policy::AllowedDevice;
 use crate::reconfiguration::ReconfigurationPolicy;
 use crate::sweep::Policy;
 
@@ -139,6 +140,9 @@ pub struct AgentConfig {
     /// as well. `/proc`, `/sys`, `/dev`, the agent's own directories and what holds them must be named themselves.
     #[arg(long, value_delimiter = ',')]
     pub allowed_host_paths: Vec<String>,
+    /// Devices of this machine that containers may use when they ask for them: `/dev/fuse`, or `/dev/video0:r` to be read only.
+    #[arg(long, value_delimiter = ',')]
+    pub allowed_devices: Vec<AllowedDevice>,
     /// The most capabilities that a task may ask for: `{"capabilities":["NET_RAW"]}` or `NET_RAW,SYS_NICE`; `ALL` is all.
     /// Default: what a container's root has anyway.
     #[arg(long)]
@@ -317,6 +321,7 @@ impl Default for AgentConfig {
             allow_host_root: false,
             allow_privileged: false,
             allowed_host_paths: Vec::new(),
+            allowed_devices: Vec::new(),
             bounding_capabilities: None,
             effective_capabilities: None,
             seccomp_config_dir: None,

@@ -44,6 +44,7 @@ pub use bytes::Bytes;
 pub use chapada_agent_log::LogError;
 pub use config::{AgentConfig, DEFAULT_PORT};
 pub use error::AgentError;
+pub use policy::AllowedDevice;
 pub use reconfiguration::ReconfigurationPolicy;
 pub use run::{run, run_with_log};
 

@@ -150,7 +150,7 @@ async fn accept(socket: &TcpListener, at: SocketAddr, stop: &CancellationToken) 
         match accepted {
             Ok((stream, remote)) => {
                 let local = stream.local_addr().unwrap_or(at);
-                return Some((stream, Peer { remote, local }));
+                return Some((stream, Peer { remote, local, is_brought: false }));
             }
             Err(error) => {
                 tracing::warn!(%error, "failed to accept a connection");

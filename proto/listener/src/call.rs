@@ -21,6 +21,9 @@ pub struct Peer {
     pub remote: SocketAddr,
     /// The address of ours that was called.
     pub local: SocketAddr,
+    /// The bytes came through an [`Entrance`](crate::Entrance), from whom another daemon has let in, and not by a socket of these
+    /// ends.
+    pub is_brought: bool,
 }
 
 /// Ends a connection at once, whatever waits to be written on it: for a reader that does not read. Cheap to clone.

@@ -61,7 +61,7 @@ impl LocalListener {
                 slot = slots.clone().acquire_owned() => slot,
                 () = stop.cancelled() => break,
             };
-            let peer = Peer { remote: NOWHERE, local: NOWHERE };
+            let peer = Peer { remote: NOWHERE, local: NOWHERE, is_brought: false };
             let serving = connection::serve(stream, peer, dispatch.clone(), stop.clone());
             connections.spawn(async move {
                 serving.await;

@@ -147,7 +147,11 @@ mod tests {
         let (client, accepted) = tokio::join!(TcpStream::connect(at), listener.accept());
         let (stream, remote) = accepted.unwrap();
         let hang_up = HangUp::default();
-        (Socket::new(stream, Peer { remote, local: at }, hang_up.clone()), client.unwrap(), hang_up)
+        (
+            Socket::new(stream, Peer { remote, local: at, is_brought: false }, hang_up.clone()),
+            client.unwrap(),
+            hang_up,
+        )
     }
 
     #[tokio::test]

@@ -3,9 +3,10 @@
 
 use chapada_agent_core::LaunchRefusal;
 use chapada_isolation::privileges::Privileges;
-use chapada_shim::{ContainerSpec, Pid1, Rlimit, SystemCalls};
+use chapada_shim::{ContainerSpec, Device, Limits, Pid1, Rlimit, SystemCalls};
 use chapada_wire::v1;
 
+use super::bounds::Bounds;
 use super::description::{refusal, unsupported};
 use super::image::{ImageWish, image_of};
 use super::mounts::{self, Mount, Origin, Whose};
@@ -31,6 +32,8 @@ pub(super) struct Confinement {
     groups: Vec<u32>,
     shm_bytes: Option<u64>,
     rlimits: Vec<Rlimit>,
+    bounds: Bounds,
+    devices: Vec<Device>,
 }
 
 impl Confinement {
@@ -64,7 +67,11 @@ impl Confinement {
             mounts.push(of_parameter(&field("docker.parameters"), mount, whose, policy)?);
         }
         let privileges = privileges(&field("linux_info"), &linux, &parameters, privileged, policy)?;
+        let mut bounds = parameters.bounds.clone();
+        bounds.add(&field("linux_info"), &linux)?;
         let found = Self {
+            devices: bounds.devices(policy)?,
+            bounds,
             mounts,
             has_image,
             privileged,
@@ -109,6 +116,11 @@ impl Confinement {
         None
     }
 
+    /// Limits with the bounds that it asks for itself.
+    pub(super) fn limit(&self, limits: Limits) -> Limits {
+        self.bounds.limit(limits)
+    }
+
     /// Why the root of a container with an image is the machine's, if it is; `port` is one below 1024 of the machine's
     /// network.
     pub(super) fn exception(&self, port: Option<u64>, policy: &Policy) -> Option<String> {
@@ -134,6 +146,7 @@ impl Confinement {
     /// # Errors
     /// Says what is wrong with a profile of system calls.
     pub(super) fn apply(&self, spec: &mut ContainerSpec, policy: &Policy) -> Result<(), String> {
+        self.bounds.apply(spec, &self.devices);
         spec.never_host_root = !policy.host_root && !self.privileged;
         spec.privileges = Privileges { groups: self.groups.clone(), ..self.privileges.clone() };
         let bounding = self.privileges.bounding.as_deref();

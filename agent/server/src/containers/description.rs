@@ -131,6 +131,9 @@ fn refuse_pod(executor: &v1::ExecutorInfo, tasks: &[v1::TaskInfo], policy: &Poli
             Ok(_) if container.linux_info.as_ref().is_some_and(|linux| !is_default(linux)) => {
                 Some(unsupported("executor.container.linux_info", "give each task of the group its own"))
             }
+            Ok(wishes) if !wishes.rlimits.is_empty() => {
+                Some(unsupported("executor.container.rlimit_info", "give each task of the group its own"))
+            }
             Ok(wishes) if wishes.terminal.is_some() => {
                 Some(unsupported("executor.container.tty_info", "give each task of the group its terminal"))
             }

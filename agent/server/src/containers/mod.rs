@@ -3,6 +3,7 @@
 
 mod allotments;
 mod beside;
+mod bounds;
 mod confinement;
 mod description;
 mod disk;

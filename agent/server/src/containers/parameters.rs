@@ -4,7 +4,9 @@ use chapada_agent_core::LaunchRefusal;
 use chapada_isolation::capabilities::{ALL, ROOT_DEFAULT, by_name};
 use chapada_shim::Rlimit;
 use chapada_wire::v1;
+use chapada_wire::v1::linux_info::DiskLimit;
 
+use super::bounds::Bounds;
 use super::description::{refusal, text, unsupported};
 
 /// What is done of them.
@@ -29,6 +31,7 @@ pub(super) struct Parameters {
     pub(super) groups: Vec<u32>,
     pub(super) rlimits: Vec<Rlimit>,
     pub(super) mounts: Vec<NamedMount>,
+    pub(super) bounds: Bounds,
 }
 
 /// A filter of system calls.
@@ -97,6 +100,24 @@ impl Parameters {
             "security-opt" => return self.security(value, named),
             "shm-size" => self.shm_bytes = Some(bytes(value).ok_or_else(|| wrong("a size such as 64m"))?),
             "tmpfs" => self.mounts.push(memory(value).ok_or_else(|| wrong("PATH or PATH:size=SIZE"))?),
+            "pids-limit" => {
+                self.bounds.processes(value.parse().map_err(|_| wrong("a number of processes"))?, named)?
+            }
+            "cpuset-cpus" => self.bounds.processors(value, named)?,
+            "blkio-weight" => self.bounds.weight(value.parse().map_err(|_| wrong("1 to 10000"))?, named)?,
+            "device-read-bps" | "device-write-bps" | "device-read-iops" | "device-write-iops" => {
+                let (device, speed) = value.split_once(':').ok_or_else(|| wrong("/dev/DISK:SPEED"))?;
+                let speed = if key.ends_with("bps") { bytes(speed) } else { speed.parse().ok() };
+                let speed = speed.filter(|speed| *speed > 0).ok_or_else(|| wrong("/dev/DISK:SPEED"))?;
+                let limit = match key {
+                    "device-read-bps" => DiskLimit { read_bytes: Some(speed), ..DiskLimit::default() },
+                    "device-write-bps" => DiskLimit { write_bytes: Some(speed), ..DiskLimit::default() },
+                    "device-read-iops" => DiskLimit { reads: Some(speed), ..DiskLimit::default() },
+                    _ => DiskLimit { writes: Some(speed), ..DiskLimit::default() },
+                };
+                self.bounds.disk(&DiskLimit { device: Some(device.to_owned()), ..limit }, named)?;
+            }
+            "device" => self.bounds.devices.push((named.to_owned(), value.to_owned())),
             "ulimit" => self.rlimits.push(ulimit(value).ok_or_else(|| wrong("NAME=SOFT[:HARD]"))?),
             "user" => self.user = Some(value.to_owned()),
             "userns" if value == "host" => self.share_user_namespace = true,
@@ -104,8 +125,9 @@ impl Parameters {
             "workdir" if value.starts_with('/') => self.directory = Some(value.to_owned()),
             "workdir" => return Err(wrong("an absolute path")),
             _ => {
-                let remedy = "cap-add, cap-drop, env, group-add, hostname, init, label, privileged, read-only, \
-                              security-opt, shm-size, tmpfs, ulimit, user, userns host, volume and workdir are";
+                let remedy = "blkio-weight, cap-add, cap-drop, cpuset-cpus, device, device-read-bps (and -write, and -iops), \
+                              env, group-add, hostname, init, label, pids-limit, privileged, read-only, security-opt, \
+                              shm-size, tmpfs, ulimit, user, userns host, volume and workdir are";
                 return Err(unsupported(named, remedy));
             }
         }
@@ -267,7 +289,7 @@ mod tests {
     fn others_are_named() {
         for (key, value, message) in [
             ("network", "host", "p[0] network is not supported"),
-            ("device", "/dev/sda", "p[0] device is not supported"),
+            ("cpu-shares", "512", "p[0] cpu-shares is not supported"),
             ("pid", "host", "p[0] pid is not supported"),
             ("ipc", "host", "p[0] ipc is not supported"),
             ("userns", "keep", "p[0] userns is not supported"),

@@ -246,11 +246,14 @@ pub(super) fn room(
     record: &ExecutorRecord,
     tasks: &[Arc<TaskRecord>],
 ) -> Result<Limits, StartError> {
-    let own = executor_described(record)?.1;
+    let (info, own) = executor_described(record)?;
+    let policy = &means.supplies.policy;
+    let confinement = Confinement::of("executor.container", info.container.as_ref(), Whose::Single, policy)
+        .map_err(|refusal| StartError::Description(refusal.message))?;
     let limit_swap = means.settings.limit_swap;
     let tasks = tasks.iter().map(|task| Ok(described(task)?.1)).collect::<Result<Vec<_>, StartError>>()?;
     let limits = limits::with_tasks(&own, &tasks, means.settings.enforce_cpu);
-    Ok(if limit_swap { limits } else { limits::with_swap(limits) })
+    Ok(confinement.limit(if limit_swap { limits } else { limits::with_swap(limits) }))
 }
 
 pub(super) fn described(record: &TaskRecord) -> Result<(v1::TaskInfo, TaskDescription), StartError> {

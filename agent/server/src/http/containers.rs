@@ -12,15 +12,17 @@ use crate::statistics::{self, Listed};
 /// Room for what one container has, so that the text of a thousand need not be moved.
 const USUAL_LENGTH: usize = 1536;
 
-pub(super) async fn containers(api: Arc<Api>, _: Call) -> HttpResponse {
-    list(api, true).await
+/// As Mesos: what is in others only when asked.
+pub(super) async fn containers(api: Arc<Api>, call: Call) -> HttpResponse {
+    let nested = call.query().get("show_nested").is_some_and(|wanted| wanted == "true");
+    list(api, true, nested).await
 }
 
 pub(super) async fn statistics(api: Arc<Api>, _: Call) -> HttpResponse {
-    list(api, false).await
+    list(api, false, false).await
 }
 
-async fn list(api: Arc<Api>, with_status: bool) -> HttpResponse {
+async fn list(api: Arc<Api>, with_status: bool, nested: bool) -> HttpResponse {
     let view = match api.view().await {
         Ok(view) => view,
         Err(refusal) => return refusal,
@@ -28,7 +30,8 @@ async fn list(api: Arc<Api>, with_status: bool) -> HttpResponse {
     let listed = statistics::list(&api.means, &view).await;
     let mut out = Vec::with_capacity(2 + listed.len() * USUAL_LENGTH);
     out.push(b'[');
-    for (number, one) in listed.iter().enumerate() {
+    let shown = listed.iter().filter(|one| nested || one.running.parent.is_none());
+    for (number, one) in shown.enumerate() {
         if number > 0 {
             out.push(b',');
         }

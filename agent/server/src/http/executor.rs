@@ -63,7 +63,7 @@ async fn answer(api: &Api, call: &Call) -> Result<HttpResponse, Box<HttpResponse
 }
 
 /// The token that the call carries.
-fn token(call: &Call) -> Option<String> {
+pub(super) fn token(call: &Call) -> Option<String> {
     let value = call.header(AUTHORIZATION.as_str())?;
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
     Some(if scheme.eq_ignore_ascii_case("bearer") { token.trim().to_owned() } else { String::new() })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chapada_listener::{Call, HttpResponse, json, stream, text};
+use chapada_listener::{Action, Call, HttpResponse, json, stream, text};
 use chapada_model::ContainerId;
 use http::StatusCode;
 use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, HeaderValue};
@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::Api;
+use super::{Api, insiders};
 use crate::files::{Entry, FileError, LogReader, Place, Reader, blocking};
 use crate::shell::Input;
 
@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(100);
 static FOLLOWERS: Semaphore = Semaphore::const_new(MOST_FOLLOWERS);
 
 pub(super) async fn browse(api: Arc<Api>, call: Call) -> HttpResponse {
-    let path = match path_of(&call) {
+    let path = match path_of(&call).await {
         Ok(path) => path,
         Err(refusal) => return refusal,
     };
@@ -43,7 +43,7 @@ pub(super) async fn browse(api: Arc<Api>, call: Call) -> HttpResponse {
 }
 
 pub(super) async fn read(api: Arc<Api>, call: Call) -> HttpResponse {
-    let path = match path_of(&call) {
+    let path = match path_of(&call).await {
         Ok(path) => path,
         Err(refusal) => return refusal,
     };
@@ -64,7 +64,7 @@ pub(super) async fn read(api: Arc<Api>, call: Call) -> HttpResponse {
 }
 
 pub(super) async fn download(api: Arc<Api>, call: Call) -> HttpResponse {
-    let path = match path_of(&call) {
+    let path = match path_of(&call).await {
         Ok(path) => path,
         Err(refusal) => return refusal,
     };
@@ -94,7 +94,7 @@ pub(super) async fn download(api: Arc<Api>, call: Call) -> HttpResponse {
 /// A file as it grows, from `offset` on and over the turns of a log, until the container whose sandbox it is in has ended and
 /// all of it is sent.
 pub(super) async fn follow(api: Arc<Api>, call: Call) -> HttpResponse {
-    let path = match path_of(&call) {
+    let path = match path_of(&call).await {
         Ok(path) => path,
         Err(refusal) => return refusal,
     };
@@ -193,8 +193,8 @@ fn send_all(reader: &Reader, size: u64, pieces: &mpsc::Sender<Result<Bytes, File
     }
 }
 
-#[expect(clippy::result_large_err, reason = "the error is the answer, made once per refused call")]
-fn path_of(call: &Call) -> Result<String, HttpResponse> {
+async fn path_of(call: &Call) -> Result<String, HttpResponse> {
+    insiders::refuse(call, Action::AccessSandbox).await.map_err(|refusal| *refusal)?;
     let path = call.query().get("path").map(str::to_owned).filter(|path| !path.is_empty());
     path.ok_or_else(|| text(StatusCode::BAD_REQUEST, "Expecting 'path=value' in query.\n"))
 }

@@ -5,6 +5,7 @@ mod containers;
 mod doors;
 mod executor;
 mod files;
+mod insiders;
 mod metrics;
 mod operator;
 mod state;

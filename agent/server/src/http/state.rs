@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chapada_agent_core::{ExecutorRecord, ExecutorView, FrameworkRecord, TaskView, View};
 use chapada_listener::{Call, HttpResponse, json};
 use chapada_model::{
-    AgentId, ExecutorDescription, Milli, ResourceValue, Resources, TaskDescription, TaskState,
+    AgentId, ExecutorDescription, Milli, Resource, ResourceValue, Resources, TaskDescription, TaskState,
 };
 use chapada_wire::v1;
 use http::StatusCode;
@@ -33,7 +33,17 @@ pub(super) async fn state(api: Arc<Api>, _: Call) -> HttpResponse {
     let completed = past.iter().filter(|past| past.is_over());
     let completed: Vec<Value> =
         completed.map(|past| framework_json(&api, &view, &past.framework, Some(past))).collect();
-    let shown = resources_json(&api.resources);
+    let (mut unreserved, mut reserved) = (Vec::new(), BTreeMap::<String, Vec<Resource>>::new());
+    for resource in &view.resources {
+        match resource.reserved_role() {
+            Some(role) if !role.is_star() => {
+                reserved.entry(role.to_string()).or_default().push(resource.clone())
+            }
+            _ => unreserved.push(resource.clone()),
+        }
+    }
+    let reserved: serde_json::Map<String, Value> =
+        reserved.into_iter().map(|(role, own)| (role, resources_json(&own.into()))).collect();
     let body = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "start_time": api.started.as_secs_f64(),
@@ -41,9 +51,9 @@ pub(super) async fn state(api: Arc<Api>, _: Call) -> HttpResponse {
         "pid": format!("slave(1)@{}", api.who.address),
         "hostname": api.who.info.hostname,
         "capabilities": api.who.capabilities,
-        "resources": shown,
-        "unreserved_resources": shown,
-        "reserved_resources": {},
+        "resources": resources_json(&view.resources),
+        "unreserved_resources": resources_json(&unreserved.into()),
+        "reserved_resources": reserved,
         "attributes": attributes_json(&api.who.info.attributes),
         "flags": flags_of(&api.config),
         "epoch": view.epoch,
@@ -182,9 +192,21 @@ fn task_json(
         "executor_id": task.record.executor().map(ToString::to_string).unwrap_or_default(),
         "slave_id": agent.map(ToString::to_string),
         "state": state.name(),
+        "role": role_of(info),
+        "labels": labels_json(info.labels.as_ref()),
         "resources": resources,
         "statuses": statuses,
     })
+}
+
+/// The role for which its resources are.
+fn role_of(info: &v1::TaskInfo) -> Option<String> {
+    info.resources.iter().find_map(|resource| resource.allocation_info.as_ref()?.role.clone())
+}
+
+fn labels_json(labels: Option<&v1::Labels>) -> Vec<Value> {
+    let labels = labels.into_iter().flat_map(|labels| &labels.labels);
+    labels.map(|label| json!({ "key": label.key, "value": label.value })).collect()
 }
 
 /// As Mesos names the executor of a command task.

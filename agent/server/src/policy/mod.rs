@@ -2,10 +2,12 @@
 //! names the flag.
 
 mod capabilities;
+mod devices;
 mod paths;
 mod profiles;
 
 pub(crate) use capabilities::{Asked, Capabilities};
+pub use devices::AllowedDevice;
 pub(crate) use paths::{HostPath, HostPaths};
 pub(crate) use profiles::Profiles;
 
@@ -27,6 +29,7 @@ pub(crate) struct Policy {
     pub(crate) executor_networks: bool,
     /// What of this machine may show in containers.
     pub(crate) paths: HostPaths,
+    devices: Vec<AllowedDevice>,
     pub(crate) capabilities: Capabilities,
     pub(crate) profiles: Profiles,
 }
@@ -49,9 +52,15 @@ impl Policy {
             user_namespaces: config.user_namespaces,
             executor_networks: config.http_executor_domain_sockets,
             paths: HostPaths::new(&config.allowed_host_paths, protected)?,
+            devices: config.allowed_devices.clone(),
             capabilities,
             profiles,
         })
+    }
+
+    /// Whether a container may use this device of the machine, and write to it.
+    pub(crate) fn allows_device(&self, path: &str, write: bool) -> bool {
+        self.devices.iter().any(|device| device.allows(path, write))
     }
 }
 

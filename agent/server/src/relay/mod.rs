@@ -74,7 +74,7 @@ impl Relays {
         _slot: OwnedSemaphorePermit,
     ) -> Result<(), String> {
         if let Some(open_relay::Request::ServeApi(_)) = open.request {
-            let peer = Peer { remote: leader, local: self.address };
+            let peer = Peer { remote: leader, local: self.address, is_brought: true };
             return api::serve(open.token, peer, &self.entrance).await;
         }
         files::send(self, open, leader).await

@@ -72,7 +72,8 @@ async fn sandboxes_are_read_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_answers() {
     let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
+    let mut agent = TestAgent::new(master.address);
+    agent.config.resources = Some("cpus:4;mem:1024;disk:1024;cpus(ops):2".to_owned());
     let running = InProcess::start(&agent);
     let mut link = master.welcome(1).await;
     let address = link.hello.address.clone();
@@ -89,6 +90,10 @@ async fn every_page_answers() {
     let state = json(get(&address, "/state").await.1);
     assert_eq!(state["id"], "agent-1");
     assert_eq!(state["frameworks"][0]["executors"][0]["tasks"][0]["state"], "TASK_RUNNING");
+    let amount = |list: &serde_json::Value| list["cpus"].as_f64().unwrap_or_default();
+    assert_eq!(amount(&state["reserved_resources"]["ops"]), 2.0);
+    assert_eq!(amount(&state["unreserved_resources"]), 4.0);
+    assert_eq!(amount(&state["resources"]), 6.0);
     let containers = json(get(&address, "/containers").await.1);
     assert_eq!(containers[0]["executor_id"], "t");
     assert!(containers[0]["status"]["executor_pid"].as_u64().unwrap() > 1);

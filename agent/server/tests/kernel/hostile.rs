@@ -262,3 +262,60 @@ async fn an_executor_speaks_for_itself_alone_and_not_when_it_is_over() {
     drop(streams);
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_on_the_machines_network_does_not_command_its_agent() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let address = link.hello.address.clone();
+    let victim = command_task("victim", "echo secret; exec sleep 1000");
+    link.launch(victim).await;
+    let status = link.until("victim", TaskState::TaskRunning).await;
+    let victim = status.container_status.unwrap().container_id.unwrap().value.unwrap();
+    let (host, port) = address.rsplit_once(':').unwrap();
+    let asks = |head: String, body: String| {
+        format!(
+            "exec 3<>/dev/tcp/{host}/{port}; printf '{head} HTTP/1.1\\r\\nHost: {address}\\r\\nContent-Type: application/json\\r\\n\
+             Content-Length: {}\\r\\nConnection: close\\r\\n\\r\\n{body}' >&3; head -n 1 <&3; exec 3>&-; ",
+            body.len()
+        )
+    };
+    let call = |body: Value| asks("POST /api/v1".to_owned(), body.to_string());
+    let id = json!({ "value": victim });
+    let inner = json!({ "value": "inner", "parent": id });
+    let sandbox = agent.sandbox("victim").join("stdout");
+    let command = json!({ "value": "true" });
+    let scalar = |name, value| json!({ "name": name, "type": "SCALAR", "scalar": { "value": value } });
+    let alone = json!({ "container_id": { "value": "alone" }, "command": command,
+        "resources": [scalar("cpus", 0.1), scalar("mem", 32.0)] });
+    let script: String = [
+        call(json!({ "type": "GET_HEALTH" })),
+        call(json!({ "type": "LAUNCH_CONTAINER", "launch_container": alone })),
+        call(json!({ "type": "LAUNCH_NESTED_CONTAINER_SESSION", "launch_nested_container_session": { "container_id": inner, "command": command } })),
+        call(json!({ "type": "LAUNCH_NESTED_CONTAINER", "launch_nested_container": { "container_id": inner, "command": command } })),
+        call(json!({ "type": "KILL_CONTAINER", "kill_container": { "container_id": id } })),
+        call(json!({ "type": "ATTACH_CONTAINER_OUTPUT", "attach_container_output": { "container_id": id } })),
+        call(json!({ "type": "PRUNE_IMAGES" })),
+        call(json!({ "type": "SET_LOGGING_LEVEL", "set_logging_level": { "level": 3, "duration": { "nanoseconds": 1 } } })),
+        call(json!({ "type": "READ_FILE", "read_file": { "path": sandbox, "offset": 0 } })),
+        call(json!({ "type": "LIST_FILES", "list_files": { "path": sandbox.parent() } })),
+        asks(format!("GET /files/read?path={}", sandbox.display()), String::new()),
+        asks(format!("GET /slave(1)/files/download?path={}", sandbox.display()), String::new()),
+    ]
+    .concat();
+    let mut task = command_task("attacker", "/bin/bash");
+    let command = task.command.as_mut().unwrap();
+    (command.shell, command.user) = (Some(false), Some("nobody".to_owned()));
+    command.arguments = vec!["bash".to_owned(), "-c".to_owned(), script];
+    link.launch(task).await;
+    link.until("attacker", TaskState::TaskFinished).await;
+    let said = std::fs::read_to_string(agent.sandbox("attacker").join("stdout")).unwrap();
+    let statuses: Vec<&str> = said.lines().map(|line| line.split(' ').nth(1).unwrap_or(line)).collect();
+    assert_eq!(statuses[0], "200", "{said}");
+    assert!(statuses.len() == 12 && statuses[1..].iter().all(|status| *status == "403"), "{said}");
+    link.kill("victim").await;
+    link.until("victim", TaskState::TaskKilled).await;
+    running.stop().await;
+}

@@ -38,6 +38,66 @@ fn stdout(agent: &TestAgent, task: &str) -> String {
 const WHO: &str = "grep -E '^(CapEff|CapBnd|Seccomp):' /proc/self/status | tr -s '\\t' ' '";
 
 #[tokio::test(flavor = "multi_thread")]
+async fn processes_processors_disks_and_devices_are_bounded_as_a_task_asks() {
+    let mut master = ScriptedMaster::start().await;
+    let mut agent = agent_with_image(&master);
+    agent.config.allowed_devices = vec!["/dev/kmsg:r".parse().unwrap()];
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let disk = std::fs::read_dir("/sys/block").unwrap().flatten().map(|entry| entry.file_name());
+    let disk = disk.filter_map(|name| name.into_string().ok()).find(|name| name.starts_with("loop"));
+    let disk = format!("/dev/{}", disk.expect("the kernel has loop devices"));
+    let looks = "grep Cpus_allowed_list /proc/self/status; ls -l /dev/kmsg | cut -c1; exec sleep 1000";
+    let bounded = |id: &str, info: Value| {
+        let mut task = command_task(id, looks);
+        task.container = Some(container(info));
+        task
+    };
+    let linux = json!({"max_processes": 77, "processors": "0", "io_weight": 300, "devices": ["/dev/kmsg:r"],
+        "disk_limits": [{"device": disk, "read_bytes": 1_048_576, "writes": 100}]});
+    let parameter = |key: &str, value: &str| json!({"key": key, "value": value});
+    let docker = json!({"image": "box:v1", "parameters": [parameter("pids-limit", "78"), parameter("cpuset-cpus", "0"),
+        parameter("device", "/dev/kmsg:/dev/kmsg:r"), parameter("device-read-bps", &format!("{disk}:1m"))]});
+    for (id, processes, info) in [
+        ("own", "77", json!({"type": "MESOS", "linux_info": linux})),
+        ("docker", "78", json!({"type": "DOCKER", "docker": docker})),
+    ] {
+        link.launch(bounded(id, info)).await;
+        let status = link.until(id, TaskState::TaskRunning).await;
+        eventually("it has looked", || stdout(&agent, id).lines().count() == 2).await;
+        assert_eq!(stdout(&agent, id), "Cpus_allowed_list:\t0\nc\n", "{id}");
+        let name = status.container_status.unwrap().container_id.unwrap().value.unwrap();
+        assert_eq!(of_group(&agent, &name, "pids.max").trim(), processes, "{id}");
+        let speed =
+            of_group(&agent, &name, "blkio.throttle.read_bps_device") + &of_group(&agent, &name, "io.max");
+        assert!(speed.contains("1048576"), "{id}: {speed:?}");
+        link.kill(id).await;
+        link.until(id, TaskState::TaskKilled).await;
+    }
+    for (id, linux, said) in [
+        ("many", json!({"max_processes": 1 << 20}), "linux_info.max_processes is 1 to 32768"),
+        ("device", json!({"devices": ["/dev/kmsg"]}), "--allowed-devices=/dev/kmsg"),
+        ("other", json!({"devices": ["/dev/mem:r"]}), "--allowed-devices=/dev/mem"),
+    ] {
+        link.launch(bounded(id, json!({"type": "MESOS", "linux_info": linux}))).await;
+        let status = link.until(id, TaskState::TaskError).await;
+        assert!(status.message.as_ref().unwrap().contains(said), "{status:?}");
+    }
+    running.stop().await;
+}
+
+/// A file of a container's group, in whichever hierarchy has it; empty where none has.
+fn of_group(agent: &TestAgent, container: &str, file: &str) -> String {
+    let place = agent.config.cgroups_root.clone().unwrap();
+    let roots = std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path());
+    let roots = roots.chain(["/sys/fs/cgroup".into()]);
+    roots
+        .filter_map(|root| std::fs::read_to_string(root.join(&place).join(container).join(file)).ok())
+        .next()
+        .unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn capabilities_and_filters_are_given_as_far_as_an_operator_allows() {
     let mut master = ScriptedMaster::start().await;
     let mut agent = agent_with_image(&master);

@@ -87,7 +87,13 @@ async fn a_pod_is_shown_with_what_its_tasks_use_and_each_of_them() {
     let tasks = ["a", "b"].map(|id| command_task(id, "exec sleep 1000"));
     link.launch_group(executor, tasks.to_vec(), true).await;
     link.until("a", TaskState::TaskRunning).await;
-    let all = get_json(&address, "/containers").await;
+    let outermost = get_json(&address, "/containers").await;
+    assert_eq!(
+        outermost.as_array().unwrap().len(),
+        1,
+        "what is in others is shown when asked for: {outermost}"
+    );
+    let all = get_json(&address, "/containers?show_nested=true").await;
     let all = all.as_array().unwrap();
     let (pods, members): (Vec<&Value>, Vec<&Value>) =
         all.iter().partition(|one| one["status"]["container_id"]["parent"].is_null());

@@ -95,3 +95,78 @@ async fn scenario_13_an_agent_that_is_too_old_for_the_log_says_so_and_touches_no
     link.until("t", TaskState::TaskKilled).await;
     drop(newer);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scenario_35_a_log_whose_tail_is_torn_is_read_up_to_it_and_the_tasks_are_adopted() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let first = AgentProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    run(&mut link, "t").await;
+    let before = processes(&agent);
+    first.kill();
+    let path = agent.config.work_dir.join("agent.log");
+    let sound = fs::read(&path).unwrap();
+    // What a machine leaves that lost its power in the middle of a write: the beginning of a record.
+    let frame = sound.len() - sound.windows(4).rev().position(|bytes| bytes == b"FRM1").unwrap() - 4;
+    let torn = [&sound[..], &sound[frame..frame + (sound.len() - frame) / 2]].concat();
+    fs::write(&path, torn).unwrap();
+
+    let second = AgentProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    assert_eq!(link.held.keys().collect::<Vec<_>>(), ["t"]);
+    assert_eq!(processes(&agent), before, "it was adopted");
+    run(&mut link, "another").await;
+    second.kill();
+    let third = AgentProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    assert_eq!(
+        link.held.keys().collect::<Vec<_>>(),
+        ["another", "t"],
+        "and the log goes on where it was sound"
+    );
+    for task in ["t", "another"] {
+        link.kill(task).await;
+        link.until(task, TaskState::TaskKilled).await;
+    }
+    drop(third);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scenario_35_a_log_that_is_damaged_in_the_middle_is_refused_with_what_to_do_and_nothing_is_touched() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let first = AgentProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    run(&mut link, "t").await;
+    run(&mut link, "u").await;
+    let before = processes(&agent);
+    first.kill();
+    let path = agent.config.work_dir.join("agent.log");
+    let sound = fs::read(&path).unwrap();
+    let mut damaged = sound.clone();
+    let middle = sound.len() / 2;
+    damaged[middle] ^= 0x40;
+    fs::write(&path, &damaged).unwrap();
+
+    let mut second = AgentProcess::start(&agent);
+    eventually("it ends by itself", || second.has_ended()).await;
+    let said = agent.complaints();
+    for word in [path.to_str().unwrap(), "damaged", "restore"] {
+        assert!(said.contains(word), "{word} is not in {said}");
+    }
+    assert_eq!(fs::read(&path).unwrap(), damaged);
+    assert_eq!(processes(&agent), before, "the tasks run on");
+
+    // The remedy.
+    fs::write(&path, sound).unwrap();
+    let third = AgentProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    assert_eq!(link.held.keys().collect::<Vec<_>>(), ["t", "u"]);
+    assert_eq!(processes(&agent), before);
+    for task in ["t", "u"] {
+        link.kill(task).await;
+        link.until(task, TaskState::TaskKilled).await;
+    }
+    drop(third);
+}

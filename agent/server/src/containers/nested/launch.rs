@@ -55,7 +55,7 @@ pub(crate) async fn launch(
     tasks: &TaskTracker,
 ) -> Result<Outcome, NotLaunched> {
     let (means, tasks_of_agent) = (means.clone(), tasks.clone());
-    let launching = tasks.spawn(async move { run(&means, view, wish, &tasks_of_agent).await });
+    let launching = tasks.spawn(async move { Box::pin(run(&means, view, wish, &tasks_of_agent)).await });
     launching.await.unwrap_or_else(|panic| Err(NotLaunched::Failed(panic.to_string())))
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn input(api: &Arc<Api>, call: &HttpCall) -> Result<HttpRespons
     let first =
         sent.next().await?.ok_or_else(|| invalid("Expecting a first record with the container's id"))?;
     let attach = input_of(&first)?;
-    use_containers(call, Type::AttachContainerInput)?;
+    use_containers(api, call, &first).await?;
     if attach.r#type() != attach_container_input::Type::ContainerId {
         return Err(invalid(&format!("Expecting '{INPUT}.type' to be CONTAINER_ID in the first record")));
     }

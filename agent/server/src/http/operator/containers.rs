@@ -30,9 +30,10 @@ const SIGNALS: std::ops::RangeInclusive<i32> = 1..=64;
 
 pub(super) async fn list(api: &Arc<Api>, asked: &Call) -> Result<Response, Refusal> {
     let view = api.view().await.map_err(Box::new)?;
-    let mut containers: Vec<Container> =
-        statistics::list(&api.means, &view).await.into_iter().map(container).collect();
     let wanted = asked.get_containers.unwrap_or_default();
+    let listed = statistics::list(&api.means, &view).await.into_iter();
+    let listed = listed.filter(|one| wanted.show_nested() || one.running.parent.is_none());
+    let mut containers: Vec<Container> = listed.map(container).collect();
     containers.extend(launched(api, wanted.show_nested(), wanted.show_standalone()).await);
     Ok(Response { get_containers: Some(GetContainers { containers }), ..bare(Answer::GetContainers) })
 }

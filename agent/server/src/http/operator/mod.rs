@@ -24,7 +24,7 @@ use chapada_wire::v1::agent::response::{self, Type as Answer};
 use chapada_wire::v1::agent::{Call, Response};
 use http::{Method, StatusCode};
 
-use super::{Api, executor, flags_of, metrics};
+use super::{Api, executor, flags_of, insiders, metrics};
 
 /// What clients take for the version of the API. Source: the Mesos whose API this is.
 const API_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -38,7 +38,7 @@ pub(super) async fn handle(api: Arc<Api>, call: HttpCall) -> HttpResponse {
 }
 
 /// An answer that is no success.
-type Refusal = Box<HttpResponse>;
+pub(super) type Refusal = Box<HttpResponse>;
 
 async fn answer(api: &Arc<Api>, call: &HttpCall) -> Result<HttpResponse, Refusal> {
     if call.method != Method::POST {
@@ -56,11 +56,11 @@ async fn answer(api: &Arc<Api>, call: &HttpCall) -> Result<HttpResponse, Refusal
     let kind = kind.ok_or_else(|| invalid("Expecting 'type' to be present"))?;
     match kind {
         Type::LaunchNestedContainerSession => {
-            use_containers(call, kind)?;
+            use_containers(api, call, &asked).await?;
             return session::open(api, call, &asked).await;
         }
         Type::AttachContainerOutput => {
-            use_containers(call, kind)?;
+            use_containers(api, call, &asked).await?;
             return attach::output(api, call, &asked).await;
         }
         Type::AttachContainerInput => {
@@ -72,6 +72,7 @@ async fn answer(api: &Arc<Api>, call: &HttpCall) -> Result<HttpResponse, Refusal
     let accepted = form_accepted(call, &Media::KNOWN).map_err(Box::new)?;
     let object = Object::Named { kind: "call", id: kind.as_str_name() };
     call.authorise(action_of(kind), &object).map_err(Box::new)?;
+    insiders::refuse_but_executors(&api.means, call, &asked, action_of(kind)).await?;
     if matches!(kind, Type::LaunchContainer | Type::LaunchNestedContainer) {
         return launch::open(api, kind, &asked).await;
     }
@@ -87,9 +88,10 @@ async fn answer(api: &Arc<Api>, call: &HttpCall) -> Result<HttpResponse, Refusal
     Ok(bytes(StatusCode::OK, accepted.content_type(), accepted.encode(&response)))
 }
 
-fn use_containers(call: &HttpCall, kind: Type) -> Result<(), Refusal> {
-    let object = Object::Named { kind: "call", id: kind.as_str_name() };
-    call.authorise(Action::UseContainers, &object).map_err(Box::new)
+async fn use_containers(api: &Api, call: &HttpCall, asked: &Call) -> Result<(), Refusal> {
+    let object = Object::Named { kind: "call", id: asked.r#type().as_str_name() };
+    call.authorise(Action::UseContainers, &object).map_err(Box::new)?;
+    insiders::refuse_but_executors(&api.means, call, asked, Action::UseContainers).await
 }
 
 fn action_of(kind: Type) -> Action {

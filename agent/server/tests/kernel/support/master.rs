@@ -164,8 +164,10 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) async fn say(&mut self, message: to_agent::Message) {
-        self.mouth.lock().await.say(message).await;
+    pub(crate) fn say(&mut self, message: to_agent::Message) -> impl Future<Output = ()> + Send + use<> {
+        let mouth = self.mouth.clone();
+        // Messages are large.
+        Box::pin(async move { mouth.lock().await.say(message).await })
     }
 
     /// The next message that is no heartbeat; `None` when the link has ended.

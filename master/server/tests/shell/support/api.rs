@@ -86,7 +86,7 @@ impl AgentApi {
         let said = client.relay(tokio_stream::once(hello).chain(says)).await.expect("a relay").into_inner();
         let said = said.map(|said| said.map(|said| Piece { data: said.data.into(), credit: said.credit }));
         let (end, carrying) = tunnel(said, outgoing);
-        self.entrance.bring(end, Peer { remote: master, local: self.at }).await;
+        self.entrance.bring(end, Peer { remote: master, local: self.at, is_brought: true }).await;
         drop(carrying.await);
     }
 }
