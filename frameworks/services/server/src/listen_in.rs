@@ -8,11 +8,11 @@ use chapada_sdk::{
     Driver, Event as SdkEvent, Events, RunError, Subscribed, check_status, container_status, wire,
 };
 use chapada_services_core::{CheckResult, Event};
-use serde_json::json;
 
 use crate::handle::ServicesHandle;
 use crate::hub::Hub;
 use crate::identity::{Identity, Registration};
+use crate::render::events::{self, Rendered};
 
 /// How long the master waits before it asks again that an agent be left.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
@@ -45,7 +45,8 @@ impl Ears {
                 self.services.event(Event::Subscribed).await;
             }
             SdkEvent::Disconnected => {
-                self.hub.announce("scheduler_disconnected_event", json!({}));
+                let Rendered { kind, heavy, .. } = events::disconnected();
+                self.hub.announce(kind, heavy);
                 self.services.event(Event::Disconnected).await;
             }
             SdkEvent::Offers(offers) => {
@@ -85,9 +86,8 @@ impl Ears {
         let Subscribed { framework, master, new } = subscribed;
         tracing::info!(framework_id = %framework, new, "subscribed");
         let master = master.map(|master| master_url(&master));
-        let body = json!({"frameworkId": framework, "master": master});
-        let kind = if new { "scheduler_registered_event" } else { "scheduler_reregistered_event" };
-        self.hub.announce(kind, body);
+        let Rendered { kind, heavy, .. } = events::subscribed(&framework, master.as_deref(), new);
+        self.hub.announce(kind, heavy);
         self.identity.set_registration(Registration { framework: Some(framework), master_url: master });
     }
 }

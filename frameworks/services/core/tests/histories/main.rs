@@ -4,6 +4,7 @@
 mod leaving;
 mod rolling;
 mod rollouts;
+mod surplus;
 mod world;
 
 use std::time::Duration;

@@ -1,5 +1,9 @@
 //! Events in Marathon's words.
 
+#[cfg(test)]
+mod tests;
+
+use chapada_model::FrameworkId;
 use chapada_services_core::{Action, ActionKind, AppId, Deployment, Published};
 use serde_json::{Value, json};
 
@@ -30,6 +34,21 @@ impl Rendered {
 fn step(actions: &[Action]) -> impl Fn(Value) -> Value {
     let step = deployments::step(actions);
     move |plan| json!({"plan": plan, "currentStep": step})
+}
+
+/// The master takes our calls from now on, for the first time or again.
+pub(crate) fn subscribed(framework: &FrameworkId, master: Option<&str>, new: bool) -> Rendered {
+    match new {
+        true => {
+            Rendered::plain("scheduler_registered_event", json!({"frameworkId": framework, "master": master}))
+        }
+        false => Rendered::plain("scheduler_reregistered_event", json!({"master": master})),
+    }
+}
+
+/// It does not any more.
+pub(crate) fn disconnected() -> Rendered {
+    Rendered::plain("scheduler_disconnected_event", json!({}))
 }
 
 /// The event in Marathon's words, which are two for a change of health, and more for a step that begins or ends health checks.

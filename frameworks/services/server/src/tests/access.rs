@@ -56,11 +56,21 @@ async fn no_list_and_no_stream_shows_what_its_reader_may_not_see() {
         let store = Memory::default();
         let open = Cluster::with(store.clone(), works).await;
         let mut apps = Vec::new();
-        for number in 0..8 {
+        let mut pods = Vec::new();
+        for number in 0..12 {
             let id = format!("{}/marker{number}x", PLACES[dice.below(6) as usize]);
-            let body = json!({"id": id, "cmd": format!("sleep {id}"), "mem": 32});
-            assert_eq!(open.post("/v2/apps", &body).await.status, 201);
-            apps.push(id);
+            let cmd = format!("sleep {id}");
+            if number < 8 {
+                let body = json!({"id": id, "cmd": cmd, "mem": 32});
+                assert_eq!(open.post("/v2/apps", &body).await.status, 201);
+                apps.push(id);
+            } else {
+                let container = json!({"name": "c", "exec": {"command": {"shell": cmd}},
+                                       "resources": {"cpus": 0.1, "mem": 32}});
+                let body = json!({"id": id, "containers": [container]});
+                assert_eq!(open.post("/v2/pods", &body).await.status, 201);
+                pods.push(id);
+            }
         }
         if works {
             open.eventually("/v2/deployments", |deployments| *deployments == json!([])).await;
@@ -73,7 +83,7 @@ async fn no_list_and_no_stream_shows_what_its_reader_may_not_see() {
         for list in LISTS {
             for accept in ["application/json", "text/plain"] {
                 let answer = reader.ask(Method::GET, list, &[("accept", accept)], "").await;
-                for id in apps.iter().filter(|id| !may_see(id)) {
+                for id in apps.iter().chain(&pods).filter(|id| !may_see(id)) {
                     let marker = id.rsplit_once('/').expect("a path").1;
                     assert!(
                         !answer.text.contains(marker),
@@ -89,6 +99,14 @@ async fn no_list_and_no_stream_shows_what_its_reader_may_not_see() {
             assert!(seen.contains(id) == may_see(id), "{id} under {under}");
             for below in ["", "/tasks", "/versions"] {
                 let path = format!("/v2/apps{id}{below}");
+                assert_eq!(reader.get(&path).await.status, status, "{path} under {under}");
+            }
+        }
+        for id in &pods {
+            let status = if may_see(id) { 200 } else { 404 };
+            assert!(seen.contains(id) == may_see(id), "{id} under {under}");
+            for below in ["", "::status", "::versions", "::why"] {
+                let path = format!("/v2/pods{id}{below}");
                 assert_eq!(reader.get(&path).await.status, status, "{path} under {under}");
             }
         }
