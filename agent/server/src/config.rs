@@ -213,6 +213,12 @@ pub struct AgentConfig {
     /// How much may be fetched for one task, what is unpacked included.
     #[arg(long, default_value = "10GB")]
     pub fetcher_max_size: Bytes,
+    /// What one file of a task's standard output or error holds before the next is begun.
+    #[arg(long, default_value = "10MB")]
+    pub max_log_size: Bytes,
+    /// How many files of each are kept, with the one that is written.
+    #[arg(long, default_value_t = 5)]
+    pub max_log_files: u32,
     /// How long a server may send nothing before it is given up.
     #[arg(long, default_value = "1m", value_parser = parse_duration)]
     #[serde(with = "humantime_serde")]
@@ -343,6 +349,8 @@ impl Default for AgentConfig {
             fetcher_denied_addresses: AddressRange::LINK_LOCAL.to_vec(),
             fetcher_cache_size: Bytes(2 << 30),
             fetcher_max_size: Bytes(10 << 30),
+            max_log_size: Bytes(10 << 20),
+            max_log_files: 5,
             fetcher_stall_timeout: Duration::from_secs(60),
             fetcher_timeout: Duration::from_secs(60 * 60),
             boot_id_file: None,

@@ -16,7 +16,7 @@ use chapada_listener::{
     DEFAULT_MAX_BODY, GrpcRoutes, Listener, LocalListener, Logging, Policy, Routes, SetLevel,
 };
 use chapada_model::{Attribute, Resources};
-use chapada_shim::{Cgroups, Launcher, RecoveredContainer};
+use chapada_shim::{Cgroups, Launcher, LogLimits, RecoveredContainer};
 use chapada_wire::convert::{ReservationFormat, domain_from_json, resources_to_wire};
 use chapada_wire::v1;
 use tokio::sync::mpsc;
@@ -56,6 +56,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(1);
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// Two agents would have to meet in the same microseconds so many times.
 const LAUNCHER_ATTEMPTS: u32 = 10;
+/// Less would be a file for every line.
+const LEAST_LOG_BYTES: u64 = 4096;
 
 /// Runs an agent until `stop`. Its tasks go on without it, and it finds them again when it is started the next time.
 ///
@@ -192,6 +194,7 @@ impl Ground {
     fn means(&self, events: mpsc::Sender<Event>) -> Result<Means, AgentError> {
         let settings = Settings {
             overhead: self.overhead,
+            logs: log_limits(&self.config)?,
             enforce_cpu: self.config.cgroups_enable_cfs,
             limit_swap: self.config.cgroups_limit_swap,
             switch_user: self.config.switch_user,
@@ -254,6 +257,18 @@ impl Ground {
         tasks.spawn(self.listener.serve(routes, GrpcRoutes::new(), Policy::allow_all(), stop.clone()));
         self.lock
     }
+}
+
+/// What is kept of what tasks write.
+fn log_limits(config: &AgentConfig) -> Result<LogLimits, AgentError> {
+    let (bytes, files) = (config.max_log_size.0, config.max_log_files);
+    if bytes < LEAST_LOG_BYTES {
+        return Err(AgentError::flag("max-log-size", format!("at least {LEAST_LOG_BYTES} bytes")));
+    }
+    if files == 0 {
+        return Err(AgentError::flag("max-log-files", "at least one: the file that is written".to_owned()));
+    }
+    Ok(LogLimits { bytes, files })
 }
 
 /// What an earlier process left: its records, its containers, and cgroups of neither.

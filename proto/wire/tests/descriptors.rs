@@ -11,12 +11,14 @@ use serde::Deserialize;
 const PACKAGE: &str = "chapada.v1.";
 
 /// Messages of our own; all others must be in the facts.
-const OURS: [&str; 9] = [
+const OURS: [&str; 11] = [
     "master.Call.AllowAgentRemovals",
     "master.Call.CancelDrain",
     "master.Call.DrainAgents",
     "master.Call.Subscribe",
     "master.Position",
+    "LinuxInfo.DiskLimit",
+    "LinuxInfo.HugePageLimit",
     "PressureStall",
     "PressureStall.Waiting",
     "scheduler.CallAccepted",

@@ -57,6 +57,7 @@ pub(super) fn furnish(
         let ids = means.supplies.ids.allocate(&spec.id, group);
         spec.user_namespace = Some(ids.map_err(StartError::Ids)?);
     }
+    spec.logs = Some(means.settings.logs);
     confinement.apply(spec, policy).map_err(StartError::Filter)?;
     let mounts = std::mem::take(&mut confinement.mounts);
     volumes::add(spec, mounts, shared, made.volumes).map_err(StartError::Volume)?;

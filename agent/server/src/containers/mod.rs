@@ -40,7 +40,7 @@ use std::time::Duration;
 
 use chapada_agent_core::{Event, ExecutorRecord, Signal, TaskRecord};
 use chapada_model::ContainerId;
-use chapada_shim::{Launcher, Limits, RecoveredContainer};
+use chapada_shim::{Launcher, Limits, LogLimits, RecoveredContainer};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -88,6 +88,8 @@ pub(crate) struct Means {
 pub(crate) struct Settings {
     /// What the shims of all containers may take.
     pub(crate) overhead: Overhead,
+    /// What is kept of what a container writes to its standard output, and to its standard error.
+    pub(crate) logs: LogLimits,
     /// Quota as well as shares.
     pub(crate) enforce_cpu: bool,
     /// What is in swap counts as memory.

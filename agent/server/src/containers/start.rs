@@ -220,7 +220,7 @@ fn executor_plan(
 
 /// The lowest port of the machine's where only its root may listen, if it has one: then its root has to be that one.
 fn privileged_port(order: &Order) -> Result<Option<u64>, StartError> {
-    let resources = own_resources(order)?;
+    let resources = resources_of(order)?;
     let ports = resources.iter().flatten().filter(|resource| &*resource.name == "ports").filter_map(lowest);
     Ok(ports.min().filter(|port| *port < FIRST_OPEN_PORT))
 }

@@ -18,6 +18,7 @@ fn api(folder: &std::path::Path, cgroups: &Cgroups) -> Arc<Api> {
     let layout = Layout::new(folder.to_owned());
     let settings = Settings {
         overhead: Overhead::new(None).unwrap(),
+        logs: chapada_shim::LogLimits::default(),
         enforce_cpu: true,
         limit_swap: true,
         switch_user: true,

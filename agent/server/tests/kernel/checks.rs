@@ -88,6 +88,62 @@ async fn an_ill_task_is_killed_and_the_end_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_speaks_tls_is_asked_so_whoever_signed_its_certificate() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let made = rcgen::generate_simple_self_signed(vec!["elsewhere".to_owned()]).unwrap();
+    let pem = made.cert.pem() + &made.signing_key.serialize_pem();
+    let plain = server("plain", free_port());
+    for (id, speaks_tls) in [("tls", true), ("plain", false)] {
+        let port = free_port();
+        let wrapped = SERVER.replace(
+            "http.server.HTTPServer((\"127.0.0.1\", PORT), Handler).serve_forever()",
+            &format!(
+                "import ssl\nopen(\"pem\", \"w\").write(os.environ[\"PEM\"])\n\
+             server = http.server.HTTPServer((\"127.0.0.1\", {port}), Handler)\n\
+             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\ncontext.load_cert_chain(\"pem\")\n\
+             server.socket = context.wrap_socket(server.socket, server_side=True)\nserver.serve_forever()"
+            ),
+        );
+        let mut task = if speaks_tls { command_task(id, &wrapped) } else { server(id, port) };
+        task.resources = plain.resources.clone();
+        let variable = v1::environment::Variable {
+            name: Some("PEM".to_owned()),
+            value: Some(pem.clone()),
+            ..v1::environment::Variable::default()
+        };
+        task.command.as_mut().unwrap().environment = Some(v1::Environment { variables: vec![variable] });
+        let mut check = health(port);
+        check.http.as_mut().unwrap().scheme = Some("https".to_owned());
+        check.grace_period_seconds = Some(if speaks_tls { 60.0 } else { 0.0 });
+        task.health_check = Some(check);
+        link.launch(task).await;
+        let found = until_checked_of(&mut link, id, |status| status.healthy.is_some()).await;
+        assert_eq!(found.healthy, Some(speaks_tls), "{found:?}");
+    }
+    link.kill("tls").await;
+    link.until("tls", TaskState::TaskKilled).await;
+    eventually("nothing is left", || agent.containers().is_empty()).await;
+    running.stop().await;
+}
+
+/// The same of one task, whatever others do.
+async fn until_checked_of(
+    link: &mut Link,
+    task: &str,
+    what: impl Fn(&v1::TaskStatus) -> bool,
+) -> v1::TaskStatus {
+    loop {
+        let status = link.update().await;
+        if id_of(&status) == task && what(&status) {
+            return status;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_task_in_a_network_of_its_own_is_asked_there_and_asked_again_after_a_restart() {
     let mut master = ScriptedMaster::start().await;
     let agent = TestAgent::new(master.address);

@@ -1,5 +1,6 @@
 //! Executors of frameworks' own on a real kernel; the tests speak for them. Needs root.
 
+use chapada_wire::Media;
 use chapada_wire::link::{from_agent, to_agent};
 use chapada_wire::v1::{self, TaskState, task_status::Reason};
 
@@ -36,11 +37,20 @@ fn memory_limit(agent: &TestAgent) -> Option<u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_executor_is_started_told_heard_and_ended() {
+    goes_through_its_life(Media::Json).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_executor_that_speaks_protobuf_is_started_told_heard_and_ended() {
+    goes_through_its_life(Media::Protobuf).await;
+}
+
+async fn goes_through_its_life(media: Media) {
     let mut master = ScriptedMaster::start().await;
     let agent = TestAgent::new(master.address);
     let running = InProcess::start(&agent);
     let mut link = master.welcome(1).await;
-    let speaker = Speaker { address: link.hello.address.clone(), token: None };
+    let speaker = Speaker { address: link.hello.address.clone(), token: None, media };
     assert_eq!(speaker.subscribe(&[]).err(), Some(400), "nobody knows that framework yet");
     link.launch_on(task("t", "env > env; mv env environment; exec sleep 1000"), true).await;
     let environment = agent.sandbox("e").join("environment");
@@ -112,7 +122,7 @@ async fn only_who_has_the_token_speaks_where_one_is_wanted() {
         ("0".into(), "127.0.0.1".into())
     );
 
-    let of = |token: Option<String>| Speaker { address: address.clone(), token };
+    let of = |token: Option<String>| Speaker { address: address.clone(), token, media: Media::Json };
     assert_eq!(of(None).subscribe(&[]).err(), Some(401));
     assert_eq!(of(Some("guess".into())).subscribe(&[]).err(), Some(401));
     let token = value("MESOS_EXECUTOR_AUTHENTICATION_TOKEN");
@@ -132,7 +142,7 @@ async fn an_executor_runs_on_when_its_agent_is_killed_and_comes_back_with_what_i
     let agent = TestAgent::new(master.address);
     let first = AgentProcess::start(&agent);
     let mut link = master.welcome(1).await;
-    let speaker = Speaker { address: link.hello.address.clone(), token: None };
+    let speaker = Speaker { address: link.hello.address.clone(), token: None, media: Media::Json };
     link.launch_on(task("t", "touch here; exec sleep 1000"), true).await;
     let here = agent.sandbox("e").join("here");
     eventually("the program runs", || here.exists()).await;
@@ -147,7 +157,7 @@ async fn an_executor_runs_on_when_its_agent_is_killed_and_comes_back_with_what_i
     let second = AgentProcess::start(&agent);
     let mut link = master.welcome(1).await;
     assert_eq!(link.held.keys().collect::<Vec<_>>(), ["t"]);
-    let speaker = Speaker { address: link.hello.address.clone(), token: None };
+    let speaker = Speaker { address: link.hello.address.clone(), token: None, media: Media::Json };
     let mut said = speaker.subscribe(&["t"]).unwrap();
     said.expect("SUBSCRIBED");
     assert_eq!(speaker.update("t", b'A', "TASK_RUNNING"), 202, "it had not heard that this is on disk");

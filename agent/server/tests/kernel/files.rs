@@ -106,6 +106,25 @@ async fn every_page_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_kept_as_far_as_the_operator_says() {
+    let mut master = ScriptedMaster::start().await;
+    let mut agent = TestAgent::new(master.address);
+    (agent.config.max_log_size, agent.config.max_log_files) = (chapada_agent::Bytes(8192), 2);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    link.launch(command_task("t", "seq 1 20000; seq 1 20000 >&2")).await;
+    link.until("t", TaskState::TaskFinished).await;
+    for name in ["stdout", "stderr"] {
+        let length =
+            |name: String| std::fs::metadata(agent.sandbox("t").join(name)).map_or(0, |found| found.len());
+        let (now, before) = (length(name.to_owned()), length(format!("{name}.1")));
+        assert!(now > 0 && now <= 8192 && before > 0 && before <= 8192, "{name}: {now} and {before}");
+        assert_eq!(length(format!("{name}.2")), 0, "{name}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_log_is_followed_through_the_relay_to_its_end() {
     let mut master = ScriptedMaster::start().await;
     let agent = TestAgent::new(master.address);

@@ -1,5 +1,6 @@
 //! Scenario 37: memory runs out, for a task, for an executor, for the agent. Needs root.
 
+use chapada_wire::Media;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -59,7 +60,7 @@ async fn scenario_37_an_executor_that_takes_too_much_memory_fails_its_tasks_with
     };
     link.launch_on(v1::TaskInfo { command: None, executor: Some(executor), ..plain }, true).await;
     eventually("the program runs", || agent.sandbox("e").join("stdout").exists()).await;
-    let speaker = Speaker { address: link.hello.address.clone(), token: None };
+    let speaker = Speaker { address: link.hello.address.clone(), token: None, media: Media::Json };
     let mut subscribed = None;
     eventually("it subscribes", || {
         subscribed = speaker.subscribe(&[]).ok();

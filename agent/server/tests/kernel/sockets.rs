@@ -1,5 +1,6 @@
 //! Executors of frameworks' own that reach their agent over a socket in the file system. Needs root and busybox.
 
+use chapada_wire::Media;
 use chapada_wire::v1::{self, TaskState, task_status::Reason};
 
 use crate::executors::task;
@@ -30,7 +31,8 @@ impl Program {
 fn executor_process() {
     let value = |name: &str| std::env::var(name).ok();
     let Some(address) = value("MESOS_DOMAIN_SOCKET") else { return };
-    let speaker = Speaker { address, token: value("MESOS_EXECUTOR_AUTHENTICATION_TOKEN") };
+    let speaker =
+        Speaker { address, token: value("MESOS_EXECUTOR_AUTHENTICATION_TOKEN"), media: Media::Json };
     let parent = std::os::unix::process::parent_id();
     while std::os::unix::process::parent_id() == parent {
         let mut said = speaker.subscribe_when_there();
@@ -89,7 +91,11 @@ async fn an_executor_without_a_network_is_heard_over_the_socket_also_by_the_next
 
     let environment = environment_of(&agent).await;
     let socket = value(&environment, "MESOS_DOMAIN_SOCKET").unwrap();
-    let of = |token: Option<&str>| Speaker { address: socket.clone(), token: token.map(str::to_owned) };
+    let of = |token: Option<&str>| Speaker {
+        address: socket.clone(),
+        token: token.map(str::to_owned),
+        media: Media::Json,
+    };
     assert_eq!(of(None).subscribe(&[]).err(), Some(401));
     assert_eq!(of(Some("guess")).subscribe(&[]).err(), Some(401));
     let token = value(&environment, "MESOS_EXECUTOR_AUTHENTICATION_TOKEN").unwrap();

@@ -1,6 +1,7 @@
 //! Volumes of every kind, and secrets, in tasks, pods and executors; what an attacker would try with them. Needs root and a
 //! busybox without libraries.
 
+use chapada_wire::Media;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -269,7 +270,7 @@ async fn an_executor_of_a_frameworks_own_has_volumes_and_secrets_and_hears_those
     eventually("the executor runs", || heard.exists()).await;
     let said = std::fs::read_to_string(&heard).unwrap();
     assert_eq!(said, format!("of the executor\n{CANARY}\nx\n"));
-    let speaker = Speaker { address: link.hello.address.clone(), token: None };
+    let speaker = Speaker { address: link.hello.address.clone(), token: None, media: Media::Json };
     let mut events = speaker.subscribe(&[]).unwrap();
     let subscribed = events.expect("SUBSCRIBED").to_string();
     assert!(!subscribed.contains(&base64(CANARY)), "its own it has already");

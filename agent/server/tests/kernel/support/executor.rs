@@ -4,6 +4,9 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
+use chapada_wire::v1::executor::{Call, Event};
+use chapada_wire::{Json, Media};
+use prost::Message;
 use serde_json::{Value, json};
 
 use super::PATIENCE;
@@ -13,10 +16,11 @@ pub(crate) struct Speaker {
     /// `ip:port`, or the path of a socket.
     pub(crate) address: String,
     pub(crate) token: Option<String>,
+    pub(crate) media: Media,
 }
 
-/// An open stream.
-pub(crate) struct Said(BufReader<Box<dyn Connection>>);
+/// An open stream, whose events are in this form.
+pub(crate) struct Said(BufReader<Box<dyn Connection>>, Media);
 
 trait Connection: Read + Write {}
 impl<T: Read + Write> Connection for T {}
@@ -42,17 +46,21 @@ impl Speaker {
     fn send_to(&self, path: &str, mut call: Value) -> io::Result<(u16, BufReader<Box<dyn Connection>>)> {
         call["framework_id"] = json!({ "value": "framework-1" });
         call["executor_id"] = json!({ "value": "e" });
-        let body = call.to_string();
+        let body = match self.media {
+            Media::Json => call.to_string().into_bytes(),
+            Media::Protobuf => Call::from_json(call.to_string().as_bytes()).unwrap().encode_to_vec(),
+        };
         let token = self.token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n"));
         let mut socket = self.connect()?;
         let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n{}Content-Length: {}\r\n\r\n",
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {media}\r\nAccept: {media}\r\n{}Content-Length: {}\r\n\r\n",
             self.address,
             token.unwrap_or_default(),
-            body.len()
+            body.len(),
+            media = self.media.content_type(),
         );
         socket.write_all(head.as_bytes())?;
-        socket.write_all(body.as_bytes())?;
+        socket.write_all(&body)?;
         let mut answer = BufReader::new(socket);
         let mut status = String::new();
         answer.read_line(&mut status)?;
@@ -71,7 +79,7 @@ impl Speaker {
         let call = json!({ "type": "SUBSCRIBE", "subscribe": {} });
         loop {
             match self.send_to("/api/v1/executor", call.clone()) {
-                Ok((200, answer)) => return Said(answer),
+                Ok((200, answer)) => return Said(answer, self.media),
                 Ok((status, _)) => panic!("refused with {status}"),
                 Err(_) => std::thread::yield_now(),
             }
@@ -96,7 +104,7 @@ impl Speaker {
             .collect();
         let subscribe = json!({ "unacknowledged_tasks": tasks });
         let (status, answer) = self.send(json!({ "type": "SUBSCRIBE", "subscribe": subscribe }));
-        if status == 200 { Ok(Said(answer)) } else { Err(status) }
+        if status == 200 { Ok(Said(answer, self.media)) } else { Err(status) }
     }
 
     /// Says that a task is in a state, in an update named by a letter.
@@ -115,8 +123,12 @@ impl Said {
         let size = usize::from_str_radix(size.trim_end(), 16).ok()?;
         let mut chunk = vec![0; size + 2];
         self.0.read_exact(&mut chunk).unwrap();
-        let record = chunk.split(|byte| *byte == b'\n').nth(1)?;
-        serde_json::from_slice(record).ok()
+        let after_size = chunk.iter().position(|byte| *byte == b'\n')? + 1;
+        let record = &chunk[after_size..size];
+        match self.1 {
+            Media::Json => serde_json::from_slice(record).ok(),
+            Media::Protobuf => serde_json::from_slice(&Event::decode(record).ok()?.to_json()).ok(),
+        }
     }
 
     /// The next event, which must be of this type.
