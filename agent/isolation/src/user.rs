@@ -10,6 +10,9 @@ use crate::{Context, IsolationError, beneath};
 /// A user file that is longer is no user file.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
+/// The group of those that have none: `nogroup`, to which nothing belongs.
+pub const NO_GROUP: u32 = 65_534;
+
 /// A user, of this machine or of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
@@ -24,7 +27,8 @@ pub struct User {
 }
 
 impl User {
-    /// Finds a user by name, or by number; a number needs no entry and then has the group of the same number.
+    /// Finds a user by name, or by number; a number needs no entry and then has [`NO_GROUP`]: the group of the same number may
+    /// be one of the machine's that opens what root gave to it.
     ///
     /// # Errors
     /// When no such user exists, or the files cannot be read.
@@ -42,13 +46,14 @@ impl User {
             fs::read_to_string(&path).context("read", path.display())
         };
         let (passwd, group) = (read("passwd")?, read("group")?);
-        Self::among(&passwd, &group, user).ok_or_else(|| {
+        let unlisted = |uid| Self { uid, gid: NO_GROUP, groups: Vec::new(), home: None };
+        Self::among(&passwd, &group, user, unlisted).ok_or_else(|| {
             no_such(user, "no such user on this agent; create it, or run the task as another user")
         })
     }
 
     /// As an image means it: `user`, `user:group`, each a name or a number, in the files of `/etc` below this root, which may
-    /// be missing.
+    /// be missing. A number without an entry has the group of the same number.
     ///
     /// # Errors
     /// When there is no such user or group, or a file is no file or too long.
@@ -57,7 +62,8 @@ impl User {
         let (name, named_group) =
             user.split_once(':').map_or((user, None), |(user, group)| (user, Some(group)));
         let reason = "no such user in the image; name one that its /etc/passwd has, or a number";
-        let mut found = Self::among(&passwd, &group, name).ok_or_else(|| no_such(user, reason))?;
+        let unlisted = |uid| Self { uid, gid: uid, groups: Vec::new(), home: None };
+        let mut found = Self::among(&passwd, &group, name, unlisted).ok_or_else(|| no_such(user, reason))?;
         if let Some(named) = named_group.filter(|named| !named.is_empty()) {
             let known = group.lines().filter_map(group_entry).find(|(name, ..)| *name == named);
             let gid =
@@ -70,7 +76,7 @@ impl User {
         Ok(found)
     }
 
-    fn among(passwd: &str, group: &str, user: &str) -> Option<Self> {
+    fn among(passwd: &str, group: &str, user: &str, unlisted: impl Fn(u32) -> Self) -> Option<Self> {
         let number = user.parse::<u32>().ok();
         let entries = || passwd.lines().filter_map(Entry::parse);
         let entry = entries().find(|entry| entry.name == user);
@@ -81,9 +87,7 @@ impl User {
                 Some(Self { uid: entry.uid, gid: entry.gid, groups, home })
             }
             // The number -1 means "leave as it is" to the kernel.
-            (None, Some(uid)) if uid != u32::MAX => {
-                Some(Self { uid, gid: uid, groups: Vec::new(), home: None })
-            }
+            (None, Some(uid)) if uid != u32::MAX => Some(unlisted(uid)),
             _ => None,
         }
     }
@@ -178,7 +182,7 @@ mod tests {
     #[test]
     fn an_unknown_number_is_a_user_and_an_unknown_name_is_not() {
         let dir = files();
-        let number = User { uid: 4242, gid: 4242, groups: vec![], home: None };
+        let number = User { uid: 4242, gid: NO_GROUP, groups: vec![], home: None };
         assert_eq!(User::find_in(dir.path(), "4242").unwrap(), number);
         let error = User::find_in(dir.path(), "nobody-here").unwrap_err();
         assert_eq!(error.to_string(), "cannot find user nobody-here");

@@ -12,6 +12,7 @@ pub mod descriptors;
 mod exit;
 mod files;
 mod launcher;
+mod permitted;
 mod protocol;
 mod recovery;
 pub mod runtime_dir;

@@ -49,8 +49,9 @@ pub struct ContainerSpec {
     /// `None`: its root is the host's, with few capabilities.
     #[serde(default)]
     pub user_namespace: Option<IdRange>,
-    /// Refuses a user, of the command or of a program beside it, who is root of the machine. Names are looked up inside, so
-    /// this cannot be known before.
+    /// Refuses a user, of the command or of a program beside it, who is root of the machine, and gives it none of the machine's
+    /// groups but those that the machine itself has put it in; see [`ContainerSpec::permitted`]. Names are looked up inside,
+    /// so this cannot be known before.
     #[serde(default)]
     pub never_host_root: bool,
     /// Where the command starts: absolute in the container, made if it is not there. `None`: the sandbox.
@@ -195,14 +196,6 @@ impl ContainerSpec {
             return Err(InvalidSpec { field: "hostname", rule: "it must have 1 to 64 bytes" });
         }
         Ok(())
-    }
-}
-
-impl ContainerSpec {
-    /// Whether this user of the container is the machine's root, and must not be.
-    pub fn forbids(&self, uid: u32) -> bool {
-        let on_host = self.user_namespace.map_or(Some(uid), |range| range.on_host(uid));
-        self.never_host_root && on_host == Some(0)
     }
 }
 

@@ -81,7 +81,6 @@ fn system_calls_that_reach_the_machine_are_refused() {
     assert_eq!(standard, "Seccomp:\t2\n", "these worked");
     let mut spec = place.spec("unconfined", "unshare -U true && grep ^Seccomp: /proc/self/status");
     spec.system_calls = SystemCalls::Unconfined;
-
     assert_eq!(place.output_of(&spec), "Seccomp:\t0\n");
 }
 

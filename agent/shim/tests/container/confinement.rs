@@ -330,25 +330,3 @@ fn limits_per_process_are_set() {
     ];
     assert_eq!(place.output_of(&spec), "77\n0\n");
 }
-
-#[test]
-fn root_of_the_machine_is_refused_where_it_must_not_be() {
-    let place = Place::new();
-    let refused = |spec: &ContainerSpec| match place.run(spec).outcome {
-        Outcome::NotStarted { error } => {
-            assert!(error.message.contains("--allow-host-root"), "{}", error.message);
-            error.failure
-        }
-        other => panic!("{other:?}"),
-    };
-    for user in [None, Some("root"), Some("0")] {
-        let mut spec = place.spec(&format!("refused-{}", user.unwrap_or("none")), "true");
-        spec.user = user.map(str::to_owned);
-        spec.never_host_root = true;
-        assert_eq!(refused(&spec), SetupFailure::User, "{user:?}");
-    }
-    let mut spec = place.spec("allowed", "id -u");
-    spec.user = Some("nobody".to_owned());
-    spec.never_host_root = true;
-    assert_eq!(place.output_of(&spec), "65534\n");
-}

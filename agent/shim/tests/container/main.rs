@@ -29,6 +29,8 @@ mod sessions;
 #[cfg(test)]
 mod userns;
 #[cfg(test)]
+mod users;
+#[cfg(test)]
 mod volumes;
 #[cfg(test)]
 mod within;

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use crate::place::*;
 use chapada_shim::*;
 
-fn exec(script: &str) -> ExecSpec {
+pub(crate) fn exec(script: &str) -> ExecSpec {
     ExecSpec {
         command: Command::Shell(script.into()),
         environment: vec![("PATH".into(), "/bin:/usr/bin".into())],
@@ -43,7 +43,7 @@ fn ended(session: &mut Session) -> Outcome {
 }
 
 /// Runs a program without a terminal to its end: how it ended, and what it wrote.
-fn run(spec: &ContainerSpec, program: &ExecSpec) -> (Outcome, String, String) {
+pub(crate) fn run(spec: &ContainerSpec, program: &ExecSpec) -> (Outcome, String, String) {
     let (streams, mut pipes) = pipes();
     let mut session = Session::start(&spec.runtime_dir, program, Some(streams)).unwrap();
     drop(pipes.stdin);

@@ -18,7 +18,6 @@ use crate::child::{self, Executable, fail};
 use crate::clients::line;
 use crate::container::of;
 use crate::detach;
-use crate::filesystem::permitted;
 
 /// What it takes along.
 pub(crate) struct Entering<'a> {
@@ -90,7 +89,7 @@ fn prepare(entering: &Entering<'_>) -> Result<User, SetupError> {
         (None, Some(user)) => User::find(user),
         (None, None) => Ok(User::current()),
     };
-    let user = user.and_then(|user| permitted(spec, user)).map_err(of(SetupFailure::User))?;
+    let user = user.and_then(|user| spec.permitted(user)).map_err(of(SetupFailure::User))?;
     let sandbox = spec.root.as_ref().map_or(&spec.sandbox, |own| &own.sandbox);
     let directory = wanted.working_directory.as_ref().unwrap_or(sandbox);
     root::change_directory(&root, directory).map_err(of(SetupFailure::Root))?;

@@ -123,7 +123,7 @@ impl Files {
     /// The host's files, but for what is none of a container's business.
     fn hosts_files(&self, spec: &ContainerSpec) -> Result<(User, File), SetupError> {
         let user = spec.user.as_deref().map_or_else(|| Ok(User::current()), User::find);
-        let user = user.and_then(|user| permitted(spec, user)).map_err(of(SetupFailure::User))?;
+        let user = user.and_then(|user| spec.permitted(user)).map_err(of(SetupFailure::User))?;
         self.give(&user)?;
         let cover = || {
             let root = beneath::directory(Path::new("/"))?;
@@ -161,7 +161,7 @@ impl Files {
         let groups = groups.map_err(of(SetupFailure::Cgroup))?;
         let root = enter().map_err(of(SetupFailure::Root))?;
         let user = User::find_within(&root, spec.user.as_deref().unwrap_or("0"));
-        let user = user.and_then(|user| permitted(spec, user)).map_err(of(SetupFailure::User))?;
+        let user = user.and_then(|user| spec.permitted(user)).map_err(of(SetupFailure::User))?;
         self.give(&user)?;
         let furnish = || {
             devices::minimal(&root, spec.shm_bytes, self.first_id())?;
@@ -197,17 +197,6 @@ impl Files {
 
 fn mapping((namespace, range): &(OwnedFd, IdRange)) -> Mapping<'_> {
     Mapping { namespace: namespace.as_fd(), range: *range }
-}
-
-/// Refuses root of the machine where the spec forbids it.
-pub(crate) fn permitted(spec: &ContainerSpec, user: User) -> Result<User, IsolationError> {
-    if spec.forbids(user.uid) {
-        let reason = "it is root of this machine: name another user, give the container an image and a user namespace, or \
-                      have an operator start the agent with --allow-host-root";
-        let name = spec.user.as_deref().unwrap_or("0");
-        return Err(IsolationError::invalid("become user", name, reason));
-    }
-    Ok(user)
 }
 
 /// Works on a file that is only held, too.
