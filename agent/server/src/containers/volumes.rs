@@ -2,7 +2,7 @@
 
 use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use chapada_images::RootFs;
@@ -119,12 +119,19 @@ pub(super) fn add(
     Ok(())
 }
 
-/// The persistent volumes among resources.
+/// Whether a directory is as the agent made it.
+fn is_nobodys(directory: &Path) -> bool {
+    std::fs::symlink_metadata(directory).is_ok_and(|found| (found.uid(), found.gid()) == (0, 0))
+}
+
+/// The persistent volumes among resources. Blocks for a look at the shared ones.
 pub(super) fn persistent(means: &Means, resources: &Resources) -> Vec<VolumeMount> {
     let mount = |resource: &Resource| {
         let place = means.supplies.volumes.place(resource)?;
         let target = resource.disk.as_ref()?.volume.as_ref()?.container_path.to_string().into();
-        let source = VolumeSource::Host { root: place.root, path: place.path, give: true };
+        // A shared one is its first user's: whoever comes later does not take it from who has it.
+        let give = !resource.shared || is_nobodys(&place.root.join(&place.path));
+        let source = VolumeSource::Host { root: place.root, path: place.path, give };
         Some(VolumeMount { source, target, read_only: false })
     };
     resources.iter().filter_map(mount).collect()

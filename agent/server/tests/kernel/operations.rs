@@ -210,3 +210,70 @@ async fn volumes_on_a_path_and_on_a_mount_keep_their_data_until_they_are_destroy
     link.until("next", v1::TaskState::TaskFinished).await;
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_volume_stays_its_first_users_and_keeps_what_is_in_it_as_it_grows_and_shrinks() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let shared = |mib: f64| {
+        let mut volume = disk(mib, Some("eng"), Some("v"));
+        volume.shared = Some(v1::resource::SharedInfo::default());
+        volume
+    };
+    operate(&mut link, "p1", disk(16.0, None, None), disk(16.0, Some("eng"), None)).await;
+    operate(&mut link, "p2", disk(8.0, Some("eng"), None), shared(8.0)).await;
+    let finished = Some(v1::OperationState::OperationFinished as i32);
+    for _ in 0..2 {
+        assert_eq!(outcome(&mut link).await.status.unwrap().state, finished);
+    }
+    let user = |id: &str, name: &str, command: &str| {
+        let mut task = command_task(id, command);
+        task.command.as_mut().unwrap().user = Some(name.to_owned());
+        task.resources.push(shared(8.0));
+        task
+    };
+    link.launch(user(
+        "first",
+        "nobody",
+        "echo one > data/one; touch made; until [ -e data/end ]; do sleep 0.02; done",
+    ))
+    .await;
+    link.until("first", v1::TaskState::TaskRunning).await;
+    eventually("it has written", || agent.sandbox("first").join("made").exists()).await;
+    // Another reads it meanwhile, and may not write: nor does it take it from the first.
+    link.launch(user("second", "daemon", "cat data/one; touch data/two 2>&1 || stat -c %U data")).await;
+    link.until("second", v1::TaskState::TaskFinished).await;
+    let said = std::fs::read_to_string(agent.sandbox("second").join("stdout")).unwrap();
+    assert!(said.starts_with("one\n") && said.ends_with("nobody\n"), "{said}");
+    let file = agent.config.work_dir.join("volumes/roles/eng/v/end");
+    std::fs::write(&file, "").unwrap();
+    link.until("first", v1::TaskState::TaskFinished).await;
+
+    let own = |mib: f64| disk(mib, Some("eng"), Some("own"));
+    operate(&mut link, "p3", disk(8.0, Some("eng"), None), own(8.0)).await;
+    assert_eq!(outcome(&mut link).await.status.unwrap().state, finished);
+    let kept = agent.config.work_dir.join("volumes/roles/eng/own/kept");
+    std::fs::write(&kept, "kept").unwrap();
+    link.say(to_agent::Message::Operate(link::Operate {
+        key: "p4".to_owned(),
+        framework_id: "framework-1".to_owned(),
+        operation_id: Some("o-p4".to_owned()),
+        consumed: vec![own(8.0)],
+        converted: vec![own(6.0), disk(2.0, Some("eng"), None)],
+    }))
+    .await;
+    assert_eq!(outcome(&mut link).await.status.unwrap().state, finished, "it shrinks");
+    link.say(to_agent::Message::Operate(link::Operate {
+        key: "p5".to_owned(),
+        framework_id: "framework-1".to_owned(),
+        operation_id: Some("o-p5".to_owned()),
+        consumed: vec![own(6.0), disk(2.0, Some("eng"), None)],
+        converted: vec![own(8.0)],
+    }))
+    .await;
+    assert_eq!(outcome(&mut link).await.status.unwrap().state, finished, "and grows");
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "kept");
+    running.stop().await;
+}
