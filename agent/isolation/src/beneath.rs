@@ -51,7 +51,25 @@ fn openat2(directory: impl AsFd, path: &Path, flags: i32, mode: u32, resolve: u6
     openat2_of(directory, &name, flags, mode, resolve)
 }
 
+/// How often a path with `..` is looked up again. Source: that is what runc does.
+const ATTEMPTS: u32 = 128;
+
+/// The kernel gives up a path with `..` when anybody on the machine renamed or mounted anything meanwhile, and leaves it to us to
+/// try again.
 fn openat2_of(directory: impl AsFd, name: &CStr, flags: i32, mode: u32, resolve: u64) -> io::Result<File> {
+    let mut result = openat2_once(&directory, name, flags, mode, resolve);
+    for _ in 1..ATTEMPTS {
+        match &result {
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {
+                result = openat2_once(&directory, name, flags, mode, resolve);
+            }
+            _ => break,
+        }
+    }
+    result
+}
+
+fn openat2_once(directory: impl AsFd, name: &CStr, flags: i32, mode: u32, resolve: u64) -> io::Result<File> {
     // SAFETY: open_how is plain numbers, for which zero is a value.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
     how.flags = (flags | libc::O_CLOEXEC) as u64;
@@ -177,5 +195,27 @@ mod tests {
         assert!(log_file(&root, "fifo").is_err());
         fs::hard_link(dir.path().join("stdout"), dir.path().join("other")).unwrap();
         assert!(log_file(&root, "other").is_err());
+    }
+
+    #[test]
+    fn what_others_rename_meanwhile_fails_no_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+        std::fs::create_dir(&one).unwrap();
+        std::fs::create_dir(dir.path().join("a")).unwrap();
+        let root = directory(dir.path()).unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let path = Path::new("a/../a/../a/../a/../a/../a/../a/../a");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::fs::rename(&one, &other).unwrap();
+                    std::fs::rename(&other, &one).unwrap();
+                }
+            });
+            let failed = (0..50_000).find_map(|_| open_within(&root, path, libc::O_PATH, 0).err());
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(failed.is_none(), "{failed:?}");
+        });
     }
 }
