@@ -1,9 +1,25 @@
-//! Who of its users a container may be on this machine.
+//! Who of its users a container may be on this machine, and what its processes may not ask for.
 
-use chapada_isolation::IsolationError;
 use chapada_isolation::user::{NO_GROUP, User};
+use chapada_isolation::{IsolationError, capabilities};
 
-use crate::spec::ContainerSpec;
+use crate::spec::{ContainerSpec, SystemCalls};
+
+/// The greatest value of a limit of whoever is not privileged.
+const GREATEST: [(&str, u64, &str); 2] = [
+    (
+        "rtprio",
+        0,
+        "real time beats the shares of others: ask for none (0), or run privileged where an operator has started the \
+         agent with --allow-privileged",
+    ),
+    (
+        "nice",
+        20,
+        "a priority above the normal one beats the shares of others: ask for 20 at most, or run privileged where an \
+         operator has started the agent with --allow-privileged",
+    ),
+];
 
 impl ContainerSpec {
     /// Whether this user of the container is the machine's root, and must not be.
@@ -39,6 +55,25 @@ impl ContainerSpec {
         user.groups.retain(|group| *group != 0);
         Ok(user)
     }
+
+    /// Checks that it asks for no limit of a process by which it would run before everybody else, whatever its share of the
+    /// processors: only a privileged container may, which has all capabilities and no filter.
+    ///
+    /// # Errors
+    /// Names the limit, and what to do.
+    pub fn check_rlimits(&self) -> Result<(), IsolationError> {
+        let bounding = self.privileges.bounding.as_deref().unwrap_or_default();
+        let privileged = self.system_calls == SystemCalls::Unconfined
+            && capabilities::ALL.into_iter().all(|number| bounding.contains(&number));
+        for limit in &self.rlimits {
+            let (soft, hard) = limit.values()?;
+            let most = GREATEST.iter().find(|(name, ..)| *name == limit.name);
+            if let Some((.., reason)) = most.filter(|(_, most, _)| !privileged && soft.max(hard) > *most) {
+                return Err(IsolationError::invalid("set the limit", &limit.name, reason));
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -46,6 +81,7 @@ mod tests {
     use std::path::Path;
 
     use chapada_isolation::ids::IdRange;
+    use chapada_isolation::rlimits::Rlimit;
     use chapada_isolation::root::RootSource;
 
     use super::*;
@@ -56,6 +92,33 @@ mod tests {
         let user = User { uid: 1001, gid, groups: vec![0, 44], home: None };
         let user = spec.permitted(user).map_err(|error| format!("{error:?}"))?;
         Ok((user.gid, user.groups))
+    }
+
+    #[test]
+    fn only_the_privileged_have_real_time() {
+        let command = Command::Shell("true".into());
+        let mut spec = ContainerSpec::new("a", Path::new("/run/c"), "/sandbox", command);
+        let limit = |name: &str, soft, hard| Rlimit { name: name.to_owned(), soft, hard };
+        let greedy = [
+            limit("rtprio", Some(0), Some(1)),
+            limit("rtprio", None, None),
+            limit("nice", Some(21), Some(21)),
+            limit("nice", Some(0), Some(u64::MAX)),
+        ];
+        for limit in &greedy {
+            spec.rlimits = vec![limit.clone()];
+            let error = format!("{:?}", spec.check_rlimits().unwrap_err());
+            assert!(error.contains(&limit.name) && error.contains("--allow-privileged"), "{error}");
+        }
+        spec.rlimits = vec![limit("rtprio", Some(0), Some(0)), limit("nice", Some(0), Some(20))];
+        spec.check_rlimits().unwrap();
+        spec.rlimits = greedy.to_vec();
+        spec.system_calls = SystemCalls::Unconfined;
+        spec.check_rlimits().unwrap_err();
+        spec.privileges.bounding = Some(capabilities::ALL.collect());
+        spec.check_rlimits().unwrap();
+        spec.system_calls = SystemCalls::Standard;
+        spec.check_rlimits().unwrap_err();
     }
 
     #[test]

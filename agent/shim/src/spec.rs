@@ -17,6 +17,11 @@ use crate::files::{RootFileSystem, VolumeMount};
 /// Docker's default for `/dev/shm`.
 const SHM_BYTES: u64 = 64 << 20;
 
+/// What `/tmp` holds of a container that asks for no size and whose memory has no limit.
+const TMP_BYTES: u64 = 1 << 30;
+/// What `/tmp` holds at most of a container that asks for no size.
+const MOST_TMP_BYTES: u64 = 64 << 30;
+
 /// A name in a file system holds this many bytes.
 const MAX_ID_BYTES: usize = 255;
 
@@ -91,7 +96,8 @@ pub struct ContainerSpec {
     /// What else shows in it, in this order.
     #[serde(default)]
     pub volumes: Vec<VolumeMount>,
-    /// Resource limits per process.
+    /// Resource limits per process. What is not here has a default ([`chapada_isolation::rlimits::apply_defaults`]) or is the
+    /// agent's. See [`ContainerSpec::check_rlimits`].
     pub rlimits: Vec<Rlimit>,
     /// Capabilities and groups.
     #[serde(default)]
@@ -196,6 +202,16 @@ impl ContainerSpec {
             return Err(InvalidSpec { field: "hostname", rule: "it must have 1 to 64 bytes" });
         }
         Ok(())
+    }
+}
+
+impl ContainerSpec {
+    /// The most that its own `/tmp` holds: what it asks for, or else as much as its memory, and where that has no limit 1 GiB.
+    /// `None`: it has the host's.
+    pub fn temporary_bytes(&self) -> Option<u64> {
+        let TemporaryFiles::Private { size_bytes } = self.temporary_files else { return None };
+        let of_memory = || self.resources.memory_bytes.map_or(TMP_BYTES, |bytes| bytes.min(MOST_TMP_BYTES));
+        Some(size_bytes.unwrap_or_else(of_memory))
     }
 }
 
@@ -313,7 +329,7 @@ pub enum Pid1 {
 pub enum TemporaryFiles {
     /// Memory of its own, charged to the container.
     Private {
-        /// The most it holds; `None`: the container's memory is the bound.
+        /// The most it holds; `None`: see [`ContainerSpec::temporary_bytes`].
         size_bytes: Option<u64>,
     },
     /// What the root file system has there: the host's own directory, as Mesos has it without an image.

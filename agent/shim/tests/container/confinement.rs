@@ -319,14 +319,3 @@ fn hidden_paths_and_the_hosts_tmp_are_empty_and_the_sandbox_is_there() {
     assert_eq!(output, format!("{entries}\n/tmp/made\n{}\n", spec.sandbox.display()));
     assert!(!fs::exists("/tmp/made").unwrap());
 }
-
-#[test]
-fn limits_per_process_are_set() {
-    let place = Place::new();
-    let mut spec = place.spec("rlimit", "ulimit -n; ulimit -c");
-    spec.rlimits = vec![
-        Rlimit { name: "nofile".into(), soft: Some(77), hard: Some(99) },
-        Rlimit { name: "core".into(), soft: Some(0), hard: Some(0) },
-    ];
-    assert_eq!(place.output_of(&spec), "77\n0\n");
-}

@@ -89,3 +89,81 @@ fn the_quota_of_processors_is_the_commands_and_not_that_of_making_it() {
     // To be taken down costs as much.
     group.apply(&Limits::default()).unwrap();
 }
+
+#[test]
+fn limits_per_process_are_set() {
+    let place = Place::new();
+    let mut spec = place.spec("rlimit", "ulimit -n; ulimit -c");
+    spec.rlimits = vec![
+        Rlimit { name: "nofile".into(), soft: Some(77), hard: Some(99) },
+        Rlimit { name: "core".into(), soft: Some(0), hard: Some(0) },
+    ];
+    assert_eq!(place.output_of(&spec), "77\n0\n");
+}
+
+/// Of `/proc/self/limits`: soft and hard value.
+const LIMITS: &str =
+    "grep -E '^Max (open files|nice|realtime p)' /proc/self/limits | tr -s ' ' | sed 's/ $//'";
+
+#[test]
+fn limits_per_process_are_not_the_agents() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+    for resource in [Resource::RLIMIT_RTPRIO, Resource::RLIMIT_NICE] {
+        // Without CAP_SYS_RESOURCE nobody can raise them: they are 0 as they are.
+        let raised = setrlimit(resource, 30, 30);
+        assert!(raised.is_ok() || getrlimit(resource) == Ok((0, 0)), "{resource:?} {raised:?}");
+    }
+    let place = Place::new();
+    let mut own = place.own_root("own", LIMITS);
+    own.user_namespace = Some(IdRange { first: 1_700_000, count: 65_536 });
+    // Where there is no `chrt`, it fails as well; the limits say the same.
+    let script = format!(
+        "{LIMITS}; chrt -f 10 true 2>/dev/null && echo real time; renice -n -1 -p $$ 2>/dev/null && echo nicer; true"
+    );
+    for spec in [place.spec("hosts", &script), own] {
+        let expected = format!(
+            "Max open files {} {} files\nMax nice priority 0 0\nMax realtime priority 0 0\n",
+            most.min(1024),
+            most.min(524_288)
+        );
+        assert_eq!(place.output_of(&spec), expected, "{}", spec.id);
+    }
+}
+
+#[test]
+fn limits_that_beat_the_shares_of_others_are_refused() {
+    let place = Place::new();
+    let limit = |name: &str, soft, hard| Rlimit { name: name.into(), soft, hard };
+    let refused = [
+        (limit("rtprio", Some(10), Some(10)), "--allow-privileged"),
+        (limit("nice", None, None), "--allow-privileged"),
+        (limit("core", Some(0), None), "or neither"),
+    ];
+    for (limit, reason) in refused {
+        let mut spec = place.spec(&format!("refused-{}", limit.name), "true");
+        let name = limit.name.clone();
+        spec.rlimits = vec![limit];
+        let Outcome::NotStarted { error } = place.run(&spec).outcome else { panic!("{name}: it ran") };
+        assert!(error.message.contains(&name) && error.message.contains(reason), "{}", error.message);
+    }
+}
+
+#[test]
+fn temporary_files_are_bounded_by_the_memory() {
+    const MIB: u64 = 1 << 20;
+    let place = Place::new();
+    let script = "echo $(($(stat -f -c '%b * %S' /tmp)))";
+    for (id, size_bytes, memory_bytes, expected) in [
+        ("none", None, None, 1024 * MIB),
+        ("memory", None, Some(96 * MIB), 96 * MIB),
+        ("asked", Some(256 * MIB), Some(96 * MIB), 256 * MIB),
+    ] {
+        for mut spec in [place.spec(id, script), place.own_root(&format!("own-{id}"), script)] {
+            spec.temporary_files = TemporaryFiles::Private { size_bytes };
+            spec.resources.memory_bytes = memory_bytes;
+            assert_eq!(place.output_of(&spec), format!("{expected}\n"), "{}", spec.id);
+        }
+    }
+}

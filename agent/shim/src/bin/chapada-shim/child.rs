@@ -124,6 +124,8 @@ fn drop_privileges(spec: &ContainerSpec, user: &User, shim: Option<&Caller>) -> 
         }
     }
     umask(UMASK);
+    spec.check_rlimits()?;
+    rlimits::apply_defaults()?;
     rlimits::apply(&spec.rlimits)?;
     privileges::become_user(user, &spec.privileges)?;
     // After the change of user, which clears it. Under our init it ends with that, and does not begin without a shim.

@@ -13,7 +13,7 @@ use chapada_isolation::root;
 use chapada_isolation::trees::{Restrictions, Tree};
 use chapada_isolation::user::User;
 use chapada_isolation::{Context, IsolationError, beneath, devices, mounts};
-use chapada_shim::{ContainerSpec, Device, Names, RootFileSystem, SetupError, SetupFailure, TemporaryFiles};
+use chapada_shim::{ContainerSpec, Device, Names, RootFileSystem, SetupError, SetupFailure};
 use nix::fcntl::AtFlags;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
 
@@ -210,12 +210,14 @@ pub(crate) fn give(file: &File, owner: Owner) -> io::Result<()> {
 }
 
 fn temporary_files(spec: &ContainerSpec, root: &File, owner: u32) -> Result<(), IsolationError> {
-    let TemporaryFiles::Private { size_bytes } = spec.temporary_files else { return Ok(()) };
-    let size = size_bytes.map(|bytes| bytes.to_string());
-    let owner = owner.to_string();
-    let mut options =
-        vec![(c"mode", Some("1777")), (c"uid", Some(owner.as_str())), (c"gid", Some(owner.as_str()))];
-    options.extend(size.as_deref().map(|size| (c"size", Some(size))));
+    let Some(bytes) = spec.temporary_bytes() else { return Ok(()) };
+    let (size, owner) = (bytes.to_string(), owner.to_string());
+    let options = [
+        (c"mode", Some("1777")),
+        (c"uid", Some(owner.as_str())),
+        (c"gid", Some(owner.as_str())),
+        (c"size", Some(size.as_str())),
+    ];
     let tree = Tree::new(c"tmpfs", &options, Restrictions::DATA)?;
     tree.put(places::own_directory(root, Path::new("tmp"))?, "/tmp")
 }
