@@ -15,6 +15,7 @@ mod id;
 mod instance;
 mod launch;
 mod matching;
+mod need;
 mod plan;
 mod pod;
 mod progress;

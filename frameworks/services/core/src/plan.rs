@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chapada_model::{AgentId, Resources, Role, Wall};
-use chapada_sdk_core::{Offer, Placed, Request, place};
+use chapada_sdk_core::{Offer, Placed};
 
 use crate::definition::AppDefinition;
 use crate::deployment::Deployment;
 use crate::id::{AppId, DeploymentId};
+use crate::need::Need;
+use crate::resident::Home;
 use crate::services::KnownOffer;
 use crate::timestamp::Timestamp;
 use crate::why::{Explanation, Inquiry};
@@ -31,7 +33,9 @@ pub struct Proposal {
 pub(crate) struct Landing {
     pub(crate) id: AppId,
     pub(crate) definition: AppDefinition,
-    pub(crate) request: Request,
+    pub(crate) need: Need,
+    /// Where instances begin again, with what is kept for them there.
+    pub(crate) homes: Vec<Home>,
     pub(crate) placed: Placed,
     pub(crate) role: Role,
     pub(crate) starts: usize,
@@ -91,9 +95,17 @@ impl Landing {
         let least = self.definition.least_good(target) as usize;
         let most = if self.replaces { self.definition.most_at_once(target) as usize } else { usize::MAX };
         let mut count = 0;
+        for home in self.homes.iter().take(self.starts) {
+            let (_, here) = on.entry(home.agent.clone()).or_insert_with(|| (home.hostname.clone(), 0));
+            *here += 1;
+            count += 1;
+            if let Some(offer) = table.offers.iter().find(|offer| offer.agent == home.agent) {
+                placed.add(offer);
+            }
+        }
         while count < self.starts {
             let room = !self.replaces || count + old.len() < most;
-            if let Some(index) = room.then(|| table.take(&self.request, &mut placed, self.now)).flatten() {
+            if let Some(index) = room.then(|| table.take(&self.need, &mut placed, self.now)).flatten() {
                 let offer = &table.offers[index];
                 let (_, here) =
                     on.entry(offer.agent.clone()).or_insert_with(|| (offer.hostname.to_string(), 0));
@@ -136,7 +148,7 @@ impl Landing {
         Inquiry {
             id: self.id.clone(),
             definition: Some(Box::new(self.definition.clone())),
-            request: self.request.clone(),
+            need: self.need.clone(),
             placed,
             role: self.role.clone(),
             now: self.now,
@@ -153,21 +165,21 @@ impl Landing {
 
 impl Table {
     /// Places one more; the number of the offer that it goes to.
-    fn take(&mut self, request: &Request, placed: &mut Placed, now: Wall) -> Option<usize> {
+    fn take(&mut self, need: &Need, placed: &mut Placed, now: Wall) -> Option<usize> {
         let mut found = None;
         for (count, index) in &self.order {
             self.matches += 1;
             if self.matches > MAX_MATCHES {
                 return None;
             }
-            if let Ok(placement) = place(&self.offers[*index], request, placed, now, 0) {
-                found = Some((*count, *index, placement));
+            if let Ok(share) = need.place(&self.offers[*index], placed, now, 0) {
+                found = Some((*count, *index, share));
                 break;
             }
         }
-        let (count, index, placement) = found?;
+        let (count, index, share) = found?;
         let offer = &mut self.offers[index];
-        offer.take(&placement.resources).ok()?;
+        offer.take(&share.taken()?).ok()?;
         placed.add(offer);
         self.order.remove(&(count, index));
         self.order.insert((count + 1, index));

@@ -4,11 +4,12 @@ use chapada_model::{
     AgentId, Disk, DiskVolume, Label, Labels, Milli, Persistence, Reservation, ReservationKind, Resource,
     ResourceValue, Resources, Role,
 };
-use chapada_sdk_core::{Offer, Placement, Request};
+use chapada_sdk_core::{Offer, Placement};
 use serde::{Deserialize, Serialize};
 
-use crate::definition::{AppDefinition, HostPort, Persistent};
+use crate::definition::{AppDefinition, HostPort};
 use crate::id::{InstanceId, Uuid};
+use crate::need::Share;
 use crate::timestamp::Timestamp;
 
 /// The labels of a reservation: whose it is. The first two are Marathon's.
@@ -116,31 +117,19 @@ impl Home {
         whole.then_some(Placement { resources: here, ports })
     }
 
-    /// What to take of an offer for it beside the `placement` of what is no volume, of which `Request` asks.
-    pub(crate) fn found_on(
-        &self,
-        app: &AppDefinition,
-        offer: &Offer,
-        placement: Placement,
-        framework: &str,
-    ) -> Option<Founding> {
-        let mut left = offer.resources.checked_sub(&placement.resources).ok()?;
-        let mut taken = placement.resources.clone();
+    /// What is done with its share of an offer to the role.
+    pub(crate) fn found_on(&self, role: &Role, share: Share, framework: &str) -> Option<Founding> {
+        let taken = share.taken()?;
+        let Share { placement, disks } = share;
         let (mut reserved, mut volumes) = (Vec::new(), Vec::new());
-        for ((_, wanted), volume) in app.persistent_volumes().zip(&self.volumes) {
-            let part = disk_of(&left, wanted)?;
-            let one = Resources::from_list([part.clone()]).ok()?;
-            left.sub(&one).ok()?;
-            taken = Resources::from_list(taken.iter().cloned().chain([part.clone()])).ok()?;
-            let part = self.kept(part, &offer.role, framework);
+        for (part, volume) in disks.into_iter().zip(&self.volumes) {
+            let part = self.kept(part, role, framework);
             volumes.push(with_volume(part.clone(), volume));
             reserved.push(part);
         }
-        let kept: Vec<Resource> = placement
-            .resources
-            .iter()
-            .map(|resource| self.kept(resource.clone(), &offer.role, framework))
-            .collect();
+        let plain = placement.resources.iter();
+        let kept: Vec<Resource> =
+            plain.map(|resource| self.kept(resource.clone(), role, framework)).collect();
         reserved.extend(kept.iter().cloned());
         let for_task = Resources::from_list(kept.into_iter().chain(volumes.iter().cloned())).ok()?;
         Some(Founding {
@@ -157,11 +146,6 @@ impl Home {
         resource.reservations.push(Reservation { kind, role: role.clone(), principal: None, labels });
         resource
     }
-}
-
-/// What is no volume of an instance of a resident app: it is reserved, so it must be nobody's.
-pub(crate) fn unreserved(request: Request) -> Request {
-    Request { accepted_roles: vec!["*".into()], ..request }
 }
 
 /// The home that a resource was reserved for by this framework: the instance, and which of its homes.
@@ -191,26 +175,6 @@ fn with_volume(mut resource: Resource, volume: &LocalVolume) -> Resource {
         source,
     });
     resource
-}
-
-/// The part of a disk that nobody has, for a volume: as much as it wants, or a disk as a whole.
-fn disk_of(left: &Resources, wanted: &Persistent) -> Option<Resource> {
-    left.iter().find_map(|resource| {
-        let ResourceValue::Scalar(there) = resource.value else { return None };
-        let source = resource.disk.as_ref().map(|disk| disk.source.as_ref().map(|source| source.kind));
-        let kind = wanted.r#type.source();
-        let suits = &*resource.name == "disk"
-            && resource.reservations.is_empty()
-            && !resource.revocable
-            && !resource.shared
-            && !resource.is_volume()
-            && source.flatten() == kind
-            && there >= wanted.size;
-        let whole = wanted.r#type == crate::definition::DiskType::Mount;
-        let fits = !whole || wanted.max_size.is_none_or(|most| there <= most);
-        let value = ResourceValue::Scalar(if whole { there } else { wanted.size });
-        (suits && fits).then(|| Resource { value, ..resource.clone() })
-    })
 }
 
 fn plain(resources: &Resources, name: &str) -> Milli {

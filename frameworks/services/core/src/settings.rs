@@ -8,6 +8,7 @@ use chapada_sdk_core::{Constraint, Field, Request, Rule};
 use crate::definition::{AppDefinition, Defaults};
 use crate::event::Refusal;
 use crate::matching::request;
+use crate::need::Need;
 
 /// Chosen when the process starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,10 +89,19 @@ impl Settings {
         Defaults { role, network: self.network.as_deref() }
     }
 
-    /// What one instance needs, of whose resources it may be.
+    /// What one instance needs that has no home.
+    pub(crate) fn need(&self, definition: &AppDefinition) -> Need {
+        let volumes = definition.persistent_volumes().map(|(path, volume)| (path.to_owned(), volume.clone()));
+        Need { request: self.request(definition), volumes: volumes.collect() }
+    }
+
+    /// What one instance needs beside its volumes, of whose resources it may be.
     pub(crate) fn request(&self, definition: &AppDefinition) -> Request {
         let mut request = request(definition);
-        if request.accepted_roles.is_empty() {
+        if definition.is_resident() {
+            // It is reserved, so it must be nobody's.
+            request.accepted_roles = vec!["*".into()];
+        } else if request.accepted_roles.is_empty() {
             request.accepted_roles = match self.accepted_roles {
                 AcceptedRoles::Any => Vec::new(),
                 AcceptedRoles::Unreserved => vec!["*".into()],

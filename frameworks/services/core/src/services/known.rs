@@ -124,6 +124,10 @@ impl Services {
         let Some(state) = self.apps.get(app).filter(|_| !self.demand.is_wanted()) else { return };
         let definition =
             state.versions.get(&task.version).map_or(&state.app.definition, |app| &app.definition);
+        // What a resident app had is its own still.
+        if definition.is_resident() {
+            return;
+        }
         self.known.give_back(&definition.role, &task.agent, &taken(&request(definition), &task.ports));
     }
 }

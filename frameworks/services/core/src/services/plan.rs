@@ -13,6 +13,7 @@ use crate::id::{AppId, DeploymentId, Seed};
 use crate::instance::Task;
 use crate::matching::request;
 use crate::plan::{Landing, Old, Proposal};
+use crate::resident::Home;
 use crate::timestamp::Timestamp;
 
 impl Services {
@@ -38,21 +39,24 @@ impl Services {
     fn landing(&self, now: Now, id: &AppId, change: &Change, replaces: bool) -> Option<Landing> {
         let to = change.to.as_ref()?;
         let state = self.spec(id);
-        let request = self.settings.request(&to.definition);
+        let need = self.settings.need(&to.definition);
         let role = to.definition.role.parse().unwrap_or_else(|_| self.role.clone());
         let there = state.map_or(0, |state| state.alive(now.mono));
         let target = to.definition.instances as usize;
+        let resident = to.definition.is_resident();
         Some(Landing {
             id: id.clone(),
             definition: to.definition.clone(),
             placed: match state.filter(|_| !replaces) {
                 Some(state) => state.instances.placed().clone(),
-                None => Placed::of::<Task>(&request.constraints, []),
+                None => Placed::of::<Task>(&need.request.constraints, []),
             },
-            request,
+            need,
+            homes: state.map_or_else(Vec::new, |state| free_homes(state, replaces)),
             starts: if replaces { target } else { target.saturating_sub(there) },
-            old: state.map_or_else(Vec::new, old).into_iter().collect(),
-            replaces,
+            // What tasks of a resident app have is its own and stays so.
+            old: state.filter(|_| !resident).map_or_else(Vec::new, old),
+            replaces: replaces && !resident,
             now: now.wall,
             known: self.known.current(now.mono, &role).cloned().collect(),
             absent: self.known.absent(now.mono, &role),
@@ -60,6 +64,12 @@ impl Services {
             role,
         })
     }
+}
+
+/// The homes that tasks would be started in: all, or those in which there is none.
+fn free_homes(state: &AppState, all: bool) -> Vec<Home> {
+    let has_task = |home: &&Home| state.instances.get(&home.instance).is_some_and(|one| one.task().is_some());
+    state.homes.values().filter(|home| all || !has_task(home)).cloned().collect()
 }
 
 /// The tasks that run now, with what they take.

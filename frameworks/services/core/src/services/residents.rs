@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chapada_model::{Mono, Now, Resource, Resources, Role};
-use chapada_sdk_core::{MismatchKind, place};
+use chapada_sdk_core::MismatchKind;
 
 use super::offers::{Bid, Start, launch};
 use super::roles::role_of;
@@ -16,7 +16,7 @@ use crate::event::{Effect, HomeOperation, Refusal, Reply, Which};
 use crate::id::{AppId, InstanceId};
 use crate::instance::{Instance, Task};
 use crate::records::Key;
-use crate::resident::{Founding, Home, home_of, unreserved};
+use crate::resident::{Founding, Home, home_of};
 use crate::timestamp::Timestamp;
 
 /// How long a home may be asked for and not seen before it is given up.
@@ -117,18 +117,17 @@ impl Services {
     fn found_home(&mut self, now: Now, instance: &InstanceId, bids: &mut [Bid]) -> bool {
         let (draw, uuid) = (self.seed.number(), self.seed.uuid());
         let Some(app) = self.app_of(instance) else { return false };
-        let request = unreserved(self.settings.request(&app.definition));
+        let need = self.settings.need(&app.definition);
         let framework = self.framework.clone();
         let Some(state) = self.apps.get_mut(instance.app()) else { return false };
         let open = |bid: &&mut Bid| !bid.is_full() && bid.offer.role.as_str() == app.definition.role;
         for bid in bids.iter_mut().filter(open) {
             state.funnel.processed += 1;
-            let share = place(&bid.offer, &request, state.instances.placed(), now.wall, draw);
+            let share = need.place(&bid.offer, state.instances.placed(), now.wall, draw);
             let at = Timestamp::from(now.wall);
             let home = Home::new(&app.definition, instance.clone(), uuid, &bid.offer, at);
             let founding = share.map_err(|why| why.kind()).and_then(|share| {
-                let founding = home.found_on(&app.definition, &bid.offer, share, &framework);
-                founding.ok_or(MismatchKind::InsufficientDisk)
+                home.found_on(&bid.offer.role, share, &framework).ok_or(MismatchKind::InsufficientDisk)
             });
             match founding {
                 Ok(Founding { taken, reserved, volumes, placement }) => {

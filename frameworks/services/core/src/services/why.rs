@@ -17,16 +17,22 @@ impl Services {
         let state = self.spec(id)?;
         let waiting = state.instances.waiting();
         let room = self.most_at_once(state).saturating_sub(state.alive(now.mono));
+        let homeless =
+            |instance: &&Instance| instance.task().is_none() && !state.homes.contains_key(&instance.id);
         let definition = &state.app.definition;
+        let looking = match definition.is_resident() {
+            true => state.instances.values().filter(homeless).count(),
+            false => waiting,
+        };
         let role = definition.role.parse().unwrap_or_else(|_| self.role.clone());
         Some(Inquiry {
             id: id.clone(),
             definition: (!state.app.is_pod()).then(|| Box::new(definition.clone())),
-            request: self.settings.request(definition),
+            need: self.settings.need(definition),
             placed: state.instances.placed().clone(),
             now: now.wall,
             waiting,
-            seeking: waiting.min(room),
+            seeking: looking.min(room),
             reasons: self.reasons_to_wait(now, state, waiting.saturating_sub(room)),
             after: self.reasons_to_be_unfinished(now, state),
             known: self.known.current(now.mono, &role).cloned().collect(),

@@ -1,22 +1,23 @@
 //! The reason why offers do not fit.
 
 use chapada_model::Milli;
-use chapada_sdk_core::{Constraint, Mismatch, MismatchKind, Offer, PortWish, Search};
+use chapada_sdk_core::{Constraint, Mismatch, MismatchKind, PortWish, Request};
 
+use super::held::Held;
 use super::words::{amount, and, both, counted};
-use super::{Cause, Inquiry, Reason, constraint, suggestion};
+use super::{Cause, Inquiry, Reason, constraint, suggestion, volume};
 
-pub(super) fn reason(inquiry: &Inquiry, search: &Search<'_>, offers: &[&Offer]) -> Reason {
-    let funnel = search.funnel();
+pub(super) fn reason(held: &Held<'_>) -> Reason {
+    let (inquiry, funnel) = (held.inquiry, &held.funnel);
     let suggestions = match funnel.fitting() {
-        0 => suggestion::all(inquiry, search, offers),
+        0 => suggestion::all(held),
         _ => Vec::new(),
     };
     let (cause, sentence) = match funnel.stopped_at() {
-        Some(kind) => (Cause::Mismatch(kind), Stopped::new(inquiry, search, offers, kind).sentence()),
+        Some(kind) => (Cause::Mismatch(kind), Stopped::new(held, kind).sentence()),
         None if funnel.offers() == 0 => (Cause::NoOffers, no_offers(inquiry)),
         None => {
-            let fits = format!("It fits on {} of {}", funnel.fitting(), counted(offers.len(), "agent"));
+            let fits = format!("It fits on {} of {}", funnel.fitting(), counted(held.offers.len(), "agent"));
             (Cause::Placing, format!("{fits}, as last offered, and starts with the next offer"))
         }
     };
@@ -46,22 +47,15 @@ fn no_offers(inquiry: &Inquiry) -> String {
 
 /// The offers that came to the last step of the funnel that stopped any.
 struct Stopped<'a> {
-    inquiry: &'a Inquiry,
-    search: &'a Search<'a>,
-    offers: &'a [&'a Offer],
+    held: &'a Held<'a>,
     kind: MismatchKind,
     /// The numbers of the offers that came so far.
     here: Vec<usize>,
 }
 
 impl<'a> Stopped<'a> {
-    fn new(
-        inquiry: &'a Inquiry,
-        search: &'a Search<'a>,
-        offers: &'a [&'a Offer],
-        kind: MismatchKind,
-    ) -> Self {
-        let stopped = Self { inquiry, search, offers, kind, here: Vec::new() };
+    fn new(held: &'a Held<'a>, kind: MismatchKind) -> Self {
+        let stopped = Self { held, kind, here: Vec::new() };
         let here = stopped.first_at(kind).collect();
         Self { here, ..stopped }
     }
@@ -70,7 +64,7 @@ impl<'a> Stopped<'a> {
     fn mismatches(&self) -> impl Iterator<Item = (usize, &Mismatch)> {
         let of = |number: &usize| {
             let number = *number;
-            let all = self.search.mismatches()[number].iter();
+            let all = self.held.mismatches[number].iter();
             all.filter(|mismatch| mismatch.kind() == self.kind).map(move |mismatch| (number, mismatch))
         };
         self.here.iter().flat_map(of)
@@ -80,13 +74,8 @@ impl<'a> Stopped<'a> {
         let count = self.here.len();
         match self.kind {
             MismatchKind::UnfulfilledRole => {
-                let accepted = and(&self
-                    .inquiry
-                    .request
-                    .accepted_roles
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>());
+                let roles = self.request().accepted_roles.iter();
+                let accepted = and(&roles.map(ToString::to_string).collect::<Vec<_>>());
                 let of = if accepted.is_empty() { String::new() } else { format!(" of the role {accepted}") };
                 format!("Needs resources{of}; the {} {} none", agents(count), has(count))
             }
@@ -105,15 +94,22 @@ impl<'a> Stopped<'a> {
                     has(count)
                 )
             }
+            MismatchKind::InsufficientDisk => {
+                volume::sentence(self.held, &self.here, &self.such(), &agents(count))
+                    .unwrap_or_else(|| self.amounts())
+            }
             MismatchKind::InsufficientCpus
             | MismatchKind::InsufficientMemory
-            | MismatchKind::InsufficientDisk
             | MismatchKind::InsufficientGpus => self.amounts(),
         }
     }
 
+    fn request(&self) -> &'a Request {
+        &self.held.inquiry.need.request
+    }
+
     fn is_all(&self) -> bool {
-        self.here.len() == self.offers.len()
+        self.here.len() == self.held.offers.len()
     }
 
     fn constraints(&self) -> String {
@@ -132,7 +128,7 @@ impl<'a> Stopped<'a> {
     /// The constraints that do not hold on any of these offers, each once, in the order of the request.
     fn violated(&self, offers: impl Iterator<Item = usize>) -> Vec<Constraint> {
         let mut found: Vec<&Constraint> = Vec::new();
-        for mismatch in offers.flat_map(|number| &self.search.mismatches()[number]) {
+        for mismatch in offers.flat_map(|number| &self.held.mismatches[number]) {
             match mismatch {
                 Mismatch::Constraint { constraint, .. } if !found.contains(&constraint) => {
                     found.push(constraint)
@@ -140,7 +136,7 @@ impl<'a> Stopped<'a> {
                 _ => {}
             }
         }
-        let all = self.inquiry.request.constraints.iter();
+        let all = self.request().constraints.iter();
         all.filter(|constraint| found.contains(constraint)).cloned().collect()
     }
 
@@ -162,7 +158,7 @@ impl<'a> Stopped<'a> {
             PortWish::Exactly(port) => Some(*port),
             PortWish::Any => None,
         };
-        let wishes = &self.inquiry.request.ports;
+        let wishes = &self.request().ports;
         let missing = self.mismatches().any(|(_, mismatch)| matches!(mismatch, Mismatch::PortNotOffered(_)));
         let (such, count) = (self.such(), agents(self.here.len()));
         if missing {
@@ -187,15 +183,16 @@ impl<'a> Stopped<'a> {
     }
 
     fn amounts(&self) -> String {
+        let of_volume = |number, resource| resource == "disk" && self.held.unmet.contains_key(&number);
         let most = self.mismatches().filter_map(|(number, mismatch)| match mismatch {
-            Mismatch::Short { resource, wanted, offered } => {
+            Mismatch::Short { resource, wanted, offered } if !of_volume(number, *resource) => {
                 Some((*offered, std::cmp::Reverse(number), *resource, *wanted))
             }
             _ => None,
         });
         let (offered, number, resource, wanted) =
             most.max().unwrap_or((Milli::ZERO, std::cmp::Reverse(0), "mem", Milli::ZERO));
-        let host = self.offers.get(number.0).map_or("", |offer| &offer.hostname);
+        let host = self.held.offers.get(number.0).map_or("", |offer| &offer.hostname);
         let (needs, has) = both(resource, wanted, offered);
         let such = self.such();
         let largest = match (such.is_empty(), self.here.len()) {
@@ -211,7 +208,7 @@ impl<'a> Stopped<'a> {
     fn such(&self) -> String {
         let constraints = self.violated(self.first_at(MismatchKind::UnfulfilledConstraint));
         let mut conditions: Vec<String> = constraints.iter().map(constraint::wanted).collect();
-        let request = &self.inquiry.request;
+        let request = self.request();
         for (kind, resource, wanted) in [
             (MismatchKind::InsufficientCpus, "cpus", request.cpus),
             (MismatchKind::InsufficientMemory, "mem", request.mem),
@@ -232,7 +229,7 @@ impl<'a> Stopped<'a> {
     fn first_at(&self, kind: MismatchKind) -> impl Iterator<Item = usize> {
         let stopped =
             move |mismatches: &Vec<Mismatch>| mismatches.first().is_some_and(|first| first.kind() == kind);
-        let numbered = self.search.mismatches().iter().enumerate();
+        let numbered = self.held.mismatches.iter().enumerate();
         numbered.filter(move |(_, mismatches)| stopped(mismatches)).map(|(number, _)| number)
     }
 }

@@ -1,17 +1,21 @@
 //! Why instances wait, in one sentence a person can act on, and the smallest change that would place them.
 
 mod constraint;
+mod held;
 mod matching;
 mod suggestion;
+mod volume;
 mod words;
 
 use chapada_model::{Role, Wall};
-use chapada_sdk_core::{Funnel, MismatchKind, Offer, Placed, Request, Search, explain};
+use chapada_sdk_core::{Funnel, Mismatch, MismatchKind, Offer, Placed, Search};
 
 use crate::definition::AppDefinition;
 use crate::id::AppId;
+use crate::need::Need;
 use crate::services::KnownOffer;
 use crate::timestamp::Timestamp;
+use held::Held;
 
 pub use suggestion::Suggestion;
 pub(crate) use words::{and, counted, seconds};
@@ -130,7 +134,7 @@ pub struct Inquiry {
     pub(crate) id: AppId,
     /// Empty for pods, whose definitions are only ever replaced.
     pub(crate) definition: Option<Box<AppDefinition>>,
-    pub(crate) request: Request,
+    pub(crate) need: Need,
     pub(crate) placed: Placed,
     pub(crate) role: Role,
     pub(crate) now: Wall,
@@ -152,7 +156,7 @@ impl Inquiry {
         let mut unused: Vec<&KnownOffer> = self.known.iter().filter(|known| !known.used).collect();
         unused.sort_by_key(|known| std::cmp::Reverse(known.at));
         let kinds = |offer: &Offer| {
-            explain(offer, &self.request, &self.placed, self.now).map(|mismatch| mismatch.kind()).collect()
+            self.need.explain(offer, &self.placed, self.now).iter().map(Mismatch::kind).collect()
         };
         unused.into_iter().take(most).map(|known| (known.clone(), kinds(&known.offer))).collect()
     }
@@ -160,11 +164,14 @@ impl Inquiry {
     /// Works the explanation out: matches as the launcher does with all offers that are known.
     pub fn answer(&self) -> Explanation {
         let offers: Vec<&Offer> = self.known.iter().map(|known| &*known.offer).collect();
-        let search = Search::new(&self.request, &self.placed, self.now, &offers);
+        let split = self.need.split(&offers);
+        let suiting: Vec<&Offer> = split.suiting.iter().map(|(_, offer)| &**offer).collect();
+        let search = Search::new(&self.need.request, &self.placed, self.now, &suiting);
+        let held = Held::new(self, &search, &offers, &split);
         let mut reasons = self.reasons.clone();
         if self.seeking > 0 {
             let kept = reasons.first().is_some_and(|reason| reason.count >= self.waiting);
-            let found = matching::reason(self, &search, &offers);
+            let found = matching::reason(&held);
             // Who is kept by something else need not hear that the offer it could take is there.
             if !(kept && found.cause == Cause::Placing) {
                 reasons.push(found);
@@ -176,6 +183,6 @@ impl Inquiry {
             reasons.push(Reason { cause: Cause::Nothing, count: 0, sentence, suggestions: Vec::new() });
         }
         let (id, waiting, absent, newest) = (self.id.clone(), self.waiting, self.absent, self.newest);
-        Explanation { id, waiting, reasons, funnel: search.funnel(), absent, newest }
+        Explanation { id, waiting, reasons, funnel: held.funnel, absent, newest }
     }
 }

@@ -1,10 +1,11 @@
 //! What could be changed so that more would start.
 
-use chapada_sdk_core::{Change, Constraint, Mismatch, Nearest, Offer, PortWish, Rule, Search};
+use chapada_sdk_core::{Change, Constraint, Mismatch, Nearest, PortWish, Rule};
 use serde_json::{Map, Value, json};
 
+use super::held::Held;
 use super::words::{amount, and, bare, counted};
-use super::{Inquiry, constraint};
+use super::{Inquiry, constraint, volume};
 use crate::definition::AppDefinition;
 
 /// How many ways to change the app are named.
@@ -19,7 +20,8 @@ pub struct Suggestion {
     pub sentence: String,
     /// How many instances would start.
     pub fits: usize,
-    /// The fields of the app to change, as in a partial update; `None` when it is not the app that would change.
+    /// The fields of the app to change, as in a partial update; `None` when it is not the app that would change, or when they can
+    /// only be other in a new app.
     pub patch: Option<Map<String, Value>>,
     /// The method and path of the call that does it, when there is one.
     pub call: Option<(&'static str, String)>,
@@ -27,12 +29,14 @@ pub struct Suggestion {
 
 /// The smallest changes first: those of the app, then those of the cluster, which may come first when the app would be hardly
 /// itself any more.
-pub(super) fn all(inquiry: &Inquiry, search: &Search<'_>, offers: &[&Offer]) -> Vec<Suggestion> {
-    let ways = search.nearest(inquiry.seeking, WAYS);
+pub(super) fn all(held: &Held<'_>) -> Vec<Suggestion> {
+    let inquiry = held.inquiry;
+    let ways = held.search.nearest(inquiry.seeking, WAYS);
     let drastic =
         ways.first().is_some_and(|nearest| nearest.changes.iter().any(|change| is_drastic(inquiry, change)));
     let of_app = ways.into_iter().map(|nearest| of_app(inquiry, &nearest));
-    let of_cluster = of_cluster(inquiry, search, offers);
+    let of_app = volume::suggestion(held).into_iter().chain(of_app);
+    let of_cluster = of_cluster(held);
     match drastic {
         true => std::iter::once(of_cluster).chain(of_app).collect(),
         false => of_app.chain(std::iter::once(of_cluster)).collect(),
@@ -46,21 +50,26 @@ fn is_drastic(inquiry: &Inquiry, change: &Change) -> bool {
 
 fn wanted(inquiry: &Inquiry, resource: &str) -> chapada_model::Milli {
     match resource {
-        "cpus" => inquiry.request.cpus,
-        "mem" => inquiry.request.mem,
-        "gpus" => inquiry.request.gpus,
-        _ => inquiry.request.disk,
+        "cpus" => inquiry.need.request.cpus,
+        "mem" => inquiry.need.request.mem,
+        "gpus" => inquiry.need.request.gpus,
+        _ => inquiry.need.request.disk,
     }
 }
 
 fn of_app(inquiry: &Inquiry, nearest: &Nearest) -> Suggestion {
     let texts: Vec<String> = nearest.changes.iter().map(said).collect();
     let sentence = format!("{} would fit if {}", how_many(nearest.fits, inquiry.seeking), and(&texts));
-    let patch = inquiry.definition.as_deref().map(|app| fields(app, inquiry, &nearest.changes));
+    // Of an app with volumes that stay nothing but its constraints can be changed.
+    let can_be = |app: &&AppDefinition| {
+        !app.is_resident() || nearest.changes.iter().all(|change| matches!(change, Change::Drop(_)))
+    };
+    let patch =
+        inquiry.definition.as_deref().filter(can_be).map(|app| fields(app, inquiry, &nearest.changes));
     Suggestion { sentence, fits: nearest.fits, patch, call: None }
 }
 
-fn how_many(fits: usize, seeking: usize) -> String {
+pub(super) fn how_many(fits: usize, seeking: usize) -> String {
     match (fits, seeking) {
         (1, 1) => "it".to_owned(),
         (fits, seeking) if fits == seeking => format!("all {seeking}"),
@@ -110,36 +119,40 @@ fn fields(app: &AppDefinition, inquiry: &Inquiry, changes: &[Change]) -> Map<Str
 }
 
 /// More on an agent that lacks little, or else one more agent.
-fn of_cluster(inquiry: &Inquiry, search: &Search<'_>, offers: &[&Offer]) -> Suggestion {
-    let one = how_many(1, inquiry.seeking);
-    let lacking =
-        search.least_lacking().and_then(|lacking| Some((offers.get(lacking.offer)?, lacking.amounts)));
+fn of_cluster(held: &Held<'_>) -> Suggestion {
+    let one = how_many(1, held.inquiry.seeking);
+    let lacking = held.search.least_lacking().and_then(|lacking| {
+        let number = held.numbers.get(lacking.offer)?;
+        Some((held.offers.get(*number)?, lacking.amounts))
+    });
     let sentence = match lacking {
         Some((offer, amounts)) => {
             let more: Vec<String> =
                 amounts.iter().map(|(resource, lacking)| amount(resource, *lacking)).collect();
             format!("{one} would fit if {} more were free on {}", and(&more), offer.hostname)
         }
-        None => format!("{one} would fit on one more agent with {}", and(&needs(inquiry, search))),
+        None => format!("{one} would fit on one more agent with {}", and(&needs(held))),
     };
     Suggestion { sentence, fits: 1, patch: None, call: None }
 }
 
 /// All that an agent must have.
-fn needs(inquiry: &Inquiry, search: &Search<'_>) -> Vec<String> {
-    let request = &inquiry.request;
+fn needs(held: &Held<'_>) -> Vec<String> {
+    let need = &held.inquiry.need;
+    let request = &need.request;
     let amounts =
         [("cpus", request.cpus), ("mem", request.mem), ("disk", request.disk), ("gpus", request.gpus)];
     let wanted = amounts.iter().filter(|(_, wanted)| !wanted.is_zero());
     let mut needs: Vec<String> =
         wanted.map(|(resource, wanted)| format!("{} free", amount(resource, *wanted))).collect();
+    needs.extend(need.volumes.iter().map(|(path, wanted)| volume::wanted(path, wanted)));
     needs.extend(request.constraints.iter().map(constraint::wanted));
     let fixed = request.ports.iter().filter_map(|wish| match wish {
         PortWish::Exactly(port) => Some(format!("port {port}")),
         PortWish::Any => None,
     });
     needs.extend(fixed);
-    let volume = search.mismatches().iter().flatten().find_map(|mismatch| match mismatch {
+    let volume = held.mismatches.iter().flatten().find_map(|mismatch| match mismatch {
         Mismatch::NoVolume(id) => Some(format!("its volume {id}")),
         _ => None,
     });

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chapada_model::{
-    Attribute, AttributeValue, Domain, Milli, Mono, Now, OfferId, Range, Ranges, Reservation, Resource,
-    Resources, Role, TaskId, TaskState, TaskStatus, Unavailability, Wall,
+    Attribute, AttributeValue, Disk, DiskKind, DiskSource, Domain, Milli, Mono, Now, OfferId, Range, Ranges,
+    Reservation, Resource, Resources, Role, TaskId, TaskState, TaskStatus, Unavailability, Wall,
 };
 use chapada_services_core::{
     Action, AppId, Command, Effect, Event, Explanation, Offer, Published, Refusal, Reply, Seed, Services,
@@ -46,6 +46,17 @@ impl Agent {
     pub(crate) fn gpus(mut self, count: u64) -> Self {
         let more = Resources::from_list([Resource::scalar("gpus", Milli::whole(count))]).expect("one");
         self.0.resources = self.0.resources.checked_add(&more).expect("another name");
+        self
+    }
+
+    /// One more disk.
+    pub(crate) fn disk(mut self, kind: DiskKind, root: &str, mib: u64) -> Self {
+        let (root, metadata) = (Some(root.into()), Vec::new());
+        let source = DiskSource { kind, root, vendor: None, id: None, profile: None, metadata };
+        let disk = Some(Disk { source: Some(Box::new(source)), ..Disk::default() });
+        let more = Resource { disk, ..Resource::scalar("disk", Milli::whole(mib)) };
+        let all = self.0.resources.iter().cloned().chain([more]);
+        self.0.resources = Resources::from_list(all).expect("whole amounts");
         self
     }
 

@@ -4,3 +4,4 @@ mod bed;
 mod helps;
 mod plans;
 mod planted;
+mod volumes;
