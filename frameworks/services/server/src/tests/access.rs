@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::cluster::Cluster;
 use super::events::{more, read_until};
-use super::pretended::Memory;
+use super::pretended::{Agents, Memory};
 use crate::access::parse;
 use crate::config::ServicesConfig;
 
@@ -221,7 +221,7 @@ async fn a_secret_is_for_those_who_may_change_apps_at_its_path() {
         json!({"id": id, "cmd": "sleep 1", "mem": 32, "env": env, "secrets": {"s": {"source": source}}})
     };
     let store = Memory::default();
-    let open = Cluster::start_with(store.clone(), true, Policy::allow_all(), config.clone()).await;
+    let open = Cluster::start_with(store.clone(), Agents::One, Policy::allow_all(), config.clone()).await;
     for (id, source) in [("/mine/given", "other/key"), ("/other/app", "key")] {
         assert_eq!(open.post("/v2/apps", &app(id, source)).await.status, 201, "without a policy");
     }
@@ -229,7 +229,7 @@ async fn a_secret_is_for_those_who_may_change_apps_at_its_path() {
     open.eventually("/v2/deployments", |deployments| *deployments == json!([])).await;
     drop(open);
     let policy = parse(ALL_OF_MINE).expect("a policy");
-    let cluster = Cluster::start_with(store, true, policy, config).await;
+    let cluster = Cluster::start_with(store, Agents::One, policy, config).await;
     for (source, status) in [
         ("other/key", 403),
         ("/other/key", 403),

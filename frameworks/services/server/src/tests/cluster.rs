@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::pretended::{self, Calls, Memory};
+use super::pretended::{self, Agents, Calls, Memory};
 use crate::actor::Actor;
 use crate::clock::Clock;
 use crate::config::ServicesConfig;
@@ -76,16 +76,17 @@ impl Cluster {
     }
 
     pub(crate) async fn with_policy(store: Memory, works: bool, policy: Policy) -> Self {
-        Self::start_with(store, works, policy, ServicesConfig::default()).await
+        let agents = if works { Agents::One } else { Agents::None };
+        Self::start_with(store, agents, policy, ServicesConfig::default()).await
     }
 
     pub(crate) async fn with_config(config: ServicesConfig) -> Self {
-        Self::start_with(Memory::default(), true, Policy::allow_all(), config).await
+        Self::start_with(Memory::default(), Agents::One, Policy::allow_all(), config).await
     }
 
     pub(crate) async fn start_with(
         store: Memory,
-        works: bool,
+        agents: Agents,
         policy: Policy,
         services_config: ServicesConfig,
     ) -> Self {
@@ -98,7 +99,8 @@ impl Cluster {
             .with_settings(services_config.settings());
         let (services, inputs) = ServicesHandle::new();
         let (calls, queue) = mpsc::unbounded_channel();
-        tokio::spawn(pretended::master(queue, services.clone(), works));
+        let secrets = Secrets::new(services_config.secrets_dir.clone());
+        tokio::spawn(pretended::master(queue, services.clone(), agents, secrets.clone()));
         let hub = Hub::new(chapada_sdk::random(), services_config.event_stream_max_outstanding_messages);
         let prober = Prober::new(services.clone()).expect("TLS");
         let figures = Figures::default();
@@ -119,7 +121,6 @@ impl Cluster {
             Admission { credentials: None, origins: services_config.access_control_allow_origin.clone() };
         let listener = Listener::bind_with(&config, 0, admission).await.expect("loopback");
         let address = listener.local_addr();
-        let secrets = Secrets::new(services_config.secrets_dir.clone());
         let identity = Identity::new(address.to_string(), services_config);
         identity.turn.set(Standing::Leading);
         let turn = identity.turn.clone();

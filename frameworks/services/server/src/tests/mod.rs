@@ -12,4 +12,5 @@ mod pages;
 mod pods;
 mod pretended;
 mod stats;
+mod suite;
 mod why;

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use chapada_model::{
-    AgentId, Domain, Milli, Range, Ranges, Resource, Resources, TaskId, TaskState, TaskStatus,
+    AgentId, Attribute, AttributeValue, Domain, Milli, Range, Ranges, Resource, Resources, TaskId, TaskState,
+    TaskStatus,
 };
 use chapada_sdk::WriteError;
-use chapada_services_core::{Effect, Event, Offer, Write};
+use chapada_services_core::{Effect, Event, Launch, LaunchGroup, Offer, Write};
 use tokio::sync::mpsc;
 
 use crate::actor::{Master, Store};
+use crate::describe;
 use crate::handle::ServicesHandle;
+use crate::secrets::Secrets;
 
 /// Records that outlive the loop.
 #[derive(Clone, Default)]
@@ -45,33 +48,65 @@ impl Master for Calls {
     async fn has_room(&self) {}
 }
 
-/// Answers calls as a cluster with one large agent does. With `works` false it makes no offers.
+/// What a cluster has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Agents {
+    /// Nothing is offered.
+    None,
+    /// A large one.
+    One,
+    /// Large ones that differ.
+    Six,
+}
+
+/// Answers calls as a cluster with these agents does. What is launched on six of them must be there to be described.
 pub(crate) async fn master(
     mut calls: mpsc::UnboundedReceiver<Effect>,
     services: ServicesHandle,
-    works: bool,
+    agents: Agents,
+    secrets: Secrets,
 ) {
     let mut offers = 0;
+    let mut made = move || {
+        offers += 1;
+        match agents {
+            Agents::None => Vec::new(),
+            Agents::One => vec![offer(offers)],
+            Agents::Six => (0..6).map(|agent| one_of_six(agent, offers)).collect(),
+        }
+    };
     while let Some(call) = calls.recv().await {
         match call {
-            Effect::Revive if works => {
-                offers += 1;
-                services.event(Event::Offers(vec![offer(offers)])).await;
+            Effect::Revive if agents != Agents::None => {
+                services.event(Event::Offers(made())).await;
             }
             Effect::Launch { tasks, groups, refuse, .. } => {
+                if agents == Agents::Six {
+                    describe_all(&tasks, &groups, &secrets).await;
+                }
                 let members = groups.into_iter().flat_map(|group| group.tasks).map(|member| member.launch);
                 for task in tasks.into_iter().chain(members) {
                     services.event(update(task.task, TaskState::Running)).await;
                 }
                 if refuse.is_zero() {
                     // What is left of the offer is wanted at once.
-                    offers += 1;
-                    services.event(Event::Offers(vec![offer(offers)])).await;
+                    services.event(Event::Offers(made())).await;
                 }
             }
             Effect::Kill { task, .. } => services.event(update(task, TaskState::Killed)).await,
             _ => {}
         }
+    }
+}
+
+async fn describe_all(tasks: &[Launch], groups: &[LaunchGroup], secrets: &Secrets) {
+    for task in tasks {
+        let described = describe::task(task.clone(), secrets).await;
+        described.unwrap_or_else(|why| panic!("{}: {why}", task.task));
+    }
+    for group in groups {
+        let described = describe::group::launch(group.clone(), secrets).await;
+        described.unwrap_or_else(|why| panic!("{}: {why}", group.name));
     }
 }
 
@@ -95,4 +130,27 @@ fn offer(number: u32) -> Offer {
     let domain = Some(Domain { region: "north".into(), zone: "north-1".into() });
     let agent = "agent-1".parse().expect("an id");
     Offer { domain, ..Offer::new(id, agent, "host-1", resources.expect("whole amounts")) }
+}
+
+/// Each in a rack of its own.
+fn one_of_six(agent: u32, number: u32) -> Offer {
+    let resources = Resources::from_list([
+        Resource::scalar("cpus", Milli::whole(64)),
+        Resource::scalar("mem", Milli::whole(65_536)),
+        Resource::scalar("disk", Milli::whole(65_536)),
+        Resource::ranges("ports", Ranges::new([Range { begin: 1_024, end: 65_535 }])),
+    ]);
+    let id = format!("offer-{number}-{agent}").parse().expect("an id");
+    let (name, host) = (format!("agent-{agent}"), format!("host-{agent}"));
+    let text =
+        |name: &str, value: &str| Attribute { name: name.into(), value: AttributeValue::Text(value.into()) };
+    let attributes = vec![
+        text("rack", &format!("r{agent}")),
+        text("disk", "ssd"),
+        text("os", "debian-12"),
+        text("pool", "blue"),
+    ];
+    let domain = Some(Domain { region: "eu-1".into(), zone: format!("z{}", agent % 2).into() });
+    let name = name.parse().expect("an id");
+    Offer { domain, attributes, ..Offer::new(id, name, host, resources.expect("whole amounts")) }
 }
