@@ -106,7 +106,7 @@ impl Master {
         self.note_wishes(id, false);
     }
 
-    fn kill(
+    pub(crate) fn kill(
         &mut self,
         framework: &FrameworkId,
         task: TaskId,
@@ -116,6 +116,7 @@ impl Master {
         let key = TaskKey { framework: framework.clone(), task };
         let Some(known) = self.books.tasks.get(&key) else {
             self.note_early_kill(framework, key.task.clone());
+            self.note_late_kill(&key, agent.as_ref(), policy);
             return self.reconcile(framework, vec![(key.task, agent)]);
         };
         let on = known.agent.clone();

@@ -78,6 +78,12 @@ impl Master {
     /// Whether one of these tasks was to be killed after its launch was sent; then all are said to be killed. A launch that
     /// uses an offer from after the kill was sent after it, and means what it says.
     pub(crate) fn kill_early(&mut self, hand: &Hand, tasks: &[Proposal]) -> bool {
+        for proposal in tasks {
+            if let Proposal::Valid(task) = proposal {
+                // Whatever becomes of it, the name is used again, and means what is launched now.
+                self.late_kills.take(&hand.framework, &task.id);
+            }
+        }
         let now = self.now.mono;
         let Some(kills) = self.early_kills.0.get_mut(&hand.framework) else { return false };
         kills.forget_what_waited_too_long(now);

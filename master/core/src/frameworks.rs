@@ -124,6 +124,7 @@ impl Master {
     /// have ended. Nobody is told before it is durable: a leader that was deposed would end what its successor keeps.
     pub(crate) fn remove_framework(&mut self, id: &FrameworkId) -> Option<Ticket> {
         self.discard_offers(id);
+        self.late_kills.forget(id);
         let framework = self.books.frameworks.remove(id)?;
         if let FrameworkState::Disconnected { until } = framework.state {
             self.timers.clear(until, Timer::Framework(id.clone()));

@@ -89,6 +89,7 @@ impl Master {
         }
         self.greet(id, link, returned);
         self.acknowledge_unwanted(id, unwanted);
+        self.carry_out_late_kills(id);
     }
 
     /// Takes over one task that the agent states.

@@ -23,6 +23,7 @@ mod group;
 mod holdings;
 mod index;
 mod interned;
+mod late_kills;
 mod load;
 mod maintenance;
 mod master;
@@ -67,6 +68,7 @@ pub use early_kills::{EARLY_KILL_WAIT, MAX_EARLY_KILLS};
 pub use effect::{AgentCommand, Effect, ErrorCode, OperatorEvent, RefusedReason, SchedulerEvent, Ticket};
 pub use event::{EVENT_KINDS, Event, EventKind, Held, HeldExecutor, HeldTask, LinkId};
 pub use follow::{Batch, Cut, CutReason, EventLog, FollowBounds, FollowerId, Next, NotResumed, Position};
+pub use late_kills::MAX_LATE_KILLS;
 pub use maintenance::{
     InverseAnswer, InverseOffer, MAX_GONE_AGENTS, MAX_MACHINES, MAX_MACHINES_PER_CALL, Machine,
     MaintenanceCall, MaintenanceWindow, machine_of,

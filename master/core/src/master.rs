@@ -11,6 +11,7 @@ use crate::draining::Draining;
 use crate::early_kills::EarlyKills;
 use crate::index::Index;
 use crate::interned::Interned;
+use crate::late_kills::LateKills;
 use crate::maintenance::Leaving;
 use crate::patience::Patience;
 use crate::quota::Hold;
@@ -45,6 +46,7 @@ pub struct Master {
     pub(crate) silent: BTreeMap<AgentId, Silence>,
     /// Kills whose launch may be on its way.
     pub(crate) early_kills: EarlyKills,
+    pub(crate) late_kills: LateKills,
     /// How frameworks answer offers.
     pub(crate) patience: Patience,
     /// Who was asked to leave which agent.
@@ -122,6 +124,7 @@ impl Master {
             unreachable: std::collections::BTreeSet::new(),
             silent: BTreeMap::new(),
             early_kills: EarlyKills::default(),
+            late_kills: LateKills::default(),
             patience: Patience::default(),
             leaving: Leaving::default(),
             gone: std::collections::BTreeSet::new(),
@@ -267,6 +270,7 @@ impl Master {
                 Timer::Drain(agent) => self.on_notice_over(&agent),
             }
         }
+        self.answer_late_kills();
         self.give_up_held();
         self.follow_drains();
         self.follow_plans();

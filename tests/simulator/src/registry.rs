@@ -210,13 +210,16 @@ impl Sim {
         self.registry.writes
     }
 
-    /// Connected again, with its session: what was carried out counts, the rest is sent once more.
+    /// Connected again, with its session: what was carried out counts, the rest is sent once more, before what was asked for later.
     pub(crate) fn read_again(&mut self, master: usize) {
         let unknown: VecDeque<Unknown> = std::mem::take(&mut self.masters[master].unknown);
         for Unknown { ticket, change, is_made } in unknown {
             match is_made {
                 true => self.answer_write(master, ticket),
-                false => self.write(master, ticket, change),
+                false => {
+                    let write = Happening::Write { master, ticket, change: Box::new(change) };
+                    self.queue.put(self.now, write);
+                }
             }
         }
     }

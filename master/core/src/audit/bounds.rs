@@ -2,7 +2,7 @@
 
 use crate::{
     MAX_AGENTS_PER_DRAIN, MAX_COMPLETED_FRAMEWORKS, MAX_COMPLETED_TASKS, MAX_DRAINS, MAX_EARLY_KILLS,
-    MAX_GONE_AGENTS, MAX_MACHINES, MAX_REMOVED_FRAMEWORKS, MAX_STATUSES, MAX_UNACKNOWLEDGED,
+    MAX_GONE_AGENTS, MAX_LATE_KILLS, MAX_MACHINES, MAX_REMOVED_FRAMEWORKS, MAX_STATUSES, MAX_UNACKNOWLEDGED,
     MAX_UNREACHABLE_AGENTS, Master, Violation,
 };
 
@@ -26,6 +26,9 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
     let (frameworks, kills) = master.early_kills.sizes();
     bound("frameworks with early kills", frameworks, books.frameworks.len());
     bound("early kills of a framework", kills, MAX_EARLY_KILLS);
+    let (frameworks, kills) = master.late_kills.sizes();
+    bound("frameworks with late kills", frameworks, books.frameworks.len());
+    bound("late kills of a framework", kills, MAX_LATE_KILLS);
     let unknown = |id: &&chapada_model::FrameworkId| !books.frameworks.contains_key(*id);
     bound(
         "frameworks that are gone and left offers unanswered",

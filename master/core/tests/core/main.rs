@@ -12,6 +12,7 @@ mod follow;
 mod frameworks;
 mod groups;
 mod histories;
+mod late_kills;
 mod maintenance;
 mod operations;
 mod operator;
