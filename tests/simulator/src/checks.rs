@@ -169,7 +169,10 @@ impl Sim {
         if is_stored {
             self.checks.admitted.insert(agent.clone());
         }
-        self.check_kept(master, agent);
+        // A deposed leader may answer what it was told before its successor changed what the agent has.
+        if self.leader() == Some(master) {
+            self.check_kept(master, agent);
+        }
     }
 
     /// I3: reservations and volumes are where they were made.
