@@ -164,6 +164,15 @@ pub enum Command {
         /// Whether each of them must be there; else those that are not are passed over.
         all: bool,
     },
+    /// The same, and what is kept for them is given back, the data with it.
+    WipeInstances {
+        /// Of which pod.
+        pod: AppId,
+        /// Which, by their ids; also those that wait for their volumes or are not wanted now.
+        instances: Vec<String>,
+        /// Whether each of them must be there; else those that are not are passed over.
+        all: bool,
+    },
     /// A group shall change.
     Group {
         /// Which the client addressed; see [`GroupChange::target`].

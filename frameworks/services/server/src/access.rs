@@ -124,7 +124,8 @@ fn denied_change(caller: &Caller, services: &Services, command: &Command) -> Opt
         Command::Restart { app, .. }
         | Command::ResetDelay { app }
         | Command::ReplacePod { pod: app, .. }
-        | Command::KillInstances { pod: app, .. } => must(Action::UpdateApps, app.as_str()),
+        | Command::KillInstances { pod: app, .. }
+        | Command::WipeInstances { pod: app, .. } => must(Action::UpdateApps, app.as_str()),
         Command::Kill { which, .. } | Command::Wipe { which } => match which {
             Which::Of { app, .. } | Which::One { app, .. } => must(Action::UpdateApps, app.as_str()),
             Which::Any(tasks) => tasks.iter().find_map(|task| {

@@ -254,12 +254,13 @@ impl AppDefinition {
     /// Its volumes that outlive their tasks, each with where it shows.
     pub fn persistent_volumes(&self) -> impl Iterator<Item = (&str, &Persistent)> {
         let volumes = self.container.iter().flat_map(|container| &container.volumes);
-        volumes.filter_map(|volume| match volume {
+        let of_app = volumes.filter_map(|volume| match volume {
             Volume::Persistent { container_path, persistent, .. } => {
                 Some((container_path.as_str(), persistent))
             }
             Volume::Host { .. } | Volume::Secret { .. } => None,
-        })
+        });
+        of_app.chain(self.pod.iter().flat_map(|pod| pod.persistent_volumes()))
     }
 
     /// Whether its instances stay where their volumes are.

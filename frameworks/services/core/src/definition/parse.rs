@@ -140,7 +140,9 @@ fn read(
         rollout: super::rollout::read(fields, wrong, broken),
         pod: None,
     };
-    super::persistent::fill_in(&mut definition, fields);
+    if definition.is_resident() {
+        super::persistent::fill_in(&mut definition, |name| fields.get(name).is_some());
+    }
     id.map(|_| definition)
 }
 

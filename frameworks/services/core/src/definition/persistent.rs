@@ -53,7 +53,7 @@ fn optional<S: Serializer>(amount: &Option<Milli>, serializer: S) -> Result<S::O
 
 impl Persistent {
     /// `persistent` of a volume.
-    pub(super) fn read(volume: &Fields<'_>, wrong: &mut Errors, broken: &mut Errors) -> Option<Self> {
+    pub(crate) fn read(volume: &Fields<'_>, wrong: &mut Errors, broken: &mut Errors) -> Option<Self> {
         let fields = volume.object("persistent", wrong)?;
         for (name, error) in [
             ("profileName", "agents have no profiles of disks"),
@@ -87,15 +87,12 @@ impl Persistent {
     }
 }
 
-/// What a resident app means by leaving something out.
-pub(super) fn fill_in(app: &mut AppDefinition, fields: &Fields<'_>) {
-    if !app.is_resident() {
-        return;
-    }
-    if fields.get("unreachableStrategy").is_none() {
+/// What a resident app means by leaving something out that it does not say.
+pub(crate) fn fill_in(app: &mut AppDefinition, says: impl Fn(&str) -> bool) {
+    if !says("unreachableStrategy") {
         app.unreachable_strategy = UnreachableStrategy::Disabled;
     }
-    if fields.get("upgradeStrategy").is_none() {
+    if !says("upgradeStrategy") {
         app.upgrade_strategy = UpgradeStrategy { minimum_health_capacity: 0.5, maximum_over_capacity: 0.0 };
     }
 }
@@ -103,7 +100,7 @@ pub(super) fn fill_in(app: &mut AppDefinition, fields: &Fields<'_>) {
 /// What is wrong with a resident app.
 ///
 /// Source: Marathon's validation of resident apps.
-pub(super) fn rules(app: &AppDefinition) -> Errors {
+pub(crate) fn rules(app: &AppDefinition) -> Errors {
     let mut errors = Errors::new();
     if !app.is_resident() {
         return errors;

@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::PodHealthCheck;
 use super::check::PodCheck;
 use crate::definition::{
-    CommandLine, EnvValue, Fetch, LinuxInfo, Network, NetworkMode, ResourceLimits, Seconds, Secret,
-    VolumeMode,
+    CommandLine, EnvValue, Fetch, LinuxInfo, Network, NetworkMode, Persistent, ResourceLimits, Seconds,
+    Secret, VolumeMode,
 };
 
 /// The containers of each instance of a pod, and what they share.
@@ -190,6 +190,13 @@ pub enum PodVolume {
         /// Which of the pod's secrets.
         secret: String,
     },
+    /// A directory that stays when the instance's containers have ended, and is there for the next ones.
+    Persistent {
+        /// Its name.
+        name: String,
+        /// On which disk, and how large.
+        persistent: Persistent,
+    },
     /// A directory of the instance's own that goes with it.
     Ephemeral {
         /// Its name.
@@ -206,6 +213,14 @@ impl Pod {
     /// The volume of this name.
     pub fn volume(&self, name: &str) -> Option<&PodVolume> {
         self.volumes.iter().find(|volume| volume.name() == name)
+    }
+
+    /// Its volumes that outlive their containers, each with its name, which is where it shows in the sandbox of the executor.
+    pub fn persistent_volumes(&self) -> impl Iterator<Item = (&str, &Persistent)> {
+        self.volumes.iter().filter_map(|volume| match volume {
+            PodVolume::Persistent { name, persistent } => Some((name.as_str(), persistent)),
+            PodVolume::Host { .. } | PodVolume::Secret { .. } | PodVolume::Ephemeral { .. } => None,
+        })
     }
 
     /// The endpoints of all containers, each with that of its container.
@@ -243,7 +258,10 @@ impl PodVolume {
     /// Its name.
     pub fn name(&self) -> &str {
         match self {
-            Self::Host { name, .. } | Self::Secret { name, .. } | Self::Ephemeral { name } => name,
+            Self::Host { name, .. }
+            | Self::Secret { name, .. }
+            | Self::Persistent { name, .. }
+            | Self::Ephemeral { name } => name,
         }
     }
 }

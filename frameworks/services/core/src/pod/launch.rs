@@ -169,6 +169,8 @@ fn volume(pod: &Pod, mount: &VolumeMount) -> Option<LaunchVolume> {
     let (source, read_only) = match pod.volume(&mount.name)? {
         // Below a directory of their own, so that no name meets what the sandbox has itself.
         PodVolume::Ephemeral { name } => (LaunchSource::Parent(format!("volumes/{name}")), false),
+        // The executor has it.
+        PodVolume::Persistent { name, .. } => (LaunchSource::Parent(name.clone()), false),
         PodVolume::Host { host, .. } if host.starts_with('/') => (LaunchSource::Host(host.clone()), false),
         PodVolume::Host { host, .. } => (LaunchSource::Sandbox(host.clone()), false),
         PodVolume::Secret { secret, .. } => {

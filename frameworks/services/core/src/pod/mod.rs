@@ -16,5 +16,6 @@ pub use check::{PodCheck, PodHealthCheck, PodQuestion};
 pub use definition::{Amounts, Endpoint, Exec, Image, Lifecycle, Pod, PodContainer, PodVolume, VolumeMount};
 pub use launch::{GroupTask, LaunchGroup};
 pub use read::read;
+pub(crate) use scheduling::moved;
 pub use task::{ContainerState, ContainerTask, End, PodTask};
 pub use write::definition;

@@ -8,9 +8,10 @@ use serde_json::{Map, Value};
 use super::definition::{Amounts, Pod, PodVolume};
 use super::{container, rules, scheduling};
 use crate::definition::network::read_networks;
+use crate::definition::persistent;
 use crate::definition::reader::{Errors, FieldError, Fields};
 use crate::definition::secret::{read_env, read_secrets};
-use crate::definition::{AppDefinition, Defaults, InvalidDefinition, Network, NetworkMode};
+use crate::definition::{AppDefinition, Defaults, InvalidDefinition, Network, NetworkMode, Persistent};
 
 /// Reads a definition that may leave to `defaults` what they say.
 ///
@@ -32,10 +33,9 @@ pub fn read(object: &Map<String, Value>, defaults: Defaults<'_>) -> Result<AppDe
     match needs {
         Ok(needs) => {
             broken.extend(rules::length_rules(&needs, &pod, object));
-            match broken.is_empty() {
-                true => Ok(AppDefinition { pod: Some(Arc::new(pod)), ..needs }),
-                false => Err(InvalidDefinition::BreaksRule(broken)),
-            }
+            let definition = AppDefinition { pod: Some(Arc::new(pod)), ..needs };
+            broken.extend(scheduling::moved(persistent::rules(&definition)));
+            if broken.is_empty() { Ok(definition) } else { Err(InvalidDefinition::BreaksRule(broken)) }
         }
         Err(InvalidDefinition::BreaksRule(errors) | InvalidDefinition::WrongType(errors)) => {
             broken.extend(errors);
@@ -85,19 +85,18 @@ fn read_volumes(fields: &Fields<'_>, wrong: &mut Errors, broken: &mut Errors) ->
         if volume.get("name").is_none() {
             wrong.push(FieldError::new(volume.path("name"), "error.path.missing"));
         }
-        if volume.get("persistent").is_some() {
-            let error = "persistent volumes of pods are not supported yet";
-            broken.push(FieldError::new(volume.path("persistent"), error));
-        }
         let Some(name) = volume.text("name", wrong) else { continue };
-        found.push(match (volume.text("host", wrong), volume.text("secret", wrong)) {
-            (None, None) => PodVolume::Ephemeral { name },
-            (Some(host), None) => PodVolume::Host { name, host },
-            (None, Some(secret)) => PodVolume::Secret { name, secret },
-            (Some(_), Some(secret)) => {
-                broken.push(FieldError::new(volume.at(), "must be of one kind only"));
-                PodVolume::Secret { name, secret }
-            }
+        let (host, secret) = (volume.text("host", wrong), volume.text("secret", wrong));
+        let persistent = Persistent::read(&volume, wrong, broken);
+        let kinds = [host.is_some(), secret.is_some(), persistent.is_some()];
+        if kinds.into_iter().filter(|there| *there).count() > 1 {
+            broken.push(FieldError::new(volume.at(), "must be of one kind only"));
+        }
+        found.push(match (persistent, host, secret) {
+            (Some(persistent), ..) => PodVolume::Persistent { name, persistent },
+            (None, Some(host), _) => PodVolume::Host { name, host },
+            (None, None, Some(secret)) => PodVolume::Secret { name, secret },
+            (None, None, None) => PodVolume::Ephemeral { name },
         });
     }
     found

@@ -139,6 +139,10 @@ fn volume_rules(pod: &Pod) -> Errors {
                 let error = format!("references an undefined secret named '{secret}'");
                 errors.push(FieldError::new(format!("{path}/secret"), error));
             }
+            PodVolume::Persistent { name, .. } => {
+                let error = target_error(name);
+                errors.extend(error.map(|error| FieldError::new(format!("{path}/name"), error)));
+            }
             PodVolume::Secret { .. } | PodVolume::Ephemeral { .. } => {}
         }
     }

@@ -4,11 +4,12 @@
 use serde_json::{Map, Value, json};
 
 use super::definition::Pod;
+use crate::definition::persistent;
 use crate::definition::reader::{FieldError, Fields};
 use crate::definition::{AppDefinition, Defaults, InvalidDefinition};
 
 /// Where the fields of an app stand in a pod, the longer paths first.
-const PLACES: [(&str, &str); 13] = [
+const PLACES: [(&str, &str); 16] = [
     ("/acceptedResourceRoles", "/scheduling/placement/acceptedResourceRoles"),
     ("/maxLaunchDelaySeconds", "/scheduling/backoff/maxLaunchDelay"),
     ("/unreachableStrategy", "/scheduling/unreachableStrategy"),
@@ -18,7 +19,10 @@ const PLACES: [(&str, &str); 13] = [
     ("/backoffFactor", "/scheduling/backoff/backoffFactor"),
     ("/constraints", "/scheduling/placement/constraints"),
     ("/instances", "/scaling/instances"),
+    ("/container/volumes", "/volumes"),
     ("/portDefinitions", "/containers"),
+    ("/requirePorts", "/containers"),
+    ("/disk", "/containers"),
     ("/cpus", "/containers"),
     ("/mem", "/containers"),
     ("/gpus", "/containers"),
@@ -81,7 +85,12 @@ pub(super) fn read(
         }
         _ if !wrong.is_empty() => Err(InvalidDefinition::WrongType(wrong)),
         Err(InvalidDefinition::BreaksRule(errors)) => Err(InvalidDefinition::BreaksRule(moved(errors))),
-        Ok(definition) => Ok(definition),
+        Ok(mut definition) => {
+            if pod.persistent_volumes().next().is_some() {
+                persistent::fill_in(&mut definition, |name| app.contains_key(name));
+            }
+            Ok(definition)
+        }
     }
 }
 
@@ -99,7 +108,8 @@ fn ports(pod: &Pod) -> Value {
     ports.map(|port| json!({"port": port})).collect()
 }
 
-fn moved(errors: Vec<FieldError>) -> Vec<FieldError> {
+/// What is wrong with fields of an app, with the paths that they have in a pod.
+pub(crate) fn moved(errors: Vec<FieldError>) -> Vec<FieldError> {
     let place = |path: &str| {
         let place = PLACES.iter().find_map(|(app, pod)| Some((pod, path.strip_prefix(app)?)));
         place.map_or_else(|| path.to_owned(), |(pod, rest)| format!("{pod}{rest}"))

@@ -12,7 +12,7 @@ impl Pool {
         Self(resources.iter().cloned().collect())
     }
 
-    /// Takes so much of it. `None` when it is not there.
+    /// Takes so much of it, and nothing of volumes. `None` when it is not there.
     pub(super) fn take(&mut self, amounts: Amounts) -> Option<Resources> {
         let mut taken = Vec::new();
         for (name, amount) in [
@@ -27,7 +27,8 @@ impl Pool {
     }
 
     fn take_scalar(&mut self, name: &str, mut amount: Milli, taken: &mut Vec<Resource>) -> Option<()> {
-        for resource in self.0.iter_mut().filter(|resource| &*resource.name == name) {
+        let is_plain = |resource: &&mut Resource| &*resource.name == name && !resource.is_volume();
+        for resource in self.0.iter_mut().filter(is_plain) {
             let ResourceValue::Scalar(there) = resource.value else { continue };
             let part = there.min(amount);
             if !part.is_zero() {
@@ -39,7 +40,7 @@ impl Pool {
         amount.is_zero().then_some(())
     }
 
-    /// What nobody took.
+    /// What nobody took; the volumes are among it.
     pub(super) fn rest(self) -> Resources {
         let is_there = |resource: &Resource| match &resource.value {
             ResourceValue::Scalar(amount) => !amount.is_zero(),

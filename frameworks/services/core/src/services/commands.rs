@@ -14,6 +14,7 @@ use crate::deployment::Change;
 use crate::event::{Command, Effect, Refusal, Reply, Update, Which};
 use crate::id::{AppId, DeploymentId, InstanceId};
 use crate::instance::Task;
+use crate::pod::moved;
 use crate::timestamp::Timestamp;
 
 /// The most apps in one deployment: it is one record in the store.
@@ -45,7 +46,12 @@ impl Services {
             Command::CreatePod { definition, force } => self.create_pod(now, &definition, force),
             Command::ReplacePod { pod, definition, force } => self.replace_pod(now, &pod, &definition, force),
             Command::DeletePod { pod, force } => self.delete_pod(now, &pod, force),
-            Command::KillInstances { pod, instances, all } => self.kill_instances(&pod, &instances, all),
+            Command::KillInstances { pod, instances, all } => {
+                self.kill_instances(now, &pod, (&instances, all), false)
+            }
+            Command::WipeInstances { pod, instances, all } => {
+                self.kill_instances(now, &pod, (&instances, all), true)
+            }
             Command::Group { group, change, force } => self.change_group(now, group, change, force),
             Command::Promote(deployment) => self.promote(deployment),
             Command::Pause(deployment) => self.pause(now, deployment),
@@ -103,7 +109,8 @@ impl Services {
         let previous = from.as_ref().map(|app| &app.definition);
         let errors = previous.filter(|app| app.is_resident()).map(|app| changed(app, &definition));
         if let Some(errors) = errors.filter(|errors| !errors.is_empty()) {
-            return Err(Refusal::Invalid(errors));
+            let of_pod = definition.pod.is_some();
+            return Err(Refusal::Invalid(if of_pod { moved(errors) } else { errors }));
         }
         self.assign_service_ports(&mut definition, previous, ports);
         let to = match &from {

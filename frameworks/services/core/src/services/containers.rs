@@ -31,6 +31,10 @@ impl Services {
     pub(super) fn on_container(&mut self, now: Now, id: &InstanceId, status: &TaskStatus, heard: Heard) {
         self.touched.insert(id.app().clone());
         let Some(change) = self.note_container(now, id, status, heard) else { return };
+        // A master that says STAGING has only heard of the launch: the agent may never hear of it.
+        if matches!(news(status), News::Alive(Condition::Starting | Condition::Running)) {
+            self.confirm_home(id);
+        }
         if change.blamed
             && let Some(state) = self.apps.get_mut(id.app())
         {

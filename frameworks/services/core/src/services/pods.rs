@@ -76,9 +76,10 @@ impl Services {
 
     pub(super) fn kill_instances(
         &mut self,
+        now: Now,
         pod: &AppId,
-        instances: &[String],
-        all: bool,
+        (instances, all): (&[String], bool),
+        wipe: bool,
     ) -> Result<Reply, Refusal> {
         let state = self.existing_pod(pod)?;
         let (mut chosen, mut killed) = (Vec::new(), Vec::new());
@@ -91,11 +92,15 @@ impl Services {
                     killed.push(instance.clone());
                     chosen.push(id);
                 }
+                None if wipe && state.homes.contains_key(&id) => chosen.push(id),
                 None if all => return Err(Refusal::NoInstance(text.clone())),
                 None => {}
             }
         }
         for id in &chosen {
+            if wipe {
+                self.lose_home(now.mono, id);
+            }
             self.stop_instance(pod, id);
         }
         self.touched.insert(pod.clone());

@@ -8,7 +8,7 @@ use chapada_model::{
 };
 use chapada_sdk_core::Offer;
 use chapada_services_core::{
-    Command, Effect, Event, HomeOperation, Launch, Refusal, Reply, Seed, Services, Update, Write,
+    Command, Effect, Event, HomeOperation, Launch, LaunchGroup, Refusal, Reply, Seed, Services, Update, Write,
 };
 use serde_json::{Map, Value, json};
 
@@ -28,7 +28,9 @@ pub(crate) struct Bench {
     answers: Vec<Result<Reply, Refusal>>,
     /// Whether operations and what comes after them are lost on the way.
     pub(crate) deaf: bool,
-    /// Every launch there was: the task and the volumes in it.
+    /// The instances of pods that run, and where.
+    pub(crate) executors: Vec<(String, LaunchGroup)>,
+    /// Every launch there was: the task, or an instance's first, and the volumes in it.
     pub(crate) launches: Vec<(TaskId, BTreeSet<String>)>,
 }
 
@@ -44,6 +46,7 @@ impl Bench {
             made: 0,
             answers: Vec::new(),
             deaf: false,
+            executors: Vec::new(),
             launches: Vec::new(),
         };
         bench.subscribe();
@@ -72,8 +75,12 @@ impl Bench {
                 }
                 self.apply(Event::Stored(number));
             }
-            Effect::Launch { offer, tasks, .. } => self.accept(offer.as_str(), Vec::new(), tasks),
-            Effect::Accept { offer, operations, tasks, .. } => self.accept(offer.as_str(), operations, tasks),
+            Effect::Launch { offer, tasks, groups, .. } => {
+                self.accept(offer.as_str(), Vec::new(), tasks, groups);
+            }
+            Effect::Accept { offer, operations, tasks, groups, .. } => {
+                self.accept(offer.as_str(), operations, tasks, groups);
+            }
             Effect::Decline { offer, .. } => drop(self.offers.remove(offer.as_str())),
             Effect::Kill { task, .. } => self.end(&task, TaskState::Killed),
             Effect::Answer { answer, .. } => self.answers.push(answer),
@@ -81,39 +88,61 @@ impl Bench {
         }
     }
 
-    fn accept(&mut self, offer: &str, operations: Vec<HomeOperation>, tasks: Vec<Launch>) {
+    fn accept(
+        &mut self,
+        offer: &str,
+        operations: Vec<HomeOperation>,
+        tasks: Vec<Launch>,
+        groups: Vec<LaunchGroup>,
+    ) {
         let agent = self.offers.remove(offer).expect("an offer is used once");
         if self.deaf && !operations.is_empty() {
-            for launch in tasks {
+            let members = groups.into_iter().flat_map(|group| group.tasks).map(|member| member.launch);
+            for launch in tasks.into_iter().chain(members) {
                 self.apply(Event::Update(TaskStatus::new(launch.task, TaskState::Dropped)));
             }
             return;
         }
-        let free = self.free.get_mut(&agent).expect("an agent");
-        let mut change = |from: Resources, to: Resources| {
-            *free = free.checked_sub(&from).expect("it is there");
-            *free = sum(free, &to);
-        };
         for operation in operations {
             match operation {
-                HomeOperation::Reserve(kept) => change(each(&kept, unkept), kept),
-                HomeOperation::Unreserve(kept) => change(kept.clone(), each(&kept, unkept)),
-                HomeOperation::Create(volumes) => change(each(&volumes, Resource::without_volume), volumes),
+                HomeOperation::Reserve(kept) => self.change(&agent, each(&kept, unkept), kept),
+                HomeOperation::Unreserve(kept) => self.change(&agent, kept.clone(), each(&kept, unkept)),
+                HomeOperation::Create(volumes) => {
+                    self.change(&agent, each(&volumes, Resource::without_volume), volumes);
+                }
                 HomeOperation::Destroy(volumes) => {
-                    change(volumes.clone(), each(&volumes, Resource::without_volume))
+                    self.change(&agent, volumes.clone(), each(&volumes, Resource::without_volume));
                 }
             }
         }
         for launch in tasks {
-            let taken = launch.resources.unallocated();
-            change(taken.clone(), Resources::EMPTY);
-            let volumes = taken.iter().filter_map(volume_id).collect();
-            self.launches.push((launch.task.clone(), volumes));
-            assert!(
-                self.tasks.insert(launch.task, (agent.clone(), taken)).is_none(),
-                "one id was used twice"
-            );
+            let taken = self.begin(&agent, &launch);
+            self.launches.push((launch.task, taken.iter().filter_map(volume_id).collect()));
         }
+        for group in groups {
+            let taken = group.resources.unallocated();
+            self.change(&agent, taken.clone(), Resources::EMPTY);
+            for member in &group.tasks {
+                self.begin(&agent, &member.launch);
+            }
+            let first = group.tasks[0].launch.task.clone();
+            self.launches.push((first, taken.iter().filter_map(volume_id).collect()));
+            self.executors.push((agent.clone(), group));
+        }
+    }
+
+    /// What is free on an agent is other than it was.
+    fn change(&mut self, agent: &str, from: Resources, to: Resources) {
+        let free = self.free.get_mut(agent).expect("an agent");
+        *free = sum(&free.checked_sub(&from).expect("it is there"), &to);
+    }
+
+    fn begin(&mut self, agent: &str, launch: &Launch) -> Resources {
+        let taken = launch.resources.unallocated();
+        self.change(agent, taken.clone(), Resources::EMPTY);
+        let before = self.tasks.insert(launch.task.clone(), (agent.to_owned(), taken.clone()));
+        assert!(before.is_none(), "one id was used twice");
+        taken
     }
 
     pub(crate) fn end(&mut self, task: &TaskId, state: TaskState) {
@@ -122,7 +151,26 @@ impl Bench {
         {
             *free = sum(free, &resources);
         }
+        let is_of =
+            |(_, group): &(String, LaunchGroup)| group.tasks.iter().any(|member| member.launch.task == *task);
+        let at = self.executors.iter().position(is_of);
+        let others = self.end_executor(at);
         self.apply(Event::Update(TaskStatus::new(task.clone(), state)));
+        for other in others {
+            self.end(&other, TaskState::Killed);
+        }
+    }
+
+    /// An executor ends with its last task; the tasks that it ends with one of them.
+    fn end_executor(&mut self, at: Option<usize>) -> Vec<TaskId> {
+        let Some(at) = at else { return Vec::new() };
+        let tasks = self.executors[at].1.tasks.iter().map(|member| member.launch.task.clone());
+        let others: Vec<TaskId> = tasks.filter(|task| self.tasks.contains_key(task)).collect();
+        if others.is_empty() {
+            let (agent, group) = self.executors.remove(at);
+            self.change(&agent, Resources::EMPTY, group.resources.unallocated());
+        }
+        others
     }
 
     /// Each agent is offered, what runs is said to run, and time passes, until nothing more can happen.
@@ -173,7 +221,13 @@ impl Bench {
     /// The ids of all volumes there are.
     pub(crate) fn volumes(&self) -> BTreeSet<String> {
         let used = self.tasks.values().map(|(_, resources)| resources);
-        used.chain(self.free.values()).flat_map(Resources::iter).filter_map(volume_id).collect()
+        let shared: Vec<Resources> =
+            self.executors.iter().map(|(_, group)| group.resources.unallocated()).collect();
+        used.chain(self.free.values())
+            .chain(&shared)
+            .flat_map(Resources::iter)
+            .filter_map(volume_id)
+            .collect()
     }
 
     /// Whether anything is reserved anywhere.

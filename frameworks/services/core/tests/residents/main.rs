@@ -3,6 +3,7 @@
 mod bench;
 mod disks;
 mod plans;
+mod pods;
 
 use std::time::Duration;
 

@@ -166,11 +166,11 @@ pub(crate) async fn delete(api: Arc<Api>, call: Call) -> Answer {
         }
         Target::Instances(id) => {
             let instances: Vec<String> = api.bodies.read(&call).await?;
-            let killed = kill(&api, &id, instances, false).await?;
+            let killed = kill(&api, &call, &id, instances, false).await?;
             ok(&json!(killed))
         }
         Target::Instance(id, instance) => {
-            let killed = kill(&api, &id, vec![instance], true).await?;
+            let killed = kill(&api, &call, &id, vec![instance], true).await?;
             ok(killed.first().unwrap_or(&Value::Null))
         }
         _ => Err(wrong_method()),
@@ -178,9 +178,18 @@ pub(crate) async fn delete(api: Arc<Api>, call: Call) -> Answer {
 }
 
 /// Kills instances, and shows them as they were.
-async fn kill(api: &Api, id: &str, instances: Vec<String>, all: bool) -> Result<Vec<Value>, HttpResponse> {
+async fn kill(
+    api: &Api,
+    call: &Call,
+    id: &str,
+    instances: Vec<String>,
+    all: bool,
+) -> Result<Vec<Value>, HttpResponse> {
     let pod = known(id)?;
-    let command = Command::KillInstances { pod: pod.clone(), instances, all };
+    let command = match params::flag(&call.query(), "wipe", false) {
+        false => Command::KillInstances { pod: pod.clone(), instances, all },
+        true => Command::WipeInstances { pod: pod.clone(), instances, all },
+    };
     let Reply::KilledInstances(killed) = apps::run(api, command).await? else { return Ok(Vec::new()) };
     let read = move |services: &Seen, _| {
         let state = services.even_ending(&pod)?;

@@ -6,6 +6,8 @@ use chapada_services_core::{
 };
 use serde_json::{Value, json};
 
+use super::tasks;
+
 /// A pod's definition and its version.
 pub(crate) fn definition(app: &App, pod: &Pod) -> Value {
     let mut json = Value::Object(pod_definition(&app.definition, pod));
@@ -63,7 +65,7 @@ pub(crate) fn instance(state: &AppState, instance: &Instance) -> Value {
         "networks": [],
         "containers": [],
         "specReference": format!("/v2/pods{id}::versions/{version}"),
-        "localVolumes": [],
+        "localVolumes": local_volumes(state, instance),
         "lastUpdated": since,
         "lastChanged": since,
         "role": app.definition.role,
@@ -85,6 +87,13 @@ pub(crate) fn instance(state: &AppState, instance: &Instance) -> Value {
         }
     }
     json
+}
+
+/// Also those of one that waits for them.
+fn local_volumes(state: &AppState, instance: &Instance) -> Vec<Value> {
+    let home = state.homes.get(&instance.id).map(|home| &home.volumes);
+    let volumes = home.or(instance.task().map(|task| &task.volumes)).into_iter().flatten();
+    volumes.map(|volume| tasks::local_volume(&state.app, volume)).collect()
 }
 
 fn instance_status(instance: &Instance) -> &'static str {

@@ -2,7 +2,8 @@
 
 use chapada_model::TaskState;
 use chapada_services_core::{
-    App, AppState, CheckResult, CheckState, Condition, InstanceId, Network, Port, Task, task_ports,
+    App, AppState, CheckResult, CheckState, Condition, InstanceId, LocalVolume, Network, Port, Task,
+    task_ports,
 };
 use serde_json::{Value, json};
 
@@ -34,13 +35,7 @@ pub(crate) fn task(app: &App, task: &Task) -> Value {
         }
     }
     if !task.volumes.is_empty() {
-        let volumes = task.volumes.iter().map(|volume| {
-            json!({
-                "runSpecId": app.definition.id, "containerPath": volume.container_path, "uuid": volume.uuid,
-                "persistenceId": volume.persistence_id,
-            })
-        });
-        json["localVolumes"] = volumes.collect();
+        json["localVolumes"] = task.volumes.iter().map(|volume| local_volume(app, volume)).collect();
     }
     if let Some(result) = task.check {
         json["checkResult"] = match result {
@@ -54,6 +49,14 @@ pub(crate) fn task(app: &App, task: &Task) -> Value {
         json["healthCheckResults"] = json!(results);
     }
     json
+}
+
+/// A volume that an instance finds again.
+pub(super) fn local_volume(app: &App, volume: &LocalVolume) -> Value {
+    json!({
+        "runSpecId": app.definition.id, "containerPath": volume.container_path, "uuid": volume.uuid,
+        "persistenceId": volume.persistence_id,
+    })
 }
 
 /// Its own addresses, where it is in a network of its own.

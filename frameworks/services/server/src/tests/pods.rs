@@ -298,3 +298,33 @@ async fn a_new_process_knows_the_pods_of_the_old_one() {
     assert_eq!(ids(&after), ids(&before));
     assert_eq!(after["instances"][0]["containers"], before["instances"][0]["containers"]);
 }
+
+#[tokio::test]
+async fn the_volumes_of_an_instance_are_shown_and_wiped() {
+    let cluster = Cluster::start().await;
+    let mut pod = pod("/store/db", 1);
+    pod["role"] = json!("store");
+    pod["volumes"] = json!([{"name": "shared", "persistent": {"size": 16}}]);
+    let made = cluster.post("/v2/pods", &pod).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    assert_eq!(made.json()["volumes"][0]["persistent"], json!({"type": "root", "size": 16}));
+    let runs = |status: &Value| status["instances"][0]["status"] == "STABLE";
+    let status = cluster.eventually("/v2/pods/store/db::status", runs).await;
+    let first = &status["instances"][0];
+    let volume = &first["localVolumes"][0];
+    assert_eq!(
+        (&volume["runSpecId"], &volume["containerPath"]),
+        (&json!("/store/db"), &json!("shared")),
+        "{first:#}"
+    );
+    let kept = volume["persistenceId"].as_str().expect("a name");
+    assert!(kept.starts_with("store_db#shared#") && kept.ends_with(volume["uuid"].as_str().expect("a UUID")));
+    for (path, body) in [("", json!([first["id"]]).to_string()), ("/nobody.instance-x", String::new())] {
+        let path = format!("/v2/pods/store/db::instances{path}?wipe=true");
+        let answer = cluster.send(Method::DELETE, &path, &body).await;
+        assert_eq!(answer.status, if body.is_empty() { 422 } else { 200 }, "{path}: {}", answer.text);
+    }
+    let anew = |status: &Value| runs(status) && status["instances"][0]["id"] != first["id"];
+    let status = cluster.eventually("/v2/pods/store/db::status", anew).await;
+    assert_ne!(status["instances"][0]["localVolumes"][0]["uuid"], volume["uuid"]);
+}

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use chapada_model::{
-    AgentId, Attribute, AttributeValue, Domain, Milli, Range, Ranges, Resource, Resources, TaskId, TaskState,
-    TaskStatus,
+    AgentId, Attribute, AttributeValue, Domain, Milli, Range, Ranges, Resource, Resources, Role, TaskId,
+    TaskState, TaskStatus,
 };
 use chapada_sdk::WriteError;
 use chapada_services_core::{Effect, Event, Launch, LaunchGroup, Offer, Write};
@@ -80,7 +80,18 @@ pub(crate) async fn master(
             Effect::Revive if agents != Agents::None => {
                 services.event(Event::Offers(made())).await;
             }
-            Effect::Launch { tasks, groups, refuse, .. } => {
+            Effect::ReviveIn(roles) if agents != Agents::None => {
+                let to = |role: &Role, offer: Offer| Offer {
+                    resources: offer.resources.allocated_to(role),
+                    role: role.clone(),
+                    ..offer
+                };
+                for role in roles {
+                    let offers = made().into_iter().map(|offer| to(&role, offer)).collect();
+                    services.event(Event::Offers(offers)).await;
+                }
+            }
+            Effect::Launch { tasks, groups, refuse, .. } | Effect::Accept { tasks, groups, refuse, .. } => {
                 if agents == Agents::Six {
                     describe_all(&tasks, &groups, &secrets).await;
                 }

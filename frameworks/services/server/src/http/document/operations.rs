@@ -180,11 +180,13 @@ fn pods() -> Vec<Operation> {
         get("/v2/pods/{id}::versions", "Lists the versions of a pod").json(200, "Timestamps").missing(),
         get("/v2/pods/{id}::versions/{version}", "Shows a pod as it was").json(200, "Pod").missing(),
         delete("/v2/pods/{id}::instances", "Kills instances of a pod")
+            .query(Flag, &["wipe"])
             .body("InstanceIds")
             .json(200, "Anythings")
             .missing()
             .locked(),
         delete("/v2/pods/{id}::instances/{instance}", "Kills an instance of a pod")
+            .query(Flag, &["wipe"])
             .json(200, "Anything")
             .missing()
             .locked(),
