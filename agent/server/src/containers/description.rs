@@ -258,6 +258,9 @@ fn rlimits(info: Option<&v1::RLimitInfo>) -> Result<Vec<Rlimit>, LaunchRefusal> 
                 limit.r#type.and_then(|number| v1::r_limit_info::r_limit::Type::try_from(number).ok());
             let name = known.map(|kind| kind.as_str_name().trim_start_matches("RLMT_").to_ascii_lowercase());
             match name {
+                Some(_) if limit.soft.is_some() != limit.hard.is_some() => Err(refusal(format!(
+                    "container.rlimit_info.rlimits[{index}] has one of soft and hard: name both, or neither for no limit"
+                ))),
                 Some(name) if name != "unknown" => Ok(Rlimit { name, soft: limit.soft, hard: limit.hard }),
                 Some(_) | None => {
                     Err(refusal(format!("container.rlimit_info.rlimits[{index}].type is unknown")))

@@ -212,10 +212,10 @@ fn ulimit(text: &str) -> Option<Rlimit> {
     let (name, bounds) = text.split_once('=')?;
     let (soft, hard) = bounds.split_once(':').unwrap_or((bounds, bounds));
     let bound = |text: &str| match text {
-        "-1" => Some(None),
-        text => text.parse().ok().map(Some),
+        "-1" => Some(u64::MAX),
+        text => text.parse().ok(),
     };
-    Some(Rlimit { name: name.to_owned(), soft: bound(soft)?, hard: bound(hard)? })
+    Some(Rlimit { name: name.to_owned(), soft: Some(bound(soft)?), hard: Some(bound(hard)?) })
 }
 
 #[cfg(test)]
@@ -266,7 +266,7 @@ mod tests {
             share_user_namespace: true,
             shm_bytes: Some(1 << 30),
             groups: vec![44],
-            rlimits: vec![Rlimit { name: "nofile".to_owned(), soft: Some(64), hard: None }],
+            rlimits: vec![Rlimit { name: "nofile".to_owned(), soft: Some(64), hard: Some(u64::MAX) }],
             filter: Some(NamedFilter::Profile("strict.json".to_owned())),
             mounts: vec![
                 mount(None, "/run", false, Some(64 << 10)),
