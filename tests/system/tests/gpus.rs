@@ -28,7 +28,8 @@ fn gpus_are_for_apps_that_ask_for_them() {
     let root = format!("--nvidia-driver-root={}", driver.path().display());
     let cluster = Cluster::builder().agent_flag(&root).services().start();
     let services = cluster.services_http();
-    let app = |id: &str, gpus: u32| json!({"id": id, "cmd": "sleep 1000", "cpus": 0.1, "mem": 32, "gpus": gpus});
+    let app =
+        |id: &str, gpus: u32| json!({"id": id, "cmd": "sleep 1000", "cpus": 0.1, "mem": 32, "gpus": gpus});
     services.send("POST", "/v2/apps", &app("/plain", 0)).expect("it is taken");
     services.send("POST", "/v2/apps", &app("/trains", 1)).expect("it is taken");
     let running = |id: &str| -> Result<Value, String> {

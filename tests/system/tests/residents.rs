@@ -97,3 +97,60 @@ fn a_resident_app_finds_what_it_wrote_until_it_is_wiped() {
     eventually("everything is given back", WITHIN, || none_reserved(&cluster));
     eventually("the deployment has ended", WITHIN, || settled(&services));
 }
+
+/// What a pod's first container appends to and its second reads, from the volume that both have.
+fn pod(version: &str) -> Value {
+    let mounts = |path: &str| json!([{"name": "data", "mountPath": path}]);
+    json!({
+        "id": "/store/pod", "role": "store", "labels": {"version": version},
+        "volumes": [{"name": "data", "persistent": {"size": 16}}],
+        "containers": [
+            {
+                "name": "writes", "resources": {"cpus": 0.1, "mem": 32}, "volumeMounts": mounts("data"),
+                "exec": {"command": {
+                    "shell": format!("echo $MARATHON_CONTAINER_ID >> data/{FILE} && exec sleep 100000"),
+                }},
+            },
+            {
+                "name": "reads", "resources": {"cpus": 0.1, "mem": 32}, "volumeMounts": mounts("seen"),
+                "exec": {"command": {
+                    "shell": format!("until test -s seen/{FILE}; do sleep 0.1; done; exec sleep 100000"),
+                }},
+            },
+        ],
+        "scheduling": {"backoff": {"backoff": 0}},
+    })
+}
+
+#[test]
+fn a_pod_finds_what_its_containers_wrote_until_it_is_wiped() {
+    let cluster = Cluster::builder().services().start();
+    let services = cluster.services_http();
+    let in_time = |what: &str, lines: usize| {
+        eventually(what, WITHIN, || {
+            settled(&services)?;
+            let status = services.get("/v2/pods/store/pod::status")?;
+            let instance = &status["instances"][0];
+            if instance["status"] != "STABLE" {
+                return Err(format!("{status:#}"));
+            }
+            Ok((written(&cluster, lines)?.0, instance["id"].as_str().unwrap_or_default().to_owned()))
+        })
+    };
+    services.send("POST", "/v2/pods", &pod("1")).expect("it is taken");
+    let (volume, first) = in_time("it runs", 1);
+    let instances = "/v2/pods/store/pod::instances";
+    services.send("DELETE", &format!("{instances}/{first}"), &json!({})).expect("it is killed");
+    assert_eq!(in_time("it was started again", 2), (volume.clone(), first.clone()));
+    services.send("PUT", "/v2/pods/store/pod", &pod("2")).expect("it is replaced");
+    assert_eq!(in_time("it was replaced", 3), (volume.clone(), first.clone()));
+
+    let wiped = services.send("DELETE", &format!("{instances}?wipe=true"), &json!([first]));
+    wiped.expect("it is wiped");
+    let (other, anew) = in_time("it begins anew", 1);
+    assert!(other != volume && anew != first, "{other:?} {anew}");
+
+    services.send("DELETE", "/v2/pods/store/pod", &json!({})).expect("it is deleted");
+    eventually("everything is given back", WITHIN, || none_reserved(&cluster));
+    eventually("the deployment has ended", WITHIN, || settled(&services));
+}

@@ -50,3 +50,24 @@ impl Pool {
         Resources::from_list(rest).unwrap_or(Resources::EMPTY)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chapada_model::{Disk, Persistence};
+
+    use super::*;
+
+    #[test]
+    fn a_volume_is_nobodys_share_of_the_disk() {
+        let persistence = Some(Persistence { id: "v".into(), principal: None });
+        let disk = Some(Disk { persistence, ..Disk::default() });
+        let volume = Resource { disk, ..Resource::scalar("disk", Milli::whole(100)) };
+        let all = [Resource::scalar("disk", Milli::whole(10)), volume.clone()];
+        let pool = || Pool::new(Resources::from_list(all.clone()).unwrap());
+        let disk = |mib| Amounts { cpus: Milli(0), mem: Milli(0), disk: Milli::whole(mib), gpus: 0 };
+        assert_eq!(pool().take(disk(11)), None);
+        let mut pool = pool();
+        assert!(pool.take(disk(10)).is_some());
+        assert_eq!(pool.rest(), Resources::from_list([volume]).unwrap());
+    }
+}
