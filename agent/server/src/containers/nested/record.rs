@@ -48,3 +48,16 @@ impl Record {
         runtime_dir::read_record(runtime_dir, NAME)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_a_former_build_is_read() {
+        let text = r#"{"version":1,"path":["t","held"],"shim":"s","within":["t"],"sandbox":"/s","variables":["PATH"],"user":null,"resources":""}"#;
+        let record: Record = serde_json::from_str(text).unwrap();
+        assert_eq!((record.version, record.path.len(), &*record.shim), (VERSION, 2, "s"));
+        assert!(record.volumes.is_empty() && record.hostname.is_none());
+    }
+}
