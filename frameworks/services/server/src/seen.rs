@@ -48,16 +48,17 @@ impl<'a> Seen<'a> {
         self.all.apps_from(from)
     }
 
+    /// Every app and pod from a place on, those going away included, also what the caller may not see.
+    pub(crate) fn all_from(&self, from: Bound<&AppId>) -> impl Iterator<Item = &'a AppState> {
+        self.all.all_from(from)
+    }
+
     pub(crate) fn may_see(&self, state: &AppState) -> bool {
         self.sees_state(state)
     }
 
     pub(crate) fn app(&self, id: &AppId) -> Option<&'a AppState> {
         self.all.app(id).filter(|state| self.sees_state(state))
-    }
-
-    pub(crate) fn pods(&self) -> impl Iterator<Item = &'a AppState> {
-        self.all.pods().filter(|state| self.sees_state(state))
     }
 
     pub(crate) fn pod(&self, id: &AppId) -> Option<&'a AppState> {
@@ -67,11 +68,6 @@ impl<'a> Seen<'a> {
     /// Also one that is going away.
     pub(crate) fn even_ending(&self, id: &AppId) -> Option<&'a AppState> {
         self.all.even_ending(id).filter(|state| self.sees_state(state))
-    }
-
-    /// Every app and pod, those going away included.
-    pub(crate) fn all_apps(&self) -> impl Iterator<Item = &'a AppState> {
-        self.all.all_apps().filter(|state| self.sees_state(state))
     }
 
     pub(crate) fn deployments(&self) -> impl Iterator<Item = &'a Deployment> {

@@ -85,6 +85,11 @@ impl Services {
         self.apps.values()
     }
 
+    /// The same from a place in the order of their ids on.
+    pub fn all_from(&self, from: Bound<&AppId>) -> impl Iterator<Item = &AppState> {
+        self.apps.range::<AppId, _>((from, Bound::Unbounded)).map(|(_, state)| state)
+    }
+
     /// The deployments on their way.
     pub fn deployments(&self) -> impl Iterator<Item = &Deployment> {
         self.deployments.values()

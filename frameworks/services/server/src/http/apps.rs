@@ -1,6 +1,5 @@
 //! `/v2/apps` and everything below.
 
-use std::ops::Bound;
 use std::sync::Arc;
 
 use chapada_listener::{Call, HttpResponse};
@@ -9,17 +8,17 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::answer::{self, Answer, error, ok, refusal, unavailable};
-use super::pages::{self, Turn};
+use super::pages;
 use super::path::{Target, target};
 use super::selector::Selector;
+use super::walk::{self, Place};
 use super::{Api, params, tasks, why};
 use crate::render;
-use crate::render::apps::Embed;
+use crate::render::Assembly;
+use crate::render::apps::{Embed, Shown};
+use crate::render::tasks::Tasks;
 use crate::secrets;
 use crate::seen::Seen;
-
-/// How many apps are looked at in one turn.
-const APPS_AT_ONCE: usize = 50;
 
 fn no_app(id: &str) -> HttpResponse {
     error(StatusCode::NOT_FOUND, format!("App '{id}' does not exist"))
@@ -39,21 +38,20 @@ pub(crate) async fn get(api: Arc<Api>, call: Call) -> Answer {
         Target::Apps => list(&api, &call, embed).await,
         Target::App(id) => {
             let embed = params::embed(&call.query(), Embed::SINGLE);
-            let app = of_app(&api, known(id)?, move |state| render::apps::app(state, embed)).await?;
+            let app = shown(&api, known(id)?, move |state| Shown::of(state, embed)).await?;
             ok(&json!({"app": app}))
         }
         Target::Below(group) => {
-            let render = move |state: &AppState| render::apps::app(state, embed);
-            let apps = collect(&api, move |state| state.app.definition.id.is_below(&group), render).await?;
-            ok(&json!({"*": apps}))
+            let shown = move |state: &AppState| is_below(state, &group).then(|| Shown::of(state, embed));
+            ok(&json!({"*": walk::all(&api.services, shown).await.map_err(unavailable)?}))
         }
         Target::Tasks(id) => {
-            let tasks = of_app(&api, known(id)?, render::tasks::of_app).await?;
+            let tasks = shown(&api, known(id)?, |_| Tasks::default()).await?;
             ok(&json!({"tasks": tasks}))
         }
         Target::TasksBelow(group) => {
-            let below = move |state: &AppState| state.app.definition.id.is_below(&group);
-            let tasks = collect(&api, below, render::tasks::of_app).await?;
+            let tasks = move |state: &AppState| is_below(state, &group).then(Tasks::default);
+            let tasks = walk::all(&api.services, tasks).await.map_err(unavailable)?;
             ok(&json!({"tasks": tasks.concat()}))
         }
         Target::Versions(id) => {
@@ -92,23 +90,13 @@ async fn list(api: &Api, call: &Call, embed: Embed) -> Answer {
     let after = match query.get("after").filter(|after| !after.is_empty()) {
         None => None,
         Some(after) => {
-            Some(after.parse().map_err(|_| answer::invalid("/after", "must be the id of an app"))?)
+            let after = after.parse().map_err(|_| answer::invalid("/after", "must be the id of an app"))?;
+            Some(Place::After(after))
         }
     };
-    let turn = move |seen: &Seen<'_>, after: Option<AppId>, most: usize| {
-        let mut turn = Turn { items: Vec::new(), next: None };
-        let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        for (count, state) in seen.apps_from(from).enumerate() {
-            if seen.may_see(state) && wanted(state) {
-                turn.items.push(render::apps::app(state, embed));
-            }
-            if turn.items.len() == most || count + 1 == APPS_AT_ONCE {
-                turn.next = Some(state.app.definition.id.clone());
-                break;
-            }
-        }
-        turn
-    };
+    let begin = move |state: &AppState| (is_app(state) && wanted(state)).then(|| Shown::of(state, embed));
+    let turn =
+        move |seen: &Seen<'_>, from: Option<Place<Shown>>, most: usize| walk::turn(seen, from, most, &begin);
     pages::list(&api.services, "apps", pages::limit(&query)?, after, turn).await
 }
 
@@ -121,15 +109,22 @@ async fn one_version(api: &Api, id: AppId, version: &str) -> Answer {
     ok(&found.ok_or_else(missing)?)
 }
 
-async fn collect<T: Send + 'static>(
+fn is_app(state: &AppState) -> bool {
+    !state.deleting && !state.app.is_pod()
+}
+
+fn is_below(state: &AppState, group: &str) -> bool {
+    is_app(state) && state.app.definition.id.is_below(group)
+}
+
+async fn shown<A: Assembly>(
     api: &Api,
-    wanted: impl Fn(&AppState) -> bool + Send + 'static,
-    render: impl Fn(&AppState) -> T + Send + 'static,
-) -> Result<Vec<T>, HttpResponse> {
-    let read = move |services: &Seen, _| {
-        services.apps().filter(|state| wanted(state)).map(&render).collect::<Vec<T>>()
-    };
-    api.services.read(read).await.map_err(unavailable)
+    id: AppId,
+    begin: impl Fn(&AppState) -> A + Clone + Send + 'static,
+) -> Result<A::Out, HttpResponse> {
+    let missing = no_app(id.as_str());
+    let begin = move |state: &AppState| is_app(state).then(|| begin(state));
+    walk::one(&api.services, id, begin).await.map_err(unavailable)?.ok_or(missing)
 }
 
 async fn of_app<T: Send + 'static>(

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use chapada_listener::{Call, HttpResponse, Query};
-use chapada_services_core::{Command, GroupChange, PathId, Timestamp};
+use chapada_services_core::{AppState, Command, GroupChange, PathId, Timestamp};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::answer::{self, Answer, error, ok, refusal, unavailable};
-use super::{Api, apps, params};
+use super::{Api, apps, params, walk};
 use crate::render;
-use crate::render::groups::{Embed, Folder};
+use crate::render::apps::Shown;
+use crate::render::groups::{Embed, Folder, Member};
 use crate::seen::Seen;
 
 /// What a path below `/v2/groups` means.
@@ -60,21 +61,27 @@ pub(crate) async fn get(api: Arc<Api>, call: Call) -> Answer {
         Target::Group(group) => {
             let embed = embed(&call.query());
             let missing = no_group(group.as_str());
+            let below = group.clone();
+            let member = move |state: &AppState| is_below(state, &below).then(|| Member::of(state, embed));
+            let members = walk::all(&api.services, member).await.map_err(unavailable)?;
             let read = move |services: &Seen, _| {
-                services.has_group(&group).then(|| render::groups::present(services, &group, embed))
+                services.has_group(&group).then(|| render::groups::present(services, &group, members, embed))
             };
             ok(&api.services.read(read).await.map_err(unavailable)?.ok_or(missing)?)
         }
         Target::Apps(group) => {
             let embed = params::embed(&call.query(), Default::default());
             let missing = no_group(group.as_str());
-            let read = move |services: &Seen, _| {
-                let apps = services.specs_below(&group).filter(|state| !state.app.is_pod());
-                let list = || apps.map(|state| render::apps::app(state, embed)).collect::<Vec<Value>>();
-                services.has_group(&group).then(list)
+            let there = group.clone();
+            let there = api.services.read(move |services: &Seen, _| services.has_group(&there)).await;
+            if !there.map_err(unavailable)? {
+                return Err(missing);
+            }
+            let shown = move |state: &AppState| {
+                let is_app = is_below(state, &group) && !state.app.is_pod();
+                is_app.then(|| Shown::of(state, embed))
             };
-            let apps = api.services.read(read).await.map_err(unavailable)?.ok_or(missing)?;
-            ok(&json!({"apps": apps}))
+            ok(&json!({"apps": walk::all(&api.services, shown).await.map_err(unavailable)?}))
         }
         Target::Versions(group) => {
             let missing = no_group(group.as_str());
@@ -84,6 +91,10 @@ pub(crate) async fn get(api: Arc<Api>, call: Call) -> Answer {
         }
         Target::Version(group, version) => one_version(&api, group, &version).await,
     }
+}
+
+fn is_below(state: &AppState, group: &PathId) -> bool {
+    !state.deleting && group.holds(&state.app.definition.id)
 }
 
 async fn one_version(api: &Api, group: PathId, version: &str) -> Answer {

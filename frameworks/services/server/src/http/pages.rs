@@ -15,8 +15,8 @@ use crate::seen::Seen;
 const MAX_LIMIT: usize = 1_000;
 
 /// What one turn has found.
-pub(crate) struct Turn<C> {
-    pub(crate) items: Vec<Value>,
+pub(crate) struct Turn<C, I = Value> {
+    pub(crate) items: Vec<I>,
     /// Where the next turn goes on; none at the end.
     pub(crate) next: Option<C>,
 }

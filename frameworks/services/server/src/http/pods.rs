@@ -9,8 +9,9 @@ use http::{HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::answer::{self, Answer, error, ok, unavailable};
-use super::{Api, apps, params, why};
+use super::{Api, apps, params, walk, why};
 use crate::render;
+use crate::render::pods::{Definition, Status};
 use crate::seen::Seen;
 
 /// What a path below `/v2/pods/` names. An id that is none is kept as it came: there is no such pod.
@@ -79,26 +80,21 @@ pub(crate) async fn head(api: Arc<Api>, call: Call) -> Answer {
 pub(crate) async fn get(api: Arc<Api>, call: Call) -> Answer {
     match target(call.param("path")) {
         Target::Pods => {
-            let read = |services: &Seen, _| {
-                services.pods().map(|state| render::apps::definition(&state.app)).collect::<Vec<Value>>()
+            let definition = |state: &AppState| {
+                let is_pod = state.app.is_pod() && !state.deleting;
+                is_pod.then(|| Definition::of(state))
             };
-            ok(&json!(api.services.read(read).await.map_err(unavailable)?))
+            ok(&json!(walk::all(&api.services, definition).await.map_err(unavailable)?))
         }
         Target::Statuses => {
-            let read = |services: &Seen, _| {
-                let pods = services.all_apps().filter(|state| state.app.is_pod());
-                pods.map(render::pods::status).collect::<Vec<Value>>()
-            };
-            ok(&json!(api.services.read(read).await.map_err(unavailable)?))
+            let status = |state: &AppState| state.app.is_pod().then(Status::default);
+            ok(&json!(walk::all(&api.services, status).await.map_err(unavailable)?))
         }
         Target::Pod(id) => ok(&of_pod(&api, &id, |state| render::apps::definition(&state.app)).await?),
         Target::Status(id) => {
             let pod = known(&id)?;
-            let read = move |services: &Seen, _| {
-                let state = services.even_ending(&pod).filter(|state| state.app.is_pod());
-                state.map(render::pods::status)
-            };
-            let status = api.services.read(read).await.map_err(unavailable)?;
+            let status = |state: &AppState| state.app.is_pod().then(Status::default);
+            let status = walk::one(&api.services, pod, status).await.map_err(unavailable)?;
             ok(&status.ok_or_else(|| no_pod(&id))?)
         }
         Target::Why(id) => {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use chapada_listener::{Call, Query, bytes};
 use chapada_model::TaskState;
-use chapada_services_core::{AppId, Command, InstanceId, Reply, Task, Which};
+use chapada_services_core::{AppId, AppState, Command, InstanceId, Reply, Task, Which};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer, error, ok, unavailable};
 use super::pages::{self, Turn};
-use super::{Api, apps, params};
+use super::{Api, apps, params, walk};
 use crate::render;
 use crate::seen::Seen;
 
@@ -21,10 +21,11 @@ pub(crate) async fn list(api: Arc<Api>, call: Call) -> Answer {
         let query = call.query();
         let networks = query.all("containerNetworks").flat_map(|names| names.split(','));
         let networks: Vec<String> = networks.map(|name| name.trim().to_owned()).collect();
-        let read = move |services: &Seen, _| {
-            services.apps().map(|state| render::tasks::as_text(state, &networks)).collect::<String>()
+        let text = move |state: &AppState| {
+            let is_app = !state.deleting && !state.app.is_pod();
+            is_app.then(|| render::tasks::Text::of(state, &networks))
         };
-        let text = api.services.read(read).await.map_err(unavailable)?;
+        let text = walk::all(&api.services, text).await.map_err(unavailable)?.concat();
         return Ok(bytes(StatusCode::OK, "text/plain; charset=utf-8", text));
     }
     let query = call.query();

@@ -1,9 +1,9 @@
 //! Apps.
 
-use chapada_services_core::{App, AppState, Counts, DeploymentId, Failure, Timestamp};
+use chapada_services_core::{App, AppState, Counts, DeploymentId, Failure, Instance, Timestamp};
 use serde_json::{Value, json};
 
-use super::{state_name, stats, tasks};
+use super::{Assembly, state_name, stats, tasks};
 use crate::clock::Clock;
 
 /// What is added to an app's definition on request.
@@ -42,23 +42,55 @@ impl Embed {
 }
 
 /// An app with its counts and deployments, and what is asked for besides.
-pub(crate) fn app(state: &AppState, embed: Embed) -> Value {
-    let mut json = definition(&state.app);
-    add_counts(&mut json, state.counts_by_state());
-    json["deployments"] = deployments(state.deployment);
-    if embed.tasks {
-        json["tasks"] = json!(tasks::of_app(state));
+#[derive(Debug)]
+pub(crate) struct Shown {
+    json: Value,
+    embed: Embed,
+    tasks: Vec<Value>,
+    readiness: Vec<Value>,
+}
+
+impl Shown {
+    pub(crate) fn of(state: &AppState, embed: Embed) -> Self {
+        let mut json = definition(&state.app);
+        add_counts(&mut json, state.counts_by_state());
+        json["deployments"] = deployments(state.deployment);
+        if let Some(failure) = state.last_failure.as_ref().filter(|_| embed.last_task_failure) {
+            json["lastTaskFailure"] = last_task_failure(&state.app, failure);
+        }
+        if let Some(now) = embed.task_stats {
+            json["taskStats"] = stats::views(state, now);
+        }
+        Self { json, embed, tasks: Vec::new(), readiness: Vec::new() }
     }
-    if let Some(failure) = state.last_failure.as_ref().filter(|_| embed.last_task_failure) {
-        json["lastTaskFailure"] = last_task_failure(&state.app, failure);
+}
+
+impl Assembly for Shown {
+    type Out = Value;
+
+    fn wants_instances(&self) -> bool {
+        self.embed.tasks || self.embed.readiness
     }
-    if let Some(now) = embed.task_stats {
-        json["taskStats"] = stats::views(state, now);
+
+    fn add(&mut self, state: &AppState, instance: &Instance) {
+        let Some(task) = instance.task() else { return };
+        if self.embed.tasks {
+            self.tasks.push(tasks::task(&state.app, task));
+        }
+        if self.embed.readiness {
+            self.readiness.extend(tasks::readiness_of(state, task));
+        }
     }
-    if embed.readiness {
-        json["readinessCheckResults"] = json!(tasks::readiness(state));
+
+    fn done(mut self, _state: &AppState) -> Value {
+        if self.embed.tasks {
+            self.json["tasks"] = Value::Array(self.tasks);
+        }
+        if self.embed.readiness {
+            self.json["readinessCheckResults"] = Value::Array(self.readiness);
+        }
+        self.json
     }
-    json
 }
 
 /// An app that was just made.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use chapada_services_core::{AppId, Group, PathId, Timestamp};
+use chapada_services_core::{AppId, AppState, Group, Instance, PathId, Timestamp};
 use serde_json::{Value, json};
 
-use super::apps;
+use super::{Assembly, apps};
 use crate::seen::Seen;
 
 /// What of a group is shown.
@@ -123,15 +123,42 @@ fn segments_below<'a>(root: &PathId, path: &'a PathId) -> impl Iterator<Item = &
     rest.split('/').filter(|segment| !segment.is_empty())
 }
 
-/// A group as it is.
-pub(crate) fn present(services: &Seen, group: &PathId, embed: Embed) -> Value {
-    let mut folder = Folder::default();
-    for state in services.specs_below(group) {
-        let (app, pod) = (&state.app, state.app.is_pod());
-        let json = match (pod, embed.apps) {
-            (true, _) if embed.pods => apps::definition(app),
-            (false, true) => {
-                let mut json = apps::app(state, embed.app);
+/// An app or pod of a group, for its [`Folder`].
+#[derive(Debug)]
+pub(crate) enum Member {
+    App(apps::Shown, Embed),
+    Pod(Value),
+    /// Nothing of it is embedded, but its group is there for it.
+    Hidden,
+}
+
+impl Member {
+    pub(crate) fn of(state: &AppState, embed: Embed) -> Self {
+        match (state.app.is_pod(), embed.apps) {
+            (true, _) if embed.pods => Self::Pod(apps::definition(&state.app)),
+            (false, true) => Self::App(apps::Shown::of(state, embed.app), embed),
+            _ => Self::Hidden,
+        }
+    }
+}
+
+impl Assembly for Member {
+    type Out = (AppId, Timestamp, bool, Value);
+
+    fn wants_instances(&self) -> bool {
+        matches!(self, Self::App(shown, _) if shown.wants_instances())
+    }
+
+    fn add(&mut self, state: &AppState, instance: &Instance) {
+        if let Self::App(shown, _) = self {
+            shown.add(state, instance);
+        }
+    }
+
+    fn done(self, state: &AppState) -> Self::Out {
+        let json = match self {
+            Self::App(shown, embed) => {
+                let mut json = shown.done(state);
                 if let Some(object) = json.as_object_mut() {
                     let keep = |name: &String| match name.as_str() {
                         "deployments" => embed.deployments,
@@ -142,9 +169,23 @@ pub(crate) fn present(services: &Seen, group: &PathId, embed: Embed) -> Value {
                 }
                 json
             }
-            _ => Value::Null,
+            Self::Pod(json) => json,
+            Self::Hidden => Value::Null,
         };
-        folder.put(group, &app.definition.id, app.version, pod, json);
+        (state.app.definition.id.clone(), state.app.version, state.app.is_pod(), json)
+    }
+}
+
+/// A group with these members, as it is.
+pub(crate) fn present(
+    services: &Seen,
+    group: &PathId,
+    members: Vec<(AppId, Timestamp, bool, Value)>,
+    embed: Embed,
+) -> Value {
+    let mut folder = Folder::default();
+    for (id, version, pod, json) in members {
+        folder.put(group, &id, version, pod, json);
     }
     for (path, said) in services.groups().filter(|(path, _)| group.is_or_holds(path)) {
         folder.say(group, path, said);

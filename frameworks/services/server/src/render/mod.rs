@@ -2,6 +2,7 @@
 
 pub(crate) mod about;
 pub(crate) mod apps;
+mod assembly;
 pub(crate) mod deployments;
 pub(crate) mod events;
 pub(crate) mod groups;
@@ -13,6 +14,8 @@ pub(crate) mod tasks;
 pub(crate) mod why;
 
 use chapada_model::{Now, TaskState};
+
+pub(crate) use assembly::Assembly;
 
 /// The present moment, as an event's `timestamp`.
 pub(crate) fn timestamp(now: Now) -> String {

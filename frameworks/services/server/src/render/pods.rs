@@ -6,7 +6,7 @@ use chapada_services_core::{
 };
 use serde_json::{Value, json};
 
-use super::tasks;
+use super::{Assembly, tasks};
 
 /// A pod's definition and its version.
 pub(crate) fn definition(app: &App, pod: &Pod) -> Value {
@@ -15,29 +15,68 @@ pub(crate) fn definition(app: &App, pod: &Pod) -> Value {
     json
 }
 
+/// A pod's definition alone.
+#[derive(Debug)]
+pub(crate) struct Definition(Value);
+
+impl Definition {
+    pub(crate) fn of(state: &AppState) -> Self {
+        Self(super::apps::definition(&state.app))
+    }
+}
+
+impl Assembly for Definition {
+    type Out = Value;
+
+    fn wants_instances(&self) -> bool {
+        false
+    }
+
+    fn add(&mut self, _state: &AppState, _instance: &Instance) {}
+
+    fn done(self, _state: &AppState) -> Value {
+        self.0
+    }
+}
+
 /// How a pod is.
-pub(crate) fn status(state: &AppState) -> Value {
-    let Some(pod) = &state.app.definition.pod else { return Value::Null };
-    let instances: Vec<Value> = state.instances.values().map(|one| instance(state, one)).collect();
-    let stable = instances.iter().filter(|one| one["status"] == "STABLE").count();
-    let status = match () {
-        () if state.deleting => "TERMINAL",
-        () if stable >= state.target() as usize => "STABLE",
-        () => "DEGRADED",
-    };
-    let changes = state.instances.values().map(|one| changed_at(&state.app, one));
-    let since = changes.max().unwrap_or_default().max(state.app.version);
-    let ended: Vec<Value> = state.terminations.iter().map(termination).collect();
-    json!({
-        "id": state.app.definition.id,
-        "spec": definition(&state.app, pod),
-        "status": status,
-        "statusSince": since,
-        "instances": instances,
-        "terminationHistory": ended,
-        "lastUpdated": since,
-        "lastChanged": since,
-    })
+#[derive(Debug, Default)]
+pub(crate) struct Status {
+    instances: Vec<Value>,
+    stable: usize,
+    since: Timestamp,
+}
+
+impl Assembly for Status {
+    type Out = Value;
+
+    fn add(&mut self, state: &AppState, one: &Instance) {
+        let json = instance(state, one);
+        self.stable += usize::from(json["status"] == "STABLE");
+        self.since = self.since.max(changed_at(&state.app, one));
+        self.instances.push(json);
+    }
+
+    fn done(self, state: &AppState) -> Value {
+        let Some(pod) = &state.app.definition.pod else { return Value::Null };
+        let status = match () {
+            () if state.deleting => "TERMINAL",
+            () if self.stable >= state.target() as usize => "STABLE",
+            () => "DEGRADED",
+        };
+        let since = self.since.max(state.app.version);
+        let ended: Vec<Value> = state.terminations.iter().map(termination).collect();
+        json!({
+            "id": state.app.definition.id,
+            "spec": definition(&state.app, pod),
+            "status": status,
+            "statusSince": since,
+            "instances": self.instances,
+            "terminationHistory": ended,
+            "lastUpdated": since,
+            "lastChanged": since,
+        })
+    }
 }
 
 /// When something about an instance last changed.

@@ -2,12 +2,12 @@
 
 use chapada_model::TaskState;
 use chapada_services_core::{
-    App, AppState, CheckResult, CheckState, Condition, InstanceId, LocalVolume, Network, Port, Task,
-    task_ports,
+    App, AppState, CheckResult, CheckState, Condition, Instance, InstanceId, LocalVolume, Network, Port,
+    ReadinessCheck, Task, task_ports,
 };
 use serde_json::{Value, json};
 
-use super::state_name;
+use super::{Assembly, state_name};
 
 /// A task as the API lists it.
 pub(crate) fn task(app: &App, task: &Task) -> Value {
@@ -78,22 +78,24 @@ pub(crate) fn shown_state(task: &Task) -> TaskState {
 
 /// What readiness checks have found of an app's tasks.
 pub(crate) fn readiness(state: &AppState) -> Vec<Value> {
-    let mut results = Vec::new();
-    for task in state.tasks() {
-        let definition = &state.versions.get(&task.version).unwrap_or(&state.app).definition;
-        for (index, check) in definition.readiness_checks.iter().enumerate() {
-            let found = task.readiness.get(index);
-            let ready = task.ready || found.is_some_and(|found| found.ready);
-            let mut json = json!({"name": check.name, "taskId": task.id, "ready": ready});
-            if let Some(response) = found.and_then(|found| found.response.as_ref()) {
-                json["lastResponse"] = json!({
-                    "status": response.status, "contentType": response.content_type, "body": response.body,
-                });
-            }
-            results.push(json);
+    state.tasks().flat_map(|task| readiness_of(state, task)).collect()
+}
+
+/// The same of one of them.
+pub(crate) fn readiness_of(state: &AppState, task: &Task) -> Vec<Value> {
+    let definition = &state.versions.get(&task.version).unwrap_or(&state.app).definition;
+    let result = |(index, check): (usize, &ReadinessCheck)| {
+        let found = task.readiness.get(index);
+        let ready = task.ready || found.is_some_and(|found| found.ready);
+        let mut json = json!({"name": check.name, "taskId": task.id, "ready": ready});
+        if let Some(response) = found.and_then(|found| found.response.as_ref()) {
+            json["lastResponse"] = json!({
+                "status": response.status, "contentType": response.content_type, "body": response.body,
+            });
         }
-    }
-    results
+        json
+    };
+    definition.readiness_checks.iter().enumerate().map(result).collect()
 }
 
 /// What each health check has found; what the executor says of one that has none of ours.
@@ -127,8 +129,19 @@ fn health(task: &Task) -> Vec<Value> {
 }
 
 /// Every task of an app.
-pub(crate) fn of_app(state: &AppState) -> Vec<Value> {
-    state.tasks().map(|one| task(&state.app, one)).collect()
+#[derive(Debug, Default)]
+pub(crate) struct Tasks(Vec<Value>);
+
+impl Assembly for Tasks {
+    type Out = Vec<Value>;
+
+    fn add(&mut self, state: &AppState, instance: &Instance) {
+        self.0.extend(instance.task().map(|one| task(&state.app, one)));
+    }
+
+    fn done(self, _state: &AppState) -> Vec<Value> {
+        self.0
+    }
 }
 
 fn service_ports(app: &App) -> Vec<u16> {
@@ -147,31 +160,52 @@ fn counts(app: &App, port: &Port<'_>, networks: &[String]) -> bool {
 }
 
 /// The old text form that load balancer scripts read: app, service port, then where it is reached. Ports of container networks
-/// that are not among `networks` are left out, unless that is empty.
-pub(crate) fn as_text(state: &AppState, networks: &[String]) -> String {
-    let id = state.app.definition.id.safe();
-    let running: Vec<&Task> =
-        state.tasks().filter(|task| shown_state(task) == TaskState::Running && task.ready).collect();
-    let ports: Vec<Port<'_>> = state.app.definition.ports().collect();
-    if ports.is_empty() {
-        let hosts: Vec<&str> = running.iter().map(|task| task.hostname.as_str()).collect();
-        return format!("{id}\t \t{}\t\n", hosts.join("\t"));
-    }
-    let mut text = String::new();
-    for (index, port) in ports.iter().enumerate() {
-        if !counts(&state.app, port, networks) {
-            continue;
+/// that are not among those named are left out, unless none is.
+#[derive(Debug)]
+pub(crate) struct Text {
+    /// The number of each port and its line so far; without ports there is one line, of hosts.
+    lines: Vec<(usize, String)>,
+    has_ports: bool,
+}
+
+impl Text {
+    pub(crate) fn of(state: &AppState, networks: &[String]) -> Self {
+        let id = state.app.definition.id.safe();
+        let ports = || state.app.definition.ports().enumerate();
+        let shown = ports().filter(|(_, port)| counts(&state.app, port, networks));
+        let lines: Vec<_> = shown.map(|(index, port)| (index, format!("{id}\t{}\t", port.service))).collect();
+        match ports().next() {
+            Some(_) => Self { lines, has_ports: true },
+            None => Self { lines: vec![(0, format!("{id}\t \t"))], has_ports: false },
         }
-        text.push_str(&format!("{id}\t{}\t", port.service));
-        for task in &running {
-            let Some(port) = task_ports(&state.app.definition, task).nth(index) else { continue };
+    }
+}
+
+impl Assembly for Text {
+    type Out = String;
+
+    fn add(&mut self, state: &AppState, instance: &Instance) {
+        let running = |task: &&Task| shown_state(task) == TaskState::Running && task.ready;
+        let Some(task) = instance.task().filter(running) else { return };
+        for (index, line) in &mut self.lines {
+            if !self.has_ports {
+                line.push_str(&format!("{}\t", task.hostname));
+                continue;
+            }
+            let Some(port) = task_ports(&state.app.definition, task).nth(*index) else { continue };
             match (port.host, task.addresses.first()) {
-                (Some(host), _) => text.push_str(&format!("{}:{host}\t", task.hostname)),
-                (None, Some(own)) => text.push_str(&format!("{own}:{}\t", port.listens)),
+                (Some(host), _) => line.push_str(&format!("{}:{host}\t", task.hostname)),
+                (None, Some(own)) => line.push_str(&format!("{own}:{}\t", port.listens)),
                 (None, None) => {}
             }
         }
-        text.push('\n');
     }
-    text
+
+    fn done(self, _state: &AppState) -> String {
+        let bare = |line: &str| !self.has_ports && line.ends_with(" \t");
+        self.lines
+            .iter()
+            .map(|(_, line)| format!("{line}{}", if bare(line) { "\t\n" } else { "\n" }))
+            .collect()
+    }
 }
