@@ -58,7 +58,7 @@ fn of_pods() {
         ("/volumes", json!([{"name": "v"}, {"name": "w"}]), "/volumes(1)"),
         ("/volumes", json!([{"name": "v", "host": "../x"}]), "/volumes(0)/host"),
         ("/volumes", json!([{"name": "v", "secret": "none"}]), "/volumes(0)/secret"),
-        ("/volumes", json!([{"name": "v", "persistent": {"size": 1}}]), "/volumes(0)/persistent"),
+        ("/volumes", json!([{"name": "v", "persistent": {"size": 1}}]), "/role"),
         ("/volumes", json!([{"name": "v", "secret": "s", "host": "/x"}]), "/volumes(0)"),
         ("/user", json!(""), "/user"),
     ] {
