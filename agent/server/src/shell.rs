@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use chapada_agent_core::{Agent, Effect, Event, FrameworkRecord, Holding, Record, Signal, Update, View};
+use chapada_agent_core::{Agent, Effect, Event, FrameworkRecord, Holding, Record, Update, View};
 use chapada_agent_log::LogHandle;
 use chapada_model::{AgentId, ContainerId, ExecutorId, Resources, TaskKey, TaskState};
 use chapada_network::Networks;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::checks::{Probe, Prober};
 use crate::clock::Clock;
-use crate::containers::{Containers, Order, What};
+use crate::containers::{Containers, Order, Request, What};
 use crate::error::AgentError;
 use crate::executors::{ExecutorCall, Streams, Tokens};
 use crate::history::History;
@@ -49,7 +49,7 @@ pub(crate) enum Input {
     /// dropped when there is no such container.
     Wait(ContainerId, oneshot::Sender<Option<i32>>),
     /// An operator signals a container; the answer is whether there is one.
-    Signal(ContainerId, Signal, oneshot::Sender<bool>),
+    Signal(ContainerId, Request, oneshot::Sender<bool>),
     /// Somebody wants to know whether a task may still have processes.
     IsLive(TaskKey, oneshot::Sender<bool>),
 }
@@ -140,9 +140,9 @@ impl Shell {
             Input::Executor(call) => self.hear_executor(*call),
             Input::View(reply) => drop(reply.send(self.agent.view())),
             Input::Wait(container, reply) => self.wait(container, reply),
-            Input::Signal(container, signal, reply) => {
+            Input::Signal(container, request, reply) => {
                 let is_there = self.containers.has(&container);
-                self.containers.signal(&container, signal);
+                self.containers.signal(&container, request);
                 let _ = reply.send(is_there); // nobody may wait any more
             }
             Input::IsLive(key, reply) => drop(reply.send(self.agent.is_live(&key))),
@@ -216,7 +216,7 @@ impl Shell {
             }
             Effect::Signal { container, signal } => {
                 tracing::info!(container_id = %container, ?signal, "signal");
-                self.containers.signal(&container, signal);
+                self.containers.signal(&container, Request::End(signal));
             }
             Effect::Probe { task, pid, purpose, timeout } => {
                 // Nothing runs before the agent has an id.

@@ -17,7 +17,7 @@ use super::exit::exit_of;
 use super::furnish::Made;
 use super::image;
 use super::start::{self, Order, Started};
-use super::{Means, disk, fetching, remove};
+use super::{Means, Request, disk, fetching, remove};
 use crate::networks;
 use crate::statistics::Watch;
 
@@ -30,7 +30,7 @@ const SLOW: Duration = Duration::from_millis(100);
 pub(super) struct Keeper {
     pub(super) means: Arc<Means>,
     pub(super) container: ContainerId,
-    pub(super) inbox: mpsc::Receiver<Signal>,
+    pub(super) inbox: mpsc::Receiver<Request>,
     /// What it may use, when that changes.
     pub(super) wanted: watch::Receiver<Option<Limits>>,
     pub(super) remove: CancellationToken,
@@ -111,9 +111,9 @@ impl Keeper {
         tokio::select! {
             biased; // a kill before what it ends
             () = self.remove.cancelled() => Supplied::Failed("removed before it was made".to_owned()),
-            signal = self.inbox.recv() => match signal {
-                Some(_) => Supplied::Failed("killed before it was made".to_owned()),
-                None => Supplied::LetGo,
+            is_ended = ended(&mut self.inbox) => match is_ended {
+                true => Supplied::Failed("killed before it was made".to_owned()),
+                false => Supplied::LetGo,
             },
             supplied = supplies => match supplied {
                 Ok(((), rooted, volumes, (), joined)) => Supplied::Done(Made { rooted, volumes, joined }),
@@ -154,7 +154,7 @@ impl Keeper {
             tokio::select! {
                 () = self.remove.cancelled() => return Ok(Heard::Remove),
                 signal = self.inbox.recv() => match signal {
-                    Some(signal) => self.pass_on(signal, client.get_mut()),
+                    Some(request) => self.pass_on(request, client.get_mut()),
                     None => return Ok(if self.remove.is_cancelled() { Heard::Remove } else { Heard::LetGo }),
                 },
                 // Its shim has set what it was made with when it runs, not before.
@@ -204,17 +204,18 @@ impl Keeper {
         }
     }
 
-    fn pass_on(&self, signal: Signal, client: &mut ShimClient) {
-        let sent = match signal {
-            Signal::Terminate => {
+    fn pass_on(&self, request: Request, client: &mut ShimClient) {
+        let sent = match request {
+            Request::End(Signal::Terminate) => {
                 let of_image = self.means.supplies.images.stop_signal(self.container.as_str());
                 client.kill(of_image.unwrap_or(SIGTERM))
             }
-            Signal::Kill => client.destroy(),
+            Request::End(Signal::Kill) => client.destroy(),
+            Request::Send(number) => client.kill(number),
         };
         if let Err(error) = sent {
             tracing::warn!(container_id = %self.container, %error, "the shim took no signal");
-            if signal == Signal::Kill {
+            if request == Request::End(Signal::Kill) {
                 self.kill_group();
             }
         }
@@ -282,6 +283,16 @@ impl Keeper {
             tracing::debug!(container_id = %self.container, "the agent has stopped");
         }
     }
+}
+
+/// Waits until it is to end; `false` when the agent lets go of it before. What else it was to be sent has nobody to go to yet.
+async fn ended(inbox: &mut mpsc::Receiver<Request>) -> bool {
+    while let Some(request) = inbox.recv().await {
+        if matches!(request, Request::End(_)) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Fetches what the container's command names.

@@ -139,9 +139,18 @@ impl Means {
     }
 }
 
+/// What a container's command is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// It is to end, as far as its image and its policy say how.
+    End(Signal),
+    /// This very signal, whatever comes of it.
+    Send(i32),
+}
+
 #[derive(Debug)]
 struct KeeperHandle {
-    requests: mpsc::Sender<Signal>,
+    requests: mpsc::Sender<Request>,
     /// What it may use now; only the latest counts.
     room: watch::Sender<Option<Limits>>,
     remove: CancellationToken,
@@ -184,10 +193,10 @@ impl Containers {
         self.keepers.contains_key(container)
     }
 
-    pub(crate) fn signal(&self, container: &ContainerId, signal: Signal) {
+    pub(crate) fn signal(&self, container: &ContainerId, request: Request) {
         let Some(keeper) = self.keepers.get(container) else { return };
-        if keeper.requests.try_send(signal).is_err() {
-            tracing::warn!(container_id = %container, ?signal, "the container's keeper does not listen");
+        if keeper.requests.try_send(request).is_err() {
+            tracing::warn!(container_id = %container, ?request, "the container's keeper does not listen");
         }
     }
 

@@ -159,3 +159,28 @@ async fn every_call_is_answered_or_refused_by_name() {
     assert_eq!(post(&address, "text/plain", b"{}".to_vec()).await.0, 415);
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_hears_any_signal_that_an_operator_sends() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let address = link.hello.address.clone();
+    link.launch(command_task("t", "trap 'touch heard' USR1; touch ready; while :; do sleep 0.02; done"))
+        .await;
+    let status = link.until("t", TaskState::TaskRunning).await;
+    eventually("it listens", || agent.sandbox("t").join("ready").exists()).await;
+    let id = status.container_status.unwrap().container_id.unwrap().value.unwrap();
+    let kill = |signal: i32| {
+        let asked = json!({"container_id": {"value": id}, "signal": signal});
+        json!({"type": "KILL_CONTAINER", "kill_container": asked})
+    };
+    let (status, said) = ask(&address, kill(65)).await;
+    assert!(status == 400 && said.contains("must be 1 to 64, not 65"), "{said}");
+    assert_eq!(ask(&address, kill(10)).await, (200, String::new()));
+    eventually("it has heard", || agent.sandbox("t").join("heard").exists()).await;
+    assert_eq!(ask(&address, kill(9)).await, (200, String::new()));
+    link.until("t", TaskState::TaskFailed).await;
+    running.stop().await;
+}

@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 use super::target::unknown;
 use super::{Api, Refusal, bare, invalid, refusal};
 use crate::attach::ContainerPath;
+use crate::containers::Request;
 use crate::containers::nested::{End, Launched};
 use crate::networks::network_infos;
 use crate::shell::Input;
@@ -164,16 +165,14 @@ async fn end(
     if let Some(launched) = api.means.nested.find(&container) {
         return pass_on(&launched.signals, signal, field);
     }
-    let signal = match signal {
-        SIGTERM => Signal::Terminate,
-        SIGKILL => Signal::Kill,
-        other => {
-            let message = format!("'{field}.signal' must be 9 or 15, not {other}");
-            return Err(refusal(StatusCode::NOT_IMPLEMENTED, message));
-        }
+    let request = match signal {
+        SIGTERM => Request::End(Signal::Terminate),
+        SIGKILL => Request::End(Signal::Kill),
+        other if SIGNALS.contains(&other) => Request::Send(other),
+        other => return Err(no_signal(field, other)),
     };
     let (reply, done) = oneshot::channel();
-    let order = Input::Signal(container.own().clone(), signal, reply);
+    let order = Input::Signal(container.own().clone(), request, reply);
     api.inputs.send(order).await.map_err(|_| stopping())?;
     match done.await.map_err(|_| stopping())? {
         true => Ok(empty(StatusCode::OK)),
@@ -181,9 +180,13 @@ async fn end(
     }
 }
 
+fn no_signal(field: &str, signal: i32) -> Refusal {
+    invalid(&format!("'{field}.signal' must be 1 to 64, not {signal}"))
+}
+
 fn pass_on(signals: &mpsc::Sender<i32>, signal: i32, field: &str) -> Result<HttpResponse, Refusal> {
     if !SIGNALS.contains(&signal) {
-        return Err(invalid(&format!("'{field}.signal' must be 1 to 64, not {signal}")));
+        return Err(no_signal(field, signal));
     }
     match signals.try_send(signal) {
         Err(TrySendError::Full(_)) => {

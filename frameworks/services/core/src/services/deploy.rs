@@ -220,6 +220,7 @@ impl Services {
     pub(super) fn end(&mut self, id: DeploymentId) -> Option<Deployment> {
         self.save_parts(id);
         let deployment = self.deployments.remove(&id)?;
+        self.deadlines.remove(&id);
         self.save(Key::Deployment(id));
         for app in deployment.apps() {
             if let Some(state) = self.apps.get_mut(app).filter(|state| state.deployment == Some(id)) {

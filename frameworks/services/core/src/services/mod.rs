@@ -62,6 +62,8 @@ pub struct Services {
     seed: Seed,
     apps: BTreeMap<AppId, AppState>,
     deployments: BTreeMap<DeploymentId, Deployment>,
+    /// When this process gives them up, for these deadlines: what is kept is a time of day, and a clock may jump.
+    deadlines: BTreeMap<DeploymentId, (Timestamp, Mono)>,
     /// Groups that were made or say something. The others exist where apps and pods are.
     groups: BTreeMap<PathId, Group>,
     history: history::History,
@@ -93,6 +95,7 @@ impl Services {
             seed,
             apps: BTreeMap::new(),
             deployments: BTreeMap::new(),
+            deadlines: BTreeMap::new(),
             groups: BTreeMap::new(),
             history: history::History::default(),
             roles: roles::Roles::default(),

@@ -67,16 +67,32 @@ impl Services {
             return;
         }
         let id = deployment.id;
-        match self.lost(now, deployment) {
+        let is_late = self.is_late(now, id);
+        let Some(deployment) = self.deployments.get(&id) else { return };
+        match self.lost(is_late, deployment) {
             Some(reason) => self.roll_back(now, id, reason),
             None => self.watch_canary(now, app, id),
         }
     }
 
+    /// Whether a deployment has taken longer than it may. From when this process first looks at it that is measured by a clock that does
+    /// not jump; how much is left then is what the time of day says, and never more than the whole.
+    fn is_late(&mut self, now: Now, id: DeploymentId) -> bool {
+        let Some(deployment) = self.deployments.get(&id) else { return false };
+        let Some(deadline) = deployment.progress.deadline else { return false };
+        let left = deadline.since(Timestamp::from(now.wall)).min(deadline.since(deployment.version));
+        let fresh = (deadline, now.mono + left);
+        let known = self.deadlines.entry(id).or_insert(fresh);
+        if known.0 != deadline {
+            *known = fresh;
+        }
+        now.mono >= known.1
+    }
+
     /// Why a deployment is given up, if it is.
-    fn lost(&self, now: Now, deployment: &Deployment) -> Option<String> {
+    fn lost(&self, is_late: bool, deployment: &Deployment) -> Option<String> {
         let progress = &deployment.progress;
-        if progress.deadline.is_some_and(|deadline| Timestamp::from(now.wall) >= deadline) {
+        if is_late {
             return Some("it took longer than its deadlineSeconds".to_owned());
         }
         progress.apps.iter().find_map(|(app, known)| {

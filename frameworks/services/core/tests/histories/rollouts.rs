@@ -167,6 +167,22 @@ fn a_deployment_that_misses_its_deadline_goes_back_also_after_a_crash() {
     assert_eq!(running(&world, "old").len(), 4);
 }
 
+#[test]
+fn a_clock_that_jumps_takes_no_time_from_a_deployment_and_gives_it_none() {
+    let slow = |cmd: &str| if cmd == "new" { TaskState::Starting } else { TaskState::Running };
+    for is_ahead in [true, false] {
+        let mut world = four(json!({"deadlineSeconds": 60}));
+        world.command(put(json!({"cmd": "new"}), false));
+        rounds(&mut world, 10, slow);
+        let jump = 86_400_000_000_000;
+        world.set_clock(|wall| if is_ahead { wall + jump } else { wall - jump });
+        rounds(&mut world, 40, slow);
+        assert_eq!(reasons(&world), [""; 0], "50 s have passed");
+        rounds(&mut world, 15, slow);
+        assert_eq!(reasons(&world), ["it took longer than its deadlineSeconds"]);
+    }
+}
+
 /// Scenario 44.
 #[test]
 fn two_deployments_of_one_app_are_refused_or_one_takes_over_and_nothing_is_left_behind() {

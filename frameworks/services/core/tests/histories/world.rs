@@ -404,6 +404,11 @@ impl World {
             Services::restore(Role::star(), seed, self.now, records).expect("own records are readable");
     }
 
+    /// The time of day jumps, and no time passes.
+    pub(crate) fn set_clock(&mut self, change: impl FnOnce(u64) -> u64) {
+        self.now.wall = Wall(change(self.now.wall.0));
+    }
+
     pub(crate) fn wait(&mut self, time: Duration) {
         self.now.mono = self.now.mono + time;
         self.now.wall = self.now.wall + time;

@@ -27,6 +27,28 @@ enum Target {
     Version(PathId, String),
 }
 
+#[cfg(test)]
+impl Target {
+    /// Where the OpenAPI document has it.
+    fn documented(&self) -> &'static str {
+        match self {
+            Self::Group(group) if *group == PathId::root() => "/v2/groups",
+            Self::Group(_) => "/v2/groups/{group}",
+            Self::Apps(_) => "/v2/groups/{group}/apps",
+            Self::Versions(_) => "/v2/groups/{group}/versions",
+            Self::Version(..) => "/v2/groups/{group}/versions/{version}",
+        }
+    }
+}
+
+/// Where the document has what a path below `/v2/groups` means, and all that there is.
+#[cfg(test)]
+pub(super) fn documented(path: &str) -> (&'static str, Vec<&'static str>) {
+    let found = |path: &str| target(path).map_or("", |target| target.documented());
+    let all = ["", "g", "g/apps", "g/versions", "g/versions/v"];
+    (found(path), all.into_iter().map(found).collect())
+}
+
 /// Reads a decoded path; doubled and trailing slashes do not matter.
 fn target(path: &str) -> Result<Target, HttpResponse> {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();

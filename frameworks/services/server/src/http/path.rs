@@ -31,6 +31,46 @@ pub(crate) enum Target {
     PlanOfAll,
 }
 
+#[cfg(test)]
+impl Target {
+    /// Where the OpenAPI document has it. Whoever adds one says so here, and a test asks for the row.
+    pub(crate) fn documented(&self) -> &'static str {
+        match self {
+            Self::Apps => "/v2/apps",
+            Self::App(_) => "/v2/apps/{id}",
+            Self::Below(_) => "/v2/apps/{group}/*",
+            Self::TasksBelow(_) => "/v2/apps/{group}/*/tasks",
+            Self::Tasks(_) => "/v2/apps/{id}/tasks",
+            Self::Task(..) => "/v2/apps/{id}/tasks/{task}",
+            Self::Versions(_) => "/v2/apps/{id}/versions",
+            Self::Version(..) => "/v2/apps/{id}/versions/{version}",
+            Self::Restart(_) => "/v2/apps/{id}/restart",
+            Self::Why(_) => "/v2/apps/{id}/why",
+            Self::Plan(_) => "/v2/apps/{id}/plan",
+            Self::PlanOfAll => "/v2/apps/*/plan",
+        }
+    }
+
+    /// One of each.
+    pub(crate) fn one_of_each() -> Vec<Self> {
+        let (app, text) = (|| Ok("/a".parse().expect("an id")), || "x".to_owned());
+        vec![
+            Self::Apps,
+            Self::App(app()),
+            Self::Below(text()),
+            Self::TasksBelow(text()),
+            Self::Tasks(app()),
+            Self::Task(app(), text()),
+            Self::Versions(app()),
+            Self::Version(app(), text()),
+            Self::Restart(app()),
+            Self::Why(app()),
+            Self::Plan(app()),
+            Self::PlanOfAll,
+        ]
+    }
+}
+
 /// Reads a decoded path; doubled and trailing slashes do not matter.
 pub(crate) fn target(path: &str) -> Target {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();

@@ -37,6 +37,42 @@ enum Target {
     Instance(String, String),
 }
 
+#[cfg(test)]
+impl Target {
+    /// Where the OpenAPI document has it.
+    fn documented(&self) -> &'static str {
+        match self {
+            Self::Pods => "/v2/pods",
+            Self::Statuses => "/v2/pods/::status",
+            Self::Pod(_) => "/v2/pods/{id}",
+            Self::Status(_) => "/v2/pods/{id}::status",
+            Self::Why(_) => "/v2/pods/{id}::why",
+            Self::Versions(_) => "/v2/pods/{id}::versions",
+            Self::Version(..) => "/v2/pods/{id}::versions/{version}",
+            Self::Instances(_) => "/v2/pods/{id}::instances",
+            Self::Instance(..) => "/v2/pods/{id}::instances/{instance}",
+        }
+    }
+}
+
+/// Where the document has what a path below `/v2/pods` means, and all that there is.
+#[cfg(test)]
+pub(super) fn documented(path: &str) -> (&'static str, Vec<&'static str>) {
+    let text = || "x".to_owned();
+    let all = [
+        Target::Pods,
+        Target::Statuses,
+        Target::Pod(text()),
+        Target::Status(text()),
+        Target::Why(text()),
+        Target::Versions(text()),
+        Target::Version(text(), text()),
+        Target::Instances(text()),
+        Target::Instance(text(), text()),
+    ];
+    (target(path).documented(), all.iter().map(Target::documented).collect())
+}
+
 /// Reads a decoded path; doubled and trailing slashes do not matter.
 fn target(path: &str) -> Target {
     let (id, rest) = path.split_once("::").map_or((path, None), |(id, rest)| (id, Some(rest)));

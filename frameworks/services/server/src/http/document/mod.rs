@@ -187,6 +187,7 @@ pub(super) fn of(table: &[RouteEntry], version: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::path::{Target, target};
     use super::*;
 
     /// Both directions, for any table.
@@ -211,6 +212,43 @@ mod tests {
         let named =
             document["paths"].as_object().unwrap().values().map(|path| path.as_object().unwrap().len());
         assert_eq!(named.sum::<usize>(), operations::all().len(), "no operation stands there twice");
+    }
+
+    /// What the handlers tell apart by the words of a path is told apart here, and nothing else is.
+    #[test]
+    fn every_path_leads_where_the_handlers_take_it() {
+        let operations = operations::all();
+        let below = |prefix: &'static str| {
+            let paths = operations.iter().map(|one| one.path);
+            paths.filter(move |path| {
+                path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+        };
+        let filled = |path: &str, prefix: &str| {
+            let mut path = path[prefix.len()..].to_owned();
+            for (name, value) in
+                [("id", "a"), ("group", "g"), ("task", "t"), ("version", "v"), ("instance", "i")]
+            {
+                path = path.replace(&format!("{{{name}}}"), value);
+            }
+            path.trim_start_matches('/').to_owned()
+        };
+        // What has a route of its own.
+        let own = ["/v2/apps", "/v2/groups", "/v2/pods"];
+        let check = |prefix: &'static str, documented: &dyn Fn(&str) -> (&'static str, Vec<&'static str>)| {
+            for path in below(prefix) {
+                assert_eq!(documented(&filled(path, prefix)).0, path, "where {path} leads");
+            }
+            for wanted in documented("").1.into_iter().filter(|wanted| !own.contains(wanted)) {
+                assert!(below(prefix).any(|path| path == wanted), "{wanted} is in no document");
+            }
+        };
+        check("/v2/apps", &|path| {
+            let all = Target::one_of_each().iter().map(Target::documented).collect();
+            (target(path).documented(), all)
+        });
+        check("/v2/pods", &super::super::pods::documented);
+        check("/v2/groups", &super::super::groups::documented);
     }
 
     #[test]

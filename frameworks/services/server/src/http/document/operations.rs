@@ -46,8 +46,9 @@ fn apps() -> Vec<Operation> {
         get("/v2/apps", "Lists apps")
             .query(Text, &["cmd", "id", "label"])
             .query(Texts, &["embed"])
+            .query(Text, &["limit", "after"])
             .json(200, "Apps")
-            .fails(422, "`label` is no selector"),
+            .fails(422, "`label` is no selector, or `limit` or `after` is none"),
         post("/v2/apps", "Makes an app").body("AppDefinition").json(201, "App").locked(),
         put("/v2/apps", "Changes or makes several apps in one deployment")
             .query(Flag, &["partialUpdate"])
@@ -60,10 +61,20 @@ fn apps() -> Vec<Operation> {
             .json(200, "Deployed")
             .missing()
             .locked(),
-        get("/v2/apps/{id}", "Shows an app; an id that ends in * lists those below")
+        get("/v2/apps/{group}/*", "Lists the apps below a group")
             .query(Texts, &["embed"])
-            .json(200, "OneApp")
+            .json(200, "Apps")
             .missing(),
+        get("/v2/apps/{group}/*/tasks", "Lists the tasks of the apps below a group")
+            .json(200, "Tasks")
+            .missing(),
+        post("/v2/apps/*/plan", "Says what a PUT of the same apps would do, and does nothing")
+            .query(Flag, &["partialUpdate"])
+            .body("AppDefinitions")
+            .json(200, "Plan")
+            .missing()
+            .locked(),
+        get("/v2/apps/{id}", "Shows an app").query(Texts, &["embed"]).json(200, "OneApp").missing(),
         put("/v2/apps/{id}", "Changes or makes an app; with only `version` it goes back to that")
             .query(Flag, &["partialUpdate"])
             .body("AppChange")
@@ -84,6 +95,7 @@ fn apps() -> Vec<Operation> {
             .query(Flag, &["partialUpdate"])
             .body("AppChange")
             .json(200, "Plan")
+            .missing()
             .locked(),
         get("/v2/apps/{id}/versions", "Lists the versions of an app, newest first")
             .json(200, "Versions")
@@ -107,9 +119,11 @@ fn apps() -> Vec<Operation> {
 fn tasks() -> Vec<Operation> {
     vec![
         get("/v2/tasks", "Lists tasks, as text for who prefers that")
-            .query(Texts, &["status", "containerNetworks"])
+            .query(Texts, &["status", "status[]", "embed", "containerNetworks"])
+            .query(Text, &["limit", "after"])
             .json(200, "Tasks")
-            .says(200, "text/plain", "Text"),
+            .says(200, "text/plain", "Text")
+            .fails(422, "`limit` or `after` is none"),
         post("/v2/tasks/delete", "Kills tasks")
             .query(Flag, &["scale", "wipe"])
             .body("TaskIds")
@@ -177,6 +191,9 @@ fn pods() -> Vec<Operation> {
         delete("/v2/pods/{id}", "Deletes a pod").says(202, "", "").missing().locked(),
         get("/v2/pods/::status", "How all pods are").json(200, "Pods"),
         get("/v2/pods/{id}::status", "How a pod is").json(200, "Pod").missing(),
+        get("/v2/pods/{id}::why", "Says why a pod waits, and the smallest change that would place it")
+            .json(200, "Explanation")
+            .missing(),
         get("/v2/pods/{id}::versions", "Lists the versions of a pod").json(200, "Timestamps").missing(),
         get("/v2/pods/{id}::versions/{version}", "Shows a pod as it was").json(200, "Pod").missing(),
         delete("/v2/pods/{id}::instances", "Kills instances of a pod")
