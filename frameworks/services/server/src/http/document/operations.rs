@@ -63,7 +63,7 @@ fn apps() -> Vec<Operation> {
             .locked(),
         get("/v2/apps/{group}/*", "Lists the apps below a group")
             .query(Texts, &["embed"])
-            .json(200, "Apps")
+            .json(200, "AppsBelow")
             .missing(),
         get("/v2/apps/{group}/*/tasks", "Lists the tasks of the apps below a group")
             .json(200, "Tasks")

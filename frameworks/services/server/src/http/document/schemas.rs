@@ -60,7 +60,8 @@ fn answers() -> Value {
             "labels": {"type": "object"}, "version": named("Timestamp"),
         })),
         "Apps": object(json!({"apps": list("App")})),
-        "OneApp": {"anyOf": [object(json!({"app": named("App")})), object(json!({"*": list("App")}))]},
+        "OneApp": object(json!({"app": named("App")})),
+        "AppsBelow": object(json!({"*": list("App")})),
         "Versions": object(json!({"versions": list("Timestamp")})),
         "Task": object(json!({
             "id": text, "appId": text, "host": text, "state": text, "slaveId": text, "version": named("Timestamp"),
