@@ -60,6 +60,23 @@ async fn scenario_13_an_agent_is_upgraded_and_downgraded_beside_its_tasks() {
     drop(downgraded);
 }
 
+/// An agent ends by itself over this log, says so in these words, and leaves the log and the tasks as they are.
+async fn ends_with_a_word_and_touches_nothing(
+    agent: &TestAgent,
+    log: &[u8],
+    words: &[&str],
+    tasks: &BTreeSet<i32>,
+) {
+    let mut process = AgentProcess::start(agent);
+    eventually("it ends by itself", || process.has_ended()).await;
+    let said = agent.complaints();
+    for word in words {
+        assert!(said.contains(word), "{word} is not in {said}");
+    }
+    assert_eq!(fs::read(agent.config.work_dir.join("agent.log")).unwrap(), log);
+    assert_eq!(processes(agent), *tasks, "the tasks run on");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn scenario_13_an_agent_that_is_too_old_for_the_log_says_so_and_touches_nothing() {
     let mut master = ScriptedMaster::start().await;
@@ -76,14 +93,8 @@ async fn scenario_13_an_agent_that_is_too_old_for_the_log_says_so_and_touches_no
     later[VERSION].copy_from_slice(&next.to_le_bytes());
     fs::write(&path, &later).unwrap();
 
-    let mut old = AgentProcess::start(&agent);
-    eventually("it ends by itself", || old.has_ended()).await;
-    let said = agent.complaints();
-    for word in [path.to_str().unwrap(), &format!("format {next}"), "run the newer version that wrote it"] {
-        assert!(said.contains(word), "{word} is not in {said}");
-    }
-    assert_eq!(fs::read(&path).unwrap(), later);
-    assert_eq!(processes(&agent), before, "the task runs on");
+    let words = [path.to_str().unwrap(), &format!("format {next}"), "run the newer version that wrote it"];
+    ends_with_a_word_and_touches_nothing(&agent, &later, &words, &before).await;
 
     // The remedy.
     fs::write(&path, sound).unwrap();
@@ -149,14 +160,8 @@ async fn scenario_35_a_log_that_is_damaged_in_the_middle_is_refused_with_what_to
     damaged[middle] ^= 0x40;
     fs::write(&path, &damaged).unwrap();
 
-    let mut second = AgentProcess::start(&agent);
-    eventually("it ends by itself", || second.has_ended()).await;
-    let said = agent.complaints();
-    for word in [path.to_str().unwrap(), "damaged", "restore"] {
-        assert!(said.contains(word), "{word} is not in {said}");
-    }
-    assert_eq!(fs::read(&path).unwrap(), damaged);
-    assert_eq!(processes(&agent), before, "the tasks run on");
+    let words = [path.to_str().unwrap(), "damaged", "restore"];
+    ends_with_a_word_and_touches_nothing(&agent, &damaged, &words, &before).await;
 
     // The remedy.
     fs::write(&path, sound).unwrap();
