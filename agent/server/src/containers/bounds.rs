@@ -13,6 +13,7 @@ use chapada_wire::v1::linux_info;
 use nix::sys::stat::{major, minor};
 
 use super::description::{refusal, text, unsupported};
+use super::image::image_of;
 use crate::policy::Policy;
 
 /// More would let one container take all that the machine has.
@@ -32,6 +33,19 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
+    /// Those of a container, whose secrets and volumes are not looked at: an executor's are gone after a restart, its bounds are not.
+    ///
+    /// # Errors
+    /// Names the first field that cannot be.
+    pub(super) fn of(field: &str, container: Option<&v1::ContainerInfo>) -> Result<Self, LaunchRefusal> {
+        let Some(container) = container else { return Ok(Self::default()) };
+        let mut bounds = image_of(field, container)?.map(|image| image.parameters.bounds).unwrap_or_default();
+        if let Some(linux) = &container.linux_info {
+            bounds.add(&format!("{field}.linux_info"), linux)?;
+        }
+        Ok(bounds)
+    }
+
     /// Adds what a `LinuxInfo` says; `field` is where it stands. Blocks for a look at nodes of `/dev`.
     ///
     /// # Errors
@@ -254,6 +268,29 @@ mod tests {
             let said = said(change);
             assert!(said.starts_with(message), "{said}");
         }
+    }
+
+    #[test]
+    fn an_executor_whose_secrets_are_gone_has_its_bounds() {
+        let secret = v1::Secret { r#type: Some(v1::secret::Type::Value as i32), ..v1::Secret::default() };
+        let source = v1::volume::Source {
+            r#type: Some(v1::volume::source::Type::Secret as i32),
+            secret: Some(secret),
+            ..v1::volume::Source::default()
+        };
+        let volume = v1::Volume {
+            container_path: Some("key".to_owned()),
+            source: Some(source),
+            ..v1::Volume::default()
+        };
+        let linux = v1::LinuxInfo { max_processes: Some(77), ..v1::LinuxInfo::default() };
+        let container = v1::ContainerInfo {
+            volumes: vec![volume],
+            linux_info: Some(linux),
+            ..v1::ContainerInfo::default()
+        };
+        let found = Bounds::of("executor.container", Some(&container)).map(|bounds| bounds.processes);
+        assert_eq!(found.map_err(|refusal| refusal.message), Ok(Some(77)));
     }
 
     #[test]

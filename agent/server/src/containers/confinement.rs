@@ -3,7 +3,7 @@
 
 use chapada_agent_core::LaunchRefusal;
 use chapada_isolation::privileges::Privileges;
-use chapada_shim::{ContainerSpec, Device, Limits, Pid1, Rlimit, SystemCalls};
+use chapada_shim::{ContainerSpec, Device, Pid1, Rlimit, SystemCalls};
 use chapada_wire::v1;
 
 use super::bounds::Bounds;
@@ -114,11 +114,6 @@ impl Confinement {
             return Some(unsupported(&named(&format!("effective_capabilities {name}")), remedy));
         }
         None
-    }
-
-    /// Limits with the bounds that it asks for itself.
-    pub(super) fn limit(&self, limits: Limits) -> Limits {
-        self.bounds.limit(limits)
     }
 
     /// Why the root of a container with an image is the machine's, if it is; `port` is one below 1024 of the machine's

@@ -13,6 +13,7 @@ use chapada_wire::v1;
 use prost::Message;
 
 use super::allotments::{self, NoneLeft};
+use super::bounds::Bounds;
 use super::confinement::Confinement;
 use super::description::{container_wishes, text};
 use super::disk;
@@ -247,13 +248,12 @@ pub(super) fn room(
     tasks: &[Arc<TaskRecord>],
 ) -> Result<Limits, StartError> {
     let (info, own) = executor_described(record)?;
-    let policy = &means.supplies.policy;
-    let confinement = Confinement::of("executor.container", info.container.as_ref(), Whose::Single, policy)
-        .map_err(|refusal| StartError::Description(refusal.message))?;
+    let bounds = Bounds::of("executor.container", info.container.as_ref());
+    let bounds = bounds.map_err(|refusal| StartError::Description(refusal.message))?;
     let limit_swap = means.settings.limit_swap;
     let tasks = tasks.iter().map(|task| Ok(described(task)?.1)).collect::<Result<Vec<_>, StartError>>()?;
     let limits = limits::with_tasks(&own, &tasks, means.settings.enforce_cpu);
-    Ok(confinement.limit(if limit_swap { limits } else { limits::with_swap(limits) }))
+    Ok(bounds.limit(if limit_swap { limits } else { limits::with_swap(limits) }))
 }
 
 pub(super) fn described(record: &TaskRecord) -> Result<(v1::TaskInfo, TaskDescription), StartError> {
