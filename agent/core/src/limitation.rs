@@ -1,10 +1,11 @@
 //! Containers that took more of something than they may: they end at once, and their tasks fail with the figure.
 
-use chapada_model::{ContainerId, ExecutorKey, Now, Reason, Resources, TaskKey};
+use chapada_model::{ContainerId, ExecutorKey, Milli, Now, Reason, Resource, Resources, TaskKey};
 
 use crate::agent::{Agent, Tenant};
 use crate::effect::Signal;
 use crate::executor::{ExecutorPhase, GivenUp};
+use crate::exit::{Exit, ExitCause, MemoryExceeded};
 use crate::outcome::Statement;
 use crate::phase::TaskPhase;
 
@@ -19,7 +20,39 @@ pub struct Limitation {
     pub resources: Resources,
 }
 
+const MIB: u64 = 1024 * 1024;
+
+impl Limitation {
+    /// One that the kernel enforced.
+    pub fn of_memory(memory: MemoryExceeded) -> Self {
+        let message = format!(
+            "Memory limit exceeded: Requested: {}MB Maximum Used: {}MB",
+            memory.limit_bytes / MIB,
+            memory.peak_bytes.div_ceil(MIB)
+        );
+        let used = Milli(memory.peak_bytes.saturating_mul(1000) / MIB);
+        let resources = Resources::from(vec![Resource::scalar("mem", used)]);
+        Self { reason: Reason::ContainerLimitationMemory, message, resources }
+    }
+}
+
 impl Agent {
+    /// What a container with this end had too much of, if that is what ended it: what the updates of its tasks say, too.
+    /// To be asked before the end is applied.
+    pub fn limitation_at_end(&self, container: &ContainerId, exit: &Exit) -> Option<Limitation> {
+        if exit.cause == ExitCause::Code(0) {
+            return None;
+        }
+        let (limitation, is_killed) = match self.containers.get(container)? {
+            Tenant::Task(key) => {
+                let task = self.tasks.get(key)?;
+                (task.limitation.clone(), task.killed().is_some())
+            }
+            Tenant::Executor(key) => (self.executors.get(key)?.limitation.clone(), false),
+        };
+        limitation.or_else(|| exit.memory.filter(|_| !is_killed).map(Limitation::of_memory))
+    }
+
     /// Ends a container, or all of a pod, for what it took. A second limit, and a container that is over, change nothing.
     pub(crate) fn on_limited(&mut self, now: Now, container: &ContainerId, limitation: &Limitation) {
         match self.containers.get(container).cloned() {

@@ -1,15 +1,13 @@
 //! From the way a container ended to what is said about its task. Source: Mesos' command executor and the
 //! recordings of it.
 
-use chapada_model::{Milli, Reason, Resource, Resources, Source, TaskState};
+use chapada_model::{Reason, Resources, Source, TaskState};
 
 use crate::executor::GivenUp;
-use crate::exit::{Exit, ExitCause, MemoryExceeded, signal_name};
+use crate::exit::{Exit, ExitCause, signal_name};
 use crate::kill::KillCause;
 use crate::limitation::Limitation;
 use crate::task::LaunchRefusal;
-
-const MIB: u64 = 1024 * 1024;
 
 /// What an update says, before it has a time and an id.
 #[derive(Clone, Debug)]
@@ -64,7 +62,7 @@ impl Statement {
     /// failed, whatever it made of the signal.
     pub(crate) fn of_exit(exit: &Exit, killed: Option<KillCause>) -> Self {
         if let (Some(memory), false) = (exit.memory, exit.cause == ExitCause::Code(0) || killed.is_some()) {
-            return Self::of_memory(memory);
+            return Self::limited(Limitation::of_memory(memory));
         }
         match killed {
             Some(cause) => Self::of_cause(&exit.cause, TaskState::Killed).for_cause(cause),
@@ -97,17 +95,6 @@ impl Statement {
                 Self::agent(failed, Reason::ExecutorTerminated, message.clone())
             }
         }
-    }
-
-    fn of_memory(memory: MemoryExceeded) -> Self {
-        let message = format!(
-            "Memory limit exceeded: Requested: {}MB Maximum Used: {}MB",
-            memory.limit_bytes / MIB,
-            memory.peak_bytes.div_ceil(MIB)
-        );
-        let used = Milli(memory.peak_bytes.saturating_mul(1000) / MIB);
-        let resources = Resources::from(vec![Resource::scalar("mem", used)]);
-        Self::limited(Limitation { reason: Reason::ContainerLimitationMemory, message, resources })
     }
 
     pub(crate) fn limited(limitation: Limitation) -> Self {

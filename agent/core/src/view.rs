@@ -8,6 +8,7 @@ use crate::agent::Agent;
 use crate::executor::ExecutorPhase;
 use crate::phase::TaskPhase;
 use crate::record::{ExecutorRecord, FrameworkRecord, Record, TaskRecord, Update};
+use crate::task::Task;
 
 /// A copy of what an agent holds, cheap to make.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +62,8 @@ pub struct TaskView {
     pub newest: Option<Arc<Update>>,
     /// The state that was acknowledged last.
     pub acknowledged: Option<TaskState>,
+    /// Nothing runs it yet: its container is being made, or its executor has not been sent it.
+    pub is_queued: bool,
 }
 
 impl Agent {
@@ -74,13 +77,28 @@ impl Agent {
         self.tasks.get(key).is_some_and(|task| task.phase.is_live())
     }
 
+    fn is_queued(&self, key: &TaskKey, task: &Task) -> bool {
+        match task.phase {
+            TaskPhase::Launching { .. } => true,
+            TaskPhase::Delegated { .. } => {
+                let executor = task.record.executor_key().and_then(|key| self.executors.get(&key));
+                executor.is_some_and(|executor| executor.is_queued(key))
+            }
+            TaskPhase::Recovering { .. }
+            | TaskPhase::Running { .. }
+            | TaskPhase::Killing { .. }
+            | TaskPhase::Ended(_) => false,
+        }
+    }
+
     /// A copy of what it holds.
     pub fn view(&self) -> View {
-        let tasks = self.tasks.values().map(|task| TaskView {
+        let tasks = self.tasks.iter().map(|(key, task)| TaskView {
             record: task.record.clone(),
             phase: task.phase.clone(),
             newest: task.stream.newest().cloned(),
             acknowledged: task.stream.acknowledged_state(),
+            is_queued: self.is_queued(key, task),
         });
         let executors = self.executors.values().map(|executor| ExecutorView {
             record: executor.record.clone(),

@@ -167,7 +167,13 @@ impl Known {
         let Some(((record, newest), past)) = task.zip(past) else { return };
         let executor = record.executor_key();
         let acknowledged = newest.as_ref().map(|update| update.state);
-        let task = TaskView { record, phase: TaskPhase::Ended(Ending::Logged), newest, acknowledged };
+        let task = TaskView {
+            record,
+            phase: TaskPhase::Ended(Ending::Logged),
+            newest,
+            acknowledged,
+            is_queued: false,
+        };
         let Some(executor) = executor else {
             return keep(&mut past.executors, PastExecutor::OfCommand(Box::new(task)), most);
         };

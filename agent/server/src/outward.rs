@@ -117,8 +117,12 @@ fn machines_network(ip: IpAddr) -> Vec<v1::NetworkInfo> {
 }
 
 fn limitation(exceeded: &Resources) -> Option<v1::TaskResourceLimitation> {
-    let resources = resources_to_wire(exceeded, ReservationFormat::Single);
-    (!resources.is_empty()).then_some(v1::TaskResourceLimitation { resources })
+    (!exceeded.is_empty()).then(|| resource_limitation(exceeded))
+}
+
+/// What a container took too much of.
+pub(crate) fn resource_limitation(exceeded: &Resources) -> v1::TaskResourceLimitation {
+    v1::TaskResourceLimitation { resources: resources_to_wire(exceeded, ReservationFormat::Single) }
 }
 
 pub(crate) fn held(held: &HeldTask, identity: Option<&Identity>) -> link::HeldTask {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::checks::{Probe, Prober};
 use crate::clock::Clock;
-use crate::containers::{Containers, Order, Request, What};
+use crate::containers::{Containers, End, Order, Request, What};
 use crate::error::AgentError;
 use crate::executors::{ExecutorCall, Streams, Tokens};
 use crate::history::History;
@@ -45,9 +45,8 @@ pub(crate) enum Input {
     View(oneshot::Sender<View>),
     /// An executor of a framework's own calls.
     Executor(Box<ExecutorCall>),
-    /// Somebody waits for the end of a container, and gets its status as wait(2) gives it, if anybody knows; the other end is
-    /// dropped when there is no such container.
-    Wait(ContainerId, oneshot::Sender<Option<i32>>),
+    /// Somebody waits for the end of a container; the other end is dropped when there is no such container.
+    Wait(ContainerId, oneshot::Sender<End>),
     /// An operator signals a container; the answer is whether there is one.
     Signal(ContainerId, Request, oneshot::Sender<bool>),
     /// Somebody wants to know whether a task may still have processes.
@@ -71,10 +70,10 @@ pub(crate) struct Shell {
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) history: Arc<History>,
-    /// Containers that have ended and are not removed, with their statuses.
-    pub(crate) ended: HashMap<ContainerId, Option<i32>>,
+    /// Containers that have ended and are not removed.
+    pub(crate) ended: HashMap<ContainerId, End>,
     /// Those who wait for the end of a container.
-    pub(crate) waiting: Vec<(ContainerId, oneshot::Sender<Option<i32>>)>,
+    pub(crate) waiting: Vec<(ContainerId, oneshot::Sender<End>)>,
     pub(crate) link: Option<Outbox>,
     pub(crate) streams: Streams,
     pub(crate) tokens: Tokens,
@@ -149,29 +148,33 @@ impl Shell {
         }
     }
 
-    fn wait(&mut self, container: ContainerId, reply: oneshot::Sender<Option<i32>>) {
+    fn wait(&mut self, container: ContainerId, reply: oneshot::Sender<End>) {
         self.waiting.retain(|(_, reply)| !reply.is_closed());
-        if let Some(status) = self.ended.get(&container) {
-            let _ = reply.send(*status); // nobody may wait any more
+        if let Some(end) = self.ended.get(&container) {
+            let _ = reply.send(end.clone()); // nobody may wait any more
         } else if self.containers.has(&container) && self.waiting.len() < MOST_WAITING {
             self.waiting.push((container, reply));
         }
     }
 
     /// Tells those who wait for the end of a container.
-    fn tell_ended(&mut self, container: &ContainerId, status: Option<i32>) {
-        self.ended.insert(container.clone(), status);
+    fn tell_ended(&mut self, container: &ContainerId, end: End) {
         for (_, reply) in self.waiting.extract_if(.., |(waited, _)| waited == container) {
-            let _ = reply.send(status); // nobody may wait any more
+            let _ = reply.send(end.clone()); // nobody may wait any more
         }
+        self.ended.insert(container.clone(), end);
     }
 
     pub(crate) fn apply(&mut self, event: Event) {
         match &event {
-            Event::ContainerExited { container, exit } => self.tell_ended(container, exit.status()),
-            Event::LaunchFailed { container, .. } => {
+            Event::ContainerExited { container, exit } => {
+                let limitation = self.agent.limitation_at_end(container, exit);
+                self.tell_ended(container, End::of(exit, limitation));
+            }
+            Event::LaunchFailed { container, message, .. } => {
                 self.counters.note_launch_failed();
-                self.tell_ended(container, None);
+                let message = Some(message.clone());
+                self.tell_ended(container, End { message, ..End::default() });
             }
             _ => {}
         }

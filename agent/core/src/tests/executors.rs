@@ -58,7 +58,10 @@ fn tasks_wait_for_the_subscription_and_what_is_said_of_them_is_the_executors() {
     let mut world = started();
     launch(&mut world, "u", false);
     assert!(world.told.is_empty() && world.sent.is_empty());
+    let queued = |world: &World| world.agent.view().tasks.iter().filter(|task| task.is_queued).count();
+    assert_eq!(queued(&world), 2);
     world.subscribe(1, &[]);
+    assert_eq!(queued(&world), 0);
     assert_eq!(names(&world, 1), ["subscribed", "launch t", "launch u"]);
     assert_eq!(world.room, 2);
     world.report("t", 1, S::Running);

@@ -29,6 +29,8 @@ fn a_task_over_its_limit_is_killed_at_once_and_fails_with_the_figure() {
     limit(&mut world, &container);
     assert!(world.signals.contains(&(container.clone(), Signal::Kill)), "{:?}", world.signals);
     limit(&mut world, &container);
+    assert_eq!(world.agent.limitation_at_end(&container, &killed()), Some(disk()));
+    assert_eq!(world.agent.limitation_at_end(&container, &exit(0)), None);
     world.exit(&container, killed());
     let last = world.last().clone();
     assert_eq!((last.state, last.reason), (S::Failed, Some(Reason::ContainerLimitationDisk)));

@@ -1,7 +1,28 @@
 //! A shim's report in the core's words.
 
-use chapada_agent_core::{Exit, ExitCause, FoundContainer, FoundState, MemoryExceeded};
+use chapada_agent_core::{Exit, ExitCause, FoundContainer, FoundState, Limitation, MemoryExceeded};
 use chapada_shim::{ExitReport, OomReport, Outcome, RecoveredContainer, RecoveredState};
+
+/// What those who wait for the end of a container hear.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct End {
+    /// Its status as wait(2) gives it; nothing when nobody knows.
+    pub(crate) status: Option<i32>,
+    /// What it had more of than it may, if that ended it.
+    pub(crate) limitation: Option<Limitation>,
+    /// Why nobody knows its status.
+    pub(crate) message: Option<String>,
+}
+
+impl End {
+    pub(crate) fn of(exit: &Exit, limitation: Option<Limitation>) -> Self {
+        let message = match &exit.cause {
+            ExitCause::NotStarted { message } | ExitCause::Unknown { message } => Some(message.clone()),
+            ExitCause::Code(_) | ExitCause::Signal(_) => None,
+        };
+        Self { status: exit.status(), limitation, message }
+    }
+}
 
 pub(crate) fn exit_of(report: &ExitReport) -> Exit {
     let cause = match &report.outcome {

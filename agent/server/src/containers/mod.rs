@@ -27,7 +27,7 @@ pub(crate) use beside::{beside, beside_executor};
 pub(crate) use description::{
     refusal, refuse_group, refuse_late_volumes, refuse_unsupported, text, unsupported,
 };
-pub(crate) use exit::found_of;
+pub(crate) use exit::{End, found_of};
 pub(crate) use keeper::watch;
 pub(crate) use remove::{orphan_groups, remove_groups};
 pub(crate) use start::{Order, What};

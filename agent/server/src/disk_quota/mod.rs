@@ -150,7 +150,7 @@ impl Watch {
         for (container, limitation) in exceeded(&self.charges, &measured.key, figures) {
             tracing::info!(container_id = %container, message = limitation.message, "over its disk quota");
             if let Some(launched) = self.means.nested.of_shim(container.as_str()) {
-                launched.limit(limitation.reason, limitation.message);
+                launched.limit(limitation);
                 continue;
             }
             let limitation = Box::new(limitation);

@@ -40,6 +40,7 @@ fn task(id: &str, runner: Runner, resources: Vec<v1::Resource>) -> TaskView {
         phase: TaskPhase::Running { pid: 1 },
         newest: None,
         acknowledged: None,
+        is_queued: false,
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Api, insiders};
+use crate::containers::End;
 use crate::files::{Entry, FileError, LogReader, Place, Reader, blocking};
 use crate::shell::Input;
 
@@ -131,10 +132,7 @@ pub(super) async fn follow(api: Arc<Api>, call: Call) -> HttpResponse {
 }
 
 /// Hears of the end of a container; at once when there is none.
-async fn end_of(
-    inputs: &mpsc::Sender<Input>,
-    container: Option<ContainerId>,
-) -> oneshot::Receiver<Option<i32>> {
+async fn end_of(inputs: &mpsc::Sender<Input>, container: Option<ContainerId>) -> oneshot::Receiver<End> {
     let (reply, ended) = oneshot::channel();
     if let Some(container) = container {
         // When the agent stops, the answer is dropped with the question.
@@ -145,7 +143,7 @@ async fn end_of(
 
 async fn send_as_it_grows(
     mut log: LogReader,
-    mut ended: oneshot::Receiver<Option<i32>>,
+    mut ended: oneshot::Receiver<End>,
     pieces: &mpsc::Sender<Result<Bytes, FileError>>,
 ) {
     let mut has_ended = false;

@@ -113,6 +113,7 @@ fn executor_json(api: &Api, agent: Option<&AgentId>, task: &TaskView) -> Value {
     let directory = agent.map(|agent| api.means.layout.sandbox(agent, &task.record).display().to_string());
     let executor = executor_of(&task.record);
     let (live, task_json) = (task.phase.is_live(), task_json(api, task, &info, agent, &resources));
+    let only = |is_so: bool| is_so.then(|| task_json.clone()).into_iter().collect::<Vec<_>>();
     json!({
         "id": executor.as_str(),
         "name": executor_name(&info),
@@ -120,9 +121,9 @@ fn executor_json(api: &Api, agent: Option<&AgentId>, task: &TaskView) -> Value {
         "container": task.record.container.as_str(),
         "directory": directory,
         "resources": resources,
-        "tasks": if live { vec![task_json.clone()] } else { Vec::new() },
-        "queued_tasks": [],
-        "completed_tasks": if live { Vec::new() } else { vec![task_json] },
+        "tasks": only(live && !task.is_queued),
+        "queued_tasks": only(task.is_queued),
+        "completed_tasks": only(!live),
     })
 }
 
@@ -136,8 +137,8 @@ fn own_executor_json(
     let info = v1::ExecutorInfo::decode(record.info.as_bytes()).unwrap_or_default();
     let described = ExecutorDescription::try_from(&info).ok();
     let directory = agent.map(|agent| api.means.layout.executor_sandbox(agent, record).display().to_string());
-    let each = |wanted: bool| -> Vec<Value> {
-        let tasks = tasks.iter().filter(|task| task.phase.is_live() == wanted);
+    let each = |is_wanted: &dyn Fn(&TaskView) -> bool| -> Vec<Value> {
+        let tasks = tasks.iter().filter(|task| is_wanted(task));
         tasks
             .map(|task| {
                 let info = v1::TaskInfo::decode(task.record.info.as_bytes()).unwrap_or_default();
@@ -155,9 +156,9 @@ fn own_executor_json(
         "container": record.container.as_str(),
         "directory": directory,
         "resources": described.map(|executor| resources_json(&executor.resources)).unwrap_or_default(),
-        "tasks": each(true),
-        "queued_tasks": [],
-        "completed_tasks": each(false),
+        "tasks": each(&|task| task.phase.is_live() && !task.is_queued),
+        "queued_tasks": each(&|task| task.is_queued),
+        "completed_tasks": each(&|task| !task.phase.is_live()),
     })
 }
 

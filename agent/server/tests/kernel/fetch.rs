@@ -6,10 +6,12 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::operator::ask;
 use crate::support::*;
 use chapada_wire::v1::command_info::Uri;
 use chapada_wire::v1::task_status::Reason;
 use chapada_wire::v1::{self, TaskState};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -135,6 +137,10 @@ async fn a_kill_ends_a_fetch_that_hangs_and_others_do_not_wait_for_it() {
     eventually("the server is asked", || server.requests.load(Ordering::Relaxed) > 0).await;
     link.launch(command_task("other", "true")).await;
     link.until("other", TaskState::TaskFinished).await;
+    let (_, tasks) = ask(&link.hello.address, json!({ "type": "GET_TASKS" })).await;
+    let tasks: Value = serde_json::from_str(&tasks).unwrap();
+    let of_kind = |kind: &str| tasks["get_tasks"][kind].as_array().map_or(0, Vec::len);
+    assert_eq!((of_kind("queued_tasks"), of_kind("launched_tasks")), (20, 0), "nothing of them runs");
     for n in 0..20 {
         link.kill(&format!("hangs{n}")).await;
     }

@@ -6,6 +6,9 @@ use std::process::{Child, Command, Stdio};
 
 use chapada_wire::v1::{self, TaskState, task_status::Reason};
 
+use serde_json::{Value, json};
+
+use crate::operator::ask;
 use crate::support::*;
 
 /// Grows until it is stopped: what has no end of lines is kept whole. It takes little of a processor, since it may have but a tenth.
@@ -40,6 +43,43 @@ async fn scenario_37_a_task_that_takes_too_much_memory_fails_with_the_figure_and
     link.kill("sibling").await;
     link.until("sibling", TaskState::TaskKilled).await;
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_task_that_takes_too_much_memory_hears_the_figure() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let address = link.hello.address.clone();
+    for attempt in 0..5 {
+        let id = format!("greedy{attempt}");
+        link.launch(command_task(&id, &format!("until test -e go; do sleep 0.02; done; {GROW}"))).await;
+        let container = link.until(&id, TaskState::TaskRunning).await.container_status.unwrap();
+        let container = container.container_id.unwrap().value.unwrap();
+        let call =
+            json!({"type": "WAIT_CONTAINER", "wait_container": {"container_id": {"value": container}}});
+        let waiting = tokio::spawn({
+            let address = address.clone();
+            async move { ask(&address, call).await }
+        });
+        std::fs::write(agent.sandbox(&id).join("go"), "").unwrap();
+        is_over_memory(&link.until(&id, TaskState::TaskFailed).await, 64);
+        let (status, said) = waiting.await.unwrap();
+        if status == 404 {
+            continue; // asked when all of it was over
+        }
+        let said: Value = serde_json::from_str(&said).unwrap();
+        let waited = &said["wait_container"];
+        assert_eq!(
+            (&waited["state"], &waited["reason"]),
+            (&json!("TASK_FAILED"), &json!("REASON_CONTAINER_LIMITATION_MEMORY"))
+        );
+        assert!(waited["message"].as_str().unwrap().starts_with("Memory limit exceeded: Requested: 64MB"));
+        assert_eq!(waited["limitation"]["resources"][0]["name"], "mem");
+        return running.stop().await;
+    }
+    panic!("nobody was heard in time");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -154,7 +154,7 @@ async fn a_standalone_container_has_what_it_asked_for_and_leaves_nothing_when_re
         (&said["state"], &said["reason"]),
         (&json!("TASK_FAILED"), &json!("REASON_CONTAINER_LIMITATION_MEMORY"))
     );
-    assert!(said["message"].as_str().unwrap().contains("40 MB"), "{said}");
+    assert!(said["message"].as_str().unwrap().contains("Requested: 40MB"), "{said}");
     let sandbox = agent.config.work_dir.join("containers/alone");
     assert!(sandbox.join("stdout").exists());
     assert_eq!(call(&address, "REMOVE_CONTAINER", &alone, json!({})).await, (200, String::new()));

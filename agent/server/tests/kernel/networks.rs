@@ -202,6 +202,37 @@ fn a_hung_plugin_delays_no_kill() {
 }
 
 #[test]
+fn a_plugin_that_hangs_when_a_container_leaves_delays_neither_its_end_nor_others() {
+    on_a_machine(|| async {
+        let mut master = ScriptedMaster::start().await;
+        let mut agent = TestAgent::new(master.address);
+        let place = agent.config.work_dir.parent().unwrap().to_owned();
+        let (leaving, go) = (place.join("leaving"), place.join("go"));
+        let script = format!(
+            "test $CNI_COMMAND = DEL || {{ echo '{{\"cniVersion\": \"1.0.0\"}}'; exit; }}\n\
+             touch {}; until test -e {}; do sleep 0.02; done",
+            leaving.display(),
+            go.display()
+        );
+        agent.add_script("hangs", &script);
+        let before = agent.traces();
+        let running = InProcess::start(&agent);
+        let mut link = master.welcome(1).await;
+        link.launch(task("t", "exec sleep 1000", 31000, vec![network("hangs")])).await;
+        link.until("t", TaskState::TaskRunning).await;
+        link.kill("t").await;
+        link.until("t", TaskState::TaskKilled).await;
+        eventually("the plugin is at work", || leaving.exists()).await;
+        link.launch(task("other", "true", 31001, Vec::new())).await;
+        link.until("other", TaskState::TaskFinished).await;
+        assert!(agent.traces() != before, "the plugin still has it");
+        std::fs::write(&go, "").unwrap();
+        eventually("nothing is left of it", || agent.traces() == before).await;
+        running.stop().await;
+    });
+}
+
+#[test]
 fn the_tasks_of_a_pod_share_its_network() {
     on_a_machine(|| async {
         let mut master = ScriptedMaster::start().await;

@@ -18,12 +18,13 @@ pub(crate) use recovery::{Found, adopt, recover};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use chapada_model::{ContainerId, Reason, Resources};
+use chapada_agent_core::Limitation;
+use chapada_model::{ContainerId, Resources};
 use chapada_wire::v1;
 use tokio::sync::{mpsc, watch as latest};
 use tokio_util::sync::CancellationToken;
 
-use super::Means;
+use super::{End, Means};
 use crate::attach::ContainerPath;
 use crate::statistics;
 
@@ -32,17 +33,6 @@ const MOST: usize = 1024;
 const SIGKILL: i32 = 9;
 /// Signals that may wait for one.
 const SIGNALS: usize = 8;
-
-/// How one ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct End {
-    /// Its status as wait(2) gives it; nothing when nobody knows.
-    pub(crate) status: Option<i32>,
-    /// What its launcher should know beside that.
-    pub(crate) message: Option<String>,
-    /// What it had more of than it may.
-    pub(crate) limitation: Option<Reason>,
-}
 
 /// A container, or how it ended.
 #[derive(Debug)]
@@ -53,7 +43,7 @@ pub(crate) struct Launched {
     pid: OnceLock<u32>,
     ended: latest::Sender<Option<End>>,
     /// Why it was made to end, if the agent did that.
-    limited: OnceLock<(Reason, String)>,
+    limited: OnceLock<Limitation>,
     /// It is to be gone: removed, or what it is in is over.
     going: CancellationToken,
     /// Nothing is left of it.
@@ -166,9 +156,9 @@ impl Launched {
     }
 
     /// Ends it for having more than it may.
-    pub(crate) fn limit(&self, reason: Reason, message: String) {
+    pub(crate) fn limit(&self, limitation: Limitation) {
         // The first counts, and a signal that finds no room will be sent again with the next look.
-        let _ = self.limited.set((reason, message));
+        let _ = self.limited.set(limitation);
         let _ = self.signals.try_send(SIGKILL);
     }
 

@@ -6,9 +6,9 @@ use chapada_shim::{RecoveredContainer, RecoveredState, ShimClient};
 use tokio::io::unix::AsyncFd;
 use tokio_util::task::TaskTracker;
 
+use super::NotNew;
 use super::record::Record;
-use super::watch::{settle, watch};
-use super::{End, NotNew};
+use super::watch::{end_of, settle, unknown_end, watch};
 use crate::attach::{ContainerPath, watched};
 use crate::containers::Means;
 
@@ -63,11 +63,11 @@ pub(crate) fn adopt(means: &Arc<Means>, found: Vec<Found>, tasks: &TaskTracker) 
                 connect(&container).map(Some)
             }
             RecoveredState::Exited(report) => {
-                launched.conclude(End::of(report));
+                launched.conclude(end_of(report));
                 Ok(None)
             }
             RecoveredState::Dead => {
-                launched.conclude(End::unknown());
+                launched.conclude(unknown_end());
                 Ok(None)
             }
         };

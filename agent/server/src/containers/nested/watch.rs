@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chapada_model::Reason;
+use chapada_agent_core::{ExitCause, Limitation};
 use chapada_shim::{ClientError, Event, ExitReport, ShimClient, cleanup_within, runtime_dir};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use super::{End, Launched, SIGKILL};
-use crate::containers::Means;
+use super::{Launched, SIGKILL};
+use crate::containers::exit::exit_of;
+use crate::containers::{End, Means};
 use crate::networks;
 
 /// Removal is tried so often; what still resists is found again at the next start.
@@ -25,26 +26,21 @@ impl Launched {
 
     /// Notes its end.
     pub(super) fn conclude(&self, mut end: End) {
-        if let Some((reason, message)) = self.limited.get().cloned() {
-            (end.limitation, end.message) = (Some(reason), Some(message));
-        }
+        end.limitation = self.limited.get().cloned().or(end.limitation);
         self.ended.send_replace(Some(end));
     }
 }
 
-impl End {
-    pub(super) fn of(report: &ExitReport) -> Self {
-        let limit = report.oom.as_ref().and_then(|oom| oom.limit_bytes);
-        let message = limit.map(|limit| format!("Memory limit exceeded: it may have {} MB", limit >> 20));
-        let limitation = message.as_ref().map(|_| Reason::ContainerLimitationMemory);
-        Self { status: report.outcome.wait_status(), limitation, message }
-    }
+pub(super) fn end_of(report: &ExitReport) -> End {
+    let exit = exit_of(report);
+    let limitation = exit.memory.filter(|_| exit.cause != ExitCause::Code(0)).map(Limitation::of_memory);
+    End::of(&exit, limitation)
+}
 
-    /// Nobody knows how.
-    pub(super) fn unknown() -> Self {
-        let message = Some("the container's shim was killed, and the container with it".to_owned());
-        Self { message, ..Self::default() }
-    }
+/// Nobody knows how.
+pub(super) fn unknown_end() -> End {
+    let message = Some("the container's shim was killed, and the container with it".to_owned());
+    End { message, ..End::default() }
 }
 
 /// Stays until nothing is left of it, or the agent stops. Without a client it has ended before.
@@ -81,7 +77,7 @@ async fn until_the_end(
     loop {
         while let Some(event) = client.get_mut().poll_event()? {
             match event {
-                Event::Exited { report } => return Ok(End::of(&report)),
+                Event::Exited { report } => return Ok(end_of(&report)),
                 Event::Started { pid, .. } => launched.started(pid),
                 Event::Refused { message, .. } => {
                     tracing::warn!(container_id = %launched.path, message, "the shim refused a request");
@@ -115,7 +111,7 @@ pub(super) async fn settle(means: &Arc<Means>, launched: &Arc<Launched>, error: 
         let directory = means.runtime_dir.join(&launched.record.shim);
         runtime_dir::read_record::<ExitReport>(&directory, runtime_dir::EXIT).ok().flatten()
     });
-    settled.await.ok().flatten().map_or_else(End::unknown, |report| End::of(&report))
+    settled.await.ok().flatten().map_or_else(unknown_end, |report| end_of(&report))
 }
 
 /// Kills what still runs and removes all of it but the sandbox of one that is in another, which goes with that.

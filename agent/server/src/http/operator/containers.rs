@@ -18,9 +18,11 @@ use tokio::task::spawn_blocking;
 use super::target::unknown;
 use super::{Api, Refusal, bare, invalid, refusal};
 use crate::attach::ContainerPath;
+use crate::containers::End;
 use crate::containers::Request;
-use crate::containers::nested::{End, Launched};
+use crate::containers::nested::Launched;
 use crate::networks::network_infos;
+use crate::outward::resource_limitation;
 use crate::shell::Input;
 use crate::statistics::{self, Listed};
 
@@ -120,10 +122,11 @@ async fn wait(
     media: Media,
 ) -> Result<HttpResponse, Refusal> {
     let end = end_of(api, &container?).await?;
-    let limitation = end.limitation.map(|_| v1::TaskResourceLimitation::default());
-    let state = end.limitation.map(|_| v1::TaskState::TaskFailed as i32);
-    let reason = end.limitation.map(|reason| reason.number());
-    let (exit_status, message) = (end.status, end.message);
+    let exit_status = end.status;
+    let state = end.limitation.as_ref().map(|_| v1::TaskState::TaskFailed as i32);
+    let reason = end.limitation.as_ref().map(|limitation| limitation.reason.number());
+    let limitation = end.limitation.as_ref().map(|limitation| resource_limitation(&limitation.resources));
+    let message = end.limitation.map(|limitation| limitation.message).or(end.message);
     let mut response = bare(kind);
     match kind {
         Answer::WaitNestedContainer => {
@@ -149,8 +152,7 @@ async fn end_of(api: &Arc<Api>, container: &ContainerPath) -> Result<End, Refusa
     let (reply, ended) = oneshot::channel();
     let question = Input::Wait(container.own().clone(), reply);
     api.inputs.send(question).await.map_err(|_| stopping())?;
-    let status = ended.await.map_err(|_| unknown(container))?;
-    Ok(End { status, ..End::default() })
+    ended.await.map_err(|_| unknown(container))
 }
 
 async fn end(

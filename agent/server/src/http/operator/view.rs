@@ -135,8 +135,10 @@ fn tasks(api: &Api, view: &View, past: &[Past]) -> GetTasks {
     });
     let shown = |task: &TaskView| task_of(task, identity.as_ref());
     let (live, ended): (Vec<_>, Vec<_>) = view.tasks.iter().partition(|task| task.phase.is_live());
+    let (queued, launched): (Vec<_>, Vec<_>) = live.into_iter().partition(|task| task.is_queued);
     GetTasks {
-        launched_tasks: live.into_iter().map(shown).collect(),
+        queued_tasks: queued.into_iter().map(shown).collect(),
+        launched_tasks: launched.into_iter().map(shown).collect(),
         terminated_tasks: ended.into_iter().map(shown).collect(),
         completed_tasks: past.iter().flat_map(Past::all_tasks).map(shown).collect(),
         ..GetTasks::default()
