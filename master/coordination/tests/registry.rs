@@ -445,7 +445,7 @@ async fn a_registry_deleted_by_hand_is_missed_and_not_begun_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_deleted_under_a_leader_ends_its_term_and_the_next_reads_what_there_is() {
+async fn a_page_deleted_under_a_leader_ends_its_term_and_the_next_one_misses_it() {
     let ensemble = Ensemble::single();
     let (campaign, term) = lead(&ensemble, "first").await;
     let registry = term.open_registry(SCHEMA).await.unwrap().registry;
@@ -461,10 +461,100 @@ async fn a_page_deleted_under_a_leader_ends_its_term_and_the_next_reads_what_the
     assert!(matches!(error, WriteError::Interfered(_)), "{error}");
     drop(registry);
     campaign.resign().await;
+    let error = open_error(&ensemble).await;
+    assert!(matches!(error, OpenRegistryError::Tampered { .. }), "{error}");
+    let (word, root) = word(&error);
+    client.set_data(&root, word.as_bytes(), None).await.unwrap();
     let (_campaign, term) = lead(&ensemble, "next").await;
     let opened = term.open_registry(SCHEMA).await.unwrap();
     assert_eq!(opened.records, []);
     opened.registry.put("agents", "a", b"2").await.unwrap();
+}
+
+/// What the sentence says shall be written, and where.
+fn word(error: &OpenRegistryError) -> (String, String) {
+    let text = error.to_string();
+    let (word, root) =
+        text.split_once(" write ").and_then(|(_, rest)| rest.split_once(" into znode ")).expect("it says so");
+    (word.to_owned(), root.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_that_come_or_go_while_nobody_leads_are_missed_until_somebody_says_so() {
+    let ensemble = Ensemble::single();
+    let client = plain_client(&ensemble).await;
+    let (campaign, term) = lead(&ensemble, "first").await;
+    let registry = term.open_registry(GROUPED).await.unwrap().registry;
+    let agents = (0..20).map(|number| Change::put("agents", &number.to_string(), b"x"));
+    registry.write(agents.collect()).await.unwrap();
+    registry.put("instance", "app.1", b"x").await.unwrap();
+    registry.put("quotas", "q", b"x").await.unwrap();
+    registry.delete("quotas", "q").await.unwrap();
+    drop(registry);
+    campaign.resign().await;
+    let (campaign, term) = lead(&ensemble, "second").await;
+    let opened = term.open_registry(GROUPED).await.expect("all that leaders left is there");
+    opened.registry.put("agents", "one more", b"x").await.unwrap();
+    drop(opened);
+    campaign.resign().await;
+
+    let page = client.list_children("/cluster/registry/agents").await.unwrap().pop().unwrap();
+    let page = format!("/cluster/registry/agents/{page}");
+    let (kept, _) = client.get_data(&page).await.unwrap();
+    client.delete(&page, None).await.unwrap();
+    // The second look is no more lenient than the first.
+    for _ in 0..2 {
+        let error = open_error(&ensemble).await.to_string();
+        for part in ["/cluster/registry", "agents has", "of its", "registry import"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+    let anyone = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    client.create(&page, &kept, &anyone).await.unwrap();
+    let (campaign, term) = lead(&ensemble, "mended").await;
+    assert_eq!(term.open_registry(GROUPED).await.unwrap().records.len(), 22);
+    campaign.resign().await;
+
+    let folder = client.list_children("/cluster/registry/instance").await.unwrap().pop().unwrap();
+    let folder = format!("/cluster/registry/instance/{folder}");
+    let own = client.list_children(&folder).await.unwrap().pop().unwrap();
+    client.delete(&format!("{folder}/{own}"), None).await.unwrap();
+    client.delete(&folder, None).await.unwrap();
+    let error = open_error(&ensemble).await;
+    assert!(error.to_string().contains("instance has 0 of its 1 pages"), "{error}");
+    let (word, root) = word(&error);
+    client.set_data(&root, word.as_bytes(), None).await.unwrap();
+    let (_campaign, term) = lead(&ensemble, "told").await;
+    assert_eq!(term.open_registry(GROUPED).await.unwrap().records.len(), 21);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_build_that_counts_no_pages_left_is_taken_as_it_is_and_counted() {
+    let ensemble = Ensemble::single();
+    let client = plain_client(&ensemble).await;
+    let (campaign, term) = lead(&ensemble, "newer").await;
+    let registry = term.open_registry(SCHEMA).await.unwrap().registry;
+    registry.put("agents", "a", b"x").await.unwrap();
+    registry.put("agents", "b", b"x").await.unwrap();
+    drop(registry);
+    campaign.resign().await;
+    // So it raises the epoch and changes pages: the header stays as it was.
+    client.set_data("/cluster/registry/epoch", b"2", None).await.unwrap();
+    let mut pages = client.list_children("/cluster/registry/agents").await.unwrap();
+    client.delete(&format!("/cluster/registry/agents/{}", pages.pop().unwrap()), None).await.unwrap();
+    let (campaign, term) = lead(&ensemble, "newer again").await;
+    let opened = term.open_registry(SCHEMA).await.unwrap();
+    assert_eq!((opened.epoch, opened.records.len()), (3, 1));
+    campaign.resign().await;
+    // And so it begins one.
+    client.set_data("/cluster/registry", br#"{"format":"a-test","version":1}"#, None).await.unwrap();
+    let (campaign, term) = lead(&ensemble, "newer still").await;
+    assert_eq!(term.open_registry(SCHEMA).await.unwrap().records.len(), 1);
+    campaign.resign().await;
+
+    client.delete(&format!("/cluster/registry/agents/{}", pages.pop().unwrap()), None).await.unwrap();
+    let error = open_error(&ensemble).await;
+    assert!(error.to_string().contains("agents has 0 of its 1 pages"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

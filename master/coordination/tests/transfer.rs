@@ -123,3 +123,26 @@ async fn an_import_that_broke_off_is_no_registry_and_is_done_again_without_force
     let imported = place.import(&backup, "", false).await.unwrap();
     assert_eq!(imported.epoch, 1 + EPOCH_LEAP, "no lower than the one that was left");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registry_that_lacks_a_page_is_no_backup_and_one_that_is_put_in_place_is_counted() {
+    let ensemble = Ensemble::single();
+    let (here, place) = (coordination(&ensemble, "/cluster"), in_zookeeper(&ensemble));
+    write(&here, &[("agents", "a", "1"), ("quotas", "q", "1")]).await;
+    let backup = place.export("").await.unwrap();
+    let client = plain_client(&ensemble).await;
+    let lose = async || {
+        let page = client.list_children("/cluster/registry/agents").await.unwrap().pop().unwrap();
+        client.delete(&format!("/cluster/registry/agents/{page}"), None).await.unwrap();
+    };
+    lose().await;
+    let refused = place.export("").await.unwrap_err().to_string();
+    assert!(refused.contains("agents has 0 of its 1 pages"), "{refused}");
+    let refused = place.import(&backup, "", false).await.unwrap_err();
+    assert!(matches!(refused, TransferError::Unreadable { .. }), "{refused}");
+    place.import(&backup, "", true).await.unwrap();
+    lose().await;
+    let (_campaign, term) = lead(&here, "next").await;
+    let error = term.open_registry(SCHEMA).await.unwrap_err();
+    assert!(matches!(error, OpenRegistryError::Tampered { .. }), "{error}");
+}

@@ -1,6 +1,7 @@
 //! What must outlive a leader: small opaque records under (kind, key), changed in fenced transactions.
 
 mod backup;
+mod census;
 mod embedded;
 mod memory;
 mod page;
@@ -153,6 +154,19 @@ pub enum OpenRegistryError {
         epoch: u64,
         /// The znode that remembers it.
         mark: String,
+    },
+    /// Pages of it were deleted, or others put there, by somebody who is no leader.
+    #[error(
+        "the registry {root} is not as its last leader left it ({what}): restore it from a backup with \
+         `chapada registry import`, or, to go on with what is there, write {uncounted} into znode {root}"
+    )]
+    Tampered {
+        /// The znode.
+        root: String,
+        /// The difference.
+        what: String,
+        /// What the znode holds where nobody has counted.
+        uncounted: String,
     },
     /// The term was over before the registry was open.
     #[error("no longer leading")]

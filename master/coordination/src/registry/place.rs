@@ -31,7 +31,12 @@ pub(super) enum Spot {
 impl PageKey {
     /// The page of a kind that is not grouped.
     pub(super) fn bucket(kind: &str, key: &str) -> Self {
-        Self { kind: kind.to_owned(), spot: Spot::Bucket(bucket_of(key)) }
+        Self::at(kind, bucket_of(key))
+    }
+
+    /// The page of a bucket.
+    pub(super) fn at(kind: &str, bucket: u32) -> Self {
+        Self { kind: kind.to_owned(), spot: Spot::Bucket(bucket) }
     }
 
     /// One of a group's own.

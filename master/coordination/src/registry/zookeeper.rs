@@ -3,14 +3,17 @@
 //!
 //! `registry` sorts after `json.info_…`, because some clients take the smallest child for the leader.
 
+mod header;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use zookeeper_client::{CheckWriteError, CheckWriter, CreateMode, CreateOptions, Error};
 
+use self::header::StoredHeader;
+pub(super) use self::header::{Header, IMPORTING};
 use super::page::{self, BUCKETS, Page};
-use super::place::{PAGE_BYTES, PAGE_RECORDS, PageKey, Places, Spot};
+use super::place::{PAGE_BYTES, PAGE_RECORDS, PageKey, Places};
 use super::{Change, Found, OpenRegistryError, Record, RecordKey, Schema, WriteError};
 use crate::campaign::Fence;
 use crate::session::{SessionError, outcome_unknown, private_acls, reconnected, session_over};
@@ -30,6 +33,7 @@ const MAX_TRIES: usize = 5;
 pub(crate) struct ZkStore {
     fence: Fence,
     root: String,
+    header: StoredHeader,
     /// Below the root: those of kinds, and those of groups in them.
     folders: BTreeSet<String>,
     pages: HashMap<PageKey, StoredPage>,
@@ -46,25 +50,6 @@ struct StoredPage {
 /// Pages as they are to be after a transaction.
 type Staged = BTreeMap<PageKey, Page>;
 
-/// What the header says instead of the schema while a backup is put in place.
-pub(super) const IMPORTING: &str = "chapada-import-under-way";
-
-/// What lies in the root of a registry.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Header {
-    pub(super) format: String,
-    pub(super) version: u32,
-    /// What was noted when it was restored from a backup.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) restored: Option<String>,
-}
-
-/// What lies in the znode of the election: should the registry be deleted, nobody takes that for a beginning.
-#[derive(Serialize, Deserialize)]
-struct Mark {
-    epoch: u64,
-}
-
 /// What re-reading says of a transaction whose outcome was unknown.
 enum Reread {
     Done,
@@ -75,7 +60,7 @@ impl ZkStore {
     pub(super) fn new(fence: Fence) -> Self {
         let root = format!("{}/registry", fence.address.path);
         let (folders, pages, places) = (BTreeSet::new(), HashMap::new(), Places::default());
-        Self { fence, root, folders, pages, places }
+        Self { fence, root, header: StoredHeader::default(), folders, pages, places }
     }
 
     pub(super) fn ended(&self) -> CancellationToken {
@@ -89,104 +74,11 @@ impl ZkStore {
             let epoch = self.raise_epoch().await?;
             schema.grouped.iter().for_each(|kind| self.places.group(kind));
             let records = self.load().await?;
+            self.count_pages(epoch).await?;
             self.mark(epoch).await;
             Ok(Found { epoch, version, restored, records })
         };
         ended.run_until_cancelled(opening).await.unwrap_or(Err(OpenRegistryError::Deposed))
-    }
-
-    async fn ensure_header(&self, schema: Schema) -> Result<Header, OpenRegistryError> {
-        let fresh = Header { format: schema.name.to_owned(), version: schema.version, restored: None };
-        let fresh = serde_json::to_vec(&fresh).expect("a string and a number always serialise");
-        let data = match self.fence.client.get_data(&self.root).await {
-            Ok((data, _)) => data,
-            Err(Error::NoNode) => {
-                self.refuse_if_gone().await?;
-                let mut writer = self.fenced()?;
-                // Both or none: a registry without an epoch is one from which it was deleted.
-                let epoch = format!("{}/{EPOCH}", self.root);
-                for (path, data) in [(&self.root, &*fresh), (&epoch, b"0")] {
-                    let added = writer.add_create(path, data, &self.create_options());
-                    added.map_err(|error| self.failed("create", error))?;
-                }
-                writer.commit().await.map_err(|error| self.refused("create", error))?;
-                fresh
-            }
-            Err(error) => return Err(self.failed("read", error)),
-        };
-        let header: Header = serde_json::from_slice(&data).map_err(|error| OpenRegistryError::Damaged {
-            place: self.znode(&self.root),
-            what: error.to_string(),
-        })?;
-        if header.format == IMPORTING {
-            return Err(OpenRegistryError::BeingImported(self.fence.address.to_string()));
-        }
-        if header.format != schema.name {
-            let (place, found) = (self.znode(&self.root), header.format);
-            return Err(OpenRegistryError::OtherSchema { place, found, expected: schema.name });
-        }
-        if header.version > schema.version {
-            let (place, found, known) = (self.znode(&self.root), header.version, schema.version);
-            return Err(OpenRegistryError::NewerVersion { place, name: header.format, found, known });
-        }
-        Ok(header)
-    }
-
-    /// Refuses to begin anew where there were leaders before.
-    async fn refuse_if_gone(&self) -> Result<(), OpenRegistryError> {
-        let path = &self.fence.address.path;
-        let (data, _) = self.fence.client.get_data(path).await.map_err(|error| self.failed("read", error))?;
-        match serde_json::from_slice::<Mark>(&data) {
-            Ok(Mark { epoch }) => {
-                Err(OpenRegistryError::Gone { place: self.znode(&self.root), epoch, mark: path.clone() })
-            }
-            // Somebody else's, or nobody's.
-            Err(_) => Ok(()),
-        }
-    }
-
-    /// Writes the epoch where the registry's deletion does not reach. Where we may not write it is done without.
-    async fn mark(&self, epoch: u64) {
-        let path = &self.fence.address.path;
-        let mark = serde_json::to_vec(&Mark { epoch }).expect("a number always serialises");
-        if let Err(error) = self.fence.client.set_data(path, &mark, None).await {
-            tracing::warn!(%error, znode = path, "failed to note the epoch; a deleted registry would look like a new one");
-        }
-    }
-
-    /// By compare-and-set, checking the election znode in the same transaction. Its outcome unknown, another is taken:
-    /// a number left out harms nobody.
-    async fn raise_epoch(&self) -> Result<u64, OpenRegistryError> {
-        let path = format!("{}/{EPOCH}", self.root);
-        for _ in 0..MAX_TRIES {
-            let mut writer = self.fenced()?;
-            let epoch = match self.fence.client.get_data(&path).await {
-                Ok((data, stat)) => {
-                    let text = String::from_utf8_lossy(&data).into_owned();
-                    let epoch = text.parse::<u64>().ok().and_then(|epoch| epoch.checked_add(1));
-                    let epoch = epoch.ok_or_else(|| OpenRegistryError::Damaged {
-                        place: self.znode(&path),
-                        what: format!("{:?} is not an epoch", text.chars().take(40).collect::<String>()),
-                    })?;
-                    let added = writer.add_set_data(&path, epoch.to_string().as_bytes(), Some(stat.version));
-                    added.map_err(|error| self.failed("write", error))?;
-                    epoch
-                }
-                Err(Error::NoNode) => {
-                    let (place, what) = (self.znode(&path), "it is gone".to_owned());
-                    return Err(OpenRegistryError::Damaged { place, what });
-                }
-                Err(error) if outcome_unknown(&error) && reconnected(&self.fence.client).await => continue,
-                Err(error) => return Err(self.failed("read", error)),
-            };
-            match writer.commit().await {
-                Ok(_) => return Ok(epoch),
-                Err(CheckWriteError::RequestFailed { source })
-                    if outcome_unknown(&source) && reconnected(&self.fence.client).await => {}
-                Err(error) => return Err(self.refused("raise the epoch of", error)),
-            }
-        }
-        Err(self.failed("raise the epoch of", Error::ConnectionLoss))
     }
 
     async fn load(&mut self) -> Result<Vec<Record>, OpenRegistryError> {
@@ -220,9 +112,8 @@ impl ZkStore {
             let bucket = path.rsplit_once('/').and_then(|(_, name)| u32::from_str_radix(name, 16).ok());
             match bucket {
                 Some(bucket) if bucket < BUCKETS => {
-                    let spot = Spot::Bucket(bucket);
                     let page = Page::decode(&data, &place)?;
-                    pages.push((PageKey { kind: kind.to_owned(), spot }, StoredPage { page, version }));
+                    pages.push((PageKey::at(kind, bucket), StoredPage { page, version }));
                 }
                 Some(_) => {
                     page::check_folder(&data, &place)?;
@@ -418,7 +309,24 @@ impl ZkStore {
                 None => writer.add_create(&path, &page.encode(), &self.create_options())?,
             }
         }
+        if let Some(header) = self.header_after(staged) {
+            writer.add_set_data(&self.root, &header.encode(), Some(self.header.version))?;
+        }
         writer.commit().await.map(drop)
+    }
+
+    /// The header with pages counted as they are after a transaction, when that makes or deletes some.
+    fn header_after(&self, staged: &Staged) -> Option<Header> {
+        let before = self.header.header.pages.as_ref()?;
+        let mut pages = before.clone();
+        for (key, page) in staged {
+            match (self.pages.contains_key(key), page.is_empty()) {
+                (true, true) => pages.remove(key),
+                (false, false) => pages.add(key),
+                (true, false) | (false, true) => {}
+            }
+        }
+        (pages != *before).then(|| Header { pages: Some(pages), ..self.header.header.clone() })
     }
 
     /// The folders that pages need and that are not there yet, each after the one that it is in.
@@ -451,6 +359,10 @@ impl ZkStore {
     }
 
     fn remember(&mut self, staged: Staged) {
+        if let Some(header) = self.header_after(&staged) {
+            let version = self.header.version.wrapping_add(1);
+            self.header = StoredHeader { header, version };
+        }
         let folders = self.new_folders(&staged);
         self.folders.extend(folders.into_keys());
         for (key, page) in staged {
@@ -471,7 +383,9 @@ impl ZkStore {
             (Some(key), Error::BadVersion | Error::NoNode | Error::NodeExists) => {
                 WriteError::Interfered(self.znode(&self.page_path(key)))
             }
-            (None, Error::NodeExists | Error::NoNode) => WriteError::Interfered(self.znode(&self.root)),
+            (None, Error::BadVersion | Error::NodeExists | Error::NoNode) => {
+                WriteError::Interfered(self.znode(&self.root))
+            }
             (_, source) => self.not_written(source),
         }
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use zookeeper_client::{Client, CreateMode, CreateOptions, Error};
 
-use super::super::page::{Page, bucket_of, check_folder};
+use super::super::census::Census;
+use super::super::page::{Page, check_folder};
+use super::super::place::PageKey;
 use super::super::zookeeper::{EPOCH, Header, IMPORTING};
 use super::{Backup, Imported, OpenRegistryError, Present, Record, RecordKey, TransferError, leap, weigh};
 use crate::address::ZkAddress;
@@ -38,9 +40,9 @@ pub(super) async fn import(
     place.refuse_while_used().await?;
     let present = match place.present().await {
         // Whoever writes is told from what runs: nothing does, so somebody writes by hand.
-        Err(TransferError::Place(OpenRegistryError::Damaged { what, .. })) => {
-            Present::Damaged { epoch: place.epoch().await?.unwrap_or(0), why: what }
-        }
+        Err(TransferError::Place(
+            OpenRegistryError::Damaged { what, .. } | OpenRegistryError::Tampered { what, .. },
+        )) => Present::Damaged { epoch: place.epoch().await?.unwrap_or(0), why: what },
         other => other?,
     };
     let (there, lost) = weigh(&address.to_string(), &present, backup, force)?;
@@ -124,7 +126,7 @@ impl<'a> Place<'a> {
         let epoch_path = format!("{}/{EPOCH}", self.root);
         // A registry without its epoch can be taken out all the same: putting it back gives it one.
         let epoch = seen.get(&epoch_path).and_then(|(data, _)| read_epoch(data)).unwrap_or(0);
-        let mut records = Vec::new();
+        let (mut records, mut pages) = (Vec::new(), Vec::new());
         let mut header = None;
         for (path, (data, _)) in seen {
             if *path == self.root {
@@ -138,6 +140,7 @@ impl<'a> Place<'a> {
                     continue;
                 }
                 let page = Page::decode(data, &place(path))?;
+                pages.extend(page_key(kind, path));
                 records.extend(
                     page.records()
                         .map(|(key, value)| Record { key: RecordKey::new(kind, key), value: value.clone() }),
@@ -147,6 +150,9 @@ impl<'a> Place<'a> {
         let Some(header) = header else { return Ok(Present::Nothing) };
         if header.format == IMPORTING {
             return Ok(Present::HalfImported { epoch });
+        }
+        if header.pages.as_ref().is_some_and(|census| census.is_of(epoch)) {
+            header.check(&self.root, &Census::of(epoch, &pages))?;
         }
         records.sort_by(|a, b| a.key.cmp(&b.key));
         let (schema, version) = (header.format, header.version);
@@ -163,31 +169,31 @@ impl<'a> Place<'a> {
 
     /// From the first step to the last the header says what is under way, so that nobody takes half of it for all.
     async fn replace(&self, backup: &Backup, epoch: u64, note: &str) -> Result<(), TransferError> {
-        let header = |format: &str, note: Option<String>| {
-            let header = Header { format: format.to_owned(), version: backup.version, restored: note };
-            serde_json::to_vec(&header).expect("strings and a number always serialise")
+        let header = |format: &str, restored: Option<String>, pages: Option<Census>| {
+            Header { format: format.to_owned(), version: backup.version, restored, pages }.encode()
         };
         let parent = CreateMode::Persistent.with_acls(public_acls(self.address));
         let made = self.client.mkdir(&self.address.path, &parent).await;
         made.map_err(|error| self.failed("create", error))?;
-        self.put(&self.root, &header(IMPORTING, None)).await?;
+        self.put(&self.root, &header(IMPORTING, None, None)).await?;
         self.put(&format!("{}/{EPOCH}", self.root), epoch.to_string().as_bytes()).await?;
         for kind in self.children(&self.root).await?.into_iter().filter(|kind| kind != EPOCH) {
             self.delete(&format!("{}/{kind}", self.root)).await?;
         }
-        let mut pages: BTreeMap<(&str, u32), Page> = BTreeMap::new();
+        let mut pages: BTreeMap<PageKey, Page> = BTreeMap::new();
         for record in &backup.records {
             let RecordKey { kind, key } = &record.key;
-            pages.entry((kind, bucket_of(key))).or_default().put(key, record.value.clone());
+            pages.entry(PageKey::bucket(kind, key)).or_default().put(key, record.value.clone());
         }
         let mut last_kind = None;
-        for ((kind, bucket), page) in &pages {
-            if last_kind.replace(*kind) != Some(*kind) {
-                self.put(&format!("{}/{kind}", self.root), b"").await?;
+        for (key, page) in &pages {
+            if last_kind.replace(&key.kind) != Some(&key.kind) {
+                self.put(&format!("{}/{}", self.root, key.kind), b"").await?;
             }
-            self.put(&format!("{}/{kind}/{bucket:03x}", self.root), &page.encode()).await?;
+            self.put(&format!("{}/{}", self.root, key.path()), &page.encode()).await?;
         }
-        self.put(&self.root, &header(&backup.schema, Some(note.to_owned()))).await
+        let counted = Census::of(epoch, pages.keys());
+        self.put(&self.root, &header(&backup.schema, Some(note.to_owned()), Some(counted))).await
     }
 
     async fn put(&self, path: &str, data: &[u8]) -> Result<(), TransferError> {
@@ -236,6 +242,13 @@ impl<'a> Place<'a> {
 /// Whether a child of a kind is a folder of pages: the names of pages have three digits.
 fn is_folder(path: &str) -> bool {
     path.rsplit_once('/').is_some_and(|(_, name)| name.len() > 3)
+}
+
+/// The page that lies there, if its name is that of one.
+fn page_key(kind: &str, path: &str) -> Option<PageKey> {
+    let (_, name) = path.rsplit_once('/')?;
+    let bucket = || u32::from_str_radix(name, 16).ok().map(|bucket| PageKey::at(kind, bucket));
+    PageKey::in_folder(kind, name).or_else(bucket)
 }
 
 fn read_epoch(data: &[u8]) -> Option<u64> {
