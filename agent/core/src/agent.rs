@@ -6,7 +6,7 @@ use std::time::Duration;
 use chapada_model::{AgentId, ContainerId, ExecutorKey, FrameworkId, Mono, Now, TaskKey};
 
 use crate::effect::{Effect, Signal};
-use crate::event::{Command, Event};
+use crate::event::{AgentDrain, Command, Event};
 use crate::executor::{Executor, ExecutorTimeouts};
 use crate::executors::Gone;
 use crate::ids::Ids;
@@ -31,6 +31,8 @@ pub struct Agent {
     /// The id was marked gone: it is given up once every task has ended.
     pub(crate) leaving: bool,
     pub(crate) link: Link,
+    /// As the master said last; it says it again whenever it admits the agent.
+    pub(crate) drain: Option<AgentDrain>,
     pub(crate) frameworks: BTreeMap<FrameworkId, Framework>,
     pub(crate) tasks: BTreeMap<TaskKey, Task>,
     pub(crate) executors: BTreeMap<ExecutorKey, Executor>,
@@ -68,6 +70,7 @@ impl Agent {
             epoch: 0,
             leaving: false,
             link: Link::default(),
+            drain: None,
             frameworks: BTreeMap::new(),
             tasks: BTreeMap::new(),
             executors: BTreeMap::new(),
@@ -129,6 +132,7 @@ impl Agent {
         match command {
             Command::Welcome { agent } => self.on_welcome(now, agent),
             Command::Gone => self.on_gone(now),
+            Command::Drain(drain) => self.drain = drain,
             Command::Launch(launch) => self.launch(now, sequence, *launch),
             Command::LaunchGroup(launch) => self.launch_group(now, sequence, *launch),
             Command::Kill { task, grace } => self.kill(now, &task, grace),

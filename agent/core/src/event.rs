@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chapada_model::{
     AgentId, ContainerId, ExecutorId, ExecutorKey, FrameworkId, OperationKey, Payload, TaskKey, UpdateUuid,
+    Wall,
 };
 
 use crate::checks::{Answer, Purpose};
@@ -113,6 +114,17 @@ pub struct FromMaster {
     pub command: Command,
 }
 
+/// How an agent is drained: for those who ask it, since the master decides what becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgentDrain {
+    /// The longest time that a task is given from the kill to its end; absent when each has its own.
+    pub max_grace: Option<Duration>,
+    /// Whether the agent is given up for good once nothing is left.
+    pub mark_gone: bool,
+    /// Since when.
+    pub since: Wall,
+}
+
 /// What a master can want of an agent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
@@ -127,6 +139,8 @@ pub enum Command {
     Launch(Box<TaskLaunch>),
     /// Starts tasks together or not at all.
     LaunchGroup(Box<GroupLaunch>),
+    /// How the agent is being drained, or was; nothing when it is offered again.
+    Drain(Option<AgentDrain>),
     /// Ends a task.
     Kill {
         /// Which one.

@@ -29,7 +29,7 @@ mod view;
 pub use agent::{Agent, MAX_TASKS};
 pub use checks::{Answer, Check, CheckKind, CheckStatus, HealthCheck, Purpose, Schedule, Watch};
 pub use effect::{Effect, HeldTask, Holding, Signal};
-pub use event::{Command, Event, FromMaster};
+pub use event::{AgentDrain, Command, Event, FromMaster};
 pub use executor::{
     ExecutorPhase, ExecutorRefused, ExecutorTimeouts, GivenUp, Report, Subscription, ToExecutor,
 };

@@ -163,6 +163,7 @@ impl Agent {
     /// The agent is admitted: everything unacknowledged is sent at once.
     pub(crate) fn on_welcome(&mut self, now: Now, agent: AgentId) {
         self.link.phase = LinkPhase::Up;
+        self.drain = None;
         self.effects.push(Effect::Registered { agent, epoch: self.epoch });
         self.repeat_operations(now);
         let keys: Vec<TaskKey> = self.tasks.keys().cloned().collect();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chapada_model::{AgentId, OperationStatus, Resources, TaskKey, TaskState};
 
 use crate::agent::Agent;
+use crate::event::AgentDrain;
 use crate::executor::ExecutorPhase;
 use crate::phase::TaskPhase;
 use crate::record::{ExecutorRecord, FrameworkRecord, Record, TaskRecord, Update};
@@ -29,6 +30,8 @@ pub struct View {
     pub operations: Vec<OperationView>,
     /// All that it has, with what operations have made of it.
     pub resources: Resources,
+    /// How it is being drained, or was, as the master said last.
+    pub drain: Option<AgentDrain>,
 }
 
 /// One operation.
@@ -114,6 +117,7 @@ impl Agent {
             resources: self.resources().clone(),
             frameworks: self.frameworks.values().map(|framework| framework.record.clone()).collect(),
             operations: self.operations.view(),
+            drain: self.drain,
         }
     }
 

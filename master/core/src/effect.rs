@@ -8,6 +8,7 @@ use chapada_model::{
     Text, UpdateUuid, Wall,
 };
 
+use crate::draining::Drain;
 use crate::{Agent, Framework, InverseOffer, LinkId, Offer, OfferOperation, RegistryChange, StreamId, Task};
 
 /// Names one registry change until it is durable.
@@ -193,6 +194,11 @@ pub enum AgentCommand {
         role: Role,
         /// Their executor starts with them.
         is_first: bool,
+    },
+    /// How it is being drained, or was, for whoever asks the agent; nothing when it is offered again.
+    Drain {
+        /// How, and since when.
+        drain: Option<Drain>,
     },
     /// End a task.
     Kill {

@@ -23,6 +23,9 @@ impl Master {
         }
         let welcome = AgentCommand::Welcome { agent: id.clone() };
         self.effects.push(Effect::ToAgent { link, agent: Some(id.clone()), command: welcome });
+        if let Some(drain) = self.books.agents.get(id).and_then(|agent| agent.drain.clone()) {
+            self.tell_agent(id, AgentCommand::Drain { drain: Some(drain) });
+        }
         for key in returned {
             self.tell_returned(&key);
         }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use chapada_agent_core::{
-    Command, ExecutorLaunch, FrameworkRecord, GroupLaunch, GroupTask, Operate, TaskLaunch,
+    AgentDrain, Command, ExecutorLaunch, FrameworkRecord, GroupLaunch, GroupTask, Operate, TaskLaunch,
 };
 use chapada_agent_log::watch_of;
 use chapada_model::{
     Conversion, ExecutorDescription, ExecutorKind, FrameworkCapability, FrameworkDescription, KillPolicy,
     Payload, Resources, TaskDescription, TaskKey, UpdateUuid,
 };
-use chapada_wire::convert::resources_from_wire;
+use chapada_wire::convert::{duration_from_wire, resources_from_wire, wall_from_wire};
 use chapada_wire::link::{self, to_agent};
 use chapada_wire::v1;
 use prost::Message;
@@ -55,6 +55,7 @@ pub(crate) fn read(message: to_agent::Message, terms: &Terms<'_>) -> Result<Inwa
         to_agent::Message::Refused(refused) => return Ok(Inward::Refused(refused)),
         to_agent::Message::Launch(launch) => Command::Launch(Box::new(read_launch(launch, terms)?)),
         to_agent::Message::LaunchGroup(launch) => Command::LaunchGroup(Box::new(read_group(launch, terms)?)),
+        to_agent::Message::Drain(drain) => Command::Drain(read_drain(&drain)?),
         to_agent::Message::Kill(kill) => Command::Kill {
             task: key(&kill.framework_id, &kill.task_id)?,
             grace: grace(kill.kill_policy.as_ref())?,
@@ -89,6 +90,22 @@ pub(crate) fn read(message: to_agent::Message, terms: &Terms<'_>) -> Result<Inwa
         to_agent::Message::Heartbeat(_) => return Ok(Inward::Nothing),
     };
     Ok(Inward::Command(command))
+}
+
+fn said(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn read_drain(drain: &link::Drain) -> Result<Option<AgentDrain>, String> {
+    let read = |config: &v1::DrainConfig| {
+        let grace = config.max_grace_period.as_ref();
+        Ok(AgentDrain {
+            max_grace: duration_from_wire("drain.config.max_grace_period", grace).map_err(said)?,
+            mark_gone: config.mark_gone(),
+            since: drain.since.as_ref().and_then(wall_from_wire).ok_or("drain.since is missing")?,
+        })
+    };
+    drain.config.as_ref().map(read).transpose()
 }
 
 fn read_launch(launch: link::Launch, terms: &Terms<'_>) -> Result<TaskLaunch, String> {

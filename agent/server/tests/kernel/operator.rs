@@ -1,6 +1,7 @@
 //! The agent's operator API with real containers. Needs root.
 
 use crate::support::*;
+use chapada_wire::link::{self, to_agent};
 use chapada_wire::v1::TaskState;
 use chapada_wire::v1::agent::call::Type;
 use chapada_wire::v1::agent::{Call, Response};
@@ -157,6 +158,32 @@ async fn every_call_is_answered_or_refused_by_name() {
         assert!(said.contains(message), "{call}: {said}");
     }
     assert_eq!(post(&address, "text/plain", b"{}".to_vec()).await.0, 415);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_says_how_it_is_drained_until_the_master_says_otherwise() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let address = link.hello.address.clone();
+    let config = v1::DrainConfig {
+        max_grace_period: Some(v1::DurationInfo { nanoseconds: Some(5) }),
+        mark_gone: Some(true),
+    };
+    let since = Some(v1::TimeInfo { nanoseconds: Some(7) });
+    let shown = async |is: bool| loop {
+        let shown = get(&address, Type::GetAgent).await.get_agent.unwrap();
+        if shown.drain_config.is_some() == is {
+            return shown;
+        }
+    };
+    link.say(to_agent::Message::Drain(link::Drain { config: Some(config), since })).await;
+    let drained = shown(true).await;
+    assert_eq!((drained.drain_config, drained.estimated_drain_start_time), (Some(config), since));
+    link.say(to_agent::Message::Drain(link::Drain::default())).await;
+    assert_eq!(shown(false).await.estimated_drain_start_time, None);
     running.stop().await;
 }
 

@@ -19,7 +19,9 @@ pub use plan::{DrainPlan, DrainStep, MAX_AGENTS_PER_DRAIN, MAX_DRAINS, Selection
 
 use crate::recording::Pending;
 use crate::timers::Timer;
-use crate::{AgentRecord, AgentState, Effect, Master, OperatorRefused, RegistryChange, Standing, Ticket};
+use crate::{
+    AgentCommand, AgentRecord, AgentState, Effect, Master, OperatorRefused, RegistryChange, Standing, Ticket,
+};
 
 /// The longest notice, and the longest grace: more is as good as for ever.
 pub const MAX_NOTICE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -214,7 +216,11 @@ impl Master {
             return;
         };
         agent.deactivated = deactivated;
-        agent.drain = drain;
+        let is_news = agent.drain != drain;
+        agent.drain.clone_from(&drain);
+        if is_news {
+            self.tell_agent(id, AgentCommand::Drain { drain });
+        }
         self.plans_due = true;
         self.forget_drain(id);
         self.follow_drain_of(id);

@@ -210,7 +210,9 @@ fn an_agent_that_is_away_is_drained_when_it_comes_back() {
         let agent = drain(&mut world, at_once());
         world.pass(Duration::from_secs(10));
         assert!(!is_drained(&world, &agent), "nobody knows what it runs");
+        assert_eq!(world.agents[0].drain, None);
         world.connect(0);
+        assert_eq!(world.agents[0].drain, drain_of(&world, &agent), "it can say so itself");
         assert_eq!(world.agents[0].tasks[&key].kills, 1);
         world.update(0, &key, TaskState::Killed);
         acknowledge_all(&mut world, &key);
@@ -222,8 +224,10 @@ fn an_agent_that_is_away_is_drained_when_it_comes_back() {
 fn a_drain_can_be_called_off() {
     let (mut world, id, stream, key) = running();
     let agent = drain(&mut world, with_notice(600));
+    assert!(world.agents[0].drain.is_some());
     world.take(&stream);
     world.agent_call(AgentCall::CancelDrain { agent: agent.clone() }).expect("taken");
+    assert_eq!(world.agents[0].drain, None);
     assert!(matches!(world.take(&stream)[..], [SchedulerEvent::RescindInverseOffer(_)]));
     world.settle();
     assert_eq!(world.offers(&id).len(), 1);

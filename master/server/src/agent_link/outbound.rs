@@ -2,12 +2,13 @@
 
 use chapada_master_core::{AgentCommand, OfferOperation, RefusedReason};
 use chapada_model::{Resources, Role, TaskDescription};
-use chapada_wire::convert::{ReservationFormat, resources_to_wire};
+use chapada_wire::convert::{ReservationFormat, resources_to_wire, wall_to_wire};
 use chapada_wire::link::{self, to_agent::Message};
 use chapada_wire::v1;
 
 use super::PROTOCOL_VERSION;
 use super::session::Terms;
+use crate::operator::agents::drain_config;
 
 /// The message of a command.
 pub(crate) fn message(command: &AgentCommand, terms: &Terms) -> Message {
@@ -43,6 +44,10 @@ pub(crate) fn message(command: &AgentCommand, terms: &Terms) -> Message {
                 launch_executor: *is_first,
             })
         }
+        AgentCommand::Drain { drain } => Message::Drain(link::Drain {
+            config: drain.as_ref().map(|drain| drain_config(&drain.order)),
+            since: drain.as_ref().map(|drain| wall_to_wire(drain.since)),
+        }),
         AgentCommand::Kill { framework, task, policy } => Message::Kill(link::Kill {
             framework_id: framework.to_string(),
             task_id: task.to_string(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chapada_listener::{HttpResponse, empty, text};
 use chapada_master_core::{AgentCall, Drain, DrainOrder, Selection};
 use chapada_model::AgentId;
+use chapada_wire::convert::duration_to_wire;
 use chapada_wire::v1;
 use chapada_wire::v1::master::Call;
 use chapada_wire::v1::master::call::{DrainAgents, Type};
@@ -148,13 +149,14 @@ fn time_of(said: Option<(i64, i32)>, field: &str) -> Result<Option<Duration>, Ht
 
 /// `drain_info` of an agent.
 pub(crate) fn drain_info(drain: &Drain) -> v1::DrainInfo {
-    let nanoseconds = |time: Duration| v1::DurationInfo {
-        nanoseconds: Some(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)),
-    };
     let state = if drain.is_drained { v1::DrainState::Drained } else { v1::DrainState::Draining };
-    let config = v1::DrainConfig {
-        max_grace_period: drain.order.max_grace.map(nanoseconds),
-        mark_gone: Some(drain.order.mark_gone),
-    };
-    v1::DrainInfo { state: Some(state.into()), config: Some(config) }
+    v1::DrainInfo { state: Some(state.into()), config: Some(drain_config(&drain.order)) }
+}
+
+/// How an agent is drained, as far as Mesos has it.
+pub(crate) fn drain_config(order: &DrainOrder) -> v1::DrainConfig {
+    v1::DrainConfig {
+        max_grace_period: order.max_grace.map(duration_to_wire),
+        mark_gone: Some(order.mark_gone),
+    }
 }

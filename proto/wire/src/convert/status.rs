@@ -5,7 +5,7 @@ use prost::Message as _;
 
 use super::InvalidField;
 use super::error::{optional, required, text};
-use super::time::{wall, wall_to_wire};
+use super::time::{wall_from_wire, wall_to_wire};
 use crate::v1;
 
 impl TryFrom<&v1::TaskStatus> for TaskStatus {
@@ -26,7 +26,7 @@ impl TryFrom<&v1::TaskStatus> for TaskStatus {
             uuid: status.uuid.as_deref().map(uuid).transpose()?,
             healthy: status.healthy,
             container: optional("container_status.container_id", container)?,
-            unreachable_since: status.unreachable_time.as_ref().and_then(wall),
+            unreachable_since: status.unreachable_time.as_ref().and_then(wall_from_wire),
             details: rest(status),
         })
     }

@@ -5,7 +5,7 @@ use prost::Message as _;
 
 use super::error::{optional, required};
 use super::limits::{limits, limits_to_wire};
-use super::time::{duration, duration_to_wire};
+use super::time::{duration_from_wire, duration_to_wire};
 use super::{InvalidField, ReservationFormat, labels, resources_from_wire, resources_to_wire};
 use crate::{secrets, v1};
 
@@ -23,7 +23,10 @@ impl TryFrom<&v1::TaskInfo> for TaskDescription {
             has_command: info.command.is_some(),
             executor: optional("executor", info.executor.as_ref())?,
             kill_policy: optional("kill_policy", info.kill_policy.as_ref())?,
-            max_completion_time: duration("max_completion_time", info.max_completion_time.as_ref())?,
+            max_completion_time: duration_from_wire(
+                "max_completion_time",
+                info.max_completion_time.as_ref(),
+            )?,
             labels: labels::from_wire("labels", info.labels.as_ref())?,
             details: Payload::from(info.encode_to_vec()),
         })

@@ -7,8 +7,11 @@ use chapada_model as model;
 use super::InvalidField;
 use crate::v1;
 
-/// A span of time that may be there.
-pub(super) fn duration(
+/// A span of time that may be there, of the field of this name.
+///
+/// # Errors
+/// It has no length, or a negative one.
+pub fn duration_from_wire(
     field: &str,
     wire: Option<&v1::DurationInfo>,
 ) -> Result<Option<Duration>, InvalidField> {
@@ -33,7 +36,8 @@ pub fn wall_to_wire(wall: model::Wall) -> v1::TimeInfo {
 }
 
 /// A point in time; before 1970 counts as 1970.
-pub(super) fn wall(wire: &v1::TimeInfo) -> Option<model::Wall> {
+#[must_use]
+pub fn wall_from_wire(wire: &v1::TimeInfo) -> Option<model::Wall> {
     wire.nanoseconds.map(|nanoseconds| model::Wall(u64::try_from(nanoseconds).unwrap_or(0)))
 }
 
@@ -53,7 +57,7 @@ impl TryFrom<&v1::KillPolicy> for model::KillPolicy {
     type Error = InvalidField;
 
     fn try_from(policy: &v1::KillPolicy) -> Result<Self, InvalidField> {
-        Ok(Self { grace_period: duration("grace_period", policy.grace_period.as_ref())? })
+        Ok(Self { grace_period: duration_from_wire("grace_period", policy.grace_period.as_ref())? })
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_agent_core::{
-    Agent, Command, Effect, Event, ExecutorLaunch, FrameworkRecord, FromMaster, GroupLaunch, GroupTask,
+    Agent, AgentDrain, Command, Effect, Event, ExecutorLaunch, FrameworkRecord, FromMaster, GroupLaunch, GroupTask,
     Holding, Operate, TaskLaunch, Update, Watch,
 };
 use chapada_master_core::{AgentCommand, Held, HeldExecutor, HeldTask, RefusedReason};
@@ -333,6 +333,11 @@ impl Sim {
                     refusal: None,
                 }))
             }
+            AgentCommand::Drain { drain } => Command::Drain(drain.map(|drain| AgentDrain {
+                max_grace: drain.order.max_grace,
+                mark_gone: drain.order.mark_gone,
+                since: drain.since,
+            })),
             AgentCommand::Kill { framework, task, .. } => {
                 Command::Kill { task: TaskKey { framework, task }, grace: None }
             }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use chapada_agent_core::{ExecutorRecord, ExecutorView, FrameworkRecord, OperationView, TaskView, View};
+use chapada_agent_core::{
+    AgentDrain, ExecutorRecord, ExecutorView, FrameworkRecord, OperationView, TaskView, View,
+};
 use chapada_model::{AgentId, TaskState};
-use chapada_wire::convert::operation_uuid;
+use chapada_wire::convert::{duration_to_wire, operation_uuid, wall_to_wire};
 use chapada_wire::v1;
 use chapada_wire::v1::agent::Response;
 use chapada_wire::v1::agent::call::Type;
@@ -22,7 +24,15 @@ use crate::outward::{Identity, status};
 
 pub(super) fn agent(api: &Api, view: &View) -> GetAgent {
     let info = v1::AgentInfo { id: view.agent.as_ref().map(agent_id), ..api.who.info.clone() };
-    GetAgent { agent_info: Some(info), ..GetAgent::default() }
+    let config = |drain: AgentDrain| v1::DrainConfig {
+        max_grace_period: drain.max_grace.map(duration_to_wire),
+        mark_gone: Some(drain.mark_gone),
+    };
+    GetAgent {
+        agent_info: Some(info),
+        drain_config: view.drain.map(config),
+        estimated_drain_start_time: view.drain.map(|drain| wall_to_wire(drain.since)),
+    }
 }
 
 fn agent_id(id: &AgentId) -> v1::AgentId {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chapada_master_core::{AgentCommand, HeldExecutor, HeldTask, LinkId, OfferOperation};
+use chapada_master_core::{AgentCommand, Drain, HeldExecutor, HeldTask, LinkId, OfferOperation};
 use chapada_model::{
     AgentDescription, ExecutorDescription, ExecutorKey, FrameworkDescription, FrameworkId, OperationState,
     OperationStatus, Role, Source, TaskDescription, TaskKey, TaskState, TaskStatus, UpdateUuid, Wall,
@@ -29,6 +29,8 @@ pub(crate) struct SimAgent {
     /// Operations that were done and are not acknowledged, oldest first.
     pub(crate) operations: Vec<OperationStatus>,
     pub(crate) commands: Vec<AgentCommand>,
+    /// As the master said last.
+    pub(crate) drain: Option<Drain>,
     uuids: u64,
 }
 
@@ -44,6 +46,7 @@ impl SimAgent {
             frameworks: BTreeMap::new(),
             operations: Vec::new(),
             commands: Vec::new(),
+            drain: None,
             uuids: 0,
         }
     }
@@ -56,9 +59,10 @@ impl SimAgent {
         match command {
             AgentCommand::Welcome { agent } => {
                 self.description.id = Some(agent);
-                self.is_welcome = true;
+                (self.is_welcome, self.drain) = (true, None);
             }
             AgentCommand::Refused { .. } => {}
+            AgentCommand::Drain { drain } => self.drain = drain,
             AgentCommand::Launch { framework, task, role, .. } => self.launch(&framework, &task, &role),
             AgentCommand::LaunchGroup { framework, tasks, role, .. } => {
                 tasks.iter().for_each(|task| self.launch(&framework, task, &role));
