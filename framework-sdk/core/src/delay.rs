@@ -20,7 +20,7 @@ pub struct DelayRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delay {
     length: Duration,
-    from: Mono,
+    until: Mono,
 }
 
 impl Delay {
@@ -33,12 +33,23 @@ impl Delay {
                 Duration::try_from_secs_f64(grown).unwrap_or(rule.most)
             }
         };
-        Self { length: length.min(rule.most), from: now }
+        let length = length.min(rule.most);
+        Self { length, until: now + length }
+    }
+
+    /// A wait of `length` that began before this process did: so much is left of it.
+    pub fn resumed(length: Duration, left: Duration, now: Mono) -> Self {
+        Self { length, until: now + left.min(length) }
+    }
+
+    /// How long it is in all.
+    pub fn length(self) -> Duration {
+        self.length
     }
 
     /// When the wait is over.
     pub fn until(self) -> Mono {
-        self.from + self.length
+        self.until
     }
 
     /// What is left of the wait.
@@ -69,5 +80,15 @@ mod tests {
         assert_eq!(Delay::after_failure(delay, &rule, still).left(still), 5 * SECOND);
         let quiet = still + Duration::from_millis(1);
         assert_eq!(Delay::after_failure(delay, &rule, quiet).left(quiet), SECOND);
+    }
+
+    #[test]
+    fn goes_on_where_another_process_left_it() {
+        let rule = DelayRule { first: SECOND, factor: 2.0, most: 60 * SECOND };
+        let now = Mono(5);
+        let resumed = Delay::resumed(8 * SECOND, 3 * SECOND, now);
+        assert_eq!((resumed.left(now), resumed.length()), (3 * SECOND, 8 * SECOND));
+        assert_eq!(Delay::after_failure(Some(resumed), &rule, now).length(), 16 * SECOND);
+        assert_eq!(Delay::resumed(SECOND, 9 * SECOND, now).left(now), SECOND, "never longer than it is");
     }
 }

@@ -1,5 +1,7 @@
 //! An app with its bookkeeping: when it was changed, and all versions it had.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::definition::AppDefinition;
@@ -20,9 +22,9 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct App {
-    /// What its owner wrote.
+    /// What its owner wrote. Its versions, its deployment and what is launched share it.
     #[serde(flatten)]
-    pub definition: AppDefinition,
+    pub definition: Arc<AppDefinition>,
     /// When this definition was accepted; unique within the app.
     pub version: Timestamp,
     /// What kind of change it was.
@@ -69,7 +71,7 @@ impl App {
             Some(_) | None => version,
         };
         Self {
-            definition,
+            definition: Arc::new(definition),
             version,
             version_info: VersionInfo { last_scaling_at: version, last_config_change_at },
         }

@@ -32,7 +32,7 @@ pub struct Proposal {
 #[derive(Clone, Debug)]
 pub(crate) struct Landing {
     pub(crate) id: AppId,
-    pub(crate) definition: AppDefinition,
+    pub(crate) definition: Arc<AppDefinition>,
     pub(crate) need: Need,
     /// Where instances begin again, with what is kept for them there.
     pub(crate) homes: Vec<Home>,
@@ -147,7 +147,7 @@ impl Landing {
         };
         Inquiry {
             id: self.id.clone(),
-            definition: Some(Box::new(self.definition.clone())),
+            definition: Some(self.definition.clone()),
             need: self.need.clone(),
             placed,
             role: self.role.clone(),

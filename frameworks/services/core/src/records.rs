@@ -1,15 +1,18 @@
 //! What is written to the store: one record per definition, version, instance and deployment, in JSON, each with the
 //! number of its format, so that an older program refuses what a newer one wrote.
 
+pub(crate) mod failed;
+
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use chapada_model::Role;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::app::{App, VersionInfo};
-use crate::definition::{AppDefinition, Defaults};
+use crate::definition::AppDefinition;
 use crate::deployment::{Action, Change, Deployment};
 use crate::group::{Group, PathId};
 use crate::id::{AppId, DeploymentId, InstanceId};
@@ -19,9 +22,10 @@ use crate::progress::Progress;
 use crate::resident::Home;
 use crate::services::PodTermination;
 use crate::timestamp::Timestamp;
+use failed::Failed;
 
 /// The newest format that this program writes and reads. A record is of the oldest format that has it.
-pub const FORMAT: u64 = 2;
+pub const FORMAT: u64 = 3;
 /// The format of all kinds of records but those that came later.
 const FIRST_FORMAT: u64 = 1;
 /// So many bytes are kept of how instances of a pod ended; the oldest go first.
@@ -50,6 +54,8 @@ pub enum Key {
     Tree(Timestamp, usize),
     /// How the last instances of a pod ended. Since format 2.
     Ended(AppId),
+    /// How an app or pod last failed, and how long it waits for that. Since format 3.
+    Failed(AppId),
 }
 
 impl fmt::Display for Key {
@@ -65,6 +71,7 @@ impl fmt::Display for Key {
             Self::Group(path) => write!(f, "group.{}", path.safe()),
             Self::Tree(version, part) => write!(f, "tree.{}.{part}", version.millis()),
             Self::Ended(id) => write!(f, "ended.{}", id.safe()),
+            Self::Failed(id) => write!(f, "failed.{}", id.safe()),
         }
     }
 }
@@ -121,6 +128,7 @@ pub(crate) enum Record {
     Group(PathId, Group),
     Tree(Timestamp, usize, TreeChanges),
     Ended(AppId, Vec<PodTermination>),
+    Failed(Box<Failed>),
 }
 
 /// What a version of the tree changed, or a part of it.
@@ -202,6 +210,14 @@ impl Recovered {
     /// When it is of a newer format or damaged.
     pub fn read(key: &str, value: &[u8]) -> Result<Self, ReadError> {
         read(key, value).map(Self)
+    }
+
+    /// The name of another record that only repeats what this one says, and need not be read.
+    pub fn repeated(&self) -> Option<String> {
+        match &self.0 {
+            Record::App { app, .. } => Some(Key::Version(app.definition.id.clone(), app.version).to_string()),
+            _ => None,
+        }
     }
 }
 
@@ -305,10 +321,15 @@ enum Body<T> {
     Group(T),
     Tree(T),
     Ended(T),
+    Failed(T),
 }
 
 fn encode<T: Serialize>(body: Body<T>) -> Vec<u8> {
-    let format = if matches!(body, Body::Ended(_)) { FORMAT } else { FIRST_FORMAT };
+    let format = match body {
+        Body::Ended(_) => 2,
+        Body::Failed(_) => 3,
+        _ => FIRST_FORMAT,
+    };
     serde_json::to_vec(&Envelope { format, body }).expect("maps have text keys and numbers are finite")
 }
 
@@ -433,13 +454,14 @@ fn restore(body: Body<Value>) -> Result<Record, Box<dyn std::error::Error + Send
             let StoredEnds { id, ends } = serde_json::from_value(value)?;
             Record::Ended(id, ends)
         }
+        Body::Failed(value) => Record::Failed(Box::new(serde_json::from_value(value)?)),
     })
 }
 
 fn app(stored: StoredApp) -> Result<App, crate::definition::InvalidDefinition> {
     let definition = match stored.pod {
-        true => pod::read(&stored.definition, Defaults { role: "*", network: None })?,
-        false => AppDefinition::from_json(&stored.definition, "*")?,
+        true => pod::kept(&stored.definition)?,
+        false => AppDefinition::kept(&stored.definition)?,
     };
-    Ok(App { definition, version: stored.version, version_info: stored.version_info })
+    Ok(App { definition: Arc::new(definition), version: stored.version, version_info: stored.version_info })
 }

@@ -1,8 +1,8 @@
 //! Homes: what is kept on an agent for one instance of a resident app, with the volumes it finds again.
 
 use chapada_model::{
-    AgentId, Disk, DiskVolume, Label, Labels, Milli, Persistence, Reservation, ReservationKind, Resource,
-    ResourceValue, Resources, Role,
+    AgentId, Disk, DiskVolume, Label, Labels, Milli, Mono, Now, Persistence, Reservation, ReservationKind,
+    Resource, ResourceValue, Resources, Role,
 };
 use chapada_sdk_core::{Offer, Placement};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,9 @@ pub struct Home {
     pub confirmed: bool,
     /// Its volumes.
     pub volumes: Vec<LocalVolume>,
+    /// Since when this process waits for it, unless it is there.
+    #[serde(skip)]
+    pub(crate) since: Mono,
 }
 
 /// A volume of an instance.
@@ -70,7 +73,7 @@ impl Home {
         instance: InstanceId,
         uuid: Uuid,
         offer: &Offer,
-        at: Timestamp,
+        now: Now,
     ) -> Self {
         let volume = |path: &str| LocalVolume {
             container_path: path.to_owned(),
@@ -84,8 +87,9 @@ impl Home {
             agent: offer.agent.clone(),
             hostname: offer.hostname.to_string(),
             incarnation: 0,
-            made_at: at,
+            made_at: now.wall.into(),
             confirmed: false,
+            since: now.mono,
         }
     }
 

@@ -5,8 +5,8 @@ use std::ops::Bound;
 use chapada_listener::{Action, Caller};
 use chapada_model::Now;
 use chapada_services_core::{
-    AppId, AppState, Command, Deployment, Group, GroupChange, GroupPlan, Inquiry, PathId, Proposal, Refusal,
-    Services, Snapshot, Timestamp, Update, Waiting,
+    AppId, AppState, Command, Deployment, DeploymentId, Group, GroupChange, GroupPlan, Inquired, Inquiring,
+    PathId, Proposal, Refusal, Services, Snapshot, Timestamp, Update, Waiting,
 };
 use serde_json::{Map, Value};
 
@@ -34,10 +34,6 @@ impl<'a> Seen<'a> {
 
     fn sees_state(&self, state: &AppState) -> bool {
         self.sees(state.app.definition.id.as_str())
-    }
-
-    fn sees_deployment(&self, deployment: &Deployment) -> bool {
-        deployment.apps().all(|app| self.sees(app.as_str()))
     }
 
     pub(crate) fn apps(&self) -> impl Iterator<Item = &'a AppState> {
@@ -70,17 +66,32 @@ impl<'a> Seen<'a> {
         self.all.even_ending(id).filter(|state| self.sees_state(state))
     }
 
-    pub(crate) fn deployments(&self) -> impl Iterator<Item = &'a Deployment> {
-        self.all.deployments().filter(|deployment| self.sees_deployment(deployment))
+    /// Also those that the caller may not see: what they touch is to be held against [`Seen::may_see_app`].
+    pub(crate) fn all_deployments(&self) -> impl Iterator<Item = &'a Deployment> {
+        self.all.deployments()
     }
 
-    pub(crate) fn queue(&self, now: Now) -> impl Iterator<Item = Waiting<'a>> {
-        self.all.queue(now).filter(|waiting| self.sees_state(waiting.state))
+    /// As [`Seen::all_deployments`].
+    pub(crate) fn deployment(&self, id: DeploymentId) -> Option<&'a Deployment> {
+        self.all.deployment(id)
     }
 
-    /// What an explanation of an app or pod rests on.
-    pub(crate) fn inquire(&self, now: Now, id: &AppId) -> Option<Inquiry> {
-        self.all.inquire(now, id).filter(|_| self.sees(id.as_str()))
+    pub(crate) fn may_see_app(&self, id: &AppId) -> bool {
+        self.sees(id.as_str())
+    }
+
+    /// How an app or pod waits for offers, if it does and the caller may see it.
+    pub(crate) fn waiting(&self, now: Now, state: &'a AppState) -> Option<Waiting<'a>> {
+        let state = Some(state).filter(|state| !state.deleting && self.sees_state(state))?;
+        self.all.waiting(now, state)
+    }
+
+    /// A part of what an explanation of an app or pod rests on.
+    pub(crate) fn inquire_on(&self, now: Now, inquiring: Inquiring, most: usize) -> Inquired {
+        match self.may_see_app(inquiring.id()) {
+            true => self.all.inquire_on(now, inquiring, most),
+            false => Inquired::Nothing,
+        }
     }
 
     /// What updates would do, for who may do them.

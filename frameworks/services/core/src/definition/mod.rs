@@ -36,6 +36,7 @@ pub use health::{HealthCheck, HealthCommand, Protocol};
 pub use limits::{Bound, ResourceLimits};
 pub use network::{NO_NETWORK, Network, NetworkMode};
 pub use parameter::Parameter;
+pub(crate) use parse::Rules;
 pub use parse::{Defaults, InvalidDefinition, merged};
 pub use persistent::{DiskType, Persistent};
 pub(crate) use port::transports;

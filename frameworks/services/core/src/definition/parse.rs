@@ -33,6 +33,15 @@ pub struct Defaults<'a> {
     pub network: Option<&'a str>,
 }
 
+/// Whether a definition is held against the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rules {
+    /// It is new.
+    Hold,
+    /// It was when it came. Rules that are newer than it do not keep what runs from being read back.
+    Held,
+}
+
 /// `definition` with the fields of `update` in place of its own: what a partial update means. A command replaces the
 /// arguments and the other way round, an old-style `ports` list replaces the port definitions.
 pub fn merged(definition: &AppDefinition, update: &Map<String, Value>) -> Map<String, Value> {
@@ -73,6 +82,22 @@ impl AppDefinition {
         object: &Map<String, Value>,
         defaults: Defaults<'_>,
     ) -> Result<Self, InvalidDefinition> {
+        Self::read(object, defaults, Rules::Hold)
+    }
+
+    /// Reads a definition that was kept.
+    ///
+    /// # Errors
+    /// Every field that has the wrong type, or says what nothing here can represent.
+    pub(crate) fn kept(object: &Map<String, Value>) -> Result<Self, InvalidDefinition> {
+        Self::read(object, Defaults { role: "*", network: None }, Rules::Held)
+    }
+
+    pub(crate) fn read(
+        object: &Map<String, Value>,
+        defaults: Defaults<'_>,
+        rules: Rules,
+    ) -> Result<Self, InvalidDefinition> {
         let fields = Fields::root(object);
         let mut wrong = Errors::new();
         let mut broken = Errors::new();
@@ -80,11 +105,15 @@ impl AppDefinition {
         if !wrong.is_empty() {
             return Err(InvalidDefinition::WrongType(wrong));
         }
-        broken.extend(super::validate::unsupported(&fields));
+        if rules == Rules::Hold {
+            broken.extend(super::validate::unsupported(&fields));
+        }
         let Some(definition) = definition else {
             return Err(InvalidDefinition::BreaksRule(broken));
         };
-        broken.extend(super::validate::rules(&definition));
+        if rules == Rules::Hold {
+            broken.extend(super::validate::rules(&definition));
+        }
         if broken.is_empty() { Ok(definition) } else { Err(InvalidDefinition::BreaksRule(broken)) }
     }
 }

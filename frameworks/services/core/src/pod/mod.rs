@@ -15,6 +15,7 @@ mod write;
 pub use check::{PodCheck, PodHealthCheck, PodQuestion};
 pub use definition::{Amounts, Endpoint, Exec, Image, Lifecycle, Pod, PodContainer, PodVolume, VolumeMount};
 pub use launch::{GroupTask, LaunchGroup};
+pub(crate) use read::kept;
 pub use read::read;
 pub(crate) use scheduling::moved;
 pub use task::{ContainerState, ContainerTask, End, PodTask};

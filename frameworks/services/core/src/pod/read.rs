@@ -11,7 +11,9 @@ use crate::definition::network::read_networks;
 use crate::definition::persistent;
 use crate::definition::reader::{Errors, FieldError, Fields};
 use crate::definition::secret::{read_env, read_secrets};
-use crate::definition::{AppDefinition, Defaults, InvalidDefinition, Network, NetworkMode, Persistent};
+use crate::definition::{
+    AppDefinition, Defaults, InvalidDefinition, Network, NetworkMode, Persistent, Rules,
+};
 
 /// Reads a definition that may leave to `defaults` what they say.
 ///
@@ -19,22 +21,44 @@ use crate::definition::{AppDefinition, Defaults, InvalidDefinition, Network, Net
 /// Every field that has the wrong type; or, when none has, every field that breaks a rule or asks for something that is
 /// not supported.
 pub fn read(object: &Map<String, Value>, defaults: Defaults<'_>) -> Result<AppDefinition, InvalidDefinition> {
+    read_by(object, defaults, Rules::Hold)
+}
+
+/// Reads a definition that was kept.
+///
+/// # Errors
+/// Every field that has the wrong type, or says what nothing here can represent.
+pub(crate) fn kept(object: &Map<String, Value>) -> Result<AppDefinition, InvalidDefinition> {
+    read_by(object, Defaults { role: "*", network: None }, Rules::Held)
+}
+
+fn read_by(
+    object: &Map<String, Value>,
+    defaults: Defaults<'_>,
+    by: Rules,
+) -> Result<AppDefinition, InvalidDefinition> {
     let fields = Fields::root(object);
     let (mut wrong, mut broken) = (Errors::new(), Errors::new());
     let pod = read_pod(&fields, defaults, &mut wrong, &mut broken);
-    let needs = scheduling::read(&fields, &pod, defaults);
+    let needs = scheduling::read(&fields, &pod, defaults, by);
     if let Err(InvalidDefinition::WrongType(errors)) = &needs {
         wrong.extend(errors.iter().cloned());
     }
     if !wrong.is_empty() {
         return Err(InvalidDefinition::WrongType(wrong));
     }
-    broken.extend(rules::rules(&pod));
+    if by == Rules::Hold {
+        broken.extend(rules::rules(&pod));
+    }
     match needs {
         Ok(needs) => {
-            broken.extend(rules::length_rules(&needs, &pod, object));
+            if by == Rules::Hold {
+                broken.extend(rules::length_rules(&needs, &pod, object));
+            }
             let definition = AppDefinition { pod: Some(Arc::new(pod)), ..needs };
-            broken.extend(scheduling::moved(persistent::rules(&definition)));
+            if by == Rules::Hold {
+                broken.extend(scheduling::moved(persistent::rules(&definition)));
+            }
             if broken.is_empty() { Ok(definition) } else { Err(InvalidDefinition::BreaksRule(broken)) }
         }
         Err(InvalidDefinition::BreaksRule(errors) | InvalidDefinition::WrongType(errors)) => {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::definition::Pod;
 use crate::definition::persistent;
 use crate::definition::reader::{FieldError, Fields};
-use crate::definition::{AppDefinition, Defaults, InvalidDefinition};
+use crate::definition::{AppDefinition, Defaults, InvalidDefinition, Rules};
 
 /// Where the fields of an app stand in a pod, the longer paths first.
 const PLACES: [(&str, &str); 16] = [
@@ -36,6 +36,7 @@ pub(super) fn read(
     fields: &Fields<'_>,
     pod: &Pod,
     defaults: Defaults<'_>,
+    rules: Rules,
 ) -> Result<AppDefinition, InvalidDefinition> {
     let mut wrong = Vec::new();
     let mut app = Map::new();
@@ -77,7 +78,7 @@ pub(super) fn read(
     set("cmd", Some(&json!("pod")));
     set("portDefinitions", Some(&ports(pod)));
     set("requirePorts", Some(&json!(true)));
-    let read = AppDefinition::with_defaults(&app, defaults);
+    let read = AppDefinition::read(&app, defaults, rules);
     match read {
         Err(InvalidDefinition::WrongType(errors)) => {
             wrong.extend(moved(errors));

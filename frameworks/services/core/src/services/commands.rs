@@ -6,6 +6,7 @@ use std::ops::Bound;
 use chapada_model::{Now, TaskId};
 use serde_json::{Map, Value};
 
+use super::sentence::{Sentence, Told};
 use super::{AppState, Services};
 use crate::app::{App, Kind};
 use crate::definition::persistent::changed;
@@ -15,6 +16,7 @@ use crate::event::{Command, Effect, Refusal, Reply, Update, Which};
 use crate::id::{AppId, DeploymentId, InstanceId};
 use crate::instance::Task;
 use crate::pod::moved;
+use crate::records::Key;
 use crate::timestamp::Timestamp;
 
 /// The most apps in one deployment: it is one record in the store.
@@ -40,17 +42,20 @@ impl Services {
             Command::Update { updates, force } => self.update(now, updates, force),
             Command::Delete { app, force } => self.delete(now, &app, force),
             Command::Restart { app, force } => self.restart(now, &app, force),
-            Command::Kill { which, scale, force } => self.kill(now, which, scale, force),
-            Command::Wipe { which } => self.wipe(now, which),
+            Command::Kill { which, scale, force } => {
+                let sentence = self.killing(now, which, scale, force);
+                return self.condemn(now, request, sentence);
+            }
+            Command::Wipe { which } => return self.condemn(now, request, self.to_wipe(which)),
             Command::Cancel { deployment, force } => self.cancel_or_undo(now, deployment, force),
             Command::CreatePod { definition, force } => self.create_pod(now, &definition, force),
             Command::ReplacePod { pod, definition, force } => self.replace_pod(now, &pod, &definition, force),
             Command::DeletePod { pod, force } => self.delete_pod(now, &pod, force),
             Command::KillInstances { pod, instances, all } => {
-                self.kill_instances(now, &pod, (&instances, all), false)
+                return self.condemn(now, request, self.of_pod(&pod, (&instances, all), false));
             }
             Command::WipeInstances { pod, instances, all } => {
-                self.kill_instances(now, &pod, (&instances, all), true)
+                return self.condemn(now, request, self.of_pod(&pod, (&instances, all), true));
             }
             Command::Group { group, change, force } => self.change_group(now, group, change, force),
             Command::Promote(deployment) => self.promote(deployment),
@@ -106,7 +111,7 @@ impl Services {
             }
             Some(_) => {}
         }
-        let previous = from.as_ref().map(|app| &app.definition);
+        let previous = from.as_ref().map(|app| &*app.definition);
         let errors = previous.filter(|app| app.is_resident()).map(|app| changed(app, &definition));
         if let Some(errors) = errors.filter(|errors| !errors.is_empty()) {
             let of_pod = definition.pod.is_some();
@@ -114,7 +119,7 @@ impl Services {
         }
         self.assign_service_ports(&mut definition, previous, ports);
         let to = match &from {
-            Some(app) if app.definition == definition => app.clone(),
+            Some(app) if *app.definition == definition => app.clone(),
             from => App::accepted(definition, version, from.as_ref()),
         };
         Ok(Change { from, to: Some(to) })
@@ -206,7 +211,7 @@ impl Services {
         })?;
         let state = self.existing(app)?;
         let found = state.versions.get(&version).ok_or_else(|| Refusal::NoVersion(app.clone(), version))?;
-        Ok(found.definition.clone())
+        Ok(AppDefinition::clone(&found.definition))
     }
 
     fn delete(&mut self, now: Now, app: &AppId, force: bool) -> Result<Reply, Refusal> {
@@ -226,24 +231,14 @@ impl Services {
         Ok(Reply::Deployed { deployment, version, created: Vec::new() })
     }
 
-    fn kill(&mut self, now: Now, which: Which, scale: bool, force: bool) -> Result<Reply, Refusal> {
-        let chosen = self.chosen(which)?;
-        let mut killed: Vec<(AppId, Task)> = Vec::new();
-        for id in &chosen {
-            let instance = self.apps.get(id.app()).and_then(|state| state.instances.get(id));
-            if let Some(task) = instance.and_then(|instance| instance.task()) {
-                killed.push((id.app().clone(), task.clone()));
-            }
-        }
-        let reply = match scale && !chosen.is_empty() {
-            true => self.scale_down(now, &chosen, force)?,
-            false => Reply::Killed(killed),
+    /// The tasks that are killed, and fewer instances of their apps when these are to shrink.
+    fn killing(&mut self, now: Now, which: Which, scale: bool, force: bool) -> Result<Sentence, Refusal> {
+        let instances = self.chosen(which)?;
+        let told = match scale && !instances.is_empty() {
+            true => Told::This(self.scale_down(now, &instances, force)?),
+            false => Told::Tasks(Vec::new()),
         };
-        for id in &chosen {
-            self.stop_instance(id.app(), id);
-            self.touched.insert(id.app().clone());
-        }
-        Ok(reply)
+        Ok(Sentence { instances: instances.into(), wipe: false, told })
     }
 
     /// The instances with a task that a client means.
@@ -294,7 +289,7 @@ impl Services {
         let mut changes = BTreeMap::new();
         for (app, count) in fewer {
             let state = self.spec(&app).ok_or_else(|| Refusal::NoApp(app.clone()))?;
-            let mut definition = state.app.definition.clone();
+            let mut definition = AppDefinition::clone(&state.app.definition);
             definition.instances = definition.instances.saturating_sub(count);
             changes.insert(app, self.change(definition, version)?);
         }
@@ -320,6 +315,7 @@ impl Services {
             None => Err(Refusal::NotQueued(app)),
             Some(state) => {
                 state.delay = None;
+                self.save(Key::Failed(app.clone()));
                 self.touched.insert(app);
                 Ok(Reply::Done)
             }

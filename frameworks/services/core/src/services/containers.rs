@@ -39,6 +39,7 @@ impl Services {
             && let Some(state) = self.apps.get_mut(id.app())
         {
             note_failure(now, state, status, &change.after);
+            self.save(Key::Failed(id.app().clone()));
             self.note_failed_task(id.app(), &change.after, status.state);
         }
         if change.over {

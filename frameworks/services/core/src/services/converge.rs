@@ -7,6 +7,7 @@ use chapada_model::Now;
 use chapada_sdk_core::Rule;
 
 use super::instances::{Class, Instances};
+use super::sentence::ADDED_AT_ONCE;
 use super::{AppState, Services};
 use crate::id::{AppId, InstanceId};
 use crate::instance::{Goal, Instance};
@@ -84,24 +85,26 @@ impl Services {
     }
 
     pub(super) fn converge(&mut self, now: Now, app: &AppId) {
-        let Some(state) = self.apps.get(app) else { return };
+        let Some(state) = self.apps.get(app).filter(|state| !Self::is_sentenced(state)) else { return };
         let plan = plan_instances(state, self.aim(state));
         let before = self.version_before(state).filter(|_| plan.add_stale > 0);
-        for id in plan.stop {
-            self.stop_instance(app, &id);
+        self.stop_instances(now, app, plan.stop);
+        self.add_places(now, app, plan.add, None);
+        if let Some(before) = before {
+            self.add_places(now, app, plan.add_stale, Some(before));
         }
+    }
+
+    /// Adds places that wait, the rest of them, if they are very many, when there is time.
+    fn add_places(&mut self, now: Now, app: &AppId, count: usize, pinned: Option<Timestamp>) {
         let since = Timestamp::from(now.wall);
-        for _ in 0..plan.add {
-            let Some(place) = self.next_place(app, since) else { break };
-            if let Some(state) = self.apps.get_mut(app) {
-                state.instances.insert(place);
+        for added in 0..count {
+            if added == ADDED_AT_ONCE {
+                return self.look_again(now, app);
             }
-        }
-        let Some(before) = before else { return };
-        for _ in 0..plan.add_stale {
-            let Some(place) = self.next_place(app, since) else { break };
+            let Some(place) = self.next_place(app, since) else { return };
             if let Some(state) = self.apps.get_mut(app) {
-                state.instances.insert(Instance { pinned: Some(before), ..place });
+                state.instances.insert(Instance { pinned, ..place });
             }
         }
     }

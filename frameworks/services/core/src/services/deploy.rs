@@ -178,7 +178,7 @@ impl Services {
     /// Takes a definition as the one that counts.
     fn accept(&mut self, app: &App) {
         let id = app.definition.id.clone();
-        let mut dropped = Vec::new();
+        let (mut dropped, mut waited) = (Vec::new(), false);
         let replaced = match self.apps.get_mut(&id) {
             None => {
                 self.apps.insert(id.clone(), AppState::new(app.clone(), self.settings.patience));
@@ -191,8 +191,7 @@ impl Services {
                     dropped.extend(state.versions.pop_first().map(|(version, _)| version));
                 }
                 state.deleting = false;
-                state.delay = None;
-                state.delay_before = None;
+                waited = state.delay.take().is_some() | state.delay_before.take().is_some();
                 state.funnel = Default::default();
                 self.demand.forget(&id);
                 Some(replaced)
@@ -204,6 +203,9 @@ impl Services {
         }
         self.hold_service_ports(&app.definition);
         self.hold_role(&app.definition);
+        if waited {
+            self.save(Key::Failed(id.clone()));
+        }
         for version in dropped {
             self.save(Key::Version(id.clone(), version));
         }

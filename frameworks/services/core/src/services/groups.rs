@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::commands::invalid;
 use super::{AppState, Services};
-use crate::definition::{FieldError, MAX_INSTANCES};
+use crate::definition::{AppDefinition, FieldError, MAX_INSTANCES};
 use crate::deployment::{Change, Deployment};
 use crate::event::{GroupChange, Published, Refusal, Reply};
 use crate::group::{AppOfGroup, Group, GroupUpdate, PathId, Replacement};
@@ -264,7 +264,7 @@ impl<'a> Draft<'a> {
 
     fn scale(&mut self, group: &PathId, factor: f64) -> Result<(), Refusal> {
         for state in self.services.specs_below(group).filter(|state| !state.app.is_pod()) {
-            let mut definition = state.app.definition.clone();
+            let mut definition = AppDefinition::clone(&state.app.definition);
             let instances = (f64::from(definition.instances) * factor).ceil();
             if instances > f64::from(MAX_INSTANCES) {
                 let error = format!("{} would have more than {MAX_INSTANCES} instances", definition.id);
@@ -284,7 +284,11 @@ impl<'a> Draft<'a> {
         };
         self.remove(group);
         for (id, app) in then.apps {
-            let change = self.services.change_among(app.definition, self.version, &mut self.ports)?;
+            let change = self.services.change_among(
+                AppDefinition::clone(&app.definition),
+                self.version,
+                &mut self.ports,
+            )?;
             self.changes.insert(id, change);
         }
         for (path, then) in then.groups {

@@ -1,6 +1,7 @@
 //! What is known of agents: the last offer seen of each. What it says may have passed; when it was seen is kept with it.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,10 +78,24 @@ impl KnownOffers {
 
     /// What is offered to the role as far as is known, in the order of the agents' ids.
     pub(super) fn current(&self, now: Mono, role: &Role) -> impl Iterator<Item = &KnownOffer> {
-        self.0.get(role).into_iter().flat_map(move |of_role| {
-            let since = of_role.settled_by(now);
-            of_role.agents.values().filter(move |known| known.seen >= since)
-        })
+        let since = self.since(now, role);
+        self.after(role, None).map(|(_, known)| known).filter(move |known| known.seen >= since)
+    }
+
+    /// What was not seen since then is not offered to the role any more.
+    pub(super) fn since(&self, now: Mono, role: &Role) -> Mono {
+        self.0.get(role).map(|of_role| of_role.settled_by(now)).unwrap_or_default()
+    }
+
+    /// All that was ever offered to the role, of agents after this one.
+    pub(super) fn after<'a>(
+        &'a self,
+        role: &Role,
+        agent: Option<&AgentId>,
+    ) -> impl Iterator<Item = (&'a AgentId, &'a KnownOffer)> + use<'a> {
+        let from = agent.map_or(Bound::Unbounded, |agent| Bound::Excluded(agent.clone()));
+        let of_role = self.0.get(role).into_iter();
+        of_role.flat_map(move |of_role| of_role.agents.range((from.clone(), Bound::Unbounded)))
     }
 
     /// How many agents were offered to the role once and are not any more.
@@ -88,14 +103,14 @@ impl KnownOffers {
         self.0.get(role).map_or(0, |of_role| of_role.agents.len()) - self.current(now, role).count()
     }
 
+    /// When an offer to the role was last seen.
+    pub(super) fn newest(&self, role: &Role) -> Option<Timestamp> {
+        self.after(role, None).map(|(_, known)| known.at).max()
+    }
+
     /// Whether no agent is known at all.
     pub(super) fn is_empty(&self) -> bool {
         self.0.values().all(|of_role| of_role.agents.is_empty())
-    }
-
-    /// When an offer to the role was last seen.
-    pub(super) fn newest(&self, role: &Role) -> Option<Timestamp> {
-        self.0.get(role)?.agents.values().map(|known| known.at).max()
     }
 }
 

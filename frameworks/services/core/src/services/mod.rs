@@ -10,6 +10,7 @@ mod groups;
 mod health;
 mod history;
 mod index;
+mod inquiring;
 mod instances;
 mod kill;
 mod known;
@@ -25,6 +26,7 @@ mod residents;
 mod restore;
 mod roles;
 mod rollout;
+mod sentence;
 mod settle;
 mod state;
 mod tree;
@@ -47,6 +49,7 @@ use crate::timestamp::Timestamp;
 
 pub use groups::GroupPlan;
 pub use history::Snapshot;
+pub use inquiring::{Inquired, Inquiring};
 pub use instances::Instances;
 pub use known::KnownOffer;
 pub use state::{AppState, Failure, Funnel, PodTermination};
@@ -82,6 +85,8 @@ pub struct Services {
     leaving: BTreeMap<AgentId, Mono>,
     /// Service ports in use, each with how many definitions name it.
     service_ports: BTreeMap<u16, u32>,
+    /// What is done when there is time.
+    left: sentence::Left,
     outbox: Outbox<Key, Effect>,
 }
 
@@ -108,6 +113,7 @@ impl Services {
             reconciliation: settle::reconciliation(),
             leaving: BTreeMap::new(),
             service_ports: BTreeMap::new(),
+            left: sentence::Left::default(),
             outbox: Outbox::default(),
         };
         services.begin_roles();
@@ -162,11 +168,14 @@ impl Services {
             Event::Stored(number) => self.outbox.on_stored(number),
             Event::AskedToLeave(agents) => self.on_asked_to_leave(now, agents),
             Event::HomeRegion(region) => self.settings.home_region = region,
-            Event::Tick => self.use_offers_left(now),
+            Event::Tick => {
+                self.carry_on(now);
+                self.use_offers_left(now);
+            }
         }
         self.forget_asked(now);
         self.settle(now);
-        let writes: Vec<Write> = self.outbox.dirty().into_iter().map(|key| self.write_of(key)).collect();
+        let writes: Vec<Write> = self.outbox.dirty().into_iter().map(|key| self.write_of(now, key)).collect();
         let write = (!writes.is_empty()).then_some(|number| Effect::Store { number, writes });
         self.outbox.flush(write)
     }
@@ -176,7 +185,7 @@ impl Services {
         let app = self.timers.first().map(|(at, _)| *at);
         // Without a master nothing is asked of one: a deadline that nothing comes of would come again at once.
         let of_master = self.connected.then_some([self.reconciliation.next(), self.demand.deadline()]);
-        of_master.into_iter().flatten().chain([app, self.next_forgotten()]).flatten().min()
+        of_master.into_iter().flatten().chain([app, self.next_forgotten(), self.left.due()]).flatten().min()
     }
 
     /// A version later than any before, and than `now` if the clock allows.

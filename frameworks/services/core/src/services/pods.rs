@@ -1,11 +1,12 @@
 //! What clients ask for about pods.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use chapada_model::Now;
 use serde_json::{Map, Value};
 
 use super::commands::invalid;
+use super::sentence::{Sentence, Told};
 use super::{AppState, Services};
 use crate::definition::AppDefinition;
 use crate::deployment::Change;
@@ -74,36 +75,25 @@ impl Services {
         Ok(Reply::Deployed { deployment, version, created: Vec::new() })
     }
 
-    pub(super) fn kill_instances(
-        &mut self,
-        now: Now,
+    /// The instances of a pod that are killed; with `wipe` also those that are not there and have a home.
+    pub(super) fn of_pod(
+        &self,
         pod: &AppId,
         (instances, all): (&[String], bool),
         wipe: bool,
-    ) -> Result<Reply, Refusal> {
+    ) -> Result<Sentence, Refusal> {
         let state = self.existing_pod(pod)?;
-        let (mut chosen, mut killed) = (Vec::new(), Vec::new());
+        let mut chosen = VecDeque::new();
         for (index, text) in instances.iter().enumerate() {
             let Ok(id) = text.parse::<InstanceId>() else {
                 return Err(invalid(&format!("/({index})"), format!("`{text}` is no instance id")));
             };
-            match state.instances.get(&id) {
-                Some(instance) => {
-                    killed.push(instance.clone());
-                    chosen.push(id);
-                }
-                None if wipe && state.homes.contains_key(&id) => chosen.push(id),
-                None if all => return Err(Refusal::NoInstance(text.clone())),
-                None => {}
+            match state.instances.contains_key(&id) || (wipe && state.homes.contains_key(&id)) {
+                true => chosen.push_back(id),
+                false if all => return Err(Refusal::NoInstance(text.clone())),
+                false => {}
             }
         }
-        for id in &chosen {
-            if wipe {
-                self.lose_home(now.mono, id);
-            }
-            self.stop_instance(pod, id);
-        }
-        self.touched.insert(pod.clone());
-        Ok(Reply::KilledInstances(killed))
+        Ok(Sentence { instances: chosen, wipe, told: Told::Instances(Vec::new()) })
     }
 }

@@ -10,11 +10,12 @@ use chapada_sdk_core::MismatchKind;
 
 use super::offers::{Bid, Start, launch};
 use super::roles::role_of;
+use super::sentence::{Sentence, Told};
 use super::{AppState, Services};
 use crate::app::App;
-use crate::event::{Effect, HomeOperation, Refusal, Reply, Which};
+use crate::event::{Effect, HomeOperation, Refusal, Which};
 use crate::id::{AppId, InstanceId};
-use crate::instance::{Instance, Task};
+use crate::instance::Instance;
 use crate::records::Key;
 use crate::resident::{Founding, Home, home_of};
 use crate::timestamp::Timestamp;
@@ -102,7 +103,7 @@ impl Services {
         let found = bids.iter_mut().filter(|bid| !bid.is_full()).find(here);
         let share = found.and_then(|bid| Some((home.found(&app.definition, &bid.offer)?, bid)));
         let Some((share, bid)) = share else {
-            let late = !home.confirmed && Timestamp::from(now.wall) >= home.made_at.after(RESERVE_WITHIN);
+            let late = !home.confirmed && now.mono >= home.since + RESERVE_WITHIN;
             if late {
                 self.lose_home(now.mono, instance);
             }
@@ -125,7 +126,7 @@ impl Services {
             state.funnel.processed += 1;
             let share = need.place(&bid.offer, state.instances.placed(), now.wall, draw);
             let at = Timestamp::from(now.wall);
-            let home = Home::new(&app.definition, instance.clone(), uuid, &bid.offer, at);
+            let home = Home::new(&app.definition, instance.clone(), uuid, &bid.offer, now);
             let founding = share.map_err(|why| why.kind()).and_then(|share| {
                 home.found_on(&bid.offer.role, share, &framework).ok_or(MismatchKind::InsufficientDisk)
             });
@@ -245,21 +246,11 @@ impl Services {
         }
     }
 
-    /// Kills the tasks and gives back the homes, the data with them. Others take their places, with new homes.
-    pub(super) fn wipe(&mut self, now: Now, which: Which) -> Result<Reply, Refusal> {
+    /// The tasks that are killed and the homes that are given back, the data with them. Others take their places, with new homes.
+    pub(super) fn to_wipe(&self, which: Which) -> Result<Sentence, Refusal> {
         let mut chosen = self.chosen_to_wipe(which)?;
         chosen.dedup();
-        let mut killed: Vec<(AppId, Task)> = Vec::new();
-        for id in &chosen {
-            let instance = self.apps.get(id.app()).and_then(|state| state.instances.get(id));
-            if let Some(task) = instance.and_then(Instance::task) {
-                killed.push((id.app().clone(), task.clone()));
-            }
-            self.lose_home(now.mono, id);
-            self.stop_instance(id.app(), id);
-            self.touched.insert(id.app().clone());
-        }
-        Ok(Reply::Killed(killed))
+        Ok(Sentence { instances: chosen.into(), wipe: true, told: Told::Tasks(Vec::new()) })
     }
 
     fn chosen_to_wipe(&self, which: Which) -> Result<Vec<InstanceId>, Refusal> {

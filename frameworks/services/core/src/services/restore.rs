@@ -12,7 +12,8 @@ use crate::records::{Key, Record, Recovered};
 impl Services {
     pub(super) fn take_records(&mut self, now: Now, records: impl IntoIterator<Item = Recovered>) {
         let (mut versions, mut instances, mut deployments) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut trees, mut homes, mut parts, mut ended) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut trees, mut homes, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut ended, mut failed) = (Vec::new(), Vec::new());
         for Recovered(record) in records {
             match record {
                 Record::App { app, deleting } => {
@@ -35,9 +36,12 @@ impl Services {
                 }
                 Record::Tree(version, part, changes) => trees.push((version, part, changes)),
                 Record::Ended(app, ends) => ended.push((app, ends)),
+                Record::Failed(failure) => failed.push(failure),
             }
         }
-        for home in homes {
+        for mut home in homes {
+            // How long this process was away says nothing about it.
+            home.since = now.mono;
             match self.apps.get_mut(home.instance.app()) {
                 Some(state) => drop(state.homes.insert(home.instance.clone(), home)),
                 None => self.save(Key::Home(home.instance)),
@@ -49,11 +53,18 @@ impl Services {
                 None => self.save(Key::Ended(app)),
             }
         }
+        for failed in failed {
+            match self.apps.get_mut(&failed.id) {
+                Some(state) => failed.bring_back(now, state),
+                None => self.save(Key::Failed(failed.id)),
+            }
+        }
         self.read_history(trees);
         for app in versions {
             match self.apps.get_mut(&app.definition.id) {
                 Some(state) => {
-                    state.versions.insert(app.version, app);
+                    // The present one is there, and shared with its app.
+                    state.versions.entry(app.version).or_insert(app);
                 }
                 None => self.retire(&app.definition.id.clone(), BTreeMap::from([(app.version, app)])),
             }

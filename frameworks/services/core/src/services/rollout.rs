@@ -163,11 +163,15 @@ impl Services {
 
     /// When time alone moves on the deployment that has the app.
     pub(super) fn rollout_due(&self, now: Now, state: &AppState) -> Option<Mono> {
-        let progress = &self.deployment_of(state)?.progress;
+        let deployment = self.deployment_of(state)?;
+        let progress = &deployment.progress;
         if progress.paused.is_some() {
             return None;
         }
-        let deadline = progress.deadline.map(|at| now.mono + at.since(Timestamp::from(now.wall)));
+        let deadline = progress.deadline.map(|at| match self.deadlines.get(&deployment.id) {
+            Some((known, due)) if *known == at => *due,
+            Some(_) | None => now.mono + at.since(Timestamp::from(now.wall)),
+        });
         let known = progress.apps.get(&state.app.definition.id).and_then(|known| known.well_since);
         let wait = self.canary(state).and_then(|stage| stage.promote_after_seconds);
         let promotion = known.zip(wait).map(|(since, wait)| since + wait.duration());

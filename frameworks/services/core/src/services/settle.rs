@@ -10,7 +10,7 @@ use crate::definition::UnreachableStrategy;
 use crate::event::{Effect, Published};
 use crate::id::AppId;
 use crate::instance::{Condition, Goal, Instance, Task};
-use crate::records::{self, Key, Write};
+use crate::records::{self, Key, Write, failed};
 
 /// How persistently the master is asked about tasks.
 ///
@@ -143,10 +143,14 @@ impl Services {
             self.free_service_ports(&state.app.definition);
             self.free_role(&state.app.definition);
             self.lose_homes(now.mono, &mut state);
+            let failed = state.has_failed();
             self.retire(app, state.versions);
             self.save(Key::App(app.clone()));
             if !state.terminations.is_empty() {
                 self.save(Key::Ended(app.clone()));
+            }
+            if failed {
+                self.save(Key::Failed(app.clone()));
             }
             self.outbox.push(Effect::Publish(Box::new(Published::Terminated(app.clone()))));
         }
@@ -178,7 +182,7 @@ impl Services {
     }
 
     /// The present content of a record.
-    pub(super) fn write_of(&self, key: Key) -> Write {
+    pub(super) fn write_of(&self, now: Now, key: Key) -> Write {
         let value = match &key {
             Key::App(id) => self.apps.get(id).map(|state| records::write_app(&state.app, state.deleting)),
             Key::Version(id, version) => self.definition_at(id, *version).map(records::write_version),
@@ -204,6 +208,10 @@ impl Services {
             }
             Key::Ended(id) => {
                 self.apps.get(id).and_then(|state| records::write_ended(id, &state.terminations))
+            }
+            Key::Failed(id) => {
+                let state = self.apps.get(id).filter(|state| state.has_failed());
+                state.map(|state| failed::write(now, state))
             }
         };
         let key = key.to_string();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chapada_model::Mono;
+use chapada_model::{AgentId, Mono, TaskId, TaskState, TaskStatus};
 use chapada_sdk_core::Delay;
 use serde::{Deserialize, Serialize};
 
@@ -35,13 +35,15 @@ pub struct AppState {
     /// How long it waits after failures.
     pub delay: Option<Delay>,
     /// As `delay`, for tasks of the definition before, which are still started while a deployment is paused or watched.
-    pub(super) delay_before: Option<Delay>,
+    pub(crate) delay_before: Option<Delay>,
     /// The last task that ended without being asked to.
     pub last_failure: Option<Failure>,
     /// What became of offers since it began to wait.
     pub funnel: Funnel,
     /// The last instances of a pod that ended, the latest first.
     pub terminations: Vec<PodTermination>,
+    /// How many of its instances are to be stopped when there is time.
+    pub(super) sentenced: usize,
     /// When it is looked at again.
     pub(super) timer: Option<Mono>,
 }
@@ -62,16 +64,55 @@ pub struct PodTermination {
 }
 
 /// A task that ended without being asked to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
-    /// The task as it was.
-    pub task: Task,
+    /// Its id at the master.
+    pub task: TaskId,
+    /// The app's version it was launched with.
+    pub version: Timestamp,
+    /// Where it was.
+    pub agent: AgentId,
+    /// The agent's host name.
+    pub hostname: String,
     /// How it ended.
-    pub state: chapada_model::TaskState,
+    #[serde(with = "state_by_name")]
+    pub state: TaskState,
     /// What was said about it.
     pub message: String,
     /// When it was heard of.
     pub at: Timestamp,
+}
+
+/// So many bytes are kept of what was said about a task's end.
+const MESSAGE_BYTES: usize = 16 * 1024;
+
+impl Failure {
+    pub(super) fn of(task: &Task, status: &TaskStatus, at: Timestamp) -> Self {
+        let said = status.message.as_deref().unwrap_or_default();
+        Self {
+            task: task.id.clone(),
+            version: task.version,
+            agent: task.agent.clone(),
+            hostname: task.hostname.clone(),
+            state: status.state,
+            message: said[..said.floor_char_boundary(MESSAGE_BYTES)].to_owned(),
+            at,
+        }
+    }
+}
+
+mod state_by_name {
+    use chapada_model::TaskState;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(state: &TaskState, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(state.name())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TaskState, D::Error> {
+        let name = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        TaskState::from_name(&name).ok_or_else(|| D::Error::custom("not the name of a state"))
+    }
 }
 
 /// What became of the offers an app has looked at since it began to wait.
@@ -104,8 +145,14 @@ impl AppState {
             last_failure: None,
             funnel: Funnel::default(),
             terminations: Vec::new(),
+            sentenced: 0,
             timer: None,
         }
+    }
+
+    /// Whether something is to be remembered of how it failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.last_failure.is_some() || self.delay.is_some() || self.delay_before.is_some()
     }
 
     /// How many instances there shall be.

@@ -141,6 +141,7 @@ impl Services {
         self.reconciliation.forget(&status.task);
         if wanted {
             note_failure(now, state, status, &task);
+            self.save(Key::Failed(id.app().clone()));
             self.note_failed_task(id.app(), &task, status.state);
         }
         self.end_instance(now, id, &task);
@@ -222,12 +223,7 @@ fn note_alive(now: Now, task: &mut Task, condition: Condition, of_agent: Option<
 
 /// Makes the app wait before its next launch when the task's end says that another would end alike.
 pub(super) fn note_failure(now: Now, state: &mut AppState, status: &TaskStatus, task: &Task) {
-    state.last_failure = Some(Failure {
-        task: task.clone(),
-        state: status.state,
-        message: status.message.as_deref().unwrap_or_default().to_owned(),
-        at: Timestamp::from(now.wall),
-    });
+    state.last_failure = Some(Failure::of(task, status, now.wall.into()));
     let own_fault = !matches!(status.state, TaskState::Killed | TaskState::Unknown)
         && !matches!(
             status.reason,

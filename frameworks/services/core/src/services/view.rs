@@ -115,7 +115,8 @@ impl Services {
         self.specs().filter_map(move |state| self.waiting(now, state))
     }
 
-    fn waiting<'a>(&self, now: Now, state: &'a AppState) -> Option<Waiting<'a>> {
+    /// How an app waits for offers, if it does.
+    pub fn waiting<'a>(&self, now: Now, state: &'a AppState) -> Option<Waiting<'a>> {
         let (since, _) = state.instances.first_waiting()?;
         let count = state.instances.waiting();
         let room = self.most_at_once(state).saturating_sub(state.alive(now.mono));

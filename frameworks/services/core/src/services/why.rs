@@ -1,50 +1,55 @@
 //! Gathers what an explanation rests on: what keeps an app before any offer is looked at, and what is known of agents.
 
-use chapada_model::Now;
+use chapada_model::{Now, Role};
 use serde_json::{Map, json};
 
-use super::{AppState, Services};
+use super::inquiring::{Homes, Noticed, Several};
+use super::{AppState, KnownOffer, Services};
 use crate::deployment::Deployment;
-use crate::id::AppId;
-use crate::instance::{Condition, Goal, Instance, Task};
-use crate::resident::Home;
+use crate::instance::{Condition, Task};
+use crate::timestamp::Timestamp;
 use crate::why::{Cause, Inquiry, Reason, Suggestion, and, counted, seconds};
 
 impl Services {
-    /// All that is needed to say why an app or pod is not where it should be; `None` when there is no such thing. Costs as
-    /// much as a look at each of its tasks and at each known agent; working it out is [`Inquiry::answer`].
-    pub fn inquire(&self, now: Now, id: &AppId) -> Option<Inquiry> {
-        let state = self.spec(id)?;
+    /// The inquiry, after a look at all instances and all agents.
+    pub(super) fn inquiry(
+        &self,
+        now: Now,
+        state: &AppState,
+        tasks: &Noticed,
+        (known, newest, absent): (Vec<KnownOffer>, Option<Timestamp>, usize),
+    ) -> Inquiry {
         let waiting = state.instances.waiting();
         let room = self.most_at_once(state).saturating_sub(state.alive(now.mono));
-        let homeless =
-            |instance: &&Instance| instance.task().is_none() && !state.homes.contains_key(&instance.id);
         let definition = &state.app.definition;
-        let looking = match definition.is_resident() {
-            true => state.instances.values().filter(homeless).count(),
-            false => waiting,
-        };
-        let role = definition.role.parse().unwrap_or_else(|_| self.role.clone());
-        Some(Inquiry {
-            id: id.clone(),
-            definition: (!state.app.is_pod()).then(|| Box::new(definition.clone())),
+        let looking = if definition.is_resident() { tasks.homeless.min(waiting) } else { waiting };
+        Inquiry {
+            id: definition.id.clone(),
+            definition: (!state.app.is_pod()).then(|| definition.clone()),
             need: self.settings.need(definition),
             placed: state.instances.placed().clone(),
             now: now.wall,
             waiting,
             seeking: looking.min(room),
-            reasons: self.reasons_to_wait(now, state, waiting.saturating_sub(room)),
-            after: self.reasons_to_be_unfinished(now, state),
-            known: self.known.current(now.mono, &role).cloned().collect(),
-            absent: self.known.absent(now.mono, &role),
-            newest: self.known.newest(&role),
-            role,
-        })
+            reasons: self.reasons_to_wait(now, state, tasks),
+            after: self.reasons_to_be_unfinished(now, state, tasks),
+            known,
+            absent,
+            newest,
+            role: self.role_of_offers(state),
+        }
+    }
+
+    /// The role in which an app is offered something.
+    pub(super) fn role_of_offers(&self, state: &AppState) -> Role {
+        state.app.definition.role.parse().unwrap_or_else(|_| self.role.clone())
     }
 
     /// What keeps instances from taking an offer.
-    fn reasons_to_wait(&self, now: Now, state: &AppState, held_back: usize) -> Vec<Reason> {
+    fn reasons_to_wait(&self, now: Now, state: &AppState, tasks: &Noticed) -> Vec<Reason> {
         let waiting = state.instances.waiting();
+        let room = self.most_at_once(state).saturating_sub(state.alive(now.mono));
+        let held_back = waiting.saturating_sub(room);
         let mut reasons = Vec::new();
         if waiting > 0 && !self.connected {
             let sentence = "No master is connected; nothing can start until one is".to_owned();
@@ -58,18 +63,18 @@ impl Services {
         reasons.extend(self.deployment_of(state).and_then(|deployment| held(state, deployment)));
         if waiting > 0 {
             reasons.extend(delayed(now, state, waiting));
-            reasons.extend(away_from_home(state));
+            // Nothing but their agents has what they need.
+            reasons.extend(waits_for_volume(&tasks.away, "not offered"));
         }
         if held_back > 0 {
-            reasons.push(self.capacity(now, state, held_back));
+            reasons.push(self.capacity(now, state, (held_back, tasks.unreachable.count)));
         }
         reasons
     }
 
-    fn capacity(&self, now: Now, state: &AppState, held_back: usize) -> Reason {
+    fn capacity(&self, now: Now, state: &AppState, (held_back, unreachable): (usize, usize)) -> Reason {
         let (most, alive) = (self.most_at_once(state), state.alive(now.mono));
         let stopping = state.instances.stopping();
-        let unreachable = state.tasks().filter(|task| task.condition == Condition::Unreachable).count();
         let mut whom = Vec::new();
         whom.extend((stopping > 0).then(|| format!("{stopping} on the way out")));
         whom.extend((unreachable > 0).then(|| format!("{unreachable} out of reach")));
@@ -90,33 +95,18 @@ impl Services {
     }
 
     /// What keeps instances that have a task from being as they should be.
-    fn reasons_to_be_unfinished(&self, now: Now, state: &AppState) -> Vec<Reason> {
+    fn reasons_to_be_unfinished(&self, now: Now, state: &AppState, tasks: &Noticed) -> Vec<Reason> {
         let mut reasons: Vec<Reason> = self.canary_reason(now, state).into_iter().collect();
-        let of = |suits: &dyn Fn(&Instance, &Task) -> bool| -> Vec<&Task> {
-            let placed = state.instances.values().filter_map(|instance| Some((instance, instance.task()?)));
-            placed.filter(|(instance, task)| suits(instance, task)).map(|(_, task)| task).collect()
-        };
-        let stays = |instance: &Instance| instance.goal == Goal::Run;
-        let is = |task: &Task, conditions: &[Condition]| conditions.contains(&task.condition);
-        let running = |instance: &Instance, task: &Task| stays(instance) && is(task, &[Condition::Running]);
-        const BEFORE: [Condition; 3] = [Condition::Provisioned, Condition::Staging, Condition::Starting];
-        let starting = of(&|instance, task| stays(instance) && is(task, &BEFORE));
-        reasons.extend(noted(&starting, Cause::Starting, |task| started(now, task)));
-        let unhealthy = of(&|instance, task| running(instance, task) && task.healthy == Some(false));
-        reasons.extend(noted(&unhealthy, Cause::Unhealthy, unwell));
-        let unready = of(&|instance, task| running(instance, task) && !task.ready);
-        reasons.extend(noted(&unready, Cause::NotReady, not_ready));
-        let unchecked = |instance: &Instance, task: &Task| {
-            running(instance, task) && task.ready && task.healthy.is_none() && !task.health.is_empty()
-        };
-        reasons.extend(noted(&of(&unchecked), Cause::NotReady, |_| {
+        reasons.extend(noted(&tasks.starting, Cause::Starting, |task| started(now, task)));
+        reasons.extend(noted(&tasks.unhealthy, Cause::Unhealthy, unwell));
+        reasons.extend(noted(&tasks.unready, Cause::NotReady, not_ready));
+        reasons.extend(noted(&tasks.unchecked, Cause::NotReady, |_| {
             "has not passed its health checks yet".to_owned()
         }));
-        let stopping = of(&|instance, task| !stays(instance) && !is(task, &[Condition::Unreachable]));
-        reasons.extend(noted(&stopping, Cause::Stopping, |task| stopped(now, task)));
-        reasons.extend(out_of_reach_at_home(state));
-        let unreachable = of(&|_, task| is(task, &[Condition::Unreachable]));
-        reasons.extend(noted(&unreachable, Cause::Unreachable, |task| {
+        reasons.extend(noted(&tasks.stopping, Cause::Stopping, |task| stopped(now, task)));
+        // Nothing but the return of their agents brings them back.
+        reasons.extend(waits_for_volume(&tasks.out_of_reach, "out of reach"));
+        reasons.extend(noted(&tasks.unreachable, Cause::Unreachable, |task| {
             format!(
                 "is out of reach since {}, for its agent does not answer",
                 seconds(now.mono.since(task.since))
@@ -156,7 +146,8 @@ impl Services {
 /// A deployment that is paused, or that has other things to do first.
 fn held(state: &AppState, deployment: &Deployment) -> Option<Reason> {
     let id = &state.app.definition.id;
-    let missing = (state.app.definition.instances as usize).saturating_sub(state.tasks().count());
+    let missing = (state.app.definition.instances as usize)
+        .saturating_sub(state.instances.len() - state.instances.waiting());
     let reason = |sentence, suggestions| {
         Some(Reason { cause: Cause::Deployment, count: missing, sentence, suggestions })
     };
@@ -186,7 +177,7 @@ fn delayed(now: Now, state: &AppState, waiting: usize) -> Option<Reason> {
         Some(failure) => {
             let message =
                 if failure.message.is_empty() { String::new() } else { format!(": {}", failure.message) };
-            format!("its last task ended as {} on {}{message}", failure.state.name(), failure.task.hostname)
+            format!("its last task ended as {} on {}{message}", failure.state.name(), failure.hostname)
         }
         None => "it failed before".to_owned(),
     };
@@ -200,23 +191,9 @@ fn delayed(now: Now, state: &AppState, waiting: usize) -> Option<Reason> {
     Some(Reason { cause: Cause::Delayed, count: waiting, sentence, suggestions: vec![reset] })
 }
 
-/// Instances whose volumes are not offered: nothing but their agents has what they need.
-fn away_from_home(state: &AppState) -> Option<Reason> {
-    waits_for_volume(state, "not offered", |instance| instance.task().is_none())
-}
-
-/// Instances that are out of reach with their volumes: nothing but the return of their agents brings them back.
-fn out_of_reach_at_home(state: &AppState) -> Option<Reason> {
-    let is_out =
-        |instance: &Instance| instance.task().is_some_and(|task| task.condition == Condition::Unreachable);
-    waits_for_volume(state, "out of reach", is_out)
-}
-
-fn waits_for_volume(state: &AppState, because: &str, waits: impl Fn(&Instance) -> bool) -> Option<Reason> {
-    let waits = |home: &&Home| state.instances.get(&home.instance).is_some_and(&waits);
-    let homes: Vec<&Home> = state.homes.values().filter(waits).collect();
-    let first = homes.first()?;
-    let more = match homes.len() - 1 {
+fn waits_for_volume(homes: &Homes, because: &str) -> Option<Reason> {
+    let first = homes.first.as_ref()?;
+    let more = match homes.count - 1 {
         0 => String::new(),
         more => format!(", and {more} more for theirs"),
     };
@@ -228,7 +205,7 @@ fn waits_for_volume(state: &AppState, because: &str, waits: impl Fn(&Instance) -
         patch: None,
         call: Some(("POST", "/v2/tasks/delete?wipe=true".to_owned())),
     };
-    Some(Reason { cause: Cause::Volume, count: homes.len(), sentence, suggestions: vec![wipe] })
+    Some(Reason { cause: Cause::Volume, count: homes.count, sentence, suggestions: vec![wipe] })
 }
 
 /// The upgrade strategy that lets one more be there at once.
@@ -246,15 +223,15 @@ fn more_at_once(state: &AppState, most: usize) -> Suggestion {
     Suggestion { sentence, fits: 1, patch, call: None }
 }
 
-/// `1 task …` or `3 tasks, the first of which …`.
-fn noted(tasks: &[&Task], cause: Cause, said: impl Fn(&Task) -> String) -> Option<Reason> {
-    let first = tasks.iter().min_by_key(|task| (task.since, &task.id))?;
+/// `The task …` or `Of 3 tasks one …`.
+fn noted(tasks: &Several, cause: Cause, said: impl Fn(&Task) -> String) -> Option<Reason> {
+    let first = tasks.first.as_deref()?;
     let on = format!("on {}", first.hostname);
-    let sentence = match tasks.len() {
+    let sentence = match tasks.count {
         1 => format!("The task {on} {}", said(first)),
         count => format!("Of {} one, {on}, {}", counted(count, "task"), said(first)),
     };
-    Some(Reason { cause, count: tasks.len(), sentence, suggestions: Vec::new() })
+    Some(Reason { cause, count: tasks.count, sentence, suggestions: Vec::new() })
 }
 
 fn started(now: Now, task: &Task) -> String {

@@ -7,6 +7,8 @@ mod suggestion;
 mod volume;
 mod words;
 
+use std::sync::Arc;
+
 use chapada_model::{Role, Wall};
 use chapada_sdk_core::{Funnel, Mismatch, MismatchKind, Offer, Placed, Search};
 
@@ -133,7 +135,7 @@ impl Explanation {
 pub struct Inquiry {
     pub(crate) id: AppId,
     /// Empty for pods, whose definitions are only ever replaced.
-    pub(crate) definition: Option<Box<AppDefinition>>,
+    pub(crate) definition: Option<Arc<AppDefinition>>,
     pub(crate) need: Need,
     pub(crate) placed: Placed,
     pub(crate) role: Role,

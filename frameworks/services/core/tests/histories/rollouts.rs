@@ -183,6 +183,26 @@ fn a_clock_that_jumps_takes_no_time_from_a_deployment_and_gives_it_none() {
     }
 }
 
+#[test]
+fn nothing_but_its_deadline_wakes_a_deployment_after_a_jump_of_the_clock() {
+    for is_ahead in [true, false] {
+        let mut world = four(json!({"deadlineSeconds": 60}));
+        world.command(put(json!({"cmd": "new"}), false));
+        rounds(&mut world, 10, |cmd| if cmd == "new" { TaskState::Starting } else { TaskState::Running });
+        let jump = 86_400_000_000_000;
+        world.set_clock(|wall| if is_ahead { wall + jump } else { wall - jump });
+        world.wait(Duration::from_secs(1));
+        let mut waited = 11;
+        while reasons(&world).is_empty() {
+            let left = world.until_deadline().expect("there is a deadline").max(Duration::from_secs(1));
+            waited += left.as_secs();
+            assert!(waited <= 61, "{waited}");
+            world.wait(left);
+            world.store(usize::MAX);
+        }
+    }
+}
+
 /// Scenario 44.
 #[test]
 fn two_deployments_of_one_app_are_refused_or_one_takes_over_and_nothing_is_left_behind() {

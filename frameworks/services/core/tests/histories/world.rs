@@ -409,6 +409,11 @@ impl World {
         self.now.wall = Wall(change(self.now.wall.0));
     }
 
+    /// How long until it wants to look by itself.
+    pub(crate) fn until_deadline(&self) -> Option<Duration> {
+        self.services.next_deadline().map(|at| at.since(self.now.mono))
+    }
+
     pub(crate) fn wait(&mut self, time: Duration) {
         self.now.mono = self.now.mono + time;
         self.now.wall = self.now.wall + time;

@@ -176,24 +176,29 @@ impl Bench {
     /// Each agent is offered, what runs is said to run, and time passes, until nothing more can happen.
     pub(crate) fn run(&mut self) {
         for _ in 0..12 {
-            for agent in self.free.keys().cloned().collect::<Vec<_>>() {
-                self.made += 1;
-                let id = format!("o{}", self.made);
-                self.offers.insert(id.clone(), agent.clone());
-                let resources = self.free[&agent].clone();
-                let offer = Offer::new(
-                    id.parse().expect("an id"),
-                    agent.parse().expect("an id"),
-                    format!("host-{agent}"),
-                    resources.allocated_to(&role()),
-                );
-                self.apply(Event::Offers(vec![Offer { role: role(), ..offer }]));
-            }
-            for task in self.tasks.keys().cloned().collect::<Vec<_>>() {
-                self.apply(Event::Update(TaskStatus::new(task, TaskState::Running)));
-            }
-            self.wait(Duration::from_secs(1));
+            self.round();
         }
+    }
+
+    /// A second in which every agent is offered and everything that was launched runs.
+    pub(crate) fn round(&mut self) {
+        for agent in self.free.keys().cloned().collect::<Vec<_>>() {
+            self.made += 1;
+            let id = format!("o{}", self.made);
+            self.offers.insert(id.clone(), agent.clone());
+            let resources = self.free[&agent].clone();
+            let offer = Offer::new(
+                id.parse().expect("an id"),
+                agent.parse().expect("an id"),
+                format!("host-{agent}"),
+                resources.allocated_to(&role()),
+            );
+            self.apply(Event::Offers(vec![Offer { role: role(), ..offer }]));
+        }
+        for task in self.tasks.keys().cloned().collect::<Vec<_>>() {
+            self.apply(Event::Update(TaskStatus::new(task, TaskState::Running)));
+        }
+        self.wait(Duration::from_secs(1));
     }
 
     pub(crate) fn wait(&mut self, time: Duration) {

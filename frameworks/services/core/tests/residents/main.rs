@@ -142,6 +142,28 @@ fn a_home_that_was_not_made_is_tried_again_and_one_that_was_is_used() {
 }
 
 #[test]
+fn a_home_that_was_asked_for_is_given_up_by_a_clock_that_does_not_jump() {
+    let mut bench = Bench::new(&["a"]);
+    bench.deaf = true;
+    bench.command(Command::Create { definition: object(app()), force: false }).expect("valid");
+    bench.run();
+    let home = |bench: &Bench| {
+        let state = bench.services.app(&"/db".parse().expect("an id")).expect("there");
+        state.homes.values().next().map(|home| home.uuid)
+    };
+    let first = home(&bench).expect("it was asked for");
+    let day = 86_400_000_000_000;
+    bench.now.wall.0 += day;
+    bench.round();
+    assert_eq!(home(&bench), Some(first), "13 s have passed");
+    bench.now.wall.0 -= 2 * day;
+    bench.wait(Duration::from_secs(8));
+    bench.round();
+    bench.round();
+    assert_ne!(home(&bench), Some(first), "21 s had passed");
+}
+
+#[test]
 fn replacing_many_never_makes_more_homes_than_instances() {
     let mut bench = Bench::with_app(&["a", "b", "c"], 5);
     let volumes = bench.volumes();

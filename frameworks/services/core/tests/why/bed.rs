@@ -8,8 +8,8 @@ use chapada_model::{
     Reservation, Resource, Resources, Role, TaskId, TaskState, TaskStatus, Unavailability, Wall,
 };
 use chapada_services_core::{
-    Action, AppId, Command, Effect, Event, Explanation, Offer, Published, Refusal, Reply, Seed, Services,
-    Update,
+    Action, AppId, Command, Effect, Event, Explanation, Inquired, Inquiring, Offer, Published, Refusal,
+    Reply, Seed, Services, Update,
 };
 use serde_json::{Map, Value};
 
@@ -232,7 +232,18 @@ impl Bed {
 
     pub(crate) fn why(&self, app: &str) -> Explanation {
         let app: AppId = app.parse().expect("an id");
-        self.services.inquire(self.now, &app).expect("it is there").answer()
+        let whole = self.services.inquire(self.now, &app).expect("it is there").answer();
+        let mut inquiring = Inquiring::about(app);
+        let in_parts = loop {
+            match self.services.inquire_on(self.now, inquiring, 1) {
+                Inquired::InPart(part) => inquiring = *part,
+                Inquired::Whole(inquiry) => break inquiry.answer(),
+                Inquired::Nothing => panic!("it is there"),
+            }
+        };
+        assert_eq!(in_parts.reasons, whole.reasons);
+        assert_eq!((in_parts.absent, in_parts.newest), (whole.absent, whole.newest));
+        whole
     }
 }
 

@@ -5,24 +5,17 @@ use std::sync::Arc;
 use chapada_listener::{Call, HttpResponse, empty};
 use chapada_services_core::{AppId, Command, DeploymentId};
 use http::StatusCode;
-use serde_json::{Value, json};
 
 use super::answer::{self, Answer, error, ok, unavailable};
-use super::{Api, apps, params, why};
-use crate::render;
-use crate::seen::Seen;
+use super::{Api, apps, params, underway, why};
 
 /// With `embed=explanation`, each with why the apps that it is at are not where they should be.
 pub(crate) async fn list(api: Arc<Api>, call: Call) -> Answer {
     if call.query().all("embed").any(|wanted| wanted == "explanation") {
         return why::deployments(&api).await;
     }
-    let read = |services: &Seen, _| {
-        let all = services.everything();
-        let one = |deployment| render::deployments::deployment(all, deployment);
-        services.deployments().map(one).collect::<Vec<Value>>()
-    };
-    ok(&json!(api.services.read(read).await.map_err(unavailable)?))
+    let all = underway::all(&api.services, 0).await.map_err(unavailable)?;
+    ok(&all.into_iter().map(|deployment| deployment.json).collect())
 }
 
 /// Stops a deployment where it is with `force`, else undoes it.

@@ -20,6 +20,7 @@ mod pods;
 mod selector;
 mod settings;
 mod tasks;
+mod underway;
 mod walk;
 mod why;
 

@@ -73,6 +73,9 @@ pub(super) fn documented(path: &str) -> (&'static str, Vec<&'static str>) {
     (target(path).documented(), all.iter().map(Target::documented).collect())
 }
 
+/// How many instances are shown in one turn.
+const INSTANCES_AT_ONCE: usize = 256;
+
 /// Reads a decoded path; doubled and trailing slashes do not matter.
 fn target(path: &str) -> Target {
     let (id, rest) = path.split_once("::").map_or((path, None), |(id, rest)| (id, Some(rest)));
@@ -223,11 +226,17 @@ async fn kill(
         true => Command::WipeInstances { pod: pod.clone(), instances, all },
     };
     let Reply::KilledInstances(killed) = apps::run(api, command).await? else { return Ok(Vec::new()) };
-    let read = move |services: &Seen, _| {
-        let state = services.even_ending(&pod)?;
-        Some(killed.iter().map(|one: &Instance| render::pods::instance(state, one)).collect())
-    };
-    Ok(api.services.read(read).await.map_err(unavailable)?.unwrap_or_default())
+    let (mut shown, mut left) = (Vec::with_capacity(killed.len()), killed.into_iter());
+    while left.len() > 0 {
+        let part: Vec<Instance> = left.by_ref().take(INSTANCES_AT_ONCE).collect();
+        let pod = pod.clone();
+        let read = move |services: &Seen, _| {
+            let state = services.even_ending(&pod)?;
+            Some(part.iter().map(|one| render::pods::instance(state, one)).collect::<Vec<Value>>())
+        };
+        shown.extend(api.services.read(read).await.map_err(unavailable)?.unwrap_or_default());
+    }
+    Ok(shown)
 }
 
 /// A pod as it was accepted, and what brings it about.

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use chapada_listener::{Call, Query, bytes};
+use chapada_listener::{Call, HttpResponse, Query, bytes};
 use chapada_model::TaskState;
 use chapada_services_core::{AppId, AppState, Command, InstanceId, Reply, Task, Which};
 use http::StatusCode;
@@ -123,13 +123,7 @@ pub(crate) async fn kill(api: &Api, query: &Query, which: Which, name: &str) -> 
     };
     match apps::run(api, command).await? {
         Reply::Killed(killed) => {
-            let list = api.services.read(move |services, _| {
-                let render = |(app, task): &(_, Task)| {
-                    services.app(app).map(|state| render::tasks::task(&state.app, task))
-                };
-                killed.iter().filter_map(render).collect::<Vec<Value>>()
-            });
-            let mut list = list.await.map_err(unavailable)?;
+            let mut list = shown(api, killed).await?;
             match name {
                 "task" => ok(&json!({"task": list.pop()})),
                 _ => ok(&json!({"tasks": list})),
@@ -137,4 +131,20 @@ pub(crate) async fn kill(api: &Api, query: &Query, which: Which, name: &str) -> 
         }
         reply => Ok(answer::reply(reply)),
     }
+}
+
+/// Tasks as they were, each as far as its app is still there.
+async fn shown(api: &Api, tasks: Vec<(AppId, Task)>) -> Result<Vec<Value>, HttpResponse> {
+    let (mut shown, mut left) = (Vec::with_capacity(tasks.len()), tasks.into_iter());
+    while left.len() > 0 {
+        let part: Vec<(AppId, Task)> = left.by_ref().take(TASKS_AT_ONCE).collect();
+        let read = move |services: &Seen, _| {
+            let render = |(app, task): &(AppId, Task)| {
+                services.app(app).map(|state| render::tasks::task(&state.app, task))
+            };
+            part.iter().filter_map(render).collect::<Vec<Value>>()
+        };
+        shown.extend(api.services.read(read).await.map_err(unavailable)?);
+    }
+    Ok(shown)
 }

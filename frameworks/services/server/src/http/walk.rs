@@ -194,6 +194,9 @@ mod tests {
         let count = |list: &Value| list.as_array().map_or(0, Vec::len);
         let one = cluster.get("/v2/apps//a/many").await.json();
         assert_eq!((count(&one["app"]["tasks"]), &one["app"]["tasksRunning"]), (600, &json!(600)));
+        let stats = cluster.get("/v2/apps//a/many?embed=app.taskStats").await.json();
+        let total = &stats["app"]["taskStats"]["totalSummary"]["stats"];
+        assert_eq!(total["counts"]["running"], 600, "{total}");
         let tasks = cluster.get("/v2/apps//a/many/tasks").await.json();
         assert_eq!(tasks["tasks"], one["app"]["tasks"]);
         let all = cluster.get("/v2/apps?embed=apps.tasks").await.json();

@@ -1,13 +1,18 @@
-//! Why things wait, and what a change would do: worked out beside the loop, on copies.
+//! Why things wait, and what a change would do: worked out beside the loop, on copies made in turns.
+
+use std::ops::Bound;
 
 use chapada_listener::HttpResponse;
+use chapada_model::Now;
 use chapada_services_core::{
-    AppId, Command, Deployment, DeploymentId, Inquiry, KnownOffer, Landed, MismatchKind, Proposal, Update,
+    AppId, Command, DeploymentId, Inquired, Inquiring, Inquiry, KnownOffer, Landed, MismatchKind, Proposal,
+    Update,
 };
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, error, ok, refusal, unavailable};
+use super::underway::{self, Underway};
 use super::{Api, apps};
 use crate::render;
 use crate::seen::Seen;
@@ -17,11 +22,30 @@ const EXPLAINED_AT_ONCE: usize = 50;
 /// How many unused offers are shown of one app.
 const OFFERS_SHOWN: usize = 100;
 
+/// How many instances and agents are looked at in one turn for an explanation.
+const LOOKS_AT_ONCE: usize = 1_024;
+/// How many apps and pods are looked at in one turn for the queue.
+const APPS_AT_ONCE: usize = 256;
+/// As many looks is what is shown of one that waits.
+const WHOLE: usize = 5;
+
 /// Why an app or pod is not where it should be.
 pub(super) async fn of(api: &Api, id: AppId, missing: impl FnOnce() -> HttpResponse) -> Answer {
-    let read = move |services: &Seen, now| services.inquire(now, &id);
-    let inquiry = api.services.read(read).await.map_err(unavailable)?.ok_or_else(missing)?;
+    let inquiry = inquire(api, id).await?.ok_or_else(missing)?;
     ok(&render::why::explanation(&beside(move || inquiry.answer()).await?))
+}
+
+/// What an explanation rests on, copied in turns; `None` when there is no such app or pod for the caller.
+async fn inquire(api: &Api, id: AppId) -> Result<Option<Inquiry>, HttpResponse> {
+    let mut inquiring = Inquiring::about(id);
+    loop {
+        let read = move |services: &Seen, now| services.inquire_on(now, inquiring, LOOKS_AT_ONCE);
+        match api.services.read(read).await.map_err(unavailable)? {
+            Inquired::InPart(part) => inquiring = *part,
+            Inquired::Whole(inquiry) => return Ok(Some(*inquiry)),
+            Inquired::Nothing => return Ok(None),
+        }
+    }
 }
 
 /// What is embedded in the queue.
@@ -33,30 +57,45 @@ pub(super) struct Embed {
     pub(super) explanation: bool,
 }
 
-/// An entry of the queue and what its explanation rests on.
-type Entry = (Value, Option<Inquiry>);
-
 /// The launch queue.
 pub(super) async fn queue(api: &Api, embed: Embed) -> Answer {
+    let (mut queue, mut after, mut begun) = (Vec::new(), None, true);
+    while std::mem::take(&mut begun) || after.is_some() {
+        let read = move |services: &Seen, now| waiting(services, now, after);
+        let (entries, next) = api.services.read(read).await.map_err(unavailable)?;
+        queue.extend(entries);
+        after = next;
+    }
     let wanted = embed.offers || embed.explanation;
-    let read = move |services: &Seen, now| {
-        let entry = |(number, waiting): (usize, chapada_services_core::Waiting<'_>)| {
-            let id = &waiting.state.app.definition.id;
-            let inquiry = (wanted && number < EXPLAINED_AT_ONCE).then(|| services.inquire(now, id)).flatten();
-            (render::queue::waiting(&waiting), inquiry)
-        };
-        services.queue(now).enumerate().map(entry).collect::<Vec<Entry>>()
-    };
-    let entries = api.services.read(read).await.map_err(unavailable)?;
-    let entries = match wanted {
-        true => beside(move || entries.into_iter().map(|entry| explained(entry, embed)).collect()).await?,
-        false => entries.into_iter().map(|(entry, _)| entry).collect::<Vec<Value>>(),
-    };
-    ok(&json!({"queue": entries}))
+    let mut shown = Vec::new();
+    for (number, (id, entry)) in queue.into_iter().enumerate() {
+        let explained = if wanted && number < EXPLAINED_AT_ONCE { inquire(api, id).await? } else { None };
+        shown.push(match explained {
+            Some(inquiry) => beside(move || with_explanation(entry, &inquiry, embed)).await?,
+            None => entry,
+        });
+    }
+    ok(&json!({"queue": shown}))
 }
 
-fn explained((mut entry, inquiry): Entry, embed: Embed) -> Value {
-    let Some(inquiry) = inquiry else { return entry };
+/// What waits of the apps and pods after this one, as far as one turn goes, and where the next one goes on.
+fn waiting(services: &Seen, now: Now, after: Option<AppId>) -> (Vec<(AppId, Value)>, Option<AppId>) {
+    let (mut entries, mut looked) = (Vec::new(), 0);
+    for state in services.all_from(after.as_ref().map_or(Bound::Unbounded, Bound::Excluded)) {
+        let id = &state.app.definition.id;
+        looked += 1;
+        if let Some(waiting) = services.waiting(now, state) {
+            looked += WHOLE - 1;
+            entries.push((id.clone(), render::queue::waiting(&waiting)));
+        }
+        if looked >= APPS_AT_ONCE {
+            return (entries, Some(id.clone()));
+        }
+    }
+    (entries, None)
+}
+
+fn with_explanation(mut entry: Value, inquiry: &Inquiry, embed: Embed) -> Value {
     if embed.offers {
         let shown = |(offer, why): (KnownOffer, Vec<MismatchKind>)| render::why::unused(&offer, &why);
         entry["lastUnusedOffers"] = inquiry.unused(OFFERS_SHOWN).into_iter().map(shown).collect();
@@ -72,23 +111,20 @@ fn explained((mut entry, inquiry): Entry, embed: Embed) -> Value {
 
 /// The deployments, each with what it waits for.
 pub(super) async fn deployments(api: &Api) -> Answer {
-    let read = |services: &Seen, now| {
-        let mut left = EXPLAINED_AT_ONCE;
-        let mut entry = |deployment: &Deployment| {
-            let apps: Vec<&AppId> = deployment.now().iter().map(|action| &action.app).take(left).collect();
-            left -= apps.len();
-            let inquiries = apps.into_iter().filter_map(|app| services.inquire(now, app)).collect();
-            (render::deployments::deployment(services.everything(), deployment), inquiries)
-        };
-        services.deployments().map(&mut entry).collect::<Vec<(Value, Vec<Inquiry>)>>()
-    };
-    let found = api.services.read(read).await.map_err(unavailable)?;
-    let explain = |(mut deployment, inquiries): (Value, Vec<Inquiry>)| {
-        let explanations = inquiries.iter().map(|inquiry| render::why::explanation(&inquiry.answer()));
-        deployment["explanations"] = explanations.collect();
-        deployment
-    };
-    ok(&beside(move || found.into_iter().map(explain).collect::<Value>()).await?)
+    let found = underway::all(&api.services, EXPLAINED_AT_ONCE).await.map_err(unavailable)?;
+    let (mut shown, mut left) = (Vec::new(), EXPLAINED_AT_ONCE);
+    for Underway { mut json, at } in found {
+        let mut explanations = Vec::new();
+        for app in at.into_iter().take(left) {
+            left -= 1;
+            if let Some(inquiry) = inquire(api, app).await? {
+                explanations.push(beside(move || render::why::explanation(&inquiry.answer())).await?);
+            }
+        }
+        json["explanations"] = Value::Array(explanations);
+        shown.push(json);
+    }
+    ok(&Value::Array(shown))
 }
 
 /// What updates of apps would do; nothing is changed.

@@ -3,7 +3,8 @@
 use chapada_services_core::{App, AppState, Counts, DeploymentId, Failure, Instance, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Assembly, state_name, stats, tasks};
+use super::stats::Stats;
+use super::{Assembly, state_name, tasks};
 use crate::clock::Clock;
 
 /// What is added to an app's definition on request.
@@ -48,6 +49,7 @@ pub(crate) struct Shown {
     embed: Embed,
     tasks: Vec<Value>,
     readiness: Vec<Value>,
+    stats: Option<Box<Stats>>,
 }
 
 impl Shown {
@@ -58,10 +60,8 @@ impl Shown {
         if let Some(failure) = state.last_failure.as_ref().filter(|_| embed.last_task_failure) {
             json["lastTaskFailure"] = last_task_failure(&state.app, failure);
         }
-        if let Some(now) = embed.task_stats {
-            json["taskStats"] = stats::views(state, now);
-        }
-        Self { json, embed, tasks: Vec::new(), readiness: Vec::new() }
+        let stats = embed.task_stats.map(|now| Box::new(Stats::at(now)));
+        Self { json, embed, tasks: Vec::new(), readiness: Vec::new(), stats }
     }
 }
 
@@ -69,7 +69,7 @@ impl Assembly for Shown {
     type Out = Value;
 
     fn wants_instances(&self) -> bool {
-        self.embed.tasks || self.embed.readiness
+        self.embed.tasks || self.embed.readiness || self.stats.is_some()
     }
 
     fn add(&mut self, state: &AppState, instance: &Instance) {
@@ -80,6 +80,9 @@ impl Assembly for Shown {
         if self.embed.readiness {
             self.readiness.extend(tasks::readiness_of(state, task));
         }
+        if let Some(stats) = &mut self.stats {
+            stats.add(state, task);
+        }
     }
 
     fn done(mut self, _state: &AppState) -> Value {
@@ -88,6 +91,9 @@ impl Assembly for Shown {
         }
         if self.embed.readiness {
             self.json["readinessCheckResults"] = Value::Array(self.readiness);
+        }
+        if let Some(stats) = self.stats {
+            self.json["taskStats"] = stats.views();
         }
         self.json
     }
@@ -125,12 +131,12 @@ fn add_counts(json: &mut Value, counts: Counts) {
 fn last_task_failure(app: &App, failure: &Failure) -> Value {
     json!({
         "appId": app.definition.id,
-        "host": failure.task.hostname,
+        "host": failure.hostname,
         "message": failure.message,
         "state": state_name(failure.state),
-        "taskId": failure.task.id,
+        "taskId": failure.task,
         "timestamp": failure.at,
-        "version": failure.task.version,
-        "slaveId": failure.task.agent,
+        "version": failure.version,
+        "slaveId": failure.agent,
     })
 }

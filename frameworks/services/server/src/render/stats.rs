@@ -3,53 +3,100 @@
 use chapada_services_core::{AppState, Condition, Task, Timestamp};
 use serde_json::{Value, json};
 
-/// The four views of `taskStats`; one without a task is left out, and so are times when none has started.
-pub(crate) fn views(state: &AppState, now: Timestamp) -> Value {
-    let info = state.app.version_info;
-    let outdated = |task: &Task| !task.is_of(info.last_config_change_at);
-    let mut views = json!({});
-    let mut add = |name: &str, tasks: Vec<&Task>| {
-        if !tasks.is_empty() {
-            views[name] = json!({"stats": stats(&tasks, now)});
-        }
-    };
-    let those = |wanted: &dyn Fn(&Task) -> bool| state.tasks().filter(|task| wanted(task)).collect();
-    add("startedAfterLastScaling", those(&|task| task.version >= info.last_scaling_at));
-    add("withLatestConfig", those(&|task| !outdated(task)));
-    add("withOutdatedConfig", those(&outdated));
-    add("totalSummary", those(&|_| true));
-    views
+/// The four views of `taskStats`, put together task by task.
+#[derive(Debug)]
+pub(crate) struct Stats {
+    now: Timestamp,
+    after_last_scaling: View,
+    latest: View,
+    outdated: View,
+    all: View,
 }
 
-fn stats(tasks: &[&Task], now: Timestamp) -> Value {
-    let count = |wanted: &dyn Fn(&Task) -> bool| tasks.iter().filter(|task| wanted(task)).count();
-    let runs = |task: &Task| task.condition == Condition::Running;
-    let mut stats = json!({"counts": {
-        "staged": count(&|task| {
-            matches!(task.condition, Condition::Provisioned | Condition::Staging | Condition::Starting)
-        }),
-        "running": count(&runs),
-        "healthy": count(&|task| runs(task) && task.healthy == Some(true)),
-        "unhealthy": count(&|task| runs(task) && task.healthy == Some(false)),
-    }});
-    let started = tasks.iter().filter_map(|task| task.started_at);
-    let ages = started.map(|at| now.since(at).as_secs_f64()).collect();
-    if let Some((average, median)) = average_and_median(ages) {
-        stats["lifeTime"] = json!({"averageSeconds": average, "medianSeconds": median});
+impl Stats {
+    pub(crate) fn at(now: Timestamp) -> Self {
+        let view = View::default;
+        Self { now, after_last_scaling: view(), latest: view(), outdated: view(), all: view() }
     }
-    stats
+
+    pub(crate) fn add(&mut self, state: &AppState, task: &Task) {
+        let info = state.app.version_info;
+        if task.version >= info.last_scaling_at {
+            self.after_last_scaling.add(task, self.now);
+        }
+        match task.is_of(info.last_config_change_at) {
+            true => self.latest.add(task, self.now),
+            false => self.outdated.add(task, self.now),
+        }
+        self.all.add(task, self.now);
+    }
+
+    /// A view without a task is left out, and so are times when none has started.
+    pub(crate) fn views(self) -> Value {
+        let views = [
+            ("startedAfterLastScaling", self.after_last_scaling),
+            ("withLatestConfig", self.latest),
+            ("withOutdatedConfig", self.outdated),
+            ("totalSummary", self.all),
+        ];
+        let views = views.into_iter().filter(|(_, view)| view.tasks > 0);
+        views.map(|(name, view)| (name.to_owned(), json!({"stats": view.stats()}))).collect()
+    }
 }
 
-/// Of an even number of values the median is the middle between the two in the middle.
+/// What is counted of some tasks.
+#[derive(Debug, Default)]
+struct View {
+    tasks: u32,
+    staged: u32,
+    running: u32,
+    healthy: u32,
+    unhealthy: u32,
+    /// For how many seconds each that has started runs.
+    ages: Vec<f64>,
+}
+
+impl View {
+    fn add(&mut self, task: &Task, now: Timestamp) {
+        self.tasks += 1;
+        match task.condition {
+            Condition::Provisioned | Condition::Staging | Condition::Starting => self.staged += 1,
+            Condition::Running => {
+                self.running += 1;
+                self.healthy += u32::from(task.healthy == Some(true));
+                self.unhealthy += u32::from(task.healthy == Some(false));
+            }
+            Condition::Killing | Condition::Unreachable => {}
+        }
+        self.ages.extend(task.started_at.map(|at| now.since(at).as_secs_f64()));
+    }
+
+    fn stats(self) -> Value {
+        let Self { staged, running, healthy, unhealthy, ages, .. } = self;
+        let counts =
+            json!({"staged": staged, "running": running, "healthy": healthy, "unhealthy": unhealthy});
+        let mut stats = json!({"counts": counts});
+        if let Some((average, median)) = average_and_median(ages) {
+            stats["lifeTime"] = json!({"averageSeconds": average, "medianSeconds": median});
+        }
+        stats
+    }
+}
+
+/// Of an even number of values the median is the middle between the two in the middle. The values are not sorted: this is
+/// done where others wait.
 fn average_and_median(mut values: Vec<f64>) -> Option<(f64, f64)> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let upper = *values.get(middle)?;
-    let median = match values.len() % 2 {
-        0 => (values[middle - 1] + upper) / 2.0,
-        _ => upper,
+    let (count, middle) = (values.len(), values.len() / 2);
+    if count == 0 {
+        return None;
+    }
+    let average = values.iter().sum::<f64>() / count as f64;
+    let (below, upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
+    let median = match below.iter().copied().max_by(f64::total_cmp).filter(|_| count.is_multiple_of(2)) {
+        Some(lower) => (lower + *upper) / 2.0,
+        None => *upper,
     };
-    Some((values.iter().sum::<f64>() / values.len() as f64, median))
+    Some((average, median))
 }
 
 #[cfg(test)]

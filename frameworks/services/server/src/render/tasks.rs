@@ -76,12 +76,13 @@ pub(crate) fn shown_state(task: &Task) -> TaskState {
     }
 }
 
-/// What readiness checks have found of an app's tasks.
-pub(crate) fn readiness(state: &AppState) -> Vec<Value> {
-    state.tasks().flat_map(|task| readiness_of(state, task)).collect()
+/// Whether there are readiness checks in any definition that its tasks may have.
+pub(crate) fn is_asked(state: &AppState) -> bool {
+    let definitions = state.versions.values().chain([&state.app]);
+    definitions.into_iter().any(|app| !app.definition.readiness_checks.is_empty())
 }
 
-/// The same of one of them.
+/// What readiness checks have found of one of an app's tasks.
 pub(crate) fn readiness_of(state: &AppState, task: &Task) -> Vec<Value> {
     let definition = &state.versions.get(&task.version).unwrap_or(&state.app).definition;
     let result = |(index, check): (usize, &ReadinessCheck)| {

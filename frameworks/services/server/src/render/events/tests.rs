@@ -76,7 +76,7 @@ fn health_is_told_with_marathons_fields() {
     let (id, version) = (instance(), version());
     let health = |healthy| Published::Health { id: instance(), version, healthy };
     let failed =
-        Published::CheckFailed { id, version, check: app().definition.health_checks.remove(0).into() };
+        Published::CheckFailed { id, version, check: app().definition.health_checks[0].clone().into() };
     let changed = |healthy: Value| json!({"instanceId": INSTANCE, "runSpecId": "/prod/web", "runSpecVersion": AT, "healthy": healthy});
     let status = |alive| json!({"appId": "/prod/web", "instanceId": INSTANCE, "version": AT, "alive": alive});
     let of_pod = Published::InstanceHealth { id: instance(), version, healthy: Some(true) };

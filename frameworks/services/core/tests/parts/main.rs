@@ -1,0 +1,6 @@
+//! What is done in parts of bounded work, and what outlives the process.
+
+mod bench;
+mod failures;
+mod many;
+mod records;
