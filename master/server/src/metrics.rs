@@ -36,6 +36,8 @@ pub(crate) async fn snapshot(shell: &Shell) -> BTreeMap<String, f64> {
         put(&mut metrics, &format!("system/{name}"), value);
     }
     put(&mut metrics, "master/uptime_secs", shell.clock.running().as_secs_f64());
+    put(&mut metrics, "master/agent_handshakes", shell.handshakes.under_way() as f64);
+    put(&mut metrics, "master/agent_handshakes_waiting", shell.handshakes.waiting() as f64);
     // One whose leadership ends at this moment has no books to tell of.
     if let Standing::Leading(led) | Standing::Suspended(led) = standing
         && let Ok(shown) = led.snapshot().await

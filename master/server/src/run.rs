@@ -10,6 +10,7 @@ use chapada_wire::convert::domain_from_json;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::agent_link::Handshakes;
 use crate::clock::Clock;
 use crate::config::{DEFAULT_PORT, MasterConfig};
 use crate::error::Error;
@@ -102,6 +103,7 @@ impl Master {
             own: (identity.ip, identity.port),
             logging: self.logging.clone(),
             step_downs: asking,
+            handshakes: Handshakes::default(),
         });
         tracing::info!(address = %self.listener.local_addr(), "the master listens");
         let serving =

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent_api::Exchanges;
-use crate::agent_link::Relays;
+use crate::agent_link::{Handshakes, Relays};
 use crate::clock::Clock;
 use crate::config::MasterConfig;
 use crate::core_loop::{Core, Stopped};
@@ -78,6 +78,8 @@ pub(crate) struct Shell {
     pub(crate) logging: Logging,
     /// Asks the leader to give its place away.
     pub(crate) step_downs: mpsc::Sender<StepDown>,
+    /// Agents that are heard out.
+    pub(crate) handshakes: Handshakes,
 }
 
 /// Why a call cannot be served here.
@@ -110,6 +112,7 @@ impl Shell {
             own: (IpAddr::from([0, 0, 0, 0]), 0),
             logging: Logging::default(),
             step_downs: mpsc::channel(1).0,
+            handshakes: Handshakes::default(),
         }
     }
 

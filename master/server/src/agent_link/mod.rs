@@ -1,11 +1,12 @@
 //! The master's end of the agent link: agents dial in, state what they hold, and are commanded over one stream.
 //!
-//! - `service`: the gRPC service and the handshake;
+//! - `service`: the gRPC service and the handshake; `handshakes`: how many there are at once;
 //! - `session`: one link from its welcome to its end;
 //! - `inbound`, `outbound`: messages into events, commands into messages;
 //! - `relay`: what agents do for others, each on a connection of its own: `reader` reads files, `pieces` carries a
 //!   connection to the agent's API.
 
+mod handshakes;
 mod inbound;
 mod outbound;
 mod pieces;
@@ -14,6 +15,7 @@ mod relay;
 mod service;
 mod session;
 
+pub(crate) use handshakes::Handshakes;
 pub(crate) use inbound::{describe, event, hold};
 pub(crate) use outbound::message;
 pub(crate) use reader::RelayReader;

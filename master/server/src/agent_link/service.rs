@@ -24,6 +24,8 @@ use crate::shell::{Led, Shell};
 
 /// How long an agent may take for its hello and each page of what it holds.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(30);
+/// How long it may take for all pages: others may wait for its room.
+const HOLDING_LIMIT: Duration = Duration::from_secs(60);
 /// Tasks that one agent may state: far more than one machine runs, and a bound on what a hostile one can make us keep.
 const MAX_HELD_TASKS: usize = 100_000;
 
@@ -47,18 +49,26 @@ impl AgentLink for LinkService {
             Err(elsewhere) => return Ok(refusal(0, Reason::NotLeading, elsewhere.sentence())),
         };
         let mut messages = request.into_inner();
-        match handshake(&led, &mut messages, peer).await? {
-            Ok((agent, held)) => {
-                let commands = Session::open(self.shell.clone(), led, messages, agent, held)
-                    .await
-                    .map_err(|stopped| Status::unavailable(stopped.to_string()))?;
-                Ok(Response::new(Box::pin(commands)))
-            }
-            Err((reason, message)) => {
-                tracing::warn!(%peer, ?reason, message, "refused an agent");
-                Ok(refusal(led.epoch, reason, message))
-            }
-        }
+        let refused = |(reason, message): Refusal| {
+            tracing::warn!(%peer, ?reason, message, "refused an agent");
+            refusal(led.epoch, reason, message)
+        };
+        let agent = match introduce(&led, &mut messages, peer).await? {
+            Ok(agent) => agent,
+            Err(why) => return Ok(refused(why)),
+        };
+        let _room = self.shell.handshakes.enter().await;
+        let heard = timeout(HOLDING_LIMIT, hear_out(&mut messages)).await;
+        let heard =
+            heard.map_err(|_| Status::deadline_exceeded("the agent took too long to say what it holds"))?;
+        let held = match heard? {
+            Ok(held) => held,
+            Err(why) => return Ok(refused(why)),
+        };
+        let commands = Session::open(self.shell.clone(), led.clone(), messages, agent, held)
+            .await
+            .map_err(|stopped| Status::unavailable(stopped.to_string()))?;
+        Ok(Response::new(Box::pin(commands)))
     }
 
     async fn relay(&self, request: Request<Streaming<FromRelay>>) -> Result<Response<Credits>, Status> {
@@ -77,12 +87,12 @@ impl AgentLink for LinkService {
 
 type Refusal = (Reason, String);
 
-/// Reads the hello and everything the agent holds.
-async fn handshake(
+/// Reads the hello.
+async fn introduce(
     led: &Led,
     messages: &mut Streaming<FromAgent>,
     peer: SocketAddr,
-) -> Result<Result<(AgentDescription, Held), Refusal>, Status> {
+) -> Result<Result<AgentDescription, Refusal>, Status> {
     let first = next(messages).await?;
     let Some(Message::Hello(hello)) = first.message else {
         return Ok(Err((Reason::Invalid, "the first message of a link must be Hello".to_owned())));
@@ -102,10 +112,11 @@ async fn handshake(
         );
         return Ok(Err((Reason::NotLeading, message)));
     }
-    let agent = match inbound::describe(&hello, peer) {
-        Ok(agent) => agent,
-        Err(error) => return Ok(Err((Reason::Invalid, error.to_string()))),
-    };
+    Ok(inbound::describe(&hello, peer).map_err(|error| (Reason::Invalid, error.to_string())))
+}
+
+/// Reads everything the agent holds.
+async fn hear_out(messages: &mut Streaming<FromAgent>) -> Result<Result<Held, Refusal>, Status> {
     let mut held = Held::default();
     loop {
         let Some(Message::Holding(page)) = next(messages).await?.message else {
@@ -118,7 +129,7 @@ async fn handshake(
             return Ok(Err((Reason::Invalid, format!("the agent states more than {MAX_HELD_TASKS} tasks"))));
         }
         if page.last {
-            return Ok(Ok((agent, held)));
+            return Ok(Ok(held));
         }
     }
 }

@@ -51,3 +51,32 @@ async fn an_agent_that_leaves_is_disconnected() {
     state("disconnected").await;
     master.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_many_agents_are_heard_out_at_once_and_the_next_waits_for_room() {
+    const MOST: usize = 256;
+    let master = TestMaster::start().await;
+    // They say who they are, and not what they hold.
+    let mut slow: Vec<_> = (0..MOST).map(|_| tokio::spawn(dial(master.at, vec![hello(1)]))).collect();
+    until_metric(&master, "master/agent_handshakes", MOST).await;
+    let next = tokio::spawn(ScriptedAgent::connect(master.at));
+    until_metric(&master, "master/agent_handshakes_waiting", 1).await;
+    assert!(!next.is_finished());
+    slow.pop().expect("one of them").abort();
+    tokio::time::timeout(DEADLINE, next).await.expect("there is room").expect("it is welcome");
+    until_metric(&master, "master/agent_handshakes", MOST - 1).await;
+    slow.iter().for_each(tokio::task::JoinHandle::abort);
+    until_metric(&master, "master/agent_handshakes", 0).await;
+    master.end().await;
+}
+
+async fn until_metric(master: &TestMaster, name: &str, wanted: usize) {
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        let metrics = http::get(master.at, "/metrics/snapshot").await.json();
+        if metrics[name].as_f64() == Some(wanted as f64) {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{name} is {}, not {wanted}", metrics[name]);
+    }
+}
