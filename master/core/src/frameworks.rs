@@ -170,6 +170,16 @@ impl Master {
         }
     }
 
+    /// Has an agent that comes while the removal of a framework is on its way into the registry told to end it once that is durable;
+    /// false when none is on its way.
+    pub(crate) fn is_told_once_removed(&mut self, id: &FrameworkId, agent: &AgentId) -> bool {
+        let told = self.pending.values_mut().find_map(|pending| match pending {
+            Pending::Remove { framework, agents, .. } if framework == id => Some(agents),
+            _ => None,
+        });
+        told.map(|agents| agents.insert(agent.clone())).is_some()
+    }
+
     /// Whether the removal of a framework is on its way into the registry.
     pub(crate) fn is_removal_pending(&self, id: &FrameworkId) -> bool {
         self.pending

@@ -75,7 +75,7 @@ impl Master {
         }
         for framework in shut_down {
             self.expect_confirmation(&framework, id);
-            if !self.is_removal_pending(&framework) {
+            if !self.is_told_once_removed(&framework, id) {
                 self.tell_agent(id, AgentCommand::ShutdownFramework { framework: framework.clone() });
             }
             self.confirm_if_done(&framework, id);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chapada_model::{
     AgentDescription, AgentId, ExecutorKey, FrameworkDescription, FrameworkId, Reason, Resources, Role,
-    TaskKey, TaskState,
+    TaskKey, TaskState, TaskStatus, Wall,
 };
 
 use crate::agents::Silence;
@@ -65,9 +65,7 @@ impl Master {
         for framework in &held.frameworks {
             self.adopt_framework(framework);
         }
-        let stated: BTreeSet<TaskKey> = held.tasks.iter().map(HeldTask::key).collect();
-        let missing = self.index.tasks_by_agent.of(id).into_iter().filter(|key| !stated.contains(key));
-        let missing: Vec<TaskKey> = missing.collect();
+        let missing = self.missing_of(id, &held);
         let mut load = Load { total: self.stated_total(&description), ..Load::default() };
         for executor in &held.executors {
             let role = self.role_of(&executor.framework, executor.executor.resources.allocation_role());
@@ -92,6 +90,16 @@ impl Master {
         self.carry_out_late_kills(id);
     }
 
+    /// The tasks of the books that the agent does not state.
+    fn missing_of(&self, id: &AgentId, held: &Held) -> Vec<TaskKey> {
+        let known = self.index.tasks_by_agent.of(id);
+        if known.is_empty() {
+            return known;
+        }
+        let stated: BTreeSet<TaskKey> = held.tasks.iter().map(HeldTask::key).collect();
+        known.into_iter().filter(|key| !stated.contains(key)).collect()
+    }
+
     /// Takes over one task that the agent states.
     fn take_over(
         &mut self,
@@ -107,11 +115,11 @@ impl Master {
         let key = held.key();
         let role = self.role_of(&key.framework, held.task.resources.allocation_role());
         let resources = held.task.resources.unallocated();
-        let known = self.books.tasks.get(&key).cloned();
-        if let Some(known) = known.filter(|known| known.agent != *agent) {
+        let mut known = self.books.tasks.get(&key).map(|task| (task.agent == *agent, task.phase));
+        if let Some((false, phase)) = known {
             // The id is in use: the task that came first keeps it, also when it has ended and its last update is not yet
             // acknowledged (Mesos: MESOS-3070). What this agent runs under it is ended.
-            if known.phase != TaskPhase::Unreachable {
+            if phase != TaskPhase::Unreachable {
                 if !held.is_over() {
                     load.hold(&key.framework, &role, &resources);
                     load.strays.insert(key, Stray { role, resources });
@@ -119,39 +127,53 @@ impl Master {
                 return;
             }
             self.complete_task(&key);
+            known = None;
         }
         let state = held.latest.as_ref().map_or(TaskState::Staging, |status| status.state);
-        let now = self.now.wall;
-        if !self.books.tasks.contains_key(&key) {
-            // Its framework may have been told that it is unreachable, by this master when it asked or by a former one.
-            if self.silent.get(agent) == Some(&Silence::SinceGivenUp) && !held.is_over() {
-                returned.push(key.clone());
+        match known.map(|(_, phase)| phase) {
+            Some(TaskPhase::Ended | TaskPhase::Completed) => return,
+            Some(phase) => {
+                if phase == TaskPhase::Unreachable {
+                    returned.push(key.clone());
+                }
+                self.bring_up_to_date(&key, held.latest, state, (&role, &resources));
             }
-            let task = held.into_task(agent.clone(), role.clone(), now);
-            self.insert_task(task);
-        } else if let Some(task) = self.task_mut(&key) {
-            match task.phase {
-                TaskPhase::Ended | TaskPhase::Completed => return,
-                TaskPhase::Unreachable => returned.push(key.clone()),
-                TaskPhase::Live => {}
+            None => {
+                // Its framework may have been told that it is unreachable, by this master when it asked or by a former one.
+                if self.silent.get(agent) == Some(&Silence::SinceGivenUp) && !held.is_over() {
+                    returned.push(key.clone());
+                }
+                let mut task = held.into_task(agent.clone(), role.clone(), self.now.wall);
+                note_end(&mut task, self.now.wall);
+                self.insert_task(task);
             }
-            if let Some(status) = held.latest {
-                task.note_held(status, now);
-            }
-            task.state = state;
-            task.role = role.clone();
-            task.resources = resources.clone();
-            task.phase = TaskPhase::Live;
         }
-        let Some(task) = self.task_mut(&key) else { return };
         if state.is_terminal() {
-            task.phase = TaskPhase::Ended;
-            task.finished = Some(now);
             *self.books.counters.ended.entry(state).or_default() += 1;
         } else {
             load.hold(&key.framework, &role, &resources);
             load.tasks += 1;
         }
+    }
+
+    /// What the agent says of a task that is in the books as its own.
+    fn bring_up_to_date(
+        &mut self,
+        key: &TaskKey,
+        latest: Option<TaskStatus>,
+        state: TaskState,
+        (role, resources): (&Role, &Resources),
+    ) {
+        let now = self.now.wall;
+        let Some(task) = self.task_mut(key) else { return };
+        if let Some(status) = latest {
+            task.note_held(status, now);
+        }
+        task.state = state;
+        task.role = role.clone();
+        task.resources = resources.clone();
+        task.phase = TaskPhase::Live;
+        note_end(task, now);
     }
 
     /// A framework that is known only because an agent runs something for it.
@@ -199,6 +221,14 @@ impl Master {
             }
             TaskPhase::Ended | TaskPhase::Completed => self.complete_task(key),
         }
+    }
+}
+
+/// A task whose state is an end has ended.
+fn note_end(task: &mut Task, now: Wall) {
+    if task.state.is_terminal() {
+        task.phase = TaskPhase::Ended;
+        task.finished = Some(now);
     }
 }
 

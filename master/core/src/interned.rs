@@ -21,7 +21,7 @@ impl Interned {
     /// The same resources, shared with equal ones that came before. Only amounts are: ports and volumes of different tasks
     /// differ.
     pub(crate) fn share(&mut self, resources: Resources) -> Resources {
-        if !resources.iter().all(is_amount) {
+        if !are_amounts(&resources) {
             return resources;
         }
         let place = &mut self.0[place_of(&resources)];
@@ -32,8 +32,11 @@ impl Interned {
     }
 }
 
-fn is_amount(resource: &Resource) -> bool {
-    matches!(resource.value, ResourceValue::Scalar(_)) && resource.disk.is_none()
+/// Whether these are so much of something each, and nothing that only one can have: they add up.
+pub(crate) fn are_amounts(resources: &Resources) -> bool {
+    let is_amount =
+        |resource: &Resource| matches!(resource.value, ResourceValue::Scalar(_)) && resource.disk.is_none();
+    resources.iter().all(is_amount)
 }
 
 fn place_of(resources: &Resources) -> usize {

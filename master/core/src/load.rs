@@ -7,28 +7,43 @@ use chapada_allocator::AgentInput;
 use chapada_model::{AgentDescription, AgentId, ExecutorKey, FrameworkId, Resources, Role, TaskKey};
 
 use crate::books::{add, subtract};
+use crate::interned::are_amounts;
 use crate::{Agent, AgentState, Executor, LinkId, Master, Stray};
 
 /// The books of an agent in the making.
 #[derive(Default)]
 pub(crate) struct Load {
     pub(crate) total: Resources,
-    pub(crate) used: Resources,
     pub(crate) executors: BTreeMap<ExecutorKey, Executor>,
     pub(crate) strays: BTreeMap<TaskKey, Stray>,
     pub(crate) tasks: u32,
+    /// What is held, and for whom. Amounts that follow each other for the same are one.
     pub(crate) charges: Vec<(FrameworkId, Role, Resources)>,
 }
 
 impl Load {
     pub(crate) fn hold(&mut self, framework: &FrameworkId, role: &Role, resources: &Resources) {
-        add(&mut self.used, &resources.allocated_to(role));
-        self.charges.push((framework.clone(), role.clone(), resources.clone()));
+        match self.charges.last_mut() {
+            Some((of, within, sum))
+                if of == framework && within == role && are_amounts(sum) && are_amounts(resources) =>
+            {
+                add(sum, resources);
+            }
+            _ => self.charges.push((framework.clone(), role.clone(), resources.clone())),
+        }
+    }
+
+    fn used(&self) -> Resources {
+        let mut used = Resources::EMPTY;
+        for (_, role, resources) in &self.charges {
+            add(&mut used, &resources.allocated_to(role));
+        }
+        used
     }
 
     /// What is free, and what is held that the agent does not have.
-    fn rest(&self) -> (Resources, Resources) {
-        let held = self.used.unallocated();
+    fn rest(&self, used: &Resources) -> (Resources, Resources) {
+        let held = used.unallocated();
         let (shared, plain) = (held.shared(), held.unshared());
         let covered = self.total.intersection(&plain);
         let (mut free, mut overcommit) = (self.total.clone(), plain.into_owned());
@@ -48,7 +63,8 @@ impl Master {
         description: Arc<AgentDescription>,
         load: Load,
     ) {
-        let (free, overcommit) = load.rest();
+        let used = load.used();
+        let (free, overcommit) = load.rest(&used);
         self.set_agent_state(id, AgentState::Active { link });
         for (framework, role, resources) in &load.charges {
             self.allocator.charge(framework, role, resources);
@@ -59,7 +75,7 @@ impl Master {
         let Some(agent) = self.agent_mut(id) else { return };
         agent.description = description;
         agent.total = load.total;
-        agent.used = load.used;
+        agent.used = used;
         agent.offered = Resources::EMPTY;
         agent.free = free;
         agent.overcommit = overcommit;

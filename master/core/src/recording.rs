@@ -16,6 +16,10 @@ use crate::{
     Held, LinkId, Machine, Quota, RegistryChange, RegistryState, Standing, StreamId, Ticket,
 };
 
+/// For so long a new leader announces the tasks of an agent that had been given up and came back to a former one. A framework that was
+/// away for longer asks for everything when it is back.
+const NEWS_FOR: Duration = Duration::from_secs(60 * 60);
+
 /// What happens once a change is durable.
 #[derive(Clone, Debug)]
 pub(crate) enum Pending {
@@ -94,10 +98,15 @@ impl crate::Master {
         standing: Standing,
     ) -> RegistryChange {
         let record = match self.registry.agents.get(agent) {
-            Some(known) => AgentRecord { description, standing, ..known.clone() },
+            Some(known) => {
+                let is_back = standing == Standing::Admitted && known.standing != Standing::Admitted;
+                let returned = if is_back { Some(self.now.wall) } else { known.returned };
+                AgentRecord { description, standing, returned, ..known.clone() }
+            }
             None => {
                 let registered = self.now.wall;
-                AgentRecord { description, standing, registered, deactivated: false, drain: None }
+                let (deactivated, drain, returned) = (false, None, None);
+                AgentRecord { description, standing, registered, deactivated, drain, returned }
             }
         };
         RegistryChange::PutAgent(agent.clone(), record)
@@ -147,7 +156,10 @@ impl crate::Master {
             Standing::Admitted => {
                 let until = self.now.mono + self.settings.agent_reregister_timeout;
                 self.timers.set(until, Timer::Agent(id.clone()));
-                self.silent.insert(id.clone(), Silence::SinceElection);
+                // Whoever was told that its tasks are unreachable may not have been there to hear of its return.
+                let is_news = record.returned.is_some_and(|at| self.now.wall <= at + NEWS_FOR);
+                let silence = if is_news { Silence::SinceGivenUp } else { Silence::SinceElection };
+                self.silent.insert(id.clone(), silence);
                 AgentState::Recovered { until }
             }
             Standing::Unreachable { since } => {

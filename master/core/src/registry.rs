@@ -48,6 +48,9 @@ pub struct AgentRecord {
     /// Set while it is drained, and when it has been, until an operator has it offered again.
     #[serde(default)]
     pub drain: Option<Drain>,
+    /// When it last came back after it was given up: frameworks may not have heard yet that its tasks live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returned: Option<Wall>,
 }
 
 /// A framework that may come back, or that agents must still hear the end of.

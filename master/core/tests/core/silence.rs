@@ -86,6 +86,30 @@ fn a_task_that_a_former_leader_called_unreachable_is_announced_when_its_agent_is
     assert_eq!(said, [(TaskState::Running, Some(Reason::AgentReregistered), None)]);
 }
 
+/// Its framework was with a former leader when the agent came back, and is with the next one before the agent is.
+#[test]
+fn a_task_whose_return_its_framework_was_not_there_to_hear_is_announced_by_the_next_leader() {
+    let (mut world, id, _, key) = running();
+    let description = (*world.books().frameworks[&id].description).clone();
+    world.break_link(0);
+    world.pass(Duration::from_secs(75));
+    world.fail_over();
+    world.connect(0);
+    world.fail_over();
+    let stream = world.subscribe(description.clone());
+    assert_eq!(asked(&mut world, &id, &stream, &key), None);
+    world.connect(0);
+    let said: Vec<_> =
+        world.take_updates(&stream).iter().map(|status| (status.state, status.reason)).collect();
+    assert_eq!(said, [(TaskState::Running, Some(Reason::AgentReregistered))]);
+    world.pass(Duration::from_secs(61 * 60));
+    world.fail_over();
+    let stream = world.subscribe(description);
+    world.take(&stream);
+    world.connect(0);
+    assert!(world.take_updates(&stream).is_empty(), "that is no news any more");
+}
+
 #[test]
 fn the_removal_of_a_framework_waits_for_agents_that_have_said_nothing() {
     let (mut world, id, stream, key) = failed_over();
@@ -103,6 +127,18 @@ fn the_removal_of_a_framework_waits_for_agents_that_have_said_nothing() {
     world.update(0, &key, TaskState::Killed);
     world.record_all();
     assert!(!world.registry.frameworks.contains_key(&id), "confirmed");
+}
+
+#[test]
+fn an_agent_that_comes_while_a_removal_is_on_its_way_is_told_once_that_is_durable() {
+    let (mut world, id, _, _) = failed_over();
+    world.records_at_once = false;
+    assert_eq!(world.call(&id, Call::Teardown), Ok(()));
+    world.connect(0);
+    let end = AgentCommand::ShutdownFramework { framework: id };
+    assert!(!world.agents[0].commands.contains(&end), "the leader may have been deposed");
+    world.record_all();
+    assert!(world.agents[0].commands.contains(&end));
 }
 
 /// The master that removed it did not know that the agent runs something of it, and the next one hears of it from the agent.
