@@ -22,6 +22,9 @@ use crate::unpack::StopWhenDropped;
 
 /// Layers unpacked at once, by all pulls: it is work for the processor and the disk, which others want too.
 const UNPACKING: usize = 2;
+/// Roots made at once. A thousand containers may want theirs at the same moment; each would have a thread, and a thread what its
+/// allocator keeps.
+const PREPARING: usize = 4;
 
 /// Whether an image that is here already will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +47,7 @@ pub(crate) struct Shelf {
     pub(crate) limits: Limits,
     pub(crate) layers: Flights<LayerKey, LayerOutcome>,
     pub(crate) unpacking: Semaphore,
+    preparing: Semaphore,
     pulls: Flights<PullKey, Result<Held, Arc<ImageError>>>,
     credentials: Credentials,
     default_registry: Option<String>,
@@ -90,6 +94,7 @@ impl Images {
             limits: settings.limits,
             layers: Flights::default(),
             unpacking: Semaphore::new(UNPACKING),
+            preparing: Semaphore::new(PREPARING),
             pulls: Flights::default(),
             credentials: settings.credentials.clone(),
             default_registry: settings.default_registry.clone(),
@@ -149,6 +154,7 @@ impl Images {
         let stop = StopWhenDropped::default();
         let (shelf, held, watch) = (self.0.clone(), image.held.clone(), stop.watch());
         let id = container.to_owned();
+        let _turn = self.0.preparing.acquire().await.map_err(|_| ImageError::Stopped)?;
         blocking(move || {
             let prepared = shelf.store.prepare(&held.record, &id, &watch);
             drop(held.pin);

@@ -256,6 +256,11 @@ pub struct AgentConfig {
     /// Whether a container ends that takes more than its project may. Otherwise its writes fail.
     #[arg(long)]
     pub xfs_kill_containers: bool,
+    /// How long ZooKeeper waits for a silent agent; the shorter, the sooner an agent gives up a server that is silent and asks
+    /// another who leads.
+    #[arg(long, default_value = "10s", value_parser = parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub zk_session_timeout: Duration,
     /// The first wait before dialling a master again; later ones double, each drawn between zero and the full wait.
     #[arg(long, default_value = "200ms", value_parser = parse_duration)]
     #[serde(with = "humantime_serde")]
@@ -361,6 +366,7 @@ impl Default for AgentConfig {
             enforce_container_disk_quota: true,
             xfs_project_range: PROJECTS.to_owned(),
             xfs_kill_containers: false,
+            zk_session_timeout: Duration::from_secs(10),
             registration_backoff_factor: Duration::from_millis(200),
             executor_registration_timeout: Duration::from_secs(60),
             executor_reregistration_timeout: Duration::from_secs(2),

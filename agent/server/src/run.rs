@@ -225,7 +225,8 @@ impl Ground {
         let (relays, relay_queue) = mpsc::channel(RELAYS);
         let first_wait = self.config.registration_backoff_factor;
         let dialler = Dialler { inputs: inputs.clone(), relays, first_wait, means: means.clone() };
-        tasks.spawn(dialler.run(Detector::start(&self.master, ZkOptions::default()), stop.clone()));
+        let zookeeper = ZkOptions { session_timeout: self.config.zk_session_timeout };
+        tasks.spawn(dialler.run(Detector::start(&self.master, zookeeper), stop.clone()));
         tasks.spawn(means.supplies.images.clone().run(stop.clone()));
         let watching = self.config.disk_watching();
         tasks.spawn(disk_quota::run(means.clone(), watching, inputs.clone(), stop.clone()));

@@ -20,6 +20,8 @@ pub(super) async fn bound_sandbox(means: &Arc<Means>, order: &Arc<Order>) -> Res
     if means.supplies.projects.is_none() {
         return Ok(());
     }
+    // It is never closed.
+    let _turn = means.preparing.acquire().await.ok();
     let (means, order) = (means.clone(), order.clone());
     let bounded = spawn_blocking(move || bound(&means, &order)).await;
     bounded.map_err(|panic| panic.to_string())?.map_err(|error| error.to_string())

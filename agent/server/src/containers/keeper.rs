@@ -299,9 +299,12 @@ async fn ended(inbox: &mut mpsc::Receiver<Request>) -> bool {
 async fn fetch(means: &Arc<Means>, order: &Arc<Order>) -> Result<(), String> {
     let Some(command) = fetching::command(order) else { return Ok(()) };
     let (shared, asked) = (means.clone(), order.clone());
+    // It is never closed.
+    let turn = means.preparing.acquire().await.ok();
     let wanted = match spawn_blocking(move || fetching::wanted(&shared, &asked, &command)).await {
         Ok(wanted) => wanted.map_err(|error| error.to_string())?,
         Err(panic) => return Err(format!("fetching failed: {panic}")),
     };
+    drop(turn);
     means.supplies.fetcher.fetch(wanted).await.map_err(|error| error.to_string())
 }

@@ -58,6 +58,9 @@ use nested::Nested;
 const LAUNCHING: usize = 8;
 /// Containers being removed at once: enough to keep up with launches, few enough to leave blocking threads alone.
 const REMOVING: usize = 4;
+/// Containers whose sandboxes and artifacts are looked at, at once. A thousand may come at the same moment, and each would have a
+/// thread, with what its allocator keeps.
+const PREPARING: usize = 4;
 /// What a keeper may be told before it listens; a repeated signal that finds this full is repeated again by the core.
 const REQUESTS: usize = 8;
 
@@ -81,6 +84,7 @@ pub(crate) struct Means {
     pub(crate) events: mpsc::Sender<Event>,
     launching: Arc<Semaphore>,
     removing: Semaphore,
+    preparing: Semaphore,
 }
 
 /// What an operator decided about containers.
@@ -135,6 +139,7 @@ impl Means {
             events,
             launching,
             removing,
+            preparing: Semaphore::new(PREPARING),
         }
     }
 }

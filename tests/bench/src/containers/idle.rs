@@ -8,18 +8,23 @@ use chapada_harness::Cluster;
 use chapada_shim::Cgroups;
 use serde_json::{Value, json};
 
+use super::framework::WITHIN;
 use crate::figure::{Figure, percentile};
 use crate::loopback::usage::{processor_time, resident_mib};
 
 /// How often each list is asked for.
 const LISTS: usize = 100;
 const SHIMS: &str = "shims";
+/// How long an agent that is at rest takes less than this part of a core.
+const REST: Duration = Duration::from_millis(500);
+const AT_REST: f64 = 0.05;
 
 pub(super) fn run(cluster: &Cluster, count: usize, watch: Duration, suffix: &str) -> Result<Vec<Figure>> {
     let shape = format!("{count} idle containers of one image on one agent, {} s", watch.as_secs());
     let agent = cluster.agents[0].pid().as_raw();
     let shims = Cgroups::discover(format!("{}-a0", cluster.cgroups()))?.group(SHIMS);
     let of_shims = || -> Result<f64> { Ok(shims.statistics()?.cpu_usage_ns as f64 / 1e9) };
+    until_at_rest(agent)?;
     let (busy, shims_busy) = (processor_time(agent)?, of_shims()?);
     std::thread::sleep(watch);
     let share = |seconds: f64| seconds / watch.as_secs_f64() * 100.0;
@@ -49,6 +54,21 @@ pub(super) fn run(cluster: &Cluster, count: usize, watch: Duration, suffix: &str
         figure("list_state_p99", percentile(&mut state, 0.99) * 1e3, "ms, GET_STATE"),
         figure("list_statistics_p99", percentile(&mut statistics, 0.99) * 1e3, "ms, GET /containers"),
     ])
+}
+
+/// Waits until the agent has done with what the launch left to do: acknowledgements, and the log that is written anew.
+fn until_at_rest(agent: i32) -> Result<()> {
+    let begun = Instant::now();
+    let mut busy = processor_time(agent)?;
+    loop {
+        std::thread::sleep(REST);
+        let now = processor_time(agent)?;
+        if now - busy < REST.as_secs_f64() * AT_REST {
+            return Ok(());
+        }
+        busy = now;
+        ensure!(begun.elapsed() < WITHIN, "the agent does not come to rest");
+    }
 }
 
 /// Seconds that each answer took; every container is in it.

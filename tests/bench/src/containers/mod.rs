@@ -4,8 +4,10 @@
 
 mod agent;
 mod crowd;
+mod framework;
 mod idle;
 mod image;
+mod kills;
 mod ours;
 mod place;
 mod runc;
