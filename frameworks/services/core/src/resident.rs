@@ -32,7 +32,7 @@ pub struct Home {
     pub incarnation: u32,
     /// When it was asked for.
     pub made_at: Timestamp,
-    /// Whether it is known to be there: its agent began a task in it, or it was offered.
+    /// Whether it is known to be there: its agent began a task in it.
     pub confirmed: bool,
     /// Its volumes.
     pub volumes: Vec<LocalVolume>,

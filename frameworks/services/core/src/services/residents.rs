@@ -52,13 +52,12 @@ impl Services {
         }
     }
 
-    /// A home that was asked for is offered: it is there, or only a part of it is, which is given back.
+    /// A home that was asked for is offered: it can be lived in, or only a part of it is there, which is given back. An offer is the
+    /// master's word, who counts what it asks of an agent at once; that its agent keeps it is known when a task has begun there.
     fn look_at_home(&mut self, instance: &InstanceId, bid: &Bid) -> Vec<Resource> {
         let Some(state) = self.apps.get_mut(instance.app()) else { return Vec::new() };
-        let Some(home) = state.homes.get_mut(instance) else { return Vec::new() };
+        let Some(home) = state.homes.get(instance) else { return Vec::new() };
         if home.found(&state.app.definition, &bid.offer).is_some() {
-            home.confirmed = true;
-            self.save(Key::Home(instance.clone()));
             return Vec::new();
         }
         let part = bid.offer.resources.filter(|resource| home.is_of(resource));

@@ -180,8 +180,8 @@ impl Bench {
         }
     }
 
-    /// A second in which every agent is offered and everything that was launched runs.
-    pub(crate) fn round(&mut self) {
+    /// Every agent is offered.
+    pub(crate) fn offer(&mut self) {
         for agent in self.free.keys().cloned().collect::<Vec<_>>() {
             self.made += 1;
             let id = format!("o{}", self.made);
@@ -195,6 +195,11 @@ impl Bench {
             );
             self.apply(Event::Offers(vec![Offer { role: role(), ..offer }]));
         }
+    }
+
+    /// A second in which every agent is offered and everything that was launched runs.
+    pub(crate) fn round(&mut self) {
+        self.offer();
         for task in self.tasks.keys().cloned().collect::<Vec<_>>() {
             self.apply(Event::Update(TaskStatus::new(task, TaskState::Running)));
         }

@@ -141,6 +141,23 @@ fn a_home_that_was_not_made_is_tried_again_and_one_that_was_is_used() {
     assert_eq!((bench.tasks.len(), bench.volumes().len()), (1, 1));
 }
 
+/// The master counts what it asks of an agent at once, and offers it. The agent may lose it before it is on its disk.
+#[test]
+fn a_home_that_was_offered_and_never_lived_in_is_not_waited_for() {
+    let mut bench = Bench::new(&["a"]);
+    bench.command(Command::Create { definition: object(app()), force: false }).expect("valid");
+    bench.offer();
+    bench.end(&bench.task(), TaskState::Dropped);
+    bench.update(json!({"instances": 0})).expect("taken");
+    bench.offer();
+    assert_eq!(bench.volumes().len(), 1, "it is kept, and was offered");
+    *bench.free.get_mut("a").expect("an agent") = machine();
+    bench.wait(Duration::from_secs(30));
+    bench.update(json!({"instances": 1})).expect("taken");
+    bench.run();
+    assert_eq!((bench.tasks.len(), bench.volumes().len()), (1, 1));
+}
+
 #[test]
 fn a_home_that_was_asked_for_is_given_up_by_a_clock_that_does_not_jump() {
     let mut bench = Bench::new(&["a"]);
