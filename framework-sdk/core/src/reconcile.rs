@@ -128,13 +128,16 @@ impl Reconciliation {
         now: Mono,
         tasks: impl IntoIterator<Item = (TaskId, Option<AgentId>)>,
     ) -> Vec<Round> {
-        self.open.clear();
-        self.by_due.clear();
+        let (due, added) = (now + self.config.repeat.first, tasks.into_iter().collect::<Vec<_>>());
+        let question = |agent: &Option<AgentId>| Question::at(due, agent.clone());
+        // They can be very many: all of them at once, without looking for the place of each.
+        self.open = added.iter().map(|(task, agent)| (task.clone(), question(agent))).collect();
+        self.by_due = self.open.keys().map(|task| (due, task.clone())).collect();
         self.unreachable.clear();
         self.subscribed = true;
         self.everything_at = now + self.config.everything_again;
         let mut rounds = vec![Round::Everything];
-        rounds.extend(self.add(now, tasks));
+        rounds.extend(in_rounds(added));
         rounds
     }
 
@@ -148,7 +151,7 @@ impl Reconciliation {
         for (task, agent) in &added {
             self.ask_at(now + self.config.repeat.first, task.clone(), agent.clone());
         }
-        added.chunks(MAX_ROUND).map(|part| Round::Tasks(part.to_vec())).collect()
+        in_rounds(added)
     }
 
     /// A launch was decided on. Its task is asked for when nothing is heard of it.
@@ -243,7 +246,7 @@ impl Reconciliation {
     fn ask_at(&mut self, due: Mono, task: TaskId, agent: Option<AgentId>) {
         self.close(&task);
         self.by_due.insert((due, task.clone()));
-        self.open.insert(task, Question { agent, due, failures: 0, unknown_since: None });
+        self.open.insert(task, Question::at(due, agent));
     }
 
     fn close(&mut self, task: &TaskId) -> Option<Question> {
@@ -251,6 +254,20 @@ impl Reconciliation {
         self.by_due.remove(&(question.due, task));
         Some(question)
     }
+}
+
+impl Question {
+    fn at(due: Mono, agent: Option<AgentId>) -> Self {
+        Self { agent, due, failures: 0, unknown_since: None }
+    }
+}
+
+fn in_rounds(tasks: Vec<(TaskId, Option<AgentId>)>) -> Vec<Round> {
+    let (mut rounds, mut left) = (Vec::new(), tasks.into_iter());
+    while left.len() > 0 {
+        rounds.push(Round::Tasks(left.by_ref().take(MAX_ROUND).collect()));
+    }
+    rounds
 }
 
 /// `TASK_LOST` is what masters say to those who do not know of partitions.

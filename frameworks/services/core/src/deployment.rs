@@ -1,6 +1,7 @@
 //! A change of one or several apps on its way: what it does in which order, and how far it is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,19 @@ pub struct Deployment {
     pub current: usize,
     /// What cannot be told from the instances.
     pub progress: Progress,
+    /// What it does to each app: a group can have tens of thousands, and nobody is to look for theirs among all steps.
+    acts: Arc<BTreeMap<AppId, Acts>>,
+    /// The action of the present step that was last found undone.
+    pub(crate) undone: usize,
+}
+
+/// What a deployment does to one app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Acts {
+    /// The first step that does more than begin it.
+    first: usize,
+    /// Whether its tasks are replaced.
+    replaces: bool,
 }
 
 /// One app before and after.
@@ -111,7 +125,19 @@ impl Deployment {
         }
         let steps =
             [stop, start].into_iter().chain(bring.into_values()).filter(|step| !step.is_empty()).collect();
-        Self { id, version, changes, steps, current: 0, progress: Progress::default() }
+        Self::new(id, version, (changes, steps), 0, Progress::default())
+    }
+
+    /// As far as it is.
+    pub fn new(
+        id: DeploymentId,
+        version: Timestamp,
+        (changes, steps): (BTreeMap<AppId, Change>, Vec<Vec<Action>>),
+        current: usize,
+        progress: Progress,
+    ) -> Self {
+        let acts = Arc::new(acts(&steps));
+        Self { id, version, changes, steps, current, progress, acts, undone: 0 }
     }
 
     /// Goes on with replacements that it takes over: tasks of several configurations may be there.
@@ -120,12 +146,19 @@ impl Deployment {
             let to = self.changes.get(app).and_then(|change| change.to.as_ref());
             let Some(to) = to.filter(|to| to.definition.instances > 0) else { continue };
             let (action, pod) = (ActionKind::RestartApplication, to.is_pod());
-            let mut actions = self.steps.iter_mut().flatten().filter(|action| action.app == *app);
-            match actions.next() {
+            let step = self.acts.get(app).and_then(|acts| self.steps.get_mut(acts.first));
+            let planned = |one: &&mut Action| one.app == *app && one.action != ActionKind::StartApplication;
+            match step.and_then(|step| step.iter_mut().find(planned)) {
                 Some(planned) => planned.action = action,
                 None => self.steps.push(vec![Action { action, app: app.clone(), pod }]),
             }
         }
+        self.acts = Arc::new(acts(&self.steps));
+    }
+
+    /// Whether it does anything to `app`.
+    pub(crate) fn acts_on(&self, app: &AppId) -> bool {
+        self.acts.contains_key(app)
     }
 
     /// The apps it touches.
@@ -140,22 +173,26 @@ impl Deployment {
 
     /// Whether what it does to `app` is still to come.
     pub fn waits(&self, app: &AppId) -> bool {
-        let acts = |steps: &[Vec<Action>]| {
-            let actions = steps.iter().flatten();
-            actions
-                .filter(|action| action.action != ActionKind::StartApplication)
-                .any(|action| action.app == *app)
-        };
-        let next = (self.current + 1).min(self.steps.len());
-        acts(&self.steps[next..]) && !acts(&self.steps[..next])
+        self.acts.get(app).is_some_and(|acts| acts.first > self.current)
     }
 
     /// Whether it replaces the tasks of `app`, now or later.
     pub fn replaces(&self, app: &AppId) -> bool {
-        let replaces =
-            |action: &Action| action.action == ActionKind::RestartApplication && action.app == *app;
-        self.steps.iter().flatten().any(replaces)
+        self.acts.get(app).is_some_and(|acts| acts.replaces)
     }
+}
+
+fn acts(steps: &[Vec<Action>]) -> BTreeMap<AppId, Acts> {
+    let mut found: BTreeMap<AppId, Acts> = BTreeMap::new();
+    for (first, action) in
+        steps.iter().enumerate().flat_map(|(step, list)| list.iter().map(move |one| (step, one)))
+    {
+        if action.action != ActionKind::StartApplication {
+            let acts = found.entry(action.app.clone()).or_insert(Acts { first, replaces: false });
+            acts.replaces |= action.action == ActionKind::RestartApplication;
+        }
+    }
+    found
 }
 
 fn action_between(from: &App, to: &App) -> Option<ActionKind> {

@@ -212,6 +212,15 @@ impl Recovered {
         read(key, value).map(Self)
     }
 
+    /// The role that offers are wanted in for it, if it is of that kind.
+    pub fn role(&self) -> Option<Role> {
+        match &self.0 {
+            Record::App { app, .. } => Role::new(app.definition.role.as_str()).ok(),
+            Record::Sweep(role) => Some(role.clone()),
+            _ => None,
+        }
+    }
+
     /// The name of another record that only repeats what this one says, and need not be read.
     pub fn repeated(&self) -> Option<String> {
         match &self.0 {
@@ -297,7 +306,7 @@ impl StoredDeployment {
         let side = |app: &AppId, version: Option<Timestamp>| version.and_then(|version| find(app, version));
         let change = |app: &AppId, (from, to)| Change { from: side(app, from), to: side(app, to) };
         let changes = changes.into_iter().map(|(app, sides)| (app.clone(), change(&app, sides))).collect();
-        Deployment { id, version, changes, steps, current, progress }
+        Deployment::new(id, version, (changes, steps), current, progress)
     }
 }
 

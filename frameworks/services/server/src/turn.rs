@@ -1,8 +1,10 @@
 //! What this process does while another leads, and while it leads itself.
 
+use std::collections::BTreeSet;
+
 use chapada_model::Role;
 use chapada_sdk::{Ending, FrameworkConfig, LeaderInfo, Over, Replica, Turn, WriteError, connect, random};
-use chapada_services_core::{Seed, Services, Settings};
+use chapada_services_core::{Recovered, Seed, Services, Settings};
 
 use crate::actor::Actor;
 use crate::clock::Clock;
@@ -40,9 +42,11 @@ impl Replica for Post {
     async fn lead(&mut self, mut turn: Turn) -> Result<Ending, Error> {
         let (clock, seed) = (Clock::new(), Seed::new(random(), random()));
         let records = store::read(&turn.opened.records)?;
+        // It subscribes while the records are put in order.
+        let roles = records.iter().filter_map(Recovered::role).chain([self.role.clone()]).collect();
+        let (driver, mut events) = connect(self.describe(roles), Some(&turn.opened));
         let services = Services::recover(self.role.clone(), seed, clock.now(), records)
             .with_settings(self.settings.clone());
-        let (driver, mut events) = connect(self.describe(&services), Some(&turn.opened));
         let (master, calls) = calls::queue();
         let standing = self.ears.identity.turn.clone();
         let store = turn.opened.store.clone();
@@ -92,9 +96,9 @@ impl Replica for Post {
 
 impl Post {
     /// As this process presents itself to the master.
-    fn describe(&self, services: &Services) -> FrameworkConfig {
+    fn describe(&self, roles: BTreeSet<Role>) -> FrameworkConfig {
         let mut framework = self.framework.clone();
-        framework.roles = services.roles().into_iter().collect();
+        framework.roles = roles.into_iter().collect();
         framework.hostname = self.ears.identity.host_port.rsplit_once(':').map(|(host, _)| host.into());
         framework.webui_url = Some(self.ears.identity.url().into());
         framework

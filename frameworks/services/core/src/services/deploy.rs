@@ -239,30 +239,32 @@ impl Services {
         if let Some(state) = self.apps.get(app) {
             // A deployment locks its apps, so there is no other.
             if let Some(id) = state.deployment {
-                self.advance(id, app);
+                self.advance(id);
             }
             return;
         }
         let concerned = self.deployments.values().filter(|deployment| deployment.changes.contains_key(app));
         for id in concerned.map(|deployment| deployment.id).collect::<Vec<_>>() {
-            self.advance(id, app);
+            self.advance(id);
         }
     }
 
-    /// `app` is the one of which something changed: what it still has to do is in the way most often.
-    fn advance(&mut self, id: DeploymentId, app: &AppId) {
+    fn advance(&mut self, id: DeploymentId) {
         loop {
             let Some(deployment) = self.deployments.get(&id) else { return };
             if deployment.progress.paused.is_some() {
                 return;
             }
-            let now = deployment.now();
-            let own = now.iter().filter(|action| action.app == *app);
-            if !own.chain(now).all(|action| self.is_done(action)) {
+            let (before, from) = deployment.now().split_at(deployment.undone.min(deployment.now().len()));
+            // What was not done is in the way most often, so it is not looked at all of them each time.
+            let undone = from.iter().chain(before).position(|action| !self.is_done(action));
+            let undone = undone.map(|at| (before.len() + at) % deployment.now().len());
+            let actions = if undone.is_none() { deployment.now().to_vec() } else { Vec::new() };
+            let Some(deployment) = self.deployments.get_mut(&id) else { return };
+            deployment.undone = undone.unwrap_or(0);
+            if undone.is_some() {
                 return;
             }
-            let actions = now.to_vec();
-            let Some(deployment) = self.deployments.get_mut(&id) else { return };
             deployment.current += 1;
             let ended = deployment.current >= deployment.steps.len();
             let plan = deployment.clone();

@@ -89,11 +89,14 @@ impl Instances {
         Some(Changing { before: self.index.filed(instance), instance, index: &mut self.index })
     }
 
-    /// Changes every one of them.
-    pub(super) fn change_all(&mut self, mut change: impl FnMut(&mut Instance)) {
+    /// No kill was sent on the present subscription.
+    pub(super) fn forget_kills(&mut self) {
         for instance in self.all.values_mut() {
-            let before = self.index.filed(instance);
-            change(&mut Changing { before, instance, index: &mut self.index });
+            if instance.task().is_some_and(|task| task.kill_sent.is_some()) {
+                let before = self.index.filed(instance);
+                let mut changing = Changing { before, instance, index: &mut self.index };
+                changing.task_mut().into_iter().for_each(|task| task.kill_sent = None);
+            }
         }
     }
 

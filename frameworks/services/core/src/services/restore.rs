@@ -6,6 +6,7 @@ use chapada_model::Now;
 
 use super::{AppState, Services};
 use crate::health::{CheckState, NEVER, turn};
+use crate::id::InstanceId;
 use crate::instance::Instance;
 use crate::records::{Key, Record, Recovered};
 
@@ -25,7 +26,7 @@ impl Services {
                     self.apps.insert(state.app.definition.id.clone(), state);
                 }
                 Record::Version(app) => versions.push(app),
-                Record::Instance(instance) => instances.push(*instance),
+                Record::Instance(instance) => instances.push(instance),
                 Record::Deployment(deployment) => deployments.push(deployment),
                 Record::DeploymentPart(part) => parts.push(part),
                 Record::Home(home) => homes.push(home),
@@ -69,9 +70,7 @@ impl Services {
                 None => self.retire(&app.definition.id.clone(), BTreeMap::from([(app.version, app)])),
             }
         }
-        for instance in instances {
-            self.read_instance(now, instance);
-        }
+        self.read_instances(now, instances);
         for part in parts {
             let of = part.deployment();
             if let Some(deployment) = deployments.iter_mut().find(|deployment| deployment.id() == of) {
@@ -97,21 +96,34 @@ impl Services {
         self.touched.extend(of_deployments);
     }
 
-    /// Times begin anew: how long this process was away says nothing about the task.
-    fn read_instance(&mut self, now: Now, mut instance: Instance) {
-        let Some(state) = self.apps.get_mut(instance.id.app()) else {
-            self.save(Key::Instance(instance.id));
-            return;
-        };
-        if let Some(task) = instance.task_mut() {
-            task.since = now.mono;
-            let checks = super::health::checks_of(state, task.version);
-            task.health = CheckState::begin(checks);
-            let own = task.health.iter_mut().zip(checks).filter(|(known, _)| known.due != NEVER);
-            for (known, check) in own.filter(|_| task.healthy == Some(true)) {
-                known.due = turn(&task.id, check.interval_seconds.duration(), now.mono);
+    /// Those of one app follow each other, mostly: it is looked for once.
+    fn read_instances(&mut self, now: Now, instances: Vec<Box<Instance>>) {
+        let mut instances = instances.into_iter().peekable();
+        while let Some(first) = instances.next() {
+            let app = first.id.app().clone();
+            let Some(state) = self.apps.get_mut(&app) else {
+                self.save(Key::Instance(first.id));
+                continue;
+            };
+            read_instance(now, state, *first);
+            while let Some(next) = instances.next_if(|next| *next.id.app() == app) {
+                read_instance(now, state, *next);
             }
         }
-        state.instances.insert(instance);
     }
+}
+
+/// Times begin anew: how long this process was away says nothing about the task.
+fn read_instance(now: Now, state: &mut AppState, mut instance: Instance) {
+    instance.id = InstanceId::new(state.app.definition.id.clone(), instance.id.uuid());
+    if let Some(task) = instance.task_mut() {
+        task.since = now.mono;
+        let checks = super::health::checks_of(state, task.version);
+        task.health = CheckState::begin(checks);
+        let own = task.health.iter_mut().zip(checks).filter(|(known, _)| known.due != NEVER);
+        for (known, check) in own.filter(|_| task.healthy == Some(true)) {
+            known.due = turn(&task.id, check.interval_seconds.duration(), now.mono);
+        }
+    }
+    state.instances.insert(instance);
 }

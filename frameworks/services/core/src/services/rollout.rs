@@ -34,8 +34,8 @@ impl Services {
     /// Notes when a new deployment is to be given up.
     pub(super) fn begin_progress(&mut self, id: DeploymentId) {
         let Some(deployment) = self.deployments.get_mut(&id) else { return };
-        let acts = |app: &AppId| deployment.steps.iter().flatten().any(|action| action.app == *app);
-        let limits = deployment.changes.iter().filter(|(app, _)| acts(app)).filter_map(|(_, change)| {
+        let acting = deployment.changes.iter().filter(|(app, _)| deployment.acts_on(app));
+        let limits = acting.filter_map(|(_, change)| {
             let rollout = change.to.as_ref()?.definition.rollout.as_ref()?;
             rollout.deadline_seconds
         });

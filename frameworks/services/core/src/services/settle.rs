@@ -63,13 +63,12 @@ impl Services {
     pub(super) fn on_subscribed(&mut self, now: Now) {
         self.connected = true;
         let mut tasks = Vec::new();
-        for (id, state) in &mut self.apps {
-            self.touched.insert(id.clone());
-            state.instances.change_all(|instance| {
-                let Some(task) = instance.task_mut() else { return };
-                task.kill_sent = None;
+        self.touched = self.apps.keys().cloned().collect();
+        for state in self.apps.values_mut() {
+            for task in state.instances.values().filter_map(Instance::task) {
                 tasks.extend(task.live_ids().map(|id| (id.clone(), Some(task.agent.clone()))));
-            });
+            }
+            state.instances.forget_kills();
         }
         for round in self.reconciliation.begin(now.mono, tasks) {
             self.outbox.push(Effect::Reconcile(round.into_tasks()));

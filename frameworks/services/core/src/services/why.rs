@@ -143,6 +143,9 @@ impl Services {
     }
 }
 
+/// So many apps are named of those that a deployment is at.
+const NAMED: usize = 5;
+
 /// A deployment that is paused, or that has other things to do first.
 fn held(state: &AppState, deployment: &Deployment) -> Option<Reason> {
     let id = &state.app.definition.id;
@@ -163,7 +166,9 @@ fn held(state: &AppState, deployment: &Deployment) -> Option<Reason> {
     if !deployment.waits(id) {
         return None;
     }
-    let first: Vec<String> = deployment.now().iter().map(|action| action.app.to_string()).collect();
+    let now = deployment.now();
+    let mut first: Vec<String> = now.iter().take(NAMED).map(|action| action.app.to_string()).collect();
+    first.extend((now.len() > NAMED).then(|| format!("{} others", now.len() - NAMED)));
     let (step, steps) = (deployment.current + 1, deployment.steps.len());
     reason(
         format!("Its deployment is at step {step} of {steps} and has to finish {} first", and(&first)),

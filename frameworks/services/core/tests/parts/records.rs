@@ -1,7 +1,10 @@
 //! What was kept is read back, whatever the rules are by now.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use chapada_model::Role;
+use chapada_services_core::Recovered;
 use serde_json::{Value, json};
 
 use crate::bench::Bench;
@@ -22,4 +25,23 @@ fn a_definition_that_breaks_a_newer_rule_does_not_keep_the_process_from_its_apps
     bench.restart(Duration::ZERO);
     assert_eq!(bench.app("/web").app.definition.backoff_factor, 0.5);
     assert_eq!(bench.app("/web").instances.len(), 1);
+}
+
+#[test]
+fn the_roles_to_subscribe_in_are_known_before_the_records_are_put_in_order() {
+    let mut bench = Bench::new();
+    for id in ["/web", "/prod/web", "/store/db"] {
+        let mut app = json!({"id": id, "cmd": "x", "cpus": 0.1, "mem": 1, "portDefinitions": []});
+        if let Some((role, _)) = id[1..].split_once('/') {
+            app["role"] = json!(role);
+        }
+        bench.create(&app);
+    }
+    assert_eq!(bench.answers.iter().filter(|answer| answer.is_ok()).count(), 3, "{:?}", bench.answers);
+    bench.records.insert("sweep.left".to_owned(), br#"{"format":1,"sweep":"left"}"#.to_vec());
+    let read = |(key, value): (&String, &Vec<u8>)| Recovered::read(key, value).expect("own records").role();
+    let mut roles: BTreeSet<Role> = bench.records.iter().filter_map(read).collect();
+    roles.insert(Role::star());
+    bench.restart(Duration::ZERO);
+    assert_eq!((roles.len(), roles), (4, bench.services.roles()));
 }

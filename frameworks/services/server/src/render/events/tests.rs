@@ -47,14 +47,8 @@ fn plan(kind: ActionKind) -> Deployment {
         _ => Change { from: None, to: Some(app()) },
     };
     let steps = vec![vec![Action { action: kind, app: "/prod/web".parse().expect("an id"), pod: false }]];
-    Deployment {
-        id: UUID.parse().expect("an id"),
-        version: version(),
-        changes: BTreeMap::from([(id, change)]),
-        steps,
-        current: 0,
-        progress: Default::default(),
-    }
+    let (id_of_it, changes) = (UUID.parse().expect("an id"), BTreeMap::from([(id, change)]));
+    Deployment::new(id_of_it, version(), (changes, steps), 0, Default::default())
 }
 
 fn step(kind: ActionKind) -> Published {
