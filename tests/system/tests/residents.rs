@@ -154,3 +154,115 @@ fn a_pod_finds_what_its_containers_wrote_until_it_is_wiped() {
     eventually("everything is given back", WITHIN, || none_reserved(&cluster));
     eventually("the deployment has ended", WITHIN, || settled(&services));
 }
+
+/// A file system that is there for as long as this is.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn tmpfs(path: PathBuf) -> Self {
+        std::fs::create_dir(&path).expect("files of the test");
+        let flags = nix::mount::MsFlags::empty();
+        nix::mount::mount(Some("tmpfs"), &path, Some("tmpfs"), flags, Some("size=16m"))
+            .expect("root may mount");
+        Self(path)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH).expect("it is mounted");
+    }
+}
+
+/// An app or a pod that writes a line into its volume, of this kind of disk, at each start.
+fn on_disk(kind: &str, is_pod: bool) -> (&'static str, Value) {
+    let persistent = json!({"type": kind, "size": 16});
+    let line = format!("echo line >> data/{FILE} && exec sleep 100000");
+    let id = format!("/store/{kind}-{}", if is_pod { "pod" } else { "app" });
+    if !is_pod {
+        let volume = json!({"containerPath": "data", "mode": "RW", "persistent": persistent});
+        return (
+            "/v2/apps",
+            json!({
+                "id": id, "role": "store", "cpus": 0.1, "mem": 32, "cmd": line, "backoffSeconds": 0,
+                "container": {"type": "MESOS", "volumes": [volume]},
+            }),
+        );
+    }
+    let container = json!({
+        "name": "writes", "resources": {"cpus": 0.1, "mem": 32}, "exec": {"command": {"shell": line}},
+        "volumeMounts": [{"name": "data", "mountPath": "data"}],
+    });
+    (
+        "/v2/pods",
+        json!({
+            "id": id, "role": "store", "volumes": [{"name": "data", "persistent": persistent}],
+            "containers": [container], "scheduling": {"backoff": {"backoff": 0}},
+        }),
+    )
+}
+
+#[test]
+fn volumes_are_made_on_the_disks_that_they_name_and_found_there_again() {
+    let folder = tempfile::Builder::new().prefix("chapada-disks-").tempdir_in("/var/tmp").expect("a folder");
+    let path = folder.path().join("path");
+    std::fs::create_dir(&path).expect("files of the test");
+    let mounts = [Mounted::tmpfs(folder.path().join("one")), Mounted::tmpfs(folder.path().join("two"))];
+    let scalar = |name: &str, value: u32| json!({"name": name, "type": "SCALAR", "scalar": {"value": value}});
+    let disk = |size: u32, kind: &str, root: &Path| {
+        let mut disk = scalar("disk", size);
+        disk["disk"]["source"] = json!({"type": kind, kind.to_lowercase(): {"root": root}});
+        disk
+    };
+    let resources = json!([
+        scalar("cpus", 4), scalar("mem", 1024), scalar("disk", 256), disk(64, "PATH", &path),
+        disk(16, "MOUNT", &mounts[0].0), disk(16, "MOUNT", &mounts[1].0),
+        {"name": "ports", "type": "RANGES", "ranges": {"range": [{"begin": 31_000, "end": 31_099}]}},
+    ]);
+    let cluster = Cluster::builder().resources(&resources.to_string()).services().start();
+    let services = cluster.services_http();
+    let all = [("path", false), ("path", true), ("mount", false), ("mount", true)].map(|(kind, is_pod)| {
+        let (place, definition) = on_disk(kind, is_pod);
+        services.send("POST", place, &definition).expect("it is taken");
+        format!("{place}{}", definition["id"].as_str().expect("an id"))
+    });
+    // How often each has written, by the disk that its file is on.
+    let written = |times: usize| {
+        eventually(&format!("each has written {times} times"), WITHIN, || {
+            settled(&services)?;
+            let mut lines = Vec::new();
+            for disk in [&path, &mounts[0].0, &mounts[1].0] {
+                let mut files = Vec::new();
+                find(disk, &mut files);
+                for file in files {
+                    let text = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
+                    lines.push((disk.clone(), text.lines().count()));
+                }
+            }
+            let expected = [&path, &path, &mounts[0].0, &mounts[1].0].map(|disk| (disk.clone(), times));
+            if lines == expected { Ok(()) } else { Err(format!("{lines:?}")) }
+        });
+    };
+    written(1);
+    for one in &all {
+        let (instances, body) = match one.strip_prefix("/v2/apps") {
+            Some(_) => (format!("{one}/tasks"), json!({})),
+            None => {
+                let status = services.get(&format!("{one}::status")).expect("a status");
+                (format!("{one}::instances"), json!([status["instances"][0]["id"]]))
+            }
+        };
+        services.send("DELETE", &instances, &body).expect("it is killed");
+    }
+    written(2);
+    for one in &all {
+        let (status, body) = services.call("DELETE", one, None).expect("an answer");
+        assert!((200..300).contains(&status), "{status}: {body}");
+    }
+    eventually("everything is given back", WITHIN, || {
+        none_reserved(&cluster)?;
+        let mut files = Vec::new();
+        find(folder.path(), &mut files);
+        if files.is_empty() { Ok(()) } else { Err(format!("{files:?}")) }
+    });
+}

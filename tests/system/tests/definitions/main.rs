@@ -2,6 +2,7 @@
 //! agents look after, on real agents. Needs root, a busybox without libraries, and the CNI plugins.
 
 mod image;
+mod pods;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
