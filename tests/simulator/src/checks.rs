@@ -4,6 +4,7 @@ mod apps;
 mod bounds;
 mod groups;
 mod launches;
+mod removals;
 mod roles;
 mod settled;
 #[cfg(test)]
@@ -61,6 +62,8 @@ pub(crate) struct Checks {
     said: BTreeMap<TaskKey, Vec<(UpdateUuid, TaskState)>>,
     /// What each framework has heard.
     heard: BTreeMap<(usize, TaskId), Heard>,
+    /// Agents that were given up.
+    removals: removals::Removals,
     /// What operators were answered.
     answers: roles::Answers,
     /// What frameworks have acknowledged.
@@ -117,6 +120,7 @@ impl Sim {
 
     /// I3: the registry changes only as its leader wants: who is removed there need not be known any more.
     pub(crate) fn note_change(&mut self, change: &RegistryChange) {
+        self.check_removal(change);
         if let RegistryChange::DeleteFramework(id) = change {
             self.enter(|| Entry::Gone { framework: id.clone() });
         }

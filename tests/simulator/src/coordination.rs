@@ -259,7 +259,8 @@ impl Sim {
     /// A client reaches the ensemble again: its session stands, or is over.
     pub(crate) fn on_reconnect(&mut self, machine: usize, cut: u64) {
         let state = &self.coordination.machines[machine];
-        if !state.up || state.connected || state.cuts != cut {
+        // One that is stopped comes when it goes on.
+        if !state.up || state.stopped || state.connected || state.cuts != cut {
             return;
         }
         if !self.coordination.has_quorum {

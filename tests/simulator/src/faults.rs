@@ -22,7 +22,7 @@ impl Sim {
         let agent = self.rng.place(self.agents.len());
         let framework = self.rng.place(self.frameworks.len());
         let soon = self.rng.between(Duration::from_millis(50), Duration::from_secs(20));
-        match self.rng.below(24) {
+        match self.rng.below(25) {
             0 => self.break_client(Node::Agent(agent)),
             1 => self.break_client(Node::Framework(framework)),
             2 => self.crash_agent(agent, soon),
@@ -50,7 +50,21 @@ impl Sim {
                 true => self.registry.lose_answer = true,
                 false => self.registry.slowness = Duration::from_millis(self.rng.below(2_000)),
             },
+            19 => self.break_switch(),
             _ => self.break_coordination(soon),
+        }
+    }
+
+    /// Most agents and the leader no longer reach each other; long enough for them to be given up, now and then.
+    fn break_switch(&mut self) {
+        let Some(leader) = self.leader() else { return };
+        self.tally.met(Met::SwitchBroken);
+        let most = if self.rng.once_in(2) { 180 } else { 30 };
+        let time = self.rng.between(Duration::from_secs(5), Duration::from_secs(most));
+        for agent in 0..self.agents.len() {
+            if !self.rng.once_in(4) {
+                self.partition(Node::Agent(agent), Node::Master(leader), true, time);
+            }
         }
     }
 
@@ -186,6 +200,10 @@ impl Sim {
         self.registry.lose_answer = false;
         self.registry.full = false;
         self.heal();
+        // Somebody looks after those whom the brake holds.
+        if self.plan.operate_every == Duration::MAX {
+            self.queue.put(self.now + Duration::from_secs(1), Happening::Operator);
+        }
         self.calm_ensemble();
         for framework in &mut self.frameworks {
             framework.store.trouble = Trouble::None;

@@ -1,8 +1,11 @@
-//! What operators ask for, at random: quotas, also nested ones, weights, reservations and volumes, and the end of a framework.
+//! What operators ask for, at random: quotas, also nested ones, weights, reservations and volumes, the end of a framework, and agents
+//! taken out of service, one or many.
 
 use std::time::Duration;
 
-use chapada_master_core::{Change, OperatorCall, Quota, RoleCall};
+use chapada_master_core::{
+    AgentCall, AgentState, Change, DrainOrder, OperatorCall, Quota, RoleCall, Selection, Standing,
+};
 use chapada_model::{
     AgentId, Milli, Quantities, Reservation, ReservationKind, Resource, ResourceValue, Resources, Role,
 };
@@ -16,17 +19,21 @@ use crate::sim::Sim;
 const ROLES: [&str; 8] =
     ["services", "services/own", "services/other", "ops", "ops/db", "hoard", "many/r3", "nobody"];
 
+/// Drains of many have one of so many names.
+const DRAINS: u64 = 4;
+
 /// Operators keep so many reservations on an agent at most: others need room, too.
 const MAX_MADE: usize = 2;
 
 impl Sim {
-    /// An operator does something, if it is time for it; once it is calm, quotas are taken away, so that all can be satisfied.
+    /// An operator does something, if it is time for it; once it is calm, quotas and drains are taken away, so that all can be
+    /// satisfied.
     pub(crate) fn on_operator(&mut self) {
         let mut again = Duration::from_secs(1);
         if self.stormy {
             self.operate_at_random();
             again = self.rng.between(Duration::from_millis(50), self.plan.operate_every);
-        } else if self.end_quotas() {
+        } else if self.end_quotas() & self.end_drains() {
             return;
         }
         self.queue.put(self.now + again, Happening::Operator);
@@ -34,7 +41,7 @@ impl Sim {
 
     fn operate_at_random(&mut self) {
         let Some(leader) = self.leader() else { return };
-        match self.rng.below(20) {
+        match self.rng.below(26) {
             0..8 => {
                 let call = self.role_call();
                 // What a master refuses is in the history.
@@ -45,7 +52,12 @@ impl Sim {
                     self.operate(leader, OperatorCall::Change { agent, change, principal: None });
                 }
             }
-            _ => self.tear_down(leader),
+            19 => self.tear_down(leader),
+            _ => {
+                if let Some(call) = self.agent_call() {
+                    self.call_about_agents(leader, call);
+                }
+            }
         }
     }
 
@@ -59,6 +71,60 @@ impl Sim {
         }
         drop(self.call_about_roles(leader, RoleCall::UpdateQuota { quotas, force: true }));
         false
+    }
+
+    /// Whether all agents are in service, apart from those that are given up. What is still silent is broken and not cut off: it is
+    /// given up now.
+    fn end_drains(&mut self) -> bool {
+        let (Some(leader), Some(books)) = (self.leader(), self.books()) else { return false };
+        if books.brake.held > 0 {
+            self.call_about_agents(leader, AgentCall::AllowRemovals { time: Duration::from_secs(60) });
+        }
+        let waits = |state: &AgentState| {
+            matches!(state, AgentState::Disconnected { .. } | AgentState::Recovered { .. })
+        };
+        let is_one_silent = books.agents.values().any(|agent| waits(&agent.state));
+        let drains = &self.registry.state.drains;
+        let open = drains.iter().filter(|(_, plan)| plan.ended.is_none()).map(|(name, _)| name.clone());
+        let mut calls: Vec<AgentCall> = open.map(|name| AgentCall::CancelMany { name }).collect();
+        for (agent, record) in &self.registry.state.agents {
+            let agent = agent.clone();
+            match &record.drain {
+                _ if matches!(record.standing, Standing::Gone { .. }) => {}
+                Some(drain) if !drain.is_drained => calls.push(AgentCall::CancelDrain { agent }),
+                _ if record.deactivated => calls.push(AgentCall::Reactivate { agent }),
+                _ => {}
+            }
+        }
+        let is_done = calls.is_empty() && !is_one_silent;
+        calls.into_iter().for_each(|call| self.call_about_agents(leader, call));
+        is_done
+    }
+
+    /// Something about agents.
+    fn agent_call(&mut self) -> Option<AgentCall> {
+        let agents: Vec<AgentId> = self.books()?.agents.keys().cloned().collect();
+        let agent = self.rng.pick(&agents)?.clone();
+        let name = format!("drain-{}", self.rng.below(DRAINS)).into();
+        Some(match self.rng.below(11) {
+            0 => AgentCall::Deactivate { agent },
+            1 | 2 => AgentCall::Reactivate { agent },
+            3..=5 => AgentCall::Drain { agent, order: self.drain_order() },
+            6 => AgentCall::CancelDrain { agent },
+            7 | 8 => {
+                let some = agents.into_iter().filter(|_| !self.rng.once_in(3)).collect();
+                let (selection, at_once) = (Selection::Agents(some), 1 + self.rng.below(2) as u32);
+                AgentCall::DrainMany { name, selection, at_once, order: self.drain_order() }
+            }
+            9 => AgentCall::CancelMany { name },
+            _ => AgentCall::AllowRemovals { time: Duration::from_secs(self.rng.below(60)) },
+        })
+    }
+
+    fn drain_order(&mut self) -> DrainOrder {
+        let notice = self.rng.once_in(2).then(|| Duration::from_secs(1 + self.rng.below(30)));
+        let max_grace = self.rng.once_in(2).then(|| Duration::from_secs(self.rng.below(10)));
+        DrainOrder { notice, max_grace, mark_gone: false }
     }
 
     fn role_call(&mut self) -> RoleCall {

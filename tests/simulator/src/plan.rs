@@ -105,7 +105,11 @@ impl Plan {
                 false => Duration::from_secs(1 + rng.below(15)),
             },
             calm: Duration::from_secs(5 * 60),
-            settings: Settings::new("replaced"),
+            settings: Settings {
+                // With the default no leader but the first gives an agent up within a run.
+                agent_reregister_timeout: Duration::from_secs(if rng.once_in(2) { 600 } else { 45 }),
+                ..Settings::new("replaced")
+            },
             audit_every: 1,
             found_late: Duration::from_secs(2),
             lively: true,

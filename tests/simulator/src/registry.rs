@@ -184,6 +184,7 @@ impl Sim {
                 let agent = agent.as_object_mut().expect("it has fields");
                 agent.remove("deactivated");
                 agent.remove("drain");
+                agent.remove("returned");
             }
         }
         if version < 3 {

@@ -69,6 +69,18 @@ pub enum Met {
     ResourcesChanged,
     /// An operator removed a framework.
     TornDown,
+    /// An operator had an agent drained.
+    AgentDrained,
+    /// An operator had many agents drained, some at once.
+    ManyDrained,
+    /// An operator had an agent deactivated or offered again, ended a drain, or said something of the brake.
+    DutyChanged,
+    /// Most agents fell silent at once.
+    SwitchBroken,
+    /// An agent was given up.
+    GivenUp,
+    /// An agent was not given up because others were, or because the leader was new.
+    HeldByBrake,
     /// A master's process ended and its session outlived it.
     SessionOutlived,
     /// A session expired.
@@ -89,7 +101,7 @@ pub enum Met {
 
 impl Met {
     /// All of them.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 46] = [
         Self::SlowMessage,
         Self::LostOnTheWay,
         Self::LearnedLate,
@@ -122,6 +134,12 @@ impl Met {
         Self::RolesChanged,
         Self::ResourcesChanged,
         Self::TornDown,
+        Self::AgentDrained,
+        Self::ManyDrained,
+        Self::DutyChanged,
+        Self::SwitchBroken,
+        Self::GivenUp,
+        Self::HeldByBrake,
         Self::SessionOutlived,
         Self::SessionExpired,
         Self::CutFromEnsemble,

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_agent_core::{Command, Effect, Event, FoundState, FromMaster, Record, TaskRecord, Update};
-use chapada_master_core::{Accept, Call, Operation, Proposal, Quota, RoleCall, SchedulerEvent, TaskGroup};
+use chapada_master_core::{
+    Accept, AgentRecord, Call, Operation, Proposal, Quota, RegistryChange, RoleCall, SchedulerEvent,
+    Standing, TaskGroup,
+};
 use chapada_model::{ContainerId, OfferId, TaskId, TaskKey, TaskState, TaskStatus, UpdateUuid};
 
 use crate::actors::Incarnation;
@@ -396,4 +399,38 @@ fn i6_a_task_that_runs_for_nobody() {
     assert!(sim.run_until(MINUTE, |sim| sim.services(0).is_some()));
     let unsettled = sim.unsettled().join("; ");
     assert!(unsettled.contains("run for nobody"), "{unsettled}");
+}
+
+/// The registry is told by whoever leads that this agent is unreachable.
+fn give_up(sim: &mut Sim, name: &str) {
+    let (_, record) = sim.registry.state.agents.first_key_value().expect("there are agents");
+    let standing = Standing::Unreachable { since: chapada_model::Wall(1) };
+    let record = AgentRecord { standing, ..record.clone() };
+    let change = RegistryChange::PutAgent(name.parse().unwrap(), record);
+    sim.check_removal(&change);
+}
+
+#[test]
+fn more_agents_given_up_than_the_brake_allows() {
+    let mut sim = running();
+    for name in ["one", "two", "three"] {
+        give_up(&mut sim, name);
+        assert_eq!(sim.failure(), None);
+    }
+    let leader = sim.leader().unwrap();
+    sim.note_allowance(leader, Duration::ZERO);
+    give_up(&mut sim, "allowed");
+    assert_eq!(sim.failure(), None);
+    sim.run_for(2 * MINUTE);
+    give_up(&mut sim, "four");
+    found(&sim, "the 4th within");
+}
+
+#[test]
+fn an_agent_given_up_by_a_leader_that_is_new() {
+    let mut sim = running();
+    sim.depose_leader();
+    assert!(sim.run_until(MINUTE, |sim| sim.registry.leaders.len() == 2));
+    give_up(&mut sim, "one");
+    found(&sim, "after it began to lead");
 }

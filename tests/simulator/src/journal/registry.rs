@@ -35,6 +35,8 @@ struct Record {
     certain: Option<Value>,
     /// What may or may not have been carried out since, in order.
     possible: Vec<Write>,
+    /// What a later leader has read, or was written before that: its own leader may be told of it later.
+    carried_out: BTreeSet<(u64, Ticket)>,
 }
 
 impl Record {
@@ -109,12 +111,16 @@ impl Reading {
                 ));
             }
             // What it does not show now was not carried out, and never will be.
-            *record = Record { certain: value.cloned(), possible: Vec::new() };
+            let shown = record.possible.iter().rposition(|write| write.value.as_ref() == value);
+            let possible = std::mem::take(&mut record.possible);
+            let carried_out = possible.into_iter().take(shown.map_or(0, |last| last + 1));
+            record.carried_out.extend(carried_out.map(|write| write.at));
+            record.certain = value.cloned();
         }
     }
 
     fn on_restored(&mut self, state: &RegistryState) {
-        let certain = |value| Record { certain: Some(value), possible: Vec::new() };
+        let certain = |value| Record { certain: Some(value), ..Record::default() };
         self.records = found(state).into_iter().map(|(name, value)| (name, certain(value))).collect();
         self.newest = state.epoch;
     }
@@ -140,6 +146,7 @@ impl Reading {
                     record.certain = record.possible[place].value.clone();
                     record.possible.drain(..=place);
                 }
+                None if record.carried_out.remove(&at) => {}
                 None if at.0 < self.newest => {
                     self.wrong.push(format!(
                         "a write of epoch {} of {name} is answered after epoch {} has read",

@@ -1,6 +1,6 @@
 //! The checker finds what is planted: each rule in a journal that was changed, and what a broken store and a broken master do.
 
-use chapada_master_core::{RegistryState, Ticket};
+use chapada_master_core::{RegistryChange, RegistryState, Ticket};
 use chapada_model::{TaskState, UpdateUuid};
 
 use super::{Entry, Journal};
@@ -72,6 +72,18 @@ fn each_rule_finds_what_is_planted_in_a_true_history() {
     unfenced.entries.push((at, Entry::Asked { epoch, ticket, change }));
     unfenced.entries.push((at, Entry::Answered { epoch, ticket }));
     finds(&sim, &unfenced, "is answered after epoch");
+
+    // One that hears late of what the next one has read already.
+    let (mut late, ticket) = (journal.clone(), Ticket(9_998));
+    let (place, state) = last_read(&mut late);
+    let (id, record) = state.frameworks.first_key_value().expect("there are frameworks");
+    let change = Box::new(RegistryChange::PutFramework(id.clone(), record.clone()));
+    let (at, Entry::Read { epoch, .. }) = &late.entries[place] else { unreachable!("it is one") };
+    let (at, epoch) = (*at, *epoch - 1);
+    late.entries.insert(place, (at, Entry::Asked { epoch, ticket, change }));
+    late.entries.push((at, Entry::Answered { epoch, ticket }));
+    let wrong = late.check(sim.now() + std::time::Duration::from_secs(600), Default::default());
+    assert_eq!(wrong, Vec::<String>::new());
 
     let mut twice = journal.clone();
     let began = twice.entries.iter().find(|(_, one)| matches!(one, Entry::Began { .. })).cloned();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapada_agent_core::{
-    Agent, AgentDrain, Command, Effect, Event, ExecutorLaunch, FrameworkRecord, FromMaster, GroupLaunch, GroupTask,
-    Holding, Operate, TaskLaunch, Update, Watch,
+    Agent, AgentDrain, Command, Effect, Event, ExecutorLaunch, FrameworkRecord, FromMaster, GroupLaunch,
+    GroupTask, Holding, Operate, TaskLaunch, Update, Watch,
 };
 use chapada_master_core::{AgentCommand, Held, HeldExecutor, HeldTask, RefusedReason};
 use chapada_model::{

@@ -14,6 +14,7 @@ use crate::node::Node;
 use crate::queue::Happening;
 use crate::registry::Unknown;
 use crate::sim::Sim;
+use crate::tally::Met;
 
 /// A master from its election until it stops.
 #[derive(Debug)]
@@ -87,6 +88,7 @@ impl Sim {
         };
         self.masters.push(node);
         self.coordination.fence = Some(index);
+        self.note_found_agents(index);
         self.check_recovered(index);
         self.audit(index);
         self.plan_wake_of_master(index);
@@ -234,7 +236,12 @@ impl Sim {
             Effect::Dropped { what } => {
                 self.history.note(self.now, format_args!("m{index} passes over {what}"));
             }
-            Effect::Warn { what } => self.history.note(self.now, format_args!("m{index} warns: {what}")),
+            Effect::Warn { what } => {
+                if what.contains("are not given up") {
+                    self.tally.met(Met::HeldByBrake);
+                }
+                self.history.note(self.now, format_args!("m{index} warns: {what}"));
+            }
             Effect::Operator(_) => {}
         }
     }

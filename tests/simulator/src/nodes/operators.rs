@@ -71,19 +71,43 @@ impl Sim {
         }
     }
 
+    /// An operator asks a master to take agents out of service, or into it.
+    pub(crate) fn call_about_agents(&mut self, index: usize, call: AgentCall) {
+        if self.masters[index].held.is_some() {
+            return;
+        }
+        let now = self.clock(self.masters[index].offset);
+        let Some(core) = self.masters[index].core.as_mut() else { return };
+        self.history.note(self.now, format_args!("m{index} is asked for {call:?}"));
+        let (what, allowed) = match &call {
+            AgentCall::Drain { .. } => (Met::AgentDrained, None),
+            AgentCall::DrainMany { .. } => (Met::ManyDrained, None),
+            AgentCall::AllowRemovals { time } => (Met::DutyChanged, Some(*time)),
+            AgentCall::Deactivate { .. }
+            | AgentCall::MarkGone { .. }
+            | AgentCall::Reactivate { .. }
+            | AgentCall::CancelDrain { .. }
+            | AgentCall::CancelMany { .. } => (Met::DutyChanged, None),
+        };
+        match core.apply_agent_call(now, call) {
+            Ok((effects, _)) => {
+                self.tally.met(what);
+                if let Some(time) = allowed {
+                    self.note_allowance(index, time);
+                }
+                self.after_master(index, effects);
+            }
+            Err(refused) => self.history.note(self.now, format_args!("m{index} refuses: {refused}")),
+        }
+    }
+
     /// An operator gives up for good whoever is unreachable.
     pub fn give_up_unreachable(&mut self) {
         let Some(index) = self.leader().filter(|leader| self.masters[*leader].held.is_none()) else { return };
         let Some(books) = self.masters[index].core.as_ref().map(|core| core.snapshot()) else { return };
         let is_away = |state: &AgentState| matches!(state, AgentState::Unreachable { .. });
         for agent in books.agents.values().filter(|agent| is_away(&agent.state)) {
-            let (now, agent) = (self.clock(self.masters[index].offset), agent.id.clone());
-            let Some(core) = self.masters[index].core.as_mut() else { return };
-            self.history.note(self.now, format_args!("m{index} is asked to give up {agent}"));
-            match core.apply_agent_call(now, AgentCall::MarkGone { agent }) {
-                Ok((effects, _)) => self.after_master(index, effects),
-                Err(refused) => self.history.note(self.now, format_args!("m{index} refuses: {refused}")),
-            }
+            self.call_about_agents(index, AgentCall::MarkGone { agent: agent.id.clone() });
         }
     }
 }

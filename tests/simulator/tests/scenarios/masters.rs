@@ -48,6 +48,19 @@ fn ask_for_quota(sim: &mut Sim) {
 }
 
 #[test]
+fn a_leader_that_is_stopped_while_the_quorum_comes_and_goes_is_replaced() {
+    let mut sim = Sim::new(1, keeping(), false);
+    assert!(sim.run_until(MINUTE, |sim| sim.running(0).len() == 3));
+    let machine = sim.leading_machine().expect("somebody leads");
+    let former = sim.leader();
+    sim.stop_process(machine, 10 * MINUTE);
+    sim.lose_quorum(5 * SECOND);
+    let is_replaced = sim.run_until(MINUTE, |sim| sim.leader() != former);
+    assert!(is_replaced, "its session ends once there is a quorum to end it: {:?}", sim.failure());
+    assert_eq!(sim.failure(), None);
+}
+
+#[test]
 fn scenario_1_leader_dies_between_accepting_a_launch_and_telling_the_agent() {
     let (mut ran, mut dropped) = (0, 0);
     each_seed(&scripted(), |run| {
