@@ -6,6 +6,7 @@ mod bench;
 mod cgroup2;
 mod check;
 mod dev;
+mod former;
 mod fuzz;
 mod install;
 mod run;

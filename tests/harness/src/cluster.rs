@@ -1,7 +1,7 @@
 //! A cluster of real processes.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use crate::daemon::free_port;
 use crate::zookeeper::{Ensemble, TICK_MS};
-use crate::{Daemon, Http, Hub, Namespace, container_cgroups, eventually, processes_of, unmount_below};
+use crate::{
+    Daemon, Http, Hub, Namespace, binary, container_cgroups, eventually, processes_of, unmount_below,
+};
 
 /// Processes on one machine are up in a second or two; this bounds a machine under load.
 const UP_WITHIN: Duration = Duration::from_secs(60);
@@ -32,6 +34,7 @@ pub struct ClusterBuilder {
     master_flags: Vec<String>,
     agent_flags: Vec<String>,
     services_flags: Vec<String>,
+    program: Option<PathBuf>,
 }
 
 /// Masters, agents, the services framework and, for more than one master, a three-server ZooKeeper. Ends with this
@@ -53,6 +56,7 @@ pub struct Cluster {
     machines: Vec<Namespace>,
     _hub: Option<Hub>,
     folder: tempfile::TempDir,
+    program: PathBuf,
 }
 
 impl Cluster {
@@ -71,6 +75,7 @@ impl Cluster {
             master_flags: Vec::new(),
             agent_flags: Vec::new(),
             services_flags: Vec::new(),
+            program: None,
         }
     }
 }
@@ -133,6 +138,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// Every daemon is of this program at first.
+    #[must_use]
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = Some(program.to_owned());
+        self
+    }
+
     /// One more flag for every master.
     #[must_use]
     pub fn master_flag(mut self, flag: &str) -> Self {
@@ -178,6 +190,7 @@ impl ClusterBuilder {
             machines: Vec::new(),
             _hub: None,
             folder,
+            program: self.program.clone().unwrap_or_else(|| binary("chapada")),
         };
         for number in 0..self.masters {
             cluster.start_master(number, &self);
@@ -205,7 +218,8 @@ impl Cluster {
             flags.extend(["--zk".to_owned(), format!("{}/chapada", ensemble.address())]);
         }
         flags.extend(wanted.master_flags.iter().cloned());
-        self.masters.push(Daemon::start(&format!("master{number}"), self.folder.path(), None, &flags));
+        let name = format!("master{number}");
+        self.masters.push(Daemon::start_build(&self.program, &name, self.folder.path(), None, &flags));
     }
 
     fn start_agent(&mut self, number: usize, machine: Option<Namespace>, wanted: &ClusterBuilder) {
@@ -226,7 +240,8 @@ impl Cluster {
         flags.push("--allow-host-root".to_owned());
         flags.extend(wanted.agent_flags.iter().cloned());
         let namespace = machine.as_ref().map(|machine| machine.name.as_str());
-        self.agents.push(Daemon::start(&format!("agent{number}"), self.folder.path(), namespace, &flags));
+        let name = format!("agent{number}");
+        self.agents.push(Daemon::start_build(&self.program, &name, self.folder.path(), namespace, &flags));
         self.agent_addresses.push(address);
         self.machines.extend(machine);
     }
@@ -254,7 +269,7 @@ impl Cluster {
             flags.extend(["--zk".to_owned(), format!("{}/services", ensemble.address())]);
         }
         flags.extend(more.iter().cloned());
-        Daemon::start(name, self.folder.path(), None, &flags)
+        Daemon::start_build(&self.program, name, self.folder.path(), None, &flags)
     }
 
     fn wait_until_up(&self, agents: usize) {

@@ -26,6 +26,15 @@ pub fn binary(name: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("{name} is not built: run `cargo build --workspace --bins` first"))
 }
 
+/// Names a `chapada` of another commit, for tests of builds that run mixed.
+const OTHER_BUILD: &str = "CHAPADA_OTHER_PROGRAM";
+
+/// The program `chapada` of another commit where there is one, else that of this one: then builds are mixed in name only.
+#[must_use]
+pub fn other_build() -> PathBuf {
+    std::env::var_os(OTHER_BUILD).map_or_else(|| binary("chapada"), PathBuf::from)
+}
+
 /// A running `chapada` daemon. Dropping it kills it; its containers are not its own and stay.
 #[derive(Debug)]
 pub struct Daemon {
@@ -43,9 +52,24 @@ impl Daemon {
     /// When it cannot be started.
     #[must_use]
     pub fn start(name: &str, folder: &Path, namespace: Option<&str>, arguments: &[String]) -> Self {
+        Self::start_build(&binary("chapada"), name, folder, namespace, arguments)
+    }
+
+    /// As [`Daemon::start`], of this program.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start_build(
+        program: &Path,
+        name: &str,
+        folder: &Path,
+        namespace: Option<&str>,
+        arguments: &[String],
+    ) -> Self {
         let log = folder.join(format!("{name}.log"));
         let command: Vec<OsString> =
-            std::iter::once(binary("chapada").into()).chain(arguments.iter().map(OsString::from)).collect();
+            std::iter::once(program.into()).chain(arguments.iter().map(OsString::from)).collect();
         let namespace = namespace.map(str::to_owned);
         let child = spawn(&command, namespace.as_deref(), &log);
         Self { name: name.to_owned(), command, namespace, log, child }
@@ -64,6 +88,11 @@ impl Daemon {
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// It is of this program from its next start on.
+    pub fn becomes(&mut self, program: &Path) {
+        self.command[0] = program.into();
     }
 
     /// Starts it again after [`Daemon::kill`].

@@ -13,7 +13,7 @@ mod netns;
 pub mod zookeeper;
 
 pub use cluster::{Cluster, ClusterBuilder};
-pub use daemon::{Daemon, binary};
+pub use daemon::{Daemon, binary, other_build};
 pub use eventually::eventually;
 pub use http::Http;
 pub use leftovers::{container_cgroups, processes_of, unmount_below};

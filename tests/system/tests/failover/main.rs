@@ -1,6 +1,8 @@
 //! Scenarios 1, 2, 3, 4, 9 and 50 with real processes, a real three-server ZooKeeper and machines of their own: masters and ZooKeeper
 //! servers are killed and frozen, links are cut. In each the same processes run on, and nothing runs twice.
 
+mod upgrade;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::Duration;

@@ -1,0 +1,87 @@
+//! Scenario 49 with real processes: builds of two commits run mixed, in either order, with failovers in the middle. The other commit's
+//! `chapada` is what `CHAPADA_OTHER_PROGRAM` names, as `cargo xtask test --former [COMMIT]` does; without it all are of this build, and
+//! what is shown is that each part can be replaced under the others.
+
+use std::path::Path;
+
+use chapada_harness::{Cluster, Daemon, binary, eventually, other_build};
+use serde_json::json;
+
+use super::{Processes, WITHIN, another_leads, builder, deploy, leader, logged, runs};
+
+const INSTANCES: u64 = 3;
+
+/// A daemon is killed, and is of this program when it comes back.
+fn replace(daemon: &mut Daemon, program: &Path) {
+    daemon.kill();
+    daemon.becomes(program);
+    daemon.restart();
+}
+
+/// All masters are replaced, those that follow first; then another one leads, over the registry that the other build wrote.
+fn replace_masters(cluster: &mut Cluster, program: &Path) {
+    let former = leader(cluster);
+    for follower in (0..cluster.masters.len()).filter(|number| *number != former) {
+        replace(&mut cluster.masters[follower], program);
+        eventually("it follows", WITHIN, || cluster.master_http(follower).redirect("/state"));
+    }
+    replace(&mut cluster.masters[former], program);
+    another_leads(cluster, former);
+}
+
+fn replace_agent(cluster: &mut Cluster, program: &Path) {
+    replace(&mut cluster.agents[0], program);
+    eventually("the agent is back", WITHIN, || {
+        let active = cluster.leader_http()?.get("/query/v1/overview")?["agents"]["active"].as_u64();
+        if active == Some(1) { Ok(()) } else { Err(format!("{active:?} agents")) }
+    });
+}
+
+fn replace_services(cluster: &mut Cluster, program: &Path) {
+    replace(cluster.services.as_mut().expect("the cluster has one"), program);
+}
+
+/// What is asked for now is done by whoever is there: one more instance, and one less.
+fn still_works(cluster: &Cluster, before: &Processes) {
+    let scaled = |instances: u64| {
+        let change = json!({ "instances": instances });
+        eventually("it is scaled", WITHIN, || {
+            cluster.services_http().send("PUT", "/v2/apps//steady?force=true", &change)
+        });
+    };
+    scaled(INSTANCES + 1);
+    let more = runs(cluster, INSTANCES as usize + 1, "after it was scaled");
+    assert!(before.iter().all(|one| more.iter().any(|other| other == one)), "{before:?} {more:?}");
+    scaled(INSTANCES);
+    assert_eq!(runs(cluster, INSTANCES as usize, "again"), *before, "the youngest goes");
+}
+
+type Step = (&'static str, fn(&mut Cluster, &Path));
+
+/// From the other build to this one by these steps, and back.
+fn there_and_back(steps: [Step; 3]) {
+    let (other, this) = (other_build(), binary("chapada"));
+    let mut cluster = builder().program(&other).start();
+    deploy(&cluster, INSTANCES);
+    let before = runs(&cluster, INSTANCES as usize, "at first");
+    for (way, program) in [("upgraded", &this), ("downgraded", &other)] {
+        for (what, step) in steps {
+            let launched = logged(&cluster, ": launch ");
+            step(&mut cluster, program);
+            let after = runs(&cluster, INSTANCES as usize, &format!("with {what} {way}"));
+            assert_eq!(after, before, "{what} {way}: the same processes run");
+            assert_eq!(logged(&cluster, ": launch "), launched, "{what} {way}: nothing is launched");
+            still_works(&cluster, &before);
+        }
+    }
+}
+
+#[test]
+fn scenario_49_masters_first_then_the_agent_then_services() {
+    there_and_back([("masters", replace_masters), ("agent", replace_agent), ("services", replace_services)]);
+}
+
+#[test]
+fn scenario_49_services_first_then_the_agent_then_masters() {
+    there_and_back([("services", replace_services), ("agent", replace_agent), ("masters", replace_masters)]);
+}
