@@ -70,7 +70,7 @@ impl Services {
                 None => self.retire(&app.definition.id.clone(), BTreeMap::from([(app.version, app)])),
             }
         }
-        self.read_instances(now, instances);
+        self.read_instances(now, instances.into_iter());
         for part in parts {
             let of = part.deployment();
             if let Some(deployment) = deployments.iter_mut().find(|deployment| deployment.id() == of) {
@@ -97,8 +97,8 @@ impl Services {
     }
 
     /// Those of one app follow each other, mostly: it is looked for once.
-    fn read_instances(&mut self, now: Now, instances: Vec<Box<Instance>>) {
-        let mut instances = instances.into_iter().peekable();
+    fn read_instances(&mut self, now: Now, instances: impl Iterator<Item = Box<Instance>>) {
+        let mut instances = instances.peekable();
         while let Some(first) = instances.next() {
             let app = first.id.app().clone();
             let Some(state) = self.apps.get_mut(&app) else {
