@@ -4,6 +4,7 @@
 
 mod allocator;
 mod containers;
+mod detection;
 mod failover;
 mod figure;
 mod launch;
@@ -72,10 +73,12 @@ const BENCHES: &[(&str, Bench)] = &[
     ("services:events", services::many_events),
     ("services:subscribers", services::many_subscribers),
     ("services:health", services::health_checks),
+    ("links", loopback::links::run),
     ("failover", failover::crash),
     ("failover", failover::hand_over),
     ("reregister", reregister::run),
     ("herd", reregister::herd),
+    ("detection", detection::run),
     ("million", million::run),
     ("memory", memory::run),
     ("why", why::run),

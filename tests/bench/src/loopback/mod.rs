@@ -12,6 +12,7 @@ pub(crate) mod usage;
 
 pub(crate) mod events;
 pub(crate) mod launch;
+pub(crate) mod links;
 pub(crate) mod state;
 
 use std::time::{Duration, Instant};

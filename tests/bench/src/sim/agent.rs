@@ -41,6 +41,8 @@ pub(crate) struct AgentHost {
     pub(crate) id: Option<Box<str>>,
     /// Whether the master that leads has welcomed it.
     pub(crate) is_linked: bool,
+    /// Since when nothing comes from it or reaches it.
+    pub(crate) cut_off: Option<Mono>,
     tasks: Vec<Option<Task>>,
     /// When what ended and was not offered again since ended, oldest first.
     pub(crate) freed: Vec<Mono>,

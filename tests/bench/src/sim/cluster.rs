@@ -1,19 +1,19 @@
 //! The cluster, and the loop that lets things happen.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::chance::Chance;
 use anyhow::{Context, Result, ensure};
 use chapada_master::edge::Form;
-use chapada_master_core::audit;
+use chapada_master_core::{Settings, audit};
 use chapada_model::Mono;
 use chapada_wire::v1::scheduler::Call;
 
 use super::agent::{AgentHost, Need};
 use super::cpu::Meter;
 use super::framework::{Demand, FrameworkHost, Manner};
-use super::master::{MasterHost, Outgoing, RECORDING};
+use super::master::{MASTER_ID, MasterHost, Outgoing, RECORDING};
 use super::queue::{Arrival, Happening, Index, Queue};
 use super::wire;
 
@@ -52,11 +52,23 @@ pub(crate) struct Cluster {
     pub(crate) welcomed: Vec<Mono>,
     /// When each subscription began, in order.
     pub(crate) subscribed: Vec<Mono>,
+    /// How often each link shows that it lives.
+    beat: Duration,
+    /// After so much silence the master takes a link for dead; nobody looks when absent.
+    silence: Option<Duration>,
+    /// From an agent's being cut off to the first framework's hearing that it is given up; in seconds.
+    pub(crate) given_up: Vec<f64>,
+    failed: HashSet<Index>,
 }
 
 impl Cluster {
     /// A cluster at its beginning.
     pub(crate) fn new(shape: Shape) -> Result<Self> {
+        Self::with_settings(shape, Settings::new(MASTER_ID))
+    }
+
+    /// One whose masters are told otherwise.
+    pub(crate) fn with_settings(shape: Shape, settings: Settings) -> Result<Self> {
         let frameworks = shape.frameworks.iter().enumerate();
         let frameworks: Vec<FrameworkHost> = frameworks
             .map(|(index, (manner, demand))| {
@@ -67,7 +79,7 @@ impl Cluster {
             now: Mono(1),
             queue: Queue::default(),
             chance: Chance::new(1),
-            master: MasterHost::new(shape.agents, frameworks.len()),
+            master: MasterHost::with_settings(shape.agents, frameworks.len(), settings),
             agents: (0..shape.agents).map(|_| AgentHost::default()).collect(),
             frameworks,
             by_id: HashMap::new(),
@@ -76,6 +88,10 @@ impl Cluster {
             probes: Vec::new(),
             welcomed: Vec::new(),
             subscribed: Vec::new(),
+            beat: BEAT,
+            silence: None,
+            given_up: Vec::new(),
+            failed: HashSet::new(),
             shape,
         };
         for index in 0..Index::try_from(cluster.agents.len())? {
@@ -119,6 +135,9 @@ impl Cluster {
         for index in 0..self.agents.len() {
             let agent = &mut self.agents[index];
             (agent.is_linked, agent.up, agent.down) = Default::default();
+            if agent.cut_off.is_some() {
+                continue;
+            }
             let at = self.now + self.chance.between(Duration::ZERO, within);
             self.queue.put(at, Happening::AgentStarts(index as Index));
         }
@@ -129,6 +148,31 @@ impl Cluster {
             let at = self.now + self.chance.between(Duration::ZERO, within);
             self.queue.put(at, Happening::FrameworkStarts(index as Index));
         }
+    }
+
+    /// From now on agents show that they live three times within `silence`, and the master looks whether they do.
+    pub(crate) fn watch_links(&mut self, silence: Duration) {
+        self.silence = Some(silence);
+        self.beat = silence / 3;
+        for index in 0..self.agents.len() {
+            let at = self.now + self.chance.between(silence, 2 * silence);
+            self.queue.put(at, Happening::LinkChecked(index as Index));
+        }
+    }
+
+    /// Cuts an agent off: nothing comes from it or reaches it, and no connection says so.
+    pub(crate) fn cut_off(&mut self, index: usize) {
+        self.agents[index].cut_off = Some(self.now);
+    }
+
+    fn check_link(&mut self, index: Index) {
+        let Some(silence) = self.silence.filter(|_| self.agents[index as usize].is_linked) else { return };
+        let due = self.master.heard(index) + silence;
+        if due > self.now {
+            return self.queue.put(due, Happening::LinkChecked(index));
+        }
+        self.master.arrive(Arrival::Silence(index));
+        self.plan_turn();
     }
 
     /// A probe wants its task to run, this long from now.
@@ -169,7 +213,14 @@ impl Cluster {
                 Ok(())
             }
             Happening::AgentBeats(index) => self.beat(index),
-            Happening::AgentHears(index, message) => self.agent_hears(index, &message),
+            Happening::LinkChecked(index) => {
+                self.check_link(index);
+                Ok(())
+            }
+            Happening::AgentHears(index, message) => match self.agents[index as usize].cut_off {
+                Some(_) => Ok(()),
+                None => self.agent_hears(index, &message),
+            },
             Happening::TaskRuns(index, slot) | Happening::TaskEnds(index, slot) => self.enter(index, slot),
             Happening::Written(index, slot) => self.written(index, slot),
             Happening::FrameworkStarts(index) => {
@@ -251,8 +302,9 @@ impl Cluster {
 
     fn beat(&mut self, index: Index) -> Result<()> {
         let agent = &self.agents[index as usize];
-        let need = agent.is_linked.then(|| Need::Send(agent.beat()));
-        self.queue.put(self.now + BEAT, Happening::AgentBeats(index));
+        let speaks = agent.is_linked && agent.cut_off.is_none();
+        let need = speaks.then(|| Need::Send(agent.beat()));
+        self.queue.put(self.now + self.beat, Happening::AgentBeats(index));
         self.see_to(index, self.now, need)
     }
 
@@ -281,6 +333,13 @@ impl Cluster {
             let freed = &mut self.agents[agent as usize].freed;
             for since in freed.drain(..room.min(freed.len())) {
                 self.freed_to_offer.push(self.now.since(since).as_secs_f64() * 1_000.0);
+            }
+        }
+        for agent in heard.failed {
+            let agent = *self.by_id.get(agent.as_str()).context("a known agent is given up")?;
+            let since = self.agents[agent as usize].cut_off.context("only who was cut off is given up")?;
+            if self.failed.insert(agent) {
+                self.given_up.push(self.now.since(since).as_secs_f64());
             }
         }
         self.subscribed.extend(heard.is_subscribed.then_some(done));

@@ -45,6 +45,8 @@ pub(crate) struct Counts {
     pub(crate) launched: usize,
     pub(crate) running: usize,
     pub(crate) finished: usize,
+    /// Those of agents that were given up.
+    pub(crate) lost: usize,
 }
 
 /// What it answers, and what it was told.
@@ -57,6 +59,8 @@ pub(crate) struct Heard {
     pub(crate) is_subscribed: bool,
     /// How many of its tasks run since.
     pub(crate) running: usize,
+    /// Agents that are given up.
+    pub(crate) failed: Vec<String>,
     /// How long a probe's task took from the wish to RUNNING.
     pub(crate) probed: Option<Duration>,
 }
@@ -140,6 +144,11 @@ impl FrameworkHost {
             }
             event::Type::Offers => self.on_offers(chance, event, &mut heard)?,
             event::Type::Update => self.on_update(now, event, &mut heard)?,
+            event::Type::Failure => {
+                let agent = event.failure.and_then(|failure| failure.agent_id).and_then(|id| id.value);
+                heard.failed.extend(agent);
+            }
+            event::Type::Rescind => {}
             other => bail!("{} hears {other:?}", self.name),
         }
         Ok(heard)
@@ -231,6 +240,11 @@ impl FrameworkHost {
                 heard.probed = self.since.take().map(|since| now.since(since));
             }
             v1::TaskState::TaskFinished => self.counts.finished += 1,
+            // Without a uuid: nobody waits for an acknowledgement.
+            v1::TaskState::TaskLost if status.uuid.is_none() => {
+                self.counts.lost += 1;
+                return Ok(());
+            }
             other => bail!("{} hears {other:?}: {:?}", self.name, status.message),
         }
         let acknowledge =

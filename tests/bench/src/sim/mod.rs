@@ -23,4 +23,4 @@ pub(crate) mod wire;
 pub(crate) use chance::Chance;
 pub(crate) use cluster::{Cluster, Shape};
 pub(crate) use framework::{Demand, Manner};
-pub(crate) use master::describe_master;
+pub(crate) use master::{MASTER_ID, describe_master};

@@ -23,6 +23,8 @@ pub(crate) enum Happening {
     AgentHears(Index, Vec<u8>),
     /// An agent shows that it lives.
     AgentBeats(Index),
+    /// The master looks whether an agent has been silent for too long.
+    LinkChecked(Index),
     /// The first instruction of a task runs.
     TaskRuns(Index, u32),
     /// A task ends.
@@ -47,6 +49,8 @@ pub(crate) enum Arrival {
     Framework(Index, Vec<u8>),
     /// The registry has answered.
     Recorded(Ticket),
+    /// Nothing came over a link for too long.
+    Silence(Index),
 }
 
 struct Entry {
@@ -99,6 +103,7 @@ impl Queue {
                 Happening::MasterHears(_)
                     | Happening::MasterTurn
                     | Happening::Recorded(_)
+                    | Happening::LinkChecked(_)
                     | Happening::AgentHears(..)
                     | Happening::FrameworkHears(..)
             )
