@@ -13,11 +13,14 @@ use std::time::Duration;
 use chapada_sdk::FrameworkConfig;
 use scripted_master::ScriptedMaster;
 
+/// Nothing takes longer, on a machine under load.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Fails loudly instead of hanging.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(Duration::from_secs(20), future).await {
+    match tokio::time::timeout(PATIENCE, future).await {
         Ok(value) => value,
-        Err(_) => panic!("waited 20 s for: {what}"),
+        Err(_) => panic!("waited {PATIENCE:?} for: {what}"),
     }
 }
 

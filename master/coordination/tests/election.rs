@@ -2,10 +2,12 @@
 
 mod support;
 
-use chapada_coordination::{DetectError, LeaderInfo};
-use chapada_coordination::{Detector, Leadership, LostReason, MasterAddress, SessionError, ZkOptions};
+use chapada_coordination::{
+    Coordination, DetectError, Detector, LeaderInfo, Leadership, LostReason, MasterAddress, SessionError,
+    ZkOptions,
+};
 use chapada_harness::zookeeper::Ensemble;
-use support::{SESSION, coordination, info, plain_client, soon, until, zk_address};
+use support::{SESSION, STEADY, coordination, info, plain_client, soon, until, zk_address};
 use zookeeper_client::{Acls, CreateMode};
 
 async fn leader_is(detector: &mut Detector, id: &str) {
@@ -62,11 +64,7 @@ async fn candidates_lead_in_the_order_of_their_coming_and_clients_find_each() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_suspends_at_once_and_its_term_goes_on_after_a_short_break() {
     let mut ensemble = Ensemble::single();
-    let mut campaign = chapada_coordination::Coordination::zookeeper(
-        zk_address(&ensemble, "/cluster"),
-        ZkOptions { session_timeout: SESSION * 30 },
-    )
-    .campaign(info("only"));
+    let mut campaign = coordination(&ensemble, "/cluster").campaign(info("only"));
     soon("leads", campaign.wait_until_leading()).await.unwrap();
     ensemble.server(0).kill();
     until("suspended", &mut campaign, |state| matches!(state, Leadership::Suspended)).await;
@@ -77,7 +75,8 @@ async fn a_leader_suspends_at_once_and_its_term_goes_on_after_a_short_break() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expired_leader_has_lost_and_is_not_detected() {
     let mut ensemble = Ensemble::single();
-    let here = coordination(&ensemble, "/cluster");
+    let here =
+        Coordination::zookeeper(zk_address(&ensemble, "/cluster"), ZkOptions { session_timeout: SESSION });
     let mut campaign = here.campaign(info("only"));
     let mut detector = here.detect();
     soon("leads", campaign.wait_until_leading()).await.unwrap();
@@ -178,7 +177,7 @@ async fn credentials_keep_others_from_the_election() {
     let ensemble = Ensemble::single();
     let with = |user: &str| {
         let address = format!("zk://{user}@{}/cluster", ensemble.connect_string()).parse().unwrap();
-        chapada_coordination::Coordination::zookeeper(address, ZkOptions { session_timeout: SESSION })
+        Coordination::zookeeper(address, ZkOptions { session_timeout: STEADY })
     };
     let mut campaign = with("me:secret").campaign(info("mine"));
     soon("leads", campaign.wait_until_leading()).await.unwrap();

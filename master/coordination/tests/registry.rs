@@ -10,11 +10,11 @@ use chapada_coordination::{
     WriteError, ZkOptions,
 };
 use chapada_harness::zookeeper::Ensemble;
-use support::{SCHEMA, SESSION, info, plain_client, soon, until, zk_address};
+use support::{SCHEMA, SESSION, STEADY, info, plain_client, soon, until, zk_address};
 use zookeeper_client::{Acl, Acls, AuthId, CreateMode, Permission};
 
 async fn lead(ensemble: &Ensemble, id: &str) -> (Campaign, Term) {
-    lead_with(ensemble, id, SESSION).await
+    lead_with(ensemble, id, STEADY).await
 }
 
 async fn lead_with(ensemble: &Ensemble, id: &str, session_timeout: Duration) -> (Campaign, Term) {
@@ -75,7 +75,7 @@ async fn a_deposed_leader_cannot_write_nor_open() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_survive_the_death_of_the_quorum_s_leader() {
     let mut ensemble = Ensemble::three();
-    let (campaign, term) = lead_with(&ensemble, "only", SESSION * 20).await;
+    let (campaign, term) = lead(&ensemble, "only").await;
     let registry = term.open_registry(SCHEMA).await.unwrap().registry;
     let writing = tokio::spawn({
         let registry = registry.clone();
@@ -102,7 +102,7 @@ async fn writes_survive_the_death_of_the_quorum_s_leader() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_break_shorter_than_the_session_is_waited_out_and_nothing_is_lost_or_done_twice() {
     let mut ensemble = Ensemble::single();
-    let (campaign, term) = lead_with(&ensemble, "only", SESSION * 30).await;
+    let (campaign, term) = lead(&ensemble, "only").await;
     let registry = term.open_registry(SCHEMA).await.unwrap().registry;
     let writing = tokio::spawn(async move {
         for number in 0..300 {
@@ -128,7 +128,7 @@ async fn a_break_shorter_than_the_session_is_waited_out_and_nothing_is_lost_or_d
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_break_longer_than_the_session_ends_the_term() {
     let mut ensemble = Ensemble::single();
-    let (mut campaign, term) = lead(&ensemble, "only").await;
+    let (mut campaign, term) = lead_with(&ensemble, "only", SESSION).await;
     let registry = term.open_registry(SCHEMA).await.unwrap().registry;
     ensemble.server(0).kill();
     let write = registry.put("agents", "a", b"x");
@@ -141,7 +141,7 @@ async fn a_break_longer_than_the_session_ends_the_term() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_thousand_records_load_within_a_second_and_no_znode_is_large() {
     let ensemble = Ensemble::single();
-    let (campaign, term) = lead_with(&ensemble, "first", SESSION * 20).await;
+    let (campaign, term) = lead(&ensemble, "first").await;
     let registry = term.open_registry(SCHEMA).await.unwrap().registry;
     let value = [7_u8; 300];
     for thousand in 0..50 {
@@ -157,7 +157,7 @@ async fn fifty_thousand_records_load_within_a_second_and_no_znode_is_large() {
         }
     }
     campaign.resign().await;
-    let (_campaign, term) = lead_with(&ensemble, "second", SESSION * 20).await;
+    let (_campaign, term) = lead(&ensemble, "second").await;
     let start = Instant::now();
     let records = term.open_registry(SCHEMA).await.unwrap().records;
     let took = start.elapsed();
@@ -275,7 +275,7 @@ async fn pages(ensemble: &Ensemble) -> BTreeMap<String, (i32, BTreeSet<String>)>
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_has_pages_of_its_own_and_its_changes_rewrite_no_other() {
     let ensemble = Ensemble::single();
-    let (campaign, term) = lead_with(&ensemble, "first", SESSION * 20).await;
+    let (campaign, term) = lead(&ensemble, "first").await;
     let registry = term.open_registry(GROUPED).await.unwrap().registry;
     let many = (0..300)
         .map(|number| Change::put("instance", &format!("prod_web.v2.instance-{number:03}"), &[7; 400]));
@@ -300,7 +300,7 @@ async fn a_group_has_pages_of_its_own_and_its_changes_rewrite_no_other() {
     );
 
     campaign.resign().await;
-    let (_campaign, term) = lead_with(&ensemble, "second", SESSION * 20).await;
+    let (_campaign, term) = lead(&ensemble, "second").await;
     let opened = term.open_registry(GROUPED).await.unwrap();
     assert_eq!(opened.records.len(), 310);
     let rest = opened.records.iter().filter(|record| record.key.key.starts_with("prod_web"));
@@ -311,7 +311,7 @@ async fn a_group_has_pages_of_its_own_and_its_changes_rewrite_no_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_of_a_build_that_did_not_group_them_are_read_and_join_their_group_when_written() {
     let ensemble = Ensemble::single();
-    let (campaign, term) = lead_with(&ensemble, "older", SESSION * 20).await;
+    let (campaign, term) = lead(&ensemble, "older").await;
     let registry = term.open_registry(SCHEMA).await.unwrap().registry;
     let mut model = BTreeMap::new();
     for number in 0..60 {
@@ -322,7 +322,7 @@ async fn records_of_a_build_that_did_not_group_them_are_read_and_join_their_grou
     campaign.resign().await;
     let mut chance = 1_u64;
     for (round, schema) in [GROUPED, GROUPED, SCHEMA].into_iter().enumerate() {
-        let (campaign, term) = lead_with(&ensemble, &format!("round-{round}"), SESSION * 20).await;
+        let (campaign, term) = lead(&ensemble, &format!("round-{round}")).await;
         let opened = term.open_registry(schema).await.unwrap();
         let found = opened.records.iter().map(|record| (record.key.key.clone(), record.value.to_vec()));
         assert_eq!(found.collect::<Vec<_>>(), model.clone().into_iter().collect::<Vec<_>>(), "round {round}");
@@ -362,7 +362,7 @@ async fn records_of_a_build_that_did_not_group_them_are_read_and_join_their_grou
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_records_of_a_group_leave_its_page_before_it_fits_no_transaction() {
     let ensemble = Ensemble::single();
-    let (_campaign, term) = lead_with(&ensemble, "only", SESSION * 20).await;
+    let (_campaign, term) = lead(&ensemble, "only").await;
     let registry = term.open_registry(GROUPED).await.unwrap().registry;
     let small = (0..20).map(|number| Change::put("instance", &format!("app.{number}"), b"x"));
     registry.write(small.collect()).await.unwrap();

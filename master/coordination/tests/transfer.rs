@@ -7,7 +7,7 @@ use chapada_coordination::{
     ZkOptions,
 };
 use chapada_harness::zookeeper::Ensemble;
-use support::{SCHEMA, SESSION, coordination, info, plain_client, soon, zk_address};
+use support::{SCHEMA, STEADY, coordination, info, plain_client, soon, zk_address};
 
 async fn lead(here: &Coordination, id: &str) -> (Campaign, Term) {
     let mut campaign = here.campaign(info(id));
@@ -26,7 +26,7 @@ async fn write(here: &Coordination, records: &[(&str, &str, &str)]) {
 }
 
 fn in_zookeeper(ensemble: &Ensemble) -> RegistryPlace {
-    let options = ZkOptions { session_timeout: SESSION };
+    let options = ZkOptions { session_timeout: STEADY };
     RegistryPlace::ZooKeeper { address: zk_address(ensemble, "/cluster"), options }
 }
 

@@ -4,16 +4,14 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use chapada_master::edge::Form;
 use chapada_master_core::{AgentState, Settings};
 
 use crate::figure::{Figure, percentile};
-use crate::sim::{Cluster, Demand, MASTER_ID, Manner, Shape};
+use crate::sim::{Cluster, MASTER_ID};
 
 /// Tasks on each agent.
 const TASKS: usize = 10;
 const FRAMEWORKS: usize = 10;
-const DAY: Duration = Duration::from_secs(86_400);
 /// What the masters are told: `--agent-ping-timeout=4500ms --max-agent-ping-timeouts=2`. The defaults are Mesos', 15 s and 5.
 const SILENCE: Duration = Duration::from_millis(4_500);
 const GIVEN_UP_AFTER: Duration = Duration::from_millis(9_000);
@@ -39,11 +37,13 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
         cluster.cut_off(*index);
         cluster.run_for(APART)?;
     }
-    cluster.run_until(2 * GIVEN_UP_AFTER, |cluster| cluster.given_up.len() == dead.len())?;
+    // The last of them is heard of with its first update; the others are on their way then.
+    cluster.run_until(2 * GIVEN_UP_AFTER, |cluster| heard_lost(cluster) >= dead.len() * TASKS)?;
     let took = cluster.now.since(began).as_secs_f64();
     let busy = (cluster.master.host.used - used).as_secs_f64() / took;
     let mut given_up = std::mem::take(&mut cluster.given_up);
-    let lost: usize = cluster.frameworks.iter().map(|framework| framework.counts.lost).sum();
+    ensure!(given_up.len() == dead.len(), "{} agents were given up", given_up.len());
+    let lost = heard_lost(&cluster);
     ensure!(lost == dead.len() * TASKS, "{lost} tasks were said to be lost");
     cluster.check_books()?;
 
@@ -98,34 +98,21 @@ fn new_leader(cluster: &mut Cluster) -> Result<f64> {
     Ok(given_up as f64)
 }
 
+/// Tasks that their frameworks were told are lost.
+fn heard_lost(cluster: &Cluster) -> usize {
+    cluster.frameworks.iter().map(|framework| framework.counts.lost).sum()
+}
+
 fn unreachable(cluster: &Cluster) -> usize {
     let books = cluster.master.core.snapshot();
     let is_given_up = |state: &AgentState| matches!(state, AgentState::Unreachable { .. });
     books.agents.values().filter(|agent| is_given_up(&agent.state)).count()
 }
 
-/// A cluster that runs as many tasks as it has room for, and whose links are watched.
+/// A cluster whose links are watched.
 fn cluster(agents: usize) -> Result<Cluster> {
-    let tasks = agents * TASKS;
-    let demand = Demand {
-        cpus: 0.1,
-        mem: 32.0,
-        lasts: (DAY, DAY),
-        begun: 0,
-        per_offer: TASKS,
-        tasks: tasks / FRAMEWORKS,
-    };
-    let shape = Shape {
-        agents,
-        cpus: 0.1 * TASKS as f64,
-        mem: 32.0 * TASKS as f64,
-        starting: Duration::from_secs(2),
-        form: Form::Protobuf,
-        frameworks: vec![(Manner::Greedy, demand); FRAMEWORKS],
-    };
     let settings = Settings { agent_timeout: GIVEN_UP_AFTER, ..Settings::new(MASTER_ID) };
-    let mut cluster = Cluster::with_settings(shape, settings)?;
-    cluster.run_until(Duration::from_secs(600), |cluster| cluster.running.len() == tasks)?;
+    let mut cluster = Cluster::full(TASKS, agents, FRAMEWORKS, settings)?;
     cluster.watch_links(SILENCE);
     cluster.run_for(2 * SILENCE)?;
     Ok(cluster)

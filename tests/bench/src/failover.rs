@@ -61,6 +61,7 @@ pub(crate) fn hand_over(quick: bool) -> Result<Vec<Figure>> {
 fn cluster(tick_ms: u32, session: u32) -> Cluster {
     Cluster::builder()
         .masters(3)
+        .zookeeper_on_disk()
         .agents(1)
         .zookeeper_tick(tick_ms)
         .master_flag(&format!("--zk-session-timeout={session}s"))

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use chapada_master::edge::Form;
 
 use crate::figure::Figure;
-use crate::sim::{Cluster, Demand, Manner, Shape};
+use crate::sim::{Cluster, Shape};
 
 /// Tasks that an agent has room for, as in Nomad's challenge: 200 on each of 5,000 machines.
 const SLOTS: usize = 200;
@@ -17,23 +16,9 @@ const PER_OFFER: usize = 20;
 pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
     let tasks: usize = if quick { 100_000 } else { 1_000_000 };
     let agents = tasks / SLOTS;
-    let demand = Demand {
-        cpus: 0.1,
-        mem: 32.0,
-        lasts: (Duration::from_secs(86_400), Duration::from_secs(86_400)),
-        begun: 0,
-        per_offer: PER_OFFER,
-        tasks: tasks / FRAMEWORKS,
-    };
-    let starting = Duration::from_secs(2);
-    let mut cluster = Cluster::new(Shape {
-        agents,
-        cpus: 0.1 * SLOTS as f64,
-        mem: 32.0 * SLOTS as f64,
-        starting,
-        form: Form::Protobuf,
-        frameworks: vec![(Manner::Greedy, demand); FRAMEWORKS],
-    })?;
+    let shape = Shape::with_room_for(SLOTS, agents, FRAMEWORKS, PER_OFFER);
+    let starting = shape.starting;
+    let mut cluster = Cluster::new(shape)?;
     cluster.run_for(starting)?;
     let (began, used) = (cluster.now, cluster.master.host.used);
     cluster.run_until(Duration::from_secs(600), |cluster| cluster.running.len() == tasks)?;

@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use chapada_master::edge::Form;
+use chapada_master_core::Settings;
 
 use crate::figure::{Figure, percentile};
-use crate::sim::{Cluster, Demand, Manner, Shape};
+use crate::sim::{Cluster, MASTER_ID};
 
 /// Tasks on each agent.
 const TASKS: usize = 10;
 const FRAMEWORKS: usize = 10;
-const DAY: Duration = Duration::from_secs(86_400);
 /// From the new leader's having read its registry to the last one's knowing of it: all are told by ZooKeeper at once, and none waits
 /// before it dials a leader that it has just heard of.
 const TOLD: Duration = Duration::from_millis(10);
@@ -54,25 +53,7 @@ pub(crate) fn herd(quick: bool) -> Result<Vec<Figure>> {
 
 /// A cluster that runs as many tasks as it has room for.
 fn cluster(agents: usize) -> Result<Cluster> {
-    let tasks = agents * TASKS;
-    let demand = Demand {
-        cpus: 0.1,
-        mem: 32.0,
-        lasts: (DAY, DAY),
-        begun: 0,
-        per_offer: TASKS,
-        tasks: tasks / FRAMEWORKS,
-    };
-    let starting = Duration::from_secs(2);
-    let mut cluster = Cluster::new(Shape {
-        agents,
-        cpus: 0.1 * TASKS as f64,
-        mem: 32.0 * TASKS as f64,
-        starting,
-        form: Form::Protobuf,
-        frameworks: vec![(Manner::Greedy, demand); FRAMEWORKS],
-    })?;
-    cluster.run_until(Duration::from_secs(600), |cluster| cluster.running.len() == tasks)?;
+    let mut cluster = Cluster::full(TASKS, agents, FRAMEWORKS, Settings::new(MASTER_ID))?;
     // What is on its way arrives.
     cluster.run_for(Duration::from_secs(2))?;
     let open: usize = cluster.agents.iter().map(|agent| agent.unacknowledged()).sum();

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::daemon::free_port;
-use crate::zookeeper::{Ensemble, TICK_MS};
+use crate::zookeeper::{Disk, Ensemble, TICK_MS};
 use crate::{
     Daemon, Http, Hub, Namespace, binary, container_cgroups, eventually, processes_of, unmount_below,
 };
@@ -31,6 +31,7 @@ pub struct ClusterBuilder {
     attributes: Option<String>,
     detect_by_list: bool,
     tick_ms: Option<u32>,
+    zookeeper_disk: Disk,
     master_flags: Vec<String>,
     agent_flags: Vec<String>,
     services_flags: Vec<String>,
@@ -72,6 +73,7 @@ impl Cluster {
             attributes: None,
             detect_by_list: false,
             tick_ms: None,
+            zookeeper_disk: Disk::Memory,
             master_flags: Vec::new(),
             agent_flags: Vec::new(),
             services_flags: Vec::new(),
@@ -138,6 +140,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// ZooKeeper's files are on the disk of temporary files instead of in memory, as benches want it.
+    #[must_use]
+    pub fn zookeeper_on_disk(mut self) -> Self {
+        self.zookeeper_disk = Disk::Real;
+        self
+    }
+
     /// Every daemon is of this program at first.
     #[must_use]
     pub fn program(mut self, program: &Path) -> Self {
@@ -176,7 +185,7 @@ impl ClusterBuilder {
         let mut hub = self.separate_machines.then(Hub::enter);
         let ip = if self.separate_machines { Hub::IP } else { Ipv4Addr::LOCALHOST };
         let tick_ms = self.tick_ms.unwrap_or(TICK_MS);
-        let ensemble = (self.masters > 1).then(|| Ensemble::start_with(ip, 3, tick_ms));
+        let ensemble = (self.masters > 1).then(|| Ensemble::start_with(ip, 3, tick_ms, self.zookeeper_disk));
         let mut cluster = Cluster {
             masters: Vec::new(),
             agents: Vec::new(),

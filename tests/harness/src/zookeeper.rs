@@ -1,5 +1,8 @@
 //! A real ZooKeeper for tests: one server or three, on free ports below a temporary folder.
 //!
+//! The folder is in memory unless a disk is asked for: each of ZooKeeper's writes waits for its disk, a busy machine's disk
+//! stands still for seconds, and the sessions of tests last one. What is written outlives the processes all the same.
+//!
 //! Needs Debian's `zookeeper` package and its Java; see [`Ensemble::start_on`].
 
 use std::fs;
@@ -18,6 +21,8 @@ use crate::eventually::eventually;
 
 /// Where Debian puts the jars.
 const JARS: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar";
+/// A file system in memory, on every Linux.
+const MEMORY: &str = "/dev/shm";
 /// Java and a quorum on two busy cores.
 const START_WITHIN: Duration = Duration::from_secs(60);
 /// The servers' tick: sessions from two of them (400 ms) on are granted, and expire within one.
@@ -32,6 +37,15 @@ const PORTS: u16 = 18_000;
 pub struct Ensemble {
     servers: Vec<Server>,
     _folder: TempDir,
+}
+
+/// Where ZooKeeper's files are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// In memory, which never makes a session wait.
+    Memory,
+    /// Where temporary files are: for figures that are to include what a disk costs.
+    Real,
 }
 
 /// One server, which may be down.
@@ -65,16 +79,21 @@ impl Ensemble {
     /// # Panics
     /// When they do not start, with a log.
     pub fn start_on(ip: impl Into<IpAddr>, servers: usize) -> Self {
-        Self::start_with(ip, servers, TICK_MS)
+        Self::start_with(ip, servers, TICK_MS, Disk::Memory)
     }
 
     /// The same with a tick of so many milliseconds: sessions last two of them at least.
     ///
     /// # Panics
     /// As [`Ensemble::start_on`].
-    pub fn start_with(ip: impl Into<IpAddr>, servers: usize, tick_ms: u32) -> Self {
+    pub fn start_with(ip: impl Into<IpAddr>, servers: usize, tick_ms: u32, disk: Disk) -> Self {
         let ip = ip.into();
-        let folder = tempfile::Builder::new().prefix("chapada-zookeeper-").tempdir();
+        let mut folder = tempfile::Builder::new();
+        folder.prefix("chapada-zookeeper-");
+        let folder = match disk {
+            Disk::Memory => folder.tempdir_in(MEMORY),
+            Disk::Real => folder.tempdir(),
+        };
         let folder = folder.expect("a temporary folder can be made");
         let ports = free_ports(ip, 3 * servers);
         let members: Vec<u16> = ports.chunks(3).map(|of_one| of_one[2]).collect();

@@ -127,7 +127,7 @@ fn without_zookeeper_a_daemon_says_so_and_keeps_trying() {
     for (name, mut arguments) in [("master", master), ("agent", agent)] {
         arguments.extend(["--work-dir".to_owned(), folder.path().join(name).to_string_lossy().into_owned()]);
         let mut daemon = Daemon::start(name, folder.path(), None, &arguments);
-        eventually(&format!("the {name} names ZooKeeper"), Duration::from_secs(20), || {
+        eventually(&format!("the {name} names ZooKeeper"), Duration::from_secs(60), || {
             let log = daemon.log();
             let said =
                 log.contains("no ZooKeeper server at zk://127.0.0.1:1/chapada answers: check that it runs");

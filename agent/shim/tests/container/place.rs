@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chapada_shim::*;
 
 /// Far longer than anything here takes; only a broken test waits so long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Place {
     pub(crate) dir: tempfile::TempDir,

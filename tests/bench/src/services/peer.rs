@@ -90,5 +90,11 @@ pub(super) fn wait_until_deployed(http: &Http) -> Result<()> {
 
 /// A master and a services process, with the master's agents silent for long.
 pub(super) fn cluster(masters: usize) -> Cluster {
-    Cluster::builder().masters(masters).agents(0).services().master_flag("--agent-ping-timeout=10min").start()
+    Cluster::builder()
+        .masters(masters)
+        .zookeeper_on_disk()
+        .agents(0)
+        .services()
+        .master_flag("--agent-ping-timeout=10min")
+        .start()
 }

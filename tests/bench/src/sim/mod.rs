@@ -14,6 +14,7 @@ mod cluster;
 mod cpu;
 mod disk;
 pub(crate) mod framework;
+mod full;
 mod host;
 pub(crate) mod master;
 mod network;

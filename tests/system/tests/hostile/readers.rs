@@ -11,7 +11,7 @@ use crate::raw::{Connection, Stream, post};
 use crate::victim::Victim;
 
 /// A client that is behind is cut off long before this.
-const CUT_WITHIN: Duration = Duration::from_secs(20);
+const CUT_WITHIN: Duration = Duration::from_secs(60);
 
 /// It asks for ten thousand updates a call, and reads one byte now and then. It is not answered while earlier answers wait, or cut off:
 /// 600,000 statuses would be more than the master may grow by.

@@ -10,7 +10,7 @@ use crate::honest::Honest;
 /// 64 KiB each, and what an allocator keeps of them.
 const MEMORY_BOUND_MIB: u64 = 96;
 /// `/health` is a constant; anything near this on a loaded machine means that the master stands still.
-const HEALTH_WITHIN: Duration = Duration::from_secs(5);
+const HEALTH_WITHIN: Duration = Duration::from_secs(20);
 
 /// A cluster under attack.
 pub(crate) struct Victim {
@@ -20,9 +20,9 @@ pub(crate) struct Victim {
 }
 
 impl Victim {
-    /// Started, with an honest framework at work. Offers that nobody answers come back after half a second.
+    /// Started, with an honest framework at work. Offers that nobody answers come back after two seconds.
     pub(crate) fn start() -> Self {
-        Self::with_offers_for("500ms")
+        Self::with_offers_for("2s")
     }
 
     /// The same with another time for an answer.

@@ -17,7 +17,7 @@ pub(crate) use stream::{Input, Output};
 use std::time::Duration;
 
 /// Nothing here takes longer on a machine that does something else besides.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `condition` holds, and says what was waited for when it does not.
 pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
