@@ -240,9 +240,7 @@ impl Master {
         match before {
             AgentState::Recovered { until } | AgentState::Disconnected { until } => {
                 self.timers.clear(until, Timer::Agent(id.clone()));
-                if self.removals.forget(until, id) {
-                    self.show_brake();
-                }
+                self.removals.forget(until, id);
             }
             AgentState::Unreachable { since } => {
                 self.unreachable.remove(&(since, id.clone()));

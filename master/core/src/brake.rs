@@ -85,12 +85,14 @@ pub(crate) struct Removals {
     /// Until when a new leader waits.
     waits_until: Option<Mono>,
     allowed_until: Option<Mono>,
+    /// Readers are to be shown what has changed since they last were.
+    moved: bool,
 }
 
 impl Removals {
-    /// The agent is back, or gone; whether it was held.
-    pub(crate) fn forget(&mut self, until: Mono, id: &AgentId) -> bool {
-        self.held.remove(&(until, id.clone()))
+    /// The agent is back, or gone.
+    pub(crate) fn forget(&mut self, until: Mono, id: &AgentId) {
+        self.moved |= self.held.remove(&(until, id.clone()));
     }
 
     /// Who waits to be given up, for the audit.
@@ -122,6 +124,7 @@ impl Master {
         if self.settings.brake.is_some() && !self.silent.is_empty() {
             self.removals.waits_until = Some(self.now.mono + self.settings.agent_reregister_timeout);
         }
+        self.removals.moved = true;
         self.show_brake();
     }
 
@@ -133,20 +136,18 @@ impl Master {
             }
             return true;
         }
-        let was_held = !self.removals.held.is_empty();
         self.removals.held.insert((until, id.clone()));
-        self.show_brake();
-        if let (false, Some(what)) = (was_held, self.books.brake.sentence()) {
-            self.effects.push(Effect::Warn { what });
-        }
+        self.removals.moved = true;
         false
     }
 
     /// How many agents may be given up within the window.
     fn most_removals(&self, brake: Brake) -> usize {
-        let agents = self.books.agents.len().saturating_sub(self.unreachable.len() + self.gone.len());
         // Those given up within the window were there when it began.
-        let agents = agents + self.removals.within(self.now.mono, brake.window);
+        let is_recent = |since: &Wall| self.now.wall < *since + brake.window;
+        let lately = self.unreachable.iter().rev().take_while(|(since, _)| is_recent(since)).count();
+        let away = self.unreachable.len() - lately + self.gone.len();
+        let agents = self.books.agents.len().saturating_sub(away);
         brake.least.max(agents * brake.percent / 100)
     }
 
@@ -192,16 +193,13 @@ impl Master {
         if self.removals.held.is_empty() {
             return;
         }
-        let before = self.removals.held.len();
         while !self.removals.held.is_empty() && self.has_room() {
             let Some((_, id)) = self.removals.held.pop_first() else { break };
             if !self.removals.is_allowed(self.now.mono) {
                 self.removals.recent.push_back(self.now.mono);
             }
+            self.removals.moved = true;
             self.leave_behind(&id);
-        }
-        if self.removals.held.len() != before {
-            self.show_brake();
         }
     }
 
@@ -209,11 +207,14 @@ impl Master {
     pub(crate) fn allow_removals(&mut self, time: Duration) {
         let until = self.now.mono + time.min(MAX_ALLOWANCE);
         self.removals.allowed_until = Some(until).filter(|until| *until > self.now.mono);
-        self.show_brake();
+        self.removals.moved = true;
     }
 
-    /// Puts what readers see of the brake into the books.
+    /// Puts what readers see of the brake into the books, and says so when it begins to hold agents back.
     pub(crate) fn show_brake(&mut self) {
+        if !std::mem::take(&mut self.removals.moved) {
+            return;
+        }
         let now = self.now;
         let wall = |at: Mono| now.wall + at.since(now.mono);
         let brake = self.settings.brake;
@@ -225,6 +226,10 @@ impl Master {
             waits_until: self.removals.waits(now.mono).map(wall),
             allowed_until: self.removals.allowed_until.filter(|until| *until > now.mono).map(wall),
         };
+        let held_none = self.books.brake.held == 0;
         self.books.brake = shown;
+        if let (true, Some(what)) = (held_none, self.books.brake.sentence()) {
+            self.effects.push(Effect::Warn { what });
+        }
     }
 }

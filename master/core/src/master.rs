@@ -281,6 +281,7 @@ impl Master {
         let waits = self.offers_wait();
         self.remove_surplus_idle();
         self.end_wait_for_absent();
+        self.show_brake();
         let is_due = |at: Option<Mono>| !waits && at.is_some_and(|at| at <= self.now.mono);
         if is_due(self.plan_due) || is_due(self.allocator.next_expiry()) {
             self.make_offers();

@@ -114,6 +114,6 @@ fn cluster(agents: usize) -> Result<Cluster> {
     let settings = Settings { agent_timeout: GIVEN_UP_AFTER, ..Settings::new(MASTER_ID) };
     let mut cluster = Cluster::full(TASKS, agents, FRAMEWORKS, settings)?;
     cluster.watch_links(SILENCE);
-    cluster.run_for(2 * SILENCE)?;
+    cluster.run_for(4 * SILENCE)?;
     Ok(cluster)
 }

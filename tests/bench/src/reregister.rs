@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use chapada_master_core::Settings;
 
 use crate::figure::{Figure, percentile};
@@ -54,11 +54,14 @@ pub(crate) fn herd(quick: bool) -> Result<Vec<Figure>> {
 /// A cluster that runs as many tasks as it has room for.
 fn cluster(agents: usize) -> Result<Cluster> {
     let mut cluster = Cluster::full(TASKS, agents, FRAMEWORKS, Settings::new(MASTER_ID))?;
-    // What is on its way arrives.
-    cluster.run_for(Duration::from_secs(2))?;
-    let open: usize = cluster.agents.iter().map(|agent| agent.unacknowledged()).sum();
-    ensure!(open == 0, "{open} updates are not acknowledged");
-    Ok(cluster)
+    // What is on its way arrives, however far behind the master is.
+    for _ in 0..60 {
+        cluster.run_for(Duration::from_secs(1))?;
+        if cluster.agents.iter().all(|agent| agent.unacknowledged() == 0) {
+            return Ok(cluster);
+        }
+    }
+    bail!("updates are not acknowledged within a minute")
 }
 
 /// Has the leader fall, and everybody come back: since when, and the seconds that each agent took from then, in order.

@@ -29,7 +29,7 @@ fn silent(count: usize, settings: Settings) -> World {
 
 #[test]
 fn of_many_silent_agents_five_in_a_hundred_are_given_up_in_ten_minutes_and_three_at_least() {
-    for (agents, most) in [(2, 2), (10, 3), (59, 3), (80, 4), (140, 7)] {
+    for (agents, most) in [(2, 2), (10, 3), (59, 3), (80, 4), (140, 7), (390, 19)] {
         let mut world = silent(agents, Settings::new("m1"));
         world.pass(minutes(2));
         assert_eq!(unreachable(&world), most, "of {agents}");

@@ -155,7 +155,8 @@ impl Cluster {
         self.silence = Some(silence);
         self.beat = silence / 3;
         for index in 0..self.agents.len() {
-            let at = self.now + self.chance.between(silence, 2 * silence);
+            // By then its last beat of the former kind is over.
+            let at = self.now + BEAT + self.chance.between(silence, 2 * silence);
             self.queue.put(at, Happening::LinkChecked(index as Index));
         }
     }
