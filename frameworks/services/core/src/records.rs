@@ -288,6 +288,10 @@ impl StoredDeployment {
         self.id
     }
 
+    pub(crate) fn version(&self) -> Timestamp {
+        self.version
+    }
+
     /// Adds what stands in a part.
     pub(crate) fn add(&mut self, part: StoredPart) {
         self.changes.extend(part.changes);

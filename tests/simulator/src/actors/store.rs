@@ -63,7 +63,12 @@ impl Store {
         if trouble != Trouble::Refuses {
             writes.into_iter().for_each(|write| self.make(write));
         }
-        Some(if trouble == Trouble::None { Ok(number) } else { Err(trouble) })
+        if trouble != Trouble::None {
+            // A write begins when the one before has been answered.
+            self.on_the_way.clear();
+            return Some(Err(trouble));
+        }
+        Some(Ok(number))
     }
 
     /// Its process has ended, or another leads now: of what was on its way some was made, in order.

@@ -1,6 +1,6 @@
 //! Reads the records back after a restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chapada_model::Now;
 
@@ -77,12 +77,19 @@ impl Services {
                 deployment.add(part);
             }
         }
+        // One that took over from another may have been written, and the end of the other not yet: a large change is several
+        // transactions.
+        deployments.sort_by_key(|deployment| deployment.version());
         for deployment in deployments {
             // A deployment locks its apps, so the versions it names are still there, or the app is gone.
             let deployment = deployment.resolve(|app, version| {
                 let state = self.apps.get(app)?;
                 Some(state.versions.get(&version).unwrap_or(&state.app).clone())
             });
+            let locked = deployment.apps().filter_map(|app| self.apps.get(app)?.deployment);
+            for former in locked.collect::<BTreeSet<_>>() {
+                self.end(former);
+            }
             for app in deployment.apps() {
                 if let Some(state) = self.apps.get_mut(app) {
                     state.deployment = Some(deployment.id);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chapada_model::Role;
-use chapada_services_core::Recovered;
+use chapada_services_core::{Command, Recovered};
 use serde_json::{Value, json};
 
 use crate::bench::Bench;
@@ -44,4 +44,26 @@ fn the_roles_to_subscribe_in_are_known_before_the_records_are_put_in_order() {
     roles.insert(Role::star());
     bench.restart(Duration::ZERO);
     assert_eq!((roles.len(), roles), (4, bench.services.roles()));
+}
+
+/// A large change is written in several transactions, and the process may end between two of them.
+#[test]
+fn of_two_deployments_of_an_app_the_later_has_taken_over() {
+    let mut bench = Bench::new();
+    bench.create(&json!({"id": "/web", "cmd": "x", "cpus": 0.1, "mem": 1, "portDefinitions": []}));
+    let former: Vec<_> =
+        bench.records.iter().filter(|(key, _)| key.starts_with("deployment.")).map(own).collect();
+    bench.wait(Duration::from_secs(1));
+    bench.command(Command::Restart { app: "/web".parse().expect("an id"), force: true });
+    bench.records.extend(former);
+    let kept = |bench: &Bench| bench.records.keys().filter(|key| key.starts_with("deployment.")).count();
+    assert_eq!(kept(&bench), 2);
+    bench.restart(Duration::ZERO);
+    assert_eq!((bench.services.deployments().count(), kept(&bench)), (1, 1));
+    bench.run();
+    assert_eq!((bench.services.deployments().count(), bench.app("/web").instances.len()), (0, 1));
+}
+
+fn own((key, value): (&String, &Vec<u8>)) -> (String, Vec<u8>) {
+    (key.clone(), value.clone())
 }
