@@ -22,6 +22,7 @@ fn builder() -> ClusterBuilder {
         .services()
         .separate_machines()
         .master_flag("--zk-session-timeout=1s")
+        .agent_flag("--zk-session-timeout=1s")
         .services_flag("--zk-session-timeout=1s")
 }
 
