@@ -426,6 +426,29 @@ fn apps_new_in_one_change_have_service_ports_of_their_own() {
     assert_eq!((port("/g/a"), port("/g/b")), (Some(10_000), Some(10_001)));
 }
 
+/// Each app of a large change once looked at every port that was taken: ten thousand of them kept everybody waiting.
+#[test]
+fn a_change_of_more_apps_than_there_are_service_ports_gives_out_each_once() {
+    const PORTS: usize = 10_001;
+    let mut bench = Bench::new();
+    let mut holder = app("/holder");
+    holder["portDefinitions"] = json!([{"port": 10_002}]);
+    bench.app(holder).expect("taken");
+    let apps: Vec<Value> = (0..PORTS + 99).map(|number| app(&format!("a-{number}"))).collect();
+    let plan = bench.services.plan_group(
+        bench.now,
+        &PathId::root().resolve("g").expect("a path"),
+        object(json!({"apps": apps})),
+    );
+    let plan = plan.expect("valid").deployment;
+    let given = plan.changes.values().filter_map(|change| change.to.as_ref()?.definition.ports().next());
+    let given: Vec<u16> = given.map(|port| port.service).collect();
+    let unique: BTreeSet<u16> = given.iter().copied().filter(|port| *port != 0).collect();
+    assert_eq!((given.len(), unique.len()), (PORTS + 99, PORTS - 1));
+    assert!(!unique.contains(&10_002), "another app has it");
+    assert_eq!(given.iter().filter(|port| **port == 0).count(), 100, "all are given out");
+}
+
 #[test]
 fn a_role_is_the_frameworks_or_the_top_level_groups() {
     let mut bench = Bench::new();

@@ -6,6 +6,7 @@ use std::ops::Bound;
 use chapada_model::{Now, TaskId};
 use serde_json::{Map, Value};
 
+use super::ports::GivenPorts;
 use super::sentence::{Sentence, Told};
 use super::{AppState, Services};
 use crate::app::{App, Kind};
@@ -92,7 +93,7 @@ impl Services {
 
     /// From what is there to `definition`.
     pub(super) fn change(&self, definition: AppDefinition, version: Timestamp) -> Result<Change, Refusal> {
-        self.change_among(definition, version, &mut BTreeSet::new())
+        self.change_among(definition, version, &mut GivenPorts::default())
     }
 
     /// From what is there to `definition`, in a change that has given these service ports to others.
@@ -100,7 +101,7 @@ impl Services {
         &self,
         mut definition: AppDefinition,
         version: Timestamp,
-        ports: &mut BTreeSet<u16>,
+        ports: &mut GivenPorts,
     ) -> Result<Change, Refusal> {
         let id = definition.id.clone();
         let from = self.spec(&id).map(|state| state.app.clone());
@@ -163,7 +164,7 @@ impl Services {
             return Err(invalid("/", format!("at most {MAX_UPDATES} apps can be changed at once")));
         }
         let mut changes = BTreeMap::new();
-        let mut ports = BTreeSet::new();
+        let mut ports = GivenPorts::default();
         for update in updates {
             let app = update.app.clone();
             let definition = self.updated(update)?;

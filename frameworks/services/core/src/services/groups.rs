@@ -7,6 +7,7 @@ use chapada_model::Now;
 use serde_json::{Map, Value};
 
 use super::commands::invalid;
+use super::ports::GivenPorts;
 use super::{AppState, Services};
 use crate::definition::{AppDefinition, FieldError, MAX_INSTANCES};
 use crate::deployment::{Change, Deployment};
@@ -33,7 +34,7 @@ pub(super) struct Draft<'a> {
     /// Each group with a record that it touches; `None` for none any more.
     pub(super) groups: BTreeMap<PathId, Option<Group>>,
     /// Service ports given to apps of this change.
-    ports: BTreeSet<u16>,
+    ports: GivenPorts,
 }
 
 /// A change of the tree, checked.
@@ -166,7 +167,7 @@ impl Services {
 impl<'a> Draft<'a> {
     pub(super) fn new(services: &'a Services, version: Timestamp) -> Self {
         let (changes, groups) = (BTreeMap::new(), BTreeMap::new());
-        Self { services, version, changes, groups, ports: BTreeSet::new() }
+        Self { services, version, changes, groups, ports: GivenPorts::default() }
     }
 
     fn replace(&mut self, group: &PathId, replacement: Replacement) -> Result<(), Refusal> {

@@ -11,6 +11,30 @@ use crate::definition::AppDefinition;
 /// Source: Marathon's `local_port_min` and `local_port_max`.
 const SERVICE_PORTS: RangeInclusive<u16> = 10_000..=20_000;
 
+/// The service ports that one change gives to apps.
+#[derive(Debug)]
+pub(super) struct GivenPorts {
+    given: BTreeSet<u16>,
+    /// None below is free. A change frees none, so that the apps of a large one do not each begin at the first.
+    from: u16,
+}
+
+impl Default for GivenPorts {
+    fn default() -> Self {
+        Self { given: BTreeSet::new(), from: *SERVICE_PORTS.start() }
+    }
+}
+
+impl GivenPorts {
+    /// The lowest port that is left.
+    fn lowest(&mut self, is_free: impl Fn(&u16) -> bool) -> Option<u16> {
+        let found =
+            (self.from..=*SERVICE_PORTS.end()).find(|port| is_free(port) && !self.given.contains(port));
+        self.from = found.unwrap_or(*SERVICE_PORTS.end()) + 1;
+        found
+    }
+}
+
 impl Services {
     /// Gives each port without a number one: that of `previous` at the same place, else a free one, which joins those
     /// `given` in the same change. Required ports keep 0,
@@ -19,7 +43,7 @@ impl Services {
         &self,
         app: &mut AppDefinition,
         previous: Option<&AppDefinition>,
-        given: &mut BTreeSet<u16>,
+        given: &mut GivenPorts,
     ) {
         if app.require_ports && app.port_definitions.is_some() {
             return;
@@ -29,10 +53,10 @@ impl Services {
         let mut own: BTreeSet<u16> = app.ports().map(|port| port.service).collect();
         for (index, port) in app.service_ports_mut().enumerate().filter(|(_, port)| **port == 0) {
             let kept = before.get(index).copied().filter(|kept| *kept != 0 && !own.contains(kept));
-            let is_free = |port: &u16| !self.is_held(*port) && !own.contains(port) && !given.contains(port);
-            *port = kept.or_else(|| SERVICE_PORTS.into_iter().find(is_free)).unwrap_or(0);
+            let is_free = |port: &u16| !self.is_held(*port) && !own.contains(port);
+            *port = kept.or_else(|| given.lowest(is_free)).unwrap_or(0);
             own.insert(*port);
-            given.insert(*port);
+            given.given.insert(*port);
         }
     }
 
