@@ -10,7 +10,7 @@ use crate::raw::{Answer, Connection, ask};
 /// Buffers of the connections of an attack, and what an allocator keeps of the largest body once it was read: 8 MiB of small
 /// definitions take 110 MiB as values.
 const MEMORY_BOUND_MIB: u64 = 160;
-const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 const APPS: &str = "/v2/apps";
 
 struct Victim {

@@ -10,7 +10,7 @@ use crate::honest::Honest;
 /// 64 KiB each, and what an allocator keeps of them.
 const MEMORY_BOUND_MIB: u64 = 96;
 /// `/health` is a constant; anything near this on a loaded machine means that the master stands still.
-const HEALTH_WITHIN: Duration = Duration::from_secs(20);
+const HEALTH_WITHIN: Duration = Duration::from_secs(5);
 
 /// A cluster under attack.
 pub(crate) struct Victim {
