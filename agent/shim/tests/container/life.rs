@@ -105,11 +105,18 @@ fn a_signal_reaches_the_whole_process_group() {
 #[test]
 fn destroy_reaches_what_left_its_session_and_parent() {
     let place = Place::new();
-    let script = "setsid sh -c 'setsid sleep 1000 & echo $!' & trap '' TERM; while :; do sleep 1000; done";
+    // The trap comes first: nothing that is seen to run can still be ended by TERM.
+    let script = "trap '' TERM; setsid sh -c 'setsid sleep 1000 & echo $!' & while :; do sleep 1000; done";
     let mut client = place.launcher.launch(&place.spec("stubborn", script)).unwrap().client;
     started(&mut client);
     let group = place.launcher.cgroups().group("stubborn");
-    eventually("the daemon runs", || group.processes().unwrap().len() >= 4);
+    let named = |name: &str| {
+        let name_of = |pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        group.processes().unwrap().into_iter().filter(|pid| name_of(*pid).trim_end() == name).count()
+    };
+    eventually("the daemon sleeps, and its grandparent, and its parent has ended", || {
+        (named("sh"), named("sleep")) == (1, 2)
+    });
     let processes = group.processes().unwrap();
     client.kill(libc::SIGTERM).unwrap();
     client.destroy().unwrap();
