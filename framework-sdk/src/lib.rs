@@ -36,10 +36,10 @@ pub use chapada_coordination::{
 };
 pub use chapada_model as model;
 pub use chapada_sdk_core::{
-    Backoff, Constraint, Delay, DelayRule, Field, Heard, Intent, IntentChange, Intents, InvalidConstraint,
-    Mismatch, MismatchKind, NotAnIncarnation, Offer, Outbox, Pattern, Phase, Place, Placed, Placement,
-    PortWish, Reconciliation, ReconciliationConfig, Request, Round, Rule, Tally, TaskName, WhyNot, explain,
-    fits, place,
+    Backoff, Constraint, Delay, DelayRule, DiskWish, Field, Heard, Intent, IntentChange, Intents,
+    InvalidConstraint, Mismatch, MismatchKind, NotAnIncarnation, Offer, Outbox, Pattern, Phase, Place,
+    Placed, Placement, PortWish, Reconciliation, ReconciliationConfig, Request, Round, Rule, Tally, TaskName,
+    WhyNot, explain, fits, place,
 };
 /// What a status says that [`TaskStatus`](chapada_model::TaskStatus) has no field for.
 pub use chapada_wire::convert::{check_status, container_status};

@@ -126,7 +126,7 @@ async fn an_executor_of_one_s_own_is_started_by_its_first_task_spoken_with_and_e
 
 #[tokio::test]
 async fn a_command_where_there_can_be_none_is_refused_before_it_is_sent() {
-    let nothing = Placement { resources: Default::default(), ports: Vec::new() };
+    let nothing = Placement::default();
     let id: ExecutorId = "e".parse().unwrap();
     let pod = ExecutorBuilder::pod(&id).env("A", "b").place(&nothing);
     assert!(matches!(pod, Err(InvalidExecutor::Command)), "{pod:?}");

@@ -3,6 +3,7 @@
 use chapada_model::{Milli, Text};
 
 use crate::constraint::Constraint;
+use crate::disks::DiskWish;
 use crate::mismatch::Mismatch;
 use crate::request::{PortWish, Request};
 
@@ -20,6 +21,20 @@ pub enum Change {
         /// In the resource's unit.
         to: Milli,
     },
+    /// A disk so small is enough for this volume.
+    SmallerDisk {
+        /// The number of the wish in the request.
+        number: usize,
+        /// In thousandths of a MiB.
+        to: Milli,
+    },
+    /// A disk so large may be taken as a whole for this volume.
+    LargerDisk {
+        /// The number of the wish in the request.
+        number: usize,
+        /// In thousandths of a MiB.
+        to: Milli,
+    },
     /// Ports of any number will do.
     AnyPorts,
     /// So many ports are enough.
@@ -32,6 +47,7 @@ pub(crate) enum Changed {
     Roles,
     Constraint(Vec<Text>),
     Amount(&'static str),
+    Disk(usize),
     PortNumbers,
     PortCount,
 }
@@ -48,6 +64,12 @@ impl Change {
                 "gpus" => request.gpus = *to,
                 _ => request.disk = *to,
             },
+            Self::SmallerDisk { number, to } => {
+                request.disks.get_mut(*number).into_iter().for_each(|wish| wish.size = *to);
+            }
+            Self::LargerDisk { number, to } => {
+                request.disks.get_mut(*number).into_iter().for_each(|wish| wish.max_size = Some(*to));
+            }
             Self::AnyPorts => request.ports.iter_mut().for_each(|wish| *wish = PortWish::Any),
             Self::FewerPorts(count) => request.ports.truncate(*count),
         }
@@ -58,14 +80,15 @@ impl Change {
             Self::AnyRole => Changed::Roles,
             Self::Drop(constraint) => Changed::Constraint(constraint.words()),
             Self::Lower { resource, .. } => Changed::Amount(resource),
+            Self::SmallerDisk { number, .. } | Self::LargerDisk { number, .. } => Changed::Disk(*number),
             Self::AnyPorts => Changed::PortNumbers,
             Self::FewerPorts(_) => Changed::PortCount,
         }
     }
 
-    /// The change that overcomes the mismatch and how much of a change that is, in thousandths of giving up what was wanted
-    /// altogether; `None` when no change of the request does.
-    pub(crate) fn against(mismatch: &Mismatch) -> Option<(Self, u64)> {
+    /// The change of the request that overcomes the mismatch and how much of a change that is, in thousandths of
+    /// what was wanted; `None` when no change of the request does.
+    pub(crate) fn against(mismatch: &Mismatch, request: &Request) -> Option<(Self, u64)> {
         match mismatch {
             Mismatch::Role => Some((Self::AnyRole, 600)),
             Mismatch::Constraint { constraint, .. } => Some((Self::Drop(constraint.clone()), 500)),
@@ -74,6 +97,7 @@ impl Change {
                 let cost = share(wanted.0.saturating_sub(to.0), wanted.0);
                 (!to.is_zero()).then_some((Self::Lower { resource, to }, cost))
             }
+            Mismatch::NoDisk { number, wish, found } => Self::of_disk(*number, wish, (*found)?, request.disk),
             Mismatch::PortNotOffered(_) => Some((Self::AnyPorts, 300)),
             Mismatch::FewPorts { wanted, offered } => {
                 let cost = share(wanted.saturating_sub(*offered) as u64, *wanted as u64);
@@ -84,6 +108,18 @@ impl Change {
             | Mismatch::Leaving { .. }
             | Mismatch::Scarce(_) => None,
         }
+    }
+
+    fn of_disk(number: usize, wish: &DiskWish, found: Milli, own: Milli) -> Option<(Self, u64)> {
+        if wish.is_too_large(found) {
+            let most = wish.max_size.unwrap_or(found);
+            return Some((Self::LargerDisk { number, to: found }, share(found.0 - most.0, most.0)));
+        }
+        // What the task itself needs of the agent's disk stays free; whole MiB, as a person would write.
+        let beside = if wish.kind.is_none() { own.0 } else { 0 };
+        let to = Milli(found.0.saturating_sub(beside) / 1_000 * 1_000);
+        let cost = share(wish.size.0.saturating_sub(to.0), wish.size.0);
+        (!to.is_zero()).then_some((Self::SmallerDisk { number, to }, cost))
     }
 }
 

@@ -1,13 +1,15 @@
 //! Whether an offer holds what a request needs, and which part of it to take.
 //!
 //! One walk over what can be in the way, in the order of [`MismatchKind`](crate::MismatchKind), serves all who ask: the launcher
-//! stops at the first, those who explain go on to the last. Nothing is allocated for an offer that is passed over.
+//! stops at the first, those who explain go on to the last. Nothing is allocated for an offer that is passed over, but for a request
+//! that makes volumes: it is held against what these leave of the offer.
 
 use std::iter::once_with;
 
-use chapada_model::{Milli, Resource, ResourceValue, Resources, Wall};
+use chapada_model::{Milli, Resource, ResourceError, ResourceValue, Resources, Wall};
 
 use crate::constraint::{Constraint, Place};
+use crate::disks::{Carved, carve};
 use crate::mismatch::{Mismatch, WhyNot};
 use crate::offer::Offer;
 use crate::placed::Placed;
@@ -15,12 +17,24 @@ use crate::ports;
 use crate::request::Request;
 
 /// What a task takes of an offer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
     /// For the task's description: allocated to the offer's role, what is reserved for it before what is not.
     pub resources: Resources,
     /// In the order of the request's wishes.
     pub ports: Vec<u16>,
+    /// What to reserve and to make volumes of, in the order of the request's wishes; none of it is among the resources.
+    pub disks: Vec<Resource>,
+}
+
+impl Placement {
+    /// All that is taken of the offer: the resources and the disks.
+    ///
+    /// # Errors
+    /// When it does not add up, which what was taken of one offer does.
+    pub fn taken(&self) -> Result<Resources, ResourceError> {
+        Resources::from_list(self.resources.iter().chain(&self.disks).cloned())
+    }
 }
 
 /// Takes what the request needs from the offer, for one that has no others of its kind.
@@ -32,10 +46,12 @@ pub struct Placement {
 /// # Errors
 /// [`WhyNot`] with every reason, not only the first.
 pub fn fits(offer: &Offer, request: &Request, random: u64) -> Result<Placement, WhyNot> {
-    let case = Case { offer, request, placed: &Placed::default(), now: None };
+    let Carved { left, disks, missing } = carve(offer, &request.disks);
+    let placed = &Placed::default();
+    let case = Case { offer: &left, request, placed, now: None, no_disk: missing.as_ref() };
     let mismatches: Vec<Mismatch> = case.mismatches().collect();
     match mismatches.is_empty() {
-        true => case.take(random).map_err(|mismatch| WhyNot { mismatches: vec![mismatch] }),
+        true => case.take(random, disks).map_err(|mismatch| WhyNot { mismatches: vec![mismatch] }),
         false => Err(WhyNot { mismatches }),
     }
 }
@@ -52,29 +68,30 @@ pub fn place(
     now: Wall,
     random: u64,
 ) -> Result<Placement, Mismatch> {
-    let case = Case { offer, request, placed, now: Some(now) };
+    let Carved { left, disks, missing } = carve(offer, &request.disks);
+    let case = Case { offer: &left, request, placed, now: Some(now), no_disk: missing.as_ref() };
     match case.mismatches().next() {
         Some(mismatch) => Err(mismatch),
-        None => case.take(random),
+        None => case.take(random, disks),
     }
 }
 
 /// Every reason why [`place`] would refuse, the one that it would name first; none when it would not.
-pub fn explain<'a>(
-    offer: &'a Offer,
-    request: &'a Request,
-    placed: &'a Placed,
-    now: Wall,
-) -> impl Iterator<Item = Mismatch> + 'a {
-    Case { offer, request, placed, now: Some(now) }.mismatches()
+pub fn explain(offer: &Offer, request: &Request, placed: &Placed, now: Wall) -> Vec<Mismatch> {
+    let Carved { left, missing, .. } = carve(offer, &request.disks);
+    let case = Case { offer: &left, request, placed, now: Some(now), no_disk: missing.as_ref() };
+    case.mismatches().collect()
 }
 
 #[derive(Clone, Copy)]
 struct Case<'a> {
+    /// Without what volumes are to be made of.
     offer: &'a Offer,
     request: &'a Request,
     placed: &'a Placed,
     now: Option<Wall>,
+    /// Why there is not enough for the volumes; nothing was taken of the offer then.
+    no_disk: Option<&'a Mismatch>,
 }
 
 impl<'a> Case<'a> {
@@ -128,6 +145,9 @@ impl<'a> Case<'a> {
     }
 
     fn short(self, name: &'static str, wanted: Milli) -> Option<Mismatch> {
+        if let Some(no_disk) = self.no_disk.filter(|_| name == "disk") {
+            return Some(no_disk.clone());
+        }
         let amounts = self.entries(name).filter_map(|entry| match entry.value {
             ResourceValue::Scalar(amount) => Some(amount.0),
             ResourceValue::Ranges(_) | ResourceValue::Set(_) => None,
@@ -170,7 +190,7 @@ impl<'a> Case<'a> {
     }
 
     /// For a case without mismatches.
-    fn take(self, random: u64) -> Result<Placement, Mismatch> {
+    fn take(self, random: u64, disks: Vec<Resource>) -> Result<Placement, Mismatch> {
         let mut taken = Vec::new();
         for (name, wanted) in self.request.amounts() {
             let mut missing = wanted;
@@ -191,7 +211,7 @@ impl<'a> Case<'a> {
         // What is taken was all there, each once, so it adds up; a request that names a volume twice does not.
         let resources =
             Resources::from_list(taken).map_err(|error| Mismatch::NoVolume(error.to_string().into()))?;
-        Ok(Placement { resources, ports })
+        Ok(Placement { resources, ports, disks })
     }
 }
 
@@ -293,11 +313,10 @@ mod tests {
     }
 
     fn first(offer: &Offer, request: &Request, now: Wall) -> Option<MismatchKind> {
-        let (placed, all) = (Placed::default(), |offer, request| -> Vec<MismatchKind> {
-            explain(offer, request, &Placed::default(), now).map(|mismatch| mismatch.kind()).collect()
-        });
+        let placed = Placed::default();
         let first = place(offer, request, &placed, now, 0).err().map(|mismatch| mismatch.kind());
-        let all = all(offer, request);
+        let all: Vec<MismatchKind> =
+            explain(offer, request, &placed, now).iter().map(Mismatch::kind).collect();
         assert!(all.is_sorted(), "{all:?}");
         assert_eq!(first, all.first().copied(), "one walk serves both");
         first

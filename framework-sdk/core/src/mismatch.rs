@@ -5,6 +5,7 @@ use std::fmt;
 use chapada_model::{Milli, Text, Wall};
 
 use crate::constraint::Constraint;
+use crate::disks::DiskWish;
 
 /// Everything that keeps a request from an offer, in the order of [`MismatchKind`]. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +46,15 @@ pub enum Mismatch {
         /// In the resource's unit.
         offered: Milli,
     },
+    /// There is no disk of which a volume can be made.
+    NoDisk {
+        /// The number of the wish in the request.
+        number: usize,
+        /// What is wanted.
+        wish: DiskWish,
+        /// How large the disk of its kind is that comes nearest; `None` when there is none.
+        found: Option<Milli>,
+    },
     /// This port is not offered.
     PortNotOffered(u16),
     /// Too few ports are offered.
@@ -75,7 +85,7 @@ pub enum MismatchKind {
     InsufficientCpus,
     /// Too little memory.
     InsufficientMemory,
-    /// Too little disk.
+    /// Too little disk, and [`Mismatch::NoDisk`].
     InsufficientDisk,
     /// Too few GPUs.
     InsufficientGpus,
@@ -112,7 +122,7 @@ impl Mismatch {
             Self::Short { resource: "cpus", .. } => MismatchKind::InsufficientCpus,
             Self::Short { resource: "mem", .. } => MismatchKind::InsufficientMemory,
             Self::Short { resource: "gpus", .. } => MismatchKind::InsufficientGpus,
-            Self::Short { .. } => MismatchKind::InsufficientDisk,
+            Self::Short { .. } | Self::NoDisk { .. } => MismatchKind::InsufficientDisk,
             Self::PortNotOffered(_) | Self::FewPorts { .. } => MismatchKind::InsufficientPorts,
             Self::Scarce(_) => MismatchKind::DeclinedScarceResources,
         }
@@ -136,6 +146,13 @@ impl fmt::Display for Mismatch {
             Self::Leaving { .. } => write!(out, "the machine is to be left"),
             Self::Short { resource, wanted, offered } => {
                 write!(out, "needs {wanted} {resource}, offered {offered}")
+            }
+            Self::NoDisk { wish, found, .. } => {
+                write!(out, "needs a disk of {} for volume {}, ", wish.size, wish.name)?;
+                match found {
+                    Some(found) => write!(out, "the nearest has {found}"),
+                    None => write!(out, "none of its kind is offered"),
+                }
             }
             Self::PortNotOffered(port) => write!(out, "port {port} is not offered"),
             Self::FewPorts { wanted, offered } => write!(out, "needs {wanted} ports, offered {offered}"),

@@ -55,7 +55,7 @@ pub struct Search<'a> {
 impl<'a> Search<'a> {
     /// Matches the request with each of the offers; `placed` is where others of its kind are.
     pub fn new(request: &'a Request, placed: &'a Placed, now: Wall, offers: &'a [&'a Offer]) -> Self {
-        let all = |offer: &&Offer| explain(offer, request, placed, now).collect();
+        let all = |offer: &&Offer| explain(offer, request, placed, now);
         Self { request, placed, now, offers, mismatches: offers.iter().map(all).collect() }
     }
 
@@ -80,7 +80,7 @@ impl<'a> Search<'a> {
             if mismatches.is_empty() {
                 return Vec::new();
             }
-            let Some(changes) = Changes::default().and(mismatches) else { continue };
+            let Some(changes) = Changes::default().and(mismatches, self.request) else { continue };
             let key: Vec<Changed> = changes.0.keys().cloned().collect();
             if groups.len() >= MAX_COMBINATIONS && !groups.contains_key(&key) {
                 continue;
@@ -104,13 +104,11 @@ impl<'a> Search<'a> {
     /// What has to change for the request to fit on this offer; `None` when nothing helps.
     fn changes_for(&self, index: usize) -> Option<(usize, Changes)> {
         let offer = self.offers.get(index)?;
-        let left = |changes: &Changes| -> Vec<Mismatch> {
-            explain(offer, &changes.applied(self.request), self.placed, self.now).collect()
-        };
+        let left = |changes: &Changes| explain(offer, &changes.applied(self.request), self.placed, self.now);
         let mut changes = Changes::default();
         let mut found = self.mismatches.get(index)?.clone();
         for _ in 0..ROUNDS {
-            changes = changes.and(&found)?;
+            changes = changes.and(&found, self.request)?;
             found = left(&changes);
             if found.is_empty() {
                 break;
@@ -152,11 +150,11 @@ struct Changes(BTreeMap<Changed, (Change, u64)>);
 
 impl Changes {
     /// With those that overcome the mismatches; `None` when one of them cannot be overcome.
-    fn and(mut self, mismatches: &[Mismatch]) -> Option<Self> {
+    fn and(mut self, mismatches: &[Mismatch], request: &Request) -> Option<Self> {
         // What is kept for others is not counted, so the amounts are known only when all may be used.
         let kept = mismatches.iter().find(|mismatch| matches!(mismatch, Mismatch::Role));
         for mismatch in kept.map_or(mismatches, std::slice::from_ref) {
-            let (change, cost) = Change::against(mismatch)?;
+            let (change, cost) = Change::against(mismatch, request)?;
             self.0.insert(change.changed(), (change, cost));
         }
         Some(self)
@@ -185,7 +183,7 @@ pub fn fill(request: &Request, placed: &Placed, now: Wall, offers: &[&Offer], mo
             while count < most && matches < MAX_MATCHES {
                 matches += 1;
                 let Ok(placement) = place(offer, request, &placed, now, 0) else { break };
-                if offer.take(&placement.resources).is_err() {
+                if placement.taken().and_then(|taken| offer.take(&taken)).is_err() {
                     break;
                 }
                 placed.add(offer);

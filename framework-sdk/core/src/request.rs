@@ -5,6 +5,7 @@ use std::time::Duration;
 use chapada_model::{Labels, Milli, Text};
 
 use crate::constraint::Constraint;
+use crate::disks::DiskWish;
 
 /// What has to be in an offer for a task to run there. The default needs nothing and fits everywhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -29,6 +30,8 @@ pub struct Request {
     pub reserved_with: Labels,
     /// Persistent volumes by their ids; each is taken as a whole.
     pub volumes: Vec<Text>,
+    /// Disks for volumes that are yet to be made, beside `disk`.
+    pub disks: Vec<DiskWish>,
     /// Take nothing of a machine that has GPUs unless some are needed.
     pub spares_gpus: bool,
     /// How long before a machine is to be left it is not used any more. Only [`place`](crate::place) looks at it.

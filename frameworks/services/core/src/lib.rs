@@ -15,7 +15,6 @@ mod id;
 mod instance;
 mod launch;
 mod matching;
-mod need;
 mod plan;
 mod pod;
 mod progress;

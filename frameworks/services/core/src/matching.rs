@@ -1,11 +1,11 @@
 //! What one instance of an app asks of an offer, in the terms of the SDK's matching.
 
 use chapada_model::Milli;
-use chapada_sdk_core::{PortWish, Request};
+use chapada_sdk_core::{DiskWish, PortWish, Request};
 
-use crate::definition::{AppDefinition, HostPort};
+use crate::definition::{AppDefinition, HostPort, Persistent};
 
-/// What one instance of `app` needs.
+/// What one instance of `app` needs that has no volumes yet.
 pub fn request(app: &AppDefinition) -> Request {
     let wish = |port| match port {
         HostPort::None => None,
@@ -19,11 +19,16 @@ pub fn request(app: &AppDefinition) -> Request {
         gpus: Milli::whole(app.gpus.into()),
         ports: app.host_ports().filter_map(wish).collect(),
         constraints: app.constraints.clone(),
+        disks: app.persistent_volumes().map(|(path, volume)| disk(path, volume)).collect(),
         accepted_roles: app.accepted_resource_roles.iter().map(|role| role.as_str().into()).collect(),
         // Source: Marathon's `gpu_scheduling_behavior` is `restricted` unless told otherwise.
         spares_gpus: true,
         ..Request::default()
     }
+}
+
+fn disk(path: &str, volume: &Persistent) -> DiskWish {
+    DiskWish { name: path.into(), kind: volume.r#type.source(), size: volume.size, max_size: volume.max_size }
 }
 
 #[cfg(test)]

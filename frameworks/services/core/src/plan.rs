@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chapada_model::{AgentId, Resources, Role, Wall};
-use chapada_sdk_core::{Offer, Placed};
+use chapada_sdk_core::{Offer, Placed, Request, place};
 
 use crate::definition::AppDefinition;
 use crate::deployment::Deployment;
 use crate::id::{AppId, DeploymentId};
-use crate::need::Need;
 use crate::resident::Home;
 use crate::services::KnownOffer;
 use crate::timestamp::Timestamp;
@@ -33,7 +32,7 @@ pub struct Proposal {
 pub(crate) struct Landing {
     pub(crate) id: AppId,
     pub(crate) definition: Arc<AppDefinition>,
-    pub(crate) need: Need,
+    pub(crate) request: Request,
     /// Where instances begin again, with what is kept for them there.
     pub(crate) homes: Vec<Home>,
     pub(crate) placed: Placed,
@@ -105,7 +104,7 @@ impl Landing {
         }
         while count < self.starts {
             let room = !self.replaces || count + old.len() < most;
-            if let Some(index) = room.then(|| table.take(&self.need, &mut placed, self.now)).flatten() {
+            if let Some(index) = room.then(|| table.take(&self.request, &mut placed, self.now)).flatten() {
                 let offer = &table.offers[index];
                 let (_, here) =
                     on.entry(offer.agent.clone()).or_insert_with(|| (offer.hostname.to_string(), 0));
@@ -148,7 +147,7 @@ impl Landing {
         Inquiry {
             id: self.id.clone(),
             definition: Some(self.definition.clone()),
-            need: self.need.clone(),
+            request: self.request.clone(),
             placed,
             role: self.role.clone(),
             now: self.now,
@@ -165,21 +164,21 @@ impl Landing {
 
 impl Table {
     /// Places one more; the number of the offer that it goes to.
-    fn take(&mut self, need: &Need, placed: &mut Placed, now: Wall) -> Option<usize> {
+    fn take(&mut self, request: &Request, placed: &mut Placed, now: Wall) -> Option<usize> {
         let mut found = None;
         for (count, index) in &self.order {
             self.matches += 1;
             if self.matches > MAX_MATCHES {
                 return None;
             }
-            if let Ok(share) = need.place(&self.offers[*index], placed, now, 0) {
-                found = Some((*count, *index, share));
+            if let Ok(placement) = place(&self.offers[*index], request, placed, now, 0) {
+                found = Some((*count, *index, placement));
                 break;
             }
         }
-        let (count, index, share) = found?;
+        let (count, index, placement) = found?;
         let offer = &mut self.offers[index];
-        offer.take(&share.taken()?).ok()?;
+        offer.take(&placement.taken().ok()?).ok()?;
         placed.add(offer);
         self.order.remove(&(count, index));
         self.order.insert((count + 1, index));

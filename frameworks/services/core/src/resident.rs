@@ -1,15 +1,15 @@
 //! Homes: what is kept on an agent for one instance of a resident app, with the volumes it finds again.
 
 use chapada_model::{
-    AgentId, Disk, DiskVolume, Label, Labels, Milli, Mono, Now, Persistence, Reservation, ReservationKind,
-    Resource, ResourceValue, Resources, Role,
+    AgentId, Disk, DiskVolume, Label, Labels, Mono, Now, Persistence, Reservation, ReservationKind, Resource,
+    Resources, Role,
 };
-use chapada_sdk_core::{Offer, Placement};
+use chapada_sdk_core::{Offer, Placement, Request, fits};
 use serde::{Deserialize, Serialize};
 
-use crate::definition::{AppDefinition, HostPort};
+use crate::definition::AppDefinition;
 use crate::id::{InstanceId, Uuid};
-use crate::need::Share;
+use crate::matching::request;
 use crate::timestamp::Timestamp;
 
 /// The labels of a reservation: whose it is. The first two are Marathon's.
@@ -94,7 +94,6 @@ impl Home {
     }
 
     fn labels(&self, framework: &str) -> Labels {
-        let label = |key: &str, value: String| Label { key: key.into(), value: Some(value.into()) };
         vec![
             label(FRAMEWORK, framework.to_owned()),
             label(INSTANCE, self.instance.to_string()),
@@ -108,30 +107,29 @@ impl Home {
 
     /// What an offer holds of it, for the next task. `None` when a part is missing.
     pub(crate) fn found(&self, app: &AppDefinition, offer: &Offer) -> Option<Placement> {
-        let here = offer.resources.filter(|resource| self.is_of(resource));
-        let there = |volume: &LocalVolume| {
-            here.iter().any(|resource| volume_id(resource) == Some(&volume.persistence_id))
+        let own = Request {
+            reserved_with: vec![label(HOME, self.uuid.to_string())],
+            volumes: self.volumes.iter().map(|volume| volume.persistence_id.as_str().into()).collect(),
+            // Where it may be was decided when it was made.
+            constraints: Vec::new(),
+            accepted_roles: Vec::new(),
+            disks: Vec::new(),
+            spares_gpus: false,
+            ..request(app)
         };
-        let enough = |name: &str, wanted: Milli| plain(&here, name) >= wanted;
-        let whole = self.volumes.iter().all(there)
-            && enough("cpus", app.cpus)
-            && enough("mem", app.mem)
-            && enough("gpus", Milli::whole(app.gpus.into()));
-        let ports = assign(app, &here)?;
-        whole.then_some(Placement { resources: here, ports })
+        fits(offer, &own, 0).ok()
     }
 
     /// What is done with its share of an offer to the role.
-    pub(crate) fn found_on(&self, role: &Role, share: Share, framework: &str) -> Option<Founding> {
-        let taken = share.taken()?;
-        let Share { placement, disks } = share;
+    pub(crate) fn found_on(&self, role: &Role, share: Placement, framework: &str) -> Option<Founding> {
+        let taken = share.taken().ok()?;
         let (mut reserved, mut volumes) = (Vec::new(), Vec::new());
-        for (part, volume) in disks.into_iter().zip(&self.volumes) {
+        for (part, volume) in share.disks.into_iter().zip(&self.volumes) {
             let part = self.kept(part, role, framework);
             volumes.push(with_volume(part.clone(), volume));
             reserved.push(part);
         }
-        let plain = placement.resources.iter();
+        let plain = share.resources.iter();
         let kept: Vec<Resource> =
             plain.map(|resource| self.kept(resource.clone(), role, framework)).collect();
         reserved.extend(kept.iter().cloned());
@@ -140,7 +138,7 @@ impl Home {
             taken,
             reserved: Resources::from_list(reserved).ok()?,
             volumes: Resources::from_list(volumes).ok()?,
-            placement: Placement { resources: for_task, ports: placement.ports },
+            placement: Placement { resources: for_task, ports: share.ports, ..Placement::default() },
         })
     }
 
@@ -158,13 +156,13 @@ pub(crate) fn home_of(resource: &Resource, framework: &str) -> Option<(InstanceI
     Some((label_of(resource, INSTANCE)?.parse().ok()?, label_of(resource, HOME)?.parse().ok()?))
 }
 
+fn label(key: &str, value: String) -> Label {
+    Label { key: key.into(), value: Some(value.into()) }
+}
+
 fn label_of<'a>(resource: &'a Resource, key: &str) -> Option<&'a str> {
     let labels = &resource.reservations.last().filter(|last| last.kind == ReservationKind::Dynamic)?.labels;
     labels.iter().find(|label| *label.key == *key)?.value.as_deref()
-}
-
-fn volume_id(resource: &Resource) -> Option<&str> {
-    Some(&resource.disk.as_ref()?.persistence.as_ref()?.id)
 }
 
 fn with_volume(mut resource: Resource, volume: &LocalVolume) -> Resource {
@@ -179,38 +177,4 @@ fn with_volume(mut resource: Resource, volume: &LocalVolume) -> Resource {
         source,
     });
     resource
-}
-
-fn plain(resources: &Resources, name: &str) -> Milli {
-    let amounts = resources.iter().filter(|resource| &*resource.name == name && !resource.is_volume());
-    amounts.fold(Milli::default(), |sum, resource| match resource.value {
-        ResourceValue::Scalar(amount) => Milli(sum.0.saturating_add(amount.0)),
-        ResourceValue::Ranges(_) | ResourceValue::Set(_) => sum,
-    })
-}
-
-/// The ports of a home in the order in which the app asks for them.
-fn assign(app: &AppDefinition, here: &Resources) -> Option<Vec<u16>> {
-    let numbers = here.iter().filter(|resource| &*resource.name == "ports").flat_map(|resource| {
-        let ranges = match &resource.value {
-            ResourceValue::Ranges(ranges) => ranges.iter().collect(),
-            ResourceValue::Scalar(_) | ResourceValue::Set(_) => Vec::new(),
-        };
-        ranges.into_iter().flat_map(|range| range.begin..=range.end)
-    });
-    let mut free: Vec<u16> = numbers.filter_map(|number| u16::try_from(number).ok()).collect();
-    let asked: Vec<HostPort> = app.host_ports().collect();
-    for port in &asked {
-        if let HostPort::Fixed(port) = port {
-            let at = free.iter().position(|free| free == port)?;
-            free.remove(at);
-        }
-    }
-    let mut free = free.into_iter();
-    let assigned = asked.into_iter().filter_map(|port| match port {
-        HostPort::None => None,
-        HostPort::Any => Some(free.next()),
-        HostPort::Fixed(port) => Some(Some(port)),
-    });
-    assigned.collect()
 }

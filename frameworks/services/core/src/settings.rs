@@ -8,7 +8,6 @@ use chapada_sdk_core::{Constraint, Field, Request, Rule};
 use crate::definition::{AppDefinition, Defaults};
 use crate::event::Refusal;
 use crate::matching::request;
-use crate::need::Need;
 
 /// Chosen when the process starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,13 +88,7 @@ impl Settings {
         Defaults { role, network: self.network.as_deref() }
     }
 
-    /// What one instance needs that has no home.
-    pub(crate) fn need(&self, definition: &AppDefinition) -> Need {
-        let volumes = definition.persistent_volumes().map(|(path, volume)| (path.to_owned(), volume.clone()));
-        Need { request: self.request(definition), volumes: volumes.collect() }
-    }
-
-    /// What one instance needs beside its volumes, of whose resources it may be.
+    /// What one instance needs that has no home, and of whose resources it may be.
     pub(crate) fn request(&self, definition: &AppDefinition) -> Request {
         let mut request = request(definition);
         if definition.is_resident() {

@@ -39,7 +39,7 @@ impl Services {
     fn landing(&self, now: Now, id: &AppId, change: &Change, replaces: bool) -> Option<Landing> {
         let to = change.to.as_ref()?;
         let state = self.spec(id);
-        let need = self.settings.need(&to.definition);
+        let request = self.settings.request(&to.definition);
         let role = to.definition.role.parse().unwrap_or_else(|_| self.role.clone());
         let there = state.map_or(0, |state| state.alive(now.mono));
         let target = to.definition.instances as usize;
@@ -49,9 +49,9 @@ impl Services {
             definition: to.definition.clone(),
             placed: match state.filter(|_| !replaces) {
                 Some(state) => state.instances.placed().clone(),
-                None => Placed::of::<Task>(&need.request.constraints, []),
+                None => Placed::of::<Task>(&request.constraints, []),
             },
-            need,
+            request,
             homes: state.map_or_else(Vec::new, |state| free_homes(state, replaces)),
             starts: if replaces { target } else { target.saturating_sub(there) },
             // What tasks of a resident app have is its own and stays so.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chapada_model::{Mono, Now, Resource, Resources, Role};
-use chapada_sdk_core::MismatchKind;
+use chapada_sdk_core::{MismatchKind, Placement, place};
 
 use super::offers::{Bid, Start, launch};
 use super::roles::role_of;
@@ -117,13 +117,13 @@ impl Services {
     fn found_home(&mut self, now: Now, instance: &InstanceId, bids: &mut [Bid]) -> bool {
         let (draw, uuid) = (self.seed.number(), self.seed.uuid());
         let Some(app) = self.app_of(instance) else { return false };
-        let need = self.settings.need(&app.definition);
+        let request = self.settings.request(&app.definition);
         let framework = self.framework.clone();
         let Some(state) = self.apps.get_mut(instance.app()) else { return false };
         let open = |bid: &&mut Bid| !bid.is_full() && bid.offer.role.as_str() == app.definition.role;
         for bid in bids.iter_mut().filter(open) {
             state.funnel.processed += 1;
-            let share = need.place(&bid.offer, state.instances.placed(), now.wall, draw);
+            let share = place(&bid.offer, &request, state.instances.placed(), now.wall, draw);
             let at = Timestamp::from(now.wall);
             let home = Home::new(&app.definition, instance.clone(), uuid, &bid.offer, now);
             let founding = share.map_err(|why| why.kind()).and_then(|share| {
@@ -150,14 +150,7 @@ impl Services {
     }
 
     /// Launches the next task of an instance in its home.
-    fn begin(
-        &mut self,
-        now: Now,
-        instance: &InstanceId,
-        app: &App,
-        share: chapada_sdk_core::Placement,
-        bid: &mut Bid,
-    ) -> bool {
+    fn begin(&mut self, now: Now, instance: &InstanceId, app: &App, share: Placement, bid: &mut Bid) -> bool {
         let Some(state) = self.apps.get_mut(instance.app()) else { return false };
         let ready = state.deployment.is_none() || app.definition.readiness_checks.is_empty();
         let Some(mut place) = state.instances.get_mut(instance) else { return false };

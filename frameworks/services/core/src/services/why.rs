@@ -26,7 +26,7 @@ impl Services {
         Inquiry {
             id: definition.id.clone(),
             definition: (!state.app.is_pod()).then(|| definition.clone()),
-            need: self.settings.need(definition),
+            request: self.settings.request(definition),
             placed: state.instances.placed().clone(),
             now: now.wall,
             waiting,

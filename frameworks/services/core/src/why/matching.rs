@@ -64,7 +64,7 @@ impl<'a> Stopped<'a> {
     fn mismatches(&self) -> impl Iterator<Item = (usize, &Mismatch)> {
         let of = |number: &usize| {
             let number = *number;
-            let all = self.held.mismatches[number].iter();
+            let all = self.held.mismatches()[number].iter();
             all.filter(|mismatch| mismatch.kind() == self.kind).map(move |mismatch| (number, mismatch))
         };
         self.here.iter().flat_map(of)
@@ -105,7 +105,7 @@ impl<'a> Stopped<'a> {
     }
 
     fn request(&self) -> &'a Request {
-        &self.held.inquiry.need.request
+        &self.held.inquiry.request
     }
 
     fn is_all(&self) -> bool {
@@ -128,7 +128,7 @@ impl<'a> Stopped<'a> {
     /// The constraints that do not hold on any of these offers, each once, in the order of the request.
     fn violated(&self, offers: impl Iterator<Item = usize>) -> Vec<Constraint> {
         let mut found: Vec<&Constraint> = Vec::new();
-        for mismatch in offers.flat_map(|number| &self.held.mismatches[number]) {
+        for mismatch in offers.flat_map(|number| &self.held.mismatches()[number]) {
             match mismatch {
                 Mismatch::Constraint { constraint, .. } if !found.contains(&constraint) => {
                     found.push(constraint)
@@ -183,9 +183,8 @@ impl<'a> Stopped<'a> {
     }
 
     fn amounts(&self) -> String {
-        let of_volume = |number, resource| resource == "disk" && self.held.unmet.contains_key(&number);
         let most = self.mismatches().filter_map(|(number, mismatch)| match mismatch {
-            Mismatch::Short { resource, wanted, offered } if !of_volume(number, *resource) => {
+            Mismatch::Short { resource, wanted, offered } => {
                 Some((*offered, std::cmp::Reverse(number), *resource, *wanted))
             }
             _ => None,
@@ -229,7 +228,7 @@ impl<'a> Stopped<'a> {
     fn first_at(&self, kind: MismatchKind) -> impl Iterator<Item = usize> {
         let stopped =
             move |mismatches: &Vec<Mismatch>| mismatches.first().is_some_and(|first| first.kind() == kind);
-        let numbered = self.held.mismatches.iter().enumerate();
+        let numbered = self.held.mismatches().iter().enumerate();
         numbered.filter(move |(_, mismatches)| stopped(mismatches)).map(|(number, _)| number)
     }
 }

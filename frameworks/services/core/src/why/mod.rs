@@ -10,11 +10,10 @@ mod words;
 use std::sync::Arc;
 
 use chapada_model::{Role, Wall};
-use chapada_sdk_core::{Funnel, Mismatch, MismatchKind, Offer, Placed, Search};
+use chapada_sdk_core::{Funnel, Mismatch, MismatchKind, Offer, Placed, Request, Search, explain};
 
 use crate::definition::AppDefinition;
 use crate::id::AppId;
-use crate::need::Need;
 use crate::services::KnownOffer;
 use crate::timestamp::Timestamp;
 use held::Held;
@@ -136,7 +135,7 @@ pub struct Inquiry {
     pub(crate) id: AppId,
     /// Empty for pods, whose definitions are only ever replaced.
     pub(crate) definition: Option<Arc<AppDefinition>>,
-    pub(crate) need: Need,
+    pub(crate) request: Request,
     pub(crate) placed: Placed,
     pub(crate) role: Role,
     pub(crate) now: Wall,
@@ -158,7 +157,7 @@ impl Inquiry {
         let mut unused: Vec<&KnownOffer> = self.known.iter().filter(|known| !known.used).collect();
         unused.sort_by_key(|known| std::cmp::Reverse(known.at));
         let kinds = |offer: &Offer| {
-            self.need.explain(offer, &self.placed, self.now).iter().map(Mismatch::kind).collect()
+            explain(offer, &self.request, &self.placed, self.now).iter().map(Mismatch::kind).collect()
         };
         unused.into_iter().take(most).map(|known| (known.clone(), kinds(&known.offer))).collect()
     }
@@ -166,10 +165,8 @@ impl Inquiry {
     /// Works the explanation out: matches as the launcher does with all offers that are known.
     pub fn answer(&self) -> Explanation {
         let offers: Vec<&Offer> = self.known.iter().map(|known| &*known.offer).collect();
-        let split = self.need.split(&offers);
-        let suiting: Vec<&Offer> = split.suiting.iter().map(|(_, offer)| &**offer).collect();
-        let search = Search::new(&self.need.request, &self.placed, self.now, &suiting);
-        let held = Held::new(self, &search, &offers, &split);
+        let search = Search::new(&self.request, &self.placed, self.now, &offers);
+        let held = Held { inquiry: self, offers: &offers, search: &search, funnel: search.funnel() };
         let mut reasons = self.reasons.clone();
         if self.seeking > 0 {
             let kept = reasons.first().is_some_and(|reason| reason.count >= self.waiting);

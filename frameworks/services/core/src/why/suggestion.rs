@@ -35,7 +35,6 @@ pub(super) fn all(held: &Held<'_>) -> Vec<Suggestion> {
     let drastic =
         ways.first().is_some_and(|nearest| nearest.changes.iter().any(|change| is_drastic(inquiry, change)));
     let of_app = ways.into_iter().map(|nearest| of_app(inquiry, &nearest));
-    let of_app = volume::suggestion(held).into_iter().chain(of_app);
     let of_cluster = of_cluster(held);
     match drastic {
         true => std::iter::once(of_cluster).chain(of_app).collect(),
@@ -50,15 +49,15 @@ fn is_drastic(inquiry: &Inquiry, change: &Change) -> bool {
 
 fn wanted(inquiry: &Inquiry, resource: &str) -> chapada_model::Milli {
     match resource {
-        "cpus" => inquiry.need.request.cpus,
-        "mem" => inquiry.need.request.mem,
-        "gpus" => inquiry.need.request.gpus,
-        _ => inquiry.need.request.disk,
+        "cpus" => inquiry.request.cpus,
+        "mem" => inquiry.request.mem,
+        "gpus" => inquiry.request.gpus,
+        _ => inquiry.request.disk,
     }
 }
 
 fn of_app(inquiry: &Inquiry, nearest: &Nearest) -> Suggestion {
-    let texts: Vec<String> = nearest.changes.iter().map(said).collect();
+    let texts: Vec<String> = nearest.changes.iter().map(|change| said(inquiry, change)).collect();
     let sentence = format!("{} would fit if {}", how_many(nearest.fits, inquiry.seeking), and(&texts));
     // Of an app with volumes that stay nothing but its constraints can be changed.
     let can_be = |app: &&AppDefinition| {
@@ -77,11 +76,21 @@ pub(super) fn how_many(fits: usize, seeking: usize) -> String {
     }
 }
 
-fn said(change: &Change) -> String {
+fn said(inquiry: &Inquiry, change: &Change) -> String {
     match change {
         Change::AnyRole => "resources of any role were accepted".to_owned(),
         Change::Drop(constraint) => format!("it did not need {}", constraint::wanted(constraint)),
         Change::Lower { resource, to } => format!("{resource} were {}", bare(resource, *to)),
+        Change::SmallerDisk { number, to } => {
+            format!("its volume {} were {}", volume::name(inquiry, *number), bare("disk", *to))
+        }
+        Change::LargerDisk { number, to } => {
+            format!(
+                "its volume {} might be as large as {}",
+                volume::name(inquiry, *number),
+                bare("disk", *to)
+            )
+        }
         Change::AnyPorts => "the ports might be any".to_owned(),
         Change::FewerPorts(count) => format!("it had {}", counted(*count, "port")),
     }
@@ -109,6 +118,8 @@ fn fields(app: &AppDefinition, inquiry: &Inquiry, changes: &[Change]) -> Map<Str
         Change::Lower { resource: "gpus", to } => field("gpus", json!(to.0 / 1_000)),
         Change::Lower { resource, to } if to.0.is_multiple_of(1_000) => field(resource, json!(to.0 / 1_000)),
         Change::Lower { resource, to } => field(resource, json!(to.to_f64())),
+        // Volumes can only be other in a new app.
+        Change::SmallerDisk { .. } | Change::LargerDisk { .. } => None,
         Change::AnyPorts => field("requirePorts", json!(false)),
         Change::FewerPorts(count) => {
             let definitions = app.port_definitions.as_ref()?;
@@ -121,10 +132,10 @@ fn fields(app: &AppDefinition, inquiry: &Inquiry, changes: &[Change]) -> Map<Str
 /// More on an agent that lacks little, or else one more agent.
 fn of_cluster(held: &Held<'_>) -> Suggestion {
     let one = how_many(1, held.inquiry.seeking);
-    let lacking = held.search.least_lacking().and_then(|lacking| {
-        let number = held.numbers.get(lacking.offer)?;
-        Some((held.offers.get(*number)?, lacking.amounts))
-    });
+    let lacking = held
+        .search
+        .least_lacking()
+        .and_then(|lacking| Some((held.offers.get(lacking.offer)?, lacking.amounts)));
     let sentence = match lacking {
         Some((offer, amounts)) => {
             let more: Vec<String> =
@@ -138,21 +149,20 @@ fn of_cluster(held: &Held<'_>) -> Suggestion {
 
 /// All that an agent must have.
 fn needs(held: &Held<'_>) -> Vec<String> {
-    let need = &held.inquiry.need;
-    let request = &need.request;
+    let request = &held.inquiry.request;
     let amounts =
         [("cpus", request.cpus), ("mem", request.mem), ("disk", request.disk), ("gpus", request.gpus)];
     let wanted = amounts.iter().filter(|(_, wanted)| !wanted.is_zero());
     let mut needs: Vec<String> =
         wanted.map(|(resource, wanted)| format!("{} free", amount(resource, *wanted))).collect();
-    needs.extend(need.volumes.iter().map(|(path, wanted)| volume::wanted(path, wanted)));
+    needs.extend(request.disks.iter().map(volume::wanted));
     needs.extend(request.constraints.iter().map(constraint::wanted));
     let fixed = request.ports.iter().filter_map(|wish| match wish {
         PortWish::Exactly(port) => Some(format!("port {port}")),
         PortWish::Any => None,
     });
     needs.extend(fixed);
-    let volume = held.mismatches.iter().flatten().find_map(|mismatch| match mismatch {
+    let volume = held.mismatches().iter().flatten().find_map(|mismatch| match mismatch {
         Mismatch::NoVolume(id) => Some(format!("its volume {id}")),
         _ => None,
     });

@@ -26,7 +26,7 @@ pub(crate) async fn launch(
             info.container = Some(container);
         }
     });
-    let executor = executor.place(&Placement { resources, ports: Vec::new() })?;
+    let executor = executor.place(&Placement { resources, ..Placement::default() })?;
     let mut described = Vec::new();
     for one in tasks {
         described.push(member(one, &name, shares_cgroups, secrets).await?);

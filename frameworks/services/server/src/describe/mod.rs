@@ -73,7 +73,7 @@ pub(crate) async fn task(launch: Launch, secrets: &Secrets) -> Result<TaskDescri
         info.check = check;
         info.discovery = Some(discovery);
     });
-    let placement = Placement { resources: launch.resources, ports };
+    let placement = Placement { resources: launch.resources, ports, ..Placement::default() };
     Ok(builder.place(&at(launch.agent), &placement)?)
 }
 
