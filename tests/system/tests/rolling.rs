@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 const WITHIN: Duration = Duration::from_secs(120);
 
-/// Answers every request with its version. It is not ready when it is asked first, and after SIGTERM it goes on until the
-/// client has taken its leave: as a web server behind a load balancer does.
+/// Answers every request with its version, and `/told` with whether it was told to end. It is not ready when it is asked first, and
+/// after SIGTERM it goes on until the client has taken its leave: as a web server behind a load balancer does.
 const SERVER: &str = r#"
 import http.server, os, signal, sys, threading
 asked, told, left = [0], threading.Event(), threading.Event()
@@ -21,7 +21,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/ready":
             asked[0] += 1
             status = 503 if asked[0] == 1 else 200
-        body = sys.argv[1].encode()
+        body = (str(told.is_set()) if self.path == "/told" else sys.argv[1]).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -99,12 +99,17 @@ impl Client {
         self.answers
     }
 
+    /// Who was told to end before it was asked who is ready must not be among these: it could be closed by now.
     fn ask(&mut self, services: &Http) {
+        let was_told =
+            |port: &u64| at(*port).text("/told").expect("it waits for this client to leave") == "True";
+        let told: BTreeSet<u64> = self.before.iter().copied().filter(was_told).collect();
         let tasks = services.get("/v2/tasks?embed=readiness").expect("the services framework answers");
         let tasks = tasks["tasks"].as_array().cloned().unwrap_or_default();
         let ready = tasks.iter().filter(|task| task["ready"] == true && task["state"] == "TASK_RUNNING");
         let ports: BTreeSet<u64> = ready.filter_map(|task| task["ports"][0].as_u64()).collect();
         assert!(ports.len() >= 4, "{} are ready: {tasks:#?}", ports.len());
+        assert!(told.is_disjoint(&ports), "{told:?} were told to end before, and are ready: {tasks:#?}");
         for gone in self.before.difference(&ports) {
             at(*gone).text("/leave").expect("it waits for this client to leave");
         }

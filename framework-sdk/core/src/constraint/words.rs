@@ -79,7 +79,11 @@ fn rule(operator: String, value: Option<&str>) -> Result<Rule, InvalidConstraint
             let most = value.and_then(above_zero);
             Rule::MaxPer(most.ok_or_else(|| wants("a whole number above 0"))?)
         }
-        "IS" => Rule::Is(value.ok_or_else(|| wants("a value"))?.into()),
+        "IS" => {
+            let plain = |value: &&str| value.chars().all(|c| c.is_ascii_alphanumeric() || "_/.-".contains(c));
+            let value = value.filter(plain);
+            Rule::Is(value.ok_or_else(|| wants("a value of letters, digits, '_', '/', '.' and '-'"))?.into())
+        }
         "GROUP_BY" => match said {
             None => Rule::GroupBy(None),
             Some(value) => Rule::GroupBy(Some(

@@ -74,22 +74,23 @@ fn port_variables(ports: &[TaskPort<'_>]) -> Vec<(String, String)> {
         };
         variables.push((format!("PORT{index}"), number.to_string()));
         variables.push((format!("PORT_{asked}"), number.to_string()));
-        if let Some(name) = port.asked.name {
-            variables.push((format!("PORT_{}", variable_name(name)), number.to_string()));
+        // As Marathon has it, and as a shell can read it.
+        for name in port.asked.name.iter().flat_map(|name| [name.to_ascii_uppercase(), variable_name(name)]) {
+            variables.push((format!("PORT_{name}"), number.to_string()));
         }
     }
     variables
 }
 
-/// Upper case, and each run of anything but letters and digits becomes one `_`.
+/// Upper case, and each run of anything but letters, digits and `_` becomes one `_`.
 pub(crate) fn variable_name(text: &str) -> String {
-    let mut name = String::with_capacity(text.len());
+    let (mut name, mut in_run) = (String::with_capacity(text.len()), false);
     for c in text.chars() {
-        match c {
-            c if c.is_ascii_alphanumeric() => name.push(c.to_ascii_uppercase()),
-            _ if name.ends_with('_') => {}
-            _ => name.push('_'),
+        let stays = c.is_ascii_alphanumeric() || c == '_';
+        if stays || !in_run {
+            name.push(if stays { c.to_ascii_uppercase() } else { '_' });
         }
+        in_run = !stays;
     }
     name
 }
@@ -166,8 +167,18 @@ mod tests {
                 "PORTS=31000,31001",
                 "PORT_31001=31001",
                 "PORT_8080=31000",
+                "PORT_WEB-UI=31000",
                 "PORT_WEB_UI=31000",
             ]
         );
+    }
+
+    #[test]
+    fn names_of_variables_keep_what_a_shell_can_read() {
+        for (text, name) in
+            [("a.b-c", "A_B_C"), ("a__b", "A__B"), ("a_-b", "A__B"), ("a--b", "A_B"), ("-é", "_")]
+        {
+            assert_eq!(variable_name(text), name);
+        }
     }
 }

@@ -466,8 +466,10 @@ pub enum Published {
         id: InstanceId,
         /// Its condition, by Marathon's names.
         condition: &'static str,
-        /// The task concerned.
-        task: Box<Task>,
+        /// The version of its task, or of the task that it waits for.
+        version: Timestamp,
+        /// The agent of its task, with the host's name.
+        place: Option<(AgentId, String)>,
     },
     /// A task was found not to be well.
     CheckFailed {
@@ -500,6 +502,8 @@ pub enum Published {
     UnhealthyKill {
         /// Its instance.
         id: InstanceId,
+        /// What its check said last.
+        cause: String,
         /// The task.
         task: Box<Task>,
     },

@@ -25,6 +25,8 @@ pub struct CheckState {
     pub consecutive_failures: u32,
     /// What it said last; unknown before the first answer that counts.
     pub alive: Option<bool>,
+    /// How long the task ran before this process heard of it: so much of its grace period is over.
+    pub(crate) ran_before: Duration,
     /// When to ask next. While an answer is awaited: when not to wait for it any more.
     pub due: Mono,
 }

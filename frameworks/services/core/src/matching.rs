@@ -1,5 +1,7 @@
 //! What one instance of an app asks of an offer, in the terms of the SDK's matching.
 
+use std::collections::BTreeSet;
+
 use chapada_model::Milli;
 use chapada_sdk_core::{DiskWish, PortWish, Request};
 
@@ -7,10 +9,12 @@ use crate::definition::{AppDefinition, HostPort, Persistent};
 
 /// What one instance of `app` needs that has no volumes yet.
 pub fn request(app: &AppDefinition) -> Request {
+    let mut fixed = BTreeSet::new();
     let wish = |port| match port {
         HostPort::None => None,
         HostPort::Any => Some(PortWish::Any),
-        HostPort::Fixed(port) => Some(PortWish::Exactly(port)),
+        // One port of the machine, whichever transports lead where from it.
+        HostPort::Fixed(port) => fixed.insert(port).then_some(PortWish::Exactly(port)),
     };
     Request {
         cpus: app.cpus,
@@ -21,10 +25,18 @@ pub fn request(app: &AppDefinition) -> Request {
         constraints: app.constraints.clone(),
         disks: app.persistent_volumes().map(|(path, volume)| disk(path, volume)).collect(),
         accepted_roles: app.accepted_resource_roles.iter().map(|role| role.as_str().into()).collect(),
-        // Source: Marathon's `gpu_scheduling_behavior` is `restricted` unless told otherwise.
-        spares_gpus: true,
         ..Request::default()
     }
+}
+
+/// The ports that were placed for [`request`], one for each port of the app that is one of the machine's.
+pub(crate) fn spread(app: &AppDefinition, placed: Vec<u16>) -> Vec<u16> {
+    let (mut placed, mut fixed) = (placed.into_iter(), BTreeSet::new());
+    let given = |port| match port {
+        HostPort::Fixed(port) if !fixed.insert(port) => Some(port),
+        HostPort::None | HostPort::Any | HostPort::Fixed(_) => placed.next(),
+    };
+    app.host_ports().filter_map(given).collect()
 }
 
 fn disk(path: &str, volume: &Persistent) -> DiskWish {
@@ -50,6 +62,19 @@ mod tests {
         assert_eq!(plain.ports, [PortWish::Any, PortWish::Any]);
         let required = asked(json!({"ports": [0, 101], "requirePorts": true}));
         assert_eq!(required.ports, [PortWish::Any, PortWish::Exactly(101)]);
+    }
+
+    #[test]
+    fn a_port_of_the_machine_is_asked_for_once_and_leads_to_all_that_name_it() {
+        let mapping = |container: u16, host: u16, protocol: &str| json!({"containerPort": container, "hostPort": host, "protocol": protocol});
+        let mappings = [mapping(53, 53, "udp"), mapping(80, 0, "tcp"), mapping(53, 53, "tcp")];
+        let json = json!({
+            "id": "/dns", "cmd": "true", "networks": [{"mode": "container/bridge"}],
+            "container": {"type": "MESOS", "portMappings": mappings},
+        });
+        let app = AppDefinition::from_json(json.as_object().unwrap(), "*").unwrap();
+        assert_eq!(request(&app).ports, [PortWish::Exactly(53), PortWish::Any]);
+        assert_eq!(spread(&app, vec![53, 31_000]), [53, 31_000, 53]);
     }
 
     #[test]

@@ -114,7 +114,6 @@ impl Home {
             constraints: Vec::new(),
             accepted_roles: Vec::new(),
             disks: Vec::new(),
-            spares_gpus: false,
             ..request(app)
         };
         fits(offer, &own, 0).ok()

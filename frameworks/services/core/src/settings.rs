@@ -1,5 +1,6 @@
 //! What the shell of this core can do and what an operator has chosen, as far as definitions depend on it.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chapada_model::Text;
@@ -26,6 +27,16 @@ pub struct Settings {
     pub max_apps: usize,
     /// The most deployments at once.
     pub max_deployments: usize,
+    /// The numbers that service ports are given; when all are taken, an app keeps 0.
+    pub service_ports: RangeInclusive<u16>,
+    /// How many versions are kept of each app, and of the tree.
+    pub max_versions: usize,
+    /// The most tasks that are launched with one offer.
+    pub max_per_offer: usize,
+    /// Whether machines with GPUs are left to those who need some.
+    pub spares_gpus: bool,
+    /// How long before a machine is to be left nothing begins there any more.
+    pub leaves_before: Duration,
     /// How long what of an offer is not used need not be offered again.
     pub decline_offer: Duration,
     /// How long things are waited for.
@@ -58,8 +69,7 @@ pub enum AcceptedRoles {
 }
 
 impl Default for Settings {
-    /// Source: Marathon's defaults of `max_running_deployments`, `decline_offer_duration`, `kill_retry_timeout` and
-    /// `task_launch_timeout`.
+    /// Source: Marathon's defaults, but for `max_apps` and `max_per_offer`, which bound what it does not.
     fn default() -> Self {
         Self {
             secrets: false,
@@ -69,6 +79,11 @@ impl Default for Settings {
             env_prefix: String::new(),
             max_apps: 50_000,
             max_deployments: 100,
+            service_ports: 10_000..=20_000,
+            max_versions: 50,
+            max_per_offer: 50,
+            spares_gpus: true,
+            leaves_before: Duration::ZERO,
             decline_offer: Duration::from_secs(120),
             patience: Patience::default(),
             home_region: None,
@@ -91,6 +106,8 @@ impl Settings {
     /// What one instance needs that has no home, and of whose resources it may be.
     pub(crate) fn request(&self, definition: &AppDefinition) -> Request {
         let mut request = request(definition);
+        request.spares_gpus = self.spares_gpus;
+        request.leaves_before = self.leaves_before;
         if definition.is_resident() {
             // It is reserved, so it must be nobody's.
             request.accepted_roles = vec!["*".into()];

@@ -1,11 +1,12 @@
 //! Health checks: they gate deployments, end tasks that are not well for too long, and are asked on time.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chapada_model::{
     Milli, Mono, Now, Range, Ranges, Resource, Resources, Role, TaskId, TaskState, TaskStatus, Wall,
 };
-use chapada_services_core::{Command, Effect, Event, Offer, Probe, Seed, Services};
+use chapada_services_core::{Command, Effect, Event, Offer, Probe, Published, Seed, Services, Write};
 use serde_json::json;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -18,6 +19,8 @@ struct Bench {
     probes: Vec<Probe>,
     killed: Vec<TaskId>,
     running: Vec<TaskId>,
+    causes: Vec<String>,
+    records: BTreeMap<String, Vec<u8>>,
 }
 
 impl Bench {
@@ -29,6 +32,8 @@ impl Bench {
             probes: Vec::new(),
             killed: Vec::new(),
             running: Vec::new(),
+            causes: Vec::new(),
+            records: BTreeMap::new(),
         };
         bench.apply(Event::Subscribed);
         let check = json!({"intervalSeconds": 10, "gracePeriodSeconds": 30, "maxConsecutiveFailures": 2});
@@ -42,7 +47,20 @@ impl Bench {
     fn apply(&mut self, event: Event) {
         for effect in self.services.apply(self.now, event) {
             match effect {
-                Effect::Store { number, .. } => self.apply(Event::Stored(number)),
+                Effect::Store { number, writes } => {
+                    for write in writes {
+                        match write {
+                            Write::Put { key, value } => drop(self.records.insert(key, value)),
+                            Write::Delete { key } => drop(self.records.remove(&key)),
+                        }
+                    }
+                    self.apply(Event::Stored(number));
+                }
+                Effect::Publish(published) => {
+                    if let Published::UnhealthyKill { cause, .. } = *published {
+                        self.causes.push(cause);
+                    }
+                }
                 Effect::Revive => self.offer(),
                 Effect::Launch { tasks, .. } => {
                     for launch in tasks {
@@ -77,6 +95,20 @@ impl Bench {
         self.now.mono = self.now.mono + time;
         self.now.wall = self.now.wall + time;
         self.apply(Event::Tick);
+    }
+
+    /// Another process takes over. Its own clock begins at no time in particular.
+    fn restart(&mut self) {
+        self.probes.clear();
+        self.now.mono = Mono(7);
+        let records = self.records.clone();
+        self.services =
+            Services::restore(Role::star(), Seed::new(2, 2), self.now, records).expect("own records");
+        self.apply(Event::Subscribed);
+        for task in self.running.clone() {
+            self.apply(Event::Update(TaskStatus::new(task, TaskState::Running)));
+        }
+        self.wait(SECOND);
     }
 
     /// Answers the one question that is open.
@@ -131,6 +163,38 @@ fn failures_count_after_grace_or_a_success_and_then_end_the_task() {
     bench.wait(10 * SECOND);
     bench.answer(Err("refused"));
     assert_eq!(bench.killed, bench.running[..1], "it was well before");
+}
+
+#[test]
+fn why_a_task_was_killed_is_kept() {
+    let mut bench = Bench::with_app(json!({}));
+    bench.answer(Ok(()));
+    for _ in 0..2 {
+        bench.wait(15 * SECOND);
+        bench.answer(Err("status 500"));
+    }
+    assert_eq!(bench.killed, bench.running[..1]);
+    assert_eq!(bench.causes, ["status 500"]);
+    let app = bench.services.apps().next().expect("the app");
+    let failure = app.last_failure.as_ref().expect("it is said");
+    assert_eq!((&failure.task, failure.state), (&bench.killed[0], TaskState::Killed));
+    assert_eq!(failure.message, "Task was killed since health check failed. Reason: status 500");
+}
+
+#[test]
+fn a_grace_period_is_not_given_again_by_a_process_that_takes_over() {
+    for (ran, killed) in [(31, 1), (20, 0)] {
+        let mut bench = Bench::with_app(json!({}));
+        bench.answer(Err("refused"));
+        bench.wait(Duration::from_secs(ran));
+        bench.restart();
+        for _ in 0..2 {
+            bench.answer(Err("refused"));
+            bench.wait(5 * SECOND);
+            bench.wait(5 * SECOND);
+        }
+        assert_eq!(bench.killed.len(), killed, "it ran for {ran} s");
+    }
 }
 
 #[test]

@@ -98,6 +98,24 @@ pub struct ServicesConfig {
     /// The most deployments at once; more are refused.
     #[arg(long, default_value_t = 100)]
     pub max_running_deployments: usize,
+    /// The lowest number that service ports are given.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..))]
+    pub local_port_min: u16,
+    /// The highest.
+    #[arg(long, default_value_t = 20_000)]
+    pub local_port_max: u16,
+    /// How many versions are kept of each app, and of the tree of groups.
+    #[arg(long, default_value_t = 50, value_parser = at_least_one)]
+    pub zk_max_versions: usize,
+    /// The most tasks that are launched with one offer.
+    #[arg(long, default_value_t = 50, value_parser = at_least_one)]
+    pub max_instances_per_offer: usize,
+    /// Whether machines with GPUs are left to those who need some.
+    #[arg(long, value_enum, default_value_t = GpuScheduling::Restricted)]
+    pub gpu_scheduling_behavior: GpuScheduling,
+    /// How many seconds before a machine's maintenance nothing begins there any more.
+    #[arg(long, default_value_t = 0)]
+    pub draining_seconds: u64,
     /// How many events a reader of the event stream may be behind before it is cut.
     #[arg(long, default_value_t = 1_024, value_parser = at_least_one)]
     pub event_stream_max_outstanding_messages: usize,
@@ -126,6 +144,16 @@ pub struct ServicesConfig {
     #[arg(long, default_value = "1w", value_parser = humantime::parse_duration)]
     #[serde(with = "humantime_serde")]
     pub failover_timeout: Duration,
+}
+
+/// Who may use machines with GPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GpuScheduling {
+    /// Those who need some.
+    Restricted,
+    /// All.
+    Unrestricted,
 }
 
 /// Whose resources are accepted.
@@ -204,6 +232,12 @@ impl Default for ServicesConfig {
             env_vars_prefix: String::new(),
             max_apps: 50_000,
             max_running_deployments: 100,
+            local_port_min: 10_000,
+            local_port_max: 20_000,
+            zk_max_versions: 50,
+            max_instances_per_offer: 50,
+            gpu_scheduling_behavior: GpuScheduling::Restricted,
+            draining_seconds: 0,
             event_stream_max_outstanding_messages: 1_024,
             decline_offer_duration: Duration::from_secs(120),
             kill_retry_timeout: Duration::from_secs(30),
@@ -231,6 +265,11 @@ impl ServicesConfig {
             env_prefix: self.env_vars_prefix.clone(),
             max_apps: self.max_apps,
             max_deployments: self.max_running_deployments,
+            service_ports: self.local_port_min..=self.local_port_max,
+            max_versions: self.zk_max_versions,
+            max_per_offer: self.max_instances_per_offer,
+            spares_gpus: self.gpu_scheduling_behavior == GpuScheduling::Restricted,
+            leaves_before: Duration::from_secs(self.draining_seconds),
             decline_offer: self.decline_offer_duration,
             patience: Patience { kill_retry: self.kill_retry_timeout, task_launch: self.task_launch_timeout },
             home_region: None, // the master says it
@@ -271,7 +310,9 @@ mod tests {
         assert_eq!(read(&[]).unwrap(), ServicesConfig::default());
         let line = "--http-address 127.0.0.2 --http-port 81 --mesos-role web --env-vars-prefix P_ --max-apps 3 \
             --max-running-deployments 4 --event-stream-max-outstanding-messages 5 --decline-offer-duration 6000 \
-            --kill-retry-timeout 7s --task-launch-timeout 8000 --accepted-resource-roles-default-behavior unreserved";
+            --kill-retry-timeout 7s --task-launch-timeout 8000 --accepted-resource-roles-default-behavior unreserved \
+            --local-port-min 9 --local-port-max 10 --zk-max-versions 11 --max-instances-per-offer 12 \
+            --gpu-scheduling-behavior unrestricted --draining-seconds 13";
         let config = read(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
         assert_eq!(
             (config.ip.to_string().as_str(), config.port, config.role.as_str()),
@@ -284,6 +325,11 @@ mod tests {
             env_prefix: "P_".to_owned(),
             max_apps: 3,
             max_deployments: 4,
+            service_ports: 9..=10,
+            max_versions: 11,
+            max_per_offer: 12,
+            spares_gpus: false,
+            leaves_before: seconds(13),
             decline_offer: seconds(6),
             patience: Patience { kill_retry: seconds(7), task_launch: seconds(8) },
             ..Settings::default()
@@ -298,6 +344,10 @@ mod tests {
             ("--task-launch-timeout", "0s"),
             ("--event-stream-max-outstanding-messages", "0"),
             ("--env-vars-prefix", "A=B"),
+            ("--zk-max-versions", "0"),
+            ("--max-instances-per-offer", "0"),
+            ("--local-port-min", "0"),
+            ("--local-port-max", "65536"),
         ] {
             assert!(read(&[flag, value]).is_err(), "{flag}");
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chapada_model::TaskState;
-use chapada_services_core::{Effect, Event, Published};
+use chapada_services_core::{Effect, Event, HomeOperation, Launch, LaunchGroup, Refusal, Reply};
 use http::{Method, StatusCode};
 
 macro_rules! counts {
@@ -35,13 +35,15 @@ counts! {
     StreamBytes "http.responses.event-stream.size.counter.bytes",
     TasksLaunched "tasks.launched.counter",
     Launches "mesos.offer-operations.launch.counter",
+    GroupLaunches "mesos.offer-operations.launch-group.counter",
+    Reservations "mesos.offer-operations.reserve.counter",
     OffersIncoming "mesos.offers.incoming.counter",
     OffersDeclined "mesos.offers.declined.counter",
     OffersUsed "mesos.offers.used.counter",
     Revives "mesos.calls.revive.counter",
     Suppresses "mesos.calls.suppress.counter",
     Kills "instances.kill-attempts.counter",
-    DeploymentsDone "deployments.counter",
+    DeploymentsBegun "deployments.counter",
     DeploymentsDismissed "deployments.dismissed.counter",
 }
 
@@ -99,22 +101,36 @@ impl Figures {
     /// What it gives out.
     pub(crate) fn on_effect(&self, effect: &Effect) {
         match effect {
-            Effect::Launch { tasks, .. } | Effect::Accept { tasks, .. } => {
-                self.add(Count::OffersUsed, 1);
-                self.add(Count::Launches, 1);
-                self.add(Count::TasksLaunched, tasks.len() as u64);
-            }
+            Effect::Launch { tasks, groups, .. } => self.on_use(tasks, groups, &[]),
+            Effect::Accept { tasks, groups, operations, .. } => self.on_use(tasks, groups, operations),
             Effect::Decline { .. } => self.add(Count::OffersDeclined, 1),
             Effect::Kill { .. } => self.add(Count::Kills, 1),
             Effect::Revive => self.add(Count::Revives, 1),
             Effect::Suppress | Effect::SuppressIn(_) => self.add(Count::Suppresses, 1),
-            Effect::Publish(published) => match **published {
-                Published::Deployed(_) => self.add(Count::DeploymentsDone, 1),
-                Published::Cancelled(_) => self.add(Count::DeploymentsDismissed, 1),
+            Effect::Answer { answer, .. } => match answer {
+                Ok(
+                    Reply::Created { .. }
+                    | Reply::Pod { .. }
+                    | Reply::Deployed { .. }
+                    | Reply::GroupDeployed { .. },
+                ) => self.add(Count::DeploymentsBegun, 1),
+                // Source: Marathon dismisses what would be one deployment too many.
+                Err(Refusal::TooMany(_)) => self.add(Count::DeploymentsDismissed, 1),
                 _ => {}
             },
             _ => {}
         }
+    }
+
+    /// An offer is used.
+    fn on_use(&self, tasks: &[Launch], groups: &[LaunchGroup], operations: &[HomeOperation]) {
+        let reserves = operations.iter().filter(|operation| matches!(operation, HomeOperation::Reserve(_)));
+        let of_groups: usize = groups.iter().map(|group| group.tasks.len()).sum();
+        self.add(Count::OffersUsed, 1);
+        self.add(Count::Launches, tasks.len() as u64);
+        self.add(Count::GroupLaunches, groups.len() as u64);
+        self.add(Count::Reservations, reserves.count() as u64);
+        self.add(Count::TasksLaunched, (tasks.len() + of_groups) as u64);
     }
 
     /// Every count by its name, updates by the state of their task.

@@ -139,14 +139,12 @@ fn kind(check: &Fields<'_>, wrong: &mut Errors, broken: &mut Errors) -> Option<C
     }
 }
 
-/// The field `path`, `/` when absent.
+/// The field `path`, `/` when absent; the first `/` may be left out.
 pub(crate) fn url_path(fields: &Fields<'_>, wrong: &mut Errors, broken: &mut Errors) -> String {
-    let path = fields.text("path", wrong).unwrap_or_else(|| "/".to_owned());
-    if !path.starts_with('/') || path.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        broken.push(FieldError::new(
-            fields.path("path"),
-            "must begin with / and have neither spaces nor control characters",
-        ));
+    let given = fields.text("path", wrong).unwrap_or_default();
+    let path = if given.starts_with('/') { given } else { format!("/{given}") };
+    if path.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        broken.push(FieldError::new(fields.path("path"), "must have neither spaces nor control characters"));
     }
     path
 }

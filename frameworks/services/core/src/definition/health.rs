@@ -85,10 +85,23 @@ fn as_ipv6<S: serde::Serializer>(_: &bool, serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_str("IPv6")
 }
 
-/// Reads the health checks. Defaults are Marathon's.
-pub(super) fn read(fields: &Fields<'_>, wrong: &mut Errors, broken: &mut Errors) -> Vec<HealthCheck> {
+/// Reads the health checks of an app. When it `has_ports` the first is what they ask unless they say otherwise, and they say so.
+///
+/// Source: Marathon's defaults, and its normalization of health checks.
+pub(super) fn read(
+    fields: &Fields<'_>,
+    has_ports: bool,
+    wrong: &mut Errors,
+    broken: &mut Errors,
+) -> Vec<HealthCheck> {
     let checks = fields.objects("healthChecks", wrong).unwrap_or_default();
-    checks.iter().filter_map(|check| read_one(check, wrong, broken)).collect()
+    let mut checks: Vec<HealthCheck> =
+        checks.iter().filter_map(|check| read_one(check, wrong, broken)).collect();
+    let asks_first = |check: &&mut HealthCheck| {
+        has_ports && check.protocol != Protocol::Command && check.port.is_none() && check.port_index.is_none()
+    };
+    checks.iter_mut().filter(asks_first).for_each(|check| check.port_index = Some(0));
+    checks
 }
 
 fn read_one(fields: &Fields<'_>, wrong: &mut Errors, broken: &mut Errors) -> Option<HealthCheck> {

@@ -38,13 +38,18 @@ pub(super) fn read(
         .unwrap_or_else(|| vec![Network::of_mode(NetworkMode::Host)]);
     let numbers = port::read_numbers(fields, wrong);
     let definitions = port::read_definitions(fields, wrong, broken);
-    if numbers.is_some() && definitions.is_some() {
-        broken.push(FieldError::new("/ports", "may not be set in conjunction with portDefinitions"));
+    if let (Some(numbers), Some(definitions)) = (&numbers, &definitions)
+        && !definitions.iter().map(|definition| definition.port).eq(numbers.iter().copied())
+    {
+        let error = "may not be set in conjunction with portDefinitions that say otherwise";
+        broken.push(FieldError::new("/ports", error));
     }
     match networks.first().map(|network| network.mode) {
         Some(NetworkMode::Host) | None => on_machine(networks, container, definitions, numbers, broken),
         Some(mode) => {
-            if definitions.is_some_and(|definitions| !definitions.is_empty()) {
+            if definitions.as_ref().is_some_and(|definitions| !definitions.is_empty())
+                && !old.says_something()
+            {
                 let error = "are for host networking; use container.portMappings";
                 broken.push(FieldError::new("/portDefinitions", error));
             }
@@ -56,7 +61,9 @@ pub(super) fn read(
                 false => vec![PortMapping::any(Some("default"))],
             });
             let numbers = numbers.unwrap_or_default();
-            container.port_mappings = Some(completed(mappings, mode, &numbers, broken));
+            let mut mappings = completed(mappings, mode, &numbers, broken);
+            adopt(&mut mappings, &definitions.unwrap_or_default());
+            container.port_mappings = Some(mappings);
             Networking { networks, container: Some(container), port_definitions: None }
         }
     }
@@ -106,6 +113,15 @@ fn completed(
         }
     }
     mappings
+}
+
+/// Beside the forms before `networks`, Marathon up to 1.4 shows port definitions that it made of the service ports.
+fn adopt(mappings: &mut [PortMapping], definitions: &[PortDefinition]) {
+    for (mapping, definition) in mappings.iter_mut().zip(definitions) {
+        if mapping.service_port == 0 {
+            mapping.service_port = definition.port;
+        }
+    }
 }
 
 /// What the forms before `networks` say.

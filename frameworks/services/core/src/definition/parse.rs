@@ -127,6 +127,9 @@ fn read(
     let id = id(fields, wrong, broken);
     let Networking { networks, container, port_definitions } =
         networking::read(fields, defaults.network, wrong, broken);
+    let mapped = container.as_ref().and_then(|container| container.port_mappings.as_ref());
+    let has_ports = mapped.is_some_and(|ports| !ports.is_empty())
+        || port_definitions.as_ref().is_some_and(|ports| !ports.is_empty());
     let mut seconds = |name, default| Seconds(fields.number(name, wrong).unwrap_or(default));
     let backoff_seconds = seconds("backoffSeconds", 1.0);
     let max_launch_delay_seconds = seconds("maxLaunchDelaySeconds", 300.0);
@@ -149,11 +152,11 @@ fn read(
         constraints: constraints(fields, wrong, broken),
         accepted_resource_roles: accepted_roles(fields, wrong, broken),
         role: fields.text("role", wrong).unwrap_or_else(|| defaults.role.to_owned()),
-        container,
         networks,
         port_definitions,
-        health_checks: super::health::read(fields, wrong, broken),
+        health_checks: super::health::read(fields, has_ports, wrong, broken),
         readiness_checks: super::readiness::read(fields, wrong, broken),
+        container,
         check: super::check::read(fields, wrong, broken),
         residency: super::residency::read(fields, wrong, broken),
         tty: fields.flag("tty", wrong),

@@ -211,8 +211,11 @@ pub(super) fn definition_rules(ports: &[PortDefinition]) -> Errors {
 pub(super) fn mapping_rules(ports: &[PortMapping], networks: &[Network]) -> Errors {
     let path = "/container/portMappings";
     let mut errors = common_rules(path, ports.iter().map(|port| port.name.as_deref()));
-    if !are_unique(ports.iter().map(|port| port.host_port.unwrap_or(0))) {
-        errors.push(FieldError::new(path, "Host ports must be unique."));
+    let mut seen = BTreeSet::new();
+    let hosts = ports.iter().filter_map(|port| port.host_port.filter(|number| *number != 0).zip(Some(port)));
+    let mut used = hosts.flat_map(|(number, port)| transports(&port.protocol).map(move |one| (number, one)));
+    if !used.all(|one| seen.insert(one)) {
+        errors.push(FieldError::new(path, "Host ports must be unique for each transport."));
     }
     if !are_unique(ports.iter().map(|port| port.service_port)) {
         errors.push(FieldError::new(path, "Service ports must be unique."));

@@ -6,7 +6,7 @@ use super::ContainerTask;
 use super::definition::{Pod, PodContainer};
 use super::launch::Given;
 use crate::app::App;
-use crate::environment::{decimal, label_variables, variable_name};
+use crate::environment::{ENFORCES_ROLE, decimal, label_variables, variable_name};
 use crate::instance::Task;
 use crate::launch::{LaunchValue, values};
 
@@ -35,6 +35,7 @@ pub(super) fn environment(
     ] {
         set(name.to_owned(), value);
     }
+    set(ENFORCES_ROLE.to_owned(), "FALSE".to_owned());
     set(format!("{env_prefix}HOST"), task.hostname.clone());
     if let Some(parts) = &task.pod {
         set("MESOS_EXECUTOR_ID".to_owned(), parts.executor.clone());

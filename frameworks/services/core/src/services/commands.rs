@@ -20,9 +20,6 @@ use crate::pod::moved;
 use crate::records::Key;
 use crate::timestamp::Timestamp;
 
-/// The most apps in one deployment: it is one record in the store.
-const MAX_UPDATES: usize = 500;
-
 impl From<InvalidDefinition> for Refusal {
     fn from(invalid: InvalidDefinition) -> Self {
         match invalid {
@@ -93,7 +90,7 @@ impl Services {
 
     /// From what is there to `definition`.
     pub(super) fn change(&self, definition: AppDefinition, version: Timestamp) -> Result<Change, Refusal> {
-        self.change_among(definition, version, &mut GivenPorts::default())
+        self.change_among(definition, version, &mut GivenPorts::none_of(&self.settings.service_ports))
     }
 
     /// From what is there to `definition`, in a change that has given these service ports to others.
@@ -160,24 +157,23 @@ impl Services {
         updates: Vec<Update>,
         version: Timestamp,
     ) -> Result<BTreeMap<AppId, Change>, Refusal> {
-        if updates.len() > MAX_UPDATES {
-            return Err(invalid("/", format!("at most {MAX_UPDATES} apps can be changed at once")));
-        }
-        let mut changes = BTreeMap::new();
-        let mut ports = GivenPorts::default();
+        let mut changes: BTreeMap<AppId, Change> = BTreeMap::new();
+        let mut ports = GivenPorts::none_of(&self.settings.service_ports);
         for update in updates {
             let app = update.app.clone();
-            let definition = self.updated(update)?;
+            // What the list says of an app twice adds up.
+            let before = changes.get(&app).and_then(|change| change.to.as_ref());
+            let before = before.or_else(|| self.app(&app).map(|state| &state.app));
+            let definition = self.updated(update, before.map(|app| &*app.definition))?;
             changes.insert(app, self.change_among(definition, version, &mut ports)?);
         }
         Ok(changes)
     }
 
-    /// The definition that an update makes.
-    fn updated(&self, update: Update) -> Result<AppDefinition, Refusal> {
+    /// The definition that an update makes of the one before.
+    fn updated(&self, update: Update, before: Option<&AppDefinition>) -> Result<AppDefinition, Refusal> {
         let Update { app, mut fields, partial, create } = update;
-        let existing = self.app(&app);
-        if existing.is_none() && !create {
+        if before.is_none() && !create {
             return Err(Refusal::NoApp(app));
         }
         if let Some(id) = fields.get("id").filter(|id| !id.is_null()) {
@@ -187,12 +183,11 @@ impl Services {
             }
         }
         fields.insert("id".to_owned(), Value::String(app.to_string()));
-        if let Some(version) = fields.get("version").filter(|version| !version.is_null()) {
-            return self.rolled_back(&app, version, &fields);
-        }
-        match existing.filter(|_| partial) {
-            Some(state) => self.definition(&merged(&state.app.definition, &fields)),
-            None => self.definition(&fields),
+        // A whole definition says which version it was read from, which is nothing that it asks for.
+        let Some(before) = before.filter(|_| partial) else { return self.definition(&fields) };
+        match fields.get("version").filter(|version| !version.is_null()) {
+            Some(version) => self.rolled_back(&app, version, &fields),
+            None => self.definition(&merged(before, &fields)),
         }
     }
 

@@ -48,6 +48,9 @@ impl Services {
         }
         self.save(Key::Instance(id.clone()));
         self.announce_container(id, &change.before, &change.after, status);
+        if change.over {
+            self.announce_now(id);
+        }
     }
 
     /// What it changes; `None` when it is no news.
@@ -115,8 +118,7 @@ impl Services {
             _ => after.condition.name(),
         };
         if !condition.is_empty() {
-            let task = Box::new(after.clone());
-            self.publish(Published::Instance { id: id.clone(), condition, task });
+            self.announce_placed(id, condition, after);
         }
         if before.healthy != after.healthy {
             let (version, healthy) = (after.version, after.healthy);

@@ -103,9 +103,11 @@ impl Services {
                 return self.look_again(now, app);
             }
             let Some(place) = self.next_place(app, since) else { return };
+            let id = place.id.clone();
             if let Some(state) = self.apps.get_mut(app) {
                 state.instances.insert(Instance { pinned, ..place });
             }
+            self.announce_now(&id);
         }
     }
 

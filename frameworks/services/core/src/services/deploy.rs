@@ -13,11 +13,6 @@ use crate::id::{AppId, DeploymentId};
 use crate::records::{Key, parts_of};
 use crate::timestamp::Timestamp;
 
-/// How many versions of an app are kept.
-///
-/// Source: Marathon's `zk_max_versions`.
-const MAX_VERSIONS: usize = 50;
-
 impl Services {
     /// Begins a deployment of `changes`, which carry `version`.
     ///
@@ -187,7 +182,7 @@ impl Services {
             Some(state) => {
                 let replaced = state.replace_app(app.clone());
                 state.versions.insert(app.version, app.clone());
-                while state.versions.len() > MAX_VERSIONS {
+                while state.versions.len() > self.settings.max_versions {
                     dropped.extend(state.versions.pop_first().map(|(version, _)| version));
                 }
                 state.deleting = false;

@@ -167,7 +167,8 @@ impl Services {
 impl<'a> Draft<'a> {
     pub(super) fn new(services: &'a Services, version: Timestamp) -> Self {
         let (changes, groups) = (BTreeMap::new(), BTreeMap::new());
-        Self { services, version, changes, groups, ports: GivenPorts::default() }
+        let ports = GivenPorts::none_of(&services.settings.service_ports);
+        Self { services, version, changes, groups, ports }
     }
 
     fn replace(&mut self, group: &PathId, replacement: Replacement) -> Result<(), Refusal> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chapada_model::{Now, TaskId, TaskState};
 
-use super::{AppState, Services};
+use super::{AppState, Failure, Services};
 use crate::definition::{AppDefinition, HealthCheck};
 use crate::event::{Effect, Published};
 use crate::health::{CheckState, NEVER, Probe, turn, verdict};
@@ -63,8 +63,9 @@ impl Services {
         let Some(definition) = checks_of(state, version).get(check).cloned() else { return };
         let Some(mut instance) = state.instances.get_mut(&id) else { return };
         let Some(task) = instance.task_mut() else { return };
-        let in_grace = now.mono < task.since + definition.grace_period_seconds.duration();
         let Some(known) = task.health.get_mut(check) else { return };
+        let grace = definition.grace_period_seconds.duration().saturating_sub(known.ran_before);
+        let in_grace = now.mono < task.since + grace;
         let failed = result.is_err();
         known.note(result, Timestamp::from(now.wall), in_grace);
         let interval = definition.interval_seconds.duration();
@@ -74,6 +75,7 @@ impl Services {
         };
         let most = definition.max_consecutive_failures;
         let given_up = most > 0 && known.consecutive_failures >= most;
+        let cause = known.last_failure_cause.clone().unwrap_or_default();
         let healthy = verdict(&task.health).or(task.healthy);
         let changed = task.healthy != healthy;
         task.healthy = healthy;
@@ -89,9 +91,20 @@ impl Services {
         }
         if given_up {
             self.note_failed_task(id.app(), &task, TaskState::Failed);
+            self.note_unhealthy(now, id.app(), &task, &cause);
             self.stop_instance(id.app(), &id);
-            self.publish(Published::UnhealthyKill { id, task: Box::new(task) });
+            self.publish(Published::UnhealthyKill { id, cause, task: Box::new(task) });
         }
+    }
+
+    /// Keeps why a task is killed, for whoever asks why it is not there any more.
+    ///
+    /// Source: the words are those of Marathon's `lastTaskFailure`.
+    fn note_unhealthy(&mut self, now: Now, app: &AppId, task: &Task, cause: &str) {
+        let Some(state) = self.apps.get_mut(app) else { return };
+        let message = format!("Task was killed since health check failed. Reason: {cause}");
+        state.last_failure = Some(Failure::said(task, TaskState::Killed, &message, now.wall.into()));
+        self.save(Key::Failed(app.clone()));
     }
 }
 

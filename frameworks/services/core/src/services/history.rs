@@ -11,10 +11,6 @@ use crate::id::AppId;
 use crate::records::{Key, TreeChanges};
 use crate::timestamp::Timestamp;
 
-/// How many versions of the tree are kept.
-///
-/// Source: Marathon's `zk_max_versions`.
-const MAX_VERSIONS: usize = 50;
 /// About how many bytes of changes stand in one record.
 const BYTES_PER_RECORD: usize = 64 * 1024;
 
@@ -79,7 +75,7 @@ impl Services {
             self.save(Key::Tree(version, part));
         }
         self.history.versions.insert(version, parts);
-        while self.history.versions.len() > MAX_VERSIONS
+        while self.history.versions.len() > self.settings.max_versions
             && let Some((dropped, parts)) = self.history.versions.pop_first()
         {
             self.drop_version(dropped, parts);

@@ -139,15 +139,17 @@ impl Instances {
         self.index = index;
     }
 
-    /// Notes what time alone changes: who has been out of reach for so long that it counts no more.
-    pub(super) fn pass_time(&mut self, now: Mono) {
-        for uuid in self.index.lapsed(now) {
+    /// Notes what time alone changes: who has been out of reach for so long that it counts no more. Who that is since now.
+    pub(super) fn pass_time(&mut self, now: Mono) -> Vec<InstanceId> {
+        let lapsed: Vec<Uuid> = self.index.lapsed(now);
+        for uuid in lapsed.iter().copied() {
             let Some(instance) = self.all.get(&uuid) else { continue };
             let before = self.index.filed(instance);
             let after = self.index.filed_at(instance, now);
             self.index.refile(uuid, &before, after);
         }
         self.index.pass_time(now);
+        lapsed.into_iter().map(|uuid| InstanceId::new(self.app.clone(), uuid)).collect()
     }
 
     /// Those for which something is to be done by `now`.

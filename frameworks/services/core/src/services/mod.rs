@@ -1,6 +1,7 @@
 //! The state machine. Handlers of events only note facts; [`Services::settle`] then derives what follows from them, app
 //! by app, and the [`Outbox`] holds back what rests on a write.
 
+mod announce;
 mod commands;
 mod containers;
 mod converge;

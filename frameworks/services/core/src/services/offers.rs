@@ -17,13 +17,12 @@ use crate::health::CheckState;
 use crate::id::{AppId, InstanceId};
 use crate::instance::{Condition, Instance, Phase, Task};
 use crate::launch::Launch;
+use crate::matching::spread;
 use crate::pod::{LaunchGroup, PodTask};
 use crate::records::Key;
 use crate::settings::Settings;
 use crate::timestamp::Timestamp;
 
-/// The most tasks launched with one offer: they travel in one message of bounded size.
-const MAX_LAUNCHES_PER_OFFER: usize = 50;
 /// So many instances are placed in one go at most: who has something else to say does not wait for more.
 const PLACED_AT_ONCE: usize = 2_048;
 /// So often at most an app is held against an offer in one go, as long as it is one of the first [`FEW_OFFERS`].
@@ -142,15 +141,15 @@ impl Demand {
         revive.into_iter().chain(offered).chain(self.sweeps.values().copied()).min()
     }
 
-    /// The offers to look at next, and how many tasks may be launched with each. All of them unless that takes long; then as many
+    /// The offers to look at next, and how many tasks may be launched with each, `most` at most. All of them unless that takes long; then as many
     /// as can be used or looked at in one go, and each takes no more than its share, so that all are filled alike.
-    fn next_offers(&mut self) -> (Vec<Offer>, usize) {
+    fn next_offers(&mut self, most: usize) -> (Vec<Offer>, usize) {
         let wanted: usize = self.seeking.values().map(|seeking| seeking.count).sum();
         let offers = self.offered.len();
-        let mut each = MAX_LAUNCHES_PER_OFFER;
+        let mut each = most;
         let mut count = (LOOKS_AT_ONCE / self.seeking.len().max(1)).max(FEW_OFFERS).min(offers);
         if wanted > PLACED_AT_ONCE {
-            each = wanted.div_ceil(offers.max(1)).min(MAX_LAUNCHES_PER_OFFER);
+            each = wanted.div_ceil(offers.max(1)).min(most);
             count = count.min((PLACED_AT_ONCE / each).max(1));
         }
         if self.seeking.is_empty() {
@@ -206,7 +205,7 @@ impl Services {
 
     /// Uses offers that were made before and not looked at yet; what is left then is due at once.
     pub(super) fn use_offers(&mut self, now: Now) {
-        let (offers, limit) = self.demand.next_offers();
+        let (offers, limit) = self.demand.next_offers(self.settings.max_per_offer);
         let (offers, left) = self.usable(offers);
         let refuse = self.settings.decline_offer;
         for offer in left {
@@ -229,7 +228,8 @@ impl Services {
         self.demand.order = order;
         // Whatever makes an offer useful asks for offers again.
         for mut bid in bids {
-            self.tell_of_roles(&mut bid.launches);
+            let grouped = bid.groups.iter_mut().flat_map(|group| &mut group.tasks);
+            self.tell_of_roles(bid.launches.iter_mut().chain(grouped.map(|task| &mut task.launch)));
             let (used, full) = (bid.tasks() > 0 || !bid.operations.is_empty(), bid.is_full());
             self.known.note(now, bid.offer.clone(), used);
             let grouped = bid.groups.iter().flat_map(|group| group.tasks.iter().map(|task| &task.launch));
@@ -244,7 +244,7 @@ impl Services {
     }
 
     /// Tells tasks in groups that enforce their role that they are in one.
-    fn tell_of_roles(&self, launches: &mut [Launch]) {
+    fn tell_of_roles<'a>(&self, launches: impl Iterator<Item = &'a mut Launch>) {
         for launch in launches {
             let app = InstanceId::of_task(launch.task.as_str());
             let group = app.as_ref().map(|id| PathId::group_of(id.app()));
@@ -297,6 +297,7 @@ impl Services {
                 order.close(index);
             }
             state.funnel.last_used = Some(Timestamp::from(now.wall));
+            self.announce_now(&instance);
             self.save(Key::Instance(instance));
             self.touched.insert(id.clone());
         }
@@ -463,7 +464,7 @@ pub(super) fn launch(
         attributes: attributes(offer),
         region: offer.domain.as_ref().map(|domain| domain.region.to_string()),
         zone: offer.domain.as_ref().map(|domain| domain.zone.to_string()),
-        ports: share.ports,
+        ports: spread(&app.definition, share.ports),
         addresses: Vec::new(),
         check: None,
         volumes: Vec::new(),

@@ -6,31 +6,26 @@ use std::ops::RangeInclusive;
 use super::Services;
 use crate::definition::AppDefinition;
 
-/// The numbers that are given out. When all are taken, an app keeps 0: nothing that runs depends on it.
-///
-/// Source: Marathon's `local_port_min` and `local_port_max`.
-const SERVICE_PORTS: RangeInclusive<u16> = 10_000..=20_000;
-
 /// The service ports that one change gives to apps.
 #[derive(Debug)]
 pub(super) struct GivenPorts {
     given: BTreeSet<u16>,
     /// None below is free. A change frees none, so that the apps of a large one do not each begin at the first.
     from: u16,
-}
-
-impl Default for GivenPorts {
-    fn default() -> Self {
-        Self { given: BTreeSet::new(), from: *SERVICE_PORTS.start() }
-    }
+    /// The last that there is.
+    last: u16,
 }
 
 impl GivenPorts {
+    /// Of these, none is given yet.
+    pub(super) fn none_of(ports: &RangeInclusive<u16>) -> Self {
+        Self { given: BTreeSet::new(), from: *ports.start(), last: *ports.end() }
+    }
+
     /// The lowest port that is left.
     fn lowest(&mut self, is_free: impl Fn(&u16) -> bool) -> Option<u16> {
-        let found =
-            (self.from..=*SERVICE_PORTS.end()).find(|port| is_free(port) && !self.given.contains(port));
-        self.from = found.unwrap_or(*SERVICE_PORTS.end()) + 1;
+        let found = (self.from..=self.last).find(|port| is_free(port) && !self.given.contains(port));
+        self.from = found.unwrap_or(self.last).saturating_add(1);
         found
     }
 }

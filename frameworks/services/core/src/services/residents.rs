@@ -168,6 +168,7 @@ impl Services {
         }
         drop(place);
         state.funnel.last_used = Some(Timestamp::from(now.wall));
+        self.announce_now(instance);
         self.save(Key::Instance(instance.clone()));
         self.save(Key::Home(instance.clone()));
         self.touched.insert(instance.app().clone());

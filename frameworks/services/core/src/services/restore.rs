@@ -1,6 +1,7 @@
 //! Reads the records back after a restart.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use chapada_model::Now;
 
@@ -9,6 +10,7 @@ use crate::health::{CheckState, NEVER, turn};
 use crate::id::InstanceId;
 use crate::instance::Instance;
 use crate::records::{Key, Record, Recovered};
+use crate::timestamp::Timestamp;
 
 impl Services {
     pub(super) fn take_records(&mut self, now: Now, records: impl IntoIterator<Item = Recovered>) {
@@ -120,13 +122,15 @@ impl Services {
     }
 }
 
-/// Times begin anew: how long this process was away says nothing about the task.
+/// Times begin anew: how long this process was away says nothing about the task. A grace period does not.
 fn read_instance(now: Now, state: &mut AppState, mut instance: Instance) {
     instance.id = InstanceId::new(state.app.definition.id.clone(), instance.id.uuid());
     if let Some(task) = instance.task_mut() {
         task.since = now.mono;
         let checks = super::health::checks_of(state, task.version);
         task.health = CheckState::begin(checks);
+        let ran_before = task.started_at.map_or(Duration::ZERO, |at| Timestamp::from(now.wall).since(at));
+        task.health.iter_mut().for_each(|known| known.ran_before = ran_before);
         let own = task.health.iter_mut().zip(checks).filter(|(known, _)| known.due != NEVER);
         for (known, check) in own.filter(|_| task.healthy == Some(true)) {
             known.due = turn(&task.id, check.interval_seconds.duration(), now.mono);

@@ -45,9 +45,8 @@ impl Services {
     }
 
     fn settle_app(&mut self, now: Now, app: &AppId) {
-        if let Some(state) = self.apps.get_mut(app) {
-            state.instances.pass_time(now.mono);
-        }
+        let lapsed = self.apps.get_mut(app).map(|state| state.instances.pass_time(now.mono));
+        self.announce_lapsed(lapsed.unwrap_or_default());
         self.give_up(now, app);
         self.watch(now, app);
         self.ask_whether_ready(now, app);

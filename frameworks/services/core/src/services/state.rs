@@ -88,13 +88,16 @@ const MESSAGE_BYTES: usize = 16 * 1024;
 
 impl Failure {
     pub(super) fn of(task: &Task, status: &TaskStatus, at: Timestamp) -> Self {
-        let said = status.message.as_deref().unwrap_or_default();
+        Self::said(task, status.state, status.message.as_deref().unwrap_or_default(), at)
+    }
+
+    pub(super) fn said(task: &Task, state: TaskState, said: &str, at: Timestamp) -> Self {
         Self {
             task: task.id.clone(),
             version: task.version,
             agent: task.agent.clone(),
             hostname: task.hostname.clone(),
-            state: status.state,
+            state,
             message: said[..said.floor_char_boundary(MESSAGE_BYTES)].to_owned(),
             at,
         }

@@ -147,6 +147,7 @@ impl Services {
         self.end_instance(now, id, &task);
         self.save(Key::Instance(id.clone()));
         self.announce(id, task, condition, status);
+        self.announce_now(id);
     }
 
     /// What ran in the instance has ended: it waits for the next incarnation, or is no more.
@@ -165,14 +166,10 @@ impl Services {
     }
 
     fn announce(&mut self, id: &InstanceId, task: Task, condition: &'static str, status: &TaskStatus) {
-        let task = Box::new(task);
-        self.publish(Published::Status {
-            app: id.app().clone(),
-            task: task.clone(),
-            state: status.state,
-            message: status.message.as_deref().unwrap_or_default().to_owned(),
-        });
-        self.publish(Published::Instance { id: id.clone(), condition, task });
+        let message = status.message.as_deref().unwrap_or_default().to_owned();
+        let (app, state) = (id.app().clone(), status.state);
+        self.publish(Published::Status { app, task: Box::new(task.clone()), state, message });
+        self.announce_placed(id, condition, &task);
     }
 }
 

@@ -122,9 +122,32 @@ fn networks_and_ports_fit_together() {
     refused(json!({"ipAddress": {}}), "/networks(0)/name");
     refused(json!({"ipAddress": {"networkName": "x", "groups": ["g"]}}), "/ipAddress/groups");
     refused(docker(json!({"image": "x", "network": "MACVLAN"})), "/container/docker/network");
-    refused(json!({"ports": [80], "portDefinitions": [{"port": 80}]}), "/ports");
+    refused(json!({"ports": [80], "portDefinitions": [{"port": 81}]}), "/ports");
     refused(json!({"portDefinitions": [{"port": 80}, {"port": 80}]}), "/portDefinitions");
     refused(json!({"ports": vec![0; 101]}), "/portDefinitions");
+}
+
+#[test]
+fn ports_may_be_said_twice_and_lead_apart_by_transport() {
+    let same = json!({"ports": [80, 0], "portDefinitions": [{"port": 80, "name": "web"}, {"port": 0}]});
+    assert_eq!(
+        parse(&same).unwrap().port_definitions.map(|ports| ports[0].name.clone()),
+        Some(Some("web".to_owned()))
+    );
+    let mapping = |protocol: &str| json!({"containerPort": 53, "hostPort": 53, "protocol": protocol});
+    let bridge = |mappings: [Value; 2]| json!({"networks": [{"mode": "container/bridge"}], "container": {"type": "MESOS", "portMappings": mappings}});
+    assert!(parse(&bridge([mapping("tcp"), mapping("udp")])).is_ok());
+    refused(bridge([mapping("tcp"), mapping("udp,tcp")]), "/container/portMappings");
+}
+
+#[test]
+fn checks_ask_the_first_port_and_say_so() {
+    let index = |more: Value| parse(&more).unwrap().health_checks[0].port_index;
+    assert_eq!(index(json!({"ports": [1, 2], "healthChecks": [{}]})), Some(0));
+    assert_eq!(index(json!({"healthChecks": [{"protocol": "MESOS_TCP"}]})), Some(0));
+    assert_eq!(index(json!({"healthChecks": [{"port": 80}]})), None);
+    let command = json!({"protocol": "COMMAND", "command": {"value": "true"}});
+    assert_eq!(index(json!({"healthChecks": [command]})), None);
 }
 
 #[test]
@@ -141,7 +164,7 @@ fn checks_ask_ports_that_are_there() {
     refused(health(json!({"portIndex": 1})), "/healthChecks(0)/portIndex");
     refused(health(json!({"port": 80, "portIndex": 0})), "/healthChecks(0)");
     refused(health(json!({"protocol": "ICMP"})), "/healthChecks(0)/protocol");
-    refused(health(json!({"path": "up"})), "/healthChecks(0)/path");
+    refused(health(json!({"path": "a b"})), "/healthChecks(0)/path");
     refused(health(json!({"command": {"value": "true"}})), "/healthChecks(0)/command");
     refused(health(json!({"ipProtocol": "IPv6", "protocol": "MESOS_TCP"})), "/healthChecks(0)/ipProtocol");
     refused(health(json!({"intervalSeconds": 0})), "/healthChecks(0)/intervalSeconds");

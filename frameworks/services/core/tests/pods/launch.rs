@@ -69,6 +69,7 @@ fn the_environment_is_marathons_and_wins() {
             format!("EP_HOST_ADMIN={admin}"),
             format!("EP_HOST_WEB_UI={web}"),
             "HOST=host".to_owned(),
+            "MARATHON_APP_ENFORCE_GROUP_ROLE=FALSE".to_owned(),
             "MARATHON_APP_ID=/shop/web".to_owned(),
             "MARATHON_APP_LABELS=TIER".to_owned(),
             "MARATHON_APP_LABEL_TIER=front".to_owned(),

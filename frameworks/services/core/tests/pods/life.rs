@@ -36,7 +36,7 @@ fn an_instance_runs_when_all_of_its_containers_do() {
     assert_eq!(condition(&bench), Some(Condition::Running));
     assert!(!bench.is_deploying());
     let changes = bench.published.iter().filter(|event| matches!(event, Published::Instance { .. })).count();
-    assert_eq!(changes, 2, "one for each change of the whole");
+    assert_eq!(changes, 4, "one for each change of the whole: it waited and was launched before");
 }
 
 #[test]

@@ -137,7 +137,7 @@ fn of_containers() {
         ),
         (
             "healthCheck",
-            health(json!({"http": {"endpoint": "web", "path": "x"}}), 60),
+            health(json!({"http": {"endpoint": "web", "path": "a b"}}), 60),
             "/containers(0)/healthCheck/http/path",
         ),
         (

@@ -1,9 +1,10 @@
 //! `/v2/apps` and everything below.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chapada_listener::{Call, HttpResponse};
-use chapada_services_core::{AppId, AppState, Command, Refusal, Reply, Timestamp, Update, Which};
+use chapada_services_core::{AppId, AppState, Command, PathId, Refusal, Reply, Timestamp, Update, Which};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -19,6 +20,9 @@ use crate::render::apps::{Embed, Shown};
 use crate::render::tasks::Tasks;
 use crate::secrets;
 use crate::seen::Seen;
+
+/// How many definitions are looked up between two turns of others.
+const ANNOUNCED_AT_ONCE: usize = 100;
 
 fn no_app(id: &str) -> HttpResponse {
     error(StatusCode::NOT_FOUND, format!("App '{id}' does not exist"))
@@ -42,6 +46,8 @@ pub(crate) async fn get(api: Arc<Api>, call: Call) -> Answer {
             ok(&json!({"app": app}))
         }
         Target::Below(group) => {
+            let embed = params::embed(&call.query(), Embed::SINGLE);
+            is_group(&api, &group).await?;
             let shown = move |state: &AppState| is_below(state, &group).then(|| Shown::of(state, embed));
             ok(&json!({"*": walk::all(&api.services, shown).await.map_err(unavailable)?}))
         }
@@ -70,11 +76,18 @@ pub(crate) async fn get(api: Arc<Api>, call: Call) -> Answer {
     }
 }
 
+async fn is_group(api: &Api, group: &str) -> Result<(), HttpResponse> {
+    let missing = || error(StatusCode::NOT_FOUND, format!("Group '{group}' does not exist"));
+    let path: PathId = group.parse().map_err(|_| missing())?;
+    let there = api.services.read(move |services, _| services.has_group(&path)).await.map_err(unavailable)?;
+    if there { Ok(()) } else { Err(missing()) }
+}
+
 async fn list(api: &Api, call: &Call, embed: Embed) -> Answer {
     let query = call.query();
     let lower = |name: &str| query.get(name).map(str::to_lowercase);
     let (cmd, id) = (lower("cmd"), lower("id"));
-    let selector = match query.get("label") {
+    let selector = match query.get("label").filter(|text| !text.trim().is_empty()) {
         None => None,
         Some(text) => Some(Selector::parse(text).map_err(|why| answer::invalid("/label", &why.to_string()))?),
     };
@@ -197,10 +210,10 @@ async fn change(api: &Api, call: &Call, mode: Mode) -> Answer {
         Target::App(id) => (vec![update(id, api.bodies.read(call).await?, mode)?], false),
         _ => return Err(wrong_method()),
     };
-    let shown: Vec<Value> = updates.iter().map(|update| Value::Object(update.fields.clone())).collect();
+    let ids: BTreeSet<AppId> = updates.iter().map(|update| update.app.clone()).collect();
     let reply = run(api, Command::Update { updates, force }).await?;
-    for fields in shown {
-        announce(api, call, fields);
+    if let Reply::Deployed { version, .. } = &reply {
+        announce_accepted(api, call, ids, *version).await?;
     }
     let mut response = answer::reply(reply);
     if bulk {
@@ -274,6 +287,29 @@ pub(crate) async fn check_secrets(api: &Api, command: &Command) -> Result<(), Ht
         missing if missing.is_empty() => Ok(()),
         missing => Err(refusal(&Refusal::Invalid(missing))),
     }
+}
+
+/// Tells of definitions as they became with a version, some at a time: there may be very many.
+async fn announce_accepted(
+    api: &Api,
+    call: &Call,
+    ids: BTreeSet<AppId>,
+    version: Timestamp,
+) -> Result<(), HttpResponse> {
+    let ids: Vec<AppId> = ids.into_iter().collect();
+    for some in ids.chunks(ANNOUNCED_AT_ONCE) {
+        let some = some.to_vec();
+        let shown = api.services.read(move |services, _| {
+            // What did not change kept its version.
+            let accepted = |id: &AppId| {
+                let state = services.app(id)?;
+                Some(render::apps::definition(state.versions.get(&version).unwrap_or(&state.app)))
+            };
+            some.iter().filter_map(accepted).collect::<Vec<Value>>()
+        });
+        shown.await.map_err(unavailable)?.into_iter().for_each(|shown| announce(api, call, shown));
+    }
+    Ok(())
 }
 
 fn announce(api: &Api, call: &Call, definition: Value) {

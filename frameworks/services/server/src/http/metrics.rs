@@ -1,10 +1,13 @@
 //! `/metrics`: gauges and counters, as Marathon's JSON under its names or as Prometheus' text, where dots and dashes become
 //! underscores.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chapada_listener::{Call, HttpResponse, bytes};
-use chapada_services_core::Services;
+use chapada_model::Now;
+use chapada_services_core::{AppState, Instance, Services, Task, Timestamp};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -33,43 +36,78 @@ async fn gauges(api: &Api) -> Result<Vec<Gauge>, HttpResponse> {
         gauge("http.event-streams.active.gauge", "readers of the event stream", api.hub.subscribers() as u64),
     ];
     if leading_for.is_some() {
-        gauges.extend(
-            api.services
-                .read(|services, now| of_services(services.everything(), now))
-                .await
-                .map_err(unavailable)?,
-        );
+        let patience = api.identity.config.settings().patience.task_launch;
+        let read = api.services.read(move |services, now| of_services(services.everything(), now, patience));
+        gauges.extend(read.await.map_err(unavailable)?);
     }
     Ok(gauges)
 }
 
-fn of_services(services: &Services, now: chapada_model::Now) -> Vec<Gauge> {
-    let (mut apps, mut wanted, mut running, mut staged, mut healthy) = (0, 0, 0, 0, 0);
-    let mut groups = std::collections::BTreeSet::new();
-    for state in services.apps() {
+/// What there is, counted over all apps and pods.
+#[derive(Default)]
+struct Sums {
+    apps: u64,
+    pods: u64,
+    wanted: u64,
+    running: u64,
+    staged: u64,
+    overdue: u64,
+    healthy: u64,
+    dying: u64,
+}
+
+impl Sums {
+    fn add(&mut self, state: &AppState, now: Now, patience: Duration) {
         let counts = state.counts_by_state();
-        apps += 1;
-        wanted += u64::from(state.app.definition.instances);
-        running += u64::from(counts.running);
-        staged += u64::from(counts.staged);
-        healthy += u64::from(counts.healthy);
-        groups.extend(state.app.definition.id.as_str().rsplit_once('/').map(|(group, _)| group));
+        if state.app.is_pod() {
+            self.pods += 1;
+        } else {
+            self.apps += 1;
+        }
+        self.wanted += u64::from(state.app.definition.instances);
+        self.running += u64::from(counts.running);
+        self.staged += u64::from(counts.staged);
+        self.healthy += u64::from(counts.healthy);
+        self.dying += state.instances.stopping() as u64;
+        if counts.staged > 0 {
+            let is_late = |task: &&Task| Timestamp::from(now.wall).since(task.staged_at) > patience;
+            let begins = |task: &&Task| task.started_at.is_none();
+            let tasks = state.instances.values().filter_map(Instance::task);
+            self.overdue += tasks.filter(begins).filter(is_late).count() as u64;
+        }
     }
-    let (mut waiting, mut overdue) = (0, 0);
-    for app in services.queue(now) {
-        waiting += app.count as u64;
-        overdue += if app.delay.is_zero() { app.count as u64 } else { 0 };
+}
+
+/// The groups that there are: those that somebody made, and those on the way to an app or pod.
+fn groups(services: &Services) -> u64 {
+    let mut all: BTreeSet<&str> = services.groups().map(|(id, _)| id.as_str()).collect();
+    for state in services.specs() {
+        let mut path = state.app.definition.id.as_str();
+        while let Some((group, _)) = path.rsplit_once('/')
+            && all.insert(if group.is_empty() { "/" } else { group })
+        {
+            path = group;
+        }
     }
+    all.len() as u64
+}
+
+fn of_services(services: &Services, now: Now, patience: Duration) -> Vec<Gauge> {
+    let mut sums = Sums::default();
+    services.specs().for_each(|state| sums.add(state, now, patience));
+    let waiting: usize = services.queue(now).map(|app| app.count).sum();
     let deployments = services.deployments().count() as u64;
     vec![
-        gauge("apps.active.gauge", "apps", apps),
-        gauge("groups.active.gauge", "groups that hold apps", groups.len() as u64),
-        gauge("instances.target.gauge", "instances wanted", wanted),
-        gauge("instances.running.gauge", "tasks that run", running),
-        gauge("instances.staged.gauge", "tasks that begin", staged),
-        gauge("instances.healthy.gauge", "tasks that a health check calls well", healthy),
-        gauge("instances.queued.gauge", "instances that wait", waiting),
-        gauge("instances.launch-overdue.gauge", "instances that wait for nothing but an offer", overdue),
+        gauge("apps.active.gauge", "apps", sums.apps),
+        gauge("pods.active.gauge", "pods", sums.pods),
+        gauge("groups.active.gauge", "groups, the root among them", groups(services)),
+        gauge("instances.target.gauge", "instances wanted", sums.wanted),
+        gauge("instances.running.gauge", "tasks that run", sums.running),
+        gauge("instances.staged.gauge", "tasks that begin", sums.staged),
+        gauge("instances.launch-overdue.gauge", "tasks that take too long to begin", sums.overdue),
+        gauge("instances.healthy.gauge", "tasks that a health check calls well", sums.healthy),
+        gauge("instances.inflight-kills.gauge", "tasks that are being killed", sums.dying),
+        gauge("instances.queued.gauge", "instances that wait", waiting as u64),
         gauge("deployments.active.gauge", "deployments on their way", deployments),
         gauge("mesos.connected.gauge", "1 while subscribed", u64::from(services.is_connected())),
     ]

@@ -69,9 +69,9 @@ fn parse_rule(rule: &str) -> Option<Rule> {
         (key, Holds::NotIn(vec![plain(value)?]))
     } else if let Some((key, value)) = rule.split_once("==") {
         (key, Holds::In(vec![plain(value)?]))
-    } else if let Some((key, values)) = rule.split_once(" notin ") {
+    } else if let Some((key, values)) = of_list(rule, "notin") {
         (key, Holds::NotIn(list(values)?))
-    } else if let Some((key, values)) = rule.split_once(" in ") {
+    } else if let Some((key, values)) = of_list(rule, "in") {
         (key, Holds::In(list(values)?))
     } else {
         (rule, Holds::Exists)
@@ -80,8 +80,18 @@ fn parse_rule(rule: &str) -> Option<Rule> {
     Some(Rule { key, holds: parsed.1 })
 }
 
+/// The key and the list of `key in (…)`; the space after the word may be left out.
+fn of_list<'a>(rule: &'a str, word: &str) -> Option<(&'a str, &'a str)> {
+    let (before, values) = rule.split_at_checked(rule.find('(')?)?;
+    let key = before.trim_end().strip_suffix(word)?;
+    key.ends_with(char::is_whitespace).then_some((key, values))
+}
+
 fn list(values: &str) -> Option<Vec<String>> {
     let inner = values.trim().strip_prefix('(')?.strip_suffix(')')?;
+    if inner.trim().is_empty() {
+        return Some(Vec::new());
+    }
     split(inner).iter().map(|value| plain(value)).collect()
 }
 
@@ -116,6 +126,10 @@ mod tests {
             ("env!=prod", false),
             ("env in (dev, prod)", true),
             ("env notin (dev, prod)", false),
+            ("env in(dev,prod)", true),
+            ("env notin(dev)", true),
+            ("env in ()", false),
+            ("env notin ( )", true),
             ("env==prod,tier==a\\ b", true),
             ("env==prod,none", false),
         ] {

@@ -97,7 +97,10 @@ fn has_status(task: &Task, wanted: &[String]) -> bool {
         TaskState::Staging | TaskState::Starting => "staging",
         _ => "",
     };
-    wanted.is_empty() || wanted.iter().any(|wanted| wanted == status)
+    let mut known =
+        wanted.iter().filter(|wanted| matches!(wanted.as_str(), "running" | "staging")).peekable();
+    // Marathon passes over what is no status.
+    known.peek().is_none() || known.any(|wanted| wanted == status)
 }
 
 #[derive(Deserialize)]

@@ -97,13 +97,16 @@ fn render_one(event: &Published) -> Rendered {
                 "appId": app, "host": task.hostname, "ipAddresses": tasks::addresses(task), "ports": task.ports, "version": task.version,
             }),
         ),
-        Published::Instance { id, condition, task } => Rendered::plain(
-            "instance_changed_event",
-            json!({
-                "instanceId": id, "condition": condition, "runSpecId": id.app(), "agentId": task.agent,
-                "host": task.hostname, "runSpecVersion": task.version,
-            }),
-        ),
+        Published::Instance { id, condition, version, place } => {
+            let (agent, host) = place.as_ref().map(|(agent, host)| (agent, host)).unzip();
+            Rendered::plain(
+                "instance_changed_event",
+                json!({
+                    "instanceId": id, "condition": condition, "runSpecId": id.app(), "agentId": agent, "host": host,
+                    "runSpecVersion": version,
+                }),
+            )
+        }
         Published::CheckFailed { id, version, check } => Rendered::plain(
             "failed_health_check_event",
             json!({"appId": id.app(), "taskId": id, "instanceId": id, "version": version, "healthCheck": check}),
@@ -114,11 +117,11 @@ fn render_one(event: &Published) -> Rendered {
                 json!({"instanceId": id, "runSpecId": id.app(), "runSpecVersion": version, "healthy": healthy}),
             )
         }
-        Published::UnhealthyKill { id, task } => Rendered::plain(
+        Published::UnhealthyKill { id, cause, task } => Rendered::plain(
             "unhealthy_instance_kill_event",
             json!({
                 "appId": id.app(), "taskId": task.id, "instanceId": id, "version": task.version,
-                "reason": "too many consecutive failures of a health check", "host": task.hostname,
+                "reason": cause, "host": task.hostname,
                 "slaveId": task.agent,
             }),
         ),

@@ -183,7 +183,7 @@ fn container(definition: &PodContainer, part: &ContainerTask) -> Value {
         "status": part.state.task_state().name(),
         "statusSince": part.since,
         "containerId": part.id,
-        "endpoints": ports.map(|(one, port)| endpoint(one, *port, part)).collect::<Vec<Value>>(),
+        "endpoints": ports.map(|(one, port)| endpoint(definition, one, *port, part)).collect::<Vec<Value>>(),
         "conditions": conditions(part),
         "resources": resources(definition.resources),
         "lastUpdated": part.since,
@@ -198,13 +198,15 @@ fn container(definition: &PodContainer, part: &ContainerTask) -> Value {
     json
 }
 
-fn endpoint(endpoint: &Endpoint, port: Option<u16>, part: &ContainerTask) -> Value {
+/// With whether it is well when it is what the container's health check asks, and was answered.
+fn endpoint(container: &PodContainer, endpoint: &Endpoint, port: Option<u16>, part: &ContainerTask) -> Value {
     let mut json = json!({"name": endpoint.name});
     if let Some(port) = port {
         json["allocatedHostPort"] = json!(port);
     }
-    if part.checked {
-        json["healthy"] = json!(part.healthy == Some(true));
+    let asked = container.health_check.as_ref().and_then(|check| check.asks.endpoint());
+    if let Some(healthy) = part.healthy.filter(|_| asked == Some(endpoint.name.as_str())) {
+        json["healthy"] = json!(healthy);
     }
     json
 }

@@ -1,6 +1,6 @@
 //! Why instances wait, and what would help.
 
-use chapada_model::{Resource, ResourceValue};
+use chapada_model::{Attribute, AttributeValue, Ranges, Resource, ResourceValue};
 use chapada_services_core::{
     Explanation, FunnelStep, KnownOffer, MismatchKind, OfferFunnel, Reason, Suggestion,
 };
@@ -53,20 +53,27 @@ pub(crate) fn funnel(funnel: &OfferFunnel) -> Value {
 /// An offer of which nothing was used.
 pub(crate) fn unused(known: &KnownOffer, reasons: &[MismatchKind]) -> Value {
     let offer = &known.offer;
-    let attributes = offer.attributes.iter().map(
-        |attribute| json!({"name": attribute.name, "text": {"value": offer.attribute(&attribute.name)}}),
-    );
     json!({
         "offer": {
             "id": offer.id,
             "hostname": offer.hostname,
             "agentId": offer.agent,
             "resources": offer.resources.iter().map(resource).collect::<Vec<Value>>(),
-            "attributes": attributes.collect::<Vec<Value>>(),
+            "attributes": offer.attributes.iter().map(attribute).collect::<Vec<Value>>(),
         },
         "reason": reasons,
         "timestamp": known.at,
     })
+}
+
+fn attribute(attribute: &Attribute) -> Value {
+    let name = &attribute.name;
+    match &attribute.value {
+        AttributeValue::Scalar(amount) => json!({"name": name, "scalar": amount.to_f64()}),
+        AttributeValue::Text(text) => json!({"name": name, "text": text}),
+        AttributeValue::Ranges(ranges) => json!({"name": name, "ranges": shown_ranges(ranges)}),
+        AttributeValue::Set(items) => json!({"name": name, "set": items.iter().collect::<Vec<_>>()}),
+    }
 }
 
 fn resource(resource: &Resource) -> Value {
@@ -74,11 +81,12 @@ fn resource(resource: &Resource) -> Value {
     let mut json = json!({"name": resource.name, "role": role});
     match &resource.value {
         ResourceValue::Scalar(amount) => json["scalar"] = json!(amount.to_f64()),
-        ResourceValue::Ranges(ranges) => {
-            json["ranges"] =
-                ranges.iter().map(|range| json!({"begin": range.begin, "end": range.end})).collect();
-        }
+        ResourceValue::Ranges(ranges) => json["ranges"] = shown_ranges(ranges),
         ResourceValue::Set(items) => json["set"] = json!(items.iter().collect::<Vec<_>>()),
     }
     json
+}
+
+fn shown_ranges(ranges: &Ranges) -> Value {
+    ranges.iter().map(|range| json!({"begin": range.begin, "end": range.end})).collect()
 }

@@ -203,6 +203,37 @@ async fn changes_make_versions_and_versions_can_be_gone_back_to() {
 }
 
 #[tokio::test]
+async fn what_was_read_can_be_written_back_here_and_elsewhere() {
+    let cluster = Cluster::start().await;
+    cluster.post("/v2/apps", &app("/a", 1)).await;
+    cluster.eventually("/v2/deployments", no_deployments).await;
+    let mut read = cluster.get("/v2/apps/a").await.json()["app"].clone();
+    assert!(read["version"].is_string());
+    read["cpus"] = json!(0.2);
+    let written = cluster.put("/v2/apps/a?partialUpdate=false", &read).await;
+    assert_eq!(written.status, 200, "{}", written.text);
+    cluster.eventually("/v2/deployments", no_deployments).await;
+    let bulk = cluster.put("/v2/apps?partialUpdate=false", &json!([read])).await;
+    assert_eq!(bulk.status, 200, "{}", bulk.text);
+    let elsewhere = Cluster::start().await;
+    let created = elsewhere.put("/v2/apps/a", &read).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    // Beside other fields of an update it would mean two things.
+    let refused = elsewhere.put("/v2/apps/a", &json!({"version": read["version"], "mem": 1})).await;
+    assert_eq!(refused.status, 422, "{}", refused.text);
+}
+
+#[tokio::test]
+async fn what_a_list_says_of_an_app_twice_adds_up() {
+    let cluster = Cluster::start().await;
+    let list =
+        json!([{"id": "/a", "cmd": "x", "mem": 32}, {"id": "/a", "instances": 2}, {"id": "/a", "mem": 16}]);
+    assert_eq!(cluster.put("/v2/apps", &list).await.status, 200);
+    let made = cluster.get("/v2/apps/a").await.json()["app"].clone();
+    assert_eq!((&made["cmd"], &made["instances"], &made["mem"]), (&json!("x"), &json!(2), &json!(16)));
+}
+
+#[tokio::test]
 async fn tasks_are_listed_killed_and_scaled_away() {
     let cluster = Cluster::start().await;
     cluster.post("/v2/apps", &app("/prod/web", 3)).await;
@@ -275,7 +306,10 @@ async fn lists_are_filtered() {
         assert_eq!(json!(got), ids, "{query}");
     }
     assert_eq!(cluster.get("/v2/apps?label=%3D%3D").await.status, 422);
-    assert_eq!(cluster.get("/v2/apps/a/*").await.json()["*"].as_array().map(Vec::len), Some(2));
+    let below = cluster.get("/v2/apps/a/*").await.json();
+    assert_eq!(below["*"].as_array().map(Vec::len), Some(2));
+    assert!(below["*"][0]["tasks"].is_array(), "as of a single app: {below}");
+    assert_eq!(cluster.get("/v2/apps/elsewhere/*").await.status, 404);
     let root = cluster.get("/v2/groups").await.json();
     assert_eq!((&root["id"], &root["groups"][0]["id"]), (&json!("/"), &json!("/a")));
     assert_eq!(cluster.get("/v2/groups/a").await.json()["apps"].as_array().map(Vec::len), Some(2));

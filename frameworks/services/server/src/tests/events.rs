@@ -60,6 +60,11 @@ async fn tells_what_happens_in_marathons_words() {
         assert!(!events.is_empty(), "no {kind} in {text}");
         assert!(events.iter().all(|event| event["eventType"] == kind && event["timestamp"].is_string()));
     }
+    let conditions = of_type(&text, "instance_changed_event");
+    let of = |at: usize| (conditions[at]["condition"].clone(), conditions[at]["host"].clone());
+    assert_eq!(of(0), (json!("Scheduled"), Value::Null));
+    assert_eq!(of(1), (json!("Provisioned"), json!("host-1")));
+    assert_eq!(of(2), (json!("Running"), json!("host-1")));
     let update = &of_type(&text, "status_update_event")[0];
     assert_eq!(
         (&update["appId"], &update["taskStatus"], &update["host"]),
@@ -68,6 +73,31 @@ async fn tells_what_happens_in_marathons_words() {
     let info = &of_type(&text, "deployment_info")[0];
     assert_eq!(info["plan"]["target"]["apps"][0]["id"], "/a");
     assert_eq!(info["plan"]["original"]["apps"], json!([]));
+}
+
+#[tokio::test]
+async fn a_change_is_told_with_the_whole_definition_that_it_made() {
+    let cluster = Cluster::start().await;
+    cluster.post("/v2/apps", &json!({"id": "/a", "cmd": "sleep 1", "mem": 32})).await;
+    let (mut stream, _) = read_until(
+        &cluster,
+        "?event_type=api_post_event&event_type=event_stream_attached",
+        "event_stream_attached",
+    )
+    .await;
+    let mut told = async || {
+        let text = more(&mut stream, "api_post_event").await;
+        of_type(&text, "api_post_event").remove(0)["appDefinition"].clone()
+    };
+    cluster.put("/v2/apps/a?force=true", &json!({"instances": 3})).await;
+    let put = told().await;
+    assert_eq!((&put["id"], &put["cmd"], &put["instances"]), (&json!("/a"), &json!("sleep 1"), &json!(3)));
+    cluster.put("/v2/apps?force=true", &json!([{"id": "/a", "mem": 64}])).await;
+    let patched = told().await;
+    assert_eq!(
+        (&patched["id"], &patched["mem"], &patched["instances"]),
+        (&json!("/a"), &json!(64), &json!(3))
+    );
 }
 
 #[tokio::test]
@@ -129,7 +159,8 @@ async fn pods_have_events_of_their_own() {
     let tasks: Vec<&str> = said.iter().filter_map(|event| event["taskId"].as_str()).collect();
     assert!(tasks.len() == 2 && tasks[0].ends_with(".a.1") && tasks[1].ends_with(".b.1"), "{tasks:?}");
     let changes = of_type(&text, "instance_changed_event");
-    assert_eq!((changes.len(), &changes[0]["condition"]), (1, &json!("Running")));
+    let conditions: Vec<&str> = changes.iter().filter_map(|change| change["condition"].as_str()).collect();
+    assert_eq!(conditions, ["Scheduled", "Provisioned", "Running"]);
     assert_eq!(changes[0]["runSpecId"], "/p");
     cluster.put("/v2/pods/p", &pod).await;
     cluster.delete("/v2/pods/p?force=true").await;

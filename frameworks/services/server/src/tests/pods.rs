@@ -181,7 +181,7 @@ async fn the_status_has_every_field() {
     assert_eq!(second["containerId"], format!("{id}.second.1"));
     assert_eq!(second["endpoints"][0]["name"], "web");
     assert!(second["endpoints"][0]["allocatedHostPort"].as_u64().is_some_and(|port| port >= 31_000));
-    assert_eq!(second["endpoints"][0]["healthy"], false);
+    assert_eq!(second["endpoints"][0]["healthy"], Value::Null, "nothing was said yet");
     assert_eq!(second["conditions"][0]["reason"], "health-unreported-by-mesos");
 
     say(&cluster, &status, true).await;

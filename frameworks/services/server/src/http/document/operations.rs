@@ -189,8 +189,8 @@ fn pods() -> Vec<Operation> {
         get("/v2/pods/{id}", "Shows a pod").json(200, "Pod").missing(),
         put("/v2/pods/{id}", "Replaces a pod").body("PodDefinition").json(200, "Pod").missing().locked(),
         delete("/v2/pods/{id}", "Deletes a pod").says(202, "", "").missing().locked(),
-        get("/v2/pods/::status", "How all pods are").json(200, "Pods"),
-        get("/v2/pods/{id}::status", "How a pod is").json(200, "Pod").missing(),
+        get("/v2/pods/::status", "How all pods are").json(200, "PodStatuses"),
+        get("/v2/pods/{id}::status", "How a pod is").json(200, "PodStatus").missing(),
         get("/v2/pods/{id}::why", "Says why a pod waits, and the smallest change that would place it")
             .json(200, "Explanation")
             .missing(),

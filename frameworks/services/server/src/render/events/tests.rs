@@ -100,11 +100,11 @@ fn health_is_told_with_marathons_fields() {
         ),
         (step(ActionKind::StopApplication), "remove_health_check_event", json!({"appId": "/prod/web"})),
         (
-            Published::UnhealthyKill { id: instance(), task: task() },
+            Published::UnhealthyKill { id: instance(), cause: "status 500".to_owned(), task: task() },
             "unhealthy_instance_kill_event",
             json!({
                 "appId": "/prod/web", "taskId": TASK, "instanceId": INSTANCE, "version": AT,
-                "reason": "too many consecutive failures of a health check", "host": "host-1", "slaveId": "agent-1",
+                "reason": "status 500", "host": "host-1", "slaveId": "agent-1",
             }),
         ),
     ] {
@@ -145,7 +145,12 @@ fn what_ends_and_what_is_refused_is_told_with_marathons_fields() {
             json!({"appId": "/prod/web"}),
         ),
         (
-            Published::Instance { id: instance(), condition: "Running", task: task() },
+            Published::Instance {
+                id: instance(),
+                condition: "Running",
+                version: task().version,
+                place: Some((task().agent, task().hostname)),
+            },
             "instance_changed_event",
             json!({
                 "instanceId": INSTANCE, "condition": "Running", "runSpecId": "/prod/web", "agentId": "agent-1",
