@@ -73,11 +73,14 @@ impl Ears {
                     tracing::debug!(%error, "an inverse offer was not answered");
                 }
             }
+            SdkEvent::Message(message) => {
+                let Rendered { kind, heavy, .. } = events::message(&message);
+                self.hub.announce(kind, heavy);
+            }
             // A launch that crosses the withdrawal comes back as dropped; the tasks of a lost agent have updates of their own.
             SdkEvent::Rescinded(_)
             | SdkEvent::InverseOfferRescinded(_)
             | SdkEvent::Operation(_)
-            | SdkEvent::Message(_)
             | SdkEvent::Failure(_) => {}
         }
     }

@@ -4,6 +4,7 @@
 mod tests;
 
 use chapada_model::FrameworkId;
+use chapada_sdk::ExecutorMessage;
 use chapada_services_core::{Action, ActionKind, AppId, Deployment, Published};
 use serde_json::{Value, json};
 
@@ -44,6 +45,13 @@ pub(crate) fn subscribed(framework: &FrameworkId, master: Option<&str>, new: boo
         }
         false => Rendered::plain("scheduler_reregistered_event", json!({"master": master})),
     }
+}
+
+/// An executor says something to the framework.
+pub(crate) fn message(message: &ExecutorMessage) -> Rendered {
+    let said = String::from_utf8_lossy(&message.data);
+    let body = json!({"executorId": message.executor, "slaveId": message.agent, "message": said});
+    Rendered::plain("framework_message_event", body)
 }
 
 /// It does not any more.

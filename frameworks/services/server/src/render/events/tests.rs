@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use chapada_sdk::ExecutorMessage;
 use chapada_services_core::{
     Action, ActionKind, App, AppDefinition, Change, Deployment, InstanceId, Published, Task, Timestamp,
 };
 use serde_json::{Value, json};
 
-use super::{disconnected, render, subscribed};
+use super::{disconnected, message, render, subscribed};
 
 const UUID: &str = "5bd2a9a4-dbb3-4b06-9c6d-b7c4e2e9b6f1";
 const INSTANCE: &str = "prod_web.instance-5bd2a9a4-dbb3-4b06-9c6d-b7c4e2e9b6f1";
@@ -187,6 +188,15 @@ fn what_goes_on_with_the_master_is_told_with_marathons_fields() {
             json!({"master": "http://m:5050"}),
         ),
         (disconnected(), "scheduler_disconnected_event", json!({})),
+        (
+            message(&ExecutorMessage {
+                agent: "agent-1".parse().expect("an id"),
+                executor: "e".parse().expect("an id"),
+                data: b"hello".to_vec(),
+            }),
+            "framework_message_event",
+            json!({"executorId": "e", "slaveId": "agent-1", "message": "hello"}),
+        ),
     ] {
         assert_eq!((event.kind, event.heavy, event.light), (kind, body, None));
     }
