@@ -59,7 +59,7 @@ impl AppId {
     }
 
     fn from_safe(safe: &str) -> Option<Self> {
-        format!("/{}", safe.replace('_', "/")).parse().ok()
+        safe.replace('_', "/").parse().ok()
     }
 }
 
@@ -77,15 +77,20 @@ impl FromStr for AppId {
         if text.len() > MAX_APP_ID {
             return Err(InvalidAppId::TooLong);
         }
-        let segments: Vec<&str> = text.split('/').filter(|segment| !segment.is_empty()).collect();
-        let last = segments.last().ok_or(InvalidAppId::Empty)?;
-        if RESERVED.contains(last) || *last == "." || *last == ".." {
+        let segments = text.split('/').filter(|segment| !segment.is_empty());
+        let last = segments.clone().next_back().ok_or(InvalidAppId::Empty)?;
+        if RESERVED.contains(&last) || last == "." || last == ".." {
             return Err(InvalidAppId::Reserved);
         }
-        if !segments.iter().all(|segment| is_segment(segment)) {
-            return Err(InvalidAppId::Segment);
+        let mut path = String::with_capacity(text.len() + 1);
+        for segment in segments {
+            if !is_segment(segment) {
+                return Err(InvalidAppId::Segment);
+            }
+            path.push('/');
+            path.push_str(segment);
         }
-        Ok(Self(format!("/{}", segments.join("/")).into()))
+        Ok(Self(path.into()))
     }
 }
 
@@ -183,8 +188,9 @@ impl FromStr for InstanceId {
 
     fn from_str(text: &str) -> Result<Self, InvalidInstanceId> {
         let invalid = || InvalidInstanceId(text.to_owned());
-        let (app, uuid) = text.rsplit_once(".instance-").ok_or_else(invalid)?;
-        let app = AppId::from_safe(app).ok_or_else(invalid)?;
+        let before = text.len().checked_sub(UUID_LENGTH).ok_or_else(invalid)?;
+        let (app, uuid) = text.split_at_checked(before).ok_or_else(invalid)?;
+        let app = app.strip_suffix(".instance-").and_then(AppId::from_safe).ok_or_else(invalid)?;
         Ok(Self { app, uuid: uuid.parse().map_err(|_| invalid())? })
     }
 }
@@ -206,6 +212,10 @@ impl<'de> Deserialize<'de> for InstanceId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uuid(u128);
 
+const UUID_LENGTH: usize = 36;
+/// Where a `-` stands.
+const GROUP_ENDS: [usize; 4] = [8, 13, 18, 23];
+
 impl Uuid {
     /// The last one.
     pub(crate) const MAX: Self = Self(u128::MAX);
@@ -218,8 +228,9 @@ pub struct InvalidUuid;
 
 impl fmt::Display for Uuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hex = format!("{:032x}", self.0);
-        write!(f, "{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+        let [first, rest] = [(self.0 >> 64) as u64, self.0 as u64];
+        let (low, high, mid) = (first as u16, first >> 32, (first >> 16) as u16);
+        write!(f, "{high:08x}-{mid:04x}-{low:04x}-{:04x}-{:012x}", rest >> 48, rest & 0xffff_ffff_ffff)
     }
 }
 
@@ -227,13 +238,19 @@ impl FromStr for Uuid {
     type Err = InvalidUuid;
 
     fn from_str(text: &str) -> Result<Self, InvalidUuid> {
-        let groups: Vec<&str> = text.split('-').collect();
-        let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
-        let hex = text.bytes().all(|b| b == b'-' || b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if !hex || lengths != [8, 4, 4, 4, 12] {
-            return Err(InvalidUuid);
+        // Very many are read at a start.
+        let text: &[u8; UUID_LENGTH] = text.as_bytes().try_into().map_err(|_| InvalidUuid)?;
+        let mut number = 0;
+        for (at, byte) in text.iter().copied().enumerate() {
+            let digit = match byte {
+                b'-' if GROUP_ENDS.contains(&at) => continue,
+                b'0'..=b'9' if !GROUP_ENDS.contains(&at) => byte - b'0',
+                b'a'..=b'f' if !GROUP_ENDS.contains(&at) => byte - b'a' + 10,
+                _ => return Err(InvalidUuid),
+            };
+            number = number << 4 | u128::from(digit);
         }
-        u128::from_str_radix(&groups.concat(), 16).map(Self).map_err(|_| InvalidUuid)
+        Ok(Self(number))
     }
 }
 
@@ -343,6 +360,24 @@ mod tests {
         assert_eq!(instance.to_string().parse(), Ok(instance));
         for foreign in ["task-1", "web.instance-1._app.1", "web._app.1", "web.instance-x._app.y"] {
             assert_eq!(InstanceId::of_task(foreign), None);
+        }
+    }
+
+    #[test]
+    fn a_uuid_has_one_form() {
+        let text = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9";
+        let uuid: Uuid = text.parse().unwrap();
+        assert_eq!((uuid.0, uuid.to_string().as_str()), (0x0a1b_2c3d_4e5f_6071_8293_a4b5_c6d7_e8f9, text));
+        for other in [
+            "",
+            "0A1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9",
+            "0a1b2c3d4-e5f-6071-8293-a4b5c6d7e8f9",
+            "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f",
+            "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f90",
+            "0a1b2c3d-4e5f-6071-82930a4b5c6d7e8f9",
+            "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8g9",
+        ] {
+            assert_eq!(other.parse::<Uuid>(), Err(InvalidUuid), "{other}");
         }
     }
 

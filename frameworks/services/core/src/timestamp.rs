@@ -92,13 +92,36 @@ impl<'de> Deserialize<'de> for Timestamp {
 }
 
 fn parse(text: &str) -> Option<Timestamp> {
+    exact(text).or_else(|| lenient(text))
+}
+
+/// As it is written here: very many are read at a start.
+fn exact(text: &str) -> Option<Timestamp> {
+    let text: &[u8; 24] = text.as_bytes().try_into().ok()?;
+    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.'), (23, b'Z')];
+    if marks.iter().any(|(at, mark)| text[*at] != *mark) {
+        return None;
+    }
+    let number = |digits: &[u8]| {
+        digits
+            .iter()
+            .try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u64::from(digit - b'0')))
+    };
+    let date = [number(&text[..4])?, number(&text[5..7])?, number(&text[8..10])?];
+    let clock = [number(&text[11..13])?, number(&text[14..16])?, number(&text[17..19])?];
+    moment(date, clock, number(&text[20..23])?)
+}
+
+/// As clients may write it, with more digits of a second or none.
+fn lenient(text: &str) -> Option<Timestamp> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
-    let [year, month, day] = numbers(date, '-')?;
     let (clock, fraction) = time.split_once('.').unwrap_or((time, "0"));
-    let [hour, minute, second] = numbers(clock, ':')?;
     let digits = fraction.get(..fraction.len().min(3))?;
     let scale = 10u64.pow(3 - u32::try_from(digits.len()).ok()?);
-    let millis = digits.parse::<u64>().ok()? * scale;
+    moment(numbers(date, '-')?, numbers(clock, ':')?, digits.parse::<u64>().ok()? * scale)
+}
+
+fn moment([year, month, day]: [u64; 3], [hour, minute, second]: [u64; 3], millis: u64) -> Option<Timestamp> {
     let valid =
         (1970..=9999).contains(&year) && (1..=12).contains(&month) && hour < 24 && minute < 60 && second < 60;
     if !valid || !(1..=31).contains(&day) {
@@ -153,6 +176,7 @@ mod tests {
             assert_eq!(Timestamp::from_millis(millis).to_string(), text);
             assert_eq!(text.parse(), Ok(Timestamp::from_millis(millis)));
         }
+        assert_eq!("2015-01-08T15:06:07.1234Z".parse(), Ok(Timestamp::from_millis(1_420_729_567_123)));
         assert_eq!("2015-01-08T15:06:07Z".parse(), Ok(Timestamp::from_millis(1_420_729_567_000)));
     }
 
@@ -164,6 +188,9 @@ mod tests {
             "2015-02-30T00:00:00.000Z",
             "2015-01-01T24:00:00.000Z",
             "2015-01-01",
+            "2015-01-08T15:06:07.12:Z",
+            "2015-01-08T15:06-07.123Z",
+            "2015-01-08 15:06:07.123Z",
             "1-1-1T1:1:1.é1Z",
         ] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
