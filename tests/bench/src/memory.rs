@@ -63,13 +63,13 @@ pub(crate) fn be_the_books(agents: usize, each: usize) -> Result<()> {
         let resources = vec![wire::scalar("cpus", each as f64), wire::scalar("mem", 1_024.0 * each as f64)];
         let nothing = Holding { last: true, ..Holding::default() };
         let pages = wire::hello(&format!("agent-{index:05}.example"), resources, None, nothing);
-        talk.master.arrive(Arrival::Link(index, pages));
+        talk.master.arrive(talk.now, Arrival::Link(index, pages))?;
         talk.until_quiet()?;
     }
     let registered = resident()?;
     for index in 0..FRAMEWORKS {
         let call = talk.frameworks[index].subscribe();
-        talk.call(index as Index, &call);
+        talk.call(index as Index, &call)?;
     }
     talk.until_quiet()?;
     let snapshot = talk.master.core.snapshot();
@@ -116,9 +116,9 @@ impl Talk {
         Self { master, frameworks, chance: Chance::new(1), now: Mono(1), resident: 0 }
     }
 
-    fn call(&mut self, index: Index, call: &v1::scheduler::Call) {
+    fn call(&mut self, index: Index, call: &v1::scheduler::Call) -> Result<()> {
         let body = wire::body(Form::Protobuf, call);
-        self.master.arrive(Arrival::Framework(index, body));
+        self.master.arrive(self.now, Arrival::Framework(index, body))
     }
 
     /// Lets the master take turns, and answers what it says, until nobody has anything to say.
@@ -139,11 +139,11 @@ impl Talk {
 
     fn answer(&mut self, outgoing: Outgoing) -> Result<()> {
         match outgoing {
-            Outgoing::Registry(ticket) => self.master.arrive(Arrival::Recorded(ticket)),
+            Outgoing::Registry(ticket) => self.master.arrive(self.now, Arrival::Recorded(ticket))?,
             Outgoing::Framework(index, record) => {
                 let framework = &mut self.frameworks[index as usize];
                 for call in framework.hear(self.now, &mut self.chance, &record)?.calls {
-                    self.call(index, &call);
+                    self.call(index, &call)?;
                 }
             }
             Outgoing::Agent(index, message) => self.answer_launch(index, &message)?,
@@ -167,7 +167,7 @@ impl Talk {
             uuid,
             at: 1_767_225_600.0,
         });
-        self.master.arrive(Arrival::Agent(index, said));
+        self.master.arrive(self.now, Arrival::Agent(index, said))?;
         Ok(())
     }
 }

@@ -166,14 +166,18 @@ impl Cluster {
         self.agents[index].cut_off = Some(self.now);
     }
 
-    fn check_link(&mut self, index: Index) {
-        let Some(silence) = self.silence.filter(|_| self.agents[index as usize].is_linked) else { return };
+    fn check_link(&mut self, index: Index) -> Result<()> {
+        let Some(silence) = self.silence.filter(|_| self.agents[index as usize].is_linked) else {
+            return Ok(());
+        };
         let due = self.master.heard(index) + silence;
         if due > self.now {
-            return self.queue.put(due, Happening::LinkChecked(index));
+            self.queue.put(due, Happening::LinkChecked(index));
+            return Ok(());
         }
-        self.master.arrive(Arrival::Silence(index));
+        self.master.arrive(self.now, Arrival::Silence(index))?;
         self.plan_turn();
+        Ok(())
     }
 
     /// A probe wants its task to run, this long from now.
@@ -193,13 +197,13 @@ impl Cluster {
         self.now = self.now.max(at);
         match happening {
             Happening::MasterHears(arrival) => {
-                self.master.arrive(arrival);
+                self.master.arrive(self.now, arrival)?;
                 self.plan_turn();
                 Ok(())
             }
             Happening::MasterTurn => self.master_turn(),
             Happening::Recorded(ticket) => {
-                self.master.arrive(Arrival::Recorded(ticket));
+                self.master.arrive(self.now, Arrival::Recorded(ticket))?;
                 self.plan_turn();
                 Ok(())
             }
@@ -214,10 +218,7 @@ impl Cluster {
                 Ok(())
             }
             Happening::AgentBeats(index) => self.beat(index),
-            Happening::LinkChecked(index) => {
-                self.check_link(index);
-                Ok(())
-            }
+            Happening::LinkChecked(index) => self.check_link(index),
             Happening::AgentHears(index, message) => match self.agents[index as usize].cut_off {
                 Some(_) => Ok(()),
                 None => self.agent_hears(index, &message),

@@ -1,6 +1,6 @@
-//! The leading master: the real books, behind the real codec, on one core.
+//! The leading master: the real books, behind the real codec, on one core, or with a second one for the codec.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use chapada_master::edge::{self, AgentMessage, Form, SchedulerCall};
 use chapada_master_core::{
-    Caller, Effect, Event, Held, LinkId, Master, RegistryState, Settings, Snapshot, StreamId,
+    Call, Caller, Effect, Event, Held, LinkId, Master, RegistryState, Settings, Snapshot, StreamId,
 };
 use chapada_model::{AgentId, FrameworkId, MasterDescription, Mono, Now, Wall};
 use chapada_wire::Json as _;
@@ -87,7 +87,11 @@ pub(crate) struct MasterHost {
     pub(crate) host: Host,
     /// What is durable, once what was asked for has been written.
     registry: RegistryState,
-    inbox: VecDeque<Arrival>,
+    /// By when the books can take it.
+    inbox: BTreeMap<(Mono, u64), Input>,
+    arrived: u64,
+    /// Where messages are read and written beside the books, as the real one's connections do.
+    desk: Option<Host>,
     links: Vec<Link>,
     streams: Vec<Option<Stream>>,
     by_stream: HashMap<StreamId, Index>,
@@ -117,7 +121,20 @@ impl MasterHost {
     /// Another master, which leads in the place of this one from this moment on.
     pub(crate) fn succeeded(&self, at: Mono) -> Self {
         let registry = RegistryState { epoch: self.registry.epoch + 1, ..self.registry.clone() };
-        Self::elected(at, registry, (self.links.len(), self.streams.len()), self.settings.clone())
+        let desk = self.desk.map(|_| Host::default());
+        let other =
+            Self::elected(at, registry, (self.links.len(), self.streams.len()), self.settings.clone());
+        Self { desk, ..other }
+    }
+
+    /// From now on messages are read and written on a second core.
+    pub(crate) fn take_second_core(&mut self) {
+        self.desk = Some(Host::default());
+    }
+
+    /// The CPU it has used, on all its cores.
+    pub(crate) fn used(&self) -> Duration {
+        self.host.used + self.desk.map_or(Duration::ZERO, |desk| desk.used)
     }
 
     fn elected(
@@ -138,7 +155,9 @@ impl MasterHost {
             core,
             settings,
             host,
-            inbox: VecDeque::new(),
+            inbox: BTreeMap::new(),
+            arrived: 0,
+            desk: None,
             links: (0..agents).map(|_| Link::default()).collect(),
             streams: (0..frameworks).map(|_| None).collect(),
             by_stream: HashMap::new(),
@@ -156,8 +175,21 @@ impl MasterHost {
         self.streams[index as usize] = Some(stream);
     }
 
-    pub(crate) fn arrive(&mut self, arrival: Arrival) {
-        self.inbox.push_back(arrival);
+    /// Something is there at this moment.
+    pub(crate) fn arrive(&mut self, now: Mono, arrival: Arrival) -> Result<()> {
+        let (ready, input) = match &arrival {
+            Arrival::Recorded(_) | Arrival::Silence(_) => (now, Input::Raw(arrival)),
+            _ if self.desk.is_none() => (now, Input::Raw(arrival)),
+            _ => {
+                let meter = Meter::start();
+                let read = self.read(now, arrival)?;
+                let ready = self.desk.as_mut().map_or(now, |desk| desk.work(now, meter.spent()));
+                (ready, Input::Read(read))
+            }
+        };
+        self.arrived += 1;
+        self.inbox.insert((ready, self.arrived), input);
+        Ok(())
     }
 
     /// When the last message of an agent was there.
@@ -168,8 +200,8 @@ impl MasterHost {
     /// When the next turn should be, given this moment; `None` while there is nothing to do.
     pub(crate) fn next_turn(&self, now: Mono) -> Option<Mono> {
         let due = self.core.next_wakeup().map(|at| Mono(at.0.div_ceil(TIMER) * TIMER));
-        let at = if self.inbox.is_empty() { due } else { Some(now) };
-        at.map(|at| self.host.free_at(at.max(now)))
+        let ready = self.inbox.keys().map(|(at, _)| *at).next();
+        due.into_iter().chain(ready).min().map(|at| self.host.free_at(at.max(now)))
     }
 
     /// Takes a batch, as the loop of the real one does. What leaves, and when.
@@ -177,14 +209,28 @@ impl MasterHost {
         let meter = Meter::start();
         let begun = self.host.free_at(at);
         let wakeup = self.core.next_wakeup();
-        let batch: Vec<Arrival> = self.inbox.drain(..self.inbox.len().min(BATCH)).collect();
-        let (mut leaving, mut marks) = (Vec::new(), Vec::with_capacity(batch.len()));
-        for arrival in batch {
-            let effects = self.take(begun + meter.spent(), arrival, &mut leaving)?;
+        let (mut leaving, mut marks) = (Vec::new(), Vec::new());
+        // What was spent when the last input was done, and how much of it on the other core.
+        let (mut spent, mut aside) = (Duration::ZERO, Duration::ZERO);
+        while marks.len() < BATCH
+            && let Some(next) = self.inbox.first_entry().filter(|next| next.key().0 <= begun)
+        {
+            let input = next.remove();
+            let effects = self.take(begun + (spent - aside), input, &mut leaving)?;
+            let decided = meter.spent();
             self.execute(effects, &mut leaving)?;
-            marks.push((leaving.len(), meter.spent()));
+            spent = meter.spent();
+            let at = begun + (decided - aside);
+            let written = match &mut self.desk {
+                Some(desk) => {
+                    aside += spent - decided;
+                    desk.work(at, spent - decided)
+                }
+                None => at + (spent - decided),
+            };
+            marks.push((leaving.len(), written));
         }
-        let now = begun + meter.spent();
+        let now = begun + (spent - aside);
         if wakeup.is_some_and(|due| due <= now) {
             let effects = self.core.apply(moment(now), Event::Tick);
             self.execute(effects, &mut leaving)?;
@@ -193,72 +239,63 @@ impl MasterHost {
             drop(std::mem::replace(&mut self.shown, self.core.snapshot()));
             self.asked = now;
         }
-        let spent = meter.spent();
-        marks.push((leaving.len(), spent));
-        self.host.work(at, spent);
-        let marks = marks.into_iter().map(|(count, mark)| (count, begun + mark));
-        Ok(stamp(leaving, marks))
+        let done = self.host.work(at, meter.spent() - aside);
+        marks.push((leaving.len(), done));
+        Ok(stamp(leaving, marks.into_iter()))
     }
 
-    fn take(&mut self, now: Mono, arrival: Arrival, leaving: &mut Vec<Outgoing>) -> Result<Vec<Effect>> {
+    fn take(&mut self, now: Mono, input: Input, leaving: &mut Vec<Outgoing>) -> Result<Vec<Effect>> {
+        let read = match input {
+            Input::Raw(arrival) => self.read(now, arrival)?,
+            Input::Read(read) => read,
+        };
+        match read {
+            Read::Event(event) => Ok(self.core.apply(moment(now), *event)),
+            Read::Call(caller, call) => Ok(self.core.apply_call(moment(now), &caller, *call)?),
+            Read::SignOfLife(index) => {
+                leaving.push(Outgoing::Agent(index, heartbeat(self.registry.epoch)));
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    fn read(&mut self, now: Mono, arrival: Arrival) -> Result<Read> {
         match arrival {
-            Arrival::Recorded(ticket) => Ok(self.core.apply(moment(now), Event::Recorded { ticket })),
+            Arrival::Recorded(ticket) => Ok(Read::event(Event::Recorded { ticket })),
             Arrival::Link(index, pages) => {
                 self.links[index as usize].heard = now;
-                self.connect(now, index, &pages)
+                connect(index, &pages)
             }
             Arrival::Silence(index) => {
                 let link = &self.links[index as usize];
                 let agent = link.agent.clone().context("an agent that was welcome")?;
-                let event = Event::LinkClosed { link: link_id(index), agent, last_heard: link.heard };
-                Ok(self.core.apply(moment(now), event))
+                Ok(Read::event(Event::LinkClosed { link: link_id(index), agent, last_heard: link.heard }))
             }
             Arrival::Agent(index, message) => {
                 let link = &mut self.links[index as usize];
                 link.heard = now;
                 let agent = link.agent.clone().context("an agent speaks before it is welcome")?;
                 match edge::agent_message(&message, link_id(index), &agent, PEER) {
-                    Ok(AgentMessage::News(event)) => Ok(self.core.apply(moment(now), *event)),
-                    Ok(AgentMessage::Nothing) => {
-                        leaving.push(Outgoing::Agent(index, heartbeat(self.registry.epoch)));
-                        Ok(Vec::new())
-                    }
+                    Ok(AgentMessage::News(event)) => Ok(Read::Event(event)),
+                    Ok(AgentMessage::Nothing) => Ok(Read::SignOfLife(index)),
                     other => bail!("an agent says {other:?}"),
                 }
             }
-            Arrival::Framework(index, body) => self.call(now, index, &body),
+            Arrival::Framework(index, body) => self.call(index, &body),
         }
     }
 
-    fn connect(&mut self, now: Mono, index: Index, pages: &[Vec<u8>]) -> Result<Vec<Effect>> {
-        let nobody = AgentId::new("-")?;
-        let (mut agent, mut held) = (None, Held::default());
-        for page in pages {
-            match edge::agent_message(page, link_id(index), &nobody, PEER) {
-                Ok(AgentMessage::Hello(hello)) => agent = Some(*hello),
-                Ok(AgentMessage::Holding(page)) => {
-                    held.tasks.extend(page.tasks);
-                    held.frameworks.extend(page.frameworks);
-                }
-                other => bail!("an agent begins with {other:?}"),
-            }
-        }
-        let agent = agent.context("an agent begins with a hello")?;
-        Ok(self.core.apply(moment(now), Event::AgentConnected { link: link_id(index), agent, held }))
-    }
-
-    fn call(&mut self, now: Mono, index: Index, body: &[u8]) -> Result<Vec<Effect>> {
+    fn call(&mut self, index: Index, body: &[u8]) -> Result<Read> {
         let stream = self.streams[index as usize].as_mut().context("a framework that was announced")?;
         match edge::scheduler_call(body, stream.form).map_err(anyhow::Error::msg)? {
             SchedulerCall::Subscribe { framework, suppressed, constraints } => {
                 stream.format = ReservationFormat::of(&framework);
                 let stream = stream.name.clone();
-                let event = Event::Subscribe { stream, framework: *framework, suppressed, constraints };
-                Ok(self.core.apply(moment(now), event))
+                Ok(Read::event(Event::Subscribe { stream, framework: *framework, suppressed, constraints }))
             }
             SchedulerCall::Call { framework, call } => {
                 let caller = Caller { framework, stream: Some(stream.name.clone()), principal: None };
-                Ok(self.core.apply_call(moment(now), &caller, *call)?)
+                Ok(Read::Call(caller, call))
             }
         }
     }
@@ -303,6 +340,46 @@ impl MasterHost {
         }
         Ok(())
     }
+}
+
+/// What the books are to take.
+enum Input {
+    /// It is to be read first.
+    Raw(Arrival),
+    /// It was read on the other core.
+    Read(Read),
+}
+
+/// Something that was read.
+enum Read {
+    Event(Box<Event>),
+    Call(Caller, Box<Call>),
+    /// An agent says nothing but that it lives.
+    SignOfLife(Index),
+}
+
+impl Read {
+    fn event(event: Event) -> Self {
+        Self::Event(Box::new(event))
+    }
+}
+
+/// The beginning of a link.
+fn connect(index: Index, pages: &[Vec<u8>]) -> Result<Read> {
+    let nobody = AgentId::new("-")?;
+    let (mut agent, mut held) = (None, Held::default());
+    for page in pages {
+        match edge::agent_message(page, link_id(index), &nobody, PEER) {
+            Ok(AgentMessage::Hello(hello)) => agent = Some(*hello),
+            Ok(AgentMessage::Holding(page)) => {
+                held.tasks.extend(page.tasks);
+                held.frameworks.extend(page.frameworks);
+            }
+            other => bail!("an agent begins with {other:?}"),
+        }
+    }
+    let agent = agent.context("an agent begins with a hello")?;
+    Ok(Read::event(Event::AgentConnected { link: link_id(index), agent, held }))
 }
 
 /// The master's own sign of life, for which a link has a timer of the same period.

@@ -3,7 +3,7 @@
 //!
 //! Every message crosses as the bytes that the codec of its door made. The CPU that a host spends on decoding, deciding
 //! and encoding is measured and passes on that host's own clock: a host has one core, and what arrives while it is at
-//! work waits. Nothing breaks here, and no run is like another; that is what `tests/simulator` is for, whose cores, network
+//! work waits; a master may be given a second one, on which messages are read and written, as the real one's connections do. Nothing breaks here, and no run is like another; that is what `tests/simulator` is for, whose cores, network
 //! and clocks are free of CPU so that a run replays bit for bit.
 //!
 //! What is missing: the sockets, HTTP and gRPC framing, TLS, and the kernel.
