@@ -4,10 +4,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use chapada_master_core::FrameworkState;
 use chapada_services_core::{AppId, Command, Goal, Refusal, Reply, Task, Timestamp, Update};
 use chapada_simulator::{Manner, Plan, Sim};
 use serde_json::{Map, Value, json};
 
+use crate::seeded::each_seed;
 use crate::{MINUTE, SECOND, cluster, pass, tail, until};
 
 /// A quiet cluster with the services framework, which is the first framework.
@@ -264,19 +266,34 @@ fn resident() -> Value {
     })
 }
 
-/// I6: on return, what is too many is ended within ten seconds.
+/// I6: others take the place of what is out of reach and no more of them, and on return what is too many is ended within ten seconds.
 #[test]
-fn the_surplus_ends_soon_after_an_agent_returns() {
-    let mut sim = services(3);
-    deployed(&mut sim, json!({"instances": 9}));
-    let away = sim.cut_off(0, 10 * MINUTE);
-    assert!(away > 0, "some of it runs there");
-    until(&mut sim, 3 * MINUTE, "others run in their place", |sim| running(sim).len() == 9 + away);
-    pass(&mut sim, MINUTE);
-    sim.heal();
-    until(&mut sim, 2 * MINUTE, "the agent is back", |sim| sim.registered() == 3);
-    until(&mut sim, 10 * SECOND, "the surplus is ended", |sim| running(sim).len() == 9);
-    settled(&mut sim, 10 * SECOND);
+fn scenario_9_an_agent_comes_back_after_ten_minutes_and_the_surplus_ends() {
+    let plan = Plan::quiet(3, "cpus:4;mem:1024", vec![Manner::Services { apps: 0 }]);
+    each_seed(&plan, |run| {
+        deployed(&mut run.sim, json!({"instances": 9}));
+        let time = 10 * MINUTE + run.moment(MINUTE);
+        let away = run.sim.cut_off(0, time);
+        run.holds(away > 0, "some of it runs there");
+        run.until(4 * MINUTE, "others run in their place", |sim| running(sim).len() == 9 + away);
+        match run.rng.below(3) {
+            0 => drop(run.sim.crash_leader(SECOND)),
+            1 => {
+                run.sim.take_over(0);
+                run.pass(8 * MINUTE);
+            }
+            _ => run.pass(8 * MINUTE),
+        }
+        run.until(5 * MINUTE, "the agent is back, and whoever shall end the surplus", |sim| {
+            assert!(running(sim).len() <= 9 + away, "{}: no more than their place", tail(sim));
+            let is_active = |state: &FrameworkState| matches!(state, FrameworkState::Active { .. });
+            let books = sim.books();
+            let there = books.is_some_and(|books| books.frameworks.values().all(|one| is_active(&one.state)));
+            there && sim.registered() == 3
+        });
+        run.until(10 * SECOND, "the surplus is ended", |sim| running(sim).len() == 9);
+        run.settle(10 * SECOND);
+    });
 }
 
 mod tickets {
