@@ -93,7 +93,8 @@ impl Allocator {
         }
     }
 
-    /// The framework left its last offers unanswered, and comes after all others for now; or it has answered again.
+    /// The framework left its last offers unanswered, and comes after all others for now; or it has answered again, and is passed
+    /// over nowhere for that any more.
     pub fn set_late(&mut self, id: &FrameworkId, late: bool) {
         let Some(slot) = self.frameworks.slot(id) else { return };
         if let Some(framework) = self.frameworks.get_mut(slot)
@@ -101,6 +102,11 @@ impl Allocator {
         {
             framework.late = late.then_some(self.now);
             self.mark_late(slot);
+            let forgiven: Vec<ClientSlot> = if late { Vec::new() } else { self.clients_of(slot).collect() };
+            for client in forgiven {
+                self.filters.forgive(client);
+                self.newcomers.insert(client);
+            }
         }
     }
 

@@ -31,6 +31,8 @@ pub enum Refusal {
     Leftover(Duration),
     /// It wanted nothing of it for this time.
     Declined(Duration),
+    /// It said nothing, and is passed over for this time, or until it answers again.
+    Unanswered(Duration),
 }
 
 /// The refusals at all agents.
@@ -60,9 +62,10 @@ impl Filters {
                 let hold = FIRST_HOLD.saturating_mul(1 << holds.min(MOST_DOUBLINGS));
                 (hold.min(LEAST_REFUSAL), (holds + 1).min(MOST_DOUBLINGS))
             }
-            Refusal::Declined(asked) => (asked.max(LEAST_REFUSAL), 0),
+            Refusal::Declined(asked) | Refusal::Unanswered(asked) => (asked.max(LEAST_REFUSAL), 0),
         };
-        let filter = Filter { refused, since: now, until: now + lasts, holds };
+        let is_unanswered = matches!(refusal, Refusal::Unanswered(_));
+        let filter = Filter { refused, since: now, until: now + lasts, holds, is_unanswered };
         self.expiries.insert((filter.until, agent, client));
         let index = agent.0 as usize;
         if self.by_agent.len() <= index {
@@ -153,6 +156,17 @@ impl Filters {
     /// Forgets all that a client refused.
     pub(crate) fn clear_client(&mut self, client: ClientSlot) {
         let agents = self.by_client.get_mut(client.0 as usize).map(std::mem::take).unwrap_or_default();
+        for agent in agents {
+            self.remove(agent, client);
+        }
+    }
+
+    /// Forgets what a client was passed over for because it said nothing.
+    pub(crate) fn forgive(&mut self, client: ClientSlot) {
+        let agents = self.by_client.get(client.0 as usize).into_iter().flatten().copied();
+        let unanswered =
+            |agent: &AgentSlot| self.find(*agent, client).is_some_and(|filter| filter.is_unanswered);
+        let agents: Vec<AgentSlot> = agents.filter(unanswered).collect();
         for agent in agents {
             self.remove(agent, client);
         }

@@ -24,3 +24,16 @@ async fn what_was_written_outlives_the_writer_and_the_deposed_writes_no_more() {
     found.registry.write(vec![Change::delete("tasks", "a")]).await.unwrap();
     assert!(store.records().is_empty());
 }
+
+#[tokio::test]
+async fn a_write_above_the_limit_is_refused_whole_and_the_next_one_is_taken() {
+    let store = MemoryStore::default();
+    let mut campaign = Coordination::Memory(store.clone()).campaign(info("only"));
+    let registry = campaign.wait_until_leading().await.unwrap().open_registry(SCHEMA).await.unwrap().registry;
+    store.limit_writes(4);
+    let many = vec![Change::put("tasks", "a", b"12"), Change::put("tasks", "b", b"12")];
+    let refused = registry.write(many).await;
+    assert_eq!(refused, Err(WriteError::TooLarge { bytes: 6, limit: 4 }));
+    assert!(store.records().is_empty());
+    registry.put("tasks", "a", b"123").await.unwrap();
+}

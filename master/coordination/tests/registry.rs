@@ -10,7 +10,7 @@ use chapada_coordination::{
     WriteError, ZkOptions,
 };
 use chapada_harness::zookeeper::Ensemble;
-use support::{SCHEMA, SESSION, STEADY, info, plain_client, soon, until, zk_address};
+use support::{SCHEMA, SESSION, STEADY, info, keys_of_one_page, plain_client, soon, until, zk_address};
 use zookeeper_client::{Acl, Acls, AuthId, CreateMode, Permission};
 
 async fn lead(ensemble: &Ensemble, id: &str) -> (Campaign, Term) {
@@ -244,6 +244,34 @@ async fn writes_that_break_a_limit_are_refused_and_the_others_go_on() {
     assert!(matches!(registry.write(many).await, Err(WriteError::TooLarge { .. })));
     for number in 0..8 {
         registry.put("agents", &number.to_string(), fits).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_records_whose_keys_share_a_page_fit_all_the_same_and_are_there_for_the_next_leader() {
+    let ensemble = Ensemble::single();
+    let (campaign, term) = lead(&ensemble, "first").await;
+    let registry = term.open_registry(SCHEMA).await.unwrap().registry;
+    let keys = keys_of_one_page(6);
+    let large = vec![0_u8; chapada_coordination::MAX_RECORD_BYTES];
+    registry.put("agents", &keys[0], b"small").await.unwrap();
+    for key in &keys {
+        registry.put("agents", key, &large).await.unwrap();
+    }
+    // Of those that have no room in the page, one shrinks and one goes.
+    registry.put("agents", &keys[4], b"small").await.unwrap();
+    registry.delete("agents", &keys[5]).await.unwrap();
+    campaign.resign().await;
+    for leader in ["second", "third"] {
+        let (campaign, term) = lead(&ensemble, leader).await;
+        let opened = term.open_registry(SCHEMA).await.unwrap();
+        let found = opened.records.iter().map(|record| (record.key.key.as_str(), record.value.len()));
+        let mut found: Vec<_> = found.collect();
+        found.sort_by_key(|(key, _)| keys.iter().position(|other| other == key));
+        let sizes: Vec<_> = found.iter().map(|(_, size)| *size).collect();
+        assert_eq!(sizes, [large.len(), large.len(), large.len(), large.len(), 5]);
+        opened.registry.put("agents", &keys[1], &large).await.unwrap();
+        campaign.resign().await;
     }
 }
 

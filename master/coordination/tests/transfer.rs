@@ -7,7 +7,7 @@ use chapada_coordination::{
     ZkOptions,
 };
 use chapada_harness::zookeeper::Ensemble;
-use support::{SCHEMA, STEADY, coordination, info, plain_client, soon, zk_address};
+use support::{SCHEMA, STEADY, coordination, info, keys_of_one_page, plain_client, soon, zk_address};
 
 async fn lead(here: &Coordination, id: &str) -> (Campaign, Term) {
     let mut campaign = here.campaign(info(id));
@@ -68,6 +68,30 @@ async fn what_is_taken_out_beside_a_leader_is_put_back_under_an_epoch_that_agent
     assert_eq!(opened.epoch, 3 + EPOCH_LEAP);
     assert_eq!(opened.restored.as_deref(), Some("a note"));
     assert_eq!(opened.records, backup.records);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_records_whose_keys_share_a_page_are_put_back_and_the_next_leader_goes_on_with_them() {
+    // By the hash that is part of the format these four are in one page.
+    let keys = keys_of_one_page(4);
+    let record = |key: &String| chapada_coordination::Record {
+        key: chapada_coordination::RecordKey::new("agents", key),
+        value: vec![b'x'; chapada_coordination::MAX_RECORD_BYTES].into(),
+    };
+    let mut records: Vec<_> = keys.iter().map(record).collect();
+    records.sort_by(|a, b| a.key.cmp(&b.key));
+    let (schema, taken) = (SCHEMA.name.to_owned(), String::new());
+    let backup = Backup { schema, version: SCHEMA.version, epoch: 1, taken, records };
+    let ensemble = Ensemble::single();
+    let (here, place) = (coordination(&ensemble, "/cluster"), in_zookeeper(&ensemble));
+    place.import(&backup, "a note", false).await.unwrap();
+    assert_eq!(place.export("").await.unwrap().records, backup.records);
+    let (_campaign, term) = lead(&here, "next").await;
+    let opened = term.open_registry(SCHEMA).await.unwrap();
+    assert_eq!(opened.records, backup.records);
+    for key in &keys {
+        opened.registry.put("agents", key, b"small").await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,8 +7,8 @@ use chapada_model::{AgentDescription, AgentId, FrameworkId, Mono, Wall};
 use crate::recording::Pending;
 use crate::timers::Timer;
 use crate::{
-    Agent, AgentCommand, AgentState, Effect, Held, LinkId, MAX_UNREACHABLE_AGENTS, Master, OperatorEvent,
-    RefusedReason, RegistryChange, SchedulerEvent, Standing,
+    Agent, AgentCommand, AgentState, Effect, Held, LinkId, Master, OperatorEvent, RefusedReason,
+    RegistryChange, SchedulerEvent, Standing,
 };
 
 /// Why the books do not know what an agent holds.
@@ -38,11 +38,15 @@ impl Master {
         if let Err((reason, message)) = self.check_agent(&id, &description, &held) {
             return self.refuse_agent(link, description.id, reason, message);
         }
+        let said_id = description.id.clone();
         let description = Arc::new(AgentDescription { id: Some(id.clone()), ..description });
-        self.drop_former_link(&id);
         let record = self.registry.agents.get(&id);
         let is_recorded = record
             .is_some_and(|record| record.standing == Standing::Admitted && record.description == description);
+        if !is_recorded && let Err(message) = self.check_agent_fits(&id, &description) {
+            return self.refuse_agent(link, said_id, RefusedReason::Invalid, message);
+        }
+        self.drop_former_link(&id);
         if !self.books.agents.contains_key(&id) {
             let state = AgentState::Admitting { link };
             let agent =
@@ -127,6 +131,7 @@ impl Master {
         self.pending.values().any(|pending| match pending {
             Pending::Admit { agent, .. } | Pending::GiveUp { agent, .. } => agent == id,
             Pending::Subscribe { .. }
+            | Pending::Update { .. }
             | Pending::Remove { .. }
             | Pending::Quotas(_)
             | Pending::Weights(_)
@@ -165,6 +170,7 @@ impl Master {
     /// An agent went before it heard its id: it will come back without one, so this one is nobody's.
     pub(crate) fn forget_new_agent(&mut self, id: &AgentId) {
         self.books.agents.remove(id);
+        self.note_standing(id);
         self.forget_drain(id);
         self.record(RegistryChange::DeleteAgent(id.clone()));
     }
@@ -226,7 +232,7 @@ impl Master {
     }
 
     fn forget_oldest_unreachable(&mut self) {
-        if self.unreachable.len() > MAX_UNREACHABLE_AGENTS
+        if self.unreachable.len() > self.settings.most_unreachable()
             && let Some((_, oldest)) = self.unreachable.first().cloned()
         {
             self.forget_unreachable(oldest);
@@ -264,6 +270,7 @@ impl Master {
             }
             AgentState::Recovered { .. } | AgentState::Admitting { .. } | AgentState::Leaving => {}
         }
+        self.note_standing(id);
     }
 
     /// Sends a command over an agent's link; nothing when it has none.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use chapada_model::{AgentId, Mono, Wall};
 
-use crate::{Effect, Master};
+use crate::{Effect, Master, OperatorRefused};
 
 /// An operator's word holds no longer than this.
 pub const MAX_ALLOWANCE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -204,10 +204,18 @@ impl Master {
     }
 
     /// An operator has silent agents given up for so long, however many they are.
-    pub(crate) fn allow_removals(&mut self, time: Duration) {
-        let until = self.now.mono + time.min(MAX_ALLOWANCE);
+    ///
+    /// # Errors
+    /// When that is too long: nobody would think of it any more. Nothing is changed then.
+    pub(crate) fn allow_removals(&mut self, time: Duration) -> Result<(), OperatorRefused> {
+        if time > MAX_ALLOWANCE {
+            let message = "allow_agent_removals.duration is a day at most: ask again when it is over";
+            return Err(OperatorRefused::Invalid(message.to_owned()));
+        }
+        let until = self.now.mono + time;
         self.removals.allowed_until = Some(until).filter(|until| *until > self.now.mono);
         self.removals.moved = true;
+        Ok(())
     }
 
     /// Puts what readers see of the brake into the books, and says so when it begins to hold agents back.

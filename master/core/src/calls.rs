@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use chapada_model::{AgentId, ExecutorId, FrameworkId, KillPolicy, Payload, Role, TaskId, TaskKey};
 
 use crate::subscribe::Wishes;
-use crate::{AgentCommand, Call, CallRefused, Caller, FrameworkState, Master};
+use crate::{AgentCommand, Call, CallRefused, Caller, FrameworkState, Master, Ticket};
 
 impl Master {
     /// Checks the caller in the order that clients know, and does what is asked.
-    pub(crate) fn call(&mut self, caller: &Caller, call: Call) -> Result<(), CallRefused> {
+    pub(crate) fn call(&mut self, caller: &Caller, call: Call) -> Result<Option<Ticket>, CallRefused> {
         let verdict = self.check_caller(caller).and_then(|()| self.carry_out(&caller.framework, call));
         match verdict {
-            Ok(()) => self.books.counters.calls += 1,
+            Ok(_) => self.books.counters.calls += 1,
             Err(_) => self.books.counters.calls_refused += 1,
         }
         verdict
@@ -42,7 +42,8 @@ impl Master {
         }
     }
 
-    fn carry_out(&mut self, framework: &FrameworkId, call: Call) -> Result<(), CallRefused> {
+    /// The ticket of what must be durable before the caller is answered, if anything must.
+    fn carry_out(&mut self, framework: &FrameworkId, call: Call) -> Result<Option<Ticket>, CallRefused> {
         match call {
             Call::Teardown => drop(self.remove_framework(framework)),
             Call::Accept(accept) => self.accept(framework, accept),
@@ -69,7 +70,7 @@ impl Master {
                 self.drop_with(|| format!("{name} of framework {framework}: it has no effect"));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The roles a call names, or all when it names none; `None`, with a word in the log, when one is not the framework's.

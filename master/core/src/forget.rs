@@ -6,6 +6,10 @@ use chapada_model::{AgentId, Mono, Wall};
 
 use crate::{Master, RegistryChange};
 
+/// A leader forgets nothing because of its age before it has led for so long, or for half the age when that is less: its clock may
+/// be wrong, and somebody is to have noticed by then. From then on it counts by how long it has led, whatever the clock says.
+const LEAST_LED: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Master {
     /// When old records are looked for next, if there are any that may be old.
     pub(crate) fn next_collection(&self) -> Option<Mono> {
@@ -19,8 +23,10 @@ impl Master {
         }
         self.collect_at = self.now.mono + self.settings.registry_gc_interval;
         let (age, count) = (self.settings.registry_max_agent_age, self.settings.registry_max_agent_count);
-        let now = self.now.wall;
-        let is_old = |since: Wall| Duration::from_nanos(now.0.saturating_sub(since.0)) > age;
+        let (now, elected, led) = (self.now.wall, self.books.elected, self.now.mono.since(self.began));
+        let between = |from: Wall, to: Wall| Duration::from_nanos(to.0.saturating_sub(from.0));
+        let before = |since: Wall| between(since, elected).min(age - (age / 2).min(LEAST_LED));
+        let is_old = |since: Wall| between(since, now).min(before(since) + led) > age;
         while let Some((_, id)) = self
             .unreachable
             .first()
@@ -34,6 +40,7 @@ impl Master {
         {
             self.gone.pop_first();
             self.books.agents.remove(&id);
+            self.note_standing(&id);
             self.record(RegistryChange::DeleteAgent(id));
         }
     }
@@ -50,6 +57,7 @@ impl Master {
         self.forget_inverse_offers_of(&oldest);
         self.forget_drain(&oldest);
         self.books.agents.remove(&oldest);
+        self.note_standing(&oldest);
         self.record(RegistryChange::DeleteAgent(oldest));
         self.plans_due = true;
     }

@@ -2,20 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chapada_model::{AgentId, FrameworkId, Wall};
 
 use crate::recording::Pending;
 use crate::timers::Timer;
 use crate::{
-    AgentCommand, Effect, ErrorCode, FrameworkRecord, FrameworkState, MAX_COMPLETED_FRAMEWORKS,
-    MAX_REMOVED_FRAMEWORKS, Master, OperatorEvent, RegistryChange, Removal, SchedulerEvent, StreamId,
-    TaskPhase, Ticket,
+    AgentCommand, Effect, ErrorCode, FrameworkState, MAX_COMPLETED_FRAMEWORKS, Master, OperatorEvent,
+    RegistryChange, SchedulerEvent, StreamId, TaskPhase, Ticket,
 };
-
-/// The clocks of two leaders may differ by so much, or one may have jumped.
-const CLOCKS_MAY_DIFFER: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Master {
     pub(crate) fn on_stream_closed(&mut self, stream: &StreamId, id: &FrameworkId) {
@@ -207,85 +202,6 @@ impl Master {
         // Whoever has not said what it holds may hold something of this framework.
         unconfirmed.extend(self.silent.keys().cloned());
         unconfirmed
-    }
-
-    fn record_removal(
-        &mut self,
-        id: &FrameworkId,
-        record: FrameworkRecord,
-        unconfirmed: BTreeSet<AgentId>,
-        then: Pending,
-    ) -> Ticket {
-        // A former leader may have given them up, and then nobody knows what they run.
-        let absent = !self.unreachable.is_empty();
-        if unconfirmed.is_empty() && !absent {
-            return self.record_then(RegistryChange::DeleteFramework(id.clone()), then);
-        }
-        let at = self.now.wall;
-        let record = FrameworkRecord { removed: Some(Removal { at, unconfirmed, absent }), ..record };
-        let ticket = self.record_then(RegistryChange::PutFramework(id.clone(), record), then);
-        self.removed.insert((at, id.clone()));
-        if absent {
-            self.removed_unheard.insert((at, id.clone()));
-        }
-        if self.removed.len() > MAX_REMOVED_FRAMEWORKS
-            && let Some(oldest) = self.removed.pop_first()
-        {
-            self.removed_unheard.remove(&oldest);
-            self.record(RegistryChange::DeleteFramework(oldest.1));
-        }
-        ticket
-    }
-
-    /// An agent that came back may have something of a removed framework, and is to confirm that it has not.
-    pub(crate) fn expect_confirmation(&mut self, id: &FrameworkId, agent: &AgentId) {
-        let Some(record) = self.registry.frameworks.get(id) else { return };
-        let Some(mut removal) = record.removed.clone() else { return };
-        if removal.unconfirmed.insert(agent.clone()) {
-            self.put_removal(id, record.clone(), removal);
-        }
-    }
-
-    /// No agent is away any more that was when these frameworks were removed.
-    pub(crate) fn end_wait_for_absent(&mut self) {
-        while let Some((at, id)) = self.removed_unheard.first().cloned() {
-            let is_before = |since: Wall| since <= at + CLOCKS_MAY_DIFFER;
-            let is_one_away = self.unreachable.first().is_some_and(|(since, _)| is_before(*since));
-            if is_one_away || !self.silent.is_empty() {
-                return;
-            }
-            self.removed_unheard.pop_first();
-            let Some(record) = self.registry.frameworks.get(&id).cloned() else { continue };
-            if let Some(removal) = record.removed.clone() {
-                self.put_removal(&id, record, Removal { absent: false, ..removal });
-            }
-        }
-    }
-
-    /// Writes down how far a removal is; nothing when nobody has anything of the framework any more.
-    fn put_removal(&mut self, id: &FrameworkId, record: FrameworkRecord, removal: Removal) {
-        match removal.unconfirmed.is_empty() && !removal.absent {
-            true => {
-                self.removed.remove(&(removal.at, id.clone()));
-                self.record(RegistryChange::DeleteFramework(id.clone()));
-            }
-            false => {
-                let record = FrameworkRecord { removed: Some(removal), ..record };
-                self.record(RegistryChange::PutFramework(id.clone(), record));
-            }
-        }
-    }
-
-    /// The agent has nothing of a removed framework any more.
-    pub(crate) fn confirm_removal(&mut self, id: &FrameworkId, agent: &AgentId) {
-        let Some(record) = self.registry.frameworks.get(id) else { return };
-        let Some(removal) = record.removed.as_ref().filter(|removal| removal.unconfirmed.contains(agent))
-        else {
-            return;
-        };
-        let mut removal = removal.clone();
-        removal.unconfirmed.remove(agent);
-        self.put_removal(id, record.clone(), removal);
     }
 
     /// The agents that run, or may still run, something for a framework.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chapada_model::{AgentId, FrameworkId, TaskKey};
 
-use crate::{AgentCommand, Effect, FrameworkRecord, LinkId, Master, OperatorEvent, TaskPhase};
+use crate::{AgentCommand, Effect, LinkId, Master, OperatorEvent, TaskPhase};
 
 impl Master {
     /// Tells the agent that it is registered, and everyone what that means.
@@ -63,16 +63,7 @@ impl Master {
                 AgentCommand::Kill { framework: key.framework, task: key.task, policy: None },
             );
         }
-        let removed: Vec<FrameworkId> = self.removed.iter().map(|(_, framework)| framework.clone()).collect();
-        for framework in removed {
-            let waits = |record: &FrameworkRecord| {
-                record.removed.as_ref().is_some_and(|removal| removal.unconfirmed.contains(id))
-            };
-            if !shut_down.contains(&framework) && self.registry.frameworks.get(&framework).is_some_and(waits)
-            {
-                shut_down.insert(framework);
-            }
-        }
+        shut_down.extend(self.tombstones.of_agent(id));
         for framework in shut_down {
             self.expect_confirmation(&framework, id);
             if !self.is_told_once_removed(&framework, id) {

@@ -27,6 +27,13 @@ impl Master {
         let is_known = |id: &FrameworkId| {
             described.contains(id) || self.books.frameworks.contains_key(id) || self.is_removed(id)
         };
+        let unheard_of = held.frameworks.iter().filter(|framework| {
+            framework.id.as_ref().is_some_and(|id| !self.books.frameworks.contains_key(id))
+        });
+        for framework in unheard_of {
+            self.check_framework_fits(framework)
+                .map_err(|why| format!("framework {}: {why}", framework.name))?;
+        }
         let (mut seen, mut used) = (BTreeSet::new(), Resources::EMPTY);
         for task in &held.tasks {
             let key = task.key();

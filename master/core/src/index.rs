@@ -33,6 +33,10 @@ impl<K: Ord + Clone, V: Ord + Clone> Groups<K, V> {
         self.0.get(key).map(|set| set.iter().cloned().collect()).unwrap_or_default()
     }
 
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.0.keys()
+    }
+
     pub(crate) fn iter(&self, key: &K) -> impl Iterator<Item = &V> {
         self.0.get(key).into_iter().flatten()
     }

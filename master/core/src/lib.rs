@@ -34,6 +34,7 @@ mod patience;
 mod planted;
 mod quota;
 mod reconcile;
+mod record_bound;
 mod recording;
 mod records;
 mod registry;
@@ -45,6 +46,7 @@ mod snapshot;
 mod subscribe;
 mod tasks;
 mod timers;
+mod tombstones;
 mod update_framework;
 mod updates;
 mod validate;
@@ -68,7 +70,7 @@ pub use early_kills::{EARLY_KILL_WAIT, MAX_EARLY_KILLS};
 pub use effect::{AgentCommand, Effect, ErrorCode, OperatorEvent, RefusedReason, SchedulerEvent, Ticket};
 pub use event::{EVENT_KINDS, Event, EventKind, Held, HeldExecutor, HeldTask, LinkId};
 pub use follow::{Batch, Cut, CutReason, EventLog, FollowBounds, FollowerId, Next, NotResumed, Position};
-pub use late_kills::MAX_LATE_KILLS;
+pub use late_kills::{MAX_LATE_KILLS, MAX_LATE_KILLS_OF_ALL};
 pub use maintenance::{
     InverseAnswer, InverseOffer, MAX_GONE_AGENTS, MAX_MACHINES, MAX_MACHINES_PER_CALL, Machine,
     MaintenanceCall, MaintenanceWindow, machine_of,
@@ -79,6 +81,7 @@ pub use patience::{LEAST_OFFER_LIFE, MOST_PASSED_OVER};
 #[cfg(feature = "testing")]
 pub use planted::Bug;
 pub use quota::{MAX_QUOTA_NAMES, MAX_QUOTAS, MAX_QUOTAS_PER_CALL, MAX_ROLE_BYTES, largest_amount};
+pub use record_bound::RecordBound;
 pub use records::agent::{Agent, AgentState, Executor, Stray};
 pub use records::framework::{Framework, FrameworkState};
 pub use records::offer::Offer;
@@ -94,4 +97,5 @@ pub use settings::{
     MAX_UNREACHABLE_TASKS, Settings,
 };
 pub use snapshot::{Counters, RoleView, Snapshot};
+pub use tombstones::MAX_AGENTS_PER_PART;
 pub use weights::{MAX_WEIGHTS, MAX_WEIGHTS_PER_CALL};

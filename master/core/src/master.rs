@@ -18,6 +18,7 @@ use crate::quota::Hold;
 use crate::recording::Pending;
 use crate::subscribe::Wishes;
 use crate::timers::{Timer, Timers};
+use crate::tombstones::Tombstones;
 use crate::{
     Call, CallRefused, Caller, Counters, Effect, Event, RegistryState, Settings, Snapshot, Ticket, Why,
 };
@@ -34,10 +35,8 @@ pub struct Master {
     pub(crate) timers: Timers,
     /// The registry as it will be when everything asked for is durable.
     pub(crate) registry: RegistryState,
-    /// Removed frameworks of the registry, oldest first.
-    pub(crate) removed: std::collections::BTreeSet<(Wall, FrameworkId)>,
-    /// Those of them that wait for agents which were unreachable at the time, oldest first.
-    pub(crate) removed_unheard: std::collections::BTreeSet<(Wall, FrameworkId)>,
+    /// Removed frameworks of the registry.
+    pub(crate) tombstones: Tombstones,
     /// Frameworks that are away and held nothing when they went, longest first.
     pub(crate) idle: std::collections::BTreeSet<(Wall, FrameworkId)>,
     /// Unreachable agents, longest first.
@@ -78,6 +77,8 @@ pub struct Master {
     pub(crate) now: Now,
     /// What the event at hand asks for so far.
     pub(crate) effects: Vec<Effect>,
+    /// When it began to lead.
+    pub(crate) began: Mono,
     /// When it last went on after a suspension; when it began, if it never was suspended.
     pub(crate) resumed: Mono,
     /// Until when agents may come that the registry does not know: it may be an older one that was put back.
@@ -118,8 +119,7 @@ impl Master {
             interned: Interned::default(),
             timers: Timers::default(),
             registry: RegistryState { epoch: registry.epoch, ..RegistryState::default() },
-            removed: std::collections::BTreeSet::new(),
-            removed_unheard: std::collections::BTreeSet::new(),
+            tombstones: Tombstones::default(),
             idle: std::collections::BTreeSet::new(),
             unreachable: std::collections::BTreeSet::new(),
             silent: BTreeMap::new(),
@@ -143,6 +143,7 @@ impl Master {
             plan_due: None,
             now,
             effects: Vec::new(),
+            began: now.mono,
             resumed: now.mono,
             strangers_until: None,
         };
@@ -189,9 +190,22 @@ impl Master {
     /// # Errors
     /// [`CallRefused`] says why; nothing has changed then, apart from what time alone has changed.
     pub fn apply_call(&mut self, now: Now, caller: &Caller, call: Call) -> Result<Vec<Effect>, CallRefused> {
+        self.apply_call_and_wait(now, caller, call).map(|(effects, _)| effects)
+    }
+
+    /// As [`Master::apply_call`]. The caller may be told the verdict once the ticket is recorded; at once when there is none.
+    ///
+    /// # Errors
+    /// As [`Master::apply_call`].
+    pub fn apply_call_and_wait(
+        &mut self,
+        now: Now,
+        caller: &Caller,
+        call: Call,
+    ) -> Result<(Vec<Effect>, Option<Ticket>), CallRefused> {
         self.begin(now);
-        self.call(caller, call)?;
-        Ok(self.finish())
+        let ticket = self.call(caller, call)?;
+        Ok((self.finish(), ticket))
     }
 
     /// When [`Event::Tick`] is due at the latest; `None` while nothing waits for time. Ask again after each event.

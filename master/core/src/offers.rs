@@ -90,7 +90,7 @@ impl Master {
     /// An offer was hoarded: it is taken back, and its framework is passed over for some time, as if it had declined.
     pub(crate) fn on_offer_timeout(&mut self, id: &OfferId) {
         if let Some(offer) = self.take_offer(id) {
-            let refusal = Refusal::Declined(self.note_no_answer(&offer));
+            let refusal = Refusal::Unanswered(self.note_no_answer(&offer));
             self.give_back(&offer, &offer.resources.unallocated(), Some(refusal));
             self.books.counters.offers_rescinded += 1;
             self.tell_framework(&offer.framework, SchedulerEvent::Rescind(id.clone()));

@@ -4,7 +4,7 @@
 //! - The frameworks that want offers and have answered none since they subscribed share one offer timeout among them: of
 //!   ten, each keeps what it is offered a tenth of it. Whoever answers has the whole of it from then on.
 //! - With each time that a framework leaves offers unanswered, the next live half as long, and it is passed over at their
-//!   agents twice as long afterwards. It comes after all who answered, until it answers.
+//!   agents twice as long afterwards. It comes after all who answered, until it answers: then it is passed over nowhere for that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

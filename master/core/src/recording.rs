@@ -27,6 +27,8 @@ pub(crate) enum Pending {
     Admit { agent: AgentId, link: LinkId, description: Arc<AgentDescription>, held: Box<Held> },
     /// A framework is told that it is subscribed.
     Subscribe { framework: FrameworkId, stream: StreamId, is_new: bool },
+    /// A framework is answered, by the shell.
+    Update { framework: FrameworkId },
     /// These agents are told to end what they run of a framework, and its farewell is carried out.
     Remove { framework: FrameworkId, agents: BTreeSet<AgentId>, farewell: Vec<Effect> },
     /// An agent's tasks are said to be unreachable.
@@ -86,7 +88,7 @@ impl crate::Master {
             }
             Some(Pending::Plan(name, plan)) => self.on_plan_recorded(name, plan),
             Some(Pending::Gone { agent, since }) => self.on_gone_recorded(&agent, since),
-            None => {}
+            Some(Pending::Update { .. }) | None => {}
         }
     }
 
@@ -129,12 +131,7 @@ impl crate::Master {
         }
         for (id, record) in &registry.frameworks {
             match &record.removed {
-                Some(removal) => {
-                    self.removed.insert((removal.at, id.clone()));
-                    if removal.absent {
-                        self.removed_unheard.insert((removal.at, id.clone()));
-                    }
-                }
+                Some(_) => {}
                 None if self.has(Bug::FrameworkForgotten) => {}
                 None => self.recover_framework(id, record),
             }
@@ -142,6 +139,7 @@ impl crate::Master {
         self.strangers_until =
             (!registry.agents.is_empty()).then(|| self.now.mono + self.settings.agent_reregister_timeout);
         self.registry = registry;
+        self.recover_tombstones();
         self.books.drains =
             self.registry.drains.iter().map(|(name, plan)| (name.clone(), plan.clone())).collect();
         self.wait_for_agents();
@@ -179,7 +177,7 @@ impl crate::Master {
         let is_gone = matches!(agent.state, AgentState::Gone { .. });
         self.books.agents.insert(id.clone(), Arc::new(agent));
         if !is_gone {
-            self.follow_drain_of(id);
+            self.recover_drain_of(id);
         }
     }
 

@@ -12,8 +12,8 @@ use chapada_model::{
 use crate::{Drain, DrainPlan, Machine, Quota};
 
 /// The version of all records. A store with a newer one is refused by name. 2 has quotas beside what 1 had, 3 has
-/// maintenance, 4 draining.
-pub const REGISTRY_VERSION: u32 = 4;
+/// maintenance, 4 draining, 5 has who must confirm a removal in records of its own.
+pub const REGISTRY_VERSION: u32 = 5;
 
 /// What became of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -71,7 +71,9 @@ pub struct FrameworkRecord {
 pub struct Removal {
     /// When.
     pub at: Wall,
-    /// The agents that ran for it and have not yet confirmed that nothing of it is left. The record goes when none is left.
+    /// In records of version 4 and older the agents that have yet to confirm; since then they are in
+    /// [`RegistryState::unconfirmed`], and a leader that finds some here puts them there.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub unconfirmed: BTreeSet<AgentId>,
     /// Whether agents were unreachable at the time, which may have something of it: nobody knows what they hold. The record
     /// stays until they have come back or are forgotten. Records from before this was written have none.
@@ -91,11 +93,15 @@ pub enum RegistryChange {
     PutFramework(FrameworkId, FrameworkRecord),
     /// The framework has no record.
     DeleteFramework(FrameworkId),
-    /// The weights of these roles are these, in thousandths: all of them or none.
+    /// These agents, [`MAX_AGENTS_PER_PART`](crate::MAX_AGENTS_PER_PART) at most, are this part of those that have yet to confirm that nothing of a
+    /// removed framework is left. No agents: there is no such part.
+    PutUnconfirmed(FrameworkId, u32, BTreeSet<AgentId>),
+    /// The weights of these roles are these, in thousandths: all of them or none. So it is with quotas and machines, unless the
+    /// store cannot take so many at once; should their leader fall then, nobody was told that they are durable.
     PutWeights(Vec<(Role, Milli)>),
-    /// The quotas of these roles are these, or there is none: all of them or none.
+    /// The quotas of these roles are these, or there is none.
     PutQuotas(Vec<(Role, Option<Quota>)>),
-    /// The maintenance of these machines is this, or there is none: all of it or nothing.
+    /// The maintenance of these machines is this, or there is none.
     PutMachines(Vec<(MachineId, Option<Machine>)>),
     /// The drain of many of this name is this, or is forgotten.
     PutDrain(Text, Option<DrainPlan>),
@@ -120,6 +126,10 @@ pub struct RegistryState {
     /// Drains of many agents, by name.
     #[serde(default)]
     pub drains: BTreeMap<Text, DrainPlan>,
+    /// The agents that ran for a removed framework and have not yet confirmed that nothing of it is left, in parts. Its record
+    /// goes when none is left.
+    #[serde(default)]
+    pub unconfirmed: BTreeMap<FrameworkId, BTreeMap<u32, BTreeSet<AgentId>>>,
 }
 
 impl RegistryState {
@@ -130,6 +140,7 @@ impl RegistryState {
             RegistryChange::DeleteAgent(id) => drop(self.agents.remove(&id)),
             RegistryChange::PutFramework(id, record) => drop(self.frameworks.insert(id, record)),
             RegistryChange::DeleteFramework(id) => drop(self.frameworks.remove(&id)),
+            RegistryChange::PutUnconfirmed(id, part, agents) => self.put_unconfirmed(id, part, agents),
             RegistryChange::PutWeights(weights) => self.weights.extend(weights),
             RegistryChange::PutQuotas(quotas) => {
                 for (role, quota) in quotas {
@@ -149,6 +160,17 @@ impl RegistryState {
                     }
                 }
             }
+        }
+    }
+
+    fn put_unconfirmed(&mut self, framework: FrameworkId, part: u32, agents: BTreeSet<AgentId>) {
+        let parts = self.unconfirmed.entry(framework.clone()).or_default();
+        match agents.is_empty() {
+            true => drop(parts.remove(&part)),
+            false => drop(parts.insert(part, agents)),
+        }
+        if parts.is_empty() {
+            self.unconfirmed.remove(&framework);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chapada_allocator::PolicyName;
 use chapada_model::{Milli, Quantities, Text};
 
-use crate::{Brake, RateLimit};
+use crate::{Brake, MAX_GONE_AGENTS, RateLimit, RecordBound};
 
 /// How many removed frameworks are remembered. Source: Mesos.
 pub const MAX_COMPLETED_FRAMEWORKS: usize = 50;
@@ -19,7 +19,7 @@ pub const MAX_UNREACHABLE_TASKS: usize = 1_000;
 /// How many removed frameworks the registry keeps until their agents confirm; a failover may bring tasks of older ones back.
 pub const MAX_REMOVED_FRAMEWORKS: usize = 10_000;
 
-/// How many unreachable agents are remembered; older ones count as unknown. Source: Mesos.
+/// So many unreachable agents are remembered at least until old records are looked for; older ones count as unknown. Source: Mesos.
 pub const MAX_UNREACHABLE_AGENTS: usize = 100_000;
 
 /// What the core must be told; everything else is fixed.
@@ -52,12 +52,16 @@ pub struct Settings {
     pub brake: Option<Brake>,
     /// How many agents may be given up within some time, besides. Default: any number.
     pub agent_removal_rate_limit: Option<RateLimit>,
-    /// How long agents that are unreachable or gone are remembered. Default: 2 weeks.
+    /// How long agents that are unreachable or gone are remembered. Default: 2 weeks. A leader forgets none for that reason on its
+    /// first day (half of the time, when that is less), for its clock may be wrong.
     pub registry_max_agent_age: Duration,
-    /// How many of each are remembered. Default: 102,400; more than the bounds of this crate are never.
+    /// How many of each are remembered. Default: 102,400. When it is less than [`MAX_UNREACHABLE_AGENTS`] and
+    /// [`MAX_GONE_AGENTS`](crate::MAX_GONE_AGENTS), there may be as many as those until old records are next looked for.
     pub registry_max_agent_count: usize,
     /// How often those are looked for that are to be forgotten. Default: 15 min.
     pub registry_gc_interval: Duration,
+    /// How large a record may be. Default: any size.
+    pub records: RecordBound,
     /// What is freed within this time is offered together. Default: 1 ms.
     pub coalesce: Duration,
     /// A known bug to make, for tests of the tests.
@@ -66,6 +70,16 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// There are never more unreachable agents than this (I8).
+    pub(crate) fn most_unreachable(&self) -> usize {
+        self.registry_max_agent_count.max(MAX_UNREACHABLE_AGENTS)
+    }
+
+    /// There are never more agents that are gone than this (I8).
+    pub(crate) fn most_gone(&self) -> usize {
+        self.registry_max_agent_count.max(MAX_GONE_AGENTS)
+    }
+
     /// The defaults for a master of this id.
     pub fn new(master_id: impl Into<Text>) -> Self {
         Self {
@@ -88,6 +102,7 @@ impl Settings {
             registry_max_agent_age: Duration::from_secs(14 * 24 * 60 * 60),
             registry_max_agent_count: 102_400,
             registry_gc_interval: Duration::from_secs(15 * 60),
+            records: RecordBound::default(),
             coalesce: Duration::from_millis(1),
             #[cfg(feature = "testing")]
             planted: None,

@@ -36,6 +36,11 @@ impl Master {
         if let Some((code, message)) = refusal.or_else(|| self.why_not_again(&description)) {
             return self.effects.push(Effect::RefuseStream { stream, code, message: message.into() });
         }
+        let description = self.with_what_stays(description);
+        if let Err(why) = self.check_framework_fits(&description) {
+            let (code, message) = invalid(format!("FrameworkInfo is too large: {why}"));
+            return self.effects.push(Effect::RefuseStream { stream, code, message: message.into() });
+        }
         match description.id.clone().filter(|id| self.books.frameworks.contains_key(id)) {
             Some(id) => self.subscribe_again(&id, stream, description, wishes),
             None => self.subscribe_new(stream, description, wishes),
@@ -55,6 +60,15 @@ impl Master {
             );
             (ErrorCode::InvalidSubscription, message)
         })
+    }
+
+    /// A framework that is known stays the same in two things. Source: Mesos, without a word (MESOS-703).
+    fn with_what_stays(&self, mut description: FrameworkDescription) -> FrameworkDescription {
+        if let Some(known) = description.id.as_ref().and_then(|id| self.books.frameworks.get(id)) {
+            description.user = known.description.user.clone();
+            description.checkpoint = known.description.checkpoint;
+        }
+        description
     }
 
     /// Whether a framework was removed, as far as anyone remembers.
@@ -93,10 +107,6 @@ impl Master {
         self.cut_stream(id);
         let now = self.now.wall;
         let Some(framework) = self.framework_mut(id) else { return };
-        let mut description = FrameworkDescription { id: Some(id.clone()), ..description };
-        // Source: Mesos keeps these two as they were, without a word (MESOS-703).
-        description.user = framework.description.user.clone();
-        description.checkpoint = framework.description.checkpoint;
         if *framework.description != description {
             framework.description = Arc::new(description);
         }

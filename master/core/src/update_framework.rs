@@ -5,21 +5,25 @@ use std::sync::Arc;
 
 use chapada_model::{FrameworkDescription, FrameworkId, OfferId, Role};
 
+use crate::recording::Pending;
 use crate::subscribe::{Wishes, check_roles};
-use crate::{AgentCommand, CallRefused, Master, OperatorEvent, RegistryChange};
+use crate::{AgentCommand, CallRefused, Master, OperatorEvent, RegistryChange, Ticket};
 
 impl Master {
+    /// The ticket of what is to be durable before the framework is answered; none when nothing is.
     pub(crate) fn update_framework(
         &mut self,
         id: &FrameworkId,
         description: FrameworkDescription,
         wishes: Wishes,
-    ) -> Result<(), CallRefused> {
+    ) -> Result<Option<Ticket>, CallRefused> {
         let invalid = |why: String| CallRefused::Invalid(format!("FrameworkInfo update is not valid: {why}"));
         let known = self.books.frameworks.get(id).ok_or(CallRefused::UnknownFramework)?;
         check_roles(&description, &wishes).map_err(invalid)?;
         check_unchanged(&known.description, &description).map_err(invalid)?;
-        let description = Arc::new(FrameworkDescription { id: Some(id.clone()), ..description });
+        let description = FrameworkDescription { id: Some(id.clone()), ..description };
+        self.check_framework_fits(&description).map_err(invalid)?;
+        let description = Arc::new(description);
         let is_changed = known.description != description;
         let Some(framework) = self.framework_mut(id) else { return Err(CallRefused::UnknownFramework) };
         framework.description = description.clone();
@@ -35,12 +39,21 @@ impl Master {
             self.allocator.revive(id, &revived);
         }
         self.note_wishes(id, false);
-        if is_changed {
-            self.record(RegistryChange::PutFramework(id.clone(), record));
-            self.tell_agents_of(id, &AgentCommand::UpdateFramework { framework: description });
-            self.tell_operators(OperatorEvent::FrameworkUpdated(shared));
+        if !is_changed {
+            return Ok(self.last_record_of(id));
         }
-        Ok(())
+        let then = Pending::Update { framework: id.clone() };
+        let ticket = self.record_then(RegistryChange::PutFramework(id.clone(), record), then);
+        self.tell_agents_of(id, &AgentCommand::UpdateFramework { framework: description });
+        self.tell_operators(OperatorEvent::FrameworkUpdated(shared));
+        Ok(Some(ticket))
+    }
+
+    /// The newest update of a framework that is not durable yet.
+    fn last_record_of(&self, id: &FrameworkId) -> Option<Ticket> {
+        let mut pending = self.pending.iter().rev();
+        let found = pending.find(|(_, one)| matches!(one, Pending::Update { framework } if framework == id));
+        found.map(|(ticket, _)| *ticket)
     }
 
     /// Takes back what was offered in roles that the framework no longer has.

@@ -33,6 +33,9 @@ impl Master {
         if record.strays.contains_key(&key) {
             return self.end_stray(&agent, &key, &status, latest);
         }
+        if self.is_another_s(&agent, &key) {
+            return self.pass_over(&agent, &key, status.uuid);
+        }
         self.books.counters.valid_updates += 1;
         let mut status = self.with_id_of_books(TaskStatus { agent: Some(agent.clone()), ..status }, &key);
         let latest = match self.books.agents.get(&agent).and_then(|agent| agent.drain.as_ref()) {
@@ -65,6 +68,28 @@ impl Master {
                 self.complete_task(&key);
             }
         }
+    }
+
+    /// Whether a task lives on another agent, and this one is not known to have run a former one of its name, of which it may repeat what
+    /// it said.
+    fn is_another_s(&self, agent: &AgentId, key: &TaskKey) -> bool {
+        let lives_elsewhere =
+            self.books.tasks.get(key).is_some_and(|task| task.is_live() && task.agent != *agent);
+        let ran_one = || {
+            let history = self.books.completed_tasks.get(&key.framework);
+            let mut former = history.into_iter().flatten();
+            former.any(|task| task.description.id == key.task && task.agent == *agent)
+        };
+        lives_elsewhere && !ran_one()
+    }
+
+    /// An agent says something of a task that is not its own. Acknowledged it does not repeat that, should it believe so itself.
+    fn pass_over(&mut self, agent: &AgentId, key: &TaskKey, uuid: Option<UpdateUuid>) {
+        self.books.counters.invalid_updates += 1;
+        self.drop_with(|| {
+            format!("an update from agent {agent} of task {key}, which lives on another agent")
+        });
+        self.acknowledge_to(agent, key, uuid);
     }
 
     /// The same status with the task's id as the books have it, so that it is stored once. The executor of a command has

@@ -9,9 +9,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chapada_coordination::MAX_RECORD_BYTES;
 use chapada_listener::{DEFAULT_MAX_BODY, ListenConfig};
-use chapada_master_core::{PolicyName, Settings};
+use chapada_master_core::{PolicyName, RecordBound, Settings};
 use chapada_model::Text;
+
+use crate::registry::record_bytes;
 
 pub use least::{InvalidMinAllocatable, MinAllocatable};
 pub use rate::{InvalidRate, RemovalBrake, RemovalRate};
@@ -184,6 +187,7 @@ impl MasterConfig {
             registry_max_agent_count: self.registry_max_agent_count,
             registry_gc_interval: self.registry_gc_interval,
             offer_timeout: self.offer_timeout,
+            records: RecordBound { bytes: record_bytes, max: MAX_RECORD_BYTES },
             allocator: self.allocator,
             seed: master_id
                 .bytes()

@@ -1,13 +1,18 @@
 //! The books' records as values of the registry, and the task that writes them.
 
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+
 use chapada_coordination::{Change, OpenedRegistry, Record, Registry, Schema, WriteError};
-use chapada_master_core::{Event, Machine, Quota, REGISTRY_VERSION, RegistryChange, RegistryState};
-use chapada_model::{MachineId, Role};
+use chapada_master_core::{Event, Machine, Quota, REGISTRY_VERSION, RegistryChange, RegistryState, Ticket};
+use chapada_model::{FrameworkId, MachineId, Role};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
-use crate::core_loop::{Core, Writing};
+use crate::core_loop::{Core, Stopped, Writing};
 use crate::error::Error;
 
 /// What a master's registry holds.
@@ -20,11 +25,13 @@ const WRITE_BATCH: usize = 128;
 const REMEDY: &str = "restore the registry from a backup with `chapada registry import`";
 
 pub(crate) const AGENTS: &str = "agents";
-const FRAMEWORKS: &str = "frameworks";
+pub(crate) const FRAMEWORKS: &str = "frameworks";
 const WEIGHTS: &str = "weights";
 const QUOTAS: &str = "quotas";
 pub(crate) const MACHINES: &str = "machines";
 pub(crate) const DRAINS: &str = "drains";
+/// Named after the framework and the number of the part, with a dot between.
+const UNCONFIRMED: &str = "unconfirmed";
 
 /// Reads what the registry has.
 ///
@@ -48,6 +55,11 @@ pub(crate) fn read_records(epoch: u64, records: &[Record]) -> Result<RegistrySta
             QUOTAS => drop(state.quotas.insert(key(record)?, value(record)?)),
             MACHINES => drop(state.machines.insert(key(record)?, value(record)?)),
             DRAINS => drop(state.drains.insert(record.key.key.as_str().into(), value(record)?)),
+            UNCONFIRMED => {
+                let (framework, part) = part(record)?;
+                let change = RegistryChange::PutUnconfirmed(framework, part, value(record)?);
+                state.apply(change);
+            }
             other => {
                 let problem = format!("this build knows no records of kind {other}: run a newer chapada");
                 return Err(damaged(record, problem));
@@ -59,6 +71,13 @@ pub(crate) fn read_records(epoch: u64, records: &[Record]) -> Result<RegistrySta
 
 fn key<K: std::str::FromStr<Err: std::fmt::Display>>(record: &Record) -> Result<K, Error> {
     record.key.key.parse().map_err(|problem| damaged(record, format!("{problem}; {REMEDY}")))
+}
+
+/// Which part of whose agents a record holds.
+fn part(record: &Record) -> Result<(FrameworkId, u32), Error> {
+    let named = record.key.key.rsplit_once('.');
+    let read = named.and_then(|(framework, part)| Some((framework.parse().ok()?, part.parse().ok()?)));
+    read.ok_or_else(|| damaged(record, format!("not the name of a part; {REMEDY}")))
 }
 
 fn value<V: DeserializeOwned>(record: &Record) -> Result<V, Error> {
@@ -76,6 +95,13 @@ fn changes(change: &RegistryChange) -> Vec<Change> {
         RegistryChange::DeleteAgent(id) => vec![Change::delete(AGENTS, id.as_str())],
         RegistryChange::PutFramework(id, record) => vec![put(FRAMEWORKS, id.as_str(), record)],
         RegistryChange::DeleteFramework(id) => vec![Change::delete(FRAMEWORKS, id.as_str())],
+        RegistryChange::PutUnconfirmed(framework, part, agents) => {
+            let key = format!("{framework}.{part}");
+            match agents.is_empty() {
+                true => vec![Change::delete(UNCONFIRMED, &key)],
+                false => vec![put(UNCONFIRMED, &key, agents)],
+            }
+        }
         RegistryChange::PutWeights(weights) => {
             weights.iter().map(|(role, weight)| put(WEIGHTS, role.as_str(), weight)).collect()
         }
@@ -98,6 +124,15 @@ fn changes(change: &RegistryChange) -> Vec<Change> {
     }
 }
 
+/// Bytes of the largest record that a change puts.
+pub(crate) fn record_bytes(change: &RegistryChange) -> usize {
+    let bytes = |change: &Change| match change {
+        Change::Put(record) => record.value.len(),
+        Change::Delete(_) => 0,
+    };
+    changes(change).iter().map(bytes).max().unwrap_or(0)
+}
+
 fn put(kind: &str, key: &str, value: &impl Serialize) -> Change {
     Change::put(
         kind,
@@ -113,6 +148,7 @@ fn is_bulky(writing: &Writing) -> bool {
         RegistryChange::PutAgent(..)
         | RegistryChange::DeleteAgent(_)
         | RegistryChange::PutDrain(..)
+        | RegistryChange::PutUnconfirmed(..)
         | RegistryChange::PutFramework(..)
         | RegistryChange::DeleteFramework(_) => false,
     }
@@ -124,20 +160,49 @@ fn is_bulky(writing: &Writing) -> bool {
 /// The write that failed: after it this master must not lead any longer.
 pub(crate) async fn write(
     registry: Registry,
-    mut queue: mpsc::Receiver<Writing>,
+    queue: mpsc::Receiver<Writing>,
     core: Core,
 ) -> Result<(), WriteError> {
+    write_and_tell(registry, queue, |ticket| core.event(Event::Recorded { ticket })).await
+}
+
+async fn write_and_tell<F>(
+    registry: Registry,
+    mut queue: mpsc::Receiver<Writing>,
+    tell: impl Fn(Ticket) -> F,
+) -> Result<(), WriteError>
+where
+    F: Future<Output = Result<(), Stopped>>,
+{
     let mut batch = Vec::with_capacity(WRITE_BATCH);
     while queue.recv_many(&mut batch, WRITE_BATCH).await > 0 {
         for writes in batch.chunk_by(|former, next| !is_bulky(former) && !is_bulky(next)) {
-            registry.write(writes.iter().flat_map(|writing| changes(&writing.change)).collect()).await?;
+            let changes = writes.iter().flat_map(|writing| changes(&writing.change)).collect();
+            write_in_parts(&registry, changes).await?;
             for writing in writes {
-                if core.event(Event::Recorded { ticket: writing.ticket }).await.is_err() {
+                if tell(writing.ticket).await.is_err() {
                     return Ok(());
                 }
             }
         }
         batch.clear();
+    }
+    Ok(())
+}
+
+/// Writes in order, halving what does not fit one transaction: a record alone always fits. Should this leader fall between two
+/// parts, nobody was told that any of it is durable.
+async fn write_in_parts(registry: &Registry, changes: Vec<Change>) -> Result<(), WriteError> {
+    let mut parts = vec![changes];
+    while let Some(part) = parts.pop() {
+        match registry.write(part.clone()).await {
+            Err(WriteError::TooLarge { .. }) if part.len() > 1 => {
+                let mut first = part;
+                let second = first.split_off(first.len() / 2);
+                parts.extend([second, first]);
+            }
+            written => written?,
+        }
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use chapada_coordination::{Backup, Record, RecordKey};
 use serde_json::Value;
 
-use crate::registry::{AGENTS, DRAINS, MACHINES, SCHEMA, read_records};
+use crate::registry::{AGENTS, DRAINS, FRAMEWORKS, MACHINES, SCHEMA, read_records};
 
 /// Why a backup is not for a master of this build.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +33,8 @@ pub enum RestoreError {
 
 /// Takes out of a master's backup the orders that would end what runs by now: they were given before it was taken, and may have
 /// been taken back since. An agent that was being drained is offered to nobody instead, and a machine that was down is
-/// draining. Gives a sentence for each.
+/// draining. Frameworks that were away may have come back since, and get the time of those that were not. Gives a sentence for each
+/// order, and one for all frameworks.
 ///
 /// # Errors
 /// [`RestoreError`] when it is no backup for a master of this build; nothing is changed then.
@@ -58,6 +59,13 @@ pub fn prepare(backup: &mut Backup) -> Result<Vec<String>, RestoreError> {
         }
         stays
     });
+    let returned = backup.records.iter_mut().filter_map(bring_back).count();
+    if returned > 0 {
+        said.push(format!(
+            "frameworks that were away when the backup was taken: {returned}; they have as long to come back as those that were \
+             subscribed, and what they run runs on until then"
+        ));
+    }
     Ok(said)
 }
 
@@ -83,8 +91,31 @@ fn disarm(record: &mut Record) -> Option<String> {
     Some(said)
 }
 
+/// Takes out of a framework's record that it was away, if it was: it would be removed sooner than one that was not.
+fn bring_back(record: &mut Record) -> Option<()> {
+    if record.key.kind != FRAMEWORKS {
+        return None;
+    }
+    let Ok(Value::Object(mut value)) = serde_json::from_slice(&record.value) else { return None };
+    let is_set =
+        |value: &serde_json::Map<String, Value>, name| value.get(name).is_some_and(|one| !one.is_null());
+    // Who is removed stays so.
+    if !is_set(&value, "disconnected") || is_set(&value, "removed") {
+        return None;
+    }
+    value.insert("disconnected".to_owned(), Value::Null);
+    record.value = serde_json::to_vec(&value).expect("what was read serialises").into();
+    Some(())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use chapada_master_core::{Event, FrameworkRecord, Master, Settings};
+    use chapada_model::{Mono, Now};
+
     use super::*;
 
     fn backup(kind: &str, value: &str) -> Backup {
@@ -110,6 +141,55 @@ mod tests {
         assert!(disarm(&mut restored.records[0]).is_some());
         let value: Value = serde_json::from_slice(&restored.records[0].value).expect("JSON");
         assert_eq!((&value["drain"], &value["deactivated"]), (&Value::Null, &Value::Bool(true)));
+    }
+
+    #[test]
+    fn a_framework_that_was_away_has_as_long_to_come_back_as_one_that_was_not() {
+        let away = r#"{"description":{"failover_timeout":1},"disconnected":17,"removed":null}"#;
+        let mut restored = backup(FRAMEWORKS, away);
+        assert_eq!(bring_back(&mut restored.records[0]), Some(()));
+        let value: Value = serde_json::from_slice(&restored.records[0].value).expect("JSON");
+        assert_eq!(
+            (&value["disconnected"], &value["description"]["failover_timeout"]),
+            (&Value::Null, &1.into())
+        );
+        assert_eq!(bring_back(&mut restored.records[0]), None, "nothing is left to do");
+        let removed = r#"{"disconnected":17,"removed":{"at":18,"unconfirmed":[]}}"#;
+        assert_eq!(bring_back(&mut backup(FRAMEWORKS, removed).records[0]), None, "it stays removed");
+    }
+
+    /// The whole way: what a master wrote is prepared, and the next leader waits longer than a failover timeout of nothing.
+    #[test]
+    fn a_leader_of_a_restored_registry_gives_a_framework_that_was_away_its_grace() {
+        let mut info = chapada_wire::v1::FrameworkInfo::default();
+        (info.user, info.name) = (Some("root".to_owned()), Some("f".to_owned()));
+        let id = chapada_model::FrameworkId::new("m-0000").expect("valid");
+        let description = chapada_model::FrameworkDescription::try_from(&info).expect("valid");
+        let description = chapada_model::FrameworkDescription {
+            id: Some(id.clone()),
+            failover_timeout: Duration::ZERO,
+            ..description
+        };
+        let at = chapada_model::Wall(1);
+        let record = FrameworkRecord {
+            description: Arc::new(description),
+            registered: at,
+            disconnected: Some(at),
+            removed: None,
+        };
+        let mut restored = backup(FRAMEWORKS, &serde_json::to_string(&record).expect("JSON"));
+        restored.records[0].key.key = id.to_string();
+        let said = prepare(&mut restored).expect("of this build");
+        assert!(said[0].contains("frameworks that were away") && said[0].contains(": 1;"), "{said:?}");
+        let state = read_records(1, &restored.records).expect("readable");
+        let begin = Now { mono: Mono(1), wall: chapada_model::Wall(2) };
+        let settings = Settings::new("m2");
+        let grace = settings.agent_timeout;
+        let mut master = Master::recover(begin, settings, state);
+        master.apply(Now { mono: begin.mono + grace / 2, ..begin }, Event::Tick);
+        assert!(master.snapshot().frameworks.contains_key(&id), "it would have been removed at once");
+        master.apply(Now { mono: begin.mono + grace, ..begin }, Event::Tick);
+        assert!(!master.snapshot().frameworks.contains_key(&id));
     }
 
     #[test]

@@ -136,7 +136,8 @@ impl Sim {
             | RegistryChange::PutWeights(_)
             | RegistryChange::PutQuotas(_)
             | RegistryChange::PutMachines(_)
-            | RegistryChange::PutDrain(..) => {}
+            | RegistryChange::PutDrain(..)
+            | RegistryChange::PutUnconfirmed(..) => {}
         }
     }
 

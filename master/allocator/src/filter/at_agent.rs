@@ -15,6 +15,8 @@ pub(super) struct Filter {
     pub(super) until: Mono,
     /// How many declines for zero seconds came in a row.
     pub(super) holds: u32,
+    /// Whether nobody refused it: an offer of it was left unanswered.
+    pub(super) is_unanswered: bool,
 }
 
 /// Who has refused what of one agent.

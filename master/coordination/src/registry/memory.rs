@@ -19,6 +19,8 @@ struct Inner {
     head: Option<(String, u32)>,
     epoch: u64,
     records: BTreeMap<RecordKey, Arc<[u8]>>,
+    /// Bytes of keys and values that one write may have.
+    limit: Option<usize>,
 }
 
 /// The store as opened by one leader.
@@ -43,8 +45,14 @@ impl MemoryStore {
     /// Another store that holds the same.
     pub fn copy(&self) -> Self {
         let inner = self.inner();
-        let copy = Inner { head: inner.head.clone(), epoch: inner.epoch, records: inner.records.clone() };
+        let (head, records) = (inner.head.clone(), inner.records.clone());
+        let copy = Inner { head, epoch: inner.epoch, records, limit: inner.limit };
         Self { inner: Arc::new(Mutex::new(copy)), deposals: watch::Sender::new(0) }
+    }
+
+    /// Refuses writes whose keys and values have more bytes together from now on, as ZooKeeper does.
+    pub fn limit_writes(&self, bytes: usize) {
+        self.inner().limit = Some(bytes);
     }
 
     /// Takes the place away from whoever leads: its writes fail from now on, and it is told.
@@ -95,6 +103,10 @@ impl MemoryRegistry {
         if inner.epoch != self.epoch {
             return Err(WriteError::Deposed);
         }
+        let bytes = changes.iter().map(size).sum();
+        if let Some(limit) = inner.limit.filter(|limit| bytes > *limit) {
+            return Err(WriteError::TooLarge { bytes, limit });
+        }
         for change in changes {
             match change {
                 Change::Put(record) => drop(inner.records.insert(record.key, record.value)),
@@ -103,4 +115,12 @@ impl MemoryRegistry {
         }
         Ok(())
     }
+}
+
+fn size(change: &Change) -> usize {
+    let value = match change {
+        Change::Put(record) => record.value.len(),
+        Change::Delete(_) => 0,
+    };
+    change.key().key.len() + value
 }

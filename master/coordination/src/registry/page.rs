@@ -104,6 +104,11 @@ impl Page {
         header + self.records.iter().map(|(key, value)| 8 + key.len() + value.len()).sum::<usize>()
     }
 
+    /// What the record of this key adds to that; nothing when there is none.
+    pub(super) fn encoded_len_of(&self, key: &str) -> usize {
+        self.records.get(key).map_or(0, |value| 8 + key.len() + value.len())
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.encoded_len());
         out.extend_from_slice(format!("{MAGIC}{VERSION}\n").as_bytes());

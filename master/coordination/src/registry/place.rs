@@ -9,6 +9,8 @@ use super::page::{BUCKETS, Page, bucket_of, hash_of};
 pub(super) const PAGE_RECORDS: usize = 64;
 /// A group's page takes no more records beyond so many bytes; one that grows larger leaves it, unless it is alone there.
 pub(super) const PAGE_BYTES: usize = 128 * 1024;
+/// A page that records share by hash takes no more of them beyond so many bytes: those of 50,000 agents have some 20 kB each.
+pub(super) const BUCKET_BYTES: usize = 384 * 1024;
 /// Groups of a kind are spread over so many folders, so that no list of children is long.
 const FOLDERS: u64 = 256;
 

@@ -13,7 +13,7 @@ use zookeeper_client::{CheckWriteError, CheckWriter, CreateMode, CreateOptions, 
 use self::header::StoredHeader;
 pub(super) use self::header::{Header, IMPORTING};
 use super::page::{self, BUCKETS, Page};
-use super::place::{PAGE_BYTES, PAGE_RECORDS, PageKey, Places};
+use super::place::{BUCKET_BYTES, PAGE_BYTES, PAGE_RECORDS, PageKey, Places};
 use super::{Change, Found, OpenRegistryError, Record, RecordKey, Schema, WriteError};
 use crate::campaign::Fence;
 use crate::session::{SessionError, outcome_unknown, private_acls, reconnected, session_over};
@@ -197,11 +197,11 @@ impl ZkStore {
         for change in write {
             let RecordKey { kind, key } = change.key();
             let bucket = PageKey::bucket(kind, key);
-            if !self.places.is_grouped(kind) {
+            if self.stays_in_bucket(&touched, staged, &bucket, change) {
                 self.touch(&mut touched, staged, bucket).change(change);
                 continue;
             }
-            // There it was put by a build that did not group it.
+            // There it was put by a build that did not group it, or when there was room.
             if self.view(&touched, staged, &bucket).is_some_and(|page| page.has(key)) {
                 self.touch(&mut touched, staged, bucket).delete(key);
             }
@@ -214,6 +214,18 @@ impl ZkStore {
             }
         }
         touched
+    }
+
+    /// Whether a change is one of the page that the key's hash names. It is not where records are grouped, and not of a record that
+    /// has no room there: that moves to a page of its group, so that no page outgrows a transaction, whatever hashes into it.
+    fn stays_in_bucket(&self, touched: &Staged, staged: &Staged, bucket: &PageKey, change: &Change) -> bool {
+        let RecordKey { kind, key } = change.key();
+        if self.places.is_grouped(kind) || self.places.of(kind, key).is_some() {
+            return false;
+        }
+        let Change::Put(record) = change else { return true };
+        let Some(page) = self.view(touched, staged, bucket) else { return true };
+        page.encoded_len() - page.encoded_len_of(key) + 8 + key.len() + record.value.len() <= BUCKET_BYTES
     }
 
     /// The page of its group that a record is to be in. `now` has it, unless that is too large for it now.

@@ -68,3 +68,15 @@ pub(crate) async fn until(
     })
     .await
 }
+
+/// The first so many keys that share a page with the first one.
+pub(crate) fn keys_of_one_page(count: usize) -> Vec<String> {
+    let bucket = |key: &String| {
+        let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        (hash ^ (hash >> 32)) % 4096
+    };
+    let first = bucket(&"m-S0".to_owned());
+    (0..).map(|number| format!("m-S{number}")).filter(|key| bucket(key) == first).take(count).collect()
+}

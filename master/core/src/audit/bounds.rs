@@ -1,9 +1,10 @@
 //! I8: nothing grows without a limit.
 
+use crate::reconcile::Standing;
 use crate::{
-    MAX_AGENTS_PER_DRAIN, MAX_COMPLETED_FRAMEWORKS, MAX_COMPLETED_TASKS, MAX_DRAINS, MAX_EARLY_KILLS,
-    MAX_GONE_AGENTS, MAX_LATE_KILLS, MAX_MACHINES, MAX_REMOVED_FRAMEWORKS, MAX_STATUSES, MAX_UNACKNOWLEDGED,
-    MAX_UNREACHABLE_AGENTS, Master, Violation,
+    MAX_AGENTS_PER_DRAIN, MAX_AGENTS_PER_PART, MAX_COMPLETED_FRAMEWORKS, MAX_COMPLETED_TASKS, MAX_DRAINS,
+    MAX_EARLY_KILLS, MAX_LATE_KILLS, MAX_LATE_KILLS_OF_ALL, MAX_MACHINES, MAX_REMOVED_FRAMEWORKS,
+    MAX_STATUSES, MAX_UNACKNOWLEDGED, Master, Violation,
 };
 
 pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
@@ -26,9 +27,18 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
     let (frameworks, kills) = master.early_kills.sizes();
     bound("frameworks with early kills", frameworks, books.frameworks.len());
     bound("early kills of a framework", kills, MAX_EARLY_KILLS);
-    let (frameworks, kills) = master.late_kills.sizes();
+    let (frameworks, kills, of_all) = master.late_kills.sizes();
     bound("frameworks with late kills", frameworks, books.frameworks.len());
     bound("late kills of a framework", kills, MAX_LATE_KILLS);
+    bound("late kills of all frameworks", of_all, MAX_LATE_KILLS_OF_ALL);
+    let nobody_has = |agent: &&Option<chapada_model::AgentId>| {
+        !matches!(master.standing_of(agent.as_ref()), Standing::MayReturn)
+    };
+    // A call that was refused does not do what time has made due.
+    if master.strangers_until.is_none_or(|until| master.now.mono < until) {
+        let in_vain = master.late_kills.agents().filter(nobody_has).count();
+        bound("agents whose late kills wait in vain", in_vain, 0);
+    }
     let unknown = |id: &&chapada_model::FrameworkId| !books.frameworks.contains_key(*id);
     bound(
         "frameworks that are gone and left offers unanswered",
@@ -43,21 +53,32 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
             master.settings.max_idle_frameworks,
         );
     }
-    bound("removed frameworks", master.removed.len(), MAX_REMOVED_FRAMEWORKS);
-    bound("removed frameworks of absent agents", master.removed_unheard.len(), master.removed.len());
-    bound("unreachable agents", master.unreachable.len(), MAX_UNREACHABLE_AGENTS + 1);
+    let (removed, unheard) = (master.tombstones.all.len(), master.tombstones.unheard.len());
+    bound("removed frameworks", removed, MAX_REMOVED_FRAMEWORKS);
+    bound("removed frameworks of absent agents", unheard, removed);
+    let parts = master.registry.unconfirmed.values().flat_map(|parts| parts.values());
+    bound(
+        "agents of one part that must confirm a removal",
+        parts.map(|part| part.len()).max().unwrap_or(0),
+        MAX_AGENTS_PER_PART,
+    );
+    bound("unreachable agents", master.unreachable.len(), master.settings.most_unreachable() + 1);
     let asked = master.leaving.asked();
     bound(
         "timers",
         master.timers.len(),
         books.offers.len() + books.agents.len() * 2 + books.frameworks.len() + asked,
     );
-    bound("agents that are gone", master.gone.len(), MAX_GONE_AGENTS);
+    bound("agents that are gone", master.gone.len(), master.settings.most_gone());
     bound("drains of many agents", books.drains.len(), MAX_DRAINS);
     for plan in books.drains.values() {
         bound("agents of a drain", plan.waiting.len() + plan.begun.len(), MAX_AGENTS_PER_DRAIN);
     }
-    bound("removals remembered", master.removals.remembered(), books.agents.len() + MAX_UNREACHABLE_AGENTS);
+    bound(
+        "removals remembered",
+        master.removals.remembered(),
+        books.agents.len() + master.settings.most_unreachable(),
+    );
     bound("machines in the schedule", books.machines.len(), MAX_MACHINES);
     bound("reasons", books.why.len(), books.frameworks.len());
     let clients: usize = books.frameworks.values().map(|framework| framework.description.roles.len()).sum();

@@ -25,6 +25,9 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
     if index_of(master) != master.index {
         found.push(Violation::Index("groups of offers, tasks, executors and operations"));
     }
+    if crate::tombstones::Tombstones::of(&master.registry) != master.tombstones {
+        found.push(Violation::Index("removed frameworks and who must confirm that"));
+    }
 }
 
 fn wrong_with(master: &Master, task: &Task) -> Option<&'static str> {

@@ -4,8 +4,8 @@ use chapada_model::{AgentId, FrameworkId, Reason, TaskState, Wall};
 
 use crate::recording::Pending;
 use crate::{
-    AgentCommand, AgentState, Effect, MAX_GONE_AGENTS, Master, OperatorEvent, RefusedReason, RegistryChange,
-    SchedulerEvent, Standing, TaskPhase, Ticket,
+    AgentCommand, AgentState, Effect, Master, OperatorEvent, RefusedReason, RegistryChange, SchedulerEvent,
+    Standing, TaskPhase, Ticket,
 };
 
 /// What everyone is told when an agent is given up for good.
@@ -116,17 +116,17 @@ impl Master {
 
     /// Nothing of a removed framework is left on an agent that ends all it has.
     fn confirm_removals(&mut self, id: &AgentId) {
-        let removed: Vec<FrameworkId> = self.removed.iter().map(|(_, framework)| framework.clone()).collect();
-        for framework in removed {
+        for framework in self.tombstones.of_agent(id) {
             self.confirm_removal(&framework, id);
         }
     }
 
     pub(crate) fn forget_oldest_gone(&mut self) {
-        if self.gone.len() > MAX_GONE_AGENTS
+        if self.gone.len() > self.settings.most_gone()
             && let Some((_, oldest)) = self.gone.pop_first()
         {
             self.books.agents.remove(&oldest);
+            self.note_standing(&oldest);
             self.record(RegistryChange::DeleteAgent(oldest));
         }
     }

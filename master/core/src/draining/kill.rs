@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chapada_model::{AgentId, ExecutorKey, KillPolicy, Reason, TaskKey, TaskState, TaskStatus};
 
-use crate::{AgentCommand, Drain, Master};
+use crate::{AgentCommand, AgentRecord, Drain, Master, RegistryChange};
 
 /// What a task gets from the kill to its end when nobody says otherwise. Source: Mesos' command executor.
 const OWN_GRACE: Duration = Duration::from_secs(3);
@@ -14,7 +14,22 @@ impl Master {
     pub(crate) fn on_notice_over(&mut self, id: &AgentId) {
         let Some(draining) = self.draining.get_mut(id) else { return };
         draining.kills_at = None;
+        self.note_notice_over(id);
         self.kill_for_drain(id);
+    }
+
+    /// The next leader kills at once, whatever its clock says.
+    fn note_notice_over(&mut self, id: &AgentId) {
+        let is_of = self.draining.get(id).map(|draining| draining.is_of);
+        let Some(record) = self.registry.agents.get(id).cloned() else { return };
+        // Unless an operator's word that it ends, or begins anew, is on its way into the registry.
+        let known = record.drain.clone().filter(|drain| !drain.is_drained && Some(drain.name()) == is_of);
+        let Some(known) = known else { return };
+        let drain = Some(Drain { is_notice_over: true, ..known });
+        if let Some(agent) = self.agent_mut(id) {
+            agent.drain.clone_from(&drain);
+        }
+        self.record(RegistryChange::PutAgent(id.clone(), AgentRecord { drain, ..record }));
     }
 
     /// Whether what is on the agent is to end now.

@@ -15,6 +15,7 @@ use std::time::Duration;
 use chapada_model::{AgentId, Mono, Now, Text, Unavailability, Wall};
 
 pub(crate) use gone::Farewell;
+pub(crate) use plan::MAX_DRAIN_NAME;
 pub use plan::{DrainPlan, DrainStep, MAX_AGENTS_PER_DRAIN, MAX_DRAINS, Selection};
 
 use crate::recording::Pending;
@@ -52,12 +53,20 @@ pub struct Drain {
     /// The drain of many that it is part of.
     #[serde(default)]
     pub part_of: Option<Text>,
+    /// Whether a leader has seen the notice end, and has begun to kill what is left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_notice_over: bool,
 }
 
 impl Drain {
     /// Until when frameworks may leave by themselves; nothing when what is there is killed at once.
     pub fn leave_by(&self) -> Option<Wall> {
         self.order.notice.map(|notice| self.since + notice)
+    }
+
+    /// What tells it from others of the same agent.
+    fn name(&self) -> (Wall, Option<Duration>) {
+        (self.since, self.order.notice)
     }
 }
 
@@ -117,6 +126,8 @@ pub enum AgentCall {
 /// How far the draining of an agent has come that is not drained yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Draining {
+    /// Which drain it is: since when, and with how much notice.
+    is_of: (Wall, Option<Duration>),
     /// When what is left is killed; nothing when that has come.
     pub(crate) kills_at: Option<Mono>,
     /// Whether its end is on its way into the registry.
@@ -175,7 +186,7 @@ impl Master {
                 Standing::Admitted | Standing::Unreachable { .. } => Some(self.mark_gone(agent)),
             },
             AgentCall::AllowRemovals { time } => {
-                self.allow_removals(time);
+                self.allow_removals(time)?;
                 None
             }
             call @ (AgentCall::DrainMany { .. } | AgentCall::CancelMany { .. }) => self.plan_call(call)?,
@@ -195,7 +206,7 @@ impl Master {
             max_grace: order.max_grace.map(bounded),
             ..order
         };
-        let drain = Drain { order, since: self.now.wall, is_drained: false, part_of };
+        let drain = Drain { order, since: self.now.wall, is_drained: false, part_of, is_notice_over: false };
         self.put_duty(agent, AgentRecord { deactivated: true, drain: Some(drain), ..record })
     }
 
@@ -222,8 +233,9 @@ impl Master {
             self.tell_agent(id, AgentCommand::Drain { drain });
         }
         self.plans_due = true;
+        let former = self.draining.get(id).copied();
         self.forget_drain(id);
-        self.follow_drain_of(id);
+        self.follow_drain_of(id, former);
         self.settle_activity(id);
         self.on_unavailability_changed(id);
         if self.is_killing(id) {
@@ -243,20 +255,43 @@ impl Master {
         self.allocator.set_agent_active(id, is_active);
     }
 
-    /// Begins to watch the draining of an agent, if it is draining. Of its notice what is left counts: it began for people, and
-    /// not for this leader.
-    pub(crate) fn follow_drain_of(&mut self, id: &AgentId) {
-        let drain = self.books.agents.get(id).and_then(|agent| agent.drain.clone());
+    /// Begins to watch the draining of an agent, if it is draining: from now, when it has just become durable, or as it was watched
+    /// until now. No clock that is set meanwhile changes when the notice ends.
+    fn follow_drain_of(&mut self, id: &AgentId, former: Option<Draining>) {
+        let kills_at = |drain: &Drain, now: Mono| match former {
+            Some(former) if former.is_of == drain.name() => former.kills_at,
+            Some(_) | None => drain.order.notice.filter(|_| !drain.is_notice_over).map(|notice| now + notice),
+        };
+        self.watch_drain_of(id, kills_at);
+    }
+
+    /// Watches the draining of an agent on, if it was draining under the former leader. Of its notice what is left counts, by the
+    /// clocks of both leaders: it began for people, and not for this one. Should it be over by them although no leader has seen it
+    /// end, one of the clocks may be wrong, and frameworks are given the time that agents have to come back; should it be over for
+    /// longer than that, the whole notice again.
+    pub(crate) fn recover_drain_of(&mut self, id: &AgentId) {
+        let (wall, grace) = (self.now.wall, self.settings.agent_reregister_timeout);
+        let kills_at = |drain: &Drain, now: Mono| {
+            let notice = drain.order.notice.filter(|_| !drain.is_notice_over)?;
+            let passed = Duration::from_nanos(wall.0.saturating_sub(drain.since.0));
+            let left = match notice.checked_sub(passed) {
+                Some(left) if !left.is_zero() => left,
+                _ if passed.saturating_sub(notice) <= grace => notice.min(grace),
+                _ => notice,
+            };
+            Some(now + left)
+        };
+        self.watch_drain_of(id, kills_at);
+    }
+
+    fn watch_drain_of(&mut self, id: &AgentId, kills_at: impl Fn(&Drain, Mono) -> Option<Mono>) {
+        let drain = self.books.agents.get(id).and_then(|agent| agent.drain.as_ref());
         let Some(drain) = drain.filter(|drain| !drain.is_drained) else { return };
-        let kills_at = drain.order.notice.and_then(|notice| {
-            let passed = Duration::from_nanos(self.now.wall.0.saturating_sub(drain.since.0));
-            let left = notice.saturating_sub(passed);
-            (!left.is_zero()).then(|| self.now.mono + left)
-        });
+        let (is_of, kills_at) = (drain.name(), kills_at(drain, self.now.mono));
         if let Some(at) = kills_at {
             self.timers.set(at, Timer::Drain(id.clone()));
         }
-        self.draining.insert(id.clone(), Draining { kills_at, is_ending: false });
+        self.draining.insert(id.clone(), Draining { is_of, kills_at, is_ending: false });
         self.drains_due.insert(id.clone());
     }
 

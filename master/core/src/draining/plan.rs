@@ -16,7 +16,7 @@ pub const MAX_AGENTS_PER_DRAIN: usize = 1_000;
 pub const MAX_DRAINS: usize = 100;
 
 /// The longest name of a drain.
-const MAX_NAME: usize = 100;
+pub(crate) const MAX_DRAIN_NAME: usize = 100;
 
 /// Which agents are drained.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,11 +111,11 @@ impl Master {
     ) -> Result<Option<Ticket>, OperatorRefused> {
         let invalid = |why: String| Err(OperatorRefused::Invalid(why));
         if name.is_empty()
-            || name.len() > MAX_NAME
+            || name.len() > MAX_DRAIN_NAME
             || name.contains(|c: char| !c.is_ascii_graphic() || c == '/')
         {
             return invalid(format!(
-                "the name of a drain has 1 to {MAX_NAME} printable characters and no slash"
+                "the name of a drain has 1 to {MAX_DRAIN_NAME} printable characters and no slash"
             ));
         }
         if self.registry.drains.contains_key(&name) {
@@ -136,9 +136,9 @@ impl Master {
                 "{count} agents in one drain, at most {MAX_AGENTS_PER_DRAIN}: make several"
             ));
         }
-        self.make_room_for_drain()?;
+        let since = self.now.wall;
         let plan = DrainPlan {
-            since: self.now.wall,
+            since,
             selected_by,
             order,
             at_once,
@@ -147,6 +147,11 @@ impl Master {
             ended: None,
             is_cancelled: false,
         };
+        let largest = DrainPlan { ended: Some(since), ..plan.clone() };
+        if let Err(why) = self.check_change_fits(&RegistryChange::PutDrain(name.clone(), Some(largest))) {
+            return invalid(format!("the drain is too large: {why}: make several of fewer agents each"));
+        }
+        self.make_room_for_drain()?;
         self.plans_due = true;
         Ok(Some(self.put_plan(name, Some(plan))))
     }

@@ -6,7 +6,7 @@ use super::machine_of;
 use crate::draining::Farewell;
 use crate::{AgentState, LinkId, Master, RefusedReason, Standing};
 
-/// How many agents that are gone for good are remembered (I8). One that is forgotten would be admitted, should it still exist.
+/// So many agents that are gone for good are remembered at least until old records are looked for. One that is forgotten would be admitted, should it still exist.
 pub const MAX_GONE_AGENTS: usize = 10_000;
 
 impl Master {

@@ -65,6 +65,7 @@ impl Master {
         }
         let mut total = agent.total.clone();
         conversion.apply(&mut total).map_err(|_| does_not_contain(&total, &conversion.consumed))?;
+        self.check_resources_fit(agent, &total).map_err(invalid)?;
         Ok(conversion)
     }
 

@@ -59,6 +59,7 @@ impl Master {
         }
         let (mut left, mut total) = (hand.left.clone(), agent.total.clone());
         conversion.apply(&mut left).and_then(|()| conversion.apply(&mut total)).map_err(|e| e.to_string())?;
+        self.check_resources_fit(agent, &total)?;
         Ok(conversion)
     }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use chapada_master_core::{AgentCall, AgentState, RateLimit, Settings};
+use chapada_master_core::{
+    AgentCall, AgentRecord, AgentState, MAX_GONE_AGENTS, Master, RateLimit, Settings, Standing,
+};
+use chapada_model::Wall;
 
 use crate::world::World;
 
@@ -76,6 +79,9 @@ fn an_operator_has_all_of_them_given_up_and_can_take_that_back() {
     for index in 0..20 {
         world.connect(index);
     }
+    let too_long = world.agent_call(AgentCall::AllowRemovals { time: minutes(24 * 60 + 1) });
+    assert!(too_long.is_err_and(|why| why.to_string().contains("a day at most")));
+    assert!(world.books().brake.allowed_until.is_some(), "nothing is changed");
     world.agent_call(AgentCall::AllowRemovals { time: Duration::ZERO }).expect("taken");
     world.pass(minutes(11));
     for index in 0..20 {
@@ -129,4 +135,56 @@ fn records_of_agents_that_are_long_gone_are_forgotten() {
     let mut world = silent(5, few);
     world.pass(minutes(20));
     assert_eq!((unreachable(&world), world.registry.agents.len()), (2, 2));
+}
+
+#[test]
+fn as_many_agents_that_are_gone_are_remembered_as_the_operator_wants() {
+    let mut world = World::new();
+    let agents = [world.add_agent("cpus:1"), world.add_agent("cpus:1")];
+    let (_, admitted) = world.registry.agents.first_key_value().expect("registered");
+    let since = Wall(world.now.wall.0 - 1);
+    let gone = AgentRecord { standing: Standing::Gone { since }, ..admitted.clone() };
+    for number in 0..MAX_GONE_AGENTS {
+        let id = format!("old-S{number}").parse().expect("an id");
+        world.registry.agents.insert(id, gone.clone());
+    }
+    let settings = Settings { registry_max_agent_count: MAX_GONE_AGENTS + 1, ..Settings::new("m2") };
+    world.master = Master::recover(world.now, settings, world.registry.clone());
+    let count = |world: &World| {
+        let gone = |record: &&AgentRecord| matches!(record.standing, Standing::Gone { .. });
+        world.registry.agents.values().filter(gone).count()
+    };
+    for agent in agents {
+        let agent = world.agent_id(agent);
+        world.agent_call(AgentCall::MarkGone { agent }).expect("taken");
+        assert_eq!(count(&world), MAX_GONE_AGENTS + 1);
+    }
+}
+
+#[test]
+fn no_leader_forgets_an_agent_because_its_clock_is_wrong() {
+    let day = minutes(24 * 60);
+    let is_known = |world: &World, id| world.registry.agents.contains_key(id);
+    let gone = || {
+        let mut world = World::new();
+        world.add_agent("cpus:1");
+        let agent = world.agent_id(0);
+        world.agent_call(AgentCall::MarkGone { agent: agent.clone() }).expect("taken");
+        (world, agent)
+    };
+    // A clock that is set while it leads.
+    let (mut world, agent) = gone();
+    world.now.wall = world.now.wall + 30 * day;
+    world.pass(13 * day);
+    assert!(is_known(&world, &agent), "it is gone for thirteen days");
+    world.pass(2 * day);
+    assert!(!is_known(&world, &agent));
+    // The clock of the next leader.
+    let (mut world, agent) = gone();
+    world.now.wall = world.now.wall + 30 * day;
+    world.fail_over();
+    world.pass(day - minutes(1));
+    assert!(is_known(&world, &agent), "somebody has a day to notice");
+    world.pass(minutes(30));
+    assert!(!is_known(&world, &agent));
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chapada_master_core::{
-    AgentCall, AgentCommand, AgentState, Call, Drain, DrainOrder, OperatorRefused, SchedulerEvent, Standing,
-    StreamId, TaskPhase, Ticket, Why,
+    AgentCall, AgentCommand, AgentState, Call, Drain, DrainOrder, OperatorRefused, SchedulerEvent, Selection,
+    Standing, StreamId, TaskPhase, Ticket, Why,
 };
 use chapada_model::{AgentId, FrameworkId, KillPolicy, Reason, TaskKey, TaskState};
 
@@ -199,6 +199,64 @@ fn a_drain_goes_on_under_the_next_leader_with_what_is_left_of_the_notice() {
     world.fail_over();
     world.connect(0);
     assert!(is_drained(&world, &agent), "and stays so");
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Another leader, whose clock is ahead.
+fn fail_over_to_one_ahead(world: &mut World, id: &FrameworkId, by: Duration) {
+    world.now.wall = world.now.wall + by;
+    world.fail_over();
+    world.connect(0);
+    let id = Some(id.clone());
+    world.framework(chapada_model::FrameworkDescription { id, ..framework("f", &["*"]) });
+}
+
+#[test]
+fn a_leader_whose_clock_is_ahead_gives_notice_all_the_same() {
+    let minute = Duration::from_secs(60);
+    // By the clocks ten minutes are left; it has been over for five; it has been over for longer than agents take to come back.
+    for (ahead, left) in [(50 * minute, 10 * minute), (65 * minute, 10 * minute), (DAY, 60 * minute)] {
+        let (mut world, id, _, _) = running();
+        drain(&mut world, with_notice(3600));
+        fail_over_to_one_ahead(&mut world, &id, ahead);
+        world.pass(left - Duration::from_secs(1));
+        assert!(kills(&world).is_empty(), "{ahead:?} ahead");
+        world.pass(Duration::from_secs(2));
+        assert_eq!(kills(&world).len(), 1, "{ahead:?} ahead");
+    }
+}
+
+#[test]
+fn a_notice_that_a_leader_has_seen_end_is_over_for_the_next_whatever_its_clock_says() {
+    let (mut world, id, _, _) = running();
+    drain(&mut world, with_notice(3600));
+    world.pass(Duration::from_secs(3601));
+    assert_eq!(kills(&world).len(), 1);
+    for clock in [chapada_model::Wall(1), world.now.wall + 30 * DAY] {
+        world.agents[0].commands.clear();
+        world.now.wall = clock;
+        fail_over_to_one_ahead(&mut world, &id, Duration::ZERO);
+        assert_eq!(kills(&world).len(), 1, "it goes on at once");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_does_not_shorten_a_notice_that_is_running() {
+    let (mut world, _, _, _) = running();
+    let agent = drain(&mut world, with_notice(3600));
+    world.pass(Duration::from_secs(600));
+    world.now.wall = world.now.wall + DAY;
+    // It becomes part of a drain of many, which is a new record of the same drain.
+    let selection = Selection::Agents(vec![agent.clone()]);
+    let order = DrainOrder::default();
+    world.agent_call(AgentCall::DrainMany { name: "d".into(), selection, at_once: 1, order }).expect("taken");
+    world.pass(Duration::from_secs(2_999));
+    assert!(
+        drain_of(&world, &agent).is_some_and(|drain| drain.part_of.is_some()) && kills(&world).is_empty()
+    );
+    world.pass(Duration::from_secs(2));
+    assert_eq!(kills(&world).len(), 1);
 }
 
 #[test]

@@ -123,6 +123,30 @@ fn each_time_offers_are_left_unanswered_the_next_live_half_as_long_until_one_is_
 }
 
 #[test]
+fn whoever_answers_is_passed_over_nowhere_for_what_it_missed_before() {
+    let (mut world, names) = with(&["a"]);
+    let name = &names[0];
+    for _ in 0..4 {
+        wait_for_offer(&mut world, name, MOST_PASSED_OVER).expect("offered");
+        let offer = world.books().offers_of(name).next().expect("offered").clone();
+        world.pass(offer.until.since(world.now.mono));
+    }
+    world.add_agent("cpus:2;mem:1024");
+    world.settle();
+    let at = |world: &World| -> Vec<_> {
+        world.books().offers_of(name).map(|offer| offer.agent.clone()).collect()
+    };
+    assert_eq!(at(&world), [world.agent_id(1)], "it is passed over at the other for 40 s");
+    decline(&mut world, name, Duration::from_secs(600));
+    world.settle();
+    assert_eq!(at(&world), [world.agent_id(0)]);
+    // What it declined itself stays declined.
+    decline(&mut world, name, Duration::from_secs(600));
+    world.pass(TIMEOUT);
+    assert_eq!(at(&world), []);
+}
+
+#[test]
 fn a_new_subscription_does_not_hide_that_offers_were_left_unanswered() {
     let (mut world, names) = with(&["a"]);
     world.pass(TIMEOUT);

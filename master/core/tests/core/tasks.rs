@@ -22,6 +22,20 @@ pub(crate) fn running() -> (World, FrameworkId, StreamId, TaskKey) {
 pub(crate) fn launch(world: &mut World, framework: &FrameworkId, id: &str, resources: &str) -> TaskKey {
     let offer = world.offers(framework)[0].clone();
     let agent = world.books().offers[&offer].agent.clone();
+    launch_at(world, framework, &agent, id, resources)
+}
+
+/// Launches a task on an agent that the framework is offered.
+fn launch_at(
+    world: &mut World,
+    framework: &FrameworkId,
+    agent: &AgentId,
+    id: &str,
+    resources: &str,
+) -> TaskKey {
+    let offers = world.books().offers.clone();
+    let offer = world.offers(framework).into_iter().find(|offer| offers[offer].agent == *agent);
+    let (offer, agent) = (offer.expect("it is offered"), agent.clone());
     let task = command_task(id, &agent, resources);
     let key = TaskKey { framework: framework.clone(), task: task.id.clone() };
     let operations = vec![Operation::Launch { tasks: vec![Proposal::Valid(Box::new(task))] }];
@@ -60,7 +74,13 @@ fn resources_are_free_at_the_end_and_the_record_stays_until_acknowledged() {
 fn what_another_agent_says_of_a_task_changes_nothing() {
     let (mut world, id, stream, key) = running();
     world.add_agent("cpus:1;mem:64");
+    world.settle();
     world.take(&stream);
+    let counts = |world: &World| {
+        let books = world.books();
+        (books.counters.invalid_updates, books.counters.valid_updates)
+    };
+    let (invalid, valid) = counts(&world);
     let say = |world: &mut World| {
         let (link, agent) = (world.agents[1].link.expect("linked"), world.agent_id(1));
         let status = chapada_model::TaskStatus::new(key.task.clone(), TaskState::Failed);
@@ -69,8 +89,53 @@ fn what_another_agent_says_of_a_task_changes_nothing() {
         assert!(world.books().tasks[&key].is_live());
     };
     say(&mut world);
+    assert_eq!(world.take(&stream), [], "its framework does not hear of it");
+    assert_eq!(counts(&world), (invalid + 1, valid));
     world.call(&id, Call::Teardown).expect("accepted");
     say(&mut world);
+    assert_eq!(counts(&world), (invalid + 2, valid));
+}
+
+#[test]
+fn who_says_something_of_a_task_elsewhere_and_waits_for_an_answer_is_answered() {
+    let (mut world, id, stream, key) = running();
+    world.add_agent("cpus:1;mem:64");
+    world.take(&stream);
+    let (link, agent) = (world.agents[1].link.expect("linked"), world.agent_id(1));
+    let uuid = Some(chapada_model::UpdateUuid([7; 16]));
+    let status = chapada_model::TaskStatus {
+        uuid,
+        ..chapada_model::TaskStatus::new(key.task.clone(), TaskState::Failed)
+    };
+    world.apply(Event::Update { link, agent, framework: id, status, latest: TaskState::Failed });
+    let is_answer = |command: &AgentCommand| matches!(command, AgentCommand::Acknowledge { task, .. } if *task == key.task);
+    assert!(world.agents[1].commands.iter().any(is_answer), "so that it does not say it for ever");
+    assert_eq!(world.take_updates(&stream), []);
+}
+
+#[test]
+fn what_an_agent_repeats_of_a_former_task_and_what_it_says_of_an_unknown_one_still_arrives() {
+    let (mut world, id, stream, key) = running();
+    world.update(0, &key, TaskState::Finished);
+    let uuid = world.take_updates(&stream).last().and_then(|status| status.uuid).expect("to be acknowledged");
+    let agent = world.agent_id(0);
+    let call = Call::Acknowledge { agent: agent.clone(), task: key.task.clone(), uuid };
+    world.call(&id, call).expect("accepted");
+    let link = world.agents[0].link.expect("linked");
+    let say = |world: &mut World, task: &TaskId| {
+        let status = chapada_model::TaskStatus::new(task.clone(), TaskState::Finished);
+        let (agent, framework, latest) = (agent.clone(), id.clone(), TaskState::Finished);
+        world.apply(Event::Update { link, agent, framework, status, latest });
+        world.take_updates(&stream).len()
+    };
+    assert_eq!(say(&mut world, &TaskId::new("nobody-s").expect("valid")), 1, "known on no agent");
+    world.add_agent("cpus:4;mem:4096");
+    world.settle();
+    let elsewhere = world.agent_id(1);
+    launch_at(&mut world, &id, &elsewhere, key.task.as_str(), "cpus:1;mem:32");
+    assert_eq!(world.books().tasks[&key].agent, elsewhere);
+    assert_eq!(say(&mut world, &key.task), 1, "it ran one of that name");
+    assert!(world.books().tasks[&key].is_live());
 }
 
 #[test]

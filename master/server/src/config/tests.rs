@@ -28,6 +28,7 @@ fn every_flag_that_the_books_go_by_reaches_them() {
         keep_gpus: false,
         unshared_names: vec!["gpus".into()],
         min_allocatable: vec![amounts(&[("cpus", 2), ("mem", 64)]), amounts(&[("disk", 1)])],
+        records: settings.records,
         ..Settings::new("m1")
     };
     assert_eq!(settings, expected);
@@ -37,7 +38,10 @@ fn every_flag_that_the_books_go_by_reaches_them() {
 #[test]
 fn the_flags_defaults_are_those_of_the_books() {
     let settings = MasterConfig::default().settings("m1", None);
-    assert_eq!(settings, Settings { seed: settings.seed, ..Settings::new("m1") });
+    // Draws and the registry's bound are no flags.
+    let (seed, records) = (settings.seed, settings.records);
+    assert_eq!(settings, Settings { seed, records, ..Settings::new("m1") });
+    assert_eq!(records.max, MAX_RECORD_BYTES);
 }
 
 #[test]

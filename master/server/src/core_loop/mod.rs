@@ -6,6 +6,8 @@
 mod outboxes;
 mod publisher;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Input;
-use super::thread::Loop;
+use super::thread::{Loop, Waiting};
 
 /// For peers to take what was said to them. Whoever does not is told again by the next leader.
 const TAKEN_WITHIN: Duration = Duration::from_millis(100);
@@ -51,9 +51,12 @@ impl Loop {
     fn note_durable(&mut self, input: Input) {
         let Input::Event(Event::Recorded { ticket }) = input else { return };
         self.on_the_way = self.on_the_way.saturating_sub(1);
-        if let Some(reply) = self.waiting.remove(&ticket) {
+        for waiting in self.waiting.remove(&ticket).unwrap_or_default() {
             // A caller that hung up needs no answer.
-            drop(reply.send(Ok(())));
+            match waiting {
+                Waiting::Operator(reply) => drop(reply.send(Ok(()))),
+                Waiting::Framework(reply) => drop(reply.send(Ok(()))),
+            }
         }
     }
 

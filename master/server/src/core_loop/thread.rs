@@ -101,8 +101,8 @@ pub(super) struct Loop {
     pub(super) outboxes: Outboxes,
     writer: mpsc::Sender<Writing>,
     verdicts: Vec<Verdict>,
-    /// Callers whose change is on its way into the registry: no more than there are changes on the way.
-    pub(super) waiting: HashMap<Ticket, DurableReply>,
+    /// Callers whose change is on its way into the registry.
+    pub(super) waiting: HashMap<Ticket, Vec<Waiting>>,
     /// Callers to be answered after the books are shown.
     settled: Vec<(DurableReply, Result<(), OperatorRefused>)>,
     /// Changes that are not known to be durable yet.
@@ -113,7 +113,15 @@ pub(super) struct Loop {
 
 pub(super) type DurableReply = tokio::sync::oneshot::Sender<Result<(), OperatorRefused>>;
 
-type Verdict = (tokio::sync::oneshot::Sender<Result<(), CallRefused>>, Result<(), CallRefused>);
+type CallReply = tokio::sync::oneshot::Sender<Result<(), CallRefused>>;
+
+type Verdict = (CallReply, Result<(), CallRefused>);
+
+/// Whoever waits for a change to be durable.
+pub(super) enum Waiting {
+    Operator(DurableReply),
+    Framework(CallReply),
+}
 
 impl Loop {
     async fn run(mut self, ended: CancellationToken) {
@@ -212,6 +220,10 @@ impl Loop {
         true
     }
 
+    fn wait(&mut self, ticket: Ticket, who: Waiting) {
+        self.waiting.entry(ticket).or_default().push(who);
+    }
+
     /// The effects of a call that is answered when its change is durable; none when it was refused.
     fn answer_when_durable(
         &mut self,
@@ -220,7 +232,7 @@ impl Loop {
     ) -> Option<Vec<Effect>> {
         match verdict {
             Ok((effects, Some(ticket))) => {
-                self.waiting.insert(ticket, reply);
+                self.wait(ticket, Waiting::Operator(reply));
                 Some(effects)
             }
             Ok((effects, None)) => {
@@ -240,8 +252,12 @@ impl Loop {
             Input::Event(Event::Recorded { ticket }) => {
                 self.on_the_way = self.on_the_way.saturating_sub(1);
                 let effects = self.master.apply(now, Event::Recorded { ticket });
-                let waiting = self.waiting.remove(&ticket);
-                self.settled.extend(waiting.map(|reply| (reply, Ok(()))));
+                for waiting in self.waiting.remove(&ticket).unwrap_or_default() {
+                    match waiting {
+                        Waiting::Operator(reply) => self.settled.push((reply, Ok(()))),
+                        Waiting::Framework(reply) => self.verdicts.push((reply, Ok(()))),
+                    }
+                }
                 effects
             }
             Input::Event(event) => self.master.apply(now, event),
@@ -307,13 +323,16 @@ impl Loop {
                     Call::UpdateFramework { description, .. } => Some(ReservationFormat::of(description)),
                     _ => None,
                 };
-                match self.master.apply_call(now, &caller, *call) {
-                    Ok(effects) => {
+                match self.master.apply_call_and_wait(now, &caller, *call) {
+                    Ok((effects, ticket)) => {
                         // Before what the call leads to, which is written so already.
                         if let (Some(format), Some(stream)) = (reads, &caller.stream) {
                             self.outboxes.tell(&caller.framework, stream, ToScheduler::Reads(format));
                         }
-                        self.verdicts.push((reply, Ok(())));
+                        match ticket {
+                            Some(ticket) => self.wait(ticket, Waiting::Framework(reply)),
+                            None => self.verdicts.push((reply, Ok(()))),
+                        }
                         effects
                     }
                     Err(refused) => {

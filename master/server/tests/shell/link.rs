@@ -19,7 +19,7 @@ async fn a_newer_protocol_is_refused_by_name() {
     master.end().await;
 }
 
-async fn refusal(master: &TestMaster, first: Vec<FromAgent>) -> chapada_wire::link::Refused {
+pub(crate) async fn refusal(master: &TestMaster, first: Vec<FromAgent>) -> chapada_wire::link::Refused {
     let (_sender, mut answers) = dial(master.at, first).await;
     let answer =
         tokio::time::timeout(DEADLINE, answers.message()).await.expect("in time").expect("an answer");

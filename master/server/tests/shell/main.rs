@@ -7,6 +7,7 @@ mod doors;
 mod draining;
 mod events;
 mod exchanges;
+mod large_records;
 mod life;
 mod link;
 mod maintenance;

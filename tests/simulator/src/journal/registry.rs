@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chapada_master_core::{
     AgentRecord, DrainPlan, FrameworkRecord, Machine, Quota, RegistryChange, RegistryState, Ticket,
 };
-use chapada_model::Milli;
+use chapada_model::{AgentId, Milli};
 
 use super::{Entry, Journal};
 
@@ -19,6 +19,7 @@ enum Value {
     Quota(Quota),
     Machine(Machine),
     Drain(DrainPlan),
+    Unconfirmed(BTreeSet<AgentId>),
 }
 
 /// A write of one record: who asked, in which order, for what; nothing when it is taken away.
@@ -70,6 +71,10 @@ fn written(change: &RegistryChange) -> Vec<(String, Option<Value>)> {
         RegistryChange::PutDrain(name, plan) => {
             vec![(format!("drain {name}"), plan.clone().map(Value::Drain))]
         }
+        RegistryChange::PutUnconfirmed(framework, part, agents) => {
+            let value = (!agents.is_empty()).then(|| Value::Unconfirmed(agents.clone()));
+            vec![(format!("unconfirmed {framework}.{part}"), value)]
+        }
     }
 }
 
@@ -81,7 +86,12 @@ fn found(state: &RegistryState) -> BTreeMap<String, Value> {
     let quotas = state.quotas.iter().map(|(role, one)| (format!("quota {role}"), Value::Quota(one.clone())));
     let machines = state.machines.iter().map(|(id, one)| (format!("machine {id}"), Value::Machine(*one)));
     let drains = state.drains.iter().map(|(name, one)| (format!("drain {name}"), Value::Drain(one.clone())));
-    agents.chain(frameworks).chain(weights).chain(quotas).chain(machines).chain(drains).collect()
+    let unconfirmed = state.unconfirmed.iter().flat_map(|(framework, parts)| {
+        let name = move |part| format!("unconfirmed {framework}.{part}");
+        parts.iter().map(move |(part, agents)| (name(part), Value::Unconfirmed(agents.clone())))
+    });
+    let records = agents.chain(frameworks).chain(weights).chain(quotas).chain(machines).chain(drains);
+    records.chain(unconfirmed).collect()
 }
 
 /// What the journal says of the registry so far.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use zookeeper_client::{Client, CreateMode, CreateOptions, Error};
 
 use super::super::census::Census;
-use super::super::page::{Page, check_folder};
-use super::super::place::PageKey;
+use super::super::page::{Page, check_folder, folder};
+use super::super::place::{BUCKET_BYTES, PAGE_BYTES, PageKey, group_of};
 use super::super::zookeeper::{EPOCH, Header, IMPORTING};
 use super::{Backup, Imported, OpenRegistryError, Present, Record, RecordKey, TransferError, leap, weigh};
 use crate::address::ZkAddress;
@@ -180,15 +180,16 @@ impl<'a> Place<'a> {
         for kind in self.children(&self.root).await?.into_iter().filter(|kind| kind != EPOCH) {
             self.delete(&format!("{}/{kind}", self.root)).await?;
         }
-        let mut pages: BTreeMap<PageKey, Page> = BTreeMap::new();
-        for record in &backup.records {
-            let RecordKey { kind, key } = &record.key;
-            pages.entry(PageKey::bucket(kind, key)).or_default().put(key, record.value.clone());
-        }
-        let mut last_kind = None;
+        let pages = spread(&backup.records);
+        let (mut last_kind, mut last_folder) = (None, None);
         for (key, page) in &pages {
             if last_kind.replace(&key.kind) != Some(&key.kind) {
                 self.put(&format!("{}/{}", self.root, key.kind), b"").await?;
+            }
+            let new = key.folder().filter(|folder| last_folder.as_ref() != Some(folder));
+            if let Some(new) = new {
+                self.put(&format!("{}/{new}", self.root), &folder()).await?;
+                last_folder = Some(new);
             }
             self.put(&format!("{}/{}", self.root, key.path()), &page.encode()).await?;
         }
@@ -237,6 +238,26 @@ impl<'a> Place<'a> {
     fn failed(&self, doing: &'static str, error: Error) -> TransferError {
         SessionError::new(doing, &self.root, error).into()
     }
+}
+
+/// The pages that hold these records: those that the hashes of their keys name, and, where these have no room, such of their own.
+fn spread(records: &[Record]) -> BTreeMap<PageKey, Page> {
+    let mut pages: BTreeMap<PageKey, Page> = BTreeMap::new();
+    for Record { key: RecordKey { kind, key }, value } in records {
+        let fits = |place: &PageKey, most: usize| {
+            pages.get(place).is_none_or(|page| page.encoded_len() + 8 + key.len() + value.len() <= most)
+        };
+        let bucket = PageKey::bucket(kind, key);
+        let place = match fits(&bucket, BUCKET_BYTES) {
+            true => bucket,
+            false => {
+                let own = (0..).map(|number| PageKey::own(kind, group_of(key), number));
+                own.into_iter().find(|own| fits(own, PAGE_BYTES)).unwrap_or(bucket)
+            }
+        };
+        pages.entry(place).or_default().put(key, value.clone());
+    }
+    pages
 }
 
 /// Whether a child of a kind is a folder of pages: the names of pages have three digits.
