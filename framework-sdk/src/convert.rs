@@ -45,7 +45,7 @@ pub(crate) fn event(event: api::Event) -> Result<Converted, InvalidField> {
         }
         Type::Update => {
             let status = event.update.unwrap_or_default().status.unwrap_or_default();
-            Some(Event::Update(TaskStatus::try_from(&status)?))
+            Some(Event::Update(TaskStatus::try_from(status)?))
         }
         Type::Message => {
             let message = event.message.unwrap_or_default();

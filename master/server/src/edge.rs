@@ -151,7 +151,7 @@ pub fn agent_message(
         }
         Some(from_agent::Message::Holding(page)) => {
             let mut held = Held::default();
-            agent_link::hold(&mut held, &page).map(|()| AgentMessage::Holding(held))
+            agent_link::hold(&mut held, page).map(|()| AgentMessage::Holding(held))
         }
         Some(other) => agent_link::event(link, agent, other)
             .map(|event| event.map_or(AgentMessage::Nothing, |event| AgentMessage::News(Box::new(event)))),

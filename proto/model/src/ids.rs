@@ -26,11 +26,16 @@ pub(crate) fn check_id(text: &str) -> Result<(), InvalidId> {
         "" => Err(InvalidId::Empty),
         "." | ".." => Err(InvalidId::Dots(text.to_owned())),
         _ if text.len() > MAX_ID_BYTES => Err(InvalidId::TooLong),
-        _ if text.chars().any(|c| c == '/' || c == '\\' || c.is_control()) => {
+        _ if !is_plain(text) && text.chars().any(|c| c == '/' || c == '\\' || c.is_control()) => {
             Err(InvalidId::BadCharacter(text.to_owned()))
         }
         _ => Ok(()),
     }
+}
+
+/// Whether all of it is ASCII without anything that is forbidden, as nearly every id is: byte by byte that is seen at once.
+fn is_plain(text: &str) -> bool {
+    text.bytes().fold(true, |plain, b| plain & (b' '..=b'~').contains(&b) & (b != b'/') & (b != b'\\'))
 }
 
 /// The length of a text and its last seven bytes as one number. Ids of one kind begin alike and differ in their ends, so

@@ -38,6 +38,16 @@ pub enum ResourceError {
     },
 }
 
+/// Where one more resource goes.
+enum Place {
+    /// It is none.
+    Nowhere,
+    /// Beside the others, as the entry of this number.
+    At(usize),
+    /// To an entry, which is so much then.
+    Sum(usize, ResourceValue),
+}
+
 impl Resources {
     /// No resources.
     pub const EMPTY: Self = Self(None);
@@ -49,7 +59,11 @@ impl Resources {
     pub fn from_list(list: impl IntoIterator<Item = Resource>) -> Result<Self, ResourceError> {
         let mut sum = Self::EMPTY;
         for resource in list {
-            sum.add_one(&resource)?;
+            match sum.with_one(&resource)? {
+                Place::Nowhere => {}
+                Place::At(at) => sum.make_mut().insert(at, resource),
+                Place::Sum(at, value) => sum.make_mut()[at].value = value,
+            }
         }
         Ok(sum)
     }
@@ -286,8 +300,22 @@ impl Resources {
     }
 
     fn add_one(&mut self, resource: &Resource) -> Result<(), ResourceError> {
+        match self.with_one(resource)? {
+            Place::Nowhere => {}
+            Place::At(at) => self.make_mut().insert(at, resource.clone()),
+            Place::Sum(at, value) => self.make_mut()[at].value = value,
+        }
+        Ok(())
+    }
+
+    fn make_mut(&mut self) -> &mut Vec<Resource> {
+        Arc::make_mut(self.0.get_or_insert_default())
+    }
+
+    /// What becomes of one more.
+    fn with_one(&self, resource: &Resource) -> Result<Place, ResourceError> {
         if resource.value.is_empty() {
-            return Ok(());
+            return Ok(Place::Nowhere);
         }
         let at = self.place(resource);
         let present = self.list().get(at).filter(|mine| mine.compare_kind(resource) == Ordering::Equal);
@@ -301,12 +329,10 @@ impl Resources {
                 Some(sum.ok_or_else(conflict)?)
             }
         };
-        let list = Arc::make_mut(self.0.get_or_insert_default());
-        match sum {
-            None => list.insert(at, resource.clone()),
-            Some(sum) => list[at].value = sum,
-        }
-        Ok(())
+        Ok(match sum {
+            None => Place::At(at),
+            Some(sum) => Place::Sum(at, sum),
+        })
     }
 
     /// Only called for what is contained.

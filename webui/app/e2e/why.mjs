@@ -6,43 +6,25 @@
 //   CHAPADA_CHANGE       the smallest change, as it is shown
 //   CHAPADA_CHROMIUM     the browser; /usr/bin/chromium when unset
 import { strict as assert } from 'node:assert';
-import { chromium } from 'playwright-core';
+import { inBrowser } from './browser.mjs';
 
-const master = new URL(process.env.CHAPADA_MASTER_URL);
 const { CHAPADA_APP_ID: app, CHAPADA_SENTENCE: sentence, CHAPADA_CHANGE: change } = process.env;
 
-const faults = [];
-const browser = await chromium.launch({
-  executablePath: process.env.CHAPADA_CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-dev-shm-usage'],
-});
-const page = await browser.newPage({ viewport: { width: 1360, height: 860 } });
-page.setDefaultTimeout(30_000);
-page.on('console', (message) => ['error', 'warning'].includes(message.type()) && faults.push(`console ${message.type()}: ${message.text()}`));
-page.on('pageerror', (error) => faults.push(`exception: ${error.message}`));
-
-try {
-  await page.goto(new URL('/#/deployments', master).href);
+await inBrowser(async (page, goto) => {
+  await goto('/#/deployments');
   const row = page.getByRole('row').filter({ has: page.getByRole('link', { name: app, exact: true }) });
   await row.getByText(sentence).waitFor();
   console.log('ok the list of deployments says it: 0 clicks');
   await row.getByRole('link', { name: app, exact: true }).first().click();
-  await reason();
+  await reason(page);
   console.log('ok from the deployment to the funnel: 1 click');
-  await page.goto(new URL('/#/apps', master).href);
+  await goto('/#/apps');
   await page.getByRole('link', { name: `${app} is waiting`, exact: true }).click();
-  await reason();
+  await reason(page);
   console.log('ok from the badge to the funnel: 1 click');
-  assert.deepEqual(faults, []);
-} catch (error) {
-  console.error(error);
-  console.error(faults.join('\n'), await page.locator('main').innerText());
-  process.exitCode = 1;
-} finally {
-  await browser.close();
-}
+});
 
-async function reason() {
+async function reason(page) {
   const panel = page.getByRole('region', { name: 'Why instances wait' });
   await panel.getByText(sentence).waitFor();
   await panel.getByRole('list', { name: 'What would help' }).getByText(change).first().waitFor();

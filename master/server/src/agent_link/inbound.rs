@@ -28,12 +28,12 @@ pub(crate) fn describe(hello: &link::Hello, peer: SocketAddr) -> Result<AgentDes
 }
 
 /// Adds one page of what an agent holds.
-pub(crate) fn hold(held: &mut Held, page: &link::Holding) -> Result<(), InvalidField> {
+pub(crate) fn hold(held: &mut Held, page: link::Holding) -> Result<(), InvalidField> {
     for (index, framework) in page.frameworks.iter().enumerate() {
         let within = |error: InvalidField| error.within(format!("holding.frameworks[{index}]"));
         held.frameworks.push(FrameworkDescription::try_from(framework).map_err(within)?);
     }
-    for (index, task) in page.tasks.iter().enumerate() {
+    for (index, task) in page.tasks.into_iter().enumerate() {
         let within = |error: InvalidField| error.within(format!("holding.tasks[{index}]"));
         held.tasks.push(held_task(task).map_err(within)?);
     }
@@ -57,9 +57,9 @@ fn operation_status(update: &link::OperationUpdate) -> Result<OperationStatus, I
     operation_status_from_wire(id("key", &update.key)?, framework, status).map_err(|e| e.within("status"))
 }
 
-fn held_task(held: &link::HeldTask) -> Result<HeldTask, InvalidField> {
+fn held_task(held: link::HeldTask) -> Result<HeldTask, InvalidField> {
     let task = held.task.as_ref().ok_or_else(|| InvalidField::missing("task"))?;
-    let latest = held.latest.as_ref().map(TaskStatus::try_from).transpose();
+    let latest = held.latest.map(TaskStatus::try_from).transpose();
     Ok(HeldTask {
         framework: id("framework_id", &held.framework_id)?,
         task: Arc::new(TaskDescription::try_from(task).map_err(|error| error.within("task"))?),
@@ -89,7 +89,7 @@ pub(crate) fn event(
     let agent = agent.clone();
     Ok(Some(match message {
         Message::Update(update) => {
-            let status = update.status.as_ref().ok_or_else(|| InvalidField::missing("update.status"))?;
+            let status = update.status.ok_or_else(|| InvalidField::missing("update.status"))?;
             let status = TaskStatus::try_from(status).map_err(|error| error.within("update.status"))?;
             Event::Update {
                 link,

@@ -122,13 +122,14 @@ async fn hear_out(messages: &mut Streaming<FromAgent>) -> Result<Result<Held, Re
         let Some(Message::Holding(page)) = next(messages).await?.message else {
             return Ok(Err((Reason::Invalid, "Hello must be followed by pages of Holding".to_owned())));
         };
-        if let Err(error) = inbound::hold(&mut held, &page) {
+        let is_last = page.last;
+        if let Err(error) = inbound::hold(&mut held, page) {
             return Ok(Err((Reason::Invalid, error.to_string())));
         }
         if held.tasks.len() > MAX_HELD_TASKS {
             return Ok(Err((Reason::Invalid, format!("the agent states more than {MAX_HELD_TASKS} tasks"))));
         }
-        if page.last {
+        if is_last {
             return Ok(Ok(held));
         }
     }

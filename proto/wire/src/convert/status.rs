@@ -8,10 +8,19 @@ use super::error::{optional, required, text};
 use super::time::{wall_from_wire, wall_to_wire};
 use crate::v1;
 
+/// For a status that stays; one that does not is read without a copy.
 impl TryFrom<&v1::TaskStatus> for TaskStatus {
     type Error = InvalidField;
 
     fn try_from(status: &v1::TaskStatus) -> Result<Self, InvalidField> {
+        status.clone().try_into()
+    }
+}
+
+impl TryFrom<v1::TaskStatus> for TaskStatus {
+    type Error = InvalidField;
+
+    fn try_from(status: v1::TaskStatus) -> Result<Self, InvalidField> {
         let state = status.state.ok_or_else(|| InvalidField::missing("state"))?;
         let container = status.container_status.as_ref().and_then(|status| status.container_id.as_ref());
         Ok(Self {
@@ -33,13 +42,13 @@ impl TryFrom<&v1::TaskStatus> for TaskStatus {
 }
 
 /// What the model has no field for, encoded; nothing when there is nothing.
-fn rest(status: &v1::TaskStatus) -> Option<Payload> {
+fn rest(status: v1::TaskStatus) -> Option<Payload> {
     let rest = v1::TaskStatus {
-        data: status.data.clone(),
+        data: status.data,
         check_status: status.check_status,
-        labels: status.labels.clone(),
-        container_status: status.container_status.clone(),
-        limitation: status.limitation.clone(),
+        labels: status.labels,
+        container_status: status.container_status,
+        limitation: status.limitation,
         // The fields of the model, all of them, so that a new field has to be thought about here.
         task_id: None,
         state: None,

@@ -277,7 +277,7 @@ fn scenario_9_an_agent_comes_back_after_ten_minutes_and_the_surplus_ends() {
         run.holds(away > 0, "some of it runs there");
         run.until(4 * MINUTE, "others run in their place", |sim| running(sim).len() == 9 + away);
         match run.rng.below(3) {
-            0 => drop(run.sim.crash_leader(SECOND)),
+            0 => run.sim.crash_leader(SECOND),
             1 => {
                 run.sim.take_over(0);
                 run.pass(8 * MINUTE);
