@@ -275,7 +275,7 @@ async fn a_task_with_an_image_is_found_after_a_restart_and_its_root_goes_with_it
     assert_eq!(stdout(&agent, "long"), "from the image\n");
     eventually("nothing is left", || roots(&agent) == 0 && agent.containers().is_empty()).await;
     // It is known to the agent of now how a container of the one before wants to be ended.
-    let line = "trap 'echo asked; exit 0' USR1; touch ready; while :; do sleep 0.02; done";
+    let line = "trap 'echo asked; exit 0' USR1; : > /mnt/mesos/sandbox/ready; while :; do sleep 0.02; done";
     link.launch(image_task("asked", mesos_image("box:v1"), Some(line))).await;
     link.until("asked", TaskState::TaskRunning).await;
     eventually("it listens", || agent.sandbox("asked").join("ready").exists()).await;
