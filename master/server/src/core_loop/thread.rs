@@ -101,7 +101,7 @@ pub(super) struct Loop {
     pub(super) outboxes: Outboxes,
     writer: mpsc::Sender<Writing>,
     verdicts: Vec<Verdict>,
-    /// Callers whose change is on its way into the registry.
+    /// Callers whose change is on its way into the registry: no more than have asked since the oldest of these changes.
     pub(super) waiting: HashMap<Ticket, Vec<Waiting>>,
     /// Callers to be answered after the books are shown.
     settled: Vec<(DurableReply, Result<(), OperatorRefused>)>,
