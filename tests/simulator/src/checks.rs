@@ -7,6 +7,7 @@ mod launches;
 mod removals;
 mod roles;
 mod settled;
+mod surplus;
 #[cfg(test)]
 mod tests;
 mod updates;
@@ -64,6 +65,8 @@ pub(crate) struct Checks {
     heard: BTreeMap<(usize, TaskId), Heard>,
     /// Agents that were given up.
     removals: removals::Removals,
+    /// What runs beyond what may.
+    surplus: surplus::Surplus,
     /// What operators were answered.
     answers: roles::Answers,
     /// What frameworks have acknowledged.

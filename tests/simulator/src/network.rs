@@ -57,6 +57,14 @@ pub(crate) struct Network {
 }
 
 impl Network {
+    /// Whether everyone reaches everyone, at the pace of calm weather.
+    pub(crate) fn is_whole(&self, now: Mono) -> bool {
+        let is_cut = |wire: &Wire| wire.up.cut || wire.down.cut;
+        self.slowness.is_zero()
+            && self.blocked.values().all(|until| *until <= now)
+            && !self.wires.values().any(is_cut)
+    }
+
     /// When the agent was last heard on a wire.
     pub(crate) fn last_heard(&self, wire: u64) -> Option<Mono> {
         self.wires.get(&wire).map(|wire| wire.last_heard)

@@ -148,6 +148,7 @@ impl Sim {
         self.happen(happening);
         self.steps += 1;
         self.check_pace();
+        self.check_surplus();
         if self.steps.is_multiple_of(BOUNDS_EVERY * self.plan.audit_every)
             && let Some(grown) = self.grown().pop()
         {

@@ -141,6 +141,8 @@ mod tests {
             health: Vec::new(),
             since: Default::default(),
             kill_sent: None,
+            kills: 0,
+            heard: 0,
         };
         let got: Vec<String> = environment(&app, &task, "")
             .iter()

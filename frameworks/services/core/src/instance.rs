@@ -112,6 +112,12 @@ pub struct Task {
     /// When a kill was last sent on the present subscription.
     #[serde(skip)]
     pub kill_sent: Option<Mono>,
+    /// How often a kill was sent since this process read it.
+    #[serde(skip)]
+    pub kills: u32,
+    /// The number of the subscription on which the master last said that it is there; 0 before the first.
+    #[serde(skip)]
+    pub heard: u32,
 }
 
 fn always() -> bool {
@@ -226,6 +232,18 @@ impl Instance {
 }
 
 impl Task {
+    /// The subscription on which all that is there of it was last heard of.
+    pub(crate) fn heard(&self) -> u32 {
+        let alive =
+            |pod: &PodTask| pod.containers.iter().filter(|one| one.is_alive()).map(|one| one.heard).min();
+        self.pod.as_deref().map_or(Some(self.heard), alive).unwrap_or(self.heard)
+    }
+
+    /// Whether all its checks have been answered since this process read it.
+    pub(crate) fn is_checked(&self) -> bool {
+        self.health.iter().all(|check| check.alive.is_some())
+    }
+
     /// Whether it was launched with this configuration, the last change of an app that made tasks out of date. An app that
     /// goes back to an earlier configuration finds the tasks of that one up to date.
     pub fn is_of(&self, config: Timestamp) -> bool {

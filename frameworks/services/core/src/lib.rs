@@ -67,8 +67,8 @@ pub use readiness::{Readiness, ReadinessProbe, ReadinessResponse};
 pub use records::{FORMAT, Key, ReadError, Recovered, Write};
 pub use resident::{Home, LocalVolume};
 pub use services::{
-    AppState, Counts, Failure, Funnel, GroupPlan, Inquired, Inquiring, Instances, KnownOffer, PodTermination,
-    Services, Snapshot, Waiting,
+    AppState, Counts, Failure, Funnel, GroupPlan, Inquired, Inquiring, Instances, KnownOffer, Looked,
+    PodTermination, Services, Snapshot, Waiting,
 };
 pub use settings::{AcceptedRoles, Patience, Settings};
 pub use timestamp::{InvalidTimestamp, Timestamp};

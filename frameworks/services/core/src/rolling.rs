@@ -16,6 +16,8 @@ pub(crate) struct Standing {
     pub(crate) stale_bad: usize,
     /// Of an old configuration and out of reach, but not for so long that they count no more.
     pub(crate) stale_away: usize,
+    /// How many of the good ones of either kind nobody has spoken of yet since the master was asked: they may be no more.
+    pub(crate) unheard: usize,
 }
 
 /// What there shall be.
@@ -56,7 +58,7 @@ impl Standing {
 /// Who is out of reach is neither stopped nor made up for before the rest is replaced: it may come back, and it is still
 /// counted by the most there may be at once.
 pub(crate) fn replace(standing: Standing, wanted: Wanted) -> Moves {
-    let Standing { fresh_good, fresh_bad, stale_good, stale_bad, stale_away } = standing;
+    let Standing { fresh_good, fresh_bad, stale_good, stale_bad, stale_away, unheard } = standing;
     let kept_stale = wanted.target.saturating_sub(wanted.fresh);
     let stop_fresh = standing.fresh().saturating_sub(wanted.target);
     let good = fresh_good - stop_fresh.saturating_sub(fresh_bad) + stale_good;
@@ -68,7 +70,7 @@ pub(crate) fn replace(standing: Standing, wanted: Wanted) -> Moves {
         stop_stale_bad,
         stop_stale_away: if replaced { stale_away } else { 0 },
         stop_stale_good: stale_good
-            .min(good.saturating_sub(wanted.least_good))
+            .min(good.saturating_sub(unheard + wanted.least_good))
             .min(surplus.saturating_sub(stop_stale_bad + stale_away)),
         add_fresh: wanted.fresh.min(wanted.target).saturating_sub(standing.fresh()),
         add_stale: kept_stale.saturating_sub(standing.stale()),

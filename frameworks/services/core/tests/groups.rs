@@ -64,6 +64,12 @@ impl Bench {
                     self.staged.extend(tasks.into_iter().map(|launch| launch.task))
                 }
                 Effect::Kill { task, .. } => self.update(task, TaskState::Killed),
+                // Whatever was launched runs on.
+                Effect::Reconcile(asked) => {
+                    let asked = asked.into_iter().map(|(task, _)| task);
+                    let there: Vec<TaskId> = asked.filter(|task| !self.staged.contains(task)).collect();
+                    there.into_iter().for_each(|task| self.update(task, TaskState::Running));
+                }
                 Effect::Answer { answer, .. } => self.answers.push(answer),
                 Effect::Publish(event) => self.events.push(format!("{event:?}")),
                 _ => {}

@@ -114,7 +114,7 @@ fn apps_that_need_the_same_hear_the_same_reasons() {
     assert_eq!(bed.offer(10, 1), 1, "that of the small one");
     let funnel = |id: &str| {
         let app = bed.services.app(&id.parse().expect("an id")).expect("it is there");
-        (app.funnel.processed, app.funnel.unused, app.funnel.reasons.clone())
+        (app.funnel.whole.clone(), app.funnel.unused, app.funnel.last.clone())
     };
     assert_eq!(funnel("/first"), funnel("/second"));
     assert_eq!(funnel("/first").1, 10);

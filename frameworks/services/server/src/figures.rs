@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use chapada_model::TaskState;
+use chapada_model::{Reason, TaskState};
 use chapada_services_core::{Effect, Event, HomeOperation, Launch, LaunchGroup, Refusal, Reply};
 use http::{Method, StatusCode};
 
@@ -42,6 +42,7 @@ counts! {
     OffersUsed "mesos.offers.used.counter",
     Revives "mesos.calls.revive.counter",
     Suppresses "mesos.calls.suppress.counter",
+    OutOfMemory "mesos.task.oom.counter",
     Kills "instances.kill-attempts.counter",
     DeploymentsBegun "deployments.counter",
     DeploymentsDismissed "deployments.dismissed.counter",
@@ -92,6 +93,9 @@ impl Figures {
                 let index = TaskState::ALL.iter().position(|state| *state == status.state);
                 if let Some(count) = index.and_then(|index| self.0.updates.get(index)) {
                     count.fetch_add(1, Ordering::Relaxed);
+                }
+                if status.reason == Some(Reason::ContainerLimitationMemory) {
+                    self.add(Count::OutOfMemory, 1);
                 }
             }
             _ => {}

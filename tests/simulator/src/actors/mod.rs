@@ -22,7 +22,7 @@ pub(crate) use keeper::Keeper;
 pub use manner::Manner;
 pub(crate) use reserver::{one, volume_of};
 pub(crate) use reviver::Reviver;
-pub(crate) use services::{Incarnation, Services};
+pub(crate) use services::{Incarnation, Services, most_at_once};
 pub(crate) use store::Store;
 pub use store::Trouble;
 

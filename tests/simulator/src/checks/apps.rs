@@ -18,7 +18,7 @@ impl Sim {
     }
 
     /// The live tasks of a framework on all machines.
-    fn live_tasks<'a>(&'a self, framework: &'a FrameworkId) -> impl Iterator<Item = &'a TaskId> {
+    pub(super) fn live_tasks<'a>(&'a self, framework: &'a FrameworkId) -> impl Iterator<Item = &'a TaskId> {
         let all = self.agents.iter().flat_map(|agent| agent.kernel.containers.values());
         let live = all.filter(move |found| found.is_live() && found.framework() == framework);
         live.flat_map(|found| found.tasks().map(|task| &task.key.task))

@@ -306,8 +306,9 @@ fn serving_pod() -> Sim {
     sim
 }
 
-#[test]
-fn i6_more_instances_than_an_app_may_have() {
+/// Three instances of which one was killed and another took its place; the killed one runs again, as it were, on the agent of
+/// this number.
+fn with_one_too_many() -> Sim {
     let mut sim = serving(3);
     let (agent, task) = some_task(&sim);
     sim.ask_services(
@@ -320,10 +321,16 @@ fn i6_more_instances_than_an_app_may_have() {
     );
     let is_new = |sim: &mut Sim| sim.unsettled().is_empty() && sim.launches() == 4;
     assert!(sim.run_until(MINUTE, is_new), "{:?}", sim.failure());
-    // The one that was killed runs again, as it were, when the one in its place begins.
     let (tenant, state) = (Tenant::Task { record: task, pod: None }, FoundState::Starting);
     let again = Container { tenant, state, stubborn: false };
     sim.agents[agent].kernel.containers.insert("again".parse().unwrap(), again);
+    sim
+}
+
+#[test]
+fn i6_more_instances_than_an_app_may_have() {
+    let mut sim = with_one_too_many();
+    // It was there when the one in its place begins.
     let services = sim.frameworks[0].actor.services().unwrap();
     let order = |task: &TaskId| services.decisions().of(&Incarnation::of(task).unwrap()).unwrap().order;
     let is_last = |record: &&Arc<TaskRecord>| order(&record.key.task) == 3;
@@ -331,6 +338,19 @@ fn i6_more_instances_than_an_app_may_have() {
     let last = all.flat_map(Container::tasks).find(is_last).unwrap().clone();
     sim.check_allowed(&last);
     found(&sim, "begins beside");
+}
+
+#[test]
+fn i6_a_surplus_that_nobody_ends() {
+    let mut sim = with_one_too_many();
+    sim.run_for(Duration::from_secs(10));
+    assert_eq!(sim.failure(), None);
+    // Its agent, which does not know it either, is not what this is about.
+    sim.checks.is_off = true;
+    sim.run_for(Duration::from_secs(10));
+    sim.checks.is_off = false;
+    sim.check_surplus();
+    found(&sim, "there may be 3");
 }
 
 #[test]

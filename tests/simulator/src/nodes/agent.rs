@@ -25,7 +25,7 @@ use crate::tally::Met;
 /// Who is not admitted within this time tries again. Source: the agent's shell.
 const WELCOME_LIMIT: Duration = Duration::from_secs(30);
 /// Time to stop before SIGKILL. Source: the agent's shell.
-const KILL_GRACE: Duration = Duration::from_secs(3);
+pub(crate) const KILL_GRACE: Duration = Duration::from_secs(3);
 
 /// A machine with an agent on it.
 #[derive(Debug)]

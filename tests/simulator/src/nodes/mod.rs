@@ -7,7 +7,7 @@ mod master;
 mod operators;
 mod program;
 
-pub(crate) use agent::{AgentNode, volume_id};
+pub(crate) use agent::{AgentNode, KILL_GRACE, volume_id};
 pub(crate) use framework::FrameworkNode;
 #[cfg(test)]
 pub(crate) use machine::Tenant;

@@ -41,6 +41,9 @@ pub struct ContainerTask {
     /// What was last said about it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// The number of the subscription on which the master last said that it is there; 0 before the first.
+    #[serde(skip)]
+    pub heard: u32,
 }
 
 /// Whether a container is there.
@@ -154,6 +157,7 @@ impl PodTask {
             healthy: None,
             healthy_since: None,
             message: String::new(),
+            heard: 0,
         };
         Self {
             executor: format!("instance-{instance}.{incarnation}"),

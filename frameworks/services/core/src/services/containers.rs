@@ -71,8 +71,12 @@ impl Services {
         if !container.is_alive() {
             return None;
         }
+        if matches!(news(status), News::Alive(_)) {
+            container.heard = self.subscription;
+        }
         let news = note(now, container, status, heard);
         if !container.is_alive() {
+            container.heard = 0;
             self.reconciliation.forget(&status.task);
         }
         let bad_end = matches!(container.state, ContainerState::Ended(_)) && !pod.failed;

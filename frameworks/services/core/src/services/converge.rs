@@ -86,7 +86,7 @@ impl Services {
 
     pub(super) fn converge(&mut self, now: Now, app: &AppId) {
         let Some(state) = self.apps.get(app).filter(|state| !Self::is_sentenced(state)) else { return };
-        let plan = plan_instances(state, self.aim(state));
+        let plan = plan_instances(state, self.aim(state), self.subscription);
         let before = self.version_before(state).filter(|_| plan.add_stale > 0);
         self.stop_instances(now, app, plan.stop);
         self.add_places(now, app, plan.add, None);
@@ -132,12 +132,12 @@ impl Services {
     }
 }
 
-fn plan_instances(state: &AppState, aim: Aim) -> InstancePlan {
+fn plan_instances(state: &AppState, aim: Aim, subscription: u32) -> InstancePlan {
     let instances = &state.instances;
     let moves = match aim {
         Aim::Level => return level(state),
         Aim::Move(wanted) => {
-            let moves = rolling::replace(moving(instances), wanted);
+            let moves = rolling::replace(heard(moving(instances), instances, subscription), wanted);
             let few = [
                 (Class::LeavingBad, moves.stop_stale_bad),
                 (Class::LeavingAway, moves.stop_stale_away),
@@ -147,7 +147,7 @@ fn plan_instances(state: &AppState, aim: Aim) -> InstancePlan {
             stop.extend(few.into_iter().flat_map(|(class, count)| instances.victims(&[class], count)));
             return InstancePlan { stop, add: moves.add_fresh, add_stale: 0 };
         }
-        Aim::Replace(wanted) => rolling::replace(standing(instances), wanted),
+        Aim::Replace(wanted) => rolling::replace(heard(standing(instances), instances, subscription), wanted),
         Aim::Hold { fresh, stale } => rolling::hold(held(instances, fresh), fresh, stale),
     };
     let Moves { stop_fresh, stop_stale_bad, stop_stale_away, stop_stale_good, add_fresh, add_stale } = moves;
@@ -174,6 +174,7 @@ fn standing(instances: &Instances) -> Standing {
         stale_good: count(Class::StaleGood) + count(Class::LeavingGood),
         stale_bad: count(Class::StaleBad) + count(Class::LeavingBad),
         stale_away: count(Class::StaleAway) + count(Class::LeavingAway),
+        unheard: 0,
     }
 }
 
@@ -186,7 +187,14 @@ fn moving(instances: &Instances) -> Standing {
         stale_good: count(Class::LeavingGood),
         stale_bad: count(Class::LeavingBad),
         stale_away: count(Class::LeavingAway),
+        unheard: 0,
     }
+}
+
+/// What was good when it was written down, or before the master was away, may not be there any more.
+fn heard(standing: Standing, instances: &Instances, subscription: u32) -> Standing {
+    let good = standing.fresh_good + standing.stale_good;
+    Standing { unheard: good.saturating_sub(instances.heard_on(subscription)), ..standing }
 }
 
 /// The same, while everything stays where it is: of whatever configuration those are that are to leave, they fill their places.

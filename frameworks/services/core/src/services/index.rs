@@ -96,6 +96,8 @@ pub(super) struct Filed {
     stopping: bool,
     state: State,
     rank: Option<(Class, Rank)>,
+    /// On which subscription it was last heard to do its work.
+    heard: Option<u32>,
     /// When it counts no more, if it is out of reach and still counts.
     lapses: Option<Mono>,
     due: Option<Mono>,
@@ -127,6 +129,8 @@ pub(super) struct Index {
     pub(super) stopping: usize,
     pub(super) counts: Counts,
     classes: [BTreeSet<Rank>; 8],
+    /// How many were last heard to do their work on which subscription.
+    heard: BTreeMap<u32, usize>,
     lapses: BTreeSet<(Mono, Uuid)>,
     due: BTreeSet<(Mono, Uuid)>,
     pub(super) agents: BTreeMap<AgentId, usize>,
@@ -146,6 +150,7 @@ impl Index {
             stopping: 0,
             counts: Counts::default(),
             classes: Default::default(),
+            heard: BTreeMap::new(),
             lapses: BTreeSet::new(),
             due: BTreeSet::new(),
             agents: BTreeMap::new(),
@@ -182,6 +187,8 @@ impl Index {
         let lapses = self.lapses_at(task);
         let inactive = lapses.is_some_and(|at| now >= at);
         let fresh = task.is_of(self.rules.config);
+        let rank = self.rank(instance, Some(task)).filter(|_| !inactive);
+        let works = rank.is_some_and(|(class, _)| Class::GOOD.contains(&class)) && task.is_checked();
         Filed {
             waiting: None,
             pinned: None,
@@ -189,7 +196,8 @@ impl Index {
             inactive,
             stopping: instance.goal == Goal::Stop && task.condition != Condition::Unreachable,
             state: state_of(task),
-            rank: self.rank(instance, Some(task)).filter(|_| !inactive),
+            rank,
+            heard: works.then(|| task.heard()),
             lapses: lapses.filter(|_| !inactive),
             due: due::next(instance, task, &self.rules),
             agent: Some(task.agent.clone()),
@@ -251,6 +259,14 @@ impl Index {
             }
             if let Some((class, rank)) = after.rank {
                 self.classes[class as usize].insert(rank);
+            }
+        }
+        if before.heard != after.heard {
+            if let Some(heard) = &before.heard {
+                less(&mut self.heard, heard);
+            }
+            if let Some(heard) = after.heard {
+                *self.heard.entry(heard).or_default() += 1;
             }
         }
         if before.agent != after.agent {
@@ -323,6 +339,11 @@ impl Index {
         self.placed - self.inactive - lapsed
     }
 
+    /// How many were heard to do their work on this subscription.
+    pub(super) fn heard_on(&self, subscription: u32) -> usize {
+        self.heard.get(&subscription).copied().unwrap_or_default()
+    }
+
     pub(super) fn of_class(&self, class: Class) -> &BTreeSet<Rank> {
         &self.classes[class as usize]
     }
@@ -365,11 +386,11 @@ fn counted(count: &mut usize, before: bool, after: bool) {
     *count = *count + usize::from(after) - usize::from(before);
 }
 
-fn less(counts: &mut BTreeMap<AgentId, usize>, agent: &AgentId) {
-    match counts.get_mut(agent) {
+fn less<K: Ord>(counts: &mut BTreeMap<K, usize>, of: &K) {
+    match counts.get_mut(of) {
         Some(count) if *count > 1 => *count -= 1,
         Some(_) => {
-            counts.remove(agent);
+            counts.remove(of);
         }
         None => {}
     }

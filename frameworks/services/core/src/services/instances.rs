@@ -208,6 +208,11 @@ impl Instances {
         self.index.stopping
     }
 
+    /// How many were heard to do their work on this subscription.
+    pub(super) fn heard_on(&self, subscription: u32) -> usize {
+        self.index.heard_on(subscription)
+    }
+
     /// How many tasks are in which state.
     pub fn counts(&self) -> Counts {
         self.index.counts

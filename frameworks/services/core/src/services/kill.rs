@@ -16,6 +16,7 @@ impl Services {
             let Some(task) = instance.task_mut() else { continue };
             if task.kill_sent.is_none_or(|sent| now.mono >= sent + retry) {
                 task.kill_sent = Some(now.mono);
+                task.kills = task.kills.saturating_add(1);
                 for id in task.live_ids() {
                     self.outbox.push(Effect::Kill { task: id.clone(), agent: Some(task.agent.clone()) });
                 }

@@ -7,6 +7,7 @@ mod containers;
 mod converge;
 mod deploy;
 mod due;
+mod funnel;
 mod groups;
 mod health;
 mod history;
@@ -48,12 +49,13 @@ use crate::records::{Key, ReadError, Recovered, Write};
 use crate::settings::Settings;
 use crate::timestamp::Timestamp;
 
+pub use funnel::{Funnel, Looked};
 pub use groups::GroupPlan;
 pub use history::Snapshot;
 pub use inquiring::{Inquired, Inquiring};
 pub use instances::Instances;
 pub use known::KnownOffer;
-pub use state::{AppState, Failure, Funnel, PodTermination};
+pub use state::{AppState, Failure, PodTermination};
 pub use view::{Counts, Waiting};
 
 /// Every app, instance and deployment, and what is to be done about them.
@@ -75,6 +77,8 @@ pub struct Services {
     /// The last version given out: the next one is later.
     version: Timestamp,
     connected: bool,
+    /// Counts subscriptions and their ends: what is heard on one says nothing on the next.
+    subscription: u32,
     /// Apps of which something changed since they were last settled.
     touched: BTreeSet<AppId>,
     /// When to look at an app again. May hold more than is needed, never less.
@@ -107,6 +111,7 @@ impl Services {
             roles: roles::Roles::default(),
             version: Timestamp::default(),
             connected: false,
+            subscription: 0,
             touched: BTreeSet::new(),
             timers: BTreeSet::new(),
             demand: offers::Demand::default(),

@@ -296,7 +296,7 @@ impl Services {
             if bid.is_full() {
                 order.close(index);
             }
-            state.funnel.last_used = Some(Timestamp::from(now.wall));
+            state.funnel.note_used(now);
             self.announce_now(&instance);
             self.save(Key::Instance(instance));
             self.touched.insert(id.clone());
@@ -429,7 +429,7 @@ fn choose(
     };
     let found = order.first(lasting, take);
     match &found {
-        Ok(_) => state.funnel.processed += 1,
+        Ok(_) => state.funnel.note_fitting(now),
         Err(reasons) => state.funnel.note_unused(now, reasons),
     }
     found
@@ -478,6 +478,8 @@ pub(super) fn launch(
         health: CheckState::begin(&app.definition.health_checks),
         since: now.mono,
         kill_sent: None,
+        kills: 0,
+        heard: 0,
     };
     let start = match (pod, &task.pod) {
         (Some(pod), Some(parts)) => Start::Group(Box::new(LaunchGroup::of(

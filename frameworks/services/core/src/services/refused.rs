@@ -1,10 +1,6 @@
 //! What has found no place in the offers that are being looked at.
 
-use chapada_model::Now;
 use chapada_sdk_core::{MismatchKind, Request};
-
-use super::Funnel;
-use crate::timestamp::Timestamp;
 
 /// So many different requests are kept.
 const KEPT: usize = 16;
@@ -26,17 +22,5 @@ impl Refused {
     pub(super) fn of(&self, role: &str, request: &Request) -> Option<&[MismatchKind]> {
         let alike = self.0.iter().find(|(known, asked, _)| known == role && asked == request);
         alike.map(|(_, _, reasons)| reasons.as_slice())
-    }
-}
-
-impl Funnel {
-    /// None of the offers that were looked at was used, each for one of these reasons.
-    pub(super) fn note_unused(&mut self, now: Now, reasons: &[MismatchKind]) {
-        self.processed += reasons.len() as u64;
-        self.unused += reasons.len() as u64;
-        for why in reasons {
-            *self.reasons.entry(*why).or_default() += 1;
-            self.last_unused = Some(Timestamp::from(now.wall));
-        }
     }
 }

@@ -122,15 +122,14 @@ impl Services {
         let Some(state) = self.apps.get_mut(instance.app()) else { return false };
         let open = |bid: &&mut Bid| !bid.is_full() && bid.offer.role.as_str() == app.definition.role;
         for bid in bids.iter_mut().filter(open) {
-            state.funnel.processed += 1;
             let share = place(&bid.offer, &request, state.instances.placed(), now.wall, draw);
-            let at = Timestamp::from(now.wall);
             let home = Home::new(&app.definition, instance.clone(), uuid, &bid.offer, now);
             let founding = share.map_err(|why| why.kind()).and_then(|share| {
                 home.found_on(&bid.offer.role, share, &framework).ok_or(MismatchKind::InsufficientDisk)
             });
             match founding {
                 Ok(Founding { taken, reserved, volumes, placement }) => {
+                    state.funnel.note_fitting(now);
                     if bid.offer.take(&taken).is_err() {
                         continue;
                     }
@@ -139,11 +138,7 @@ impl Services {
                     state.homes.insert(instance.clone(), home);
                     return self.begin(now, instance, &app, placement, bid);
                 }
-                Err(why) => {
-                    state.funnel.unused += 1;
-                    *state.funnel.reasons.entry(why).or_default() += 1;
-                    state.funnel.last_unused = Some(at);
-                }
+                Err(why) => state.funnel.note_unused(now, &[why]),
             }
         }
         false
@@ -167,7 +162,7 @@ impl Services {
             }
         }
         drop(place);
-        state.funnel.last_used = Some(Timestamp::from(now.wall));
+        state.funnel.note_used(now);
         self.announce_now(instance);
         self.save(Key::Instance(instance.clone()));
         self.save(Key::Home(instance.clone()));

@@ -61,6 +61,7 @@ impl Services {
 
     pub(super) fn on_subscribed(&mut self, now: Now) {
         self.connected = true;
+        self.subscription = self.subscription.wrapping_add(1);
         let mut tasks = Vec::new();
         self.touched = self.apps.keys().cloned().collect();
         for state in self.apps.values_mut() {
@@ -78,6 +79,7 @@ impl Services {
 
     pub(super) fn on_disconnected(&mut self) {
         self.connected = false;
+        self.subscription = self.subscription.wrapping_add(1);
         self.reconciliation.pause();
     }
 

@@ -6,7 +6,7 @@ use chapada_model::{AgentId, Mono, TaskId, TaskState, TaskStatus};
 use chapada_sdk_core::Delay;
 use serde::{Deserialize, Serialize};
 
-use super::Instances;
+use super::{Funnel, Instances};
 use crate::app::App;
 use crate::id::{DeploymentId, InstanceId};
 use crate::instance::{Instance, Task};
@@ -116,21 +116,6 @@ mod state_by_name {
         let name = std::borrow::Cow::<str>::deserialize(deserializer)?;
         TaskState::from_name(&name).ok_or_else(|| D::Error::custom("not the name of a state"))
     }
-}
-
-/// What became of the offers an app has looked at since it began to wait.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Funnel {
-    /// Offers looked at.
-    pub processed: u64,
-    /// Offers not used.
-    pub unused: u64,
-    /// Of those, how many for which reason.
-    pub reasons: BTreeMap<chapada_sdk_core::MismatchKind, u64>,
-    /// When an offer was last not used.
-    pub last_unused: Option<Timestamp>,
-    /// When an offer was last used.
-    pub last_used: Option<Timestamp>,
 }
 
 impl AppState {

@@ -85,6 +85,7 @@ impl Services {
 
     fn on_known(&mut self, now: Now, id: &InstanceId, status: &TaskStatus, heard: Heard) {
         let Some(state) = self.apps.get_mut(id.app()) else { return };
+        let is_changing = state.deployment.is_some() || state.is_moving();
         let AppState { app: current, versions, instances, .. } = state;
         let Some(mut instance) = instances.get_mut(id) else { return };
         let Some(task) = instance.task_mut() else { return };
@@ -92,8 +93,15 @@ impl Services {
             drop(instance);
             return self.on_container(now, id, status, heard);
         }
+        let news = news(status);
+        if matches!(news, News::Alive(_))
+            && std::mem::replace(&mut task.heard, self.subscription) != self.subscription
+        {
+            // Whoever waits for that to go on need wait no more.
+            self.touched.extend(is_changing.then(|| id.app().clone()));
+        }
         let before = task.clone();
-        match news(status) {
+        match news {
             News::Alive(condition) => {
                 let checks = &versions.get(&task.version).unwrap_or(current).definition.health_checks;
                 let of_agent = checks.iter().position(|check| check.protocol.is_of_agent());

@@ -8,7 +8,7 @@ use chapada_model::{
     TaskStatus, Unavailability, Wall,
 };
 use chapada_services_core::{
-    AppId, AppState, Command, DeploymentId, Effect, Event, Goal, InstanceId, Offer, Published,
+    AppId, AppState, Command, DeploymentId, Effect, Event, Goal, Instance, InstanceId, Offer, Published,
     ReadinessResponse, Refusal, Reply, Seed, Services, UnreachableStrategy, Write,
 };
 
@@ -107,6 +107,12 @@ impl World {
         good.filter_map(|instance| Some((instance.id.clone(), instance.task()?.id.clone()))).collect()
     }
 
+    /// Whether its task really runs, and its agent is within reach: what the core believes may be older.
+    fn is_there(&self, instance: &Instance) -> bool {
+        let running = instance.task().and_then(|task| self.tasks.get(&task.id));
+        running.is_some_and(|running| !running.state.is_terminal() && self.reachable[running.agent])
+    }
+
     /// Whoever was stopped while it did its work was not needed: enough others do.
     fn check_stops(&self, before: &BTreeMap<InstanceId, TaskId>, moving: &BTreeSet<AppId>) {
         for state in self.services.all_apps() {
@@ -128,7 +134,8 @@ impl World {
                 true => definition.upgrade_strategy.least_good(state.target()),
                 false => state.target(),
             };
-            let good = state.instances.values().filter(|one| one.goal == Goal::Run && one.is_good()).count();
+            let goes_on = |one: &&Instance| one.goal == Goal::Run && one.is_good() && self.is_there(one);
+            let good = state.instances.values().filter(goes_on).count();
             assert!(good >= least as usize, "{}: {good} are left of at least {least}", definition.id);
         }
     }

@@ -22,6 +22,10 @@ pub(crate) struct Bench {
     pub(crate) running: BTreeMap<TaskId, AgentId>,
     pub(crate) killed: Vec<TaskId>,
     pub(crate) answers: Vec<Result<Reply, Refusal>>,
+    /// Whether it is heard at once that what was launched runs.
+    pub(crate) launched_are_told: bool,
+    /// Whether it lets those wait who ask what became of their tasks.
+    pub(crate) master_is_slow: bool,
     /// The most records that were written in one go.
     pub(crate) most_written: usize,
     starts: u64,
@@ -37,6 +41,8 @@ impl Bench {
             running: BTreeMap::new(),
             killed: Vec::new(),
             answers: Vec::new(),
+            launched_are_told: true,
+            master_is_slow: false,
             most_written: 0,
             starts: 0,
             offers: 0,
@@ -65,7 +71,9 @@ impl Bench {
                     }
                     Effect::Launch { tasks, .. } => {
                         for task in tasks {
-                            events.push_back(says(&task.task, &task.agent, TaskState::Running, ""));
+                            if self.launched_are_told {
+                                events.push_back(says(&task.task, &task.agent, TaskState::Running, ""));
+                            }
                             self.running.insert(task.task, task.agent);
                         }
                     }
@@ -76,10 +84,27 @@ impl Bench {
                         self.killed.push(task);
                     }
                     Effect::Answer { answer, .. } => self.answers.push(answer),
+                    Effect::Reconcile(asked) if !self.master_is_slow => {
+                        events.extend(asked.into_iter().map(|(task, _)| self.standing(&task)));
+                    }
                     _ => {}
                 }
             }
         }
+    }
+
+    /// What the master answers when it is asked about a task.
+    fn standing(&self, task: &TaskId) -> Event {
+        match self.running.get(task) {
+            Some(agent) => says(task, agent, TaskState::Running, ""),
+            None => Event::Update(TaskStatus::new(task.clone(), TaskState::Gone)),
+        }
+    }
+
+    /// The master says what became of a task.
+    pub(crate) fn hears(&mut self, task: &TaskId) {
+        let event = self.standing(task);
+        self.apply(event);
     }
 
     fn write(&mut self, writes: Vec<Write>) {
@@ -110,10 +135,14 @@ impl Bench {
         let mut before = usize::MAX;
         while before != self.running.len() {
             before = self.running.len();
-            let offers = (0..AGENTS).map(|agent| self.offer(agent)).collect();
-            self.apply(Event::Offers(offers));
-            self.settle();
+            self.offer_all();
         }
+    }
+
+    pub(crate) fn offer_all(&mut self) {
+        let offers = (0..AGENTS).map(|agent| self.offer(agent)).collect();
+        self.apply(Event::Offers(offers));
+        self.settle();
     }
 
     fn offer(&mut self, agent: usize) -> Offer {
@@ -150,7 +179,7 @@ impl Bench {
     }
 }
 
-fn says(task: &TaskId, agent: &AgentId, state: TaskState, message: &str) -> Event {
+pub(crate) fn says(task: &TaskId, agent: &AgentId, state: TaskState, message: &str) -> Event {
     let message = (!message.is_empty()).then(|| message.into());
     Event::Update(TaskStatus { agent: Some(agent.clone()), message, ..TaskStatus::new(task.clone(), state) })
 }

@@ -2,5 +2,6 @@
 
 mod bench;
 mod failures;
+mod heard;
 mod many;
 mod records;

@@ -54,6 +54,7 @@ struct Sums {
     overdue: u64,
     healthy: u64,
     dying: u64,
+    kills: u64,
 }
 
 impl Sums {
@@ -68,7 +69,13 @@ impl Sums {
         self.running += u64::from(counts.running);
         self.staged += u64::from(counts.staged);
         self.healthy += u64::from(counts.healthy);
-        self.dying += state.instances.stopping() as u64;
+        let stopping = state.instances.stopping();
+        self.dying += stopping as u64;
+        if stopping > 0 {
+            let ending = state.instances.values().filter(|instance| instance.is_ending());
+            let asked = ending.filter_map(Instance::task).map(|task| u64::from(task.kills));
+            self.kills += asked.sum::<u64>();
+        }
         if counts.staged > 0 {
             let is_late = |task: &&Task| Timestamp::from(now.wall).since(task.staged_at) > patience;
             let begins = |task: &&Task| task.started_at.is_none();
@@ -107,6 +114,7 @@ fn of_services(services: &Services, now: Now, patience: Duration) -> Vec<Gauge> 
         gauge("instances.launch-overdue.gauge", "tasks that take too long to begin", sums.overdue),
         gauge("instances.healthy.gauge", "tasks that a health check calls well", sums.healthy),
         gauge("instances.inflight-kills.gauge", "tasks that are being killed", sums.dying),
+        gauge("instances.inflight-kill-attempts.gauge", "kills sent for these", sums.kills),
         gauge("instances.queued.gauge", "instances that wait", waiting as u64),
         gauge("deployments.active.gauge", "deployments on their way", deployments),
         gauge("mesos.connected.gauge", "1 while subscribed", u64::from(services.is_connected())),

@@ -1,6 +1,6 @@
 //! The launch queue: what waits, and why.
 
-use chapada_services_core::{Funnel, MismatchKind, Waiting};
+use chapada_services_core::{Funnel, Looked, MismatchKind, Waiting};
 use serde_json::{Value, json};
 
 /// An app that waits.
@@ -20,10 +20,10 @@ pub(crate) fn waiting(waiting: &Waiting<'_>) -> Value {
 
 fn summary(funnel: &Funnel) -> Value {
     let mut json = json!({
-        "processedOffersCount": funnel.processed,
+        "processedOffersCount": funnel.whole.processed,
         "unusedOffersCount": funnel.unused,
-        "rejectSummaryLastOffers": reasons(funnel),
-        "rejectSummaryLaunchAttempt": reasons(funnel),
+        "rejectSummaryLastOffers": reasons(&funnel.last),
+        "rejectSummaryLaunchAttempt": reasons(&funnel.whole),
     });
     if let Some(at) = funnel.last_unused {
         json["lastUnusedOfferAt"] = json!(at);
@@ -35,11 +35,11 @@ fn summary(funnel: &Funnel) -> Value {
 }
 
 /// A funnel: each row has looked at what the rows before let through.
-fn reasons(funnel: &Funnel) -> Vec<Value> {
-    let mut left = funnel.processed;
+fn reasons(looked: &Looked) -> Vec<Value> {
+    let mut left = looked.processed;
     let mut rows = Vec::new();
     for why in MismatchKind::ALL {
-        let declined = funnel.reasons.get(&why).copied().unwrap_or(0);
+        let declined = looked.reasons.get(&why).copied().unwrap_or(0);
         rows.push(json!({"reason": why, "declined": declined, "processed": left}));
         left = left.saturating_sub(declined);
     }

@@ -138,7 +138,7 @@ fn is_lost(heard: &Heard, now: Mono) -> bool {
 
 /// How many tasks of an app there may be at once by its own strategy, worked out here from Marathon's arithmetic and not
 /// asked of the core: `floor(n * (1 + over))` while tasks are replaced, and one more when that leaves no room to begin.
-fn most_at_once(core: &Services, state: &AppState) -> usize {
+pub(crate) fn most_at_once(core: &Services, state: &AppState) -> usize {
     let wanted = if state.deleting { 0 } else { state.app.definition.instances };
     let deployment = state.deployment.and_then(|id| core.deployment(id));
     let replaces = deployment.is_some_and(|deployment| deployment.replaces(&state.app.definition.id));

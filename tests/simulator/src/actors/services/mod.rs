@@ -20,7 +20,7 @@ use chapada_services_core::{
 };
 
 use super::{Actor, News, Store, Turn, task};
-pub(crate) use decisions::Decisions;
+pub(crate) use decisions::{Decisions, most_at_once};
 pub(crate) use incarnation::Incarnation;
 use owners::Owners;
 
