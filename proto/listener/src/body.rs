@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use http::StatusCode;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
 use crate::reply::{HttpResponse, text};
@@ -25,6 +25,8 @@ const DRAIN_LIMIT: u64 = 64 * 1024 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 /// And of a body that has no end of its own: enough for what is on its way.
 const OPEN_DRAIN_TIME: Duration = Duration::from_millis(100);
+/// How many bytes of bodies that are still coming in one listener holds at once. A body that is whole is its handler's to bound.
+const ARRIVING_BYTES: usize = 256 * 1024 * 1024;
 
 type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>;
 
@@ -40,20 +42,38 @@ pub enum BodyError {
     /// The sender paused too long, or sends next to nothing.
     #[error("the body arrives too slowly: send it within {} s and {MIN_RATE} bytes a second", PAUSE_LIMIT.as_secs())]
     TooSlow,
+    /// The bodies that are coming in hold as much memory as they may.
+    #[error("too much is being sent at once; try again")]
+    Busy,
     /// The connection broke or the framing is wrong.
     #[error("the body ended early or its framing is wrong")]
     Broken,
 }
 
 impl BodyError {
-    /// The answer this error deserves: 413, 408 or 400.
+    /// The answer this error deserves: 413, 408, 503 or 400.
     pub fn into_response(self) -> HttpResponse {
         let status = match self {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken => StatusCode::BAD_REQUEST,
         };
         text(status, self.to_string())
+    }
+}
+
+/// What the bodies that are coming in at one listener may still take.
+#[derive(Clone)]
+pub(crate) struct Arriving(Arc<Semaphore>);
+
+impl Arriving {
+    pub(crate) fn new() -> Self {
+        Self::of(ARRIVING_BYTES)
+    }
+
+    fn of(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes)))
     }
 }
 
@@ -63,6 +83,7 @@ pub struct RequestBody {
     chunks: Arc<Mutex<Chunks>>,
     announced: Option<u64>,
     limit: u64,
+    arriving: Arriving,
     /// Its sender speaks when it likes.
     is_open: Arc<AtomicBool>,
 }
@@ -74,24 +95,28 @@ impl std::fmt::Debug for RequestBody {
 }
 
 impl RequestBody {
-    pub(crate) fn new(chunks: Chunks, announced: Option<u64>, limit: u64) -> Self {
-        Self { chunks: Arc::new(Mutex::new(chunks)), announced, limit, is_open: Arc::default() }
+    pub(crate) fn new(chunks: Chunks, announced: Option<u64>, limit: u64, arriving: Arriving) -> Self {
+        Self { chunks: Arc::new(Mutex::new(chunks)), announced, limit, arriving, is_open: Arc::default() }
     }
 
     /// The whole body.
     ///
     /// # Errors
-    /// [`BodyError`] if it is larger than the listener allows, too slow or broken.
+    /// [`BodyError`] if it is larger than the listener allows, too slow or broken, or too many come in at once.
     pub async fn read(&self) -> Result<Bytes, BodyError> {
         if self.announced.is_some_and(|length| length > self.limit) {
             return Err(BodyError::TooLarge { limit: self.limit });
         }
         let mut body = BytesMut::new();
         let begin = Instant::now();
+        // Given back when it is whole, or its sender is given up.
+        let mut held = self.arriving.0.try_acquire_many(0).map_err(|_| BodyError::Busy)?;
         while let Some(chunk) = self.chunk_until(deadline(begin, body.len())).await? {
             if (body.len() + chunk.len()) as u64 > self.limit {
                 return Err(BodyError::TooLarge { limit: self.limit });
             }
+            let more = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
+            held.merge(self.arriving.0.try_acquire_many(more).map_err(|_| BodyError::Busy)?);
             body.extend_from_slice(&chunk);
         }
         Ok(body.freeze())
@@ -160,7 +185,35 @@ fn deadline(begin: Instant, length: usize) -> Instant {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::{FutureExt, stream};
+
     use super::*;
+
+    /// A body of these pieces that never ends, or does.
+    fn body(pieces: &[&'static [u8]], ends: bool, arriving: &Arriving) -> RequestBody {
+        let pieces: Vec<_> = pieces.iter().map(|piece| Ok(Bytes::from_static(piece))).collect();
+        let chunks: Chunks = match ends {
+            true => Box::pin(stream::iter(pieces)),
+            false => Box::pin(stream::iter(pieces).chain(stream::pending())),
+        };
+        RequestBody::new(chunks, None, 1_000, arriving.clone())
+    }
+
+    #[tokio::test]
+    async fn bodies_that_come_in_share_what_they_may_take_and_give_it_back() {
+        let arriving = Arriving::of(10);
+        let endless = body(&[b"1234", b"5678"], false, &arriving);
+        let mut reading = Box::pin(endless.read());
+        assert!(reading.as_mut().now_or_never().is_none(), "it waits for the rest");
+        let refused = body(&[b"123"], true, &arriving).read().await;
+        assert!(matches!(refused, Err(BodyError::Busy)), "{refused:?}");
+        assert_eq!(BodyError::Busy.into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(body(&[b"12"], true, &arriving).read().await.unwrap(), "12", "there is room for so much");
+        drop(reading);
+        assert_eq!(body(&[b"1234567890"], true, &arriving).read().await.unwrap().len(), 10);
+        let large = body(&[b"12345678901"], true, &arriving).read().await;
+        assert!(matches!(large, Err(BodyError::Busy)), "{large:?}");
+    }
 
     #[test]
     fn single_bytes_buy_no_time_and_a_steady_sender_has_all_it_needs() {

@@ -14,7 +14,7 @@ use warp::path::FullPath;
 use warp::{Filter, Reply};
 
 use crate::authority::{Action, Decision, Object, Policy, Principal};
-use crate::body::RequestBody;
+use crate::body::{Arriving, RequestBody};
 use crate::call::{Call, HangUp, Peer};
 use crate::guard::{ContentRule, check_content_type, check_form};
 use crate::pattern::{Params, Pattern};
@@ -173,6 +173,7 @@ impl Routes {
     ) -> BoxedFilter<(HttpResponse,)> {
         self.routes.sort_by_key(|route| std::cmp::Reverse(route.pattern.specificity()));
         let table = Arc::new(self);
+        let arriving = Arriving::new();
         let query = warp::query::raw().or(warp::any().map(String::new)).unify();
         warp::method()
             .and(warp::path::full())
@@ -203,7 +204,7 @@ impl Routes {
                         headers,
                         principal,
                         peer,
-                        body: RequestBody::new(Box::pin(chunks), announced, limit),
+                        body: RequestBody::new(Box::pin(chunks), announced, limit, arriving.clone()),
                         stop: stop.clone(),
                         hang_up,
                         params: Params::new(),

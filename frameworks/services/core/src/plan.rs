@@ -42,7 +42,7 @@ pub(crate) struct Landing {
     /// Whether the old tasks make room for the new ones.
     pub(crate) replaces: bool,
     pub(crate) now: Wall,
-    pub(crate) known: Vec<KnownOffer>,
+    pub(crate) known: Arc<[KnownOffer]>,
     pub(crate) absent: usize,
     pub(crate) newest: Option<Timestamp>,
 }

@@ -25,6 +25,8 @@ pub struct Settings {
     pub env_prefix: String,
     /// The most apps and pods: each costs memory here and in the store for as long as it exists.
     pub max_apps: usize,
+    /// The most instances of all apps and pods together, those that wait included: each is held in memory.
+    pub max_instances: u64,
     /// The most deployments at once.
     pub max_deployments: usize,
     /// The numbers that service ports are given; when all are taken, an app keeps 0.
@@ -69,7 +71,7 @@ pub enum AcceptedRoles {
 }
 
 impl Default for Settings {
-    /// Source: Marathon's defaults, but for `max_apps` and `max_per_offer`, which bound what it does not.
+    /// Source: Marathon's defaults, but for `max_apps`, `max_instances` and `max_per_offer`, which bound what it does not.
     fn default() -> Self {
         Self {
             secrets: false,
@@ -78,6 +80,7 @@ impl Default for Settings {
             accepted_roles: AcceptedRoles::Any,
             env_prefix: String::new(),
             max_apps: 50_000,
+            max_instances: 1_000_000,
             max_deployments: 100,
             service_ports: 10_000..=20_000,
             max_versions: 50,

@@ -1,5 +1,6 @@
 //! What an operator can choose.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chapada_model::{
@@ -8,7 +9,7 @@ use chapada_model::{
 };
 use chapada_services_core::{
     AcceptedRoles, Command, Effect, Event, GroupChange, Launch, LaunchValue, Offer, Patience, Refusal, Reply,
-    Seed, Services, Settings, Write,
+    Seed, Services, Settings, Update, Write,
 };
 use serde_json::{Value, json};
 
@@ -96,6 +97,13 @@ impl Bench {
         self.apply(Event::Offers(vec![Offer { role, domain, ..offer }]));
     }
 
+    /// Another process reads what is stored.
+    fn restart(&mut self, settings: Settings) {
+        let records: BTreeMap<String, Vec<u8>> = self.records.drain(..).collect();
+        let restored = Services::restore(Role::star(), Seed::new(2, 2), self.now, records);
+        self.services = restored.expect("own records").with_settings(settings);
+    }
+
     fn wait(&mut self, time: Duration) {
         self.now.mono = self.now.mono + time;
         self.now.wall = self.now.wall + time;
@@ -120,6 +128,38 @@ fn there_are_no_more_apps_than_there_may_be() {
     assert!(matches!(both, Err(Refusal::Invalid(_))), "three are too many: {both:?}");
     bench.create(app("/b")).expect("the second");
     assert!(matches!(bench.create(app("/c")), Err(Refusal::Invalid(_))));
+}
+
+#[test]
+fn there_are_no_more_instances_than_there_may_be_and_less_is_always_taken() {
+    let many = |id: &str, instances: u32| {
+        let mut app = app(id);
+        app["instances"] = json!(instances);
+        app
+    };
+    let mut bench = Bench::new(Settings { max_instances: 10, ..Settings::default() });
+    bench.create(many("/a", 6)).expect("the first");
+    let Err(Refusal::Invalid(why)) = bench.create(many("/b", 5)) else { panic!("eleven are too many") };
+    assert_eq!(why[0].path, "/instances");
+    assert!(
+        why[0].errors[0].contains("--max-instances") && why[0].errors[0].contains(" 6 are wanted"),
+        "{why:?}"
+    );
+    bench.create(many("/b", 4)).expect("ten are not");
+    let scale = |app: &str, instances: u32| {
+        let fields = json!({"instances": instances}).as_object().expect("an object").clone();
+        let app = app.parse().expect("an id");
+        Command::Update { updates: vec![Update { app, fields, partial: true, create: false }], force: true }
+    };
+    assert!(matches!(bench.command(scale("/a", 7)), Err(Refusal::Invalid(_))));
+    bench.command(scale("/a", 2)).expect("fewer");
+    bench.command(scale("/b", 8)).expect("what the other gave up");
+    // The next process counts anew.
+    bench.restart(Settings { max_instances: 5, ..Settings::default() });
+    assert!(matches!(bench.command(scale("/a", 3)), Err(Refusal::Invalid(_))));
+    bench.command(scale("/b", 4)).expect("fewer, though still too many");
+    bench.command(scale("/b", 3)).expect("fewer");
+    assert!(matches!(bench.command(scale("/a", 3)), Err(Refusal::Invalid(_))));
 }
 
 #[test]
@@ -148,8 +188,7 @@ fn a_task_that_does_not_start_is_killed_after_as_long_as_is_said_also_after_a_re
     let task = bench.launched[0].task.clone();
     bench.apply(Event::Update(TaskStatus::new(task.clone(), TaskState::Staging)));
 
-    let restored = Services::restore(Role::star(), Seed::new(2, 2), bench.now, bench.records.clone());
-    bench.services = restored.expect("own records").with_settings(settings);
+    bench.restart(settings);
     bench.apply(Event::Subscribed);
     bench.wait(19 * SECOND);
     assert_eq!(bench.killed, []);

@@ -22,7 +22,7 @@ pub struct ServicesConfig {
     #[arg(long)]
     pub zk: Option<String>,
     /// How long ZooKeeper waits for a silent process before another takes over.
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10s", value_parser = time)]
     #[serde(with = "humantime_serde")]
     pub zk_session_timeout: Duration,
     /// Folder for records; made if there is none.
@@ -61,11 +61,11 @@ pub struct ServicesConfig {
     #[arg(long)]
     pub http_max_concurrent_requests: Option<u32>,
     /// How long a process that waits for its turn tries to reach the leader.
-    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "5s", value_parser = time)]
     #[serde(with = "humantime_serde")]
     pub leader_proxy_connection_timeout: Duration,
     /// How long it waits for the leader's answer.
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10s", value_parser = time)]
     #[serde(with = "humantime_serde")]
     pub leader_proxy_read_timeout: Duration,
     /// How many requests it has with the leader at once.
@@ -95,6 +95,9 @@ pub struct ServicesConfig {
     /// The most apps and pods; a change that would make more is refused.
     #[arg(long, default_value_t = 50_000)]
     pub max_apps: usize,
+    /// The most instances of all apps and pods together; a change that would make more is refused.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub max_instances: u64,
     /// The most deployments at once; more are refused.
     #[arg(long, default_value_t = 100)]
     pub max_running_deployments: usize,
@@ -119,7 +122,7 @@ pub struct ServicesConfig {
     /// How many events a reader of the event stream may be behind before it is cut.
     #[arg(long, default_value_t = 1_024, value_parser = at_least_one)]
     pub event_stream_max_outstanding_messages: usize,
-    /// How long what of an offer is not used need not be offered again. A number alone means milliseconds, here and below.
+    /// How long what of an offer is not used need not be offered again. A number alone means milliseconds.
     #[arg(long, default_value = "2m", value_parser = time)]
     #[serde(with = "humantime_serde")]
     pub decline_offer_duration: Duration,
@@ -131,8 +134,11 @@ pub struct ServicesConfig {
     #[arg(long, default_value = "5m", value_parser = time)]
     #[serde(with = "humantime_serde")]
     pub task_launch_timeout: Duration,
+    /// Where people find the web UI, as the master shows it. Default: the address of this process.
+    #[arg(long)]
+    pub webui_url: Option<String>,
     /// Whom tasks run as that name no user. Default: the agent's own user.
-    #[arg(long, default_value = "")]
+    #[arg(long, alias = "mesos-user", default_value = "")]
     pub user: String,
     /// Directory with a file for each secret that apps and pods may name; without it those that name one are refused.
     #[arg(long)]
@@ -140,8 +146,9 @@ pub struct ServicesConfig {
     /// The container network of apps and pods that ask for one without a name; without it they are refused.
     #[arg(long)]
     pub default_network_name: Option<String>,
-    /// For how long tasks run on while this process is away; after that the master ends them.
-    #[arg(long, default_value = "1w", value_parser = humantime::parse_duration)]
+    /// For how long tasks run on while this process is away; after that the master ends them. A number alone means seconds, as
+    /// Marathon has it.
+    #[arg(long, default_value = "1w", value_parser = time_in_seconds)]
     #[serde(with = "humantime_serde")]
     pub failover_timeout: Duration,
 }
@@ -169,9 +176,19 @@ pub enum AcceptBehavior {
 }
 
 /// As people write it; a number alone is one of milliseconds, as in Marathon's flags.
+/// A time of which a number alone means milliseconds, as in Marathon's flags.
 fn time(text: &str) -> Result<Duration, String> {
+    time_in(Duration::from_millis, text)
+}
+
+/// The same of seconds.
+fn time_in_seconds(text: &str) -> Result<Duration, String> {
+    time_in(Duration::from_secs, text)
+}
+
+fn time_in(unit: fn(u64) -> Duration, text: &str) -> Result<Duration, String> {
     let time = match text.parse() {
-        Ok(milliseconds) => Duration::from_millis(milliseconds),
+        Ok(number) => unit(number),
         Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string())?,
     };
     if time.is_zero() { Err("must not be zero".to_owned()) } else { Ok(time) }
@@ -231,6 +248,7 @@ impl Default for ServicesConfig {
             accepted_resource_roles_default_behavior: AcceptBehavior::Any,
             env_vars_prefix: String::new(),
             max_apps: 50_000,
+            max_instances: 1_000_000,
             max_running_deployments: 100,
             local_port_min: 10_000,
             local_port_max: 20_000,
@@ -242,6 +260,7 @@ impl Default for ServicesConfig {
             decline_offer_duration: Duration::from_secs(120),
             kill_retry_timeout: Duration::from_secs(30),
             task_launch_timeout: Duration::from_secs(300),
+            webui_url: None,
             user: String::new(),
             secrets_dir: None,
             default_network_name: None,
@@ -264,6 +283,7 @@ impl ServicesConfig {
             },
             env_prefix: self.env_vars_prefix.clone(),
             max_apps: self.max_apps,
+            max_instances: self.max_instances,
             max_deployments: self.max_running_deployments,
             service_ports: self.local_port_min..=self.local_port_max,
             max_versions: self.zk_max_versions,
@@ -312,7 +332,7 @@ mod tests {
             --max-running-deployments 4 --event-stream-max-outstanding-messages 5 --decline-offer-duration 6000 \
             --kill-retry-timeout 7s --task-launch-timeout 8000 --accepted-resource-roles-default-behavior unreserved \
             --local-port-min 9 --local-port-max 10 --zk-max-versions 11 --max-instances-per-offer 12 \
-            --gpu-scheduling-behavior unrestricted --draining-seconds 13";
+            --gpu-scheduling-behavior unrestricted --draining-seconds 13 --max-instances 14";
         let config = read(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
         assert_eq!(
             (config.ip.to_string().as_str(), config.port, config.role.as_str()),
@@ -324,6 +344,7 @@ mod tests {
             accepted_roles: AcceptedRoles::Unreserved,
             env_prefix: "P_".to_owned(),
             max_apps: 3,
+            max_instances: 14,
             max_deployments: 4,
             service_ports: 9..=10,
             max_versions: 11,
@@ -335,6 +356,24 @@ mod tests {
             ..Settings::default()
         };
         assert_eq!(config.settings(), settings);
+    }
+
+    #[test]
+    fn marathons_values_mean_what_they_mean_there() {
+        let line = "--failover-timeout 604800 --leader-proxy-connection-timeout 5000 --leader-proxy-read-timeout 10000 \
+            --zk-session-timeout 10000 --mesos-user web --webui-url http://apps.example/";
+        let config = read(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
+        let default = ServicesConfig::default();
+        assert_eq!(
+            config,
+            ServicesConfig {
+                user: "web".to_owned(),
+                webui_url: Some("http://apps.example/".to_owned()),
+                ..default
+            },
+            "the times are those that are the defaults"
+        );
+        assert_eq!(read(&["--failover-timeout", "2h"]).unwrap().failover_timeout, Duration::from_secs(7_200));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chapada_model::{Reason, TaskState};
-use chapada_services_core::{Effect, Event, HomeOperation, Launch, LaunchGroup, Refusal, Reply};
+use chapada_services_core::{Effect, Event, HomeOperation, Launch, LaunchGroup, Published, Refusal};
 use http::{Method, StatusCode};
 
 macro_rules! counts {
@@ -109,19 +109,16 @@ impl Figures {
             Effect::Accept { tasks, groups, operations, .. } => self.on_use(tasks, groups, operations),
             Effect::Decline { .. } => self.add(Count::OffersDeclined, 1),
             Effect::Kill { .. } => self.add(Count::Kills, 1),
-            Effect::Revive => self.add(Count::Revives, 1),
+            Effect::Revive | Effect::ReviveIn(_) => self.add(Count::Revives, 1),
             Effect::Suppress | Effect::SuppressIn(_) => self.add(Count::Suppresses, 1),
-            Effect::Answer { answer, .. } => match answer {
-                Ok(
-                    Reply::Created { .. }
-                    | Reply::Pod { .. }
-                    | Reply::Deployed { .. }
-                    | Reply::GroupDeployed { .. },
-                ) => self.add(Count::DeploymentsBegun, 1),
-                // Source: Marathon dismisses what would be one deployment too many.
-                Err(Refusal::TooMany(_)) => self.add(Count::DeploymentsDismissed, 1),
-                _ => {}
-            },
+            // Said once of each that begins, also of those that take back another by themselves.
+            Effect::Publish(event) if matches!(**event, Published::Changed { .. }) => {
+                self.add(Count::DeploymentsBegun, 1);
+            }
+            // Source: Marathon dismisses what would be one deployment too many.
+            Effect::Answer { answer: Err(Refusal::TooMany(_)), .. } => {
+                self.add(Count::DeploymentsDismissed, 1)
+            }
             _ => {}
         }
     }

@@ -67,6 +67,7 @@ impl Frames {
 }
 
 /// Something that happened; it is written only for those who read it.
+#[derive(Debug)]
 struct Happened {
     number: u64,
     at: String,
@@ -76,6 +77,7 @@ struct Happened {
     bytes: Option<usize>,
 }
 
+#[derive(Debug)]
 enum What {
     Published(Box<Published>),
     Said(&'static str, Value),
@@ -137,7 +139,7 @@ pub(crate) struct Wants {
 #[derive(Debug)]
 pub(crate) struct Subscription {
     /// What it missed since the event that it named.
-    pub(crate) missed: Vec<Bytes>,
+    pub(crate) missed: Missed,
     /// Whether that is all it missed. `None` when it named no event.
     pub(crate) resumed: Option<bool>,
     /// What happens from now on.
@@ -177,8 +179,7 @@ impl Hub {
             Some(None) | None => Vec::new(),
         };
         drop(inner);
-        let frames = kept.iter().flat_map(|event| self.frames(event));
-        let missed = frames.filter_map(|frames| frames.wanted(&wants)).collect();
+        let missed = Missed { life: self.life.clone(), wants, events: kept.into(), written: VecDeque::new() };
         Ok(Subscription { missed, resumed: seen.map(|seen| seen.is_some()), events })
     }
 
@@ -219,35 +220,59 @@ impl Hub {
         if inner.subscribers.is_empty() {
             return;
         }
-        for frames in self.frames(&event) {
+        for frames in frames(&self.life, &event) {
             inner.subscribers.retain(|subscriber| frames.hand_to(subscriber));
         }
-    }
-
-    fn frames<'a>(&self, event: &'a Happened) -> Vec<Written<'a>> {
-        let rendered = match &event.what {
-            What::Published(published) => events::render(published),
-            What::Said(kind, body) => vec![Rendered::plain(kind, body.clone())],
-        };
-        let last = rendered.len().saturating_sub(1);
-        let frame = |(index, Rendered { kind, heavy, light }): (usize, Rendered)| {
-            // All frames of one event together are one step for who comes back, so only the last has its id.
-            let id = (index == last).then(|| format!("id: {}-{}\r\n", self.life, event.number));
-            let id = id.unwrap_or_default();
-            let frame = |mut body: Value| -> Bytes {
-                body["eventType"] = json!(kind);
-                body["timestamp"] = json!(event.at);
-                format!("{id}event: {kind}\r\ndata: {body}\r\n\r\n").into()
-            };
-            let heavy = frame(heavy);
-            Written { kind, about: &event.about, light: light.map_or_else(|| heavy.clone(), frame), heavy }
-        };
-        rendered.into_iter().enumerate().map(frame).collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         // It is whole after every statement that changes it.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An event as it goes out, to whoever wants it.
+fn frames<'a>(life: &str, event: &'a Happened) -> Vec<Written<'a>> {
+    let rendered = match &event.what {
+        What::Published(published) => events::render(published),
+        What::Said(kind, body) => vec![Rendered::plain(kind, body.clone())],
+    };
+    let last = rendered.len().saturating_sub(1);
+    let frame = |(index, Rendered { kind, heavy, light }): (usize, Rendered)| {
+        // All frames of one event together are one step for who comes back, so only the last has its id.
+        let id = (index == last).then(|| format!("id: {life}-{}\r\n", event.number));
+        let id = id.unwrap_or_default();
+        let frame = |mut body: Value| -> Bytes {
+            body["eventType"] = json!(kind);
+            body["timestamp"] = json!(event.at);
+            format!("{id}event: {kind}\r\ndata: {body}\r\n\r\n").into()
+        };
+        let heavy = frame(heavy);
+        Written { kind, about: &event.about, light: light.map_or_else(|| heavy.clone(), frame), heavy }
+    };
+    rendered.into_iter().enumerate().map(frame).collect()
+}
+
+/// What somebody missed. It is written piece by piece as it is read: many who come back at once, or never read, hold what is kept
+/// anyway and no copies of it.
+#[derive(Debug)]
+pub(crate) struct Missed {
+    life: Arc<str>,
+    wants: Wants,
+    events: VecDeque<Arc<Happened>>,
+    written: VecDeque<Bytes>,
+}
+
+impl Iterator for Missed {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        while self.written.is_empty() {
+            let event = self.events.pop_front()?;
+            self.written =
+                frames(&self.life, &event).iter().filter_map(|one| one.wanted(&self.wants)).collect();
+        }
+        self.written.pop_front()
     }
 }
 
@@ -309,6 +334,21 @@ mod tests {
         Wants { types: BTreeSet::new(), light: false, caller: Caller::itself() }
     }
 
+    #[test]
+    fn many_who_come_back_hold_no_copies_of_what_they_missed() {
+        let hub = Hub::new(0xff, OUTSTANDING);
+        for uri in 0..100 {
+            hub.announce("api_post_event", json!({"uri": uri}));
+        }
+        let mut again: Vec<Subscription> =
+            (0..100).map(|_| hub.subscribe(all(), Some("00000000000000ff-1")).unwrap()).collect();
+        let written =
+            |again: &[Subscription]| again.iter().map(|one| one.missed.written.len()).sum::<usize>();
+        assert_eq!(written(&again), 0, "nothing before it is read");
+        assert!(again.iter_mut().all(|one| one.missed.next().is_some()));
+        assert_eq!(written(&again), 0, "each piece goes when it is taken");
+    }
+
     fn text(frames: &[Bytes]) -> String {
         frames.iter().map(|frame| String::from_utf8_lossy(frame).into_owned()).collect()
     }
@@ -359,22 +399,22 @@ mod tests {
         }
         let again = hub.subscribe(all(), Some("00000000000000ff-1")).unwrap();
         assert_eq!(again.resumed, Some(true));
-        let missed = text(&again.missed);
+        let missed = text(&again.missed.collect::<Vec<_>>());
         assert!(
             !missed.contains("\"uri\":1") && missed.contains("\"uri\":2") && missed.contains("\"uri\":3")
         );
         assert!(missed.starts_with("id: 00000000000000ff-2\r\nevent: api_post_event\r\ndata: {"), "{missed}");
         let current = hub.subscribe(all(), Some("00000000000000ff-3")).unwrap();
-        assert_eq!((current.resumed, current.missed.len()), (Some(true), 0));
+        assert_eq!((current.resumed, current.missed.count()), (Some(true), 0));
         for unknown in ["00000000000000fe-1", "00000000000000ff-4", "00000000000000ff-x", ""] {
             let unknown = hub.subscribe(all(), Some(unknown)).unwrap();
-            assert_eq!((unknown.resumed, unknown.missed.len()), (Some(false), 0));
+            assert_eq!((unknown.resumed, unknown.missed.count()), (Some(false), 0));
         }
         for _ in 0..KEPT {
             hub.announce("api_post_event", json!({}));
         }
         assert_eq!(hub.subscribe(all(), Some("00000000000000ff-2")).unwrap().resumed, Some(false));
-        assert_eq!(hub.subscribe(all(), Some("00000000000000ff-3")).unwrap().missed.len(), KEPT);
+        assert_eq!(hub.subscribe(all(), Some("00000000000000ff-3")).unwrap().missed.count(), KEPT);
         hub.close();
         assert_eq!(hub.subscribe(all(), Some("00000000000000ff-1003")).unwrap().resumed, Some(false));
     }

@@ -18,7 +18,7 @@ use crate::config::{DEFAULT_PORT, ServicesConfig};
 use crate::error::Error;
 use crate::figures::Figures;
 use crate::handle::{Inputs, ServicesHandle};
-use crate::http::{self, Api, Bodies, Surroundings};
+use crate::http::{self, Api, Bodies, Looks, Surroundings};
 use crate::hub::Hub;
 use crate::identity::Identity;
 use crate::listen_in::Ears;
@@ -57,6 +57,7 @@ pub async fn run(
         logging: set_level.map(Logging::with).unwrap_or_default(),
         secrets,
         bodies: Bodies::default(),
+        looks: Looks::default(),
     };
     tracing::info!(address = %at, "listening");
     let tasks = TaskTracker::new();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chapada_model::Role;
-use chapada_sdk::{Ending, FrameworkConfig, LeaderInfo, Over, Replica, Turn, WriteError, connect, random};
+use chapada_sdk::{Ending, FrameworkConfig, LeaderInfo, Over, Replica, Turn, connect, random};
 use chapada_services_core::{Recovered, Seed, Services, Settings};
 
 use crate::actor::Actor;
@@ -63,13 +63,20 @@ impl Replica for Post {
             }
             over = turn.over() => Ok(match over {
                 Over::Stopped => Ending::Done,
-                Over::Lost => Ending::HandOver,
+                Over::Lost => {
+                    driver.abandon();
+                    Ending::HandOver
+                }
             }),
             () = standing.given_up() => Ok(Ending::HandOver),
         };
-        // Nobody is served as if it led; then nothing more is called; then the place is free.
+        // Nobody is served as if it led; then nothing more is called; then the place is free. What was called before still goes out,
+        // unless another process may lead by now.
         standing.set(Standing::Unknown);
-        driver.stop();
+        match outcome.as_ref().is_err_and(Self::ends_term) {
+            true => driver.abandon(),
+            false => driver.stop(),
+        }
         tasks.shutdown().await;
         match outcome {
             Err(Error::Run(removed)) if removed.is_removed() => {
@@ -86,10 +93,12 @@ impl Replica for Post {
         self.inputs.forget().await;
     }
 
-    fn refused_write(error: &Error) -> Option<&WriteError> {
+    fn ends_term(error: &Error) -> bool {
         match error {
-            Error::Store(write) => Some(write),
-            _ => None,
+            Error::Store(write) => write.ends_term(),
+            Error::Open(open) => open.ends_term(),
+            Error::Run(run) => run.ends_term(),
+            _ => false,
         }
     }
 }
@@ -100,7 +109,9 @@ impl Post {
         let mut framework = self.framework.clone();
         framework.roles = roles.into_iter().collect();
         framework.hostname = self.ears.identity.host_port.rsplit_once(':').map(|(host, _)| host.into());
-        framework.webui_url = Some(self.ears.identity.url().into());
+        let identity = &self.ears.identity;
+        let url = identity.config.webui_url.clone().unwrap_or_else(|| identity.url().into());
+        framework.webui_url = Some(url.into());
         framework
     }
 }

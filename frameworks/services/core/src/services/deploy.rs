@@ -138,17 +138,32 @@ impl Services {
         Ok(conflicts)
     }
 
-    /// Refuses what is new beyond the most apps there may be.
+    /// Refuses what is new beyond the most apps and instances there may be.
     fn check_count(&self, changes: &BTreeMap<AppId, Change>) -> Result<(), Refusal> {
         let most = self.settings.max_apps;
         let is_new = |(app, change): &(&AppId, &Change)| change.to.is_some() && !self.apps.contains_key(*app);
         let new = changes.iter().filter(is_new).count();
-        match new > 0 && self.apps.len() + new > most {
-            true => {
-                Err(invalid("/", format!("there may be {most} apps and pods at most, as --max-apps says")))
-            }
-            false => Ok(()),
+        if new > 0 && self.apps.len() + new > most {
+            return Err(invalid(
+                "/",
+                format!("there may be {most} apps and pods at most, as --max-apps says"),
+            ));
         }
+        let instances = |app: &App| u64::from(app.definition.instances);
+        let after: u64 = changes.values().filter_map(|change| change.to.as_ref()).map(instances).sum();
+        let changed = changes.iter().filter(|(_, change)| change.to.is_some());
+        let before: u64 =
+            changed.filter_map(|(app, _)| self.apps.get(app)).map(|state| instances(&state.app)).sum();
+        let most = self.settings.max_instances;
+        if after > before && self.wanted - before + after > most {
+            let why = format!(
+                "there may be {most} instances of all apps and pods together, as --max-instances says, and {} are \
+                 wanted already; ask for fewer",
+                self.wanted
+            );
+            return Err(invalid("/instances", why));
+        }
+        Ok(())
     }
 
     fn take_over(&mut self, app: &AppId, change: &Change, deployment: DeploymentId) {
@@ -195,9 +210,11 @@ impl Services {
         if let Some(replaced) = replaced {
             self.free_service_ports(&replaced.definition);
             self.free_role(&replaced.definition);
+            self.wanted -= u64::from(replaced.definition.instances);
         }
         self.hold_service_ports(&app.definition);
         self.hold_role(&app.definition);
+        self.wanted += u64::from(app.definition.instances);
         if waited {
             self.save(Key::Failed(id.clone()));
         }
@@ -293,7 +310,7 @@ impl Services {
 }
 
 /// The closest group that all of them are in.
-fn common_group<'a>(apps: impl Iterator<Item = &'a AppId>) -> PathId {
+pub(super) fn common_group<'a>(apps: impl Iterator<Item = &'a AppId>) -> PathId {
     let common = |one: PathId, other: PathId| one.and_above().find(|path| path.is_or_holds(&other));
     apps.map(PathId::group_of)
         .reduce(|one, other| common(one, other).unwrap_or_else(PathId::root))

@@ -77,6 +77,8 @@ pub struct Services {
     /// The last version given out: the next one is later.
     version: Timestamp,
     connected: bool,
+    /// How many instances all apps and pods shall have together.
+    wanted: u64,
     /// Counts subscriptions and their ends: what is heard on one says nothing on the next.
     subscription: u32,
     /// Apps of which something changed since they were last settled.
@@ -112,6 +114,7 @@ impl Services {
             version: Timestamp::default(),
             connected: false,
             subscription: 0,
+            wanted: 0,
             touched: BTreeSet::new(),
             timers: BTreeSet::new(),
             demand: offers::Demand::default(),

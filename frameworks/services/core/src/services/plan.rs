@@ -1,11 +1,13 @@
 //! What a change would do, asked without doing it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use chapada_model::Now;
+use chapada_model::{Now, Role};
 use chapada_sdk_core::Placed;
 
-use super::known::taken;
+use super::commands::invalid;
+use super::known::{KnownOffer, taken};
 use super::{AppState, Services};
 use crate::deployment::{Change, Deployment};
 use crate::event::{Refusal, Update};
@@ -16,12 +18,26 @@ use crate::plan::{Landing, Old, Proposal};
 use crate::resident::Home;
 use crate::timestamp::Timestamp;
 
+/// So many apps are planned at once: each is matched with every agent.
+const PLANNED_AT_ONCE: usize = 200;
+
+/// What is offered to each role, copied once.
+type Offered = BTreeMap<Role, Known>;
+
+/// The offers to a role, how many agents were offered once and are not any more, and when the last offer was seen.
+type Known = (Arc<[KnownOffer]>, usize, Option<Timestamp>);
+
 impl Services {
     /// What these updates would do, by the same steps as the command. Where instances would land is [`Proposal::answer`].
     ///
     /// # Errors
-    /// As the command itself.
+    /// As the command itself, and [`Refusal::Invalid`] for more apps than are planned at once.
     pub fn propose(&self, now: Now, updates: Vec<Update>, force: bool) -> Result<Proposal, Refusal> {
+        if updates.len() > PLANNED_AT_ONCE {
+            let why =
+                format!("{PLANNED_AT_ONCE} apps are planned at once at most; ask for some after the others");
+            return Err(invalid("/", why));
+        }
         let version = Timestamp::from(now.wall).max(self.version.next());
         let changes = self.changes(updates, version)?;
         let layers = self.layers(&changes, &BTreeMap::new())?;
@@ -29,14 +45,23 @@ impl Services {
         let id = DeploymentId(Seed::new(0, 0).uuid());
         let mut deployment = Deployment::plan(id, version, changes, &layers);
         deployment.carry_on(&self.replaced_by(&cancels));
-        let landing =
-            |(id, change): (&AppId, &Change)| self.landing(now, id, change, deployment.replaces(id));
+        let mut offered = Offered::new();
+        let landing = |(id, change): (&AppId, &Change)| {
+            self.landing(now, id, change, deployment.replaces(id), &mut offered)
+        };
         let landings = deployment.changes.iter().filter_map(landing).collect();
         Ok(Proposal { deployment, cancels, landings })
     }
 
     /// What is to be started of an app, and beside what.
-    fn landing(&self, now: Now, id: &AppId, change: &Change, replaces: bool) -> Option<Landing> {
+    fn landing(
+        &self,
+        now: Now,
+        id: &AppId,
+        change: &Change,
+        replaces: bool,
+        offered: &mut Offered,
+    ) -> Option<Landing> {
         let to = change.to.as_ref()?;
         let state = self.spec(id);
         let request = self.settings.request(&to.definition);
@@ -44,6 +69,10 @@ impl Services {
         let there = state.map_or(0, |state| state.alive(now.mono));
         let target = to.definition.instances as usize;
         let resident = to.definition.is_resident();
+        let (known, absent, newest) = offered.entry(role.clone()).or_insert_with_key(|role| {
+            let known = self.known.current(now.mono, role).cloned().collect();
+            (known, self.known.absent(now.mono, role), self.known.newest(role))
+        });
         Some(Landing {
             id: id.clone(),
             definition: to.definition.clone(),
@@ -58,9 +87,9 @@ impl Services {
             old: state.filter(|_| !resident).map_or_else(Vec::new, old),
             replaces: replaces && !resident,
             now: now.wall,
-            known: self.known.current(now.mono, &role).cloned().collect(),
-            absent: self.known.absent(now.mono, &role),
-            newest: self.known.newest(&role),
+            known: known.clone(),
+            absent: *absent,
+            newest: *newest,
             role,
         })
     }

@@ -23,6 +23,7 @@ impl Services {
                     self.version = self.version.max(app.version);
                     self.hold_service_ports(&app.definition);
                     self.hold_role(&app.definition);
+                    self.wanted += u64::from(app.definition.instances);
                     let mut state = AppState::new(app, self.settings.patience);
                     state.deleting = deleting;
                     self.apps.insert(state.app.definition.id.clone(), state);

@@ -111,12 +111,36 @@ impl Services {
         let mut changes = self.inverse(&deployment, version);
         changes.retain(|_, change| change.to.is_some());
         self.publish(Published::Failed { plan: deployment, reason });
-        if !changes.is_empty() {
-            // There is room: one has just ended, and its apps are free.
-            if let Ok(undoing) = self.deploy(version, changes, true) {
-                self.note_undone(undoing, id);
-            }
+        self.take_back(now, version, changes, id);
+    }
+
+    /// Takes changes back together, or, when what others changed meanwhile forbids that, those that can be by themselves.
+    fn take_back(
+        &mut self,
+        now: Now,
+        version: Timestamp,
+        changes: BTreeMap<AppId, Change>,
+        undone: DeploymentId,
+    ) {
+        if changes.is_empty() {
+            return;
         }
+        // There is room: one has just ended, and its apps are free.
+        let why = match self.deploy(version, changes.clone(), true) {
+            Ok(undoing) => return self.note_undone(undoing, undone),
+            Err(why) => why,
+        };
+        if changes.len() > 1 {
+            for (app, Change { from, to }) in changes {
+                let version = self.next_version(now);
+                let to = to.map(|app| app.again(version));
+                self.take_back(now, version, BTreeMap::from([(app, Change { from, to })]), undone);
+            }
+            return;
+        }
+        let group = super::deploy::common_group(changes.keys());
+        let reason = format!("a change that failed cannot be taken back: {}", in_words(&why));
+        self.publish(Published::GroupFailed { group, version, reason });
     }
 
     /// What takes back the changes of a deployment, and no others.
@@ -240,5 +264,16 @@ impl Services {
             self.save(Key::Deployment(id));
         }
         Ok(Reply::Done)
+    }
+}
+
+/// All that a refusal says, in one line.
+fn in_words(why: &Refusal) -> String {
+    match why {
+        Refusal::WrongType(details) | Refusal::Invalid(details) => {
+            let each = details.iter().map(|one| format!("{}: {}", one.path, one.errors.join(", ")));
+            each.collect::<Vec<_>>().join("; ")
+        }
+        _ => why.to_string(),
     }
 }

@@ -142,6 +142,7 @@ impl Services {
             state.timer.map(|at| self.timers.remove(&(at, app.clone())));
             self.free_service_ports(&state.app.definition);
             self.free_role(&state.app.definition);
+            self.wanted -= u64::from(state.app.definition.instances);
             self.lose_homes(now.mono, &mut state);
             let failed = state.has_failed();
             self.retire(app, state.versions);

@@ -112,6 +112,35 @@ fn a_version_that_always_fails_is_taken_back_and_the_old_tasks_never_notice() {
     assert_eq!(world.launches, 4 + 3, "no more than was to be tried");
 }
 
+/// What it would go back to depends on an app that has come to depend on it.
+#[test]
+fn a_version_that_cannot_be_taken_back_says_why() {
+    let mut world = four(json!({"rollbackAfterFailures": 3}));
+    let other = |fields: Value| {
+        let fields = fields.as_object().expect("an object").clone();
+        let app = "/base".parse().expect("a path");
+        Command::Update { updates: vec![Update { app, fields, partial: true, create: true }], force: true }
+    };
+    world.command(other(json!({"cmd": "base", "cpus": 1, "mem": 64})));
+    rounds(&mut world, 10, |_| TaskState::Running);
+    world.command(put(json!({"dependencies": ["/base"]}), false));
+    rounds(&mut world, 10, |_| TaskState::Running);
+    world.command(put(json!({"cmd": "new", "dependencies": []}), false));
+    world.command(other(json!({"dependencies": ["/web"]})));
+    rounds(&mut world, 40, fails);
+    assert_eq!(reasons(&world).len(), 1, "the deployment has failed");
+    assert_eq!(state(&world).app.definition.cmd.as_deref(), Some("new"));
+    let said = world.published.iter().find_map(|event| match event {
+        Published::GroupFailed { reason, .. } => Some(reason.as_str()),
+        _ => None,
+    });
+    let said = said.expect("it says so");
+    assert!(
+        said.starts_with("a change that failed cannot be taken back: ") && said.contains("/base"),
+        "{said}"
+    );
+}
+
 #[test]
 fn without_the_field_a_version_that_fails_is_tried_for_ever() {
     let mut world = four(json!({}));

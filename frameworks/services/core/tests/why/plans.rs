@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chapada_services_core::{Command, Landed, Refusal, Update};
+use chapada_services_core::{AppId, Command, Landed, Refusal, Update};
 use serde_json::{Value, json};
 
 use crate::bed::{Agent, Bed};
@@ -66,6 +66,12 @@ fn what_is_refused_is_refused_of_a_plan_too_and_force_names_what_it_cancels() {
     let forced = bed.services.propose(bed.now, update(&json!({"cpus": 2})), true).expect("forced");
     let under_way: Vec<_> = bed.services.deployments().map(|deployment| deployment.id).collect();
     assert_eq!(forced.cancels, under_way);
+    let many = (0..201).flat_map(|number| {
+        let app: AppId = format!("/many/{number}").parse().expect("an id");
+        update(&json!({"cmd": "x"})).into_iter().map(move |one| Update { app: app.clone(), ..one })
+    });
+    let many = bed.services.propose(bed.now, many.collect(), false);
+    assert!(matches!(&many, Err(Refusal::Invalid(why)) if why[0].errors[0].contains("200 apps")), "{many:?}");
     let wrong = bed.services.propose(bed.now, update(&json!({"cpus": -1})), true);
     assert!(matches!(wrong, Err(Refusal::Invalid(_) | Refusal::WrongType(_))), "{wrong:?}");
 }

@@ -77,8 +77,7 @@ impl Frames {
 
     /// Ends when the client leaves, when it was too slow, or with the process.
     async fn forward(self, client: mpsc::Sender<Result<Bytes, Infallible>>) {
-        let Self { subscription: Subscription { missed, mut events, .. }, stop, reader } = self;
-        let mut missed = missed.into_iter();
+        let Self { subscription: Subscription { mut missed, mut events, .. }, stop, reader } = self;
         loop {
             let frame = match missed.next() {
                 Some(frame) => frame,

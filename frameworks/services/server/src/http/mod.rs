@@ -12,6 +12,7 @@ mod groups;
 mod home;
 mod info;
 mod logging;
+mod looks;
 mod metrics;
 mod pages;
 mod params;
@@ -39,6 +40,7 @@ use crate::secrets::Secrets;
 pub(crate) use answer::Answer;
 pub(crate) use around::Surroundings;
 pub(crate) use bodies::Bodies;
+pub(crate) use looks::Looks;
 
 /// What every handler can reach, on behalf of its caller.
 #[derive(Clone)]
@@ -51,6 +53,7 @@ pub(crate) struct Api {
     pub(crate) logging: Logging,
     pub(crate) secrets: Secrets,
     pub(crate) bodies: Bodies,
+    pub(crate) looks: Looks,
 }
 
 /// Every route of the API.

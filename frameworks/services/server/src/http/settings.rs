@@ -34,6 +34,18 @@ fn milliseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Of Marathon's features those that are here, on for everybody.
+fn features(secrets: bool) -> Vec<&'static str> {
+    let all = [
+        ("gpu_resources", true),
+        ("maintenance_mode", true),
+        ("secrets", secrets),
+        ("task_killing", true),
+        ("vips", true),
+    ];
+    all.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect()
+}
+
 /// `marathon_config`.
 pub(crate) fn marathon(identity: &Identity, master_url: Option<String>) -> Value {
     let config = &identity.config;
@@ -45,7 +57,7 @@ pub(crate) fn marathon(identity: &Identity, master_url: Option<String>) -> Value
         "env_vars_prefix": Some(&config.env_vars_prefix).filter(|prefix| !prefix.is_empty()),
         "executor": "//cmd",
         "failover_timeout": config.failover_timeout.as_secs(),
-        "features": [],
+        "features": features(config.secrets_dir.is_some()),
         "framework_name": config.framework_name,
         "ha": config.zk.is_some(),
         "hostname": identity.host_port.rsplit_once(':').map(|(host, _)| host),
@@ -62,7 +74,7 @@ pub(crate) fn marathon(identity: &Identity, master_url: Option<String>) -> Value
         "reconciliation_interval": 600_000,
         "task_launch_timeout": milliseconds(config.task_launch_timeout),
         "task_reservation_timeout": 20_000,
-        "webui_url": identity.url(),
+        "webui_url": config.webui_url.as_deref().unwrap_or(&identity.url()),
     });
     if let Value::Object(known) = known {
         all.extend(known);

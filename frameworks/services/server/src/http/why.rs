@@ -8,10 +8,9 @@ use chapada_services_core::{
     AppId, Command, DeploymentId, Inquired, Inquiring, Inquiry, KnownOffer, Landed, MismatchKind, Proposal,
     Update,
 };
-use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, error, ok, refusal, unavailable};
+use super::answer::{Answer, ok, refusal, unavailable};
 use super::underway::{self, Underway};
 use super::{Api, apps};
 use crate::render;
@@ -31,8 +30,9 @@ const WHOLE: usize = 5;
 
 /// Why an app or pod is not where it should be.
 pub(super) async fn of(api: &Api, id: AppId, missing: impl FnOnce() -> HttpResponse) -> Answer {
+    let look = api.looks.turn().await?;
     let inquiry = inquire(api, id).await?.ok_or_else(missing)?;
-    ok(&render::why::explanation(&beside(move || inquiry.answer()).await?))
+    ok(&render::why::explanation(&look.beside(move || inquiry.answer()).await?))
 }
 
 /// What an explanation rests on, copied in turns; `None` when there is no such app or pod for the caller.
@@ -67,11 +67,13 @@ pub(super) async fn queue(api: &Api, embed: Embed) -> Answer {
         after = next;
     }
     let wanted = embed.offers || embed.explanation;
+    let look = if wanted { Some(api.looks.turn().await?) } else { None };
     let mut shown = Vec::new();
     for (number, (id, entry)) in queue.into_iter().enumerate() {
-        let explained = if wanted && number < EXPLAINED_AT_ONCE { inquire(api, id).await? } else { None };
-        shown.push(match explained {
-            Some(inquiry) => beside(move || with_explanation(entry, &inquiry, embed)).await?,
+        let look = look.as_ref().filter(|_| number < EXPLAINED_AT_ONCE);
+        let explained = if look.is_some() { inquire(api, id).await? } else { None };
+        shown.push(match look.zip(explained) {
+            Some((look, inquiry)) => look.beside(move || with_explanation(entry, &inquiry, embed)).await?,
             None => entry,
         });
     }
@@ -112,13 +114,14 @@ fn with_explanation(mut entry: Value, inquiry: &Inquiry, embed: Embed) -> Value 
 /// The deployments, each with what it waits for.
 pub(super) async fn deployments(api: &Api) -> Answer {
     let found = underway::all(&api.services, EXPLAINED_AT_ONCE).await.map_err(unavailable)?;
+    let look = api.looks.turn().await?;
     let (mut shown, mut left) = (Vec::new(), EXPLAINED_AT_ONCE);
     for Underway { mut json, at } in found {
         let mut explanations = Vec::new();
         for app in at.into_iter().take(left) {
             left -= 1;
             if let Some(inquiry) = inquire(api, app).await? {
-                explanations.push(beside(move || render::why::explanation(&inquiry.answer())).await?);
+                explanations.push(look.beside(move || render::why::explanation(&inquiry.answer())).await?);
             }
         }
         json["explanations"] = Value::Array(explanations);
@@ -131,19 +134,15 @@ pub(super) async fn deployments(api: &Api) -> Answer {
 pub(super) async fn plan(api: &Api, updates: Vec<Update>, force: bool) -> Answer {
     let command = Command::Update { updates: updates.clone(), force };
     apps::check_secrets(api, &command).await?;
+    let look = api.looks.turn().await?;
     let read = move |services: &Seen, now| services.propose(now, updates, force);
     let proposal = api.services.read(read).await.map_err(unavailable)?.map_err(|why| refusal(&why))?;
-    let (proposal, landed): (Proposal, Vec<Landed>) = beside(move || {
-        let landed = proposal.answer();
-        (proposal, landed)
-    })
-    .await?;
+    let (proposal, landed): (Proposal, Vec<Landed>) = look
+        .beside(move || {
+            let landed = proposal.answer();
+            (proposal, landed)
+        })
+        .await?;
     let cancels: Vec<DeploymentId> = proposal.cancels.clone();
     ok(&render::plan::plan(&proposal.deployment, &cancels, &landed))
-}
-
-/// Works something out where it holds up nobody.
-async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, HttpResponse> {
-    let failed = |why: tokio::task::JoinError| error(StatusCode::INTERNAL_SERVER_ERROR, why);
-    tokio::task::spawn_blocking(work).await.map_err(failed)
 }

@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::config::ServicesConfig;
 use crate::figures::Figures;
 use crate::handle::ServicesHandle;
-use crate::http::{Api, Bodies, Surroundings, routes};
+use crate::http::{Api, Bodies, Looks, Surroundings, routes};
 use crate::hub::Hub;
 use crate::identity::Identity;
 use crate::prober::Prober;
@@ -136,6 +136,7 @@ impl Cluster {
             logging,
             secrets,
             bodies: bodies.clone(),
+            looks: Looks::default(),
         };
         let routes = routes(Arc::new(api));
         let table = routes.table();
