@@ -118,3 +118,79 @@ fn logs_are_followed_until_the_task_ends() {
     let text = chapada(&cluster, &["logs", "--follow", &id]).expect("follows to the end");
     assert_eq!(text, "line 1\nline 2\nline 3\nline 4\nline 5\n");
 }
+
+/// The command of each task that runs of `/stages`, by the versions of the app; in order.
+fn commands(cluster: &Cluster) -> Result<Vec<String>, String> {
+    let services = cluster.services_http();
+    let tasks = services.get("/v2/apps//stages/tasks")?;
+    let running = |task: &&Value| task["state"] == "TASK_RUNNING";
+    let mut commands = Vec::new();
+    for task in tasks["tasks"].as_array().into_iter().flatten().filter(running) {
+        let version = task["version"].as_str().unwrap_or_default();
+        let app = services.get(&format!("/v2/apps//stages/versions/{version}"))?;
+        commands.push(app["cmd"].as_str().unwrap_or_default().to_owned());
+    }
+    commands.sort();
+    Ok(commands)
+}
+
+fn come_to_run(cluster: &Cluster, wanted: [&str; 3]) {
+    eventually("the tasks that are wanted run", WITHIN, || {
+        let found = commands(cluster)?;
+        if found == wanted { Ok(()) } else { Err(format!("{found:?}")) }
+    });
+}
+
+fn no_deployment_is_left(cluster: &Cluster) {
+    eventually("no deployment is on its way", WITHIN, || match json(cluster, &["deployments", "list"]) {
+        Value::Array(left) if left.is_empty() => Ok(()),
+        left => Err(left.to_string()),
+    });
+}
+
+#[test]
+fn a_canary_is_paused_resumed_promoted_taken_back_and_left() {
+    let cluster = Cluster::builder().services().start();
+    let file = cluster.folder().join("stages.json");
+    let deploy = |cmd: &str, wait: &[&str]| {
+        let app = serde_json::json!({
+            "id": "/stages", "cmd": cmd, "cpus": 0.1, "mem": 32, "instances": 3, "rollout": {"canary": [{"instances": 1}]},
+        });
+        std::fs::write(&file, app.to_string()).expect("a file");
+        let file = file.to_string_lossy().into_owned();
+        let arguments: Vec<&str> =
+            ["apps", "deploy", &file].into_iter().chain(wait.iter().copied()).collect();
+        chapada(&cluster, &arguments).expect("deploys");
+    };
+    let (first, second, third) = ("sleep 1001", "sleep 1002", "sleep 1003");
+    let on_its_way =
+        || json(&cluster, &["deployments", "list"])[0]["id"].as_str().expect("there is one").to_owned();
+    deploy(first, &["--wait", "60"]);
+
+    deploy(second, &[]);
+    come_to_run(&cluster, [first, first, second]);
+    let id = on_its_way();
+    chapada(&cluster, &["deployments", "pause", &id]).expect("it goes on");
+    let listed = chapada(&cluster, &["deployments", "list"]).expect("a table");
+    assert!(listed.contains(&id) && listed.contains("/stages") && listed.contains("paused"), "{listed}");
+    let refused = chapada(&cluster, &["deployments", "promote", &id]).expect_err("it is paused");
+    assert!(refused.contains("resume it first"), "{refused}");
+    chapada(&cluster, &["deployments", "resume", &id]).expect("it is paused");
+    chapada(&cluster, &["deployments", "promote", &id]).expect("a canary waits");
+    no_deployment_is_left(&cluster);
+    come_to_run(&cluster, [second; 3]);
+
+    deploy(third, &[]);
+    come_to_run(&cluster, [second, second, third]);
+    let undoing = chapada(&cluster, &["deployments", "rollback", &on_its_way()]).expect("it goes on");
+    assert!(undoing.starts_with("deployment "), "{undoing}");
+    no_deployment_is_left(&cluster);
+    come_to_run(&cluster, [second; 3]);
+
+    deploy(third, &[]);
+    come_to_run(&cluster, [second, second, third]);
+    chapada(&cluster, &["deployments", "cancel", &on_its_way()]).expect("it goes on");
+    no_deployment_is_left(&cluster);
+    let gone = chapada(&cluster, &["deployments", "pause", &id]).expect_err("it has ended");
+    assert!(gone.contains("does not exist"), "{gone}");
+}
