@@ -35,6 +35,31 @@ fn each_scenario_is_a_test() {
     }
 }
 
+/// The tickets of Marathon and DC/OS that the field's lessons name, as the names of tests begin.
+const TICKETS: [&str; 13] = [
+    "marathon_1553_",
+    "marathon_1652_",
+    "marathon_2308_",
+    "marathon_839_",
+    "marathon_4777_",
+    "marathon_7104_",
+    "marathon_3142_",
+    "marathon_2353_",
+    "marathon_731_",
+    "marathon_8422_",
+    "marathon_8566_",
+    "dcos_51375_",
+    "dcos_54927_",
+];
+
+#[test]
+fn each_ticket_is_a_test() {
+    for ticket in TICKETS {
+        let name = format!("#[test]\n    fn {ticket}");
+        assert!(include_str!("services.rs").contains(&name), "no test is {ticket}");
+    }
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
