@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use chapada_isolation::addresses::is_own;
 use serde::{Deserialize, Serialize};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
@@ -84,6 +85,29 @@ impl From<AddressRange> for String {
     }
 }
 
+/// What is not connected to, whatever a URI or a server says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Denied {
+    /// Addresses.
+    pub ranges: Vec<AddressRange>,
+    /// The agent's own port, at all addresses of this machine.
+    pub agent_port: Option<u16>,
+}
+
+impl Denied {
+    /// Why this is not connected to, if so.
+    fn reason(&self, address: SocketAddr) -> Option<&'static str> {
+        if self.ranges.iter().any(|range| range.contains(address.ip())) {
+            return Some("which the agent's operator does not allow");
+        }
+        let at = SocketAddr::new(plain(address.ip()), address.port());
+        // What cannot be told might be.
+        let is_agent = self.agent_port == Some(at.port()) && is_own(at).unwrap_or(true);
+        is_agent.then_some("which is the agent itself")
+    }
+}
+
 /// Where a URL leads, and nothing else.
 #[derive(Debug)]
 pub(crate) struct Destination {
@@ -95,11 +119,7 @@ pub(crate) struct Destination {
 
 impl Destination {
     /// Looks up the host of a URL, and leaves out what is denied.
-    pub(crate) async fn of(
-        url: &Url,
-        denied: &[AddressRange],
-        patience: Duration,
-    ) -> Result<Self, FetchError> {
+    pub(crate) async fn of(url: &Url, denied: &Denied, patience: Duration) -> Result<Self, FetchError> {
         let port = url.port_or_known_default().unwrap_or(80);
         let (name, found) = match url.host() {
             Some(Host::Ipv4(ip)) => (None, vec![SocketAddr::from((ip, port))]),
@@ -113,15 +133,18 @@ impl Destination {
             }
             None => return Err(FetchError::Network("its URL names no host".to_owned())),
         };
-        let is_denied = |address: &SocketAddr| denied.iter().any(|range| range.contains(address.ip()));
-        let addresses: Vec<_> = found.iter().filter(|address| !is_denied(address)).copied().collect();
-        match (addresses.is_empty(), found.first()) {
-            (false, _) => Ok(Self { name, addresses }),
-            (true, Some(first)) => {
-                let message =
-                    format!("it leads to {}, which the agent's operator does not allow", first.ip());
-                Err(FetchError::Network(message))
+        let mut why = None;
+        let mut addresses = found;
+        addresses.retain(|address| match denied.reason(*address) {
+            Some(reason) => {
+                why.get_or_insert(format!("it leads to {}, {reason}", address.ip()));
+                false
             }
+            None => true,
+        });
+        match (addresses.is_empty(), why) {
+            (false, _) => Ok(Self { name, addresses }),
+            (true, Some(why)) => Err(FetchError::Network(why)),
             (true, None) => Err(FetchError::Network("its host has no address".to_owned())),
         }
     }
@@ -175,7 +198,23 @@ mod tests {
     }
 
     async fn of(url: &str, denied: &[AddressRange]) -> Result<Destination, FetchError> {
-        Destination::of(&Url::parse(url).unwrap(), denied, Duration::from_secs(20)).await
+        let denied = Denied { ranges: denied.to_vec(), agent_port: Some(5051) };
+        Destination::of(&Url::parse(url).unwrap(), &denied, Duration::from_secs(20)).await
+    }
+
+    #[tokio::test]
+    async fn the_agent_itself_is_not_connected_to_at_any_address() {
+        for url in
+            ["http://127.0.0.1:5051/", "http://localhost:5051/", "https://127.9.8.7:5051/", "http://0:5051/"]
+        {
+            let error = of(url, &[]).await.unwrap_err().to_string();
+            assert!(error.contains("which is the agent itself"), "{url}: {error}");
+        }
+        for url in ["http://[::ffff:7f00:1]:5051/", "http://[64:ff9b::7f00:1]:5051/"] {
+            assert!(of(url, &[]).await.is_err(), "{url}");
+        }
+        of("http://127.0.0.1:5052/", &[]).await.unwrap();
+        of("http://198.51.100.7:5051/", &[]).await.unwrap();
     }
 
     #[tokio::test]

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use chapada_isolation::privileges::{self, Privileges};
 use chapada_isolation::user::User;
-use chapada_isolation::{beneath, landlock, rlimits, seccomp};
+use chapada_isolation::{IsolationError, beneath, landlock, rlimits, seccomp};
 
-use crate::addresses::AddressRange;
+use crate::addresses::Denied;
 use crate::archive::{kind_of, unpack};
 use crate::checksum::Sum;
 use crate::download::download;
@@ -73,6 +73,12 @@ struct Fetch<'a> {
 
 fn fetch(order: &Order) -> Result<(), FetchError> {
     let user = order.user.as_deref().map(User::find).transpose().map_err(FetchError::User)?;
+    if order.never_root && user.as_ref().map_or_else(|| User::current().uid, |user| user.uid) == 0 {
+        let name = order.user.as_deref().unwrap_or("0");
+        let reason = "it is root of this machine: name another user, give the container an image, or have an operator \
+                      start the agent with --allow-host-root";
+        return Err(FetchError::User(IsolationError::invalid("fetch as user", name, reason)));
+    }
     // What only the agent may open is opened before this process is anybody else.
     let ground = Ground::open(order, user.as_ref())?;
     confine(order, user.unwrap_or_else(User::current), &ground)?;
@@ -104,8 +110,8 @@ struct Ground<'a> {
 struct Origins<'a> {
     /// Directories from which files may come, with their paths.
     allowed: Vec<(&'a Path, File)>,
-    /// Addresses that are not connected to.
-    denied: &'a [AddressRange],
+    /// What is not connected to.
+    denied: &'a Denied,
 }
 
 enum Target<'a> {
@@ -140,7 +146,7 @@ impl<'a> Ground<'a> {
         let open =
             |allowed: &'a AllowedPath| Some((allowed.path.as_path(), open_directory(&allowed.at).ok()?));
         let allowed = order.allowed_paths.iter().filter_map(open).collect();
-        Ok(Self { target, origins: Origins { allowed, denied: &order.denied_addresses } })
+        Ok(Self { target, origins: Origins { allowed, denied: &order.denied } })
     }
 }
 

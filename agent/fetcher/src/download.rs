@@ -10,7 +10,7 @@ use reqwest::{Client, Response, StatusCode};
 use tokio::time::timeout;
 use url::Url;
 
-use crate::addresses::{AddressRange, Destination};
+use crate::addresses::{Denied, Destination};
 use crate::checksum::Sum;
 use crate::error::FetchError;
 use crate::meter::Meter;
@@ -21,7 +21,7 @@ const MOST_REDIRECTS: usize = 10;
 /// Gets what is at `url`, from no address that is denied.
 pub(crate) async fn download(
     url: &Url,
-    denied: &[AddressRange],
+    denied: &Denied,
     to: &mut File,
     sum: &mut Sum,
     meter: &mut Meter,
@@ -52,7 +52,7 @@ pub(crate) async fn download(
 
 /// The answer, wherever redirects lead. Each of them is looked at as the first was; a server of the network cannot send us
 /// to this machine itself.
-async fn follow(url: &Url, denied: &[AddressRange], patience: Duration) -> Result<Response, FetchError> {
+async fn follow(url: &Url, denied: &Denied, patience: Duration) -> Result<Response, FetchError> {
     let mut url = url.clone();
     let mut was_near = None;
     for _ in 0..=MOST_REDIRECTS {
@@ -117,6 +117,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::addresses::AddressRange;
 
     /// Answers each request by its path: `/to/URL` with a redirect there, anything else with its own path and credentials.
     fn server() -> SocketAddr {
@@ -143,7 +144,8 @@ mod tests {
 
     async fn got(path: &str, denied: &[AddressRange]) -> Result<String, FetchError> {
         let url = format!("http://me:password@{}{path}", server());
-        let followed = follow(&Url::parse(&url).unwrap(), denied, Duration::from_secs(20)).await?;
+        let denied = Denied { ranges: denied.to_vec(), agent_port: None };
+        let followed = follow(&Url::parse(&url).unwrap(), &denied, Duration::from_secs(20)).await?;
         followed.text().await.map_err(failed)
     }
 

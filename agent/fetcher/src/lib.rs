@@ -16,7 +16,7 @@ mod order;
 mod place;
 mod source;
 
-pub use addresses::{AddressRange, InvalidRange};
+pub use addresses::{AddressRange, Denied, InvalidRange};
 pub use checksum::{Checksum, InvalidChecksum};
 pub use error::FetchError;
 pub use order::{AllowedPath, Item, Job, Limits, Order, Report};

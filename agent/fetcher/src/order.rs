@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::addresses::AddressRange;
+use crate::addresses::Denied;
 use crate::checksum::Checksum;
 
 /// Everything the child has to know. It may hold credentials, so it is never an argument, nor in the environment.
@@ -13,12 +13,14 @@ use crate::checksum::Checksum;
 pub struct Order {
     /// A name or a number of the machine's; absent for the agent's own user.
     pub user: Option<String>,
+    /// Refuses a user who is root of the machine, whatever it is called: what answers on this machine answers root.
+    pub never_root: bool,
     /// What to do.
     pub job: Job,
     /// Where plain files may come from.
     pub allowed_paths: Vec<AllowedPath>,
-    /// Addresses that are not connected to, whatever a URI or a server says.
-    pub denied_addresses: Vec<AddressRange>,
+    /// What is not connected to.
+    pub denied: Denied,
     /// How much of it.
     pub limits: Limits,
 }

@@ -3,6 +3,7 @@
 //! The shim puts the features together (`agent/shim`); the agent reads statistics and cleans up with them.
 //! Start at [`cgroup`] for resources, [`clone3`] and [`mounts`] for namespaces, [`privileges`] for who a process is.
 
+pub mod addresses;
 pub mod beneath;
 pub mod capabilities;
 pub mod cgroup;
@@ -11,6 +12,7 @@ pub mod descriptors;
 pub mod devices;
 pub mod disk_usage;
 mod error;
+pub mod hand_over;
 pub mod idle;
 pub mod ids;
 pub mod landlock;

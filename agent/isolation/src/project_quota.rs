@@ -27,8 +27,19 @@ const UNIT: u64 = 1024;
 pub struct ProjectUsage {
     /// Bytes that are allocated, in files without a name, too.
     pub bytes: u64,
+    /// Files and directories.
+    pub inodes: u64,
     /// The hard limit. `None`: none.
     pub limit_bytes: Option<u64>,
+}
+
+/// What a project may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Most {
+    /// Bytes.
+    pub bytes: u64,
+    /// Files and directories.
+    pub inodes: u64,
 }
 
 /// `struct fsxattr`.
@@ -96,10 +107,11 @@ pub fn assign(directory: &Path, project: u32) -> Result<(), IsolationError> {
 ///
 /// # Errors
 /// The kernel's.
-pub fn limit(directory: &Path, project: u32, bytes: Option<u64>) -> Result<(), IsolationError> {
+pub fn limit(directory: &Path, project: u32, most: Option<Most>) -> Result<(), IsolationError> {
     let opened = beneath::directory(directory)?;
     let mut wanted = Quota {
-        block_hard_limit: bytes.map_or(0, |bytes| bytes.div_ceil(UNIT).max(1)),
+        block_hard_limit: most.map_or(0, |most| most.bytes.div_ceil(UNIT).max(1)),
+        inode_hard_limit: most.map_or(0, |most| most.inodes.max(1)),
         valid: QIF_BLIMITS | QIF_ILIMITS,
         ..Quota::default()
     };
@@ -114,7 +126,7 @@ pub fn usage(directory: &Path, project: u32) -> Result<ProjectUsage, IsolationEr
     let opened = beneath::directory(directory)?;
     let found = quota(&opened, project).context("read the quota of", directory.display())?;
     let limit_bytes = Some(found.block_hard_limit.saturating_mul(UNIT)).filter(|limit| *limit > 0);
-    Ok(ProjectUsage { bytes: found.space, limit_bytes })
+    Ok(ProjectUsage { bytes: found.space, inodes: found.inodes, limit_bytes })
 }
 
 fn attributes(directory: &File) -> io::Result<Attributes> {

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use chapada_isolation::project_quota::{assign, is_available, limit, project_of, usage};
+use chapada_isolation::project_quota::{Most, assign, is_available, limit, project_of, usage};
 
 /// The directory on which a file system with project quota is mounted.
 const PLACE: &str = "CHAPADA_TEST_PROJECT_QUOTA";
@@ -36,7 +36,7 @@ fn a_project_takes_what_it_may_wherever_its_files_are_and_no_more() {
     for directory in [&sandbox, &upper] {
         assign(directory, PROJECT).expect("projects can be assigned");
     }
-    limit(&sandbox, PROJECT, Some(2 * MIB)).expect("limits are taken");
+    limit(&sandbox, PROJECT, Some(Most { bytes: 2 * MIB, inodes: 10 })).expect("limits are taken");
     fs::create_dir(sandbox.join("below")).expect("there is room");
     chown(sandbox.join("below"), Some(NOBODY), None).expect("root");
     let below = project_of(&sandbox.join("below")).expect("it has a project");
@@ -48,6 +48,12 @@ fn a_project_takes_what_it_may_wherever_its_files_are_and_no_more() {
     let seen = usage(&sandbox, PROJECT).expect("usage is read");
     assert_eq!(seen.limit_bytes, Some(2 * MIB));
     assert!((MIB..=2 * MIB).contains(&seen.bytes), "{seen:?}");
+
+    let mut touch = Command::new("sh");
+    let line = format!("cd {} && for n in 1 2 3 4 5 6 7 8 9; do : > $n || exit 1; done", sandbox.display());
+    touch.args(["-c", &line]).uid(NOBODY).stderr(std::process::Stdio::null());
+    assert!(!touch.status().expect("sh is there").success(), "files without content are bounded");
+    assert_eq!(usage(&sandbox, PROJECT).expect("usage is read").inodes, 10);
 
     // Without a name it takes room all the same.
     let open = fs::File::open(sandbox.join("below/file")).expect("it is there");

@@ -52,6 +52,8 @@ impl LogFile {
             return Ok((log, Vec::new()));
         }
         let records = log.read_frames(&bytes)?;
+        // What was reserved before is still there, even on a disk that others have filled.
+        log.reserve(0);
         Ok((log, records))
     }
 
@@ -143,10 +145,12 @@ impl LogFile {
         if contents.length < bytes.len() {
             let (path, offset) = (self.path.display(), contents.length);
             tracing::warn!(%path, offset, "cut off a write that a crash interrupted");
+            // This gives back what is reserved, too, so it is not done without need.
+            let shortened = self.file.set_len(contents.length as u64);
+            shortened.map_err(LogError::io("shorten", &self.path))?;
         }
         self.length = contents.length as u64;
         self.frames = contents.frames;
-        self.file.set_len(self.length).map_err(LogError::io("shorten", &self.path))?;
         self.seek_end()?;
         Ok(contents.records)
     }

@@ -24,6 +24,9 @@ const FIRST_ID: u32 = 0x7000_0000;
 /// Where Debian's package and the CNI project's own archives have their plugins.
 const PLUGINS: &str = "/usr/lib/cni:/opt/cni/bin";
 
+/// More than sources and modules of an application have.
+const LEAST_NAMES: u64 = 100_000;
+
 /// Source: Mesos' default.
 const PROJECTS: &str = "[5000-10000]";
 
@@ -249,6 +252,10 @@ pub struct AgentConfig {
     /// take what there is.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     pub enforce_container_disk_quota: bool,
+    /// How many files and directories a sandbox or a volume may hold that has a quota, however small it is; a larger one may hold
+    /// 64 for each MiB. Files without content take no room, but the disk has room for no more than so many of them.
+    #[arg(long, default_value_t = LEAST_NAMES)]
+    pub container_disk_least_names: u64,
     /// The projects that sandboxes get where the disk of the work directory has project quota. No other agent may have the
     /// same.
     #[arg(long, default_value = PROJECTS)]
@@ -364,6 +371,7 @@ impl Default for AgentConfig {
             disk_watch_interval: Duration::from_secs(60),
             container_disk_watch_interval: Duration::from_secs(15),
             enforce_container_disk_quota: true,
+            container_disk_least_names: LEAST_NAMES,
             xfs_project_range: PROJECTS.to_owned(),
             xfs_kill_containers: false,
             zk_session_timeout: Duration::from_secs(10),
@@ -403,7 +411,11 @@ impl AgentConfig {
     }
 
     pub(crate) fn disk_watching(&self) -> Watching {
-        Watching { interval: self.container_disk_watch_interval, enforce: self.enforce_container_disk_quota }
+        Watching {
+            interval: self.container_disk_watch_interval,
+            enforce: self.enforce_container_disk_quota,
+            least_names: self.container_disk_least_names,
+        }
     }
 
     pub(crate) fn executor_timeouts(&self) -> ExecutorTimeouts {

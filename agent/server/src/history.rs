@@ -123,6 +123,11 @@ impl History {
         }
     }
 
+    /// One that is not over, as far as was heard.
+    pub(crate) fn executor(&self, key: &ExecutorKey) -> Option<Arc<ExecutorRecord>> {
+        self.known().executors.get(key).cloned()
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

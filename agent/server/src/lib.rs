@@ -39,6 +39,7 @@ mod shell;
 mod statistics;
 mod sweep;
 mod volumes;
+mod waiting;
 
 pub use bytes::Bytes;
 pub use chapada_agent_log::LogError;

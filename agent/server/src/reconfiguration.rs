@@ -70,21 +70,33 @@ pub(crate) fn check(
     now: &v1::AgentInfo,
 ) -> Result<(), AgentError> {
     let failed = |operation| move |source| AgentError::directory(operation, path)(source);
-    if let Some(before) = read(path).map_err(failed("read"))? {
+    let before = read(path).map_err(failed("read"))?;
+    if let Some(before) = &before {
         if before.hostname() != now.hostname() {
             let (was, is) = (before.hostname().to_owned(), now.hostname().to_owned());
             return Err(AgentError::Renamed { was, is });
         }
         let change = match policy {
             ReconfigurationPolicy::Any => None,
-            ReconfigurationPolicy::Additive => lost(&before, now),
-            ReconfigurationPolicy::Equal => differing(&before, now),
+            ReconfigurationPolicy::Additive => lost(before, now),
+            ReconfigurationPolicy::Equal => differing(before, now),
         };
         if let Some(change) = change {
             return Err(AgentError::Reconfigured(change));
         }
     }
-    write(path, now).map_err(failed("write"))
+    // The port is not compared.
+    if before.is_some_and(|before| v1::AgentInfo { port: now.port, ..before } == *now) {
+        return Ok(());
+    }
+    match (write(path, now), policy) {
+        // What runs has to be adopted, whatever others have filled the disk with.
+        (Err(error), ReconfigurationPolicy::Any) => {
+            tracing::warn!(path = %path.display(), %error, "the next start compares with what was written before");
+            Ok(())
+        }
+        (written, _) => written.map_err(failed("write")),
+    }
 }
 
 fn read(path: &Path) -> io::Result<Option<v1::AgentInfo>> {
@@ -216,6 +228,28 @@ mod tests {
         assert_eq!(allowed(&placed, &info("cpus:2", "", Some("y"))), [false, false, true]);
         let error = check_after(&before, &info("cpus:1", "", None));
         assert!(error.contains("resources cpus:2; ports:[1-5] to cpus:1"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_written_keeps_nobody_from_starting_unless_it_will_be_compared() {
+        let folder = tempfile::tempdir().unwrap();
+        let nowhere = folder.path().join("none/agent.info");
+        let now = info("cpus:2", "", None);
+        check(ReconfigurationPolicy::Any, &nowhere, &now).unwrap();
+        let error = check(ReconfigurationPolicy::Equal, &nowhere, &now).unwrap_err();
+        assert!(error.to_string().contains("none/agent.info"), "{error}");
+    }
+
+    #[test]
+    fn what_has_not_changed_is_not_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.info");
+        let now = info("cpus:2", "rack:a", None);
+        check(ReconfigurationPolicy::Equal, &path, &now).unwrap();
+        // What is not there cannot be written beside it.
+        fs::create_dir(path.with_extension("new")).unwrap();
+        let on_another_port = v1::AgentInfo { port: Some(5052), ..now };
+        check(ReconfigurationPolicy::Equal, &path, &on_another_port).unwrap();
     }
 
     fn check_after(before: &v1::AgentInfo, now: &v1::AgentInfo) -> String {

@@ -1,6 +1,5 @@
 //! From a configuration to a running agent, and down again.
 
-use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::net::SocketAddr;
@@ -48,6 +47,7 @@ use crate::reconfiguration;
 use crate::relay::Relays;
 use crate::shell::{CONTAINER_EVENTS, INPUTS, Input, Shell};
 use crate::sweep;
+use crate::waiting::Waiting;
 
 /// Files and connections that masters may ask for at once; more are turned away.
 const RELAYS: usize = 64;
@@ -124,8 +124,8 @@ async fn run_to_the_end(
         events,
         counters: counters.clone(),
         history: history.clone(),
-        ended: HashMap::new(),
-        waiting: Vec::new(),
+        layout: means.layout.clone(),
+        waiting: Waiting::default(),
         link: None,
         streams: Streams::default(),
         tokens: means.tokens.clone(),
@@ -199,6 +199,7 @@ impl Ground {
             limit_swap: self.config.cgroups_limit_swap,
             switch_user: self.config.switch_user,
             bridge_network: self.config.bridge_network.clone(),
+            port: self.address.port(),
             endpoint: self.who.address.clone(),
             hostname: self.who.info.hostname.clone().unwrap_or_default(),
             frameworks_home: self.config.frameworks_home.clone(),
@@ -208,7 +209,7 @@ impl Ground {
         let runtime_dir = own_directory(&self.config.runtime_dir())?;
         let launcher = Arc::new(launcher(&self.config, &self.layout)?);
         let (disks, shared, place) = (self.disks.clone(), launcher.clone(), runtime_dir.clone());
-        let supplies = Supplies::new(&self.config, &self.layout, disks, shared, place)?;
+        let supplies = Supplies::new(&self.config, self.address.port(), &self.layout, disks, shared, place)?;
         Ok(Means::new(launcher, runtime_dir, self.layout.clone(), settings, tokens, supplies, events))
     }
 
@@ -234,7 +235,7 @@ impl Ground {
         let (entrance, address) = (self.listener.entrance(), self.address);
         let relaying = Relays { files: files.clone(), inputs: inputs.clone(), entrance, address };
         tasks.spawn(relaying.run(relay_queue, stop.clone()));
-        tasks.spawn(sweep::run(self.layout, self.config.sweep_policy(), inputs.clone(), stop.clone()));
+        tasks.spawn(sweep::run(means.clone(), self.config.sweep_policy(), inputs.clone(), stop.clone()));
         let api = Api {
             inputs,
             files,

@@ -1,6 +1,5 @@
 //! The loop around the core: an event in, effects out, in order.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -18,19 +17,20 @@ use crate::containers::{Containers, End, Order, Request, What};
 use crate::error::AgentError;
 use crate::executors::{ExecutorCall, Streams, Tokens};
 use crate::history::History;
+use crate::layout::Layout;
 use crate::link::{Outbox, OutboxFull, Presentation, update_message};
 use crate::metrics::Counters;
 use crate::network_class::NetworkClasses;
 use crate::outward::Identity;
 use crate::secrets::Secrets;
+use crate::sweep::age_from_now;
 use crate::volumes::Volumes;
+use crate::waiting::{Reply, Waiting};
 
 /// Messages and questions that may wait for the loop; a full queue makes their senders wait, and with them the link.
 pub(crate) const INPUTS: usize = 1024;
 /// Events of containers that may wait for the loop; a full queue makes keepers wait.
 pub(crate) const CONTAINER_EVENTS: usize = 1024;
-/// Calls that may wait for the end of a container at once; each holds a connection.
-const MOST_WAITING: usize = 4096;
 /// So many inputs are taken before their records are handed to the log.
 const TURN: usize = 128;
 
@@ -45,8 +45,8 @@ pub(crate) enum Input {
     View(oneshot::Sender<View>),
     /// An executor of a framework's own calls.
     Executor(Box<ExecutorCall>),
-    /// Somebody waits for the end of a container; the other end is dropped when there is no such container.
-    Wait(ContainerId, oneshot::Sender<End>),
+    /// Somebody waits for the end of a container.
+    Wait(ContainerId, Reply),
     /// An operator signals a container; the answer is whether there is one.
     Signal(ContainerId, Request, oneshot::Sender<bool>),
     /// Somebody wants to know whether a task may still have processes.
@@ -70,10 +70,8 @@ pub(crate) struct Shell {
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) history: Arc<History>,
-    /// Containers that have ended and are not removed.
-    pub(crate) ended: HashMap<ContainerId, End>,
-    /// Those who wait for the end of a container.
-    pub(crate) waiting: Vec<(ContainerId, oneshot::Sender<End>)>,
+    pub(crate) layout: Layout,
+    pub(crate) waiting: Waiting,
     pub(crate) link: Option<Outbox>,
     pub(crate) streams: Streams,
     pub(crate) tokens: Tokens,
@@ -138,7 +136,10 @@ impl Shell {
             }
             Input::Executor(call) => self.hear_executor(*call),
             Input::View(reply) => drop(reply.send(self.agent.view())),
-            Input::Wait(container, reply) => self.wait(container, reply),
+            Input::Wait(container, reply) => {
+                let runs = self.containers.has(&container);
+                self.waiting.wait(container, runs, reply);
+            }
             Input::Signal(container, request, reply) => {
                 let is_there = self.containers.has(&container);
                 self.containers.signal(&container, request);
@@ -148,33 +149,16 @@ impl Shell {
         }
     }
 
-    fn wait(&mut self, container: ContainerId, reply: oneshot::Sender<End>) {
-        self.waiting.retain(|(_, reply)| !reply.is_closed());
-        if let Some(end) = self.ended.get(&container) {
-            let _ = reply.send(end.clone()); // nobody may wait any more
-        } else if self.containers.has(&container) && self.waiting.len() < MOST_WAITING {
-            self.waiting.push((container, reply));
-        }
-    }
-
-    /// Tells those who wait for the end of a container.
-    fn tell_ended(&mut self, container: &ContainerId, end: End) {
-        for (_, reply) in self.waiting.extract_if(.., |(waited, _)| waited == container) {
-            let _ = reply.send(end.clone()); // nobody may wait any more
-        }
-        self.ended.insert(container.clone(), end);
-    }
-
     pub(crate) fn apply(&mut self, event: Event) {
         match &event {
             Event::ContainerExited { container, exit } => {
                 let limitation = self.agent.limitation_at_end(container, exit);
-                self.tell_ended(container, End::of(exit, limitation));
+                self.waiting.tell(container, End::of(exit, limitation));
             }
             Event::LaunchFailed { container, message, .. } => {
                 self.counters.note_launch_failed();
                 let message = Some(message.clone());
-                self.tell_ended(container, End { message, ..End::default() });
+                self.waiting.tell(container, End { message, ..End::default() });
             }
             _ => {}
         }
@@ -229,13 +213,13 @@ impl Shell {
             }
             Effect::EndProbes { container } => self.prober.end(&container),
             Effect::Remove { container } => {
-                self.ended.remove(&container);
+                self.waiting.forget(&container);
                 self.tokens.revoke(&container);
                 self.containers.remove(container);
             }
             Effect::Destroy { container } => {
                 tracing::warn!(container_id = %container, "destroying a container that no record knows");
-                self.ended.remove(&container);
+                self.waiting.forget(&container);
                 self.tokens.revoke(&container);
                 self.containers.remove(container);
             }
@@ -303,6 +287,7 @@ impl Shell {
     }
 
     fn note(&self, record: &Record) {
+        self.note_end(record);
         self.history.note(record);
         if self.ends_executor(record) {
             self.counters.note_executor_ended();
@@ -311,6 +296,23 @@ impl Shell {
             self.counters.note_update(update.state);
             let reason = update.reason.map(|reason| reason.name());
             tracing::info!(framework_id = %task.framework, task_id = %task.task, state = %update.state, reason, message = update.message, "update");
+        }
+    }
+
+    /// A sandbox is kept for a while from when all is over that writes to it. Beside the loop, for the disk may stand still.
+    fn note_end(&self, record: &Record) {
+        let Some(agent) = self.agent.id() else { return };
+        let sandbox = match record {
+            Record::ExecutorForgotten(key) => {
+                self.history.executor(key).map(|record| self.layout.executor_sandbox(agent, &record))
+            }
+            Record::Update { task, .. } if self.ends_executor(record) => {
+                self.agent.task(task).map(|record| self.layout.sandbox(agent, record))
+            }
+            _ => None,
+        };
+        if let Some(sandbox) = sandbox {
+            drop(tokio::task::spawn_blocking(move || age_from_now(&sandbox)));
         }
     }
 

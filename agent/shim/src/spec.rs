@@ -47,6 +47,9 @@ pub struct ContainerSpec {
     /// A name or a number from the host's `/etc/passwd`; `None`: the agent's own user. With a root of its own, what Docker
     /// takes: `user` or `user:group`, names from that root; `None`: 0.
     pub user: Option<String>,
+    /// What is in the sandbox and belongs to this user of the host, who put it there, is given to `user` as well.
+    #[serde(default)]
+    pub furnished_by: Option<u32>,
     /// A root file system of its own. `None`: the host's files.
     #[serde(default)]
     pub root: Option<RootFileSystem>,
@@ -123,6 +126,7 @@ impl ContainerSpec {
             command,
             environment: Vec::new(),
             user: None,
+            furnished_by: None,
             root: None,
             user_namespace: None,
             never_host_root: false,

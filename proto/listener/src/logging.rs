@@ -71,6 +71,19 @@ impl Logging {
     /// both; here no page may change anything by naming an address.
     #[must_use]
     pub fn routes(&self, routes: Routes) -> Routes {
+        self.routes_behind(routes, |call| std::future::ready(Ok(call)))
+    }
+
+    /// The same, where a change takes more than the policy's word: `admit` gives the call back, or the answer.
+    #[must_use]
+    pub fn routes_behind<F>(
+        &self,
+        routes: Routes,
+        admit: impl Fn(Call) -> F + Send + Sync + 'static,
+    ) -> Routes
+    where
+        F: Future<Output = Result<Call, HttpResponse>> + Send + 'static,
+    {
         const TOGGLE: &str = "/logging/toggle";
         let (shown, changed) = (self.clone(), self.clone());
         let entry = RouteEntry {
@@ -85,8 +98,13 @@ impl Logging {
                 async move { logging.show(&call) }
             })
             .add(entry, move |call: Call| {
-                let logging = changed.clone();
-                async move { logging.toggle(&call) }
+                let (logging, admitted) = (changed.clone(), admit(call));
+                async move {
+                    match admitted.await {
+                        Ok(call) => logging.toggle(&call),
+                        Err(refusal) => refusal,
+                    }
+                }
             })
     }
 

@@ -162,6 +162,44 @@ fn the_longest_unused_goes_first_and_only_until_there_is_room() {
     );
 }
 
+/// Unmounts what is mounted there.
+struct Mounted(std::path::PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH).unwrap();
+    }
+}
+
+#[test]
+fn a_disk_that_is_too_full_is_emptied_to_the_mark_and_no_further() {
+    let ground = Ground::new();
+    let place = ground.directory.path().join("images");
+    fs::create_dir(&place).unwrap();
+    let flags = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("tmpfs", &place, "tmpfs", flags, Some(c"size=16m,mode=700")).unwrap();
+    let _mounted = Mounted(place);
+    let store = ground.open();
+    let mut images = Vec::new();
+    for (name, seconds) in [("a", 100), ("b", 200), ("c", 300), ("d", 400), ("e", 500)] {
+        let image = keep(&store, name, &[&[name]]);
+        fs::write(store.paths.files(&image.layers[0]).join("large"), vec![0; 2 << 20]).unwrap();
+        let used = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        let file = fs::File::options().write(true).open(store.paths.record(&image.manifest)).unwrap();
+        file.set_times(fs::FileTimes::new().set_modified(used)).unwrap();
+        images.push(image);
+    }
+    store.prepare(&images[0], "c1", &Watch::default()).unwrap();
+    // Ten of sixteen MiB, and what the disk itself takes.
+    let marks = |high, low| crate::settings::Marks { high, low };
+    assert_eq!(store.collect(marks(75, 30)).unwrap(), Collected::default(), "it is not that full");
+    assert_eq!(store.collect(marks(60, 45)).unwrap(), Collected { images: 2, layers: 2 });
+    let is_left = |image: &Arc<Record>| store.image(&image.manifest).is_some();
+    assert_eq!(images.iter().map(is_left).collect::<Vec<_>>(), [true, false, false, true, true]);
+    assert_eq!(store.collect(marks(10, 5)).unwrap(), Collected { images: 2, layers: 2 }, "but what is used");
+    assert!(is_left(&images[0]));
+}
+
 #[test]
 fn directories_that_a_layer_only_passes_through_keep_their_owner() {
     let ground = Ground::new();

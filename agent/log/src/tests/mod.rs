@@ -339,6 +339,28 @@ async fn the_log_has_room_of_its_own_on_a_disk_that_others_fill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_opened_again_on_a_full_disk_has_its_room_still() {
+    let disk = SmallDisk::mount("size=8m");
+    let path = disk.0.path().join("agent.log");
+    let (file, _) = LogFile::open(&path).unwrap();
+    let mut log = LogHandle::start(file).unwrap();
+    assert!(log.append(vec![(1, Record::Epoch(1))]).await);
+    durable(&mut log, 1).await;
+    drop(log);
+    let fill = |name: &str| fs::write(disk.0.path().join(name), vec![0; 8 << 20]).unwrap_err().kind();
+    assert_eq!(fill("before"), std::io::ErrorKind::StorageFull);
+    let (file, records) = LogFile::open(&path).unwrap();
+    assert_eq!(records, [Record::Epoch(1)]);
+    assert_eq!(fill("after"), std::io::ErrorKind::StorageFull);
+    let mut log = LogHandle::start(file).unwrap();
+    for sequence in 1..100 {
+        let record = Record::Boot { boot_id: format!("{sequence}").repeat(1000) };
+        assert!(log.append(vec![(sequence, record)]).await);
+        durable(&mut log, sequence).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_waited_for_and_nothing_is_reported_meanwhile() {
     let disk = SmallDisk::mount("size=64k");
     let path = disk.0.path().join("agent.log");

@@ -162,7 +162,7 @@ mod tests {
     }
 
     async fn status(answers: &[&'static str]) -> Result<u32, HttpError> {
-        get(Network::Host, target(server(answers.to_vec()).await, "/")).await
+        get(Network::Host { agent: 0 }, target(server(answers.to_vec()).await, "/")).await
     }
 
     #[tokio::test]

@@ -91,7 +91,7 @@ async fn answer(means: &Means, probe: &Probe) -> Answer {
     let Some(question) = question(&info, probe.purpose) else {
         return Answer::Nothing("the check's description makes no sense".to_owned());
     };
-    let network = network::of(&means.supplies.networks, &probe.task, probe.pid);
+    let network = network::of(&means.supplies.networks, &probe.task, probe.pid, means.settings.port);
     match question {
         Question::Tcp(address) => match network::connect(network, address).await {
             Ok(_connection) => Answer::Connected(true),

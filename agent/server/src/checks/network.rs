@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::thread;
 
 use chapada_agent_core::TaskRecord;
+use chapada_isolation::addresses::is_own;
 use chapada_network::Networks;
 use nix::sched::{CloneFlags, setns};
 use tokio::net::{TcpSocket, TcpStream};
@@ -20,8 +21,8 @@ static THREADS: Semaphore = Semaphore::const_new(8);
 /// Where a task can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Network {
-    /// On the machine's network.
-    Host,
+    /// On the machine's network, where the agent listens on this port.
+    Host { agent: u16 },
     /// On one of its own, which this process is in.
     OfProcess(u32),
 }
@@ -32,20 +33,27 @@ pub(super) enum ConnectError {
     /// Nobody listens there, or nobody can be reached there.
     #[error("cannot connect: {0}")]
     Refused(io::Error),
+    /// The agent answers there, which trusts itself.
+    #[error("that is the agent's own port: name one of the task's")]
+    Agent,
     /// The task's network could not be entered.
     #[error("cannot enter the task's network: {0}")]
     Network(io::Error),
 }
 
 /// The network of a task with this first process.
-pub(super) fn of(all: &Networks, task: &TaskRecord, pid: u32) -> Network {
+pub(super) fn of(all: &Networks, task: &TaskRecord, pid: u32, agent: u16) -> Network {
     let is_own = networks::of(all, task).is_some() || networks::is_alone(task);
-    if is_own { Network::OfProcess(pid) } else { Network::Host }
+    if is_own { Network::OfProcess(pid) } else { Network::Host { agent } }
 }
 
 pub(super) async fn connect(network: Network, address: SocketAddr) -> Result<TcpStream, ConnectError> {
     let socket = match network {
-        Network::Host => socket(address).map_err(ConnectError::Network)?,
+        // What cannot be told might be.
+        Network::Host { agent } if agent == address.port() && is_own(address).unwrap_or(true) => {
+            return Err(ConnectError::Agent);
+        }
+        Network::Host { .. } => socket(address).map_err(ConnectError::Network)?,
         Network::OfProcess(pid) => socket_of(pid, address).await.map_err(ConnectError::Network)?,
     };
     socket.connect(address).await.map_err(ConnectError::Refused)
@@ -78,4 +86,21 @@ fn enter(pid: u32) -> io::Result<()> {
         return Err(io::Error::from(io::ErrorKind::NotFound));
     }
     setns(theirs, CloneFlags::CLONE_NEWNET).map_err(io::Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn on_the_machines_network_the_agent_itself_is_not_asked() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = connect(Network::Host { agent: address.port() }, address).await;
+        assert!(matches!(asked, Err(ConnectError::Agent)), "{asked:?}");
+        let other = address.port().wrapping_add(1);
+        connect(Network::Host { agent: other }, address).await.unwrap();
+    }
 }

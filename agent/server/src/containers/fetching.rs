@@ -4,7 +4,7 @@ use chapada_wire::v1;
 use prost::Message;
 
 use super::start::{Order, StartError, What, described, room, user_of};
-use super::{Means, limits};
+use super::{Means, image, limits};
 use crate::fetch::{self, Payer, Wanted};
 
 /// The command of this order, when it wants something fetched.
@@ -31,5 +31,11 @@ pub(super) fn wanted(means: &Means, order: &Order, command: &v1::CommandInfo) ->
         What::Executor { executor, tasks } => room(means, executor, tasks)?,
     };
     let payer = Payer { container: order.container().to_string(), limits };
-    Ok(Wanted { payer, sandbox, user: user_of(means, command, &order.framework), items })
+    let has_image = image::container_of(order)
+        .is_some_and(|container| matches!(image::image_of("container", &container), Ok(Some(_))));
+    let user = match has_image {
+        true => Some(fetch::NOBODY.to_string()),
+        false => user_of(means, command, &order.framework),
+    };
+    Ok(Wanted { payer, sandbox, user, items })
 }

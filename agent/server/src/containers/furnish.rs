@@ -11,6 +11,7 @@ use super::confinement::Confinement;
 use super::image::Rooted;
 use super::start::StartError;
 use super::volumes::{self, Shared};
+use crate::fetch;
 use crate::networks::Joined;
 
 /// What was made for a container before it.
@@ -45,6 +46,7 @@ pub(super) fn furnish(
     let Furnishing { command, mut confinement, shared, group, port } = asked;
     if let Some(rooted) = made.rooted {
         rooted.dress(spec, command).map_err(StartError::Image)?;
+        spec.furnished_by = (!command.uris.is_empty()).then_some(fetch::NOBODY);
     }
     if let Some(joined) = made.joined {
         joined.give(means, spec).map_err(StartError::Names)?;

@@ -169,7 +169,7 @@ async fn prepared(means: &Means, wish: &ImageWish, name: &str) -> Result<(ImageC
 }
 
 /// What the container of an order is to be; a task of a pod without an image of its own has its executor's.
-fn container_of(order: &Order) -> Option<v1::ContainerInfo> {
+pub(super) fn container_of(order: &Order) -> Option<v1::ContainerInfo> {
     let executor = |record: &ExecutorRecord| v1::ExecutorInfo::decode(record.info.as_bytes()).ok();
     match &order.what {
         What::Task { task, pod } => {

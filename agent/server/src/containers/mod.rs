@@ -102,6 +102,8 @@ pub(crate) struct Settings {
     pub(crate) switch_user: bool,
     /// The network of containers of type DOCKER that name none.
     pub(crate) bridge_network: String,
+    /// Where this machine's tasks may reach the agent, at one address or another.
+    pub(crate) port: u16,
     /// `ip:port` of the agent's API.
     pub(crate) endpoint: String,
     /// Name of this machine in the cluster.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chapada_agent_core::Exit;
 use chapada_model::ContainerId;
-use chapada_shim::{CleanupError, RecoveredState, cleanup};
+use chapada_shim::{CleanupError, ExitReport, cleanup, runtime_dir};
 use tokio::task::spawn_blocking;
 
 use super::Means;
@@ -52,11 +52,13 @@ pub(super) fn settle(means: &Means, container: &ContainerId) -> Option<Exit> {
     if let Err(error) = group.kill() {
         tracing::error!(container_id = %container, %error, "cannot kill the container");
     }
-    let found = chapada_shim::recover(&means.runtime_dir).ok()?;
-    let found = found.into_iter().find(|found| found.id == container.as_str())?;
-    match found.state {
-        RecoveredState::Exited(report) => Some(exit_of(&report)),
-        RecoveredState::Running { .. } | RecoveredState::Dead => None,
+    let directory = means.runtime_dir.join(container.as_str());
+    match runtime_dir::read_record::<ExitReport>(&directory, runtime_dir::EXIT) {
+        Ok(report) => report.as_ref().map(exit_of),
+        Err(error) => {
+            tracing::error!(container_id = %container, %error, "cannot read how the container ended");
+            None
+        }
     }
 }
 

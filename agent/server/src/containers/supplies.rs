@@ -44,8 +44,10 @@ pub(crate) struct Supplies {
 }
 
 impl Supplies {
+    /// For an agent that listens on this port.
     pub(crate) fn new(
         config: &AgentConfig,
+        port: u16,
         layout: &Layout,
         disks: Disks,
         launcher: Arc<Launcher>,
@@ -59,7 +61,7 @@ impl Supplies {
         let socket = DomainSocket::of(config, layout, &protected)?;
         protected.extend(socket.iter().map(|socket| socket.directory().to_owned()));
         Ok(Self {
-            fetcher: Fetcher::new(config, layout, launcher.clone(), runtime_dir, images.clone())?,
+            fetcher: Fetcher::new(config, port, layout, launcher.clone(), runtime_dir, images.clone())?,
             images,
             ids: ids.map_err(|error| AgentError::flag("userns-first-id", error))?,
             policy: Arc::new(Policy::new(config, protected)?),

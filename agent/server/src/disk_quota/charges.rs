@@ -12,13 +12,15 @@ use chapada_wire::v1;
 use prost::Message;
 
 use super::projects::Projects;
-use super::walker::Measured;
+use super::walker::{Measured, Used};
 use crate::layout::Layout;
 use crate::volumes::{Place, Volumes};
 
 /// Beneath the sandbox of a pod, the sandboxes of its tasks.
 pub(super) const MEMBERS: &str = "containers";
 const BYTES_PER_MIB: u128 = 1 << 20;
+/// Of how many bytes an ext4 has a file. Source: `inode_ratio` in mke2fs.conf(5).
+const BYTES_PER_NAME: u64 = 16 << 10;
 
 /// What a charge is known by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,15 +66,28 @@ impl Charge {
         bytes_of(&self.quota)
     }
 
+    /// How many names of files and directories there may be, where each sandbox may have `least`; nothing where there may be as
+    /// many bytes as the disk has.
+    pub(super) fn quota_names(&self, least: u64) -> Option<u64> {
+        let sandboxes = self.members.len() as u64 + 1;
+        self.quota_bytes().map(|bytes| names_within(bytes, least.saturating_mul(sandboxes)))
+    }
+
     /// What the kernel has counted, if all of it is of one project.
     pub(super) fn count(&mut self, projects: &Projects) -> Option<Measured> {
         let Measure::Trees(trees) = &self.measure else { return None };
         let ((sandbox, skipped), others) = trees.split_first()?;
         let is_whole = skipped.is_empty() && others.iter().all(|(path, _)| projects.has(sandbox, path));
-        let bytes = projects.usage(sandbox, self.quota_bytes()).filter(|_| is_whole)?;
+        let used = projects.usage(sandbox, self.quota_bytes()).filter(|_| is_whole)?;
         self.counted = true;
-        Some(Measured { key: self.key.clone(), bytes })
+        Some(Measured { key: self.key.clone(), used: Used { bytes: used.bytes, names: used.inodes } })
     }
+}
+
+/// How many names there may be in so many bytes, but never less than `least`. A file without content takes no room that is
+/// measured, and as much of what the disk has room for as any other.
+pub(super) fn names_within(bytes: u64, least: u64) -> u64 {
+    (bytes / BYTES_PER_NAME).max(least)
 }
 
 /// A container that is in no books.

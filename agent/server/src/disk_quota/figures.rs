@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chapada_model::{ContainerId, Resource};
 
 use super::charges::{Charge, Key};
+use super::walker::Used;
 
 /// What containers take of the disks. Empty until the first measurement.
 #[derive(Debug, Default)]
@@ -14,7 +15,7 @@ pub(crate) struct Figures(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    used: HashMap<Key, u64>,
+    used: HashMap<Key, Used>,
     containers: HashMap<ContainerId, Held>,
 }
 
@@ -69,12 +70,12 @@ impl Figures {
         }
     }
 
-    pub(super) fn note(&self, key: &Key, bytes: u64) {
-        self.known().used.insert(key.clone(), bytes);
+    pub(super) fn note(&self, key: &Key, used: Used) {
+        self.known().used.insert(key.clone(), used);
     }
 
     /// What was measured of a charge, once all of it was.
-    pub(super) fn of(&self, charge: &Charge) -> Option<u64> {
+    pub(super) fn of(&self, charge: &Charge) -> Option<Used> {
         self.known().sum(&charge.key, &charge.members)
     }
 
@@ -84,11 +85,11 @@ impl Figures {
         let Some(held) = known.containers.get(container) else { return OfContainer::default() };
         let volume = |(directory, resource): &(PathBuf, Resource)| OfVolume {
             resource: resource.clone(),
-            used: known.used.get(&Key::Volume(directory.clone())).copied(),
+            used: known.used.get(&Key::Volume(directory.clone())).map(|used| used.bytes),
         };
         OfContainer {
             quota: held.quota,
-            used: known.sum(&Key::Sandbox(container.clone()), &held.members),
+            used: known.sum(&Key::Sandbox(container.clone()), &held.members).map(|used| used.bytes),
             volumes: held.volumes.iter().map(volume).collect(),
         }
     }
@@ -99,9 +100,12 @@ impl Figures {
 }
 
 impl Known {
-    fn sum(&self, key: &Key, members: &[ContainerId]) -> Option<u64> {
+    fn sum(&self, key: &Key, members: &[ContainerId]) -> Option<Used> {
         let own = *self.used.get(key)?;
         let of_members = members.iter().filter_map(|member| self.used.get(&Key::Sandbox(member.clone())));
-        Some(of_members.fold(own, |sum, bytes| sum.saturating_add(*bytes)))
+        Some(of_members.fold(own, |sum, one| Used {
+            bytes: sum.bytes.saturating_add(one.bytes),
+            names: sum.names.saturating_add(one.names),
+        }))
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Watching {
     pub(crate) interval: Duration,
     /// Whether too much ends a container.
     pub(crate) enforce: bool,
+    /// How many names of files a sandbox may have however small its quota is.
+    pub(crate) least_names: u64,
 }
 
 /// Watches the disks until `stop`.
@@ -48,8 +50,7 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) {
     let (results, mut measured) = mpsc::channel(RESULTS);
-    let mut watch =
-        Watch { means, enforce: watching.enforce, results, walkers: HashMap::new(), charges: Vec::new() };
+    let mut watch = Watch { means, watching, results, walkers: HashMap::new(), charges: Vec::new() };
     let mut ticks = interval(watching.interval.max(Duration::from_millis(100)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -70,7 +71,7 @@ pub(crate) async fn run(
 
 struct Watch {
     means: Arc<Means>,
-    enforce: bool,
+    watching: Watching,
     results: mpsc::Sender<Measured>,
     /// By the disk.
     walkers: HashMap<PathBuf, Walker>,
@@ -143,11 +144,13 @@ impl Watch {
 
     async fn take(&mut self, measured: Measured) {
         let figures = &self.means.supplies.disk_figures;
-        figures.note(&measured.key, measured.bytes);
-        if !self.enforce {
+        figures.note(&measured.key, measured.used);
+        if !self.watching.enforce {
             return;
         }
-        for (container, limitation) in exceeded(&self.charges, &measured.key, figures) {
+        for (container, limitation) in
+            exceeded(&self.charges, &measured.key, figures, self.watching.least_names)
+        {
             tracing::info!(container_id = %container, message = limitation.message, "over its disk quota");
             if let Some(launched) = self.means.nested.of_shim(container.as_str()) {
                 launched.limit(limitation);
@@ -161,19 +164,29 @@ impl Watch {
 }
 
 /// Containers that have to end for what was measured of this charge.
-fn exceeded(charges: &[Charge], key: &Key, figures: &Figures) -> Vec<(ContainerId, Limitation)> {
+fn exceeded(
+    charges: &[Charge],
+    key: &Key,
+    figures: &Figures,
+    least_names: u64,
+) -> Vec<(ContainerId, Limitation)> {
     let is_concerned = |charge: &&Charge| match key {
         Key::Sandbox(container) => charge.key == *key || charge.members.contains(container),
         Key::Volume(_) => charge.key == *key,
     };
     let over = |charge: &Charge| {
         let quota = charge.quota_bytes().filter(|_| charge.bounded)?;
+        let names = charge.quota_names(least_names)?;
         let used = figures.of(charge)?;
-        (used > quota).then(|| Limitation {
-            reason: Reason::ContainerLimitationDisk,
-            message: message(charge, used, quota),
-            resources: charge.quota.clone(),
-        })
+        let message = if used.bytes > quota {
+            format!("Disk usage ({}) exceeds quota ({})", Bytes(used.bytes), Bytes(quota))
+        } else if used.names > names {
+            format!("Disk usage ({} files and directories) exceeds quota ({names})", used.names)
+        } else {
+            return None;
+        };
+        let (reason, resources) = (Reason::ContainerLimitationDisk, charge.quota.clone());
+        Some(Limitation { reason, message: of_what(charge, message), resources })
     };
     let concerned = charges.iter().filter(is_concerned);
     let limited = concerned.filter_map(|charge| Some((charge, over(charge)?)));
@@ -184,15 +197,12 @@ fn exceeded(charges: &[Charge], key: &Key, figures: &Figures) -> Vec<(ContainerI
         .collect()
 }
 
-/// As Mesos says it, and of what.
-fn message(charge: &Charge, used: u64, quota: u64) -> String {
-    let (used, quota) = (Bytes(used), Bytes(quota));
+/// As Mesos says it, and of which volume.
+fn of_what(charge: &Charge, message: String) -> String {
     let id = charge.quota.iter().find_map(|resource| resource.disk.as_ref()?.persistence.as_ref());
     match (&charge.key, id) {
-        (Key::Volume(_), Some(volume)) => {
-            format!("Disk usage ({used}) exceeds quota ({quota}) of the persistent volume '{}'", volume.id)
-        }
-        _ => format!("Disk usage ({used}) exceeds quota ({quota})"),
+        (Key::Volume(_), Some(volume)) => format!("{message} of the persistent volume '{}'", volume.id),
+        _ => message,
     }
 }
 

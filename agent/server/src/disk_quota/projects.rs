@@ -9,14 +9,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chapada_isolation::IsolationError;
-use chapada_isolation::project_quota::{assign, is_available, limit, project_of, usage};
+use chapada_isolation::project_quota::{Most, ProjectUsage, assign, is_available, limit, project_of, usage};
 
+use super::charges::names_within;
 use crate::config::AgentConfig;
 use crate::error::AgentError;
 use crate::layout::Layout;
 
 /// How much more than it may take a container can take when it is to end for that. Source: Mesos' `disk/xfs`.
 const HEADROOM: u64 = 10 << 20;
+const HEADROOM_NAMES: u64 = 1000;
 
 /// The projects of an agent.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(crate) struct Projects {
     range: RangeInclusive<u32>,
     /// Whether who takes too much ends, and does not just see writes fail.
     kill: bool,
+    /// How many files a sandbox may have however small its quota is.
+    least_names: u64,
     /// By number, the sandbox.
     taken: Mutex<BTreeMap<u32, PathBuf>>,
 }
@@ -40,7 +44,12 @@ impl Projects {
         if !is_available(layout.work_dir()) {
             return Ok(None);
         }
-        let projects = Self { range, kill: config.xfs_kill_containers, taken: Mutex::default() };
+        let projects = Self {
+            range,
+            kill: config.xfs_kill_containers,
+            least_names: config.container_disk_least_names,
+            taken: Mutex::default(),
+        };
         projects.find(&layout.agents(), &layout.standalone());
         tracing::info!(taken = projects.taken().len(), "disk quota is the kernel's: project quota");
         Ok(Some(projects))
@@ -78,7 +87,7 @@ impl Projects {
     }
 
     /// What the project of a sandbox takes; `None` when it has none. What it may take is this from now on.
-    pub(super) fn usage(&self, sandbox: &Path, quota: Option<u64>) -> Option<u64> {
+    pub(super) fn usage(&self, sandbox: &Path, quota: Option<u64>) -> Option<ProjectUsage> {
         let project = self.of(sandbox)?;
         let found = usage(sandbox, project).ok()?;
         if let Some(quota) = quota.filter(|quota| found.limit_bytes != Some(self.hard(*quota)))
@@ -86,11 +95,13 @@ impl Projects {
         {
             tracing::warn!(sandbox = %sandbox.display(), %error, "cannot change the quota");
         }
-        Some(found.bytes)
+        Some(found)
     }
 
     fn bound(&self, sandbox: &Path, project: u32, bytes: u64) -> Result<(), IsolationError> {
-        limit(sandbox, project, Some(self.hard(bytes)))
+        let names = names_within(bytes, self.least_names);
+        let names = if self.kill { names.saturating_add(HEADROOM_NAMES) } else { names };
+        limit(sandbox, project, Some(Most { bytes: self.hard(bytes), inodes: names }))
     }
 
     /// In the unit of the kernel.
@@ -180,7 +191,7 @@ mod tests {
     #[test]
     fn a_project_is_free_again_when_its_sandbox_is_gone() {
         let folder = tempfile::tempdir().unwrap();
-        let projects = Projects { range: 5..=6, kill: true, taken: Mutex::default() };
+        let projects = Projects { range: 5..=6, kill: true, least_names: 0, taken: Mutex::default() };
         let sandbox = |name: &str| {
             let sandbox = folder.path().join(name);
             fs::create_dir_all(&sandbox).unwrap();

@@ -11,12 +11,14 @@ use chapada_wire::v1;
 use prost::Message;
 
 use super::charges::Measure;
+use super::walker::Used;
 use super::*;
 use crate::disks::Disks;
 use crate::layout::Layout;
 use crate::volumes::Volumes;
 
 const MIB: u64 = 1 << 20;
+const LEAST_NAMES: u64 = 1000;
 
 fn task(id: &str, runner: Runner, resources: Vec<v1::Resource>) -> TaskView {
     let info = v1::TaskInfo {
@@ -107,11 +109,20 @@ fn sandbox(container: &str) -> Key {
 
 /// Who ends when this was measured, and what is said.
 fn ended(charges: &[Charge], measured: &[(Key, u64)]) -> Vec<(String, String)> {
+    let measured: Vec<_> = measured.iter().map(|(key, bytes)| (key.clone(), bytes_alone(*bytes))).collect();
+    ended_for(charges, &measured)
+}
+
+fn bytes_alone(bytes: u64) -> Used {
+    Used { bytes, names: 0 }
+}
+
+fn ended_for(charges: &[Charge], measured: &[(Key, Used)]) -> Vec<(String, String)> {
     let figures = Figures::default();
     figures.keep(charges);
-    measured.iter().for_each(|(key, bytes)| figures.note(key, *bytes));
+    measured.iter().for_each(|(key, used)| figures.note(key, *used));
     let (last, _) = measured.last().unwrap();
-    let ended = exceeded(charges, last, &figures);
+    let ended = exceeded(charges, last, &figures, LEAST_NAMES);
     ended.into_iter().map(|(container, why)| (container.to_string(), why.message)).collect()
 }
 
@@ -132,6 +143,32 @@ fn a_sandbox_and_what_is_written_over_an_image_are_paid_for_together() {
     assert_eq!(ended(&charges, &[(sandbox("c-image"), 12 * MIB)]), [("c-image".to_owned(), said)]);
     assert!(ended(&charges, &[(sandbox("c-image"), 10 * MIB)]).is_empty());
     assert!(ended(&charges, &[(sandbox("c-free"), 1 << 50)]).is_empty(), "nobody said how much");
+}
+
+#[test]
+fn files_without_content_are_bounded_as_well() {
+    let charges = charges(
+        vec![
+            task("small", Runner::Command, of("disk:1")),
+            task("large", Runner::Command, of("disk:100")),
+            task("free", Runner::Command, of("cpus:1")),
+            task("a", member(), of("disk:1")),
+        ],
+        vec![pod(of("disk:1"))],
+    );
+    let names = |container: &str, names: u64| {
+        let ended = ended_for(&charges, &[(sandbox(container), Used { bytes: 0, names })]);
+        ended.into_iter().map(|(_, message)| message).collect::<Vec<_>>()
+    };
+    let said =
+        |used: u64, most: u64| [format!("Disk usage ({used} files and directories) exceeds quota ({most})")];
+    assert_eq!(names("c-small", 1001), said(1001, 1000));
+    assert_eq!(names("c-small", 1000), [""; 0]);
+    assert_eq!(names("c-large", 6401), said(6401, 6400), "64 for each MiB");
+    assert_eq!(names("c-large", 6400), [""; 0]);
+    assert_eq!(names("c-free", 1 << 40), [""; 0], "nobody said how much");
+    assert_eq!(names("c-e", 2001), said(2001, 2000), "its own and its task's");
+    assert_eq!(names("c-e", 2000), [""; 0]);
 }
 
 #[test]
@@ -166,8 +203,8 @@ fn a_volume_is_paid_for_by_all_who_can_write_to_it_and_apart_from_sandboxes() {
     assert_eq!(ended(&charges, &[(key.clone(), 11 * MIB)]), both);
     let figures = Figures::default();
     figures.keep(&charges);
-    figures.note(&key, 3 * MIB);
-    figures.note(&sandbox("c-reader"), MIB / 2);
+    figures.note(&key, bytes_alone(3 * MIB));
+    figures.note(&sandbox("c-reader"), bytes_alone(MIB / 2));
     let reader = figures.of_container(&"c-reader".parse().unwrap());
     assert_eq!(
         (reader.quota, reader.used, reader.volumes[0].used),

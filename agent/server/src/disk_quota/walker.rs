@@ -27,7 +27,15 @@ const LARGE_AT_ONCE: usize = 8;
 #[derive(Debug)]
 pub(super) struct Measured {
     pub(super) key: Key,
+    pub(super) used: Used,
+}
+
+/// What something takes of a disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Used {
     pub(super) bytes: u64,
+    /// Names of files and directories, beneath what was measured.
+    pub(super) names: u64,
 }
 
 /// Something to measure.
@@ -143,7 +151,8 @@ impl Walk {
                 Measure::FileSystem(root) => match statvfs(&root) {
                     Ok(disk) => {
                         let used = disk.blocks().saturating_sub(disk.blocks_free());
-                        self.tell(task.key, used.saturating_mul(disk.fragment_size()))?;
+                        let bytes = used.saturating_mul(disk.fragment_size());
+                        self.tell(task.key, Used { bytes, names: 0 })?;
                     }
                     Err(error) => complain(&task.key, &error.into()),
                 },
@@ -154,7 +163,7 @@ impl Walk {
             return Ok(());
         };
         match active.step() {
-            Ok(true) => return self.tell(active.key, active.bytes),
+            Ok(true) => return self.tell(active.key, Used { bytes: active.bytes, names: active.names }),
             Ok(false) if active.names <= LARGE => self.small.push_back(active),
             Ok(false) if self.large.len() < LARGE_AT_ONCE => self.large.push_back(active),
             // Its turn comes again with the next order.
@@ -164,8 +173,8 @@ impl Walk {
         Ok(())
     }
 
-    fn tell(&self, key: Key, bytes: u64) -> Result<(), Gone> {
-        self.results.blocking_send(Measured { key, bytes }).map_err(|_| Gone)
+    fn tell(&self, key: Key, used: Used) -> Result<(), Gone> {
+        self.results.blocking_send(Measured { key, used }).map_err(|_| Gone)
     }
 }
 
@@ -248,7 +257,8 @@ mod tests {
         let names: Vec<_> = order.iter().map(|one| one.key.clone()).collect();
         assert_eq!(names.last(), Some(&task(folder.path(), "large").key), "{order:?}");
         let small = order.iter().find(|one| one.key == task(folder.path(), "small").key).unwrap();
-        assert!((1 << 20..2 << 20).contains(&small.bytes), "{small:?}");
+        assert!((1 << 20..2 << 20).contains(&small.used.bytes), "{small:?}");
+        assert_eq!((small.used.names, order[2].used.names), (1, 300 * 101));
         drop(walker);
         assert!(measured.recv().await.is_none(), "the thread lets go");
     }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chapada_fetcher::{AddressRange, AllowedPath, Job, Limits, Order, Source, shown};
+use chapada_fetcher::{AllowedPath, Denied, Job, Limits, Order, Source, shown};
 use chapada_shim::Launcher;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -29,6 +29,9 @@ use cache::{Cache, Copy, Key};
 use process::Workshop;
 use program::Program;
 
+/// Who fetches for a container with an image: its users are the image's, and no user of the machine by those names is meant. What
+/// was fetched is given to the container's user when it is made.
+pub(crate) const NOBODY: u32 = 65_534;
 /// Fetchers at once. Each may take a connection, a processor and the memory of a decompressor.
 const AT_ONCE: usize = 16;
 /// More than a large archive of small files has.
@@ -63,7 +66,8 @@ pub(crate) struct Payer {
 pub(crate) struct Fetcher {
     workshop: Arc<Workshop>,
     allowed_paths: Vec<PathBuf>,
-    denied_addresses: Vec<AddressRange>,
+    never_root: bool,
+    denied: Denied,
     limits: Limits,
     longest: Duration,
     slots: Arc<Semaphore>,
@@ -73,9 +77,11 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
-    /// What earlier processes kept is removed, as Mesos does: nobody knows whether it is whole.
+    /// For an agent that listens on this port. What earlier processes kept is removed, as Mesos does: nobody knows whether it is
+    /// whole.
     pub(crate) fn new(
         config: &AgentConfig,
+        port: u16,
         layout: &Layout,
         launcher: Arc<Launcher>,
         runtime_dir: PathBuf,
@@ -94,7 +100,8 @@ impl Fetcher {
         Ok(Self {
             workshop: Arc::new(workshop.map_err(AgentError::directory("make", directory))?),
             allowed_paths: allowed.cloned().collect(),
-            denied_addresses: config.fetcher_denied_addresses.clone(),
+            never_root: !config.allow_host_root,
+            denied: Denied { ranges: config.fetcher_denied_addresses.clone(), agent_port: Some(port) },
             limits,
             longest: config.fetcher_timeout,
             slots: Arc::new(Semaphore::new(AT_ONCE)),
@@ -163,9 +170,10 @@ impl Fetcher {
             .filter_map(|path| Some(AllowedPath { path: path.clone(), at: fs::canonicalize(path).ok()? }));
         let order = Order {
             user,
+            never_root: self.never_root,
             job,
             allowed_paths: allowed.collect(),
-            denied_addresses: self.denied_addresses.clone(),
+            denied: self.denied.clone(),
             limits: self.limits,
         };
         self.workshop.run(payer, order, slot).await

@@ -22,6 +22,7 @@ fn api(folder: &std::path::Path, cgroups: &Cgroups) -> Arc<Api> {
         enforce_cpu: true,
         limit_swap: true,
         switch_user: true,
+        port: 5051,
         endpoint: "127.0.0.1:5051".to_owned(),
         hostname: "localhost".to_owned(),
         frameworks_home: None,
@@ -32,7 +33,8 @@ fn api(folder: &std::path::Path, cgroups: &Cgroups) -> Arc<Api> {
     let tokens = Tokens::new(layout.tokens(), false);
     let (config, runtime_dir) = (AgentConfig::default(), folder.join("runtime"));
     let supplies =
-        Supplies::new(&config, &layout, Disks::default(), launcher.clone(), runtime_dir.clone()).unwrap();
+        Supplies::new(&config, 5051, &layout, Disks::default(), launcher.clone(), runtime_dir.clone())
+            .unwrap();
     let events = mpsc::channel(1).0;
     let means = Means::new(launcher, runtime_dir, layout.clone(), settings, tokens, supplies, events);
     let who = Presentation {

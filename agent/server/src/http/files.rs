@@ -17,6 +17,7 @@ use super::{Api, insiders};
 use crate::containers::End;
 use crate::files::{Entry, FileError, LogReader, Place, Reader, blocking};
 use crate::shell::Input;
+use crate::waiting::NotWaited;
 
 /// Pieces of a download that may wait for the network; each is at most 64 KiB.
 const AHEAD: usize = 4;
@@ -131,8 +132,11 @@ pub(super) async fn follow(api: Arc<Api>, call: Call) -> HttpResponse {
     stream(StatusCode::OK, "application/octet-stream", ReceiverStream::new(sent))
 }
 
+/// Resolves when a container has ended; at once when nobody can wait for it.
+type Ended = oneshot::Receiver<Result<End, NotWaited>>;
+
 /// Hears of the end of a container; at once when there is none.
-async fn end_of(inputs: &mpsc::Sender<Input>, container: Option<ContainerId>) -> oneshot::Receiver<End> {
+async fn end_of(inputs: &mpsc::Sender<Input>, container: Option<ContainerId>) -> Ended {
     let (reply, ended) = oneshot::channel();
     if let Some(container) = container {
         // When the agent stops, the answer is dropped with the question.
@@ -143,7 +147,7 @@ async fn end_of(inputs: &mpsc::Sender<Input>, container: Option<ContainerId>) ->
 
 async fn send_as_it_grows(
     mut log: LogReader,
-    mut ended: oneshot::Receiver<End>,
+    mut ended: Ended,
     pieces: &mpsc::Sender<Result<Bytes, FileError>>,
 ) {
     let mut has_ended = false;

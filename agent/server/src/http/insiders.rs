@@ -1,11 +1,12 @@
-//! Who calls from this very machine. A task without a network of its own has the machine's, and with it the agent at its
-//! loopback address; it must not start containers beside others', end them or read their sandboxes. So what acts or reads
+//! Who calls from this very machine. A task without a network of its own has the machine's, with the agent at its loopback
+//! address and all addresses of its own to call from; it must not start containers beside others', end them or read their sandboxes. So what acts or reads
 //! sandboxes is root's, as it runs the agent; everyone else comes through the leading master, or shows an executor's token.
 
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use chapada_isolation::addresses::is_own;
 use chapada_listener::{Action, Call as HttpCall, Peer, text};
 use chapada_model::ContainerId;
 use chapada_wire::v1;
@@ -31,15 +32,15 @@ pub(super) async fn refuse(call: &HttpCall, action: Action) -> Result<(), Refusa
         _ => return Ok(()),
     }
     let peer = call.peer;
-    if peer.is_brought || !is_of_this_machine(&peer) {
+    if peer.is_brought {
         return Ok(());
     }
-    let looked = spawn_blocking(move || owner(&peer)).await;
-    let owner = looked.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-    let who = match owner {
-        Ok(Some(owner)) if owner == 0 || owner == geteuid().as_raw() => return Ok(()),
-        Ok(Some(owner)) => format!("user {owner} of this machine, as which tasks may run,"),
-        Ok(None) => "a process of this machine that has hung up".to_owned(),
+    let looked = spawn_blocking(move || Caller::of(&peer)).await;
+    let who = match looked.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
+        Ok(Caller::Elsewhere) => return Ok(()),
+        Ok(Caller::User(owner)) if owner == 0 || owner == geteuid().as_raw() => return Ok(()),
+        Ok(Caller::User(owner)) => format!("user {owner} of this machine, as which tasks may run,"),
+        Ok(Caller::Gone) => "a process of this machine that has hung up".to_owned(),
         Err(error) => {
             tracing::error!(%error, "cannot tell who calls");
             "a process of this machine that nobody can name".to_owned()
@@ -95,10 +96,28 @@ fn outermost(asked: &Call) -> Option<ContainerId> {
     outermost.parse().ok()
 }
 
-/// A caller at loopback, or at the very address that it calls.
-fn is_of_this_machine(peer: &Peer) -> bool {
-    let (remote, local) = (peer.remote.ip().to_canonical(), peer.local.ip().to_canonical());
-    remote.is_loopback() || remote == local
+/// Who is at the other end of a connection.
+#[derive(Debug, PartialEq, Eq)]
+enum Caller {
+    /// A user of this machine.
+    User(u32),
+    /// A process of this machine that has let go of its end.
+    Gone,
+    /// Another machine.
+    Elsewhere,
+}
+
+impl Caller {
+    /// A process of this machine may bind its end to any address of the machine's before it connects to another of them, so
+    /// neither end alone tells: one that is in the tables of this machine, or an end of which is here, is of this machine. Blocks.
+    fn of(peer: &Peer) -> io::Result<Self> {
+        if let Some(owner) = owner(peer)? {
+            return Ok(Self::User(owner));
+        }
+        let (remote, local) = (canonical(peer.remote), canonical(peer.local));
+        let is_here = local.ip().is_loopback() || remote.ip() == local.ip() || is_own(remote)?;
+        Ok(if is_here { Self::Gone } else { Self::Elsewhere })
+    }
 }
 
 /// Whose socket the caller's end is; nothing when no process has it any more. Blocks.
@@ -161,11 +180,25 @@ mod tests {
             let client = TcpStream::connect(to).unwrap();
             let (server, remote) = listener.accept().unwrap();
             let peer = Peer { remote, local: server.local_addr().unwrap(), is_brought: false };
-            assert!(is_of_this_machine(&peer));
-            assert_eq!(owner(&peer).unwrap(), Some(geteuid().as_raw()), "{at}");
+            assert_eq!(Caller::of(&peer).unwrap(), Caller::User(geteuid().as_raw()), "{at}");
             drop(client);
-            assert_eq!(owner(&peer).unwrap(), None, "who has hung up is nobody, and not root: {at}");
+            let gone = Caller::of(&peer).unwrap();
+            assert_eq!(gone, Caller::Gone, "who has hung up is nobody, and not root: {at}");
         }
+    }
+
+    #[test]
+    fn who_has_hung_up_is_of_another_machine_only_when_neither_end_is_here() {
+        let caller = |remote: &str, local: &str| {
+            let (remote, local) = (remote.parse().unwrap(), local.parse().unwrap());
+            Caller::of(&Peer { remote, local, is_brought: false })
+        };
+        // From the address of another network card to loopback, and the other way round.
+        assert_eq!(caller("192.0.2.2:4000", "127.0.0.1:5051").unwrap(), Caller::Gone);
+        assert_eq!(caller("[2001:db8::2]:4000", "[::1]:5051").unwrap(), Caller::Gone);
+        assert_eq!(caller("127.0.0.9:4000", "192.0.2.1:5051").unwrap(), Caller::Gone);
+        assert_eq!(caller("192.0.2.2:4000", "192.0.2.2:5051").unwrap(), Caller::Gone);
+        assert_eq!(caller("198.51.100.7:4000", "192.0.2.1:5051").unwrap(), Caller::Elsewhere);
     }
 
     #[test]

@@ -72,7 +72,12 @@ macro_rules! aliases {
 
 /// Every route of the agent.
 pub(crate) fn routes(api: Arc<Api>) -> Routes {
-    let routes = api.logging.routes(Routes::new());
+    let routes = api.logging.routes_behind(Routes::new(), |call| async move {
+        match insiders::refuse(&call, Action::OperateCluster).await {
+            Ok(()) => Ok(call),
+            Err(refusal) => Err(*refusal),
+        }
+    });
     let routes = aliases!(routes, api, "/health", Action::ViewHealth, health);
     let routes = aliases!(routes, api, "/version", Action::ViewHealth, version);
     let routes = aliases!(routes, api, "/flags", Action::ViewFlags, flags);

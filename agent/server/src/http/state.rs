@@ -247,14 +247,37 @@ pub(super) fn resources_json(resources: &Resources) -> Value {
     Value::Object(others)
 }
 
+fn ranges_text(ranges: &v1::value::Ranges) -> String {
+    let each = ranges.range.iter().map(|range| format!("{}-{}", range.begin(), range.end()));
+    format!("[{}]", each.collect::<Vec<_>>().join(", "))
+}
+
 fn attributes_json(attributes: &[v1::Attribute]) -> Value {
     let shown = attributes.iter().filter_map(|attribute| {
         let value = match (&attribute.text, &attribute.scalar) {
             (Some(text), _) => json!(text.value),
             (None, Some(scalar)) => json!(scalar.value),
-            (None, None) => json!(attribute.set.as_ref().map(|set| set.item.clone())),
+            (None, None) => match &attribute.ranges {
+                Some(ranges) => json!(ranges_text(ranges)),
+                None => json!(attribute.set.as_ref().map(|set| format!("{{{}}}", set.item.join(", ")))),
+            },
         };
         Some((attribute.name.clone()?, value))
     });
     Value::Object(shown.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use chapada_model::Attribute;
+
+    use super::*;
+
+    #[test]
+    fn attributes_of_every_kind_show_as_in_mesos() {
+        let parsed = Attribute::parse_list("rack:a;level:1.5;ports:[1-5,7-9];set:{x}").unwrap();
+        let attributes: Vec<v1::Attribute> = parsed.iter().map(Into::into).collect();
+        let shown = attributes_json(&attributes);
+        assert_eq!(shown, json!({ "rack": "a", "level": 1.5, "ports": "[1-5, 7-9]", "set": "{x}" }));
+    }
 }

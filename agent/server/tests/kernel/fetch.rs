@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::images::{agent_with_image, image_task, mesos_image};
 use crate::operator::ask;
 use crate::support::*;
 use chapada_wire::v1::command_info::Uri;
@@ -324,5 +325,64 @@ async fn a_server_must_show_a_certificate_that_the_machine_trusts() {
     assert!(message.ends_with("invalid peer certificate: UnknownIssuer"), "{message}");
     server.kill().unwrap();
     server.wait().unwrap();
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_container_with_an_image_gets_is_its_users_whom_only_the_image_knows() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = agent_with_image(&master);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let server = Server::start(&[("/app.tgz", bundle()), ("/list", b"first\n".to_vec())]).await;
+    for (id, cache) in [("fetched", false), ("cached", true)] {
+        let line =
+            "cd $MESOS_SANDBOX && app/run && echo second >> list && echo > app/new && cat list && id -u";
+        let mut task = image_task(id, mesos_image("box:v1"), Some(line));
+        let command = task.command.as_mut().unwrap();
+        command.user = Some("www".to_owned());
+        command.uris =
+            ["/app.tgz", "/list"].map(|path| Uri { cache: Some(cache), ..server.uri(path) }).into();
+        link.launch(task).await;
+        link.until(id, TaskState::TaskFinished).await;
+        let said = std::fs::read_to_string(agent.sandbox(id).join("stdout")).unwrap();
+        assert_eq!(said, "ran\nfirst\nsecond\n33\n", "{id}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_fetched_as_root_unless_an_operator_allows_it_nor_ever_from_the_agent() {
+    let mut master = ScriptedMaster::start().await;
+    let mut agent = agent_with_image(&master);
+    agent.config.allow_host_root = false;
+    let home = agent.config.work_dir.parent().unwrap().join("home");
+    std::fs::create_dir(&home).unwrap();
+    std::fs::write(home.join("secret"), "of root").unwrap();
+    std::fs::set_permissions(home.join("secret"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    agent.config.frameworks_home = Some(home);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    let server = Server::start(&[("/file", b"x".to_vec())]).await;
+    let agents = format!("http://{}/files/download?path=/slaves", link.hello.address);
+    let uri = |value: &str| Uri { value: Some(value.to_owned()), ..Uri::default() };
+    let cached = Uri { cache: Some(true), ..server.uri("/file") };
+    // The framework of these tests runs its tasks as root.
+    for (id, has_image, uri, said) in [
+        ("root", false, server.uri("/file"), "--allow-host-root"),
+        ("cached", false, cached, "--allow-host-root"),
+        ("agent", true, uri(&agents), "which is the agent itself"),
+        ("secret", true, uri("secret"), "Permission denied"),
+    ] {
+        let mut task = match has_image {
+            true => image_task(id, mesos_image("box:v1"), Some("true")),
+            false => command_task(id, "true"),
+        };
+        task.command.as_mut().unwrap().uris = vec![uri];
+        link.launch(task).await;
+        let status = link.until(id, TaskState::TaskFailed).await;
+        assert!(status.message().contains(said), "{id}: {}", status.message());
+    }
+    assert_eq!(server.requests.load(Ordering::Relaxed), 0);
     running.stop().await;
 }

@@ -263,59 +263,99 @@ async fn an_executor_speaks_for_itself_alone_and_not_when_it_is_over() {
     running.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_task_on_the_machines_network_does_not_command_its_agent() {
+/// Sends each of these requests from an address of its own to another, and says the first line of each answer.
+const ATTACK: &str = "
+import socket, sys
+own, host, port, *requests = sys.argv[1:]
+for request in requests:
+    end = socket.create_connection((host, int(port)), source_address=(own, 0) if own else None)
+    end.sendall(request.encode())
+    print(end.makefile().readline(), end='')
+";
+
+#[test]
+fn a_task_on_the_machines_network_does_not_command_its_agent_whatever_it_calls_from() {
+    on_a_machine(|| async {
+        for address in ["192.0.2.2/32", "2001:db8::2/128"] {
+            let mut ip = std::process::Command::new("ip");
+            assert!(ip.args(["address", "add", address, "dev", "lo"]).status().unwrap().success());
+        }
+        attack("127.0.0.1", &["", "127.0.0.9", "192.0.2.2"]).await;
+        attack("0.0.0.0", &["192.0.2.2"]).await;
+        attack("::1", &["", "2001:db8::2"]).await;
+    });
+}
+
+/// Attacks an agent that listens there, from each of these addresses; from the usual one where it is empty.
+async fn attack(at: &str, from: &[&str]) {
     let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
+    let mut agent = TestAgent::new(master.address);
+    (agent.config.ip, agent.config.insecure) = (at.parse().unwrap(), true);
     let running = InProcess::start(&agent);
     let mut link = master.welcome(1).await;
-    let address = link.hello.address.clone();
-    let victim = command_task("victim", "echo secret; exec sleep 1000");
-    link.launch(victim).await;
+    let port = link.hello.address.rsplit_once(':').unwrap().1.to_owned();
+    link.launch(command_task("victim", "echo secret; exec sleep 1000")).await;
     let status = link.until("victim", TaskState::TaskRunning).await;
     let victim = status.container_status.unwrap().container_id.unwrap().value.unwrap();
-    let (host, port) = address.rsplit_once(':').unwrap();
+    let requests = requests(&victim, &agent.sandbox("victim").join("stdout"));
+    for (number, own) in from.iter().enumerate() {
+        let host = if at == "0.0.0.0" { "127.0.0.1" } else { at };
+        let name = format!("attacker{number}");
+        let mut task = command_task(&name, "/usr/bin/python3");
+        let command = task.command.as_mut().unwrap();
+        (command.shell, command.user) = (Some(false), Some("nobody".to_owned()));
+        let arguments = ["python3", "-c", ATTACK, *own, host, &port].map(str::to_owned);
+        command.arguments = arguments.into_iter().chain(requests.iter().cloned()).collect();
+        link.launch(task).await;
+        link.until(&name, TaskState::TaskFinished).await;
+        let said = std::fs::read_to_string(agent.sandbox(&name).join("stdout")).unwrap();
+        let statuses: Vec<&str> = said.lines().map(|line| line.split(' ').nth(1).unwrap_or(line)).collect();
+        assert_eq!(statuses[0], "200", "{at} from {own}: {said}");
+        let is_refused = statuses[1..].iter().all(|status| *status == "403");
+        assert!(statuses.len() == requests.len() && is_refused, "{at} from {own}: {said}");
+    }
+    link.kill("victim").await;
+    link.until("victim", TaskState::TaskKilled).await;
+    running.stop().await;
+}
+
+/// A request that anybody may make, and those that tasks may not, about this container with this log.
+fn requests(victim: &str, log: &std::path::Path) -> Vec<String> {
     let asks = |head: String, body: String| {
+        let kind = if body.is_empty() { "x-www-form-urlencoded" } else { "json" };
         format!(
-            "exec 3<>/dev/tcp/{host}/{port}; printf '{head} HTTP/1.1\\r\\nHost: {address}\\r\\nContent-Type: application/json\\r\\n\
-             Content-Length: {}\\r\\nConnection: close\\r\\n\\r\\n{body}' >&3; head -n 1 <&3; exec 3>&-; ",
+            "{head} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/{kind}\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n{body}",
             body.len()
         )
     };
     let call = |body: Value| asks("POST /api/v1".to_owned(), body.to_string());
     let id = json!({ "value": victim });
     let inner = json!({ "value": "inner", "parent": id });
-    let sandbox = agent.sandbox("victim").join("stdout");
     let command = json!({ "value": "true" });
     let scalar = |name, value| json!({ "name": name, "type": "SCALAR", "scalar": { "value": value } });
     let alone = json!({ "container_id": { "value": "alone" }, "command": command,
         "resources": [scalar("cpus", 0.1), scalar("mem", 32.0)] });
-    let script: String = [
+    let get = |path: &str| asks(format!("GET {path}?path={}", log.display()), String::new());
+    vec![
         call(json!({ "type": "GET_HEALTH" })),
         call(json!({ "type": "LAUNCH_CONTAINER", "launch_container": alone })),
-        call(json!({ "type": "LAUNCH_NESTED_CONTAINER_SESSION", "launch_nested_container_session": { "container_id": inner, "command": command } })),
-        call(json!({ "type": "LAUNCH_NESTED_CONTAINER", "launch_nested_container": { "container_id": inner, "command": command } })),
+        call(
+            json!({ "type": "LAUNCH_NESTED_CONTAINER_SESSION", "launch_nested_container_session": { "container_id": inner, "command": command } }),
+        ),
+        call(
+            json!({ "type": "LAUNCH_NESTED_CONTAINER", "launch_nested_container": { "container_id": inner, "command": command } }),
+        ),
         call(json!({ "type": "KILL_CONTAINER", "kill_container": { "container_id": id } })),
         call(json!({ "type": "ATTACH_CONTAINER_OUTPUT", "attach_container_output": { "container_id": id } })),
         call(json!({ "type": "PRUNE_IMAGES" })),
-        call(json!({ "type": "SET_LOGGING_LEVEL", "set_logging_level": { "level": 3, "duration": { "nanoseconds": 1 } } })),
-        call(json!({ "type": "READ_FILE", "read_file": { "path": sandbox, "offset": 0 } })),
-        call(json!({ "type": "LIST_FILES", "list_files": { "path": sandbox.parent() } })),
-        asks(format!("GET /files/read?path={}", sandbox.display()), String::new()),
-        asks(format!("GET /slave(1)/files/download?path={}", sandbox.display()), String::new()),
+        call(
+            json!({ "type": "SET_LOGGING_LEVEL", "set_logging_level": { "level": 3, "duration": { "nanoseconds": 1 } } }),
+        ),
+        call(json!({ "type": "READ_FILE", "read_file": { "path": log, "offset": 0 } })),
+        call(json!({ "type": "LIST_FILES", "list_files": { "path": log.parent() } })),
+        get("/files/read"),
+        get("/slave(1)/files/download"),
+        asks("POST /logging/toggle?level=1&duration=1secs".to_owned(), String::new()),
     ]
-    .concat();
-    let mut task = command_task("attacker", "/bin/bash");
-    let command = task.command.as_mut().unwrap();
-    (command.shell, command.user) = (Some(false), Some("nobody".to_owned()));
-    command.arguments = vec!["bash".to_owned(), "-c".to_owned(), script];
-    link.launch(task).await;
-    link.until("attacker", TaskState::TaskFinished).await;
-    let said = std::fs::read_to_string(agent.sandbox("attacker").join("stdout")).unwrap();
-    let statuses: Vec<&str> = said.lines().map(|line| line.split(' ').nth(1).unwrap_or(line)).collect();
-    assert_eq!(statuses[0], "200", "{said}");
-    assert!(statuses.len() == 12 && statuses[1..].iter().all(|status| *status == "403"), "{said}");
-    link.kill("victim").await;
-    link.until("victim", TaskState::TaskKilled).await;
-    running.stop().await;
 }

@@ -28,6 +28,7 @@ mod sockets;
 mod statistics;
 mod support;
 mod surviving;
+mod sweeping;
 mod tasks;
 mod terminals;
 mod versions;

@@ -138,6 +138,15 @@ async fn every_call_is_answered_or_refused_by_name() {
     let (_, health) = ask(&address, json!({"type": "GET_HEALTH"})).await;
     assert_eq!(health, r#"{"type":"GET_HEALTH","get_health":{"healthy":true}}"#);
     let id = json!({ "value": "unknown" });
+    let provider = |kind: &str| {
+        let info = json!({ "type": "org.apache.mesos.rp.local.storage", "name": "lvm" });
+        let body = match kind {
+            "REMOVE_RESOURCE_PROVIDER_CONFIG" => json!({ "type": info["type"], "name": info["name"] }),
+            "MARK_RESOURCE_PROVIDER_GONE" => json!({ "resource_provider_id": { "value": "lvm" } }),
+            _ => json!({ "info": info }),
+        };
+        json!({ "type": kind, kind.to_lowercase(): body })
+    };
     for (call, status, message) in [
         (json!({}), 400, "Expecting 'type' to be present"),
         (json!({"type": "LIST_FILES"}), 400, "Expecting 'list_files' to be present"),
@@ -152,6 +161,10 @@ async fn every_call_is_answered_or_refused_by_name() {
             "Container unknown cannot be found",
         ),
         (json!({"type": "READ_FILE", "read_file": {"path": "/no", "offset": 0}}), 404, ""),
+        (provider("ADD_RESOURCE_PROVIDER_CONFIG"), 501, "ADD_RESOURCE_PROVIDER_CONFIG is not"),
+        (provider("UPDATE_RESOURCE_PROVIDER_CONFIG"), 501, "UPDATE_RESOURCE_PROVIDER_CONFIG is not"),
+        (provider("REMOVE_RESOURCE_PROVIDER_CONFIG"), 501, "REMOVE_RESOURCE_PROVIDER_CONFIG is not"),
+        (provider("MARK_RESOURCE_PROVIDER_GONE"), 501, "MARK_RESOURCE_PROVIDER_GONE is not"),
     ] {
         let (found, said) = ask(&address, call.clone()).await;
         assert_eq!(found, status, "{call}: {said}");

@@ -8,6 +8,8 @@ use std::process::Command;
 
 use chapada_agent::ReconfigurationPolicy;
 use chapada_isolation::mountinfo;
+use chapada_shim::runtime_dir::{Durability, EXIT, write_record};
+use chapada_shim::{ExitReport, Outcome};
 use chapada_wire::link::{self, to_agent};
 use chapada_wire::v1::task_status::Reason;
 use chapada_wire::v1::{self, TaskState};
@@ -307,6 +309,108 @@ async fn scenario_33_disk_of_sandboxes_and_state_is_full() {
     running.stop().await;
     eventually("its containers are gone", || agent.containers().is_empty()).await;
     drop(disk);
+}
+
+/// Whether there is no room for anything more.
+fn is_full(directory: &Path) -> bool {
+    nix::sys::statvfs::statvfs(directory).unwrap().blocks_available() == 0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scenario_33_an_agent_that_dies_while_its_disk_is_full_comes_back_and_misses_no_exit_code() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let disk = SmallDisk::mount(&agent.config.work_dir, "24m");
+    let first = AgentProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    link.launch(command_task("by", "while [ ! -e stop ]; do sleep 0.05; done; exit 3")).await;
+    link.until("by", TaskState::TaskRunning).await;
+    let sandbox = agent.sandbox("by");
+    fs::write(sandbox.join("stop.later"), "").unwrap();
+    // It takes what anybody lets go of.
+    let takes = "while :; do head -c 100m /dev/zero >> big; sleep 0.02; done";
+    link.launch(command_task("offender", takes)).await;
+    link.until("offender", TaskState::TaskRunning).await;
+    eventually("the disk is full", || is_full(&agent.config.work_dir)).await;
+    first.kill();
+    eventually("the disk is full again", || is_full(&agent.config.work_dir)).await;
+    let second = AgentProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    assert_eq!(link.held.keys().collect::<Vec<_>>(), ["by", "offender"]);
+    eventually("the disk is full still", || is_full(&agent.config.work_dir)).await;
+    // A file that is there already is renamed: that takes no room.
+    fs::rename(sandbox.join("stop.later"), sandbox.join("stop")).unwrap();
+    let status = link.until("by", TaskState::TaskFailed).await;
+    assert_eq!(status.message.as_deref(), Some("Command exited with status 3"));
+    link.kill("offender").await;
+    link.until("offender", TaskState::TaskKilled).await;
+    eventually("its containers are gone", || agent.containers().is_empty()).await;
+    drop((second, disk));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_record_of_one_container_does_not_hide_how_another_ended() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    link.launch(command_task("t", "exec sleep 1000")).await;
+    link.until("t", TaskState::TaskRunning).await;
+    let (container, pid) = processes(&agent).pop_first().unwrap();
+    let bad = agent.runtime_dir().join("bad");
+    fs::create_dir(&bad).unwrap();
+    fs::write(bad.join(EXIT), "{").unwrap();
+    // Its shim has written down how it ended, and is killed before it has told anybody.
+    let report = ExitReport {
+        version: chapada_shim::PROTOCOL_VERSION,
+        outcome: Outcome::Exited { code: 7 },
+        oom: None,
+        ended_ms: 0,
+        usage: Default::default(),
+    };
+    let own = agent.runtime_dir().join(container);
+    write_record(&own, EXIT, &report, Durability::Process).unwrap();
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let shim = stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(shim), nix::sys::signal::Signal::SIGKILL).unwrap();
+    let status = link.until("t", TaskState::TaskFailed).await;
+    assert_eq!(status.message.as_deref(), Some("Command exited with status 7"));
+    fs::remove_dir_all(bad).unwrap();
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cgroups_that_no_record_knows_are_removed_with_what_is_in_them() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let first = AgentProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    link.launch(command_task("kept", "exec sleep 1000")).await;
+    link.until("kept", TaskState::TaskRunning).await;
+    let before = processes(&agent);
+    first.kill();
+    let cgroups = agent.cgroups();
+    let orphan = cgroups.group("orphan");
+    orphan.create(&Default::default()).unwrap();
+    let mut stranger = Stranger(Command::new("sleep").arg("1000").spawn().unwrap());
+    let hierarchies = cgroups.hierarchies();
+    let points = hierarchies.v1.values().chain(hierarchies.v2.as_ref().map(|tree| &tree.mount_point));
+    for point in points {
+        let processes = point.join(cgroups.parent()).join("orphan/cgroup.procs");
+        // Some have no groups of one that asks for nothing of theirs.
+        if processes.exists() {
+            fs::write(processes, stranger.0.id().to_string()).unwrap();
+        }
+    }
+    let second = AgentProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    // What has ended is in its group until it is waited for.
+    let gone = || stranger.0.try_wait().unwrap().is_some() && !orphan.exists();
+    eventually("it is gone, with what was in it", gone).await;
+    assert_eq!(processes(&agent), before, "what a record knows stays");
+    link.kill("kept").await;
+    link.until("kept", TaskState::TaskKilled).await;
+    drop(second);
 }
 
 #[tokio::test(flavor = "multi_thread")]

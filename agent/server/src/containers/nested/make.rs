@@ -59,7 +59,11 @@ async fn fetch(means: &Arc<Means>, plan: &Plan) -> Result<(), String> {
         return Ok(());
     }
     let payer = Payer { container: plan.record.shim.clone(), limits: plan.limits.clone() };
-    let (sandbox, user) = (plan.record.sandbox.clone(), plan.record.user.clone());
+    let sandbox = plan.record.sandbox.clone();
+    let user = match plan.confinement.has_image {
+        true => Some(fetch::NOBODY.to_string()),
+        false => plan.record.user.clone(),
+    };
     let wanted = Wanted { payer, sandbox, user, items };
     means.supplies.fetcher.fetch(wanted).await.map_err(|error| error.to_string())
 }

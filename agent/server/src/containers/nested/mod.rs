@@ -15,7 +15,8 @@ pub(crate) use plan::Wish;
 pub(crate) use record::Record;
 pub(crate) use recovery::{Found, adopt, recover};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use chapada_agent_core::Limitation;
@@ -107,6 +108,13 @@ impl Nested {
     pub(crate) fn running(&self) -> Vec<Arc<Launched>> {
         let known = self.known();
         known.values().filter(|one| one.pid().is_some() && one.ended.borrow().is_none()).cloned().collect()
+    }
+
+    /// The sandboxes of those on their own that have not ended.
+    pub(crate) fn sandboxes(&self) -> BTreeSet<PathBuf> {
+        let known = self.known();
+        let standalone = known.values().filter(|one| one.path.parent().is_none() && one.ended().is_none());
+        standalone.map(|one| one.record.sandbox.clone()).collect()
     }
 
     /// Ends and removes all that are in a container of the books, which is removed.

@@ -13,6 +13,7 @@ use super::{Launched, SIGKILL};
 use crate::containers::exit::exit_of;
 use crate::containers::{End, Means};
 use crate::networks;
+use crate::sweep::age_from_now;
 
 /// Removal is tried so often; what still resists is found again at the next start.
 const ATTEMPTS: u32 = 5;
@@ -59,6 +60,8 @@ pub(super) async fn watch(
             }
         };
         tracing::info!(container_id = %launched.path, status = end.status, "a container of no task has ended");
+        let sandbox = launched.record.sandbox.clone();
+        drop(spawn_blocking(move || age_from_now(&sandbox)));
         launched.conclude(end);
     }
     means.nested.remove_below(&launched.path);

@@ -90,7 +90,7 @@ async fn end_of(api: &Api, path: &ContainerPath) -> Option<i32> {
     let (reply, ended) = oneshot::channel();
     // When the agent stops, the answer is dropped with the question.
     let _ = api.inputs.send(Input::Wait(path.own().clone(), reply)).await;
-    ended.await.ok().and_then(|end| end.status)
+    ended.await.ok()?.ok()?.status
 }
 
 fn input_of(call: &Call) -> Result<&chapada_wire::v1::agent::call::AttachContainerInput, Refusal> {

@@ -25,6 +25,7 @@ use crate::networks::network_infos;
 use crate::outward::resource_limitation;
 use crate::shell::Input;
 use crate::statistics::{self, Listed};
+use crate::waiting::NotWaited;
 
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
@@ -152,7 +153,15 @@ async fn end_of(api: &Arc<Api>, container: &ContainerPath) -> Result<End, Refusa
     let (reply, ended) = oneshot::channel();
     let question = Input::Wait(container.own().clone(), reply);
     api.inputs.send(question).await.map_err(|_| stopping())?;
-    ended.await.map_err(|_| unknown(container))
+    match ended.await.map_err(|_| stopping())? {
+        Ok(end) => Ok(end),
+        Err(NotWaited::Unknown) => Err(unknown(container)),
+        Err(NotWaited::TooMany) => {
+            let why =
+                "too many calls wait for the end of a container; make this one again when others have ended";
+            Err(refusal(StatusCode::SERVICE_UNAVAILABLE, why.to_owned()))
+        }
+    }
 }
 
 async fn end(

@@ -179,7 +179,8 @@ async fn read(api: &Arc<Api>, kind: Type, asked: &Call) -> Result<Response, Refu
             ..bare(Answer::GetResourceProviders)
         },
         other => {
-            let message = format!("{} is not there yet", other.as_str_name());
+            let message =
+                format!("{} is not there: this agent has no resource providers", other.as_str_name());
             return Err(refusal(StatusCode::NOT_IMPLEMENTED, message));
         }
     })

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use chapada_wire::v1::task_status::Reason;
 use chapada_wire::v1::{self, TaskState};
 
 use super::{grace, kill_all, roomy};
 use crate::files::get;
+use crate::operations::disk;
 use crate::support::*;
 
 /// Requests that are timed, of each kind.
@@ -13,8 +15,10 @@ const ASKED: usize = 60;
 /// Source: fault scenario 38.
 const LONGEST: Duration = Duration::from_secs(1);
 const MOST_LOG_BYTES: u64 = 5 * (10 << 20);
+/// Files without content that a sandbox may have.
+const MOST_NAMES: u64 = 4000;
 
-/// Name and command of each. All of them go on for ever.
+/// Name and command of each. All of them go on for ever, but for the one that is ended.
 const BOMBS: [(&str, &str); 6] = [
     // A shell ends when it cannot fork; who starts it again does not.
     (
@@ -63,12 +67,17 @@ async fn times(address: &str) -> Vec<Duration> {
 #[tokio::test(flavor = "multi_thread")]
 async fn scenario_38_bombs_and_floods_leave_the_agent_answering() {
     let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
+    let mut agent = TestAgent::new(master.address);
+    agent.config.container_disk_watch_interval = Duration::from_millis(200);
+    agent.config.container_disk_least_names = MOST_NAMES;
     let running = AgentProcess::start(&agent);
     let mut link = master.welcome(1).await;
     let address = link.hello.address.clone();
     for (id, command) in BOMBS {
         let mut task = roomy(command_task(id, command), 0.4);
+        if id == "inodes" {
+            task.resources.push(disk(1.0, None, None));
+        }
         task.kill_policy = Some(grace(100));
         link.launch(task).await;
     }
@@ -91,6 +100,10 @@ async fn scenario_38_bombs_and_floods_leave_the_agent_answering() {
     for (task, name) in [("lines", "stdout"), ("zeros", "stderr")] {
         eventually("its logs are full", || logs(&agent, task, name).len() == 5).await;
     }
+    let ended = link.until("inodes", TaskState::TaskFailed).await;
+    assert_eq!(ended.reason(), Reason::ContainerLimitationDisk, "{ended:?}");
+    let bound = format!("files and directories) exceeds quota ({MOST_NAMES})");
+    assert!(ended.message().contains(&bound), "{ended:?}");
     let times = times(&address).await;
     let p99 = times[times.len() * 99 / 100];
     println!("answers under bombs: median {:?}, 99 of 100 {p99:?}", times[times.len() / 2]);
@@ -102,7 +115,8 @@ async fn scenario_38_bombs_and_floods_leave_the_agent_answering() {
     link.launch(command_task("other", "true")).await;
     link.until("other", TaskState::TaskFinished).await;
 
-    let ids: Vec<String> = BOMBS.iter().map(|(id, _)| (*id).to_owned()).collect();
+    let left = BOMBS.iter().map(|(id, _)| *id).filter(|id| *id != "inodes");
+    let ids: Vec<String> = left.map(str::to_owned).collect();
     kill_all(&mut link, &ids).await;
     eventually("the containers are removed", || agent.containers().is_empty()).await;
     eventually("and their cgroups", || agent.cgroups().containers().unwrap().is_empty()).await;

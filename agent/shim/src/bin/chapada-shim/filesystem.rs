@@ -12,7 +12,7 @@ use chapada_isolation::places::{self, Kind};
 use chapada_isolation::root;
 use chapada_isolation::trees::{Restrictions, Tree};
 use chapada_isolation::user::User;
-use chapada_isolation::{Context, IsolationError, beneath, devices, mounts};
+use chapada_isolation::{Context, IsolationError, beneath, devices, hand_over, mounts};
 use chapada_shim::{ContainerSpec, Device, Names, RootFileSystem, SetupError, SetupFailure};
 use nix::fcntl::AtFlags;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
@@ -124,7 +124,7 @@ impl Files {
     fn hosts_files(&self, spec: &ContainerSpec) -> Result<(User, File), SetupError> {
         let user = spec.user.as_deref().map_or_else(|| Ok(User::current()), User::find);
         let user = user.and_then(|user| spec.permitted(user)).map_err(of(SetupFailure::User))?;
-        self.give(&user)?;
+        self.give(spec, &user)?;
         let cover = || {
             let root = beneath::directory(Path::new("/"))?;
             let mut covers = mounts::Covers::new(&spec.sandbox, &self.sandbox, &self.sandbox_tree)?;
@@ -162,7 +162,7 @@ impl Files {
         let root = enter().map_err(of(SetupFailure::Root))?;
         let user = User::find_within(&root, spec.user.as_deref().unwrap_or("0"));
         let user = user.and_then(|user| spec.permitted(user)).map_err(of(SetupFailure::User))?;
-        self.give(&user)?;
+        self.give(spec, &user)?;
         let furnish = || {
             devices::minimal(&root, spec.shm_bytes, self.first_id())?;
             mounts::processes(&root)?;
@@ -184,14 +184,15 @@ impl Files {
         volumes::place(&self.volumes, spec, &Places { root, sandbox: &sandbox, on_host, inside })
     }
 
-    /// Sandbox and logs belong to the user.
-    fn give(&self, user: &User) -> Result<(), SetupError> {
+    /// Sandbox and logs belong to the user, and so does what was put there for it.
+    fn give(&self, spec: &ContainerSpec, user: &User) -> Result<(), SetupError> {
         let owner = self.on_host(user).map_err(of(SetupFailure::User))?;
         let [stdout, stderr] = &self.logs;
         for (file, name) in [(&self.sandbox, "."), (stdout, "stdout"), (stderr, "stderr")] {
             give(file, owner).context("give away in the sandbox", name).map_err(of(SetupFailure::Sandbox))?;
         }
-        Ok(())
+        let Some(from) = spec.furnished_by else { return Ok(()) };
+        hand_over::hand_over(&self.sandbox, from, (owner.0, owner.1)).map_err(of(SetupFailure::Sandbox))
     }
 }
 
