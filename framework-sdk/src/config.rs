@@ -73,7 +73,7 @@ pub enum Acknowledge {
 /// Who asks the master what became of tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reconcile {
-    /// The driver: for everything after each subscription, and for what
+    /// The driver: for everything after each subscription, for launches of which nothing is heard, and for what
     /// [`Driver::reconcile_until_answered`](crate::Driver::reconcile_until_answered) is given.
     Automatically,
     /// The scheduler, with a [`Reconciliation`](crate::Reconciliation) of its own and

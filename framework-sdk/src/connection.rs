@@ -7,9 +7,10 @@ use chapada_coordination::{Detector, LeaderInfo};
 use chapada_model::{Filters, FrameworkId};
 use chapada_wire::v1;
 use chapada_wire::v1::scheduler as api;
+use chapada_wire::v1::scheduler::event::error::Code;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::config::{FrameworkConfig, Reconcile};
 use crate::convert;
@@ -51,8 +52,8 @@ enum Ended {
     Fatal(RunError),
     /// Try again.
     Broken {
-        /// Whether there was a subscription.
-        served: bool,
+        /// Whether it is no failure of the master that was tried: the next attempt need not wait longer than the last.
+        lasted: bool,
         why: String,
         /// `host:port` of the master that leads instead, by the word of one that does not.
         leader: Option<String>,
@@ -95,8 +96,8 @@ impl Connection {
             match self.subscription(leader).await {
                 Ended::Over => return Ok(()),
                 Ended::Fatal(error) => return Err(error),
-                Ended::Broken { served, why, leader } => {
-                    failures = if served { 0 } else { failures + 1 };
+                Ended::Broken { lasted, why, leader } => {
+                    failures = if lasted { 0 } else { failures + 1 };
                     tracing::warn!(why, failures, "no subscription");
                     hint = resolve(leader).await;
                 }
@@ -151,7 +152,7 @@ impl Connection {
         calls: mpsc::Sender<api::Call>,
         outgoing: mpsc::Receiver<api::Call>,
     ) -> Result<(Subscription, api::event::Subscribed), Ended> {
-        let broken = |why: String| Ended::Broken { served: false, why, leader: None };
+        let broken = |why: String| Ended::Broken { lasted: false, why, leader: None };
         let address = leader.socket_addr();
         let call = self.subscribe_call();
         calls.try_send(call).map_err(|error| broken(error.to_string()))?;
@@ -208,7 +209,11 @@ impl Connection {
             })?;
         let new = self.shared.framework().as_ref() != Some(&framework);
         if let (true, Some(store)) = (new, &self.store) {
-            store.save_framework_id(&framework).await.map_err(RunError::Store)?;
+            // However long that takes, unless it is told to stop.
+            match self.shared.stop.run_until_cancelled(store.save_framework_id(&framework)).await {
+                Some(saved) => saved.map_err(RunError::Store)?,
+                None => return Ok(false),
+            }
         }
         self.shared.open(&framework, calls, subscription.leader.socket_addr());
         let now = self.shared.now();
@@ -226,6 +231,8 @@ impl Connection {
     async fn serve(&mut self, subscription: &mut Subscription) -> Ended {
         let silence = subscription.heartbeat * MISSED_HEARTBEATS;
         let mut dead_at = Instant::now() + silence;
+        // One that ends sooner counts as a failure: a master that breaks each at once is asked ever less often.
+        let lasts_from = Instant::now() + subscription.heartbeat;
         let mut torn_down_at = None;
         let shared = Arc::clone(&self.shared);
         loop {
@@ -244,10 +251,13 @@ impl Connection {
                     }
                     Ok(None) | Err(_) if shared.is_tearing_down() => return Ended::Over,
                     Ok(None) => "the master ended the subscription".to_owned(),
-                    Err(status) => return refused(&status, true),
+                    Err(status) => return refused(&status, Instant::now() >= lasts_from),
                 },
                 leader = self.detector.changed() => match leader {
-                    Some(leader) if leader.socket_addr() != subscription.leader.socket_addr() => "another master leads".to_owned(),
+                    Some(leader) if leader.socket_addr() != subscription.leader.socket_addr() => {
+                        let why = "another master leads".to_owned();
+                        return Ended::Broken { lasted: true, why, leader: None };
+                    }
                     Some(_) | None => continue,
                 },
                 () = shared.rearmed.notified() => continue,
@@ -263,7 +273,7 @@ impl Connection {
                 }
                 () = sleep_until(dead_at) => format!("no heartbeat for {silence:?}"),
             };
-            return Ended::Broken { served: true, why, leader: None };
+            return Ended::Broken { lasted: Instant::now() >= lasts_from, why, leader: None };
         }
     }
 
@@ -333,13 +343,13 @@ async fn at(instant: Option<Instant>) {
 }
 
 /// What a gRPC status means for the subscription.
-fn refused(status: &Status, served: bool) -> Ended {
+fn refused(status: &Status, lasted: bool) -> Ended {
     match status.code() {
-        Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated => {
+        tonic::Code::InvalidArgument | tonic::Code::PermissionDenied | tonic::Code::Unauthenticated => {
             Ended::Fatal(RunError::Refused { message: status.message().to_owned() })
         }
         code => Ended::Broken {
-            served,
+            lasted,
             why: format!("{code}: {}", status.message()),
             leader: status.metadata().get(LEADER).and_then(|leader| leader.to_str().ok()).map(str::to_owned),
         },
@@ -347,6 +357,12 @@ fn refused(status: &Status, served: bool) -> Ended {
 }
 
 fn error_event(event: api::Event) -> RunError {
-    let message = event.error.and_then(|error| error.message).unwrap_or_default();
-    RunError::Refused { message }
+    let error = event.error.unwrap_or_default();
+    // Masters before this one say it in words only.
+    let failed_over = error.code() == Code::FrameworkFailedOver
+        || error.message().trim().eq_ignore_ascii_case("framework failed over");
+    match failed_over {
+        true => RunError::FailedOver,
+        false => RunError::Refused { message: error.message.unwrap_or_default() },
+    }
 }

@@ -68,6 +68,7 @@ impl Driver {
         operations: Vec<v1::offer::Operation>,
         filters: Filters,
     ) -> Result<(), CallError> {
+        self.shared.note_launches(&operations);
         let accept =
             api::call::Accept { offer_ids: ids(offers), operations, filters: Some(wire_filters(filters)) };
         self.call(Type::Accept, |call| call.accept = Some(accept)).await

@@ -1,21 +1,30 @@
 //! Several processes of which one leads: each waits for its turn, works while it leads, and stands in line again.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use chapada_coordination::{
     Campaign, Coordination, Detector, LeaderInfo, Leadership, LostReason, OpenRegistryError, Schema, Term,
-    WriteError,
 };
+use chapada_sdk_core::Backoff;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::random::random;
 use crate::store::{OpenedStore, Store};
+
+/// After a turn that was lost: what has ended it may end the next one as soon.
+const BEFORE_THE_NEXT: Backoff = Backoff { first: Duration::from_millis(100), most: Duration::from_secs(15) };
+/// A turn that lasted as long does not count as one that ended soon.
+const LASTED: Duration = Duration::from_secs(60);
 
 /// A program that runs in several copies, of which one leads.
 pub trait Replica {
     /// Why it cannot go on.
-    type Error: From<OpenRegistryError>;
+    type Error: From<OpenRegistryError> + Display;
 
     /// While it waits for its turn: this process leads, as far as is known. Called at the beginning of each wait and with each
     /// change.
@@ -30,9 +39,11 @@ pub trait Replica {
         async {}
     }
 
-    /// The write that was refused, when that is what made it fail: one that only the leader may make ends the turn, not the
-    /// process.
-    fn refused_write(error: &Self::Error) -> Option<&WriteError>;
+    /// Whether it failed because another process leads, or may lead: ask [`RunError::ends_term`](crate::RunError::ends_term),
+    /// [`WriteError::ends_term`](crate::WriteError::ends_term) or
+    /// [`OpenRegistryError::ends_term`](crate::OpenRegistryError::ends_term), whichever it came from. That ends the turn, not the
+    /// process, unless the store is a file: then there is no other.
+    fn ends_term(error: &Self::Error) -> bool;
 }
 
 /// A time of leading.
@@ -41,7 +52,7 @@ pub struct Turn {
     /// The store as found. Writes fail once another process leads.
     pub opened: OpenedStore,
     leadership: watch::Receiver<Leadership>,
-    stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
 }
 
 /// Why a turn is over.
@@ -49,7 +60,7 @@ pub struct Turn {
 pub enum Over {
     /// The process is to stop.
     Stopped,
-    /// Another process may lead already: nothing more is to leave this one.
+    /// Another process may lead already: nothing more is to leave this one ([`Driver::abandon`](crate::Driver::abandon)).
     Lost,
 }
 
@@ -110,13 +121,14 @@ impl Candidate {
 /// is free at once when this returns.
 ///
 /// # Errors
-/// When the store cannot be opened or the replica fails, but not when another process took over.
+/// When the store cannot be opened or the replica fails, but not when another process took over ([`Replica::ends_term`]).
 pub async fn run_in_turns<R: Replica>(
     coordination: &Coordination,
     candidate: Candidate,
     replica: &mut R,
     stop: CancellationToken,
 ) -> Result<(), R::Error> {
+    let mut short_turns = 0;
     while !stop.is_cancelled() {
         let mut campaign = coordination.campaign(candidate.info.clone());
         let elected = tokio::select! {
@@ -124,21 +136,31 @@ pub async fn run_in_turns<R: Replica>(
             () = follow(coordination.detect(), &candidate.info, replica) => None,
             () = stop.cancelled() => None,
         };
+        let began = Instant::now();
         let outcome = match elected {
             None => Ok(Ending::Done),
             Some(Err(reason)) => Err(Failed::Lost(reason.to_string())),
-            Some(Ok(term)) => lead(&campaign, term, candidate.schema, replica, stop.clone()).await,
+            Some(Ok(term)) => {
+                lead(coordination, &campaign, term, candidate.schema, replica, stop.clone()).await
+            }
         };
         campaign.resign().await;
-        match outcome {
+        let wait = match outcome {
             Ok(Ending::Done) => return Ok(()),
-            Ok(Ending::HandOver) => tracing::info!("gave leadership away; waiting for the next turn"),
+            Ok(Ending::HandOver) => {
+                tracing::info!("gave leadership away; waiting for the next turn");
+                Duration::ZERO
+            }
             Err(Failed::Lost(why)) => {
-                tracing::warn!(%why, "another process takes over; waiting for the next turn")
+                tracing::warn!(%why, "lost leadership; waiting for the next turn");
+                let before = if began.elapsed() >= LASTED { 0 } else { short_turns };
+                short_turns = before + 1;
+                BEFORE_THE_NEXT.wait(before, random())
             }
             Err(Failed::Replica(error)) => return Err(error),
-        }
+        };
         replica.left().await;
+        stop.run_until_cancelled(tokio::time::sleep(wait)).await;
     }
     Ok(())
 }
@@ -151,6 +173,7 @@ enum Failed<E> {
 
 /// One turn.
 async fn lead<R: Replica>(
+    coordination: &Coordination,
     campaign: &Campaign,
     term: Term,
     schema: Schema,
@@ -162,20 +185,16 @@ async fn lead<R: Replica>(
             drop(term);
             replica.lead(Turn { opened, leadership: campaign.watch(), stop }).await
         }
-        Err(error @ OpenRegistryError::Deposed) => return Err(Failed::Lost(error.to_string())),
         Err(error) => Err(error.into()),
     };
+    let is_alone = matches!(coordination, Coordination::Embedded(_));
     match (campaign.state(), outcome) {
         (Leadership::Lost(reason), _) if reason != LostReason::Resigned => {
             Err(Failed::Lost(reason.to_string()))
         }
         (_, Ok(ending)) => Ok(ending),
-        (_, Err(error)) => match R::refused_write(&error) {
-            Some(write @ (WriteError::Deposed | WriteError::OutcomeUnknown)) => {
-                Err(Failed::Lost(write.to_string()))
-            }
-            Some(_) | None => Err(Failed::Replica(error)),
-        },
+        (_, Err(error)) if R::ends_term(&error) && !is_alone => Err(Failed::Lost(error.to_string())),
+        (_, Err(error)) => Err(Failed::Replica(error)),
     }
 }
 
@@ -192,9 +211,10 @@ async fn follow<R: Replica>(mut detector: Detector, own: &LeaderInfo, replica: &
 
 #[cfg(test)]
 mod tests {
-    use chapada_coordination::MemoryStore;
+    use chapada_coordination::{MemoryStore, WriteError};
 
     use super::*;
+    use crate::run::RunError;
 
     #[derive(Debug, thiserror::Error)]
     enum Failure {
@@ -202,6 +222,8 @@ mod tests {
         Open(#[from] OpenRegistryError),
         #[error("a write was refused")]
         Write(#[from] WriteError),
+        #[error("no subscription")]
+        Run(#[from] RunError),
         #[error("broken")]
         Broken,
     }
@@ -242,6 +264,12 @@ mod tests {
                     assert_eq!(turn.over().await, Over::Stopped);
                     Ok(Ending::HandOver)
                 }
+                "is interfered with" => {
+                    self.store.refuse_writes([WriteError::Interfered("by hand".to_owned())]);
+                    turn.opened.store.put("kind", "key", b"").await?;
+                    Ok(Ending::Done)
+                }
+                "is failed over" => Err(RunError::FailedOver.into()),
                 "breaks" => Err(Failure::Broken),
                 _ => Ok(Ending::Done),
             }
@@ -251,31 +279,59 @@ mod tests {
             self.seen.push("left".to_owned());
         }
 
-        fn refused_write(error: &Failure) -> Option<&WriteError> {
+        fn ends_term(error: &Failure) -> bool {
             match error {
-                Failure::Write(write) => Some(write),
-                Failure::Open(_) | Failure::Broken => None,
+                Failure::Write(write) => write.ends_term(),
+                Failure::Run(run) => run.ends_term(),
+                Failure::Open(_) | Failure::Broken => false,
             }
         }
     }
 
     async fn seen(turns: &[&'static str]) -> (Vec<String>, Result<(), Failure>) {
-        let (store, stop) = (MemoryStore::default(), CancellationToken::new());
-        let mut replica =
-            Scripted { store: store.clone(), stop: stop.clone(), turns: turns.to_vec(), seen: Vec::new() };
+        let store = MemoryStore::default();
+        seen_with(store.clone(), &Coordination::Memory(store), turns).await
+    }
+
+    async fn seen_with(
+        store: MemoryStore,
+        coordination: &Coordination,
+        turns: &[&'static str],
+    ) -> (Vec<String>, Result<(), Failure>) {
+        let stop = CancellationToken::new();
+        let mut replica = Scripted { store, stop: stop.clone(), turns: turns.to_vec(), seen: Vec::new() };
         let candidate = Candidate::new(Schema { name: "turns", version: 1, grouped: &[] });
-        let outcome = run_in_turns(&Coordination::Memory(store), candidate, &mut replica, stop).await;
+        let outcome = run_in_turns(coordination, candidate, &mut replica, stop).await;
         replica.seen.retain(|what| !what.starts_with("waits"));
         (replica.seen, outcome)
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn one_whose_turn_is_over_stands_in_line_again_until_it_is_done() {
-        let turns = ["hands over", "is deposed", "writes when deposed", "works"];
-        let (seen, outcome) = seen(&turns).await;
-        let expected = ["hands over", "left", "is deposed", "left", "writes when deposed", "left", "works"];
+        let over =
+            ["hands over", "is deposed", "writes when deposed", "is interfered with", "is failed over"];
+        let (seen, outcome) = seen(&[&over[..], &["works"]].concat()).await;
+        let expected: Vec<&str> = over.into_iter().flat_map(|turn| [turn, "left"]).chain(["works"]).collect();
         assert_eq!(seen, expected);
         assert!(outcome.is_ok(), "{outcome:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn turns_that_are_lost_at_once_come_ever_less_often() {
+        let began = Instant::now();
+        let (turns, outcome) = seen(&[&["is failed over"; 30][..], &["works"]].concat()).await;
+        assert_eq!((turns.len(), outcome.is_ok()), (61, true));
+        // Thirty waits of 15 s at most, of which half is waited on average; without growth they would be 3 s at most.
+        assert!(began.elapsed() > Duration::from_secs(30), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn one_that_keeps_a_file_has_nobody_to_lose_its_place_to() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let coordination = Coordination::embedded(&folder.path().join("store")).expect("a new file");
+        let (turns, outcome) = seen_with(MemoryStore::default(), &coordination, &["is failed over"]).await;
+        assert_eq!(turns, ["is failed over"]);
+        assert!(matches!(outcome, Err(Failure::Run(RunError::FailedOver))), "{outcome:?}");
     }
 
     #[tokio::test]

@@ -27,6 +27,11 @@ pub enum RunError {
         /// In the master's words.
         message: String,
     },
+    /// Another process has subscribed as this framework, and the master serves that one.
+    #[error(
+        "another process has subscribed under this framework's id: run only one, or several on one zk:// store, of which one leads"
+    )]
+    FailedOver,
     /// The framework's id could not be stored.
     #[error("failed to store the framework's id")]
     Store(#[source] WriteError),
@@ -54,7 +59,23 @@ impl RunError {
                 let message = message.to_ascii_lowercase();
                 message.contains("has been removed") || message.contains("completed framework")
             }
-            Self::Store(_) | Self::Scheduler { .. } | Self::Aborted(_) | Self::Open(_) => false,
+            Self::FailedOver | Self::Store(_) | Self::Scheduler { .. } | Self::Aborted(_) | Self::Open(_) => {
+                false
+            }
+        }
+    }
+
+    /// Whether it says that another process leads, or may lead: among several the place is lost, and nothing is wrong with this
+    /// one.
+    pub fn ends_term(&self) -> bool {
+        match self {
+            Self::FailedOver => true,
+            Self::Store(write) => write.ends_term(),
+            Self::Open(open) => open.ends_term(),
+            Self::Scheduler { source, .. } => {
+                source.downcast_ref::<WriteError>().is_some_and(WriteError::ends_term)
+            }
+            Self::Refused { .. } | Self::Aborted(_) => false,
         }
     }
 }
@@ -119,6 +140,11 @@ impl Events {
             self.unacknowledged = Unacknowledged::of(event);
         }
         Some(event)
+    }
+
+    /// The event given last was not handled: if it is an update, it is to come again.
+    fn unhandled(&mut self) {
+        self.unacknowledged = None;
     }
 }
 
@@ -189,7 +215,14 @@ pub async fn drive<S: Scheduler>(
             event = events.next() => match event {
                 None => return Ok(()),
                 Some(Err(error)) => return Err(error),
-                Some(Ok(event)) => (event.name().to_string(), dispatch(driver, scheduler, event).await),
+                Some(Ok(event)) => {
+                    let name = event.name().to_string();
+                    let outcome = dispatch(driver, scheduler, event).await;
+                    if outcome.is_err() {
+                        events.unhandled();
+                    }
+                    (name, outcome)
+                }
             },
             _ = ticks.tick() => ("a tick".to_owned(), scheduler.tick(driver).await),
         };
@@ -198,7 +231,14 @@ pub async fn drive<S: Scheduler>(
             Err(error) if is_disconnected(&error) => {
                 tracing::debug!(event = name, "the scheduler was told while disconnected");
             }
-            Err(source) => return Err(RunError::Scheduler { event: name, source }),
+            Err(source) => {
+                let error = RunError::Scheduler { event: name, source };
+                if error.ends_term() {
+                    // Before the events are dropped, which lets calls that wait go out.
+                    driver.abandon();
+                }
+                return Err(error);
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::driver::Driver;
 use crate::event::{ExecutorMessage, Failure, InverseOffer, Subscribed};
 
 /// Whatever a scheduler fails with. [`CallError::Disconnected`](crate::CallError) is forgiven: the driver subscribes again and
-/// reconciles. Anything else ends the run.
+/// reconciles, and an update that was being handled comes again. Anything else ends the run.
 pub type SchedulerError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Decides what runs where. All callbacks run one after the other; while one runs, later events wait.

@@ -139,7 +139,7 @@ impl Store {
     }
 
     pub(crate) async fn save_framework_id(&self, id: &FrameworkId) -> Result<(), WriteError> {
-        self.put(DRIVER, FRAMEWORK_ID, id.as_str().as_bytes()).await
+        self.write_in_parts(vec![Change::put(DRIVER, FRAMEWORK_ID, id.as_str().as_bytes())]).await
     }
 }
 

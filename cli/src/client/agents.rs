@@ -92,6 +92,7 @@ const DRAINED_AGENTS: &[Column] = &[
     ("HOST", |agent| text(&agent["hostname"])),
     ("STATE", |agent| text(&agent["state"])),
     ("TASKS", |agent| text(&agent["tasks"])),
+    ("WAITS FOR", |agent| text(&agent["why"])),
 ];
 
 pub(crate) async fn run(cluster: &Cluster, command: AgentsCommand) -> Result<()> {
@@ -115,13 +116,13 @@ pub(crate) async fn run(cluster: &Cluster, command: AgentsCommand) -> Result<()>
                 true => json!({ "drain_id": drain }),
                 false => json!({ "agent_id": { "value": id_of(&api, &drain).await? } }),
             };
-            operate(&api, "CANCEL_DRAIN", cancel).await
+            operate(&api, "CANCEL_DRAIN", cancel).await.map(drop)
         }
         AgentsCommand::Deactivate { agent } => of_one(&api, "DEACTIVATE_AGENT", &agent).await,
         AgentsCommand::Reactivate { agent } => of_one(&api, "REACTIVATE_AGENT", &agent).await,
         AgentsCommand::Gone { agent } => of_one(&api, "MARK_AGENT_GONE", &agent).await,
         AgentsCommand::AllowRemovals { time } => {
-            operate(&api, "ALLOW_AGENT_REMOVALS", json!({ "duration": duration(time) })).await
+            operate(&api, "ALLOW_AGENT_REMOVALS", json!({ "duration": duration(time) })).await.map(drop)
         }
     }
 }
@@ -145,14 +146,28 @@ async fn drain(api: &Api, args: DrainArgs) -> Result<()> {
     if let Some(grace) = args.max_grace {
         call.insert("max_grace_period".to_owned(), duration(grace));
     }
-    operate(api, "DRAIN_AGENTS", Value::Object(call)).await?;
+    let answer = operate(api, "DRAIN_AGENTS", Value::Object(call)).await?;
+    for line in passed_over(&answer) {
+        eprintln!("{line}");
+    }
     writeln!(std::io::stdout(), "{name}")?;
     Ok(())
 }
 
+/// What the answer to a drain says of agents that it leaves out, a line each.
+fn passed_over(answer: &Value) -> Vec<String> {
+    let agents = answer["passed_over"].as_array().map_or(&[][..], Vec::as_slice);
+    let line = |agent: &Value| {
+        let (id, host) = (text(&agent["agent_id"]["value"]), text(&agent["hostname"]));
+        format!("  {id} ({host}): {}", text(&agent["why"]))
+    };
+    let head = answer["message"].as_str().map(str::to_owned);
+    head.into_iter().chain(agents.iter().map(line)).collect()
+}
+
 async fn of_one(api: &Api, kind: &str, agent: &str) -> Result<()> {
     let id = id_of(api, agent).await?;
-    operate(api, kind, json!({ "agent_id": { "value": id } })).await
+    operate(api, kind, json!({ "agent_id": { "value": id } })).await.map(drop)
 }
 
 /// The id of the one agent that has this id or host name and is not gone.
@@ -167,13 +182,32 @@ async fn id_of(api: &Api, name: &str) -> Result<String> {
     }
 }
 
-/// A call of the operator's API; its field has its name in lower case.
-async fn operate(api: &Api, kind: &str, field: Value) -> Result<()> {
+/// A call of the operator's API; its field has its name in lower case. The answer, which most leave empty.
+async fn operate(api: &Api, kind: &str, field: Value) -> Result<Value> {
     let call = json!({ "type": kind, kind.to_ascii_lowercase(): field });
-    api.json(Method::POST, "/api/v1", Some(&call)).await?;
-    Ok(())
+    Ok(api.json(Method::POST, "/api/v1", Some(&call)).await?)
 }
 
 fn duration(time: Duration) -> Value {
     json!({ "seconds": time.as_secs(), "nanos": time.subsec_nanos() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agents_that_a_drain_passes_over_are_told_one_by_one_with_why() {
+        let agent = json!({ "agent_id": { "value": "a-S1" }, "hostname": "h1", "why": "unreachable: wait" });
+        let answer = json!({ "message": "1 agent passed over", "passed_over": [agent] });
+        assert_eq!(passed_over(&answer), ["1 agent passed over", "  a-S1 (h1): unreachable: wait"]);
+        assert!(passed_over(&Value::Null).is_empty(), "an empty answer says nothing");
+    }
+
+    #[test]
+    fn what_a_draining_agent_waits_for_is_a_column() {
+        let shown = |agent: &Value| DRAINED_AGENTS.last().map(|(heading, cell)| (*heading, cell(agent)));
+        assert_eq!(shown(&json!({ "why": "x" })), Some(("WAITS FOR", "x".to_owned())));
+        assert_eq!(shown(&json!({ "why": null })), Some(("WAITS FOR", String::new())));
+    }
 }

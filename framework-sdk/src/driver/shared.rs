@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chapada_model::{AgentId, FrameworkId, Mono, TaskId};
 use chapada_sdk_core::{Reconciliation, Round};
+use chapada_wire::v1;
 use chapada_wire::v1::scheduler as api;
 use chapada_wire::v1::scheduler::call::Type;
 use tokio::sync::{Notify, mpsc, watch};
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::CallError;
-use crate::config::FrameworkConfig;
+use crate::config::{FrameworkConfig, Reconcile};
 
 /// What the driver's handles and the connection share.
 #[derive(Debug)]
@@ -111,6 +112,23 @@ impl Shared {
         self.outgoing.send_replace(None).is_some()
     }
 
+    /// Asks about each task that these launch, should nothing be heard of it: the master may refuse a launch without a word to us.
+    pub(super) fn note_launches(&self, operations: &[v1::offer::Operation]) {
+        if self.config().reconcile == Reconcile::Explicitly {
+            return;
+        }
+        let now = self.now();
+        let mut reconciliation = self.reconciliation();
+        for task in operations.iter().flat_map(launched) {
+            if let Some(Ok(id)) = task.task_id.as_ref().map(TaskId::try_from) {
+                let agent = task.agent_id.as_ref().and_then(|agent| agent.try_into().ok());
+                reconciliation.launched(now, id, agent);
+            }
+        }
+        drop(reconciliation);
+        self.rearmed.notify_one();
+    }
+
     pub(super) fn prepare(
         &self,
         kind: Type,
@@ -143,6 +161,12 @@ impl Shared {
             tracing::debug!("a round of reconciliation was left out: the connection is full");
         }
     }
+}
+
+fn launched(operation: &v1::offer::Operation) -> impl Iterator<Item = &v1::TaskInfo> {
+    let alone = operation.launch.iter().flat_map(|launch| &launch.task_infos);
+    let groups = operation.launch_group.iter().filter_map(|launch| launch.task_group.as_ref());
+    alone.chain(groups.flat_map(|group| &group.tasks))
 }
 
 pub(super) fn reconcile(tasks: impl IntoIterator<Item = (TaskId, Option<AgentId>)>) -> api::call::Reconcile {

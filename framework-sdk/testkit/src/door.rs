@@ -7,6 +7,7 @@ use std::time::Duration;
 use chapada_model::{Mono, TaskId};
 use chapada_sdk::wire::scheduler as api;
 use chapada_sdk::wire::scheduler::call::Type;
+use chapada_sdk::wire::scheduler::event;
 use chapada_sdk::{
     CancellationToken, Candidate, Coordination, FrameworkConfig, Knock, Link, MemoryStore, OpenedStore,
     Scheduler, SchedulerError, Store, run_elected,
@@ -16,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::call::launched;
-use crate::kit::{Arrival, Fault};
+use crate::fault::{Arrival, Fault};
 use crate::rule::Rule;
 use crate::world::World;
 
@@ -46,7 +47,27 @@ pub(crate) struct Stage {
     /// When the last call came, and how many had come at that moment before it.
     last_call: (Mono, u32),
     /// Since when the place of the one that is subscribed is another's.
-    deposed_at: Option<Instant>,
+    deposed: Option<Deposed>,
+}
+
+#[derive(Clone, Copy)]
+struct Deposed {
+    at: Instant,
+    /// Whether it was told.
+    heard: bool,
+}
+
+type Life = JoinHandle<Result<(), chapada_sdk::RunError>>;
+
+/// The scheduler under test, as the loop has it.
+#[derive(Default)]
+struct Subject {
+    line: Option<Knock>,
+    life: Option<Life>,
+    /// When its next life begins.
+    reborn_at: Option<Instant>,
+    /// When it can reach the others again.
+    rejoins_at: Option<Instant>,
 }
 
 impl Shared {
@@ -58,7 +79,7 @@ impl Shared {
             calls: Vec::new(),
             ended: false,
             last_call: (Mono::default(), 0),
-            deposed_at: None,
+            deposed: None,
         })))
     }
 
@@ -80,66 +101,84 @@ impl<S: Scheduler + 'static> Door<S> {
     /// Runs for ever.
     pub(crate) async fn serve(self) {
         let (sender, mut knocks) = mpsc::channel(4);
-        let mut line: Option<Knock> = None;
-        let mut life = Some(self.begin_life(sender.clone()));
-        let mut reborn_at = None;
+        let mut subject = Subject { life: Some(self.begin_life(sender.clone())), ..Subject::default() };
         let mut step = tokio::time::interval(STEP);
         loop {
             tokio::select! {
                 biased;
-                call = next_call(&mut line) => match call {
+                call = next_call(&mut subject.line) => match call {
                     Some(call) => self.on_call(&call).await,
-                    None => {
-                        line = None;
-                        self.shared.stage().world.hang_up();
-                    }
+                    None => self.hang_up(&mut subject),
                 },
                 Some(knock) = knocks.recv() => {
-                    let mut stage = self.shared.stage();
-                    stage.world.hang_up();
-                    stage.deposed_at = None;
-                    line = Some(knock);
+                    self.hang_up(&mut subject);
+                    self.shared.stage().deposed = None;
+                    subject.line = Some(knock);
                 }
-                outcome = ended(&mut life) => {
-                    life = None;
-                    reborn_at = self.after_end(outcome);
+                outcome = ended(&mut subject.life) => {
+                    subject.life = None;
+                    subject.reborn_at = self.after_end(outcome);
                 }
                 _ = step.tick() => self.shared.stage().world.pass_time(self.now()),
             }
-            if reborn_at.is_some_and(|at| Instant::now() >= at) {
-                reborn_at = None;
-                life = Some(self.begin_life(sender.clone()));
+            if subject.reborn_at.take_if(|at| Instant::now() >= *at).is_some() {
+                subject.life = Some(self.begin_life(sender.clone()));
+            }
+            if subject.rejoins_at.take_if(|at| Instant::now() >= *at).is_some() {
+                self.store.suspend(false);
             }
             if self.shared.stage().last_call.1 > CALLS_AT_ONCE {
-                life.take().into_iter().for_each(|life| life.abort());
-                line = None;
+                subject.life.take().into_iter().for_each(|life| life.abort());
+                subject.line = None;
                 self.shared.stage().last_call.1 = 0;
             }
             while let Some(fault) = self.next_fault() {
-                match fault {
-                    Fault::KillScheduler => {
-                        if let Some(life) = life.take() {
-                            life.abort();
-                        }
-                        line = None;
-                        reborn_at = Some(Instant::now() + RESTART_AFTER);
-                        self.shared.stage().world.hang_up();
-                    }
-                    Fault::DeposeScheduler => {
-                        self.store.depose();
-                        self.shared.stage().deposed_at = Some(Instant::now());
-                    }
-                    Fault::Disconnect => {
-                        line = None;
-                        self.shared.stage().world.hang_up();
-                    }
-                    Fault::FailOver { agents_return_after } => {
-                        line = None;
-                        self.shared.stage().world.fail_over(agents_return_after);
-                    }
-                }
+                self.suffer(fault, &mut subject).await;
             }
-            self.speak(&mut line).await;
+            self.speak(&mut subject.line).await;
+        }
+    }
+
+    fn hang_up(&self, subject: &mut Subject) {
+        subject.line = None;
+        self.shared.stage().world.hang_up();
+    }
+
+    async fn suffer(&self, fault: Fault, subject: &mut Subject) {
+        let deposed = |heard| Some(Deposed { at: Instant::now(), heard });
+        match fault {
+            Fault::KillScheduler => {
+                if let Some(life) = subject.life.take() {
+                    life.abort();
+                }
+                subject.reborn_at = Some(Instant::now() + RESTART_AFTER);
+                self.hang_up(subject);
+            }
+            Fault::DeposeScheduler => {
+                self.store.depose();
+                self.shared.stage().deposed = deposed(true);
+            }
+            Fault::DeposeUnheard => {
+                self.store.depose_unheard();
+                self.shared.stage().deposed = deposed(false);
+            }
+            Fault::TakeOver => {
+                self.store.depose_unheard();
+                if let Some(knock) = &subject.line {
+                    // One that has left by itself need not be told.
+                    drop(knock.events.send(Ok(failed_over())).await);
+                }
+                self.hang_up(subject);
+            }
+            Fault::CutFromElection { lasts } => {
+                self.store.suspend(true);
+                subject.rejoins_at = Some(Instant::now() + lasts);
+            }
+            Fault::Disconnect => self.hang_up(subject),
+            Fault::FailOver { agents_return_after } => {
+                subject.line = None;
+                self.shared.stage().world.fail_over(agents_return_after);
+            }
         }
     }
 
@@ -151,7 +190,7 @@ impl<S: Scheduler + 'static> Door<S> {
         Mono::default() + self.began.elapsed()
     }
 
-    fn begin_life(&self, door: mpsc::Sender<Knock>) -> JoinHandle<Result<(), chapada_sdk::RunError>> {
+    fn begin_life(&self, door: mpsc::Sender<Knock>) -> Life {
         let config = FrameworkConfig { link: Link::Door(door), ..self.config.clone() };
         let (store, candidate, make) = (self.store.clone(), self.candidate.clone(), Arc::clone(&self.make));
         tokio::spawn(async move {
@@ -210,9 +249,13 @@ impl<S: Scheduler + 'static> Door<S> {
             let what = format!("{} and more calls without end", call.r#type().as_str_name());
             return stage.world.break_rule(Rule::ComeToRest, what);
         }
-        // What was on its way by then may arrive still.
-        let deposed = stage.deposed_at.is_some_and(|at| Instant::now() > at);
-        if deposed && matches!(call.r#type(), Type::Accept | Type::Kill | Type::Decline) {
+        // What was on its way by then may arrive still. One that was not told cannot know, but what it launches waits for its writes.
+        let deposed = stage.deposed.filter(|deposed| Instant::now() > deposed.at);
+        let may_not = |deposed: Deposed| match deposed.heard {
+            true => matches!(call.r#type(), Type::Accept | Type::Kill | Type::Decline),
+            false => !tasks.is_empty(),
+        };
+        if deposed.is_some_and(may_not) {
             let what = format!("{} by one that was deposed", call.r#type().as_str_name());
             stage.world.break_rule(Rule::StopWhenDeposed, what);
         }
@@ -267,7 +310,7 @@ async fn next_call(line: &mut Option<Knock>) -> Option<api::Call> {
     }
 }
 
-async fn ended(life: &mut Option<JoinHandle<Result<(), chapada_sdk::RunError>>>) -> Result<(), String> {
+async fn ended(life: &mut Option<Life>) -> Result<(), String> {
     match life {
         Some(life) => match life.await {
             Ok(outcome) => outcome.map_err(|error| error.to_string()),
@@ -275,4 +318,13 @@ async fn ended(life: &mut Option<JoinHandle<Result<(), chapada_sdk::RunError>>>)
         },
         None => std::future::pending().await,
     }
+}
+
+/// The master's last word to one whose framework another process has subscribed as.
+fn failed_over() -> api::Event {
+    let code = Some(event::error::Code::FrameworkFailedOver.into());
+    let error = event::Error { message: Some("Framework failed over".to_owned()), code };
+    let mut event = api::Event { error: Some(error), ..api::Event::default() };
+    event.set_type(event::Type::Error);
+    event
 }

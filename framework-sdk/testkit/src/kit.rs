@@ -9,39 +9,15 @@ use chapada_model::{AgentId, Attribute, Resources, TaskId, TaskState};
 use chapada_sdk::wire::scheduler::{Call, call};
 use chapada_sdk::{
     Candidate, FrameworkConfig, MasterAddress, MemoryStore, OpenedStore, Record, Scheduler, SchedulerError,
-    Schema,
+    Schema, WriteError,
 };
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use crate::agent::{Agent, Standing};
 use crate::door::{Door, Make, Shared, known};
+use crate::fault::{Arrival, Fault};
 use crate::rule::{Broken, Rule};
-
-/// Something that goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// As by kill -9. It starts again half a second later, with its store.
-    KillScheduler,
-    /// Another process takes its place. The scheduler stands in line again, and is elected at once.
-    DeposeScheduler,
-    /// The connection breaks.
-    Disconnect,
-    /// Another master leads. It knows of an agent and its tasks once that has come back to it.
-    FailOver {
-        /// When all agents come back.
-        agents_return_after: Duration,
-    },
-}
-
-/// What becomes of the call at which a fault happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
-    /// It reaches the master, and the tasks their agent.
-    Arrives,
-    /// It is lost on its way.
-    Lost,
-}
 
 /// A task as its agent has it, whatever the master and the scheduler believe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,6 +151,11 @@ impl<S: Scheduler + 'static> TestKit<S> {
     /// Makes it go wrong at the `nth` call from now on that launches anything, counted from 0.
     pub fn at_launch(&mut self, nth: u32, arrival: Arrival, fault: Fault) {
         self.shared.stage().traps.push_back((nth, arrival, fault));
+    }
+
+    /// The next writes to the store fail, each as it says, and store nothing.
+    pub fn refuse_writes(&mut self, refusals: impl IntoIterator<Item = WriteError>) {
+        self.store.refuse_writes(refusals);
     }
 
     /// A task ends by itself.

@@ -5,11 +5,13 @@
 mod agent;
 mod call;
 mod door;
+mod fault;
 mod kit;
 mod rule;
 mod world;
 
-pub use kit::{Arrival, Fault, SimulatedTask, TestKit};
+pub use fault::{Arrival, Fault};
+pub use kit::{SimulatedTask, TestKit};
 pub use rule::{Broken, Rule};
 
 /// The README's code is compiled.

@@ -25,7 +25,7 @@ pub enum Rule {
     KnowWhatRuns,
     /// After a restart the framework comes back under the id it had.
     KeepTheFrameworkId,
-    /// A scheduler whose place another has taken calls nothing any more.
+    /// A scheduler whose place another has taken calls nothing any more once it has heard, and launches nothing before.
     StopWhenDeposed,
     /// Calls and their answers do not go back and forth without end.
     ComeToRest,

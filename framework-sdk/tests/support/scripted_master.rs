@@ -2,6 +2,8 @@
 //! no books and knows no agents. The system tests run the same schedulers against the real master.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use chapada_sdk::wire;
 use chapada_sdk::wire::scheduler::call::Type as CallType;
@@ -23,6 +25,7 @@ use super::soon;
 pub(crate) struct ScriptedMaster {
     address: SocketAddr,
     subscriptions: mpsc::Receiver<Subscription>,
+    refused: Arc<AtomicU32>,
     _stop: DropGuard,
 }
 
@@ -36,6 +39,10 @@ struct Service {
     subscriptions: mpsc::Sender<Subscription>,
     /// Who leads instead.
     elsewhere: Option<SocketAddr>,
+    /// How many connections it refuses because it cannot serve yet,
+    refusing: u32,
+    /// and how many it has.
+    refused: Arc<AtomicU32>,
 }
 
 #[tonic::async_trait]
@@ -51,6 +58,10 @@ impl SchedulerService for Service {
             status.metadata_mut().insert("leader", leader.to_string().parse().expect("an address is ASCII"));
             return Err(status);
         }
+        if self.refused.load(Ordering::SeqCst) < self.refusing {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(Status::unavailable("Master has not finished recovery"));
+        }
         let (events, outgoing) = mpsc::channel(64);
         let subscription = Subscription { calls: request.into_inner(), events };
         self.subscriptions.send(subscription).await.map_err(|_| Status::unavailable("the test is over"))?;
@@ -64,22 +75,29 @@ impl SchedulerService for Service {
 
 impl ScriptedMaster {
     pub(crate) async fn start() -> Self {
-        Self::serve(None).await
+        Self::serve(None, 0).await
+    }
+
+    /// Refuses so many connections before it serves, as a master that recovers.
+    pub(crate) async fn serving_after(refusing: u32) -> Self {
+        Self::serve(None, refusing).await
     }
 
     /// Sends everybody to this address.
     pub(crate) async fn sending_to(leader: SocketAddr) -> Self {
-        Self::serve(Some(leader)).await
+        Self::serve(Some(leader), 0).await
     }
 
-    async fn serve(elsewhere: Option<SocketAddr>) -> Self {
+    async fn serve(elsewhere: Option<SocketAddr>, refusing: u32) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, subscriptions) = mpsc::channel(16);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
+        let refused = Arc::new(AtomicU32::new(0));
+        let service = Service { subscriptions: sender, elsewhere, refusing, refused: refused.clone() };
         tokio::spawn(stopped.clone().run_until_cancelled_owned(async move {
-            let service = SchedulerServiceServer::new(Service { subscriptions: sender, elsewhere });
+            let service = SchedulerServiceServer::new(service);
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let service = TowerToHyperService::new(service.clone());
@@ -93,7 +111,12 @@ impl ScriptedMaster {
                 }));
             }
         }));
-        Self { address, subscriptions, _stop: stop.drop_guard() }
+        Self { address, subscriptions, refused, _stop: stop.drop_guard() }
+    }
+
+    /// How many connections it has refused.
+    pub(crate) fn refused(&self) -> u32 {
+        self.refused.load(Ordering::SeqCst)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -3,7 +3,7 @@
 mod support;
 
 use chapada_coordination::{Change, Coordination, Leadership, OpenRegistryError, Schema};
-use support::{SCHEMA, info, soon};
+use support::{SCHEMA, check_versions, info, soon};
 
 #[tokio::test]
 async fn records_and_epoch_survive_and_the_one_process_always_leads() {
@@ -58,4 +58,12 @@ async fn a_file_in_use_of_a_newer_version_foreign_or_damaged_is_refused_by_name(
     std::fs::write(&rubbish, vec![9_u8; 8192]).unwrap();
     let error = Coordination::embedded(&rubbish).unwrap_err().to_string();
     assert!(error.contains("rubbish.redb"), "{error}");
+}
+
+#[tokio::test]
+async fn what_an_older_build_would_misread_keeps_it_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = Coordination::embedded(&folder.path().join("registry.redb")).unwrap();
+    let mut campaign = here.campaign(info("only"));
+    check_versions(&campaign.wait_until_leading().await.unwrap()).await;
 }

@@ -10,7 +10,10 @@ use chapada_coordination::{
     WriteError, ZkOptions,
 };
 use chapada_harness::zookeeper::Ensemble;
-use support::{SCHEMA, SESSION, STEADY, info, keys_of_one_page, plain_client, soon, until, zk_address};
+use support::{
+    SCHEMA, SESSION, STEADY, build, check_versions, info, keys_of_one_page, plain_client, soon, until,
+    zk_address,
+};
 use zookeeper_client::{Acl, Acls, AuthId, CreateMode, Permission};
 
 async fn lead(ensemble: &Ensemble, id: &str) -> (Campaign, Term) {
@@ -598,4 +601,41 @@ async fn a_registry_that_others_may_not_write_is_refused_with_what_to_check() {
         .unwrap();
     let error = open_error(&ensemble).await.to_string();
     assert!(error.contains("refuses access") && error.contains("user:password"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_older_build_would_misread_keeps_it_out() {
+    let ensemble = Ensemble::single();
+    let (campaign, term) = lead(&ensemble, "first").await;
+    check_versions(&term).await;
+    campaign.resign().await;
+    let (_campaign, term) = lead(&ensemble, "second").await;
+    let error = term.open_registry(build(2)).await.unwrap_err().to_string();
+    assert!(error.contains("in version 3, this build knows up to 2"), "{error}");
+    let registry = term.open_registry(build(4)).await.unwrap().registry;
+    // Pages come and go under the header that says so, and it is raised under a census.
+    registry.put("frameworks", "f", b"1").await.unwrap();
+    registry.write_as(4, vec![Change::put("weights", "w", b"1")]).await.unwrap();
+    registry.delete("weights", "w").await.unwrap();
+    assert_eq!(term.open_registry(build(4)).await.unwrap().records.len(), 4);
+    let client = plain_client(&ensemble).await;
+    let candidates = client.list_children("/cluster").await.unwrap();
+    let ours = candidates.iter().find(|name| name.starts_with("json.info_")).unwrap();
+    client.delete(&format!("/cluster/{ours}"), None).await.unwrap();
+    assert_eq!(registry.write_as(5, Vec::new()).await, Err(WriteError::Deposed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_is_not_raised_over_a_header_that_somebody_else_has_written() {
+    let ensemble = Ensemble::single();
+    let (_campaign, term) = lead(&ensemble, "first").await;
+    let registry = term.open_registry(build(2)).await.unwrap().registry;
+    registry.write_as(2, Vec::new()).await.unwrap();
+    let client = plain_client(&ensemble).await;
+    client.set_data("/cluster/registry", b"{}", None).await.unwrap();
+    let refused = registry.write_as(3, Vec::new()).await;
+    assert!(
+        matches!(&refused, Err(WriteError::Interfered(place)) if place.contains("/cluster/registry")),
+        "{refused:?}"
+    );
 }

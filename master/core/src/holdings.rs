@@ -136,6 +136,7 @@ impl Master {
             self.complete_task(&key);
             known = None;
         }
+        held.latest = held.latest.map(|status| self.held_drained(agent, &key, status));
         let state = held.latest.as_ref().map_or(TaskState::Staging, |status| status.state);
         match known.map(|(_, phase)| phase) {
             Some(TaskPhase::Ended | TaskPhase::Completed) => return,

@@ -12,8 +12,13 @@ use chapada_model::{
 use crate::{Drain, DrainPlan, Machine, Quota};
 
 /// The version of all records. A store with a newer one is refused by name. 2 has quotas beside what 1 had, 3 has
-/// maintenance, 4 draining, 5 has who must confirm a removal in records of its own.
+/// maintenance, 4 draining, 5 has who must confirm a removal in records of its own. A store is said to be of a version once it holds
+/// something that builds of the former one misread ([`RegistryChange::version`]), and not before: as long as it holds nothing of the
+/// kind a former build may lead again, as it must in the middle of an upgrade.
 pub const REGISTRY_VERSION: u32 = 5;
+
+/// What every build reads as it is meant.
+const FIRST_VERSION: u32 = 1;
 
 /// What became of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -132,7 +137,57 @@ pub struct RegistryState {
     pub unconfirmed: BTreeMap<FrameworkId, BTreeMap<u32, BTreeSet<AgentId>>>,
 }
 
+impl AgentRecord {
+    /// Former builds pass over that it is out of service, and write the record without it.
+    fn version(&self) -> u32 {
+        if self.deactivated || self.drain.is_some() { 4 } else { FIRST_VERSION }
+    }
+}
+
+impl FrameworkRecord {
+    /// Former builds look into the record for those who must confirm, and forget the removal when they find nobody.
+    fn version(&self) -> u32 {
+        if self.removed.is_some() { 5 } else { FIRST_VERSION }
+    }
+}
+
+impl RegistryChange {
+    /// The oldest version whose builds read what this puts there as it is meant. A field that is added to a record and matters
+    /// to whoever leads next makes a new version, and an arm here.
+    pub fn version(&self) -> u32 {
+        match self {
+            Self::PutAgent(_, record) => record.version(),
+            Self::PutFramework(_, record) => record.version(),
+            Self::PutUnconfirmed(_, _, agents) if !agents.is_empty() => 5,
+            Self::PutDrain(_, Some(_)) => 4,
+            Self::PutMachines(machines) if machines.iter().any(|(_, machine)| machine.is_some()) => 3,
+            Self::PutQuotas(quotas) if quotas.iter().any(|(_, quota)| quota.is_some()) => 2,
+            Self::PutWeights(_)
+            | Self::PutUnconfirmed(..)
+            | Self::PutDrain(..)
+            | Self::PutMachines(_)
+            | Self::PutQuotas(_)
+            | Self::DeleteAgent(_)
+            | Self::DeleteFramework(_) => FIRST_VERSION,
+        }
+    }
+}
+
 impl RegistryState {
+    /// As [`RegistryChange::version`], of all that is there.
+    pub fn version(&self) -> u32 {
+        let kinds = [
+            (!self.quotas.is_empty(), 2),
+            (!self.machines.is_empty(), 3),
+            (!self.drains.is_empty(), 4),
+            (!self.unconfirmed.is_empty(), 5),
+        ];
+        let kinds = kinds.into_iter().filter(|(is_there, _)| *is_there).map(|(_, version)| version);
+        let agents = self.agents.values().map(AgentRecord::version);
+        let frameworks = self.frameworks.values().map(FrameworkRecord::version);
+        kinds.chain(agents).chain(frameworks).max().unwrap_or(FIRST_VERSION)
+    }
+
     /// Makes a change, as the store does.
     pub fn apply(&mut self, change: RegistryChange) {
         match change {

@@ -1,6 +1,7 @@
 //! What an operator sets. Names are those of Mesos' flags, in kebab case.
 
 mod least;
+mod limit;
 mod rate;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use chapada_model::Text;
 use crate::registry::record_bytes;
 
 pub use least::{InvalidMinAllocatable, MinAllocatable};
+pub use limit::{NoRemovalLimit, RefusedRemovalLimit};
 pub use rate::{InvalidRate, RemovalBrake, RemovalRate};
 
 /// The port of a master unless configured otherwise. Source: Mesos.
@@ -82,6 +84,18 @@ pub struct MasterConfig {
     /// silent are a broken network sooner than broken machines, and wait until an operator says otherwise.
     #[arg(long, default_value_t)]
     pub agent_removal_brake: RemovalBrake,
+    /// There is no such limit: a master never ends itself because agents do not come back, it holds them back (see
+    /// `--agent-removal-brake`). `100%`, which is no limit in Mesos either, is taken.
+    #[arg(long, default_value_t, hide_default_value = true)]
+    pub recovery_agent_removal_limit: NoRemovalLimit,
+    /// How long a new leader may take to read the registry before it makes room for another.
+    #[arg(long, default_value = "1m", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub registry_fetch_timeout: Duration,
+    /// How long a write of the registry may take before the leader makes room for another.
+    #[arg(long, default_value = "20s", value_parser = humantime::parse_duration)]
+    #[serde(with = "humantime_serde")]
+    pub registry_store_timeout: Duration,
     /// How long agents that are unreachable or gone are remembered.
     #[arg(long, default_value = "2weeks", value_parser = humantime::parse_duration)]
     #[serde(with = "humantime_serde")]
@@ -139,6 +153,9 @@ impl Default for MasterConfig {
             agent_reregister_timeout: Duration::from_secs(600),
             agent_removal_rate_limit: None,
             agent_removal_brake: RemovalBrake::default(),
+            recovery_agent_removal_limit: NoRemovalLimit,
+            registry_fetch_timeout: Duration::from_secs(60),
+            registry_store_timeout: Duration::from_secs(20),
             registry_max_agent_age: Duration::from_secs(14 * 24 * 60 * 60),
             registry_max_agent_count: 102_400,
             registry_gc_interval: Duration::from_secs(15 * 60),

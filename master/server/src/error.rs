@@ -1,6 +1,7 @@
 //! Why a master ends by itself.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chapada_coordination::{AddressError, OpenRegistryError, WriteError};
 use chapada_listener::ListenError;
@@ -46,6 +47,20 @@ pub enum Error {
     /// A change could not be made durable, and no other master can take over.
     #[error("failed to write to the registry, so this master cannot lead any longer")]
     Write(#[source] WriteError),
+    /// The registry was not there in time.
+    #[error(
+        "failed to read the registry within {}: look whether its disk or ZooKeeper is overloaded, or allow more with \
+         --registry-fetch-timeout",
+        humantime::format_duration(*.0)
+    )]
+    FetchedLate(Duration),
+    /// A change was not durable in time.
+    #[error(
+        "failed to write to the registry within {}: look whether its disk or ZooKeeper is overloaded, or allow more with \
+         --registry-store-timeout",
+        humantime::format_duration(*.0)
+    )]
+    StoredLate(Duration),
     /// The loop's thread could not be started.
     #[error("failed to start the master's thread")]
     Thread(#[source] std::io::Error),
@@ -55,7 +70,11 @@ impl Error {
     /// Whether the registry is what is wrong: not this process, and not what an operator told it.
     pub(crate) fn is_of_registry(&self) -> bool {
         match self {
-            Self::Registry(_) | Self::Record { .. } | Self::Write(_) => true,
+            Self::Registry(_)
+            | Self::Record { .. }
+            | Self::Write(_)
+            | Self::FetchedLate(_)
+            | Self::StoredLate(_) => true,
             Self::Listen(_)
             | Self::ZooKeeper(_)
             | Self::Weights(_)

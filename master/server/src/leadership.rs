@@ -141,15 +141,19 @@ impl Candidate {
         term: &Term,
         master: MasterDescription,
     ) -> Result<Option<GivenAway>, Error> {
-        let opened = match term.open_registry(registry::SCHEMA).await {
+        let (fetch, store) = (self.config.registry_fetch_timeout, self.config.registry_store_timeout);
+        let opened = match registry::fetched(fetch, term.open_registry(registry::SCHEMA)).await {
             Ok(opened) => opened,
-            Err(error @ OpenRegistryError::Deposed) => {
+            Err(Error::Registry(error @ OpenRegistryError::Deposed)) => {
                 tracing::warn!(%error, "lost the leadership while opening the registry");
                 return Ok(None);
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         };
         let state = registry::read(&opened)?;
+        if let Err(error) = registry::say_version(&opened, &state, store).await {
+            return self.stopped_writing(Err(error)).map(|()| None);
+        }
         let has_weights = !state.weights.is_empty();
         let (suspend, suspended) = watch::channel(false);
         let (writer, queue) = mpsc::channel(RECORD_QUEUE);
@@ -179,7 +183,7 @@ impl Candidate {
         });
         tracing::info!(epoch = led.epoch, master_id = %led.master.id, "leading");
         self.standing.send_replace(Standing::Leading(led.clone()));
-        let mut writing = std::pin::pin!(registry::write(opened.registry.clone(), queue, core));
+        let mut writing = std::pin::pin!(registry::write(opened.registry.clone(), store, queue, core));
         // Whoever asked a former term to end has got what they wanted.
         while self.step_downs.try_recv().is_ok() {}
         let asked_by = loop {
@@ -241,17 +245,16 @@ impl Candidate {
         drop(core.send(Input::RoleCall { call: RoleCall::UpdateWeights { weights }, reply }).await);
     }
 
-    fn stopped_writing(&self, written: Result<(), WriteError>) -> Result<(), Error> {
+    fn stopped_writing(&self, written: Result<(), Error>) -> Result<(), Error> {
         match written {
-            Ok(()) => Ok(()),
             // The next leader, this one or another, reads what there is.
-            Err(error @ (WriteError::Deposed | WriteError::OutcomeUnknown | WriteError::Interfered(_)))
-                if self.config.zk.is_some() =>
-            {
+            Err(Error::Write(
+                error @ (WriteError::Deposed | WriteError::OutcomeUnknown | WriteError::Interfered(_)),
+            )) if self.config.zk.is_some() => {
                 tracing::error!(%error, "failed to write to the registry: stepping down");
                 Ok(())
             }
-            Err(error) => Err(Error::Write(error)),
+            written => written,
         }
     }
 }

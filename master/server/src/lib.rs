@@ -37,7 +37,8 @@ mod weights;
 
 pub use chapada_listener::SetLevel;
 pub use config::{
-    DEFAULT_PORT, InvalidMinAllocatable, InvalidRate, MasterConfig, MinAllocatable, RemovalBrake, RemovalRate,
+    DEFAULT_PORT, InvalidMinAllocatable, InvalidRate, MasterConfig, MinAllocatable, NoRemovalLimit,
+    RefusedRemovalLimit, RemovalBrake, RemovalRate,
 };
 pub use error::Error;
 pub use restore::{RestoreError, prepare as prepare_restored};

@@ -4,8 +4,9 @@
 mod tests;
 
 use std::future::Future;
+use std::time::Duration;
 
-use chapada_coordination::{Change, OpenedRegistry, Record, Registry, Schema, WriteError};
+use chapada_coordination::{Change, OpenRegistryError, OpenedRegistry, Record, Registry, Schema, WriteError};
 use chapada_master_core::{Event, Machine, Quota, REGISTRY_VERSION, RegistryChange, RegistryState, Ticket};
 use chapada_model::{FrameworkId, MachineId, Role};
 use serde::Serialize;
@@ -32,6 +33,18 @@ pub(crate) const MACHINES: &str = "machines";
 pub(crate) const DRAINS: &str = "drains";
 /// Named after the framework and the number of the part, with a dot between.
 const UNCONFIRMED: &str = "unconfirmed";
+
+/// Opens it for a new leader.
+///
+/// # Errors
+/// [`Error::FetchedLate`] when that takes longer.
+pub(crate) async fn fetched(
+    within: Duration,
+    opening: impl Future<Output = Result<OpenedRegistry, OpenRegistryError>>,
+) -> Result<OpenedRegistry, Error> {
+    let opened = tokio::time::timeout(within, opening).await.map_err(|_| Error::FetchedLate(within))?;
+    Ok(opened?)
+}
 
 /// Reads what the registry has.
 ///
@@ -67,6 +80,23 @@ pub(crate) fn read_records(epoch: u64, records: &[Record]) -> Result<RegistrySta
         }
     }
     Ok(state)
+}
+
+/// Has the registry say which builds can read it, where former ones have written more than it says.
+///
+/// # Errors
+/// As [`write`].
+pub(crate) async fn say_version(
+    opened: &OpenedRegistry,
+    state: &RegistryState,
+    within: Duration,
+) -> Result<(), Error> {
+    match state.version() {
+        version if version > opened.version => {
+            stored(within, opened.registry.write_as(version, Vec::new())).await
+        }
+        _ => Ok(()),
+    }
 }
 
 fn key<K: std::str::FromStr<Err: std::fmt::Display>>(record: &Record) -> Result<K, Error> {
@@ -157,28 +187,31 @@ fn is_bulky(writing: &Writing) -> bool {
 /// Writes changes in order and tells the loop of each that is durable. Returns when the leadership has ended.
 ///
 /// # Errors
-/// The write that failed: after it this master must not lead any longer.
+/// The write that failed, or took longer than that: after it this master must not lead any longer.
 pub(crate) async fn write(
     registry: Registry,
+    within: Duration,
     queue: mpsc::Receiver<Writing>,
     core: Core,
-) -> Result<(), WriteError> {
-    write_and_tell(registry, queue, |ticket| core.event(Event::Recorded { ticket })).await
+) -> Result<(), Error> {
+    write_and_tell(registry, within, queue, |ticket| core.event(Event::Recorded { ticket })).await
 }
 
 async fn write_and_tell<F>(
     registry: Registry,
+    within: Duration,
     mut queue: mpsc::Receiver<Writing>,
     tell: impl Fn(Ticket) -> F,
-) -> Result<(), WriteError>
+) -> Result<(), Error>
 where
     F: Future<Output = Result<(), Stopped>>,
 {
     let mut batch = Vec::with_capacity(WRITE_BATCH);
     while queue.recv_many(&mut batch, WRITE_BATCH).await > 0 {
         for writes in batch.chunk_by(|former, next| !is_bulky(former) && !is_bulky(next)) {
+            let version = writes.iter().map(|writing| writing.change.version()).max().unwrap_or_default();
             let changes = writes.iter().flat_map(|writing| changes(&writing.change)).collect();
-            write_in_parts(&registry, changes).await?;
+            stored(within, write_in_parts(&registry, version, changes)).await?;
             for writing in writes {
                 if tell(writing.ticket).await.is_err() {
                     return Ok(());
@@ -190,12 +223,18 @@ where
     Ok(())
 }
 
+/// What is given up for being late may be carried out all the same, as when its connection breaks: nobody was told that it is durable.
+async fn stored(within: Duration, write: impl Future<Output = Result<(), WriteError>>) -> Result<(), Error> {
+    let written = tokio::time::timeout(within, write).await.map_err(|_| Error::StoredLate(within))?;
+    written.map_err(Error::Write)
+}
+
 /// Writes in order, halving what does not fit one transaction: a record alone always fits. Should this leader fall between two
 /// parts, nobody was told that any of it is durable.
-async fn write_in_parts(registry: &Registry, changes: Vec<Change>) -> Result<(), WriteError> {
+async fn write_in_parts(registry: &Registry, version: u32, changes: Vec<Change>) -> Result<(), WriteError> {
     let mut parts = vec![changes];
     while let Some(part) = parts.pop() {
-        match registry.write(part.clone()).await {
+        match registry.write_as(version, part.clone()).await {
             Err(WriteError::TooLarge { .. }) if part.len() > 1 => {
                 let mut first = part;
                 let second = first.split_off(first.len() / 2);

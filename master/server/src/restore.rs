@@ -193,6 +193,16 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_to_drain_agents_is_left_out_and_named() {
+        let plan = r#"{"since":1,"selected_by":"rack=r2","order":{},"at_once":1,"waiting":[],"begun":[],"ended":null,
+            "is_cancelled":false}"#;
+        let mut restored = backup(DRAINS, plan);
+        let said = prepare(&mut restored).expect("of this build");
+        assert!(said[0].contains("the plan some:10.0.0.1 to drain agents is left out"), "{said:?}");
+        assert!(restored.records.is_empty());
+    }
+
+    #[test]
     fn what_no_master_could_read_is_refused() {
         assert!(matches!(prepare(&mut backup("weights", "rubbish")), Err(RestoreError::Unreadable(_))));
         let other = Backup { schema: "services".to_owned(), ..backup("weights", "1") };

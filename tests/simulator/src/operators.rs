@@ -1,5 +1,7 @@
 //! What operators ask for, at random: quotas, also nested ones, weights, reservations and volumes, the end of a framework, and agents
-//! taken out of service, one or many.
+//! and machines taken out of service, one or many, for a while or for good.
+
+mod machines;
 
 use std::time::Duration;
 
@@ -26,14 +28,14 @@ const DRAINS: u64 = 4;
 const MAX_MADE: usize = 2;
 
 impl Sim {
-    /// An operator does something, if it is time for it; once it is calm, quotas and drains are taken away, so that all can be
-    /// satisfied.
+    /// An operator does something, if it is time for it; once it is calm, quotas, drains and maintenance are taken away, so that all
+    /// can be satisfied.
     pub(crate) fn on_operator(&mut self) {
         let mut again = Duration::from_secs(1);
         if self.stormy {
             self.operate_at_random();
             again = self.rng.between(Duration::from_millis(50), self.plan.operate_every);
-        } else if self.end_quotas() & self.end_drains() {
+        } else if self.end_quotas() & self.end_drains() & self.end_maintenance() {
             return;
         }
         self.queue.put(self.now + again, Happening::Operator);
@@ -41,7 +43,7 @@ impl Sim {
 
     fn operate_at_random(&mut self) {
         let Some(leader) = self.leader() else { return };
-        match self.rng.below(26) {
+        match self.rng.below(29) {
             0..8 => {
                 let call = self.role_call();
                 // What a master refuses is in the history.
@@ -53,6 +55,7 @@ impl Sim {
                 }
             }
             19 => self.tear_down(leader),
+            20..23 => self.about_machines(leader),
             _ => {
                 if let Some(call) = self.agent_call() {
                     self.call_about_agents(leader, call);

@@ -91,7 +91,7 @@ struct Keeper(Child);
 impl Keeper {
     fn start(cluster: &Cluster, store: &str, arguments: &[&str]) -> Self {
         let child = Command::new(binary("chapada-example-keeper"))
-            .args(["--master", cluster.master_host_port(0), "--backoff", "100ms", "--store", store])
+            .args(["--master", &cluster.master_address(), "--backoff", "100ms", "--store", store])
             .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -105,4 +105,25 @@ impl Drop for Keeper {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+#[test]
+fn of_several_keepers_on_one_zookeeper_the_next_takes_over_with_the_copies_as_they_are() {
+    let cluster = Cluster::builder().masters(2).start();
+    let store = cluster.master_address().replace("/chapada", "/keeper");
+    let start = || Keeper::start(&cluster, &store, &["--instances", "2", "exec sleep 777"]);
+    let leader = start();
+    let before = eventually("two copies run", WITHIN, || copies(&cluster, 2));
+    let _next = start();
+
+    drop(leader);
+    let pid = i32::try_from(before[0]).expect("a pid");
+    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it is there to be killed");
+    let after = eventually("the next keeper starts the copy again", WITHIN, || {
+        let now = copies(&cluster, 2)?;
+        if now.contains(&before[0]) { Err(format!("{now:?}")) } else { Ok(now) }
+    });
+    assert!(after.contains(&before[1]), "the other copy was left alone: {before:?}, {after:?}");
+    let frameworks = cluster.leader_http().and_then(|http| http.get("/query/v1/frameworks")).expect("a list");
+    assert_eq!(frameworks["items"].as_array().map(Vec::len), Some(1), "under the same id: {frameworks}");
 }

@@ -64,9 +64,8 @@ impl Scheduler for Ha {
     }
 
     async fn subscribed(&mut self, driver: &Driver, _: Subscribed) -> Result<(), SchedulerError> {
-        for number in 0..self.instances {
-            self.intents.want(&format!("ha-{number}")).await?;
-        }
+        // What runs of others, after a start with fewer, is a stray by this.
+        self.intents.want_only((0..self.instances).map(|number| format!("ha-{number}"))).await?;
         Ok(driver.revive().await?)
     }
 

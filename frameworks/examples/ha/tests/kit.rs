@@ -1,8 +1,11 @@
 //! The example against a simulated master: whatever goes wrong, as many tasks run as there should be.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chapada_example_ha::{Ha, SCHEMA};
+use chapada_sdk::WriteError;
 use chapada_sdk::model::{TaskId, TaskState};
 use chapada_sdk::wire::scheduler::call::Type;
 use chapada_sdk_testkit::{Arrival, Fault, TestKit};
@@ -31,26 +34,28 @@ fn the_whole_example_is_one_page() {
 
 #[test]
 fn every_fault_at_every_launch_is_survived() {
-    let faults = [
+    let breaks_the_connection = [
         Fault::KillScheduler,
         Fault::DeposeScheduler,
+        Fault::TakeOver,
         Fault::Disconnect,
         Fault::FailOver { agents_return_after: Duration::from_secs(3) },
     ];
-    for fault in faults {
-        for arrival in [Arrival::Arrives, Arrival::Lost] {
-            let mut kit = kit();
+    let leaves_it = [Fault::DeposeUnheard, Fault::CutFromElection { lasts: Duration::from_secs(14) }];
+    let lost = breaks_the_connection.map(|fault| (fault, Arrival::Lost));
+    let arrives = breaks_the_connection.into_iter().chain(leaves_it).map(|fault| (fault, Arrival::Arrives));
+    for (fault, arrival) in arrives.chain(lost) {
+        let mut kit = kit();
+        kit.at_launch(0, arrival, fault);
+        kit.settle(3);
+        assert!(!kit.calls(Type::Accept).is_empty());
+        for task in kit.tasks() {
+            kit.end_task(&task.id, TaskState::Failed);
             kit.at_launch(0, arrival, fault);
-            kit.settle(3);
-            assert!(!kit.calls(Type::Accept).is_empty());
-            for task in kit.tasks() {
-                kit.end_task(&task.id, TaskState::Failed);
-                kit.at_launch(0, arrival, fault);
-                kit.run_for(Duration::from_secs(2));
-            }
-            kit.settle(3);
-            kit.check();
+            kit.run_for(Duration::from_secs(2));
         }
+        kit.settle(3);
+        kit.check();
     }
 }
 
@@ -123,4 +128,42 @@ fn one_that_keeps_failing_is_started_ever_more_slowly() {
     }
     assert!(launches[0] < 25 && launches[1] <= 6, "{launches:?}");
     kit.check();
+}
+
+#[test]
+fn a_start_with_fewer_ends_the_others() {
+    let instances = Arc::new(AtomicUsize::new(3));
+    let now = instances.clone();
+    let mut kit =
+        TestKit::start(SCHEMA, move |opened| Ha::restore(opened, now.load(Ordering::SeqCst), "true"));
+    kit.agent("a1", "cpus:4;mem:1024");
+    all_run(&mut kit);
+    let names = |kit: &TestKit<Ha>| -> Vec<String> {
+        kit.tasks().iter().map(|task| task.id.as_str().to_owned()).collect()
+    };
+    let before = names(&kit);
+    instances.store(2, Ordering::SeqCst);
+    kit.fault(Fault::KillScheduler);
+    kit.settle(2);
+    assert_eq!(names(&kit), before[..2]);
+    kit.check();
+}
+
+#[test]
+fn a_store_that_fails_and_comes_back_loses_nothing() {
+    let full = || WriteError::Storage { place: "the disk".to_owned(), message: "is full".to_owned() };
+    let changed = WriteError::Interfered("a page".to_owned());
+    for refusals in [vec![full(), full(), full()], vec![changed], vec![WriteError::OutcomeUnknown]] {
+        let mut kit = kit();
+        kit.hold_offers(true);
+        kit.run_for(Duration::from_secs(1));
+        kit.refuse_writes(refusals.clone());
+        kit.hold_offers(false);
+        kit.settle(3);
+        let task = kit.tasks()[0].id.clone();
+        kit.refuse_writes(refusals);
+        kit.end_task(&task, TaskState::Failed);
+        kit.settle(3);
+        kit.check();
+    }
 }

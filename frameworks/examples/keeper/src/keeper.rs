@@ -60,7 +60,7 @@ impl Keeper {
         if tasks.is_empty() {
             return Ok(driver.decline([offer.id], TOO_LITTLE).await?);
         }
-        self.store.write(changes).await?;
+        self.store.write_in_parts(changes).await?;
         Ok(driver.launch([offer.id], tasks, Filters::default()).await?)
     }
 }
@@ -92,7 +92,7 @@ impl Scheduler for Keeper {
     async fn update(&mut self, driver: &Driver, status: TaskStatus) -> Result<(), SchedulerError> {
         match self.copies.on_update(self.now(), random(), &status, &self.flags) {
             Next::Nothing => Ok(()),
-            Next::Store(change) => Ok(self.store.write(vec![change]).await?),
+            Next::Store(change) => Ok(self.store.write_in_parts(vec![change]).await?),
             Next::Kill => Ok(driver.kill(&status.task, status.agent.as_ref(), None).await?),
         }
     }
@@ -100,7 +100,7 @@ impl Scheduler for Keeper {
     async fn tick(&mut self, driver: &Driver) -> Result<(), SchedulerError> {
         let changes = self.copies.on_time(self.now(), &self.flags);
         if !changes.is_empty() {
-            self.store.write(changes).await?;
+            self.store.write_in_parts(changes).await?;
             driver.revive().await?;
         }
         Ok(())
@@ -122,6 +122,7 @@ mod tests {
         let faults = [
             Fault::KillScheduler,
             Fault::DeposeScheduler,
+            Fault::TakeOver,
             Fault::Disconnect,
             Fault::FailOver { agents_return_after: Duration::from_secs(3) },
         ];

@@ -110,7 +110,7 @@ impl Post {
         framework.roles = roles.into_iter().collect();
         framework.hostname = self.ears.identity.host_port.rsplit_once(':').map(|(host, _)| host.into());
         let identity = &self.ears.identity;
-        let url = identity.config.webui_url.clone().unwrap_or_else(|| identity.url().into());
+        let url = identity.config.webui_url.clone().unwrap_or_else(|| identity.url());
         framework.webui_url = Some(url.into());
         framework
     }

@@ -92,13 +92,25 @@ impl Campaign {
     pub(crate) fn memory(store: &MemoryStore) -> Self {
         let stop = CancellationToken::new();
         let term = Term { source: TermSource::Memory(store.clone()) };
-        let (sender, state) = watch::channel(Leadership::Leading(term));
-        let (mut deposals, resigned) = (store.deposals(), stop.clone());
+        let (mut deposals, mut suspensions, resigned) = (store.deposals(), store.suspensions(), stop.clone());
+        let (sender, state) = watch::channel(match *suspensions.borrow_and_update() {
+            true => Leadership::Contending,
+            false => Leadership::Leading(term.clone()),
+        });
         let task = tokio::spawn(async move {
-            let deposed = resigned.run_until_cancelled(deposals.changed()).await.is_some();
-            let reason = match deposed {
-                true => LostReason::Deposed("in memory".to_owned()),
-                false => LostReason::Resigned,
+            let reason = loop {
+                tokio::select! {
+                    biased; // one that has lost its place is not told anything else
+                    () = resigned.cancelled() => break LostReason::Resigned,
+                    _ = deposals.changed() => break LostReason::Deposed("in memory".to_owned()),
+                    _ = suspensions.changed() => {
+                        let suspended = *suspensions.borrow_and_update();
+                        sender.send_replace(match suspended {
+                            true => Leadership::Suspended,
+                            false => Leadership::Leading(term.clone()),
+                        });
+                    }
+                }
             };
             sender.send_replace(Leadership::Lost(reason));
         });

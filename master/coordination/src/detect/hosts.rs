@@ -1,4 +1,4 @@
-//! Detection without ZooKeeper: one address is the leader; of several, each is asked for `/redirect`.
+//! Detection without ZooKeeper: one address is the leader, wherever its name leads; of several, each is asked for `/redirect`.
 //!
 //! All are asked at once, so that one that hangs delays nothing. Who has not heard of an election yet names the former leader, so
 //! a master is believed of itself first.
@@ -15,6 +15,8 @@ use crate::address::HostPort;
 use crate::backoff::Backoff;
 use crate::leader::LeaderInfo;
 
+/// How often the name of an only master is looked up: it may have moved.
+const LOOK_UP_EVERY: Duration = Duration::from_secs(10);
 /// How often a list of masters is asked again, while one is known to lead,
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// and while none is.
@@ -26,23 +28,37 @@ const MAX_ANSWER_BYTES: u64 = 16 * 1024;
 
 pub(super) async fn follow(hosts: &[HostPort], findings: &Findings) {
     match hosts {
-        [only] => {
-            let leader = resolve_patiently(only, findings).await;
-            findings.publish(Some(leader));
-            std::future::pending::<()>().await;
-        }
+        [only] => follow_one(only, findings, look_up).await,
         several => follow_several(several, findings).await,
     }
 }
 
-async fn resolve_patiently(host: &HostPort, findings: &Findings) -> LeaderInfo {
-    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+/// The address that is known stays for as long as the name has it, among others perhaps, or nobody can tell.
+async fn follow_one(
+    host: &HostPort,
+    findings: &Findings,
+    look_up: impl AsyncFn(&HostPort) -> io::Result<Vec<SocketAddr>>,
+) {
+    let mut backoff = Backoff::new(Duration::from_millis(200), LOOK_UP_EVERY);
+    let mut known = None;
     loop {
-        match resolve(host).await {
-            Ok(address) => return standalone(host, address),
-            Err(source) => findings.fail(DetectError::NobodyAnswers { hosts: host.to_string(), source }),
-        }
-        tokio::time::sleep(backoff.next_wait()).await;
+        let wait = match look_up(host).await {
+            Ok(found) => {
+                known = known.filter(|known| found.contains(known)).or(found.first().copied());
+                findings.publish(known.map(|address| standalone(host, address)));
+                backoff.reset();
+                LOOK_UP_EVERY
+            }
+            Err(source) => {
+                let error = DetectError::NobodyAnswers { hosts: host.to_string(), source };
+                match known {
+                    Some(_) => findings.keep_in_spite_of(error),
+                    None => findings.fail(error),
+                }
+                backoff.next_wait()
+            }
+        };
+        tokio::time::sleep(wait).await;
     }
 }
 
@@ -137,9 +153,17 @@ fn named_leader(answer: &str) -> Option<HostPort> {
 }
 
 async fn resolve(host: &HostPort) -> io::Result<SocketAddr> {
+    look_up(host).await.map(|found| found[0])
+}
+
+/// All addresses of a name, the best first; at least one.
+async fn look_up(host: &HostPort) -> io::Result<Vec<SocketAddr>> {
     let mut found: Vec<SocketAddr> = lookup_host((host.host.as_str(), host.port)).await?.collect();
     found.sort_by_key(SocketAddr::is_ipv6);
-    found.into_iter().next().ok_or_else(|| io::Error::other(format!("{} has no address", host.host)))
+    match found.is_empty() {
+        true => Err(io::Error::other(format!("{} has no address", host.host))),
+        false => Ok(found),
+    }
 }
 
 fn standalone(host: &HostPort, address: SocketAddr) -> LeaderInfo {
@@ -155,7 +179,41 @@ fn standalone(host: &HostPort, address: SocketAddr) -> LeaderInfo {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    use tokio::sync::watch;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_moves_is_found_again_and_one_with_several_addresses_stays_at_one() {
+        let findings = Findings { leader: watch::Sender::new(None), problem: watch::Sender::new(None) };
+        // What the name has, one look after the other; nothing when nobody can tell.
+        let looks: [&[u8]; 7] = [&[], &[1, 2], &[2, 1], &[2], &[], &[3], &[3]];
+        let (looks, began) = (Mutex::new(VecDeque::from(looks)), tokio::time::Instant::now());
+        let seen = Mutex::new(Vec::new());
+        let look_up = async |_: &HostPort| {
+            let leader = findings.leader.borrow().as_ref().map(|leader| leader.ip.to_string());
+            seen.lock().expect("nothing panics").push((leader, began.elapsed()));
+            let look = looks.lock().expect("nothing panics").pop_front();
+            match look {
+                Some([]) => Err(io::Error::other("no name server answers")),
+                Some(found) => Ok(found.iter().map(|last| ([10, 0, 0, *last], 5050).into()).collect()),
+                None => std::future::pending().await,
+            }
+        };
+        let host: HostPort = "master.example:5050".parse().expect("an address");
+        let following = follow_one(&host, &findings, look_up);
+        assert!(tokio::time::timeout(Duration::from_secs(60), following).await.is_err(), "for ever");
+        let [first, second, third] = [1, 2, 3].map(|last| Some(format!("10.0.0.{last}")));
+        let expected = [None, None, first.clone(), first, second.clone(), second, third.clone(), third];
+        let (leaders, times): (Vec<_>, Vec<_>) =
+            seen.into_inner().expect("nothing panics").into_iter().unzip();
+        assert_eq!(leaders, expected);
+        assert_eq!((times[2] - times[1], times[4] - times[3]), (LOOK_UP_EVERY, LOOK_UP_EVERY));
+        assert!(findings.problem.borrow().is_none());
+    }
 
     #[test]
     fn the_leader_is_read_from_the_location() {

@@ -170,10 +170,14 @@ impl EmbeddedStore {
         Ok(write.commit()?)
     }
 
-    /// All changes in one transaction, in order.
-    pub(super) async fn commit(self: Arc<Self>, changes: Vec<Vec<Change>>) -> Result<(), WriteError> {
+    /// All changes in one transaction, in order. Afterwards the file is of this version at least.
+    pub(super) async fn commit(
+        self: Arc<Self>,
+        version: u32,
+        changes: Vec<Vec<Change>>,
+    ) -> Result<(), WriteError> {
         let place = self.place();
-        let written = tokio::task::spawn_blocking(move || self.apply(&changes));
+        let written = tokio::task::spawn_blocking(move || self.apply(version, &changes));
         let message = match written.await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error.to_string(),
@@ -182,8 +186,16 @@ impl EmbeddedStore {
         Err(WriteError::Storage { place, message })
     }
 
-    fn apply(&self, changes: &[Vec<Change>]) -> Result<(), redb::Error> {
+    fn apply(&self, version: u32, changes: &[Vec<Change>]) -> Result<(), redb::Error> {
         let write = self.begin()?;
+        if version > 0 {
+            let mut meta = write.open_table(META)?;
+            let stored = meta.get(SCHEMA_VERSION)?.and_then(|stored| stored.value().parse::<u32>().ok());
+            // What is no number was refused when the file was opened.
+            if stored.is_some_and(|stored| stored < version) {
+                meta.insert(SCHEMA_VERSION, version.to_string().as_str())?;
+            }
+        }
         {
             let mut records = write.open_table(RECORDS)?;
             for change in changes.iter().flatten() {

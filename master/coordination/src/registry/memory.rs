@@ -1,6 +1,6 @@
 //! The registry in memory, for tests: what is in it outlives those who opened it, and its leader can be deposed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -12,6 +12,7 @@ use super::{Change, Found, OpenRegistryError, Record, RecordKey, Schema, WriteEr
 pub struct MemoryStore {
     inner: Arc<Mutex<Inner>>,
     deposals: watch::Sender<u64>,
+    suspended: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ struct Inner {
     records: BTreeMap<RecordKey, Arc<[u8]>>,
     /// Bytes of keys and values that one write may have.
     limit: Option<usize>,
+    /// What the next writes fail with.
+    refusals: VecDeque<WriteError>,
 }
 
 /// The store as opened by one leader.
@@ -46,8 +49,8 @@ impl MemoryStore {
     pub fn copy(&self) -> Self {
         let inner = self.inner();
         let (head, records) = (inner.head.clone(), inner.records.clone());
-        let copy = Inner { head, epoch: inner.epoch, records, limit: inner.limit };
-        Self { inner: Arc::new(Mutex::new(copy)), deposals: watch::Sender::new(0) }
+        let copy = Inner { head, epoch: inner.epoch, records, limit: inner.limit, refusals: VecDeque::new() };
+        Self { inner: Arc::new(Mutex::new(copy)), ..Self::default() }
     }
 
     /// Refuses writes whose keys and values have more bytes together from now on, as ZooKeeper does.
@@ -55,10 +58,30 @@ impl MemoryStore {
         self.inner().limit = Some(bytes);
     }
 
+    /// Refuses the next writes, each as it says, and stores nothing of them.
+    pub fn refuse_writes(&self, refusals: impl IntoIterator<Item = WriteError>) {
+        self.inner().refusals.extend(refusals);
+    }
+
     /// Takes the place away from whoever leads: its writes fail from now on, and it is told.
     pub fn depose(&self) {
-        self.inner().epoch += 1;
+        self.depose_unheard();
         self.deposals.send_modify(|deposals| *deposals += 1);
+    }
+
+    /// As [`MemoryStore::depose`], but it is not told: only its writes fail.
+    pub fn depose_unheard(&self) {
+        self.inner().epoch += 1;
+    }
+
+    /// Whether whoever leads, or runs for it, is out of reach of the others: a leader is suspended and its writes wait.
+    pub fn suspend(&self, suspended: bool) {
+        self.suspended.send_if_modified(|now| std::mem::replace(now, suspended) != suspended);
+    }
+
+    /// Told of each beginning and end of a suspension from now on.
+    pub(crate) fn suspensions(&self) -> watch::Receiver<bool> {
+        self.suspended.subscribe()
     }
 
     /// Told of each deposal from now on.
@@ -98,14 +121,27 @@ impl MemoryRegistry {
         Ok(Found { epoch: self.epoch, version, restored: None, records: self.store.records() })
     }
 
-    pub(super) fn commit(&self, changes: Vec<Change>) -> Result<(), WriteError> {
+    /// As many writes as there are, each with its outcome, once the store is within reach. Afterwards it is of this version at least.
+    pub(super) async fn commit(&self, version: u32, writes: Vec<Vec<Change>>) -> Vec<Result<(), WriteError>> {
+        // It cannot be closed: the store is ours.
+        drop(self.store.suspensions().wait_for(|suspended| !suspended).await);
+        writes.into_iter().map(|changes| self.commit_one(version, changes)).collect()
+    }
+
+    fn commit_one(&self, version: u32, changes: Vec<Change>) -> Result<(), WriteError> {
         let mut inner = self.store.inner();
         if inner.epoch != self.epoch {
             return Err(WriteError::Deposed);
         }
+        if let Some(refusal) = inner.refusals.pop_front() {
+            return Err(refusal);
+        }
         let bytes = changes.iter().map(size).sum();
         if let Some(limit) = inner.limit.filter(|limit| bytes > *limit) {
             return Err(WriteError::TooLarge { bytes, limit });
+        }
+        if let Some((_, stored)) = &mut inner.head {
+            *stored = version.max(*stored);
         }
         for change in changes {
             match change {

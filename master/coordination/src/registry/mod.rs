@@ -46,7 +46,8 @@ pub fn decode_page(kind: &str, data: &[u8], place: &str) -> Result<Vec<Record>, 
 pub struct Schema {
     /// For example `chapada-master`. A registry of another name is refused.
     pub name: &'static str,
-    /// The newest that this build understands. A newer one is refused; an older one is the caller's to migrate.
+    /// The newest that this build understands. A newer one is refused; an older one is the caller's to migrate. What a registry is said
+    /// to be is what it began as, until something is written that needs more ([`Registry::write_as`]).
     pub version: u32,
     /// Kinds of which those records are written together whose keys are alike up to their last dot: a change of one rewrites
     /// none of another such group. Matters where records share pages. Records that a build which did not group them
@@ -228,6 +229,24 @@ pub enum WriteError {
     },
 }
 
+impl OpenRegistryError {
+    /// Whether the next run for leader may open it: the term is over, or ZooKeeper was not there for as long as it took.
+    pub fn ends_term(&self) -> bool {
+        matches!(
+            self,
+            Self::Deposed | Self::Session(SessionError::Unreachable { .. } | SessionError::Failed { .. })
+        )
+    }
+}
+
+impl WriteError {
+    /// Whether nothing more can be written in this term, but may be in the next one: another process leads, or may lead, or what is
+    /// stored is to be read again.
+    pub fn ends_term(&self) -> bool {
+        matches!(self, Self::Deposed | Self::OutcomeUnknown | Self::Interfered(_))
+    }
+}
+
 /// One backend.
 #[derive(Debug)]
 pub(crate) enum Store {
@@ -285,12 +304,21 @@ impl Registry {
     /// # Errors
     /// [`WriteError`]; after [`WriteError::Deposed`] no later write succeeds.
     pub async fn write(&self, changes: Vec<Change>) -> Result<(), WriteError> {
+        self.write_as(0, changes).await
+    }
+
+    /// The same with records that builds of an older version would misread: before they are there the registry is said to be of this
+    /// version, which keeps such builds out by name, and stays so. No changes: only that is done.
+    ///
+    /// # Errors
+    /// As [`Registry::write`].
+    pub async fn write_as(&self, version: u32, changes: Vec<Change>) -> Result<(), WriteError> {
         changes.iter().try_for_each(Change::check)?;
-        if changes.is_empty() {
+        if changes.is_empty() && version == 0 {
             return Ok(());
         }
         let (reply, answer) = oneshot::channel();
-        self.requests.send(Request { changes, reply }).await.map_err(|_| WriteError::Deposed)?;
+        self.requests.send(Request { version, changes, reply }).await.map_err(|_| WriteError::Deposed)?;
         answer.await.unwrap_or(Err(WriteError::OutcomeUnknown))
     }
 

@@ -13,6 +13,8 @@ const GATHER: Duration = Duration::from_millis(2);
 const MAX_GATHERED: usize = 512;
 
 pub(super) struct Request {
+    /// Builds of an older version must not read what is written.
+    pub(super) version: u32,
     pub(super) changes: Vec<Change>,
     pub(super) reply: oneshot::Sender<Result<(), WriteError>>,
 }
@@ -67,23 +69,24 @@ impl Writer {
 
     /// Fails when nothing can be written any more.
     async fn commit(&mut self, round: &mut Vec<Request>) -> Result<(), WriteError> {
+        let version = round.iter().map(|request| request.version).max().unwrap_or_default();
         let (changes, replies): (Vec<_>, Vec<_>) = round.drain(..).map(|r| (r.changes, r.reply)).unzip();
         let outcomes = match &mut self.store {
-            Store::ZooKeeper(store) => store.commit(&changes).await,
+            Store::ZooKeeper(store) => match store.raise_version(version).await {
+                Ok(()) => store.commit(&changes).await,
+                Err(error) => vec![Err(error); replies.len()],
+            },
             Store::Embedded(store) => {
-                let outcome = store.clone().commit(changes).await;
+                let outcome = store.clone().commit(version, changes).await;
                 vec![outcome; replies.len()]
             }
-            Store::Memory(store) => changes.into_iter().map(|changes| store.commit(changes)).collect(),
+            Store::Memory(store) => store.commit(version, changes).await,
         };
         let mut over = Ok(());
         for (reply, outcome) in replies.into_iter().zip(outcomes) {
             if let Err(error) = &outcome {
                 tracing::warn!(%error, "registry write refused");
-                if matches!(
-                    error,
-                    WriteError::Deposed | WriteError::OutcomeUnknown | WriteError::Interfered(_)
-                ) {
+                if error.ends_term() {
                     over = outcome.clone();
                 }
             }

@@ -8,7 +8,7 @@ mod header;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio_util::sync::CancellationToken;
-use zookeeper_client::{CheckWriteError, CheckWriter, CreateMode, CreateOptions, Error};
+use zookeeper_client::{CheckWriteError, CheckWriter, CreateMode, CreateOptions, Error, Stat};
 
 use self::header::StoredHeader;
 pub(super) use self::header::{Header, IMPORTING};
@@ -83,9 +83,11 @@ impl ZkStore {
 
     async fn load(&mut self) -> Result<Vec<Record>, OpenRegistryError> {
         let client = self.fence.client.clone();
-        let kinds = client.list_children(&self.root).await.map_err(|error| self.failed("list", error))?;
+        let root = std::slice::from_ref(&self.root);
+        let kinds = self.answers("list", root, |path| client.list_children(path)).await?;
+        let kinds: Vec<String> = kinds.into_iter().flatten().filter(|name| name != EPOCH).collect();
         let mut records = Vec::new();
-        for kind in kinds.into_iter().filter(|name| name != EPOCH) {
+        for kind in kinds {
             let pages = self.load_kind(&kind).await?;
             for (key, page) in pages {
                 let each = page.page.records();
@@ -140,26 +142,49 @@ impl ZkStore {
     /// The paths below the root of all that is in these folders.
     async fn list(&self, folders: Vec<String>) -> Result<Vec<String>, OpenRegistryError> {
         let whole: Vec<String> = folders.iter().map(|folder| format!("{}/{folder}", self.root)).collect();
-        // Each request is sent when it is made; only the answers are awaited one after the other.
-        let lists: Vec<_> = whole.iter().map(|path| self.fence.client.list_children(path)).collect();
-        let mut all = Vec::new();
-        for (folder, list) in folders.iter().zip(lists) {
-            let names = list.await.map_err(|error| self.failed("list", error))?;
-            all.extend(names.into_iter().map(|name| format!("{folder}/{name}")));
-        }
-        Ok(all)
+        let lists = self.answers("list", &whole, |path| self.fence.client.list_children(path)).await?;
+        let in_folder = |(folder, names): (&String, Vec<String>)| {
+            names.into_iter().map(|name| format!("{folder}/{name}")).collect::<Vec<_>>()
+        };
+        Ok(folders.iter().zip(lists).flat_map(in_folder).collect())
     }
 
-    /// What these znodes below the root hold, each with its path and version; sent together as in `list`.
+    /// What these znodes below the root hold, each with its path and version.
     async fn read(&self, paths: Vec<String>) -> Result<Vec<(String, Vec<u8>, i32)>, OpenRegistryError> {
         let whole: Vec<String> = paths.iter().map(|path| format!("{}/{path}", self.root)).collect();
-        let reads: Vec<_> = whole.iter().map(|path| self.fence.client.get_data(path)).collect();
-        let mut all = Vec::with_capacity(paths.len());
-        for (path, read) in paths.into_iter().zip(reads) {
-            let (data, stat) = read.await.map_err(|error| self.failed("read", error))?;
-            all.push((path, data, stat.version));
+        let reads = self.answers("read", &whole, |path| self.fence.client.get_data(path)).await?;
+        let of_znode = |(path, (data, stat)): (String, (Vec<u8>, Stat))| (path, data, stat.version);
+        Ok(paths.into_iter().zip(reads).map(of_znode).collect())
+    }
+
+    /// Asks the same of each of these znodes. What a connection that breaks leaves unanswered is asked again once it is back.
+    async fn answers<'a, T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        doing: &'static str,
+        paths: &'a [String],
+        ask: impl Fn(&'a str) -> F,
+    ) -> Result<Vec<T>, OpenRegistryError> {
+        let mut answers: Vec<Option<T>> = paths.iter().map(|_| None).collect();
+        for _ in 0..MAX_TRIES {
+            let open = answers.iter_mut().zip(paths).filter(|(answer, _)| answer.is_none());
+            // Each request is sent when it is made; only the answers are awaited one after the other.
+            let asked: Vec<_> = open.map(|(answer, path)| (answer, ask(path))).collect();
+            let mut broke = false;
+            for (answer, asked) in asked {
+                match asked.await {
+                    Ok(said) => *answer = Some(said),
+                    Err(error) if outcome_unknown(&error) => broke = true,
+                    Err(error) => return Err(self.failed(doing, error)),
+                }
+            }
+            if !broke {
+                return Ok(answers.into_iter().flatten().collect());
+            }
+            if !reconnected(&self.fence.client).await {
+                return Err(OpenRegistryError::Deposed);
+            }
         }
-        Ok(all)
+        Err(self.failed(doing, Error::ConnectionLoss))
     }
 
     /// Carries out the writes in order, as many per transaction as fit; one outcome for each.

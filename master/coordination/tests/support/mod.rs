@@ -80,3 +80,34 @@ pub(crate) fn keys_of_one_page(count: usize) -> Vec<String> {
     let first = bucket(&"m-S0".to_owned());
     (0..).map(|number| format!("m-S{number}")).filter(|key| bucket(key) == first).take(count).collect()
 }
+
+/// A build that knows up to this version.
+pub(crate) fn build(version: u32) -> Schema {
+    Schema { version, ..SCHEMA }
+}
+
+/// What is written as of a version keeps out the builds that do not know it, by name, and nothing else does.
+pub(crate) async fn check_versions(term: &chapada_coordination::Term) {
+    term.open_registry(build(1)).await.expect("it begins as version 1");
+    let newer = term.open_registry(build(3)).await.expect("read by a newer build");
+    newer.registry.put("agents", "a", b"1").await.expect("written");
+    let older = term.open_registry(build(1)).await.expect("a newer build has led, and written nothing new");
+    assert_eq!((older.version, older.records.len()), (1, 1));
+    let newer = term.open_registry(build(3)).await.expect("read");
+    newer
+        .registry
+        .write_as(2, vec![chapada_coordination::Change::put("agents", "b", b"1")])
+        .await
+        .expect("written");
+    let error = term.open_registry(build(1)).await.expect_err("it would misread it").to_string();
+    assert!(error.contains("in version 2, this build knows up to 1: run a newer chapada"), "{error}");
+    let same = term.open_registry(build(2)).await.expect("this one knows it");
+    assert_eq!((same.version, same.records.len()), (2, 2));
+    // Nothing but the version, and never back.
+    same.registry.write_as(1, Vec::new()).await.expect("written");
+    assert_eq!(term.open_registry(build(3)).await.expect("read").version, 2);
+    let newest = term.open_registry(build(3)).await.expect("read").registry;
+    newest.write_as(3, Vec::new()).await.expect("written");
+    assert!(term.open_registry(build(2)).await.is_err());
+    newest.put("agents", "c", b"1").await.expect("written after it");
+}

@@ -99,11 +99,7 @@ impl Master {
         if !matches!(status.state, TaskState::Killing | TaskState::Killed) {
             return status;
         }
-        let task = self.books.tasks.get(key);
-        let said = task.and_then(|task| {
-            task.statuses.iter().find(|said| said.uuid.is_some() && said.uuid == status.uuid)
-        });
-        match said {
+        match self.said(key, &status) {
             Some(said) => TaskStatus { state: said.state, reason: said.reason, ..status },
             None => TaskStatus {
                 state: self.drained_state(drain, key, status.state),
@@ -113,14 +109,46 @@ impl Master {
         }
     }
 
+    /// The same for what an agent states when it comes back: a former leader has said it so, or would have if its framework had been
+    /// there. By the agent's clock what ended before the drain began to kill ended otherwise, and stays as it is.
+    pub(crate) fn held_drained(&self, agent: &AgentId, key: &TaskKey, status: TaskStatus) -> TaskStatus {
+        let drain = self.books.agents.get(agent).and_then(|agent| agent.drain.as_ref());
+        let Some(drain) = drain.filter(|_| self.is_killing(agent)) else { return status };
+        if let Some(said) = self.said(key, &status) {
+            return TaskStatus { state: said.state, reason: said.reason, ..status };
+        }
+        let begun = drain.since + drain.order.notice.unwrap_or_default();
+        let is_of_drain = matches!(status.state, TaskState::Killing | TaskState::Killed)
+            && status.timestamp.is_none_or(|at| at >= begun);
+        if !is_of_drain {
+            return status;
+        }
+        let state = match status.state {
+            TaskState::Killed if self.is_gone_by_operator(drain, key) => TaskState::GoneByOperator,
+            state => state,
+        };
+        TaskStatus { state, reason: status.reason.or(Some(Reason::AgentDraining)), ..status }
+    }
+
+    /// What this leader has said of a task by this update.
+    fn said(&self, key: &TaskKey, status: &TaskStatus) -> Option<&TaskStatus> {
+        let task = self.books.tasks.get(key)?;
+        let said = task.statuses.iter().find(|said| said.uuid.is_some() && said.uuid == status.uuid)?;
+        Some(said)
+    }
+
     /// What the state of such a task is.
     pub(crate) fn drained_state(&self, drain: &Drain, key: &TaskKey, state: TaskState) -> TaskState {
-        let knows =
-            self.books.frameworks.get(&key.framework).is_some_and(|f| f.description.is_partition_aware());
         let is_live = self.books.tasks.get(key).is_some_and(|task| task.is_live());
         match state {
-            TaskState::Killed if drain.order.mark_gone && knows && is_live => TaskState::GoneByOperator,
+            TaskState::Killed if is_live && self.is_gone_by_operator(drain, key) => TaskState::GoneByOperator,
             state => state,
         }
+    }
+
+    /// Whether a task that the drain kills is gone by an operator's word, and its framework knows that state.
+    fn is_gone_by_operator(&self, drain: &Drain, key: &TaskKey) -> bool {
+        let framework = self.books.frameworks.get(&key.framework);
+        drain.order.mark_gone && framework.is_some_and(|known| known.description.is_partition_aware())
     }
 }

@@ -9,6 +9,8 @@ mod follow;
 mod gone;
 mod kill;
 mod plan;
+mod select;
+mod waits;
 
 use std::time::Duration;
 
@@ -16,7 +18,9 @@ use chapada_model::{AgentId, Mono, Now, Text, Unavailability, Wall};
 
 pub(crate) use gone::Farewell;
 pub(crate) use plan::MAX_DRAIN_NAME;
-pub use plan::{DrainPlan, DrainStep, MAX_AGENTS_PER_DRAIN, MAX_DRAINS, Selection};
+pub use plan::{DrainPlan, DrainStep, MAX_DRAINS};
+pub use select::{MAX_AGENTS_PER_DRAIN, PassedOver, Selection};
+pub use waits::{Away, DrainWait};
 
 use crate::recording::Pending;
 use crate::timers::Timer;

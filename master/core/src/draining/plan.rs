@@ -5,27 +5,15 @@ use std::collections::BTreeSet;
 
 use chapada_model::{AgentId, Text, Wall};
 
-use super::{AgentCall, Drain, DrainOrder};
+use super::{AgentCall, Drain, DrainOrder, Selection};
 use crate::recording::Pending;
 use crate::{AgentRecord, AgentState, Master, OperatorRefused, RegistryChange, Snapshot, Standing, Ticket};
-
-/// How many agents one drain may be of: its record is one small value.
-pub const MAX_AGENTS_PER_DRAIN: usize = 1_000;
 
 /// How many drains are remembered, ended ones included (I8).
 pub const MAX_DRAINS: usize = 100;
 
 /// The longest name of a drain.
 pub(crate) const MAX_DRAIN_NAME: usize = 100;
-
-/// Which agents are drained.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selection {
-    /// These.
-    Agents(Vec<AgentId>),
-    /// Those that have all of these attributes at the moment: name and value.
-    Attributes(Vec<(Text, Text)>),
-}
 
 /// Many agents that are drained, some at once.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -127,15 +115,6 @@ impl Master {
             return invalid("at_once must be at least 1".to_owned());
         }
         let (selected_by, waiting) = self.selected(selection)?;
-        if waiting.is_empty() {
-            return Err(OperatorRefused::NotFound(format!("no agent has {selected_by}")));
-        }
-        if waiting.len() > MAX_AGENTS_PER_DRAIN {
-            let count = waiting.len();
-            return invalid(format!(
-                "{count} agents in one drain, at most {MAX_AGENTS_PER_DRAIN}: make several"
-            ));
-        }
         let since = self.now.wall;
         let plan = DrainPlan {
             since,
@@ -154,37 +133,6 @@ impl Master {
         self.make_room_for_drain()?;
         self.plans_due = true;
         Ok(Some(self.put_plan(name, Some(plan))))
-    }
-
-    /// The agents that are meant, in words and by id.
-    fn selected(&self, selection: Selection) -> Result<(Text, BTreeSet<AgentId>), OperatorRefused> {
-        let may_come = |record: &AgentRecord| !matches!(record.standing, Standing::Gone { .. });
-        match selection {
-            Selection::Agents(named) => {
-                let is_known = |id: &AgentId| self.registry.agents.get(id).is_some_and(may_come);
-                if let Some(id) = named.iter().find(|id| !is_known(id)) {
-                    return Err(OperatorRefused::NotFound(format!("No agent found with ID {id}")));
-                }
-                let waiting: BTreeSet<AgentId> = named.into_iter().collect();
-                Ok((format!("{} named", waiting.len()).into(), waiting))
-            }
-            Selection::Attributes(wanted) => {
-                let has = |record: &AgentRecord, (name, value): &(Text, Text)| {
-                    let said = record.description.attributes.iter();
-                    said.filter(|said| said.name == *name).any(|said| said.value.to_string() == **value)
-                };
-                let fits = |record: &AgentRecord| {
-                    record.standing == Standing::Admitted && wanted.iter().all(|one| has(record, one))
-                };
-                let words: Vec<String> =
-                    wanted.iter().map(|(name, value)| format!("{name}={value}")).collect();
-                if words.is_empty() {
-                    return Err(OperatorRefused::Invalid("name agents or attributes to drain by".to_owned()));
-                }
-                let agents = self.registry.agents.iter().filter(|(_, record)| fits(record));
-                Ok((words.join(", ").into(), agents.map(|(id, _)| id.clone()).collect()))
-            }
-        }
     }
 
     /// The drain that ended longest ago makes room.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use chapada_master_core::{AgentCall, DrainOrder, DrainPlan, DrainStep, OperatorRefused, Selection};
+use chapada_master_core::{
+    AgentCall, DrainOrder, DrainPlan, DrainStep, MAX_AGENTS_PER_DRAIN, OperatorRefused, PassedOver, Selection,
+};
 use chapada_model::{AgentId, Attribute, AttributeValue, TaskState};
 
 use crate::tasks::launch;
@@ -173,4 +175,72 @@ fn what_cannot_be_is_refused_in_words() {
     world.agent_call(call("d", rack("a"), 1)).expect("taken");
     let twice = world.agent_call(call("d", rack("b"), 1));
     assert!(matches!(twice, Err(OperatorRefused::Conflict(_))));
+}
+
+fn refusal(world: &mut World, selection: Selection) -> String {
+    let call = AgentCall::DrainMany { name: "d".into(), selection, at_once: 1, order: DrainOrder::default() };
+    world.agent_call(call).expect_err("refused").to_string()
+}
+
+#[test]
+fn a_drain_by_attributes_names_those_that_it_passes_over_and_why() {
+    let mut world = world(6);
+    world.break_link(1);
+    world.pass(Duration::from_secs(100));
+    let (away, wanted) = (world.agent_id(1), [("rack".into(), "b".into())]);
+    drain(&mut world, rack("b"), 1);
+    assert_eq!(world.books().passed_over("d", &wanted), [(away.clone(), PassedOver::Unreachable)]);
+    assert!(PassedOver::Unreachable.to_string().contains("named by its id it is drained when it comes back"));
+    world.connect(1);
+    assert_eq!(world.books().passed_over("d", &wanted), [(away.clone(), PassedOver::Late)]);
+    world.agent_call(AgentCall::MarkGone { agent: away }).expect("taken");
+    assert_eq!(world.books().passed_over("d", &wanted), [], "one that never comes back is not named");
+    assert_eq!(world.books().passed_over("other", &wanted), []);
+}
+
+#[test]
+fn where_all_that_fit_are_unreachable_the_refusal_names_them() {
+    let mut world = world(2);
+    world.break_link(1);
+    world.pass(Duration::from_secs(100));
+    let (away, said) = (world.agent_id(1), refusal(&mut world, rack("b")));
+    let words = format!("all agents that have rack=b are unreachable ({away}): named by their ids");
+    assert!(said.starts_with(&words), "{said}");
+}
+
+#[test]
+fn more_agents_than_one_drain_may_have_are_refused_with_what_to_do() {
+    let mut world = World::new();
+    let rack_b = Attribute { name: "rack".into(), value: AttributeValue::Text("b".into()) };
+    let mut registry = world.registry.clone();
+    world.add_agent("cpus:1;mem:128");
+    let known = world.registry.agents[&world.agent_id(0)].clone();
+    for index in 0..MAX_AGENTS_PER_DRAIN + 22 {
+        let id: AgentId = format!("old-S{index:04}").parse().expect("valid");
+        let description = chapada_model::AgentDescription {
+            id: Some(id.clone()),
+            attributes: vec![rack_b.clone()],
+            ..(*known.description).clone()
+        };
+        let standing = match index < 21 {
+            true => chapada_master_core::Standing::Unreachable { since: world.now.wall },
+            false => known.standing,
+        };
+        let record =
+            chapada_master_core::AgentRecord { description: description.into(), standing, ..known.clone() };
+        registry.agents.insert(id, record);
+    }
+    world.registry = registry;
+    world.fail_over();
+    let said = refusal(&mut world, rack("b"));
+    for words in [
+        "1001 agents have rack=b, and one drain is of at most 1000: add an attribute, or name",
+        "none of them is drained; 21 more are unreachable and not counted (old-S0000, old-S0001",
+        "old-S0019 and 1 others)",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    let all = world.registry.agents.keys().cloned().collect();
+    let said = refusal(&mut world, Selection::Agents(all));
+    assert!(said.contains("1022 agents in one drain, at most 1000: make several"), "{said}");
 }

@@ -45,6 +45,23 @@ fn the_flags_defaults_are_those_of_the_books() {
 }
 
 #[test]
+fn a_limit_above_which_mesos_ends_itself_is_refused_with_what_to_use_instead() {
+    assert_eq!("100%".parse(), Ok(NoRemovalLimit));
+    let command = <MasterConfig as clap::Args>::augment_args(clap::Command::new("master"));
+    let parsed = command.try_get_matches_from(["master", "--recovery-agent-removal-limit", "30%"]);
+    let refused = parsed.expect_err("it means nothing here").to_string();
+    assert!(refused.contains("30% of its agents") && refused.contains("--agent-removal-brake"), "{refused}");
+    let shown = MasterConfig::default().flags();
+    for (name, value) in [
+        ("recovery_agent_removal_limit", "100%"),
+        ("registry_fetch_timeout", "1m"),
+        ("registry_store_timeout", "20s"),
+    ] {
+        assert!(shown.contains(&(name.to_owned(), value.to_owned())), "{name}: {shown:?}");
+    }
+}
+
+#[test]
 fn the_least_that_is_worth_an_offer_is_read_as_it_is_written() {
     for text in ["cpus:0.01|mem:32", "cpus:1;mem:64|gpus:1", ""] {
         let least: MinAllocatable = text.parse().unwrap();

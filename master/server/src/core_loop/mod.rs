@@ -9,6 +9,7 @@ mod settle;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod waiting;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

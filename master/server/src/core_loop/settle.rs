@@ -8,7 +8,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Input;
-use super::thread::{Loop, Waiting};
+use super::thread::Loop;
+use super::waiting::Waiting;
 
 /// For peers to take what was said to them. Whoever does not is told again by the next leader.
 const TAKEN_WITHIN: Duration = Duration::from_millis(100);
@@ -51,7 +52,7 @@ impl Loop {
     fn note_durable(&mut self, input: Input) {
         let Input::Event(Event::Recorded { ticket }) = input else { return };
         self.on_the_way = self.on_the_way.saturating_sub(1);
-        for waiting in self.waiting.remove(&ticket).unwrap_or_default() {
+        for waiting in self.waiting.take(ticket) {
             // A caller that hung up needs no answer.
             match waiting {
                 Waiting::Operator(reply) => drop(reply.send(Ok(()))),

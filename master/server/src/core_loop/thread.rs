@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::outboxes::Outboxes;
 use super::publisher::Publisher;
+use super::waiting::{CallReply, Callers, DurableReply, Waiting};
 use super::{Core, INPUT_QUEUE, Input, ToScheduler, Writing};
 use crate::clock::Clock;
 use crate::error::Error;
@@ -72,7 +73,7 @@ pub(crate) fn start(start: Start) -> Result<Core, Error> {
         },
         writer: start.writer,
         verdicts: Vec::new(),
-        waiting: HashMap::new(),
+        waiting: Callers::default(),
         settled: Vec::new(),
         on_the_way: 0,
         settling: None,
@@ -101,8 +102,8 @@ pub(super) struct Loop {
     pub(super) outboxes: Outboxes,
     writer: mpsc::Sender<Writing>,
     verdicts: Vec<Verdict>,
-    /// Callers whose change is on its way into the registry: no more than have asked since the oldest of these changes.
-    pub(super) waiting: HashMap<Ticket, Vec<Waiting>>,
+    /// Callers whose change is on its way into the registry.
+    pub(super) waiting: Callers,
     /// Callers to be answered after the books are shown.
     settled: Vec<(DurableReply, Result<(), OperatorRefused>)>,
     /// Changes that are not known to be durable yet.
@@ -111,17 +112,7 @@ pub(super) struct Loop {
     settling: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
-pub(super) type DurableReply = tokio::sync::oneshot::Sender<Result<(), OperatorRefused>>;
-
-type CallReply = tokio::sync::oneshot::Sender<Result<(), CallRefused>>;
-
 type Verdict = (CallReply, Result<(), CallRefused>);
-
-/// Whoever waits for a change to be durable.
-pub(super) enum Waiting {
-    Operator(DurableReply),
-    Framework(CallReply),
-}
 
 impl Loop {
     async fn run(mut self, ended: CancellationToken) {
@@ -220,10 +211,6 @@ impl Loop {
         true
     }
 
-    fn wait(&mut self, ticket: Ticket, who: Waiting) {
-        self.waiting.entry(ticket).or_default().push(who);
-    }
-
     /// The effects of a call that is answered when its change is durable; none when it was refused.
     fn answer_when_durable(
         &mut self,
@@ -232,7 +219,7 @@ impl Loop {
     ) -> Option<Vec<Effect>> {
         match verdict {
             Ok((effects, Some(ticket))) => {
-                self.wait(ticket, Waiting::Operator(reply));
+                self.waiting.add(ticket, Waiting::Operator(reply));
                 Some(effects)
             }
             Ok((effects, None)) => {
@@ -252,7 +239,7 @@ impl Loop {
             Input::Event(Event::Recorded { ticket }) => {
                 self.on_the_way = self.on_the_way.saturating_sub(1);
                 let effects = self.master.apply(now, Event::Recorded { ticket });
-                for waiting in self.waiting.remove(&ticket).unwrap_or_default() {
+                for waiting in self.waiting.take(ticket) {
                     match waiting {
                         Waiting::Operator(reply) => self.settled.push((reply, Ok(()))),
                         Waiting::Framework(reply) => self.verdicts.push((reply, Ok(()))),
@@ -330,7 +317,7 @@ impl Loop {
                             self.outboxes.tell(&caller.framework, stream, ToScheduler::Reads(format));
                         }
                         match ticket {
-                            Some(ticket) => self.wait(ticket, Waiting::Framework(reply)),
+                            Some(ticket) => self.waiting.add(ticket, Waiting::Framework(reply)),
                             None => self.verdicts.push((reply, Ok(()))),
                         }
                         effects

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use chapada_listener::{HttpResponse, empty, text};
+use chapada_listener::{HttpResponse, empty, json, text};
 use chapada_master_core::{AgentCall, Drain, DrainOrder, Selection};
-use chapada_model::AgentId;
+use chapada_model::{AgentId, Text};
 use chapada_wire::convert::duration_to_wire;
 use chapada_wire::v1;
 use chapada_wire::v1::master::Call;
@@ -33,9 +33,47 @@ pub(crate) fn is_change(kind: Type) -> bool {
     )
 }
 
-/// Carries a call out; answers when what it changes is durable.
+/// So many agents that a drain passes over are listed in its answer; of more their number is.
+const LISTED: usize = 1_000;
+
+/// Carries a call out; answers when what it changes is durable. The answer to a drain by attributes names the agents that have them
+/// and are no part of it; there is none, as in Mesos, when there are no such agents.
 pub(super) async fn change(led: &Led, kind: Type, asked: Call) -> Result<HttpResponse, HttpResponse> {
-    carry_out(led, read(kind, asked)?).await
+    let call = read(kind, asked)?;
+    let by_attributes = match &call {
+        AgentCall::DrainMany { name, selection: Selection::Attributes(wanted), .. } => {
+            Some((name.clone(), wanted.clone()))
+        }
+        _ => None,
+    };
+    let done = carry_out(led, call).await?;
+    match by_attributes {
+        Some((name, wanted)) => Ok(passed_over(led, &name, &wanted).await.unwrap_or(done)),
+        None => Ok(done),
+    }
+}
+
+/// What a drain that has begun passes over; nothing to say when it is nobody.
+async fn passed_over(led: &Led, name: &str, wanted: &[(Text, Text)]) -> Option<HttpResponse> {
+    let Ok(books) = led.core.snapshot().await else {
+        let message = "the drain is recorded; which agents it passes over is not known, for this master no longer leads";
+        return Some(json(StatusCode::OK, &serde_json::json!({ "message": message })));
+    };
+    let others = books.passed_over(name, wanted);
+    let listed = others.iter().take(LISTED).map(|(agent, why)| {
+        let hostname = books.agents.get(agent).map(|agent| &*agent.description.hostname);
+        serde_json::json!({ "agent_id": { "value": agent.as_str() }, "hostname": hostname, "why": why.to_string() })
+    });
+    let listed: Vec<_> = listed.collect();
+    let answer = serde_json::json!({
+        "message": format!("{} with these attributes passed over", counted(others.len())),
+        "passed_over": listed,
+    });
+    (!others.is_empty()).then(|| json(StatusCode::OK, &answer))
+}
+
+fn counted(agents: usize) -> String {
+    format!("{agents} agent{}", if agents == 1 { "" } else { "s" })
 }
 
 /// Hands a call to the books and waits until what it changes is durable.

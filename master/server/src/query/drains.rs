@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chapada_master_core::{DrainPlan, DrainStep, Snapshot};
+use chapada_master_core::{DrainPlan, DrainStep, DrainWait, Snapshot};
 use chapada_model::AgentId;
 use serde_json::{Value, json};
 
@@ -38,12 +38,15 @@ pub(super) fn drain(name: &str, plan: &DrainPlan, books: &Snapshot) -> Value {
 
 /// The same with each agent.
 pub(super) fn in_full(name: &str, plan: &DrainPlan, books: &Snapshot) -> Value {
+    let waits = books.drain_waits(plan.begun.iter().collect());
     let one = |id: &AgentId| {
         let agent = books.agents.get(id);
+        let step = books.drain_step(name, plan, id);
         json!({
             "id": id.as_str(),
             "hostname": agent.map(|agent| &*agent.description.hostname),
-            "state": step_name(books.drain_step(name, plan, id)),
+            "state": step_name(step),
+            "why": why(step, plan, waits.get(id)),
             "tasks": agent.map(|agent| agent.tasks),
             "leave_by": agent.and_then(|agent| agent.drain.as_ref()?.leave_by()).map(millis),
         })
@@ -51,6 +54,20 @@ pub(super) fn in_full(name: &str, plan: &DrainPlan, books: &Snapshot) -> Value {
     let mut drain = drain(name, plan, books);
     drain["list"] = agents(plan).map(one).collect();
     drain
+}
+
+/// Why an agent of a drain is not drained yet.
+fn why(step: DrainStep, plan: &DrainPlan, waits: Option<&Vec<DrainWait>>) -> Option<String> {
+    match step {
+        DrainStep::Waiting => Some(format!("its turn comes when fewer than {} are draining", plan.at_once)),
+        DrainStep::Draining | DrainStep::Unreachable => waits.map(|waits| sentence(waits)),
+        DrainStep::Drained | DrainStep::Gone | DrainStep::Withdrawn => None,
+    }
+}
+
+/// All that a draining agent waits for.
+pub(super) fn sentence(waits: &[DrainWait]) -> String {
+    waits.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn agents(plan: &DrainPlan) -> impl Iterator<Item = &AgentId> {

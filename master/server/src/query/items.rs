@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use chapada_master_core::{
-    Agent, AgentState, Drain, Framework, FrameworkState, Offer, RoleView, Snapshot, WhyKind,
+    Agent, AgentState, Drain, DrainWait, Framework, FrameworkState, Offer, RoleView, Snapshot, WhyKind,
 };
-use chapada_model::{Milli, Quantities, Ranges, Resource, ResourceValue, Wall};
+use chapada_model::{AgentId, Milli, Quantities, Ranges, Resource, ResourceValue, Wall};
 use serde_json::{Map, Value, json};
 
+use super::drains;
 use crate::books;
 
 /// Amounts by name; ports and their like as text.
@@ -62,7 +63,8 @@ pub(super) fn agent_state(agent: &Agent) -> &'static str {
     }
 }
 
-pub(super) fn agent(agent: &Agent) -> Value {
+/// An agent; `waits` says what it waits for while it drains.
+pub(super) fn agent(agent: &Agent, waits: &BTreeMap<AgentId, Vec<DrainWait>>) -> Value {
     let described = &agent.description;
     json!({
         "id": agent.id.as_str(),
@@ -80,13 +82,14 @@ pub(super) fn agent(agent: &Agent) -> Value {
         "attributes": crate::plain::attributes(&described.attributes),
         "tasks": agent.tasks,
         "deactivated": agent.deactivated,
-        "drain": agent.drain.as_ref().map(drain),
+        "drain": agent.drain.as_ref().map(|known| drain(known, waits.get(&agent.id))),
     })
 }
 
-fn drain(drain: &Drain) -> Value {
+fn drain(drain: &Drain, waits: Option<&Vec<DrainWait>>) -> Value {
     json!({
         "state": if drain.is_drained { "drained" } else { "draining" },
+        "why": waits.map(|waits| drains::sentence(waits)),
         "since": millis(drain.since),
         "leave_by": drain.leave_by().map(millis),
         "max_grace_seconds": drain.order.max_grace.map(|grace| grace.as_secs_f64()),

@@ -1,10 +1,11 @@
 //! A page of a list, from the books.
 
+use std::cell::LazyCell;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
-use chapada_master_core::{Snapshot, Task};
+use chapada_master_core::{Agent, Snapshot, Task};
 use chapada_model::{AgentId, FrameworkId, OfferId, TaskKey, Wall};
 use serde_json::{Value, json};
 
@@ -37,7 +38,17 @@ pub(super) fn page(books: &Snapshot, kind: Kind, list: &List) -> Page {
             let found = books.agents.values().filter(|agent| {
                 list.finds(&[agent.id.as_str(), &agent.description.hostname, &agent.description.address])
             });
-            in_order(found, list, |agent| agent.id.to_string(), |agent| items::agent(agent))
+            // Looked up when the first agent is shown that needs it: most pages show none that drains.
+            let waits = LazyCell::new(|| {
+                let draining = books.agents.values().filter(|agent| agent.open_drain().is_some());
+                books.drain_waits(draining.map(|agent| &agent.id).collect())
+            });
+            let nothing = BTreeMap::new();
+            let shown = |agent: &&Arc<Agent>| match agent.open_drain() {
+                Some(_) => items::agent(agent, &waits),
+                None => items::agent(agent, &nothing),
+            };
+            in_order(found, list, |agent| agent.id.to_string(), shown)
         }
         Kind::Drains => {
             let found = books.drains.iter().filter(|(name, plan)| list.finds(&[name, &plan.selected_by]));
@@ -74,7 +85,10 @@ pub(super) fn page(books: &Snapshot, kind: Kind, list: &List) -> Page {
 /// One thing, `None` when there is no such thing.
 pub(super) fn item(books: &Snapshot, kind: Kind, framework: &str, id: &str) -> Option<Value> {
     match kind {
-        Kind::Agents => books.agents.get(&id.parse::<AgentId>().ok()?).map(|agent| items::agent(agent)),
+        Kind::Agents => {
+            let agent = books.agents.get(&id.parse::<AgentId>().ok()?)?;
+            Some(items::agent(agent, &books.drain_waits([&agent.id].into())))
+        }
         Kind::Drains => books.drains.get(id).map(|plan| drains::in_full(id, plan, books)),
         Kind::Frameworks => {
             let id: FrameworkId = id.parse().ok()?;

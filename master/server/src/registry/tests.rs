@@ -11,12 +11,20 @@ use super::*;
 async fn open(bytes: usize) -> (MemoryStore, Registry) {
     let store = MemoryStore::default();
     store.limit_writes(bytes);
+    let opened = open_as(&store, SCHEMA).await.expect("empty");
+    (store, opened.registry)
+}
+
+/// The store as a build of this schema finds it.
+async fn open_as(
+    store: &MemoryStore,
+    schema: Schema,
+) -> Result<OpenedRegistry, chapada_coordination::OpenRegistryError> {
     let (id, hostname, version) = ("m".to_owned(), "localhost".to_owned(), "1.0".to_owned());
     let ip = std::net::Ipv4Addr::LOCALHOST.into();
     let info = LeaderInfo { id, hostname, ip, port: 5050, version, capabilities: Vec::new() };
     let mut campaign = Coordination::Memory(store.clone()).campaign(info);
-    let term = campaign.wait_until_leading().await.expect("alone");
-    (store, term.open_registry(SCHEMA).await.expect("empty").registry)
+    campaign.wait_until_leading().await.expect("alone").open_registry(schema).await
 }
 
 fn drain(ticket: u64, name: &str, selected_by: &str) -> Writing {
@@ -35,14 +43,22 @@ fn drain(ticket: u64, name: &str, selected_by: &str) -> Writing {
 }
 
 /// Writes these and gives the tickets in the order in which they were said to be durable.
-async fn written(registry: Registry, writings: Vec<Writing>) -> (Result<(), WriteError>, Vec<u64>) {
+async fn written(registry: Registry, writings: Vec<Writing>) -> (Result<(), Error>, Vec<u64>) {
+    written_within(Duration::from_secs(60), registry, writings).await
+}
+
+async fn written_within(
+    within: Duration,
+    registry: Registry,
+    writings: Vec<Writing>,
+) -> (Result<(), Error>, Vec<u64>) {
     let (queue, changes) = mpsc::channel(1_000);
     for writing in writings {
         assert!(queue.try_send(writing).is_ok(), "there is room");
     }
     drop(queue);
     let told = Mutex::new(Vec::new());
-    let outcome = write_and_tell(registry, changes, |ticket| {
+    let outcome = write_and_tell(registry, within, changes, |ticket| {
         told.lock().expect("nobody panics").push(ticket.0);
         std::future::ready(Ok(()))
     });
@@ -58,14 +74,26 @@ async fn a_mass_change_too_large_for_one_transaction_is_written_whole_and_in_ord
     // What is said last of a record is what stays of it.
     writings.extend((300..400).map(|n| drain(n, &format!("d{:03}", n - 300), "last")));
     let (outcome, told) = written(registry.clone(), writings).await;
-    assert_eq!(outcome, Ok(()));
+    assert!(outcome.is_ok(), "{outcome:?}");
     assert_eq!(told, (0..400).collect::<Vec<_>>());
     let state = read_records(1, &store.records()).expect("readable");
     let said: Vec<_> = state.drains.values().map(|plan| &*plan.selected_by).collect();
     assert_eq!(said.len(), 300);
     assert!(said[..100].iter().all(|said| *said == "last") && said[100..].iter().all(|said| **said == text));
     let (outcome, told) = written(registry, vec![drain(400, "one-more", "")]).await;
-    assert_eq!((outcome, told), (Ok(()), vec![400]));
+    assert!(outcome.is_ok() && told == [400], "{outcome:?} {told:?}");
+}
+
+#[tokio::test]
+async fn parts_of_one_batch_are_written_in_the_order_in_which_they_were_asked_for() {
+    let (store, registry) = open(10_000).await;
+    let text = "x".repeat(900);
+    let first = (0..50).map(|n| drain(n, &format!("d{n:03}"), &text));
+    let last = (50..100).map(|n| drain(n, &format!("d{:03}", n - 50), "last"));
+    let (outcome, told) = written(registry, first.chain(last).collect()).await;
+    assert!(outcome.is_ok() && told == (0..100).collect::<Vec<_>>(), "{outcome:?} {told:?}");
+    let state = read_records(1, &store.records()).expect("readable");
+    assert!(state.drains.len() == 50 && state.drains.values().all(|plan| &*plan.selected_by == "last"));
 }
 
 #[tokio::test]
@@ -74,7 +102,7 @@ async fn one_change_of_many_records_is_split_only_when_it_must_be() {
     let weights = (0..100).map(|n| (format!("role-{n}").parse().expect("a role"), Milli(n))).collect();
     let change = RegistryChange::PutWeights(weights);
     let (outcome, told) = written(registry, vec![Writing { ticket: Ticket(1), change }]).await;
-    assert_eq!((outcome, told), (Ok(()), vec![1]));
+    assert!(outcome.is_ok() && told == [1], "{outcome:?} {told:?}");
     assert_eq!(store.records().len(), 100);
 }
 
@@ -83,7 +111,7 @@ async fn a_record_that_fits_nowhere_is_named() {
     let (_, registry) = open(10_000).await;
     let writings = vec![drain(1, "small", ""), drain(2, "large", &"x".repeat(300_000))];
     let (outcome, told) = written(registry, writings).await;
-    assert!(matches!(outcome, Err(WriteError::BadRecord { key, .. }) if key == "large"));
+    assert!(matches!(outcome, Err(Error::Write(WriteError::BadRecord { key, .. })) if key == "large"));
     assert_eq!(told, Vec::<u64>::new());
 }
 
@@ -122,4 +150,79 @@ fn a_part_of_the_longest_ids_is_no_larger_than_a_record_may_be() {
         panic!("one record")
     };
     assert!(record.value.len() <= chapada_coordination::MAX_RECORD_BYTES, "{}", record.value.len());
+}
+
+/// A build of a former version.
+fn former(version: u32) -> Schema {
+    Schema { version, ..SCHEMA }
+}
+
+fn write(change: RegistryChange) -> Vec<Writing> {
+    vec![Writing { ticket: Ticket(1), change }]
+}
+
+#[tokio::test]
+async fn a_former_build_may_lead_until_something_is_written_that_it_would_misread() {
+    let quota = RegistryChange::PutQuotas(vec![("ops".parse().expect("a role"), Some(Quota::default()))]);
+    for (change, version) in [
+        (RegistryChange::PutWeights(vec![("ops".parse().expect("a role"), Milli(1))]), 1),
+        (quota, 2),
+        (drain(1, "d", "").change, 4),
+        (
+            RegistryChange::PutUnconfirmed(
+                "f".parse().expect("an id"),
+                0,
+                ["a".parse().expect("an id")].into(),
+            ),
+            5,
+        ),
+    ] {
+        let store = MemoryStore::default();
+        open_as(&store, former(1)).await.expect("begun by a former build");
+        let opened = open_as(&store, SCHEMA).await.expect("read by this one");
+        assert_eq!(opened.version, 1);
+        let (outcome, _) = written(opened.registry, write(change.clone())).await;
+        assert!(outcome.is_ok(), "{outcome:?}");
+        assert_eq!(read_records(1, &store.records()).expect("readable").version(), version, "{change:?}");
+        assert_eq!(open_as(&store, former(version)).await.expect("it reads it").version, version);
+        if version > 1 {
+            let error =
+                open_as(&store, former(version - 1)).await.expect_err("it would misread it").to_string();
+            let words =
+                format!("in version {version}, this build knows up to {}: run a newer chapada", version - 1);
+            assert!(error.contains(&words), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_build_has_written_that_did_not_say_its_version_is_said_by_the_next_leader() {
+    let store = MemoryStore::default();
+    let opened = open_as(&store, former(1)).await.expect("empty");
+    let records = changes(&drain(1, "d", "").change);
+    opened.registry.write(records).await.expect("written as builds did that never said so");
+    let opened = open_as(&store, SCHEMA).await.expect("read");
+    assert_eq!(opened.version, 1);
+    say_version(&opened, &read(&opened).expect("readable"), Duration::from_secs(60)).await.expect("said");
+    assert!(open_as(&store, former(3)).await.is_err());
+    assert_eq!(open_as(&store, SCHEMA).await.expect("read").version, 4);
+}
+
+#[tokio::test]
+async fn a_registry_that_is_not_there_in_time_makes_room_for_another_leader() {
+    let opening = fetched(Duration::ZERO, std::future::pending());
+    let opened = tokio::time::timeout(Duration::from_secs(30), opening).await;
+    let error = opened.expect("it gives up").expect_err("late");
+    assert!(error.is_of_registry(), "another may be faster");
+    assert!(error.to_string().contains("allow more with --registry-fetch-timeout"), "{error}");
+}
+
+#[tokio::test]
+async fn a_write_that_is_not_durable_in_time_ends_the_leadership_and_is_told_to_nobody() {
+    let (_, registry) = open(10_000).await;
+    // A first write waits for company for longer than that.
+    let (outcome, told) = written_within(Duration::ZERO, registry, vec![drain(1, "d", "")]).await;
+    let error = outcome.expect_err("late");
+    assert!(error.is_of_registry() && told.is_empty(), "{error} {told:?}");
+    assert!(error.to_string().contains("allow more with --registry-store-timeout"), "{error}");
 }

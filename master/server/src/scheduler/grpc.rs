@@ -60,7 +60,8 @@ impl SchedulerService for SchedulerGrpc {
             subscription::open(&self.shell, led.clone(), subscribing, &caller.principal, |event| event)
                 .await
                 .map_err(|stopped| Status::unavailable(stopped.to_string()))?;
-        tokio::spawn(later_calls(led, calls, opened.stream.clone(), caller, opened.deaf));
+        let (stream, ends) = (opened.stream.clone(), (opened.deaf, opened.over));
+        tokio::spawn(later_calls(led, calls, stream, caller, ends));
         let events: Events = Box::pin(opened.events.map(Ok));
         let mut response = Response::new(events);
         let id = opened.stream.0.parse().expect("a UUID is valid metadata");
@@ -85,7 +86,7 @@ async fn later_calls(
     mut calls: Streaming<wire::Call>,
     stream: StreamId,
     caller: Authority,
-    deaf: CancellationToken,
+    (deaf, over): (CancellationToken, CancellationToken),
 ) {
     loop {
         let call = tokio::select! {
@@ -94,8 +95,12 @@ async fn later_calls(
         };
         match call {
             Ok(Some(call)) => {
-                if let Err(status) = make(&led, call, Some(stream.clone()), &caller).await {
-                    tracing::warn!(stream = %stream.0, why = status.message(), "refused a call");
+                tokio::select! {
+                    biased; // the call first: it is handed in at once when there is room, whoever waits for the verdict
+                    verdict = make(&led, call, Some(stream.clone()), &caller) => if let Err(status) = verdict {
+                        tracing::warn!(stream = %stream.0, why = status.message(), "refused a call");
+                    },
+                    () = over.cancelled() => {}
                 }
             }
             Ok(None) => return,

@@ -32,6 +32,8 @@ pub(super) struct Subscription<T> {
     pub(super) events: ReceiverStream<T>,
     /// To be cancelled when its calls cannot be read any more: whoever makes them would not learn of it otherwise.
     pub(super) deaf: CancellationToken,
+    /// Cancelled when it has ended: nobody waits for what it asked any more.
+    pub(super) over: CancellationToken,
 }
 
 /// Opens a subscription; `encode` makes of each event what the connection sends.
@@ -47,7 +49,7 @@ pub(super) async fn open<T: Send + 'static>(
 ) -> Result<Subscription<T>, crate::core_loop::Stopped> {
     let stream = StreamId(uuid::Uuid::new_v4().to_string().into());
     let (sender, queue) = mpsc::channel(STREAM_QUEUE);
-    let (cut, deaf) = (CancellationToken::new(), CancellationToken::new());
+    let (cut, deaf, over) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let (freight, answers) = (Freight::default(), Answers::default());
     let (body, events) = mpsc::channel(BODY_QUEUE);
     let mut framework = subscribing.framework;
@@ -61,6 +63,7 @@ pub(super) async fn open<T: Send + 'static>(
         queue,
         cut: cut.clone(),
         deaf: deaf.clone(),
+        over: over.clone(),
         freight: freight.clone(),
         answers: answers.clone(),
         stop: shell.stop.clone(),
@@ -77,7 +80,7 @@ pub(super) async fn open<T: Send + 'static>(
     };
     led.core.send(input).await?;
     tokio::spawn(pump.run());
-    Ok(Subscription { stream, events: ReceiverStream::new(events), deaf })
+    Ok(Subscription { stream, events: ReceiverStream::new(events), deaf, over })
 }
 
 struct Pump<T, F> {
@@ -87,6 +90,7 @@ struct Pump<T, F> {
     queue: mpsc::Receiver<ToScheduler>,
     cut: CancellationToken,
     deaf: CancellationToken,
+    over: CancellationToken,
     freight: Freight,
     answers: Answers,
     stop: CancellationToken,
@@ -98,6 +102,7 @@ struct Pump<T, F> {
 impl<T: Send + 'static, F: Fn(Event) -> T + Send + Sync + 'static> Pump<T, F> {
     async fn run(mut self) {
         let why = self.pump().await;
+        self.over.cancel();
         let framework_id = self.framework.as_ref().map(ToString::to_string);
         tracing::info!(framework_id, stream = %self.stream.0, why, "a subscription ended");
         let closed = Input::StreamClosed { stream: self.stream, framework: self.framework };

@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 
+use chapada_listener::Policy;
+use chapada_master::MasterConfig;
+use chapada_wire::v1;
 use serde_json::{Value, json};
 
 use crate::support::TestMaster;
-use crate::support::agent::ScriptedAgent;
+use crate::support::agent::{ScriptedAgent, agent_info};
 use crate::support::http::{Answer, get, post_json};
 
 async fn operate(at: SocketAddr, call: Value) -> Answer {
@@ -115,5 +118,76 @@ async fn drains_of_many_are_listed_cancelled_and_refused_in_words() {
     done(&operate(at, allow).await);
     let removals = get(at, "/query/v1/overview").await.json()["agent_removals"].clone();
     assert!(removals["held"] == 0 && removals["allowed_until"].is_u64(), "{removals}");
+    master.end().await;
+}
+
+fn in_rack(rack: &str) -> v1::AgentInfo {
+    let attributes = vec![v1::Attribute {
+        name: Some("rack".to_owned()),
+        r#type: Some(v1::value::Type::Text.into()),
+        text: Some(v1::value::Text { value: Some(rack.to_owned()) }),
+        ..v1::Attribute::default()
+    }];
+    v1::AgentInfo { attributes, ..agent_info() }
+}
+
+fn drain_rack(rack: &str) -> Value {
+    let call = json!({ "drain_id": "d", "attributes": [format!("rack={rack}")] });
+    json!({ "type": "DRAIN_AGENTS", "drain_agents": call })
+}
+
+/// Asks until the answer is as wanted; whoever waits for ever is ended by the runner.
+async fn until(at: SocketAddr, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let answer = get(at, path).await.json();
+        if wanted(&answer) {
+            return answer;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_says_why_it_waits() {
+    let master = TestMaster::start().await;
+    let at = master.at;
+    let agent = ScriptedAgent::connect_as(at, in_rack("r2")).await;
+    let id = agent.id.clone();
+    agent.disconnect();
+    until(at, "/query/v1/agents", |all| all["items"][0]["state"] == "disconnected").await;
+    done(&operate(at, drain_rack("r2")).await);
+    // It begins when that the drain is there is durable, which is answered before.
+    let one = until(at, "/query/v1/drains/d", |one| one["list"][0]["state"] == "draining").await;
+    let why = "the agent is not connected: it goes on when it is back";
+    assert_eq!((&one["list"][0]["state"], &one["list"][0]["why"]), (&json!("draining"), &json!(why)));
+    let agents = get(at, "/query/v1/agents").await.json();
+    assert_eq!(agents["items"][0]["drain"]["why"], why);
+    assert_eq!(get(at, &format!("/query/v1/agents/{id}")).await.json()["drain"]["why"], why);
+    master.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_to_a_drain_by_attributes_names_the_agents_that_are_unreachable() {
+    let second = std::time::Duration::from_secs(1);
+    let config = MasterConfig { agent_ping_timeout: second, ..MasterConfig::default() };
+    let config = MasterConfig { max_agent_ping_timeouts: 1, ..config };
+    let master = TestMaster::start_as(config, Policy::allow_all()).await;
+    master.wait_until_leading().await;
+    let at = master.at;
+    let away = ScriptedAgent::connect_as(at, in_rack("r2")).await;
+    let id = away.id.clone();
+    away.disconnect();
+    until(at, "/query/v1/agents", |all| all["items"][0]["state"] == "unreachable").await;
+    let refused = operate(at, drain_rack("r2")).await;
+    let words = format!("all agents that have rack=r2 are unreachable ({id})");
+    assert!(refused.status == 404 && refused.text().contains(&words), "{}", refused.text());
+    let _there = ScriptedAgent::connect_as(at, in_rack("r2")).await;
+    let answer = operate(at, drain_rack("r2")).await;
+    let why = "unreachable: named by its id it is drained when it comes back";
+    let passed_over = json!([{ "agent_id": { "value": id }, "hostname": "127.0.0.1", "why": why }]);
+    let message = "1 agent with these attributes passed over";
+    assert_eq!(
+        (answer.status, answer.json()),
+        (200, json!({ "message": message, "passed_over": passed_over }))
+    );
     master.end().await;
 }

@@ -4,11 +4,15 @@
 use chapada_agent_core::{MAX_OPERATIONS, MAX_TASKS};
 use chapada_sdk_core::MAX_UNREACHABLE;
 
-use crate::nodes::LONG_LOG;
+use crate::nodes::{Held, LONG_LOG, MasterNode};
 use crate::sim::Sim;
 
 /// So much waits to happen for each node at most: its messages, its wakings, what it has asked a disk or a kernel for.
 const HAPPENINGS: usize = 800;
+
+/// So many changes the real master's writer takes before the loop waits for it, and with the loop everyone: `RECORD_QUEUE` of
+/// `master/server`, beside the 128 under way. There is no such queue here, and no run may come to need it.
+const WRITER_HOLDS: usize = 4_096 + 128;
 
 /// So many records beside its tasks', frameworks' and operations' an agent's fresh log has: boot, id, epoch, what was made.
 const OWN_RECORDS: usize = 8;
@@ -58,12 +62,21 @@ impl Sim {
             );
         }
         if let Some(leader) = self.leader().filter(|leader| self.masters[*leader].core.is_some()) {
-            let (connections, waits) = self.masters[leader].sizes();
+            let node = &self.masters[leader];
+            let (connections, waits) = node.sizes();
             bound("connections of the leader".to_owned(), connections, self.network.wires.len());
-            bound("changes that wait for the registry".to_owned(), waits, self.queue.len());
+            bound("changes that wait for the registry".to_owned(), waits, self.written(node));
+            bound("changes that wait for the registry in all".to_owned(), waits, WRITER_HOLDS);
         }
         let nodes = self.agents.len() + self.frameworks.len() + self.masters.len();
         bound("happenings".to_owned(), self.queue.len(), HAPPENINGS * nodes);
         grown
+    }
+
+    /// As many changes as the writer of a leader can have in hand: on their way to the registry or back, of unknown outcome until its
+    /// connection is there again, or answered while the leader takes nothing. What waits and is not among them waits for ever.
+    fn written(&self, leader: &MasterNode) -> usize {
+        let unheard = leader.held.iter().flatten().filter(|held| matches!(held, Held::Recorded(_)));
+        self.queue.len() + leader.unknown.len() + unheard.count()
     }
 }

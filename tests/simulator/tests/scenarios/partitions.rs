@@ -122,6 +122,7 @@ fn scenario_29_two_gangs_of_sixty_per_cent_each() {
         sim.run_for(5 * MINUTE);
         let running = [sim.running(0).len(), sim.running(1).len()];
         assert_eq!(sim.failure(), None, "seed {seed}");
+        assert_eq!(sim.check_history(), Vec::<String>::new(), "seed {seed}");
         assert!(is_whole && !both && (running == [3, 0] || running == [0, 3]), "seed {seed}: {running:?}");
         first[usize::from(running[1] == 3)] += 1;
     }
@@ -143,6 +144,7 @@ fn scenario_48_reading_everything_a_hundred_times_a_second_changes_nothing() {
                 }
             }
             assert_eq!(sim.failure(), None, "seed {seed}");
+            assert_eq!(sim.check_history(), Vec::<String>::new(), "seed {seed}");
             assert_eq!(sim.kept(0), 2, "seed {seed}");
             (sim.history.hash(), sim.history.steps())
         };

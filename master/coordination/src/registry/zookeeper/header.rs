@@ -5,8 +5,8 @@ use zookeeper_client::{CheckWriteError, Error};
 
 use super::{EPOCH, MAX_TRIES, ZkStore};
 use crate::registry::census::Census;
-use crate::registry::{OpenRegistryError, Schema};
-use crate::session::{outcome_unknown, reconnected};
+use crate::registry::{OpenRegistryError, Schema, WriteError};
+use crate::session::{SessionError, outcome_unknown, reconnected, session_over};
 
 /// What the header says instead of the schema while a backup is put in place.
 pub(in crate::registry) const IMPORTING: &str = "chapada-import-under-way";
@@ -57,23 +57,7 @@ impl ZkStore {
         let pages = Some(Census::of(0, []));
         let fresh = Header { format: schema.name.to_owned(), version: schema.version, restored: None, pages }
             .encode();
-        let data = match self.fence.client.get_data(&self.root).await {
-            Ok((data, _)) => data,
-            Err(Error::NoNode) => {
-                self.refuse_if_gone().await?;
-                let mut writer = self.fenced()?;
-                // Both or none: a registry without an epoch is one from which it was deleted.
-                let epoch = format!("{}/{EPOCH}", self.root);
-                for (path, data) in [(&self.root, &*fresh), (&epoch, b"0")] {
-                    let added = writer.add_create(path, data, &self.create_options());
-                    added.map_err(|error| self.failed("create", error))?;
-                }
-                writer.commit().await.map_err(|error| self.refused("create", error))?;
-                fresh
-            }
-            Err(error) => return Err(self.failed("read", error)),
-        };
-        let header = self.read_header(&data)?;
+        let header = self.read_header(&self.patiently_found_or_made(&fresh).await?)?;
         if header.format == IMPORTING {
             return Err(OpenRegistryError::BeingImported(self.fence.address.to_string()));
         }
@@ -86,6 +70,35 @@ impl ZkStore {
             return Err(OpenRegistryError::NewerVersion { place, name: header.format, found, known });
         }
         Ok(header)
+    }
+
+    /// Over a broken connection again, once it is back: what was made after all is found then.
+    async fn patiently_found_or_made(&self, fresh: &[u8]) -> Result<Vec<u8>, OpenRegistryError> {
+        for _ in 1..MAX_TRIES {
+            match self.found_or_made(fresh).await {
+                Err(error) if connection_broke(&error) && reconnected(&self.fence.client).await => {}
+                outcome => return outcome,
+            }
+        }
+        self.found_or_made(fresh).await
+    }
+
+    /// What lies in the root; `fresh` is put there when nothing does, and nothing ever did.
+    async fn found_or_made(&self, fresh: &[u8]) -> Result<Vec<u8>, OpenRegistryError> {
+        match self.fence.client.get_data(&self.root).await {
+            Ok((data, _)) => return Ok(data),
+            Err(Error::NoNode) => self.refuse_if_gone().await?,
+            Err(error) => return Err(self.failed("read", error)),
+        }
+        let mut writer = self.fenced()?;
+        // Both or none: a registry without an epoch is one from which it was deleted.
+        let epoch = format!("{}/{EPOCH}", self.root);
+        for (path, data) in [(&self.root, fresh), (&epoch, b"0")] {
+            let added = writer.add_create(path, data, &self.create_options());
+            added.map_err(|error| self.failed("create", error))?;
+        }
+        writer.commit().await.map_err(|error| self.refused("create", error))?;
+        Ok(fresh.to_vec())
     }
 
     fn read_header(&self, data: &[u8]) -> Result<Header, OpenRegistryError> {
@@ -175,6 +188,59 @@ impl ZkStore {
         })
     }
 
+    /// Has the header say that the registry is of this version, if it is of an older one.
+    pub(in crate::registry) async fn raise_version(&mut self, version: u32) -> Result<(), WriteError> {
+        if version <= self.header.header.version {
+            return Ok(());
+        }
+        let header = Header { version, ..self.header.header.clone() };
+        for _ in 0..MAX_TRIES {
+            match self.send_header(&header).await {
+                Ok(()) => {}
+                Err(CheckWriteError::CheckFailed { .. }) => return Err(WriteError::Deposed),
+                Err(CheckWriteError::OperationFailed { .. }) => {
+                    return Err(WriteError::Interfered(self.znode(&self.root)));
+                }
+                Err(CheckWriteError::RequestFailed { source }) if session_over(&source) => {
+                    return Err(WriteError::OutcomeUnknown);
+                }
+                Err(CheckWriteError::RequestFailed { source }) if outcome_unknown(&source) => {
+                    if !self.has_header(&header).await? {
+                        continue;
+                    }
+                }
+                Err(CheckWriteError::RequestFailed { source }) => return Err(self.not_written(&source)),
+            }
+            tracing::info!(registry = self.root, version, "the registry is of a newer version from now on");
+            self.header = StoredHeader { header, version: self.header.version.wrapping_add(1) };
+            return Ok(());
+        }
+        Err(self.not_written(&Error::ConnectionLoss))
+    }
+
+    async fn send_header(&self, header: &Header) -> Result<(), CheckWriteError> {
+        let mut writer = self.fence.client.new_check_writer(&self.fence.path, None)?;
+        writer.add_set_data(&self.root, &header.encode(), Some(self.header.version))?;
+        writer.commit().await.map(drop)
+    }
+
+    /// Whether a header whose write had an unknown outcome is there, as nobody but this leader writes one.
+    async fn has_header(&self, header: &Header) -> Result<bool, WriteError> {
+        loop {
+            if !reconnected(&self.fence.client).await {
+                return Err(WriteError::OutcomeUnknown);
+            }
+            match self.fence.client.get_data(&self.root).await {
+                Ok((_, stat)) if stat.version == self.header.version => return Ok(false),
+                Ok((data, _)) if data == header.encode() => return Ok(true),
+                Ok(_) | Err(Error::NoNode) => return Err(WriteError::Interfered(self.znode(&self.root))),
+                Err(error) if session_over(&error) => return Err(WriteError::OutcomeUnknown),
+                Err(error) if outcome_unknown(&error) => {}
+                Err(error) => return Err(self.not_written(&error)),
+            }
+        }
+    }
+
     /// Holds what was loaded against what the last leader left. After one that did not count, a page that is gone is not missed.
     pub(super) async fn count_pages(&mut self, epoch: u64) -> Result<(), OpenRegistryError> {
         let found = Census::of(epoch, self.pages.keys());
@@ -207,4 +273,8 @@ impl ZkStore {
         }
         Err(self.failed("write the header of", Error::ConnectionLoss))
     }
+}
+
+fn connection_broke(error: &OpenRegistryError) -> bool {
+    matches!(error, OpenRegistryError::Session(SessionError::Failed { source, .. }) if outcome_unknown(source))
 }

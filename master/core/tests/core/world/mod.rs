@@ -3,6 +3,7 @@
 
 mod agent;
 mod build;
+mod drains;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub(crate) struct World {
     next_link: u64,
     next_stream: u64,
     masters: u64,
+    /// What the registry is said to be of, by what was asked of it.
+    version: u32,
 }
 
 impl World {
@@ -62,6 +65,7 @@ impl World {
             next_link: 0,
             next_stream: 0,
             masters: 1,
+            version: 1,
         }
     }
 
@@ -139,6 +143,7 @@ impl World {
         let violations = audit(&self.master);
         assert!(violations.is_empty(), "after {what}: {violations:#?}");
         self.check_terminal(before, what);
+        self.check_drain_waits(what);
         if self.records_at_once {
             self.record_all();
         }
@@ -202,7 +207,9 @@ impl World {
     /// Makes the oldest change durable and says so.
     pub(crate) fn record_one(&mut self) -> bool {
         let Some((ticket, change)) = self.tickets.pop_front() else { return false };
+        self.version = self.version.max(change.version());
         self.registry.apply(change);
+        assert!(self.registry.version() <= self.version, "a former build would misread what is there");
         self.apply(Event::Recorded { ticket });
         true
     }

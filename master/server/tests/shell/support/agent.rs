@@ -46,9 +46,13 @@ pub(crate) fn agent_info() -> v1::AgentInfo {
 }
 
 pub(crate) fn hello(version: u32) -> FromAgent {
+    hello_of(version, agent_info())
+}
+
+fn hello_of(version: u32, info: v1::AgentInfo) -> FromAgent {
     message(from_agent::Message::Hello(link::Hello {
         protocol_version: version,
-        agent_info: Some(agent_info()),
+        agent_info: Some(info),
         version: "1.12.0".to_owned(),
         address: "127.0.0.1:5051".to_owned(),
         boot_id: "boot".to_owned(),
@@ -85,9 +89,18 @@ impl ScriptedAgent {
         Self::connect_with(at, None).await
     }
 
+    /// As [`ScriptedAgent::connect`], as an agent that says this about itself.
+    pub(crate) async fn connect_as(at: SocketAddr, info: v1::AgentInfo) -> Self {
+        Self::begin(at, None, hello_of(1, info)).await
+    }
+
     /// As [`ScriptedAgent::connect`], with an API for those who come through the master.
     pub(crate) async fn connect_with(at: SocketAddr, api: Option<AgentApi>) -> Self {
-        let (sender, mut answers) = dial(at, vec![hello(1), holding_nothing()]).await;
+        Self::begin(at, api, hello(1)).await
+    }
+
+    async fn begin(at: SocketAddr, api: Option<AgentApi>, hello: FromAgent) -> Self {
+        let (sender, mut answers) = dial(at, vec![hello, holding_nothing()]).await;
         let first =
             tokio::time::timeout(DEADLINE, answers.message()).await.expect("in time").expect("a link");
         let first = first.expect("an answer");

@@ -39,15 +39,20 @@ impl TestMaster {
     }
 
     pub(crate) async fn start_unready(policy: Policy) -> Self {
+        Self::start_as(MasterConfig::default(), policy).await
+    }
+
+    /// Starts one of this configuration, which may not lead yet.
+    pub(crate) async fn start_as(config: MasterConfig, policy: Policy) -> Self {
         let folder = TempDir::new().expect("a folder");
-        let config = MasterConfig { port: 0, work_dir: folder.path().into(), ..MasterConfig::default() };
+        let config = MasterConfig { port: 0, work_dir: folder.path().into(), ..config };
         let master = Master::bind(config).await.expect("a free port").with_policy(policy);
         let (at, stop) = (master.local_addr(), CancellationToken::new());
         let task = tokio::spawn(master.run(stop.clone()));
         Self { at, stop, task, _folder: folder }
     }
 
-    async fn wait_until_leading(&self) {
+    pub(crate) async fn wait_until_leading(&self) {
         let deadline = tokio::time::Instant::now() + DEADLINE;
         loop {
             let answer = http::get(self.at, "/roles").await;
