@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use chapada_model::Mono;
+
 use crate::network::SILENCE;
 use crate::queue::Happening;
 use crate::sim::Sim;
@@ -17,6 +19,9 @@ const MACHINES: usize = 3;
 const PINGS: u32 = 3;
 /// The ensemble looks for sessions that are over once in so long.
 const EXPIRY_TICK: Duration = Duration::from_secs(2);
+/// A client that has heard nothing for so much of its session's time, in fifths, takes the session for ended by its own clock, whatever
+/// the ensemble says of it later. Source: zookeeper-client, `session_expired_timeout`.
+const OWN_EXPIRY: u32 = 7;
 /// Who lost its place stands in line again within this time.
 const BACK_IN_LINE: Duration = Duration::from_secs(2);
 /// Clients find a server again within this time once there is a quorum.
@@ -29,10 +34,12 @@ const AWAKE: Duration = Duration::from_millis(200);
 pub(crate) struct Machine {
     /// Its process runs.
     pub(crate) up: bool,
-    /// Its session, which is new each time it stands in line; what is said of a former one means nothing.
+    /// Its session, which is new each time it stands in line; what is said of a former one means nothing. None: 0.
     session: u64,
     /// How often it was cut off from the ensemble.
     cuts: u64,
+    /// When it was last.
+    cut_at: Mono,
     /// The ensemble hears it.
     pub(crate) connected: bool,
     /// Its process is stopped (a long pause, SIGSTOP) and goes on later.
@@ -235,7 +242,7 @@ impl Sim {
         if !state.up || !state.connected {
             return false;
         }
-        state.connected = false;
+        (state.connected, state.cut_at) = (false, self.now);
         state.cuts += 1;
         let cut = state.cuts;
         let wait = self.rng.between(Duration::ZERO, most);
@@ -243,12 +250,28 @@ impl Sim {
         true
     }
 
+    /// A client has not heard from the ensemble for so long that it takes its session for ended: its leadership is over, and it asks for a
+    /// new session. Its znode stands until the ensemble ends the old one.
+    fn give_session_up(&mut self, machine: usize) {
+        let state = &mut self.coordination.machines[machine];
+        self.history.note(self.now, format_args!("host {machine} gives session {} up", state.session));
+        state.session = 0;
+        if let Some(term) = state.term {
+            self.stop_master(term);
+        }
+    }
+
     /// A client finds its connection broken: its leadership is suspended.
     pub(crate) fn on_disconnected(&mut self, machine: usize, cut: u64) {
         let state = &self.coordination.machines[machine];
-        if state.connected || state.cuts != cut {
+        if state.connected || state.cuts != cut || state.session == 0 {
             return;
         }
+        let gives_up = state.cut_at + self.coordination.session_timeout * OWN_EXPIRY / 5;
+        if gives_up <= self.now {
+            return self.give_session_up(machine);
+        }
+        self.queue.put(gives_up, Happening::Disconnected { machine, cut });
         if let Some(term) = state.term {
             self.tally.met(Met::Suspended);
             self.history.note(self.now, format_args!("m{term} is suspended"));

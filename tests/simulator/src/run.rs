@@ -91,6 +91,11 @@ fn drive(sim: &mut Sim) -> Result<Duration, String> {
         let passed = sim.now().since(begin);
         match (unsettled.is_empty(), passed > calm) {
             (true, _) => {
+                // What an agent that is back says last is on its way.
+                sim.run_for(LOOK_EVERY);
+                if let Some(what) = sim.failure() {
+                    return Err(what.to_owned());
+                }
                 let mut wrong = sim.grown();
                 wrong.extend(sim.check_history());
                 return if wrong.is_empty() { Ok(passed) } else { Err(wrong.join("; ")) };

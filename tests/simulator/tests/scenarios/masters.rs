@@ -152,8 +152,16 @@ fn scenario_4_no_quorum_for_five_minutes() {
         }
         run.pass(5 * MINUTE - wait - SECOND);
         run.holds(run.sim.serving() == 0, "nobody leads without a quorum");
+        // Its own client has ended the session by its own clock; nobody could follow it.
+        run.holds(!run.sim.is_suspended(), "the leader does not wait for longer than its session");
         assert_eq!((run.sim.leader(), untouched(&run.sim)), (leader, before.clone()));
         run.settle(3 * MINUTE);
+        assert_ne!(
+            run.sim.leader(),
+            leader,
+            "seed {}: another leadership, of this master or another",
+            run.seed
+        );
         run.pass(MINUTE);
         assert_eq!(untouched(&run.sim), before, "seed {}: nothing is launched again", run.seed);
         let lost = run.sim.books().map(|books| books.counters.agents_unreachable);
