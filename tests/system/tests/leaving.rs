@@ -58,7 +58,7 @@ fn the_command_line_drains_by_attribute_and_shows_cancels_and_ends_drains() {
     assert_eq!(cell(&listed, "rack", "STATE").as_deref(), Some("done"), "{listed}");
     let each = chapada(&master, &["drains", "rack"]).expect("there is such a drain");
     assert!(ids.iter().all(|id| cell(&each, id, "STATE").as_deref() == Some("drained")), "{each}");
-    shows_in_the_browser(&master, "rack", "rack=r1", "3 of 3");
+    shows_in_the_browser(&master, "rack", "rack=r1", "3 of 3", None);
 
     for id in &ids {
         chapada(&master, &["reactivate", id]).expect("it is drained");
@@ -78,8 +78,12 @@ fn the_command_line_drains_by_attribute_and_shows_cancels_and_ends_drains() {
     });
 }
 
-fn shows_in_the_browser(master: &str, drain: &str, chosen_by: &str, done: &str) {
-    let out = Command::new("node")
+fn shows_in_the_browser(master: &str, drain: &str, chosen_by: &str, done: &str, waits: Option<(&str, &str)>) {
+    let mut node = Command::new("node");
+    if let Some((agent, why)) = waits {
+        node.env("CHAPADA_AGENT", agent).env("CHAPADA_WAITS", why);
+    }
+    let out = node
         .arg("e2e/drains.mjs")
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../webui/app"))
         .env("CHAPADA_MASTER_URL", format!("http://{master}"))
@@ -113,6 +117,8 @@ fn a_drain_that_is_cancelled_gives_its_agents_back() {
     let each = chapada(&master, &["drains", "short"]).expect("there is such a drain");
     assert_eq!(cell(&each, &agent, "STATE").as_deref(), Some("draining"), "{each}");
     assert_eq!(cell(&each, &agent, "TASKS").as_deref(), Some("1"), "{each}");
+    // Until the deadline its task may move by itself.
+    shows_in_the_browser(&master, "short", "1 named", "0 of 1", Some((&agent, "notice")));
     chapada(&master, &["cancel", "short"]).expect("it goes on");
     let listed = chapada(&master, &["drains"]).expect("a list");
     assert_ne!(cell(&listed, "short", "STATE").as_deref(), Some("draining"), "{listed}");

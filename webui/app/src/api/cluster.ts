@@ -37,7 +37,7 @@ export interface Agent {
   tasks: number;
   /** An operator said that it is offered to nobody; so is each that is drained. */
   deactivated?: boolean;
-  drain?: { state: string; since: number; leave_by: number | null; max_grace_seconds: number | null; mark_gone: boolean } | null;
+  drain?: { state: string; since: number; leave_by: number | null; max_grace_seconds: number | null; mark_gone: boolean; why: string | null } | null;
 }
 
 /** Many agents that are drained, some at once. */
