@@ -113,7 +113,8 @@ impl Services {
             roles: roles::Roles::default(),
             version: Timestamp::default(),
             connected: false,
-            subscription: 0,
+            // What is read back was heard on none: 0.
+            subscription: 1,
             wanted: 0,
             touched: BTreeSet::new(),
             timers: BTreeSet::new(),

@@ -130,11 +130,14 @@ impl World {
             let paused = deployment.is_some_and(|deployment| deployment.progress.paused.is_some());
             assert!(!paused || state.deleting, "{} stops tasks while it is paused", definition.id);
             let moves = moving.contains(&definition.id) || state.is_moving();
-            let least = match moves || deployment.is_some_and(|one| one.replaces(&definition.id)) {
+            let replaces = moves || deployment.is_some_and(|one| one.replaces(&definition.id));
+            let least = match replaces {
                 true => definition.upgrade_strategy.least_good(state.target()),
                 false => state.target(),
             };
-            let goes_on = |one: &&Instance| one.goal == Goal::Run && one.is_good() && self.is_there(one);
+            // Who gives instances up gives up as many as he says, whoever else may have ended unheard.
+            let goes_on =
+                |one: &&Instance| one.goal == Goal::Run && one.is_good() && (!replaces || self.is_there(one));
             let good = state.instances.values().filter(goes_on).count();
             assert!(good >= least as usize, "{}: {good} are left of at least {least}", definition.id);
         }
