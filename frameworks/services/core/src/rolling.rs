@@ -53,6 +53,12 @@ impl Standing {
     }
 }
 
+/// How many of `good` instances may go, so many of which nobody has spoken of yet, while `least` are to be left. Where none need
+/// be left, all may.
+pub(crate) fn spare(good: usize, unheard: usize, least: usize) -> usize {
+    if least == 0 { good } else { good.saturating_sub(unheard + least) }
+}
+
 /// What brings an app nearer to its new configuration.
 ///
 /// Who is out of reach is neither stopped nor made up for before the rest is replaced: it may come back, and it is still
@@ -60,7 +66,9 @@ impl Standing {
 pub(crate) fn replace(standing: Standing, wanted: Wanted) -> Moves {
     let Standing { fresh_good, fresh_bad, stale_good, stale_bad, stale_away, unheard } = standing;
     let kept_stale = wanted.target.saturating_sub(wanted.fresh);
-    let stop_fresh = standing.fresh().saturating_sub(wanted.target);
+    let may_go = |good| spare(good, unheard, wanted.least_good);
+    let fresh_surplus = standing.fresh().saturating_sub(wanted.target);
+    let stop_fresh = fresh_surplus.min(fresh_bad + may_go(fresh_good + stale_good));
     let good = fresh_good - stop_fresh.saturating_sub(fresh_bad) + stale_good;
     let surplus = standing.stale().saturating_sub(kept_stale);
     let stop_stale_bad = stale_bad.min(surplus);
@@ -70,7 +78,7 @@ pub(crate) fn replace(standing: Standing, wanted: Wanted) -> Moves {
         stop_stale_bad,
         stop_stale_away: if replaced { stale_away } else { 0 },
         stop_stale_good: stale_good
-            .min(good.saturating_sub(unheard + wanted.least_good))
+            .min(may_go(good))
             .min(surplus.saturating_sub(stop_stale_bad + stale_away)),
         add_fresh: wanted.fresh.min(wanted.target).saturating_sub(standing.fresh()),
         add_stale: kept_stale.saturating_sub(standing.stale()),
@@ -200,5 +208,17 @@ mod tests {
         let standing = Standing { fresh_good: 2, stale_good: 1, ..Standing::default() };
         assert_eq!(hold(standing, 2, 2), Moves { add_stale: 1, ..Moves::default() });
         assert_eq!(hold(standing, 1, 1), Moves::default());
+    }
+
+    #[test]
+    fn surplus_new_ones_go_by_those_that_are_heard_of_unless_none_need_be_left() {
+        let wanted = Wanted { target: 2, least_good: 2, fresh: 2 };
+        let standing =
+            |unheard| Standing { fresh_good: 3, fresh_bad: 1, stale_good: 1, unheard, ..Standing::default() };
+        let stops = |moves: Moves| (moves.stop_fresh, moves.stop_stale_good);
+        assert_eq!(stops(replace(standing(0), wanted)), (2, 1));
+        assert_eq!(stops(replace(standing(1), wanted)), (2, 0));
+        assert_eq!(stops(replace(standing(2), wanted)), (1, 0), "the bad one");
+        assert_eq!(stops(replace(standing(4), Wanted { least_good: 0, ..wanted })), (2, 1));
     }
 }

@@ -7,9 +7,12 @@ use serde_json::{Value, json};
 use crate::honest::{Framework, accept, scalar};
 use crate::victim::Victim;
 
+/// Whoever answers offers here answers every one, also on a machine under load; what it holds at its end, it gives back by leaving.
+const ANSWERED: &str = "10m";
+
 /// Waits for an offer and tries to launch a task of this many CPUs.
 fn launch(framework: &mut Framework, number: usize, cpus: f64, in_protobuf: bool) -> Value {
-    let offer = framework.stream.until("OFFERS")["offers"]["offers"][0].clone();
+    let offer = framework.offer();
     let name = format!("odd-{number}");
     let task = json!({
         "name": name, "task_id": {"value": name}, "agent_id": offer["agent_id"], "command": {"value": "true"},
@@ -30,16 +33,11 @@ fn launch(framework: &mut Framework, number: usize, cpus: f64, in_protobuf: bool
         framework.send("application/json", call.to_string().as_bytes())
     };
     assert_eq!(sent.0, 202, "{}", sent.1);
-    loop {
-        let status = framework.stream.until("UPDATE")["update"]["status"].clone();
-        if status["task_id"]["value"] == name {
-            return status;
-        }
-    }
+    framework.status_of(&name)
 }
 
 fn refused(values: &[f64], in_protobuf: bool) {
-    let victim = Victim::start();
+    let victim = Victim::with_offers_for(ANSWERED);
     let mut framework = Framework::subscribe(victim.address(), "odd", &["odd"]);
     for (number, value) in values.iter().enumerate() {
         let status = launch(&mut framework, number, *value, in_protobuf);
@@ -50,6 +48,7 @@ fn refused(values: &[f64], in_protobuf: bool) {
             "{value} names its field: {message}"
         );
     }
+    drop(framework);
     victim.is_well("after odd amounts");
 }
 
@@ -67,7 +66,7 @@ fn ticket_10008_huge_amounts() {
 /// its request.
 #[test]
 fn ticket_7197_tiny_amounts() {
-    let victim = Victim::start();
+    let victim = Victim::with_offers_for(ANSWERED);
     let mut framework = Framework::subscribe(victim.address(), "odd", &["odd"]);
     for (number, value) in [0.000_1, 0.000_499, 1e-300, f64::MIN_POSITIVE, 0.0].into_iter().enumerate() {
         for in_protobuf in [false, true] {
@@ -75,13 +74,14 @@ fn ticket_7197_tiny_amounts() {
             assert_ne!(status["state"], Value::Null, "{value} is answered for");
         }
     }
+    drop(framework);
     victim.is_well("after tiny amounts");
 }
 
 /// Ranges that end before they begin, overlap, or are as long as can be; sets with a name twice.
 #[test]
 fn ranges_and_sets_that_cannot_be() {
-    let victim = Victim::start();
+    let victim = Victim::with_offers_for(ANSWERED);
     let mut framework = Framework::subscribe(victim.address(), "odd", &["odd"]);
     let range = |begin: u64, end: u64| json!({"begin": begin, "end": end});
     let shapes = [
@@ -94,7 +94,7 @@ fn ranges_and_sets_that_cannot_be() {
         json!({"name": "", "type": "SCALAR", "scalar": {"value": 1}}),
     ];
     for (number, shape) in shapes.iter().enumerate() {
-        let offer = framework.stream.until("OFFERS")["offers"]["offers"][0].clone();
+        let offer = framework.offer();
         let name = format!("odd-{number}");
         let task = json!({
             "name": name, "task_id": {"value": name}, "agent_id": offer["agent_id"], "command": {"value": "true"},
@@ -103,9 +103,10 @@ fn ranges_and_sets_that_cannot_be() {
         let (status, words) = framework.call("ACCEPT", &accept(&offer, &task));
         // A description too large for the agent link is told by its task, as the others are.
         assert_eq!(status, 202, "{shape}: {words}");
-        let status = framework.stream.until("UPDATE")["update"]["status"].clone();
+        let status = framework.status_of(&name);
         let is_told_why = status["message"].as_str().is_some_and(|message| !message.is_empty());
         assert!(status["state"] != "TASK_ERROR" || is_told_why, "{shape} is told why: {status}");
     }
+    drop(framework);
     victim.is_well("after odd ranges");
 }

@@ -81,6 +81,9 @@ pub(crate) struct Framework {
     address: String,
     pub(crate) id: String,
     pub(crate) stream: Stream,
+    /// Offers that came while something else was waited for and are good still. Who forgets these is passed over once their time
+    /// is up, longer each time.
+    open: Vec<Value>,
     launched: u64,
 }
 
@@ -101,7 +104,36 @@ impl Framework {
         let mut stream = Stream::open(address, "/api/v1/scheduler", subscription);
         let subscribed = stream.until("SUBSCRIBED");
         let id = subscribed["subscribed"]["framework_id"]["value"].as_str().expect("an id").to_owned();
-        Self { address: address.to_owned(), id, stream, launched: 0 }
+        Self { address: address.to_owned(), id, stream, open: Vec::new(), launched: 0 }
+    }
+
+    /// An offer that is good still, as soon as there is one.
+    pub(crate) fn offer(&mut self) -> Value {
+        loop {
+            if let Some(offer) = self.open.pop() {
+                return offer;
+            }
+            self.hear();
+        }
+    }
+
+    /// The next status of this task.
+    pub(crate) fn status_of(&mut self, task: &str) -> Value {
+        loop {
+            let event = self.hear();
+            let status = &event["update"]["status"];
+            if status["task_id"]["value"] == task {
+                return status.clone();
+            }
+        }
+    }
+
+    /// The next event; offers that it brings or takes back are noted.
+    fn hear(&mut self) -> Value {
+        let event = self.stream.event().expect("the stream stands");
+        self.open.extend(event["offers"]["offers"].as_array().into_iter().flatten().cloned());
+        self.open.retain(|offer| offer["id"] != event["rescind"]["offer_id"]);
+        event
     }
 
     /// Makes a call; the status and the words of the answer.

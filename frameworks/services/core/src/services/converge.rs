@@ -135,7 +135,7 @@ impl Services {
 fn plan_instances(state: &AppState, aim: Aim, subscription: u32) -> InstancePlan {
     let instances = &state.instances;
     let moves = match aim {
-        Aim::Level => return level(state),
+        Aim::Level => return level(state, subscription),
         Aim::Move(wanted) => {
             let moves = rolling::replace(heard(moving(instances), instances, subscription), wanted);
             let few = [
@@ -217,11 +217,13 @@ fn level_or_move(state: &AppState) -> Aim {
     Aim::Move(Wanted { target: target as usize, least_good: least_good as usize, fresh: target as usize })
 }
 
-/// What brings all instances to the target, whatever their configuration.
-fn level(state: &AppState) -> InstancePlan {
+/// What brings all instances to the target, whatever their configuration. Good ones go while as many others are heard of as there
+/// shall be: of those that are only believed to be good, some may be no more.
+fn level(state: &AppState, subscription: u32) -> InstancePlan {
     let (instances, target) = (&state.instances, state.target() as usize);
-    let count = instances.counted(&Class::ALL);
-    let surplus = count.saturating_sub(target);
+    let (count, good) = (instances.counted(&Class::ALL), instances.counted(&Class::GOOD));
+    let unheard = good.saturating_sub(instances.heard_on(subscription));
+    let surplus = count.saturating_sub(target).min(count - good + rolling::spare(good, unheard, target));
     let stop = match surplus > 0 && target > 0 && is_grouped(state) {
         true => even_victims(state, surplus),
         false => instances.victims(&Class::ALL, surplus),

@@ -6,6 +6,7 @@ use chapada_model::{AgentId, Mono, TaskId, TaskState, TaskStatus};
 use chapada_sdk_core::Delay;
 use serde::{Deserialize, Serialize};
 
+use super::instances::Class;
 use super::{Funnel, Instances};
 use crate::app::App;
 use crate::id::{DeploymentId, InstanceId};
@@ -146,6 +147,11 @@ impl AppState {
     /// How many instances there shall be.
     pub fn target(&self) -> u32 {
         if self.deleting { 0 } else { self.held.unwrap_or(self.app.definition.instances) }
+    }
+
+    /// Whether there are more instances than there shall be, those on their way out not counted.
+    pub(super) fn has_surplus(&self) -> bool {
+        self.instances.counted(&Class::ALL) > self.target() as usize
     }
 
     /// Takes another definition as the one that counts.

@@ -135,9 +135,7 @@ impl World {
                 true => definition.upgrade_strategy.least_good(state.target()),
                 false => state.target(),
             };
-            // Who gives instances up gives up as many as he says, whoever else may have ended unheard.
-            let goes_on =
-                |one: &&Instance| one.goal == Goal::Run && one.is_good() && (!replaces || self.is_there(one));
+            let goes_on = |one: &&Instance| one.goal == Goal::Run && one.is_good() && self.is_there(one);
             let good = state.instances.values().filter(goes_on).count();
             assert!(good >= least as usize, "{}: {good} are left of at least {least}", definition.id);
         }

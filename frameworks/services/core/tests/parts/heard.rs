@@ -86,3 +86,65 @@ fn nobody_goes_while_the_master_cannot_be_heard() {
     bench.apply(Event::Subscribed);
     goes_on_as_if(bench, &good, &begins);
 }
+
+/// Four instances of which one is no more, and an app that is to have three.
+fn made_smaller(group_by: bool) -> (Bench, TaskId) {
+    let mut bench = Bench::new();
+    let constraints = if group_by { json!([["hostname", "GROUP_BY"]]) } else { json!([]) };
+    bench.create(&json!({
+        "id": "/web", "cmd": "true", "cpus": 0.1, "mem": 1, "instances": 4, "portDefinitions": [], "constraints": constraints,
+    }));
+    bench.run();
+    let gone = bench.running.keys().next().expect("four").clone();
+    bench.master_is_slow = true;
+    bench.running.remove(&gone);
+    bench.restart(Duration::from_secs(1));
+    let fields = json!({"instances": 3}).as_object().expect("an object").clone();
+    let update = Update { app: "/web".parse().expect("an id"), fields, partial: true, create: false };
+    bench.command(Command::Update { updates: vec![update], force: false });
+    (bench, gone)
+}
+
+#[test]
+fn an_app_is_made_smaller_by_those_that_are_heard_of() {
+    for group_by in [false, true] {
+        let (mut bench, gone) = made_smaller(group_by);
+        let rest: Vec<TaskId> = bench.running.keys().cloned().collect();
+        for task in &rest {
+            bench.hears(task);
+            assert!(bench.killed.is_empty(), "who of the others is there was not heard yet");
+        }
+        bench.hears(&gone);
+        assert_eq!(
+            (bench.killed.len(), bench.services.deployments().count()),
+            (0, 0),
+            "it was the one too many"
+        );
+        assert_eq!(bench.running.len(), 3);
+    }
+}
+
+#[test]
+fn who_is_one_too_many_goes_once_all_others_are_heard_of() {
+    let mut bench = made_smaller(false).0;
+    bench.master_is_slow = false;
+    let fields = json!({"instances": 2}).as_object().expect("an object").clone();
+    let update = Update { app: "/web".parse().expect("an id"), fields, partial: true, create: false };
+    bench.command(Command::Update { updates: vec![update], force: true });
+    let all: Vec<TaskId> = bench.app("/web").tasks().map(|task| task.id.clone()).collect();
+    assert!(bench.killed.is_empty(), "nobody was heard of");
+    for task in &all {
+        bench.hears(task);
+    }
+    bench.run();
+    assert_eq!((bench.services.deployments().count(), bench.running.len()), (0, 2));
+}
+
+#[test]
+fn who_gives_up_all_instances_waits_for_nobody() {
+    let (mut bench, _) = made_smaller(false);
+    let fields = json!({"instances": 0}).as_object().expect("an object").clone();
+    let update = Update { app: "/web".parse().expect("an id"), fields, partial: true, create: false };
+    bench.command(Command::Update { updates: vec![update], force: true });
+    assert_eq!(bench.killed.len(), 4);
+}
