@@ -411,6 +411,17 @@ impl Cluster {
         Ok(answer["items"].as_array().cloned().unwrap_or_default())
     }
 
+    /// The sandbox of the first agent's only task.
+    ///
+    /// # Panics
+    /// When it has none.
+    #[must_use]
+    pub fn sandbox(&self) -> PathBuf {
+        let state = self.agent_http(0).get("/state").expect("the agent answers");
+        let directory = state["frameworks"][0]["executors"][0]["directory"].as_str();
+        directory.unwrap_or_else(|| panic!("{state}")).into()
+    }
+
     /// Pids of the shells that this cluster's tasks run in, seen from the host.
     #[must_use]
     pub fn processes(&self) -> Vec<(u32, String)> {

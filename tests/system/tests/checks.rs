@@ -155,16 +155,9 @@ fn what_checks_find_reaches_the_framework_and_an_ill_task_ends() {
     assert!(reasons.contains(&told["reason"].as_str().unwrap_or_default()), "{told}");
     let state = cluster.master_http(0).get("/tasks").expect("the master answers");
     assert!(state.to_string().contains("\"healthy\":true"), "{state}");
-    std::fs::write(sandbox(&cluster).join("go"), "").expect("the sandbox is there");
+    std::fs::write(cluster.sandbox().join("go"), "").expect("the sandbox is there");
     let end = scheduler.until("t", |status| status["state"] == "TASK_KILLED");
     assert_eq!(end["healthy"], false, "{end}");
-}
-
-/// The sandbox of the only task.
-fn sandbox(cluster: &Cluster) -> std::path::PathBuf {
-    let state = cluster.agent_http(0).get("/state").expect("the agent answers");
-    let directory = state["frameworks"][0]["executors"][0]["directory"].as_str();
-    directory.unwrap_or_else(|| panic!("{state}")).into()
 }
 
 #[test]

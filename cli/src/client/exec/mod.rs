@@ -75,17 +75,36 @@ pub(crate) async fn exec(args: &ExecArgs) -> Result<ExitCode> {
         (false, true) => Wanted::Size,
         (false, false) => Wanted::Nothing,
     };
-    let ended = match args.interactive && args.tty {
-        true => {
-            let signals = Signals::listen()?;
-            let _until_the_end = Raw::enter().context("cannot put the terminal into raw mode")?;
-            attend(&session, output, wanted, Some(signals)).await?
+    let attended = async {
+        match args.interactive && args.tty {
+            true => {
+                let signals = Signals::listen()?;
+                let _until_the_end = Raw::enter().context("cannot put the terminal into raw mode")?;
+                attend(&session, output, wanted, Some(signals)).await
+            }
+            false => attend(&session, output, wanted, None).await,
         }
-        false => attend(&session, output, wanted, None).await?,
     };
-    match ended {
-        Ended::Well => Ok(code(session.status().await?)),
-        Ended::BySignal(number) => Ok(code_of_signal(number)),
+    outcome(attended, session.status()).await
+}
+
+/// How the command ended, which is asked from the beginning: once the task itself has ended, nobody knows any more.
+async fn outcome(
+    attended: impl Future<Output = Result<Ended>>,
+    status: impl Future<Output = Result<i32>>,
+) -> Result<ExitCode> {
+    let (mut attended, mut status) = (std::pin::pin!(attended), std::pin::pin!(status));
+    let mut known = None;
+    let ended = loop {
+        tokio::select! {
+            ended = &mut attended => break ended?,
+            status = &mut status, if known.is_none() => known = Some(status),
+        }
+    };
+    match (ended, known) {
+        (Ended::BySignal(number), _) => Ok(code_of_signal(number)),
+        (Ended::Well, Some(status)) => Ok(code(status?)),
+        (Ended::Well, None) => Ok(code(status.await?)),
     }
 }
 
@@ -145,5 +164,20 @@ mod tests {
         for (status, expected) in [(0, 0), (3 << 8, 3), (255 << 8, 255), (9, 137), (15 | 0x80, 143)] {
             assert_eq!(code(status), ExitCode::from(expected), "{status}");
         }
+    }
+
+    #[tokio::test]
+    async fn how_it_ended_is_asked_before_it_has() {
+        let asked = std::cell::Cell::new(false);
+        let attended = async {
+            tokio::task::yield_now().await;
+            assert!(asked.get(), "it goes on, and nobody has asked");
+            Ok(Ended::Well)
+        };
+        let status = async {
+            asked.set(true);
+            Ok(3 << 8)
+        };
+        assert_eq!(outcome(attended, status).await.expect("an end"), ExitCode::from(3));
     }
 }
