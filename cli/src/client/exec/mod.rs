@@ -85,27 +85,37 @@ pub(crate) async fn exec(args: &ExecArgs) -> Result<ExitCode> {
             false => attend(&session, output, wanted, None).await,
         }
     };
-    outcome(attended, session.status()).await
+    outcome(attended, session.end(), || session.status()).await
 }
 
-/// How the command ended, which is asked from the beginning: once the task itself has ended, nobody knows any more.
-async fn outcome(
+/// How the command ended. That is asked from the beginning: once the task itself has ended, nobody knows any more. Whoever got no
+/// answer then asks again.
+async fn outcome<A: Future<Output = Result<i32>>>(
     attended: impl Future<Output = Result<Ended>>,
-    status: impl Future<Output = Result<i32>>,
+    end: impl Future<Output = Result<i32>>,
+    again: impl FnOnce() -> A,
 ) -> Result<ExitCode> {
-    let (mut attended, mut status) = (std::pin::pin!(attended), std::pin::pin!(status));
+    let (mut attended, mut end) = (std::pin::pin!(attended), std::pin::pin!(end));
     let mut known = None;
     let ended = loop {
         tokio::select! {
             ended = &mut attended => break ended?,
-            status = &mut status, if known.is_none() => known = Some(status),
+            status = &mut end, if known.is_none() => known = Some(status),
         }
     };
-    match (ended, known) {
-        (Ended::BySignal(number), _) => Ok(code_of_signal(number)),
-        (Ended::Well, Some(status)) => Ok(code(status?)),
-        (Ended::Well, None) => Ok(code(status.await?)),
+    if let Ended::BySignal(number) = ended {
+        return Ok(code_of_signal(number));
     }
+    let status = match known {
+        Some(Ok(status)) => status,
+        // It has ended, so the answer to who asked early is on its way or lost.
+        None => match tokio::time::timeout(LAST_WORDS, end).await {
+            Ok(Ok(status)) => status,
+            Ok(Err(_)) | Err(_) => again().await?,
+        },
+        Some(Err(_)) => again().await?,
+    };
+    Ok(code(status))
 }
 
 /// Stays until the command has ended, or its connection.
@@ -166,18 +176,34 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn how_it_ended_is_asked_before_it_has() {
-        let asked = std::cell::Cell::new(false);
-        let attended = async {
+    fn goes_on(end: &'static str) -> impl Future<Output = Result<Ended>> {
+        async move {
             tokio::task::yield_now().await;
-            assert!(asked.get(), "it goes on, and nobody has asked");
-            Ok(Ended::Well)
+            match end {
+                "well" => Ok(Ended::Well),
+                _ => Ok(Ended::BySignal(2)),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn how_it_ended_is_asked_before_it_has_and_again_if_nobody_says() {
+        let never = || async { panic!("it is known") };
+        let told = async { Ok(3 << 8) };
+        assert_eq!(outcome(goes_on("well"), told, never).await.expect("an end"), ExitCode::from(3));
+        let late = async {
+            tokio::time::sleep(LAST_WORDS / 2).await;
+            Ok(4 << 8)
         };
-        let status = async {
-            asked.set(true);
-            Ok(3 << 8)
-        };
-        assert_eq!(outcome(attended, status).await.expect("an end"), ExitCode::from(3));
+        assert_eq!(outcome(goes_on("well"), late, never).await.expect("an end"), ExitCode::from(4));
+        let again = || async { Ok(5 << 8) };
+        let refused = async { bail!("too many wait") };
+        assert_eq!(outcome(goes_on("well"), refused, again).await.expect("an end"), ExitCode::from(5));
+        let lost = std::future::pending();
+        assert_eq!(outcome(goes_on("well"), lost, again).await.expect("an end"), ExitCode::from(5));
+        let unknown = || async { bail!("nobody knows") };
+        assert!(outcome(goes_on("well"), std::future::pending(), unknown).await.is_err());
+        let interrupted = outcome(goes_on("by a signal"), std::future::pending(), never).await;
+        assert_eq!(interrupted.expect("an end"), ExitCode::from(130));
     }
 }

@@ -4,10 +4,11 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use chapada_wire::Media;
 use chapada_wire::v1;
+use chapada_wire::v1::agent::Call;
 use chapada_wire::v1::agent::call::{LaunchNestedContainerSession, Type, WaitNestedContainer};
-use chapada_wire::v1::agent::{Call, Response};
 use chapada_wire::v1::tty_info::WindowSize;
-use http_body_util::BodyExt;
+use http::Response;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 
 use crate::client::api::{Api, ApiError, Said, Sending, escaped};
@@ -19,6 +20,8 @@ const CONTENT_TYPE: &str = "content-type";
 const ACCEPT: &str = "accept";
 const MESSAGE_ACCEPT: &str = "message-accept";
 const MESSAGE_CONTENT_TYPE: &str = "message-content-type";
+const WAITING: &Said = &[(CONTENT_TYPE, PROTOBUF), (ACCEPT, PROTOBUF)];
+const UNKNOWN: &str = "the command has ended, and nobody says how";
 
 /// A command in a container.
 pub(super) struct Session<'a> {
@@ -71,17 +74,27 @@ impl<'a> Session<'a> {
         self.api.post_stream(&self.path, SAID, input).await.map(drop)
     }
 
-    /// How it ended, as wait(2) says it.
-    pub(super) async fn status(&self) -> Result<i32> {
-        const SAID: &Said = &[(CONTENT_TYPE, PROTOBUF), (ACCEPT, PROTOBUF)];
-        let wait = WaitNestedContainer { container_id: Some(self.container.clone()) };
-        let call = Call { wait_nested_container: Some(wait), ..bare(Type::WaitNestedContainer) };
-        let unknown = "the command has ended, and nobody says how";
-        let answer = self.api.post(&self.path, SAID, encoded(&call)).await.context(unknown)?;
-        let body = answer.into_body().collect().await.context(unknown)?.to_bytes();
-        let answer: Response = Media::Protobuf.decode(&body, "Response").context(unknown)?;
-        answer.wait_nested_container.and_then(|wait| wait.exit_status).context(unknown)
+    /// Waits for its end, however long that takes: how it ended, as wait(2) says it.
+    pub(super) async fn end(&self) -> Result<i32> {
+        let body = Full::new(self.wait()).map_err(|never| match never {}).boxed_unsync();
+        status_in(self.api.post_stream(&self.path, WAITING, body).await.context(UNKNOWN)?).await
     }
+
+    /// The same of one that has ended.
+    pub(super) async fn status(&self) -> Result<i32> {
+        status_in(self.api.post(&self.path, WAITING, self.wait()).await.context(UNKNOWN)?).await
+    }
+
+    fn wait(&self) -> Bytes {
+        let wait = WaitNestedContainer { container_id: Some(self.container.clone()) };
+        encoded(&Call { wait_nested_container: Some(wait), ..bare(Type::WaitNestedContainer) })
+    }
+}
+
+async fn status_in(answer: Response<Incoming>) -> Result<i32> {
+    let body = answer.into_body().collect().await.context(UNKNOWN)?.to_bytes();
+    let answer: v1::agent::Response = Media::Protobuf.decode(&body, "Response").context(UNKNOWN)?;
+    answer.wait_nested_container.and_then(|wait| wait.exit_status).context(UNKNOWN)
 }
 
 fn bare(kind: Type) -> Call {
