@@ -129,7 +129,7 @@ pub(crate) fn held(held: &HeldTask, identity: Option<&Identity>) -> link::HeldTa
     let latest = held.latest.as_ref().zip(identity);
     link::HeldTask {
         framework_id: held.record.key.framework.to_string(),
-        task: v1::TaskInfo::decode(held.record.info.as_bytes()).ok(),
+        task: held.record.info.as_bytes().to_vec().into(),
         latest: latest.map(|(update, identity)| status(&held.record, update, identity)),
         acknowledged_state: held.acknowledged.map(|state| state.number()),
         executor_id: held.record.executor().map(ToString::to_string).unwrap_or_default(),

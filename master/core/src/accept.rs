@@ -218,6 +218,7 @@ impl Master {
         let task = Task::new(
             hand.framework.clone(),
             description.clone(),
+            description.resources.unallocated(),
             hand.agent.clone(),
             hand.role.clone(),
             now,

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use chapada_model::{AgentDescription, AgentId, FrameworkId, Mono, Wall};
+use chapada_model::{AgentDescription, AgentId, FrameworkId, Mono, Resources, Wall};
 
+use crate::holdings::Stated;
 use crate::recording::Pending;
 use crate::timers::Timer;
 use crate::{
@@ -35,9 +36,10 @@ impl Master {
         if self.is_going(&id) && !self.is_gone(&id) {
             return self.put_off(&id, link);
         }
-        if let Err((reason, message)) = self.check_agent(&id, &description, &held) {
-            return self.refuse_agent(link, description.id, reason, message);
-        }
+        let stated = match self.check_agent(&id, &description, &held) {
+            Ok(of_tasks) => Stated { held, of_tasks },
+            Err((reason, message)) => return self.refuse_agent(link, description.id, reason, message),
+        };
         let said_id = description.id.clone();
         let description = Arc::new(AgentDescription { id: Some(id.clone()), ..description });
         let record = self.registry.agents.get(&id);
@@ -55,11 +57,11 @@ impl Master {
         }
         self.set_agent_state(&id, AgentState::Admitting { link });
         if is_recorded && !self.is_admission_pending(&id) {
-            return self.register(&id, link, description, held);
+            return self.register(&id, link, description, stated);
         }
         self.wait_in_line(&id);
         let change = self.agent_record(&id, description.clone(), Standing::Admitted);
-        self.record_then(change, Pending::Admit { agent: id, link, description, held: Box::new(held) });
+        self.record_then(change, Pending::Admit { agent: id, link, description, stated: Box::new(stated) });
     }
 
     /// An agent that will be gone asks to be taken: nothing is said of it before that is durable, and it will ask again.
@@ -78,7 +80,7 @@ impl Master {
         id: &AgentId,
         description: &AgentDescription,
         held: &Held,
-    ) -> Result<(), (RefusedReason, String)> {
+    ) -> Result<Vec<Resources>, (RefusedReason, String)> {
         if let Some(agent) = self.books.agents.get(id) {
             if let AgentState::Gone { .. } = agent.state {
                 return Err((RefusedReason::Gone, format!("agent {id} was given up by an operator")));

@@ -16,9 +16,30 @@ use crate::{
     TaskPhase,
 };
 
+/// What an agent states, once it is known that it can be.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Stated {
+    pub(crate) held: Held,
+    /// What each of the tasks has, allocated to nobody.
+    pub(crate) of_tasks: Vec<Resources>,
+}
+
+/// An agent that is back, as far as that matters to its tasks.
+struct Back<'a> {
+    id: &'a AgentId,
+    is_drained: bool,
+    /// Whether it was given up before.
+    since_given_up: bool,
+}
+
 impl Master {
-    /// Whether what an agent states can be: nothing twice, and nothing of a framework that nobody describes.
-    pub(crate) fn check_held(&self, description: &AgentDescription, held: &Held) -> Result<(), String> {
+    /// Whether what an agent states can be: nothing twice, and nothing of a framework that nobody describes. What each task has, whether
+    /// it has ended or not.
+    pub(crate) fn check_held(
+        &self,
+        description: &AgentDescription,
+        held: &Held,
+    ) -> Result<Vec<Resources>, String> {
         if !description.resources.iter().all(|resource| resource.allocation_role.is_none()) {
             return Err("the agent's resources are allocated to a role".to_owned());
         }
@@ -35,16 +56,19 @@ impl Master {
                 .map_err(|why| format!("framework {}: {why}", framework.name))?;
         }
         let (mut seen, mut used) = (BTreeSet::new(), Resources::EMPTY);
+        let mut of_tasks = Vec::with_capacity(held.tasks.len());
         for task in &held.tasks {
             let key = task.key();
             if !is_known(&key.framework) {
                 return Err(format!("task {key} belongs to a framework that is not described"));
             }
+            let resources = task.task.resources.unallocated();
             if !task.is_over() {
-                used.add(&task.task.resources.unallocated())
+                used.add(&resources)
                     .map_err(|error| format!("task {key} holds what another does: {error}"))?;
             }
-            if !seen.insert(key.clone()) {
+            of_tasks.push(resources);
+            if !seen.insert((&task.framework, &task.task.id)) {
                 return Err(format!("task {key} is stated twice"));
             }
         }
@@ -57,7 +81,7 @@ impl Master {
             used.add(&executor.executor.resources.unallocated())
                 .map_err(|error| format!("executor {id} holds what another does: {error}"))?;
         }
-        Ok(())
+        Ok(of_tasks)
     }
 
     /// The agent is in the registry: the books take over what it states, and it is registered from now on.
@@ -66,7 +90,7 @@ impl Master {
         id: &AgentId,
         link: LinkId,
         description: Arc<AgentDescription>,
-        held: Held,
+        Stated { held, of_tasks }: Stated,
     ) {
         self.unload(id);
         for framework in &held.frameworks {
@@ -84,8 +108,13 @@ impl Master {
             load.executors.insert(key, Executor { description, role, resources });
         }
         let mut returned = Vec::new();
-        for task in held.tasks {
-            self.take_over(id, task, &mut load, &mut returned);
+        let agent = Back {
+            id,
+            is_drained: self.books.agents.get(id).is_some_and(|agent| agent.drain.is_some()),
+            since_given_up: self.silent.get(id) == Some(&Silence::SinceGivenUp),
+        };
+        for (task, resources) in held.tasks.into_iter().zip(of_tasks) {
+            self.take_over(&agent, task, resources, &mut load, &mut returned);
         }
         let unwanted = self.take_over_operations(id, held.operations);
         self.install(id, link, description, load);
@@ -110,8 +139,9 @@ impl Master {
     /// Takes over one task that the agent states.
     fn take_over(
         &mut self,
-        agent: &AgentId,
+        agent: &Back<'_>,
         mut held: HeldTask,
+        resources: Resources,
         load: &mut Load,
         returned: &mut Vec<TaskKey>,
     ) {
@@ -121,8 +151,7 @@ impl Master {
         }
         let key = held.key();
         let role = self.role_of(&key.framework, held.task.resources.allocation_role());
-        let resources = held.task.resources.unallocated();
-        let mut known = self.books.tasks.get(&key).map(|task| (task.agent == *agent, task.phase));
+        let mut known = self.books.tasks.get(&key).map(|task| (task.agent == *agent.id, task.phase));
         if let Some((false, phase)) = known {
             // The id is in use: the task that came first keeps it, also when it has ended and its last update is not yet
             // acknowledged (Mesos: MESOS-3070). What this agent runs under it is ended.
@@ -136,7 +165,9 @@ impl Master {
             self.complete_task(&key);
             known = None;
         }
-        held.latest = held.latest.map(|status| self.held_drained(agent, &key, status));
+        if agent.is_drained {
+            held.latest = held.latest.map(|status| self.held_drained(agent.id, &key, status));
+        }
         let state = held.latest.as_ref().map_or(TaskState::Staging, |status| status.state);
         match known.map(|(_, phase)| phase) {
             Some(TaskPhase::Ended | TaskPhase::Completed) => return,
@@ -148,10 +179,11 @@ impl Master {
             }
             None => {
                 // Its framework may have been told that it is unreachable, by this master when it asked or by a former one.
-                if self.silent.get(agent) == Some(&Silence::SinceGivenUp) && !held.is_over() {
+                if agent.since_given_up && !held.is_over() {
                     returned.push(key.clone());
                 }
-                let mut task = held.into_task(agent.clone(), role.clone(), self.now.wall);
+                let mut task =
+                    held.into_task(agent.id.clone(), role.clone(), resources.clone(), self.now.wall);
                 note_end(&mut task, self.now.wall);
                 self.insert_task(task);
             }
@@ -250,8 +282,8 @@ impl HeldTask {
         self.latest.as_ref().is_some_and(|status| status.state.is_terminal())
     }
 
-    fn into_task(self, agent: AgentId, role: Role, now: chapada_model::Wall) -> Task {
-        let mut task = Task::new(self.framework, self.task, agent, role, now);
+    fn into_task(self, agent: AgentId, role: Role, resources: Resources, now: Wall) -> Task {
+        let mut task = Task::new(self.framework, self.task, resources, agent, role, now);
         if let Some(status) = self.latest {
             task.state = status.state;
             task.note_held(status, now);

@@ -69,7 +69,6 @@ impl Master {
         let bytes = |resources: &Resources| {
             let description = AgentDescription {
                 resources: resources.clone(),
-                details: Default::default(),
                 ..(*agent.description).clone()
             };
             let record = self.largest_record(Arc::new(description));

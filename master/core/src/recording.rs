@@ -9,11 +9,12 @@ use chapada_model::{
 };
 
 use crate::agents::Silence;
+use crate::holdings::Stated;
 use crate::planted::Bug;
 use crate::timers::Timer;
 use crate::{
     Agent, AgentRecord, AgentState, Drain, DrainPlan, Effect, Framework, FrameworkRecord, FrameworkState,
-    Held, LinkId, Machine, Quota, RegistryChange, RegistryState, Standing, StreamId, Ticket,
+    LinkId, Machine, Quota, RegistryChange, RegistryState, Standing, StreamId, Ticket,
 };
 
 /// For so long a new leader announces the tasks of an agent that had been given up and came back to a former one. A framework that was
@@ -24,7 +25,7 @@ const NEWS_FOR: Duration = Duration::from_secs(60 * 60);
 #[derive(Clone, Debug)]
 pub(crate) enum Pending {
     /// An agent is told that it is registered.
-    Admit { agent: AgentId, link: LinkId, description: Arc<AgentDescription>, held: Box<Held> },
+    Admit { agent: AgentId, link: LinkId, description: Arc<AgentDescription>, stated: Box<Stated> },
     /// A framework is told that it is subscribed.
     Subscribe { framework: FrameworkId, stream: StreamId, is_new: bool },
     /// A framework is answered, by the shell.
@@ -66,11 +67,11 @@ impl crate::Master {
 
     pub(crate) fn on_recorded(&mut self, ticket: Ticket) {
         match self.pending.remove(&ticket) {
-            Some(Pending::Admit { agent, link, description, held }) => {
+            Some(Pending::Admit { agent, link, description, stated }) => {
                 let is_waiting =
                     self.books.agents.get(&agent).is_some_and(|a| a.state == AgentState::Admitting { link });
                 if is_waiting {
-                    self.register(&agent, link, description, *held);
+                    self.register(&agent, link, description, *stated);
                 }
             }
             Some(Pending::Subscribe { framework, stream, is_new }) => {

@@ -11,10 +11,11 @@ use crate::{
 };
 
 impl Task {
-    /// A task that was just accepted or found.
+    /// A task that was just accepted or found. `resources` are those of its description, allocated to nobody.
     pub(crate) fn new(
         framework: FrameworkId,
         description: Arc<chapada_model::TaskDescription>,
+        resources: chapada_model::Resources,
         agent: AgentId,
         role: chapada_model::Role,
         now: Wall,
@@ -22,7 +23,7 @@ impl Task {
         Self {
             framework,
             executor: description.executor.as_ref().map(|executor| executor.id.clone()),
-            resources: description.resources.unallocated(),
+            resources,
             description,
             agent,
             role,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{AgentCapability, AgentId, Attributes, Payload, Resources, Text};
+use crate::{AgentCapability, AgentId, Attributes, Resources, Text};
 
 /// The region and zone of an agent.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -14,7 +14,11 @@ pub struct Domain {
 }
 
 /// What an agent says about itself when it registers.
+///
+/// It is written with an empty field `details`: former builds had the encoded message there and do without what is in it, but not
+/// without the field. What they wrote there is passed over.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "details", rename = "")]
 pub struct AgentDescription {
     /// Set when it was registered before.
     pub id: Option<AgentId>,
@@ -34,6 +38,28 @@ pub struct AgentDescription {
     pub capabilities: BTreeSet<AgentCapability>,
     /// Its software's version, dotted numbers.
     pub version: Text,
-    /// The encoded `AgentInfo`, passed on as it came.
-    pub details: Payload,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_former_builds_wrote_is_read_and_they_can_read_what_is_written() {
+        let agent = AgentDescription {
+            id: None,
+            hostname: "h".into(),
+            port: 1,
+            address: "".into(),
+            resources: Resources::EMPTY,
+            attributes: Vec::new(),
+            domain: None,
+            capabilities: BTreeSet::new(),
+            version: "1".into(),
+        };
+        let mut written = serde_json::to_value(&agent).unwrap();
+        assert_eq!(written["details"], "", "the hexadecimal digits of no bytes");
+        written["details"] = "0a0b".into();
+        assert_eq!(serde_json::from_value::<AgentDescription>(written).unwrap(), agent);
+    }
 }

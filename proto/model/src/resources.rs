@@ -57,11 +57,19 @@ impl Resources {
     /// # Errors
     /// [`ResourceError::Conflict`] when a port or a name is there twice, or a sum is too large.
     pub fn from_list(list: impl IntoIterator<Item = Resource>) -> Result<Self, ResourceError> {
-        let mut sum = Self::EMPTY;
+        let (mut sum, list) = (Self::EMPTY, list.into_iter());
+        // These are kept for long, many of them, and as large as they are made here.
+        let expected = list.size_hint().0;
         for resource in list {
             match sum.with_one(&resource)? {
                 Place::Nowhere => {}
-                Place::At(at) => sum.make_mut().insert(at, resource),
+                Place::At(at) => {
+                    let entries = sum.make_mut();
+                    if entries.is_empty() {
+                        entries.reserve_exact(expected);
+                    }
+                    entries.insert(at, resource);
+                }
                 Place::Sum(at, value) => sum.make_mut()[at].value = value,
             }
         }

@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("codec.rs"), codec::generate(&described))?;
 
     let mut config = prost_build::Config::new();
-    config.btree_map(["."]).include_file("modules.rs");
+    config.btree_map(["."]).bytes([".chapada.link.v1.HeldTask.task"]).include_file("modules.rs");
     tonic_prost_build::configure().compile_fds_with_config(relax::relaxed(described), config)?;
     Ok(())
 }

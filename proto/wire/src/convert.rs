@@ -30,5 +30,5 @@ pub use offer::OfferParts;
 pub use operation::{operation_status_from_wire, operation_uuid};
 pub use reservation::ReservationFormat;
 pub use resource::{resource_to_wire, resources_from_json, resources_from_wire, resources_to_wire};
-pub use task::task_record;
+pub use task::{task_from_bytes, task_record};
 pub use time::{duration_from_wire, duration_to_wire, wall_from_wire, wall_to_wire};

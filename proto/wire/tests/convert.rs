@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chapada_model::{
-    AgentDescription, Attribute, ExecutorKind, Filters, FrameworkCapability, FrameworkDescription, Limit,
-    MasterDescription, Milli, ReservationKind, Resource, Resources, Role, TaskDescription, TaskState,
+    AgentDescription, AgentId, Attribute, ExecutorKind, Filters, FrameworkCapability, FrameworkDescription,
+    Limit, MasterDescription, Milli, ReservationKind, Resource, Resources, Role, TaskDescription, TaskState,
     TaskStatus,
 };
 use chapada_wire::convert::{
@@ -83,6 +83,16 @@ fn recorded_offers_come_out_as_they_went_in() {
         }
     }
     assert!(compared > 10, "there are offers to compare, not {compared}");
+}
+
+/// A master that knows an agent by its record writes nothing when it comes back with the id that it was given.
+#[test]
+fn an_agent_says_the_same_of_itself_before_and_after_it_has_an_id() {
+    let new = v1::AgentInfo { hostname: Some("h".into()), ..v1::AgentInfo::default() };
+    let id: AgentId = "a".parse().expect("an id");
+    let back = v1::AgentInfo { id: Some((&id).into()), ..new.clone() };
+    let described = |info| AgentDescription::try_from(info).expect("a hostname is enough");
+    assert_eq!(AgentDescription { id: Some(id), ..described(&new) }, described(&back));
 }
 
 #[test]

@@ -15,8 +15,8 @@ use chapada_allocator::{
 use chapada_master::edge::{Form, scheduler_event};
 use chapada_master_core::{Offer, SchedulerEvent};
 use chapada_model::{
-    AgentDescription, AgentId, Attribute, AttributeValue, FrameworkId, Milli, Mono, Now, OfferId, Payload,
-    Resources, Role,
+    AgentDescription, AgentId, Attribute, AttributeValue, FrameworkId, Milli, Mono, Now, OfferId, Resources,
+    Role,
 };
 use chapada_wire::Json as _;
 use chapada_wire::convert::ReservationFormat;
@@ -319,7 +319,6 @@ fn offer(number: usize, planned: &PlannedOffer) -> Result<Offer> {
         domain: None,
         capabilities: BTreeSet::new(),
         version: "0.1.0".into(),
-        details: Payload::default(),
     };
     Ok(Offer {
         id: OfferId::new(format!("3d1c3e5a-7f0b-4d5e-9a65-0c8f6a1f2b3c-O{number}"))?,

@@ -74,6 +74,7 @@ fn come_back(cluster: &mut Cluster, within: Duration) -> Result<(chapada_model::
     })?;
     let books = cluster.master.core.snapshot();
     ensure!(books.tasks.len() == agents * TASKS, "{} tasks are known", books.tasks.len());
+    ensure!(cluster.master.written <= FRAMEWORKS, "{} changes of the registry", cluster.master.written);
     let running = cluster.agents.iter().map(|agent| agent.running()).sum::<usize>();
     ensure!(running == agents * TASKS, "{running} tasks run");
     cluster.check_books()?;

@@ -46,7 +46,6 @@ fn sound() -> Master {
         domain: None,
         capabilities: BTreeSet::new(),
         version: "1".into(),
-        details: Payload::default(),
     };
     let effects =
         master.apply(now(0), Event::AgentConnected { link: LinkId(1), agent, held: Held::default() });

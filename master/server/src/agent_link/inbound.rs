@@ -6,9 +6,9 @@ use std::sync::Arc;
 use chapada_master_core::{Event, Held, HeldExecutor, HeldTask, LinkId};
 use chapada_model::{
     AgentCapability, AgentDescription, AgentId, ExecutorDescription, ExecutorId, ExecutorKey,
-    FrameworkDescription, FrameworkId, OperationStatus, TaskDescription, TaskState, TaskStatus,
+    FrameworkDescription, FrameworkId, OperationStatus, TaskState, TaskStatus,
 };
-use chapada_wire::convert::{InvalidField, operation_status_from_wire};
+use chapada_wire::convert::{InvalidField, operation_status_from_wire, task_from_bytes};
 use chapada_wire::link::{self, from_agent};
 
 /// Reads what an agent says about itself. `peer` stands in for an address the agent does not know better.
@@ -58,11 +58,10 @@ fn operation_status(update: &link::OperationUpdate) -> Result<OperationStatus, I
 }
 
 fn held_task(held: link::HeldTask) -> Result<HeldTask, InvalidField> {
-    let task = held.task.as_ref().ok_or_else(|| InvalidField::missing("task"))?;
     let latest = held.latest.map(TaskStatus::try_from).transpose();
     Ok(HeldTask {
         framework: id("framework_id", &held.framework_id)?,
-        task: Arc::new(TaskDescription::try_from(task).map_err(|error| error.within("task"))?),
+        task: Arc::new(task_from_bytes("task", &held.task)?),
         latest: latest.map_err(|error| error.within("latest"))?,
         acknowledged: held
             .acknowledged_state

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chapada_master_core::{Agent, Framework, OperatorEvent, Task};
-use chapada_model::{AgentId, FrameworkId, TaskState, TaskStatus};
+use chapada_model::{AgentDescription, AgentId, FrameworkId, TaskState, TaskStatus};
 
 /// What the fixed part of an event takes, with what is written of it.
 const FIXED_BYTES: usize = 1024;
@@ -34,7 +34,7 @@ impl News {
                 task.description.details.len() + statuses
             }
             Self::TaskUpdated { status, .. } => details(status),
-            Self::AgentAdded(agent) => agent.description.details.len(),
+            Self::AgentAdded(agent) => said(&agent.description),
             Self::FrameworkAdded(framework)
             | Self::FrameworkUpdated(framework)
             | Self::FrameworkRemoved(framework) => framework.description.details.len(),
@@ -42,6 +42,15 @@ impl News {
         };
         FIXED_BYTES + 4 * long
     }
+}
+
+/// What an agent says about itself, of which there may be much.
+fn said(agent: &AgentDescription) -> usize {
+    const OF_EACH: usize = 32;
+    let attributes = agent.attributes.iter();
+    let attributes =
+        attributes.map(|attribute| OF_EACH + attribute.name.len() + attribute.value.to_string().len());
+    attributes.sum::<usize>() + OF_EACH * agent.resources.iter().count()
 }
 
 fn details(status: &TaskStatus) -> usize {

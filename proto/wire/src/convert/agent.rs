@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chapada_model::{AgentDescription, Attribute, Domain, Payload};
-use prost::Message as _;
+use chapada_model::{AgentDescription, Attribute, Domain};
 
 use super::error::{each, optional};
 use super::{InvalidField, ReservationFormat, resources_from_wire, resources_to_wire};
@@ -29,7 +28,6 @@ impl TryFrom<&v1::AgentInfo> for AgentDescription {
             domain: domain(info.domain.as_ref())?,
             capabilities: BTreeSet::new(),
             version: "".into(),
-            details: Payload::from(info.encode_to_vec()),
         })
     }
 }

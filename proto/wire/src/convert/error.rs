@@ -37,11 +37,11 @@ pub(super) fn each<'a, W, M>(
     wire: &'a [W],
     convert: impl Fn(&'a W) -> Result<M, InvalidField>,
 ) -> Result<Vec<M>, InvalidField> {
-    let place = |index: usize| format!("{field}[{index}]");
-    wire.iter()
-        .enumerate()
-        .map(|(index, element)| convert(element).map_err(|error| error.within(place(index))))
-        .collect()
+    let mut all = Vec::with_capacity(wire.len());
+    for (index, element) in wire.iter().enumerate() {
+        all.push(convert(element).map_err(|error| error.within(format!("{field}[{index}]")))?);
+    }
+    Ok(all)
 }
 
 /// Converts a message that must be there.

@@ -13,24 +13,34 @@ impl TryFrom<&v1::TaskInfo> for TaskDescription {
     type Error = InvalidField;
 
     fn try_from(info: &v1::TaskInfo) -> Result<Self, InvalidField> {
-        let name = info.name.as_deref().ok_or_else(|| InvalidField::missing("name"))?;
-        Ok(Self {
-            id: required("task_id", info.task_id.as_ref())?,
-            name: name.into(),
-            agent: required("agent_id", info.agent_id.as_ref())?,
-            resources: resources_from_wire("resources", &info.resources)?,
-            limits: limits(&info.limits)?,
-            has_command: info.command.is_some(),
-            executor: optional("executor", info.executor.as_ref())?,
-            kill_policy: optional("kill_policy", info.kill_policy.as_ref())?,
-            max_completion_time: duration_from_wire(
-                "max_completion_time",
-                info.max_completion_time.as_ref(),
-            )?,
-            labels: labels::from_wire("labels", info.labels.as_ref())?,
-            details: Payload::from(info.encode_to_vec()),
-        })
+        described(info, Payload::from(info.encode_to_vec()))
     }
+}
+
+/// Reads an encoded `TaskInfo`, which is kept as it is.
+///
+/// # Errors
+/// [`InvalidField`] at or below `field`, also for what is no such message.
+pub fn task_from_bytes(field: &str, bytes: &[u8]) -> Result<TaskDescription, InvalidField> {
+    let info = v1::TaskInfo::decode(bytes).map_err(|error| InvalidField::new(field, error))?;
+    described(&info, Payload::from(bytes)).map_err(|error| error.within(field))
+}
+
+fn described(info: &v1::TaskInfo, details: Payload) -> Result<TaskDescription, InvalidField> {
+    let name = info.name.as_deref().ok_or_else(|| InvalidField::missing("name"))?;
+    Ok(TaskDescription {
+        id: required("task_id", info.task_id.as_ref())?,
+        name: name.into(),
+        agent: required("agent_id", info.agent_id.as_ref())?,
+        resources: resources_from_wire("resources", &info.resources)?,
+        limits: limits(&info.limits)?,
+        has_command: info.command.is_some(),
+        executor: optional("executor", info.executor.as_ref())?,
+        kill_policy: optional("kill_policy", info.kill_policy.as_ref())?,
+        max_completion_time: duration_from_wire("max_completion_time", info.max_completion_time.as_ref())?,
+        labels: labels::from_wire("labels", info.labels.as_ref())?,
+        details,
+    })
 }
 
 /// The message it was made from.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use chapada_wire::v1::TaskState;
+use prost::Message as _;
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::readers::{Moments, Readers};
@@ -36,7 +37,7 @@ pub(crate) fn stalled_readers(quick: bool) -> Result<Vec<Figure>> {
 async fn agent(connections: &mut Connections) -> Result<Agent> {
     let tasks = (0..TASKS).map(|number| chapada_wire::link::HeldTask {
         framework_id: FRAMEWORK.to_owned(),
-        task: Some(task(&name(number), "bench-S0", 0.1, 32.0)),
+        task: task(&name(number), "bench-S0", 0.1, 32.0).encode_to_vec().into(),
         latest: Some(status("bench-S0", &name(number), TaskState::TaskRunning, None)),
         ..Default::default()
     });

@@ -161,7 +161,7 @@ impl AgentHost {
             let status = status(&self.said(task, wall(Mono(1)))?);
             holding.tasks.push(link::HeldTask {
                 framework_id: task.framework.to_string(),
-                task: launch.task,
+                task: launch.task.unwrap_or_default().encode_to_vec().into(),
                 latest: Some(status),
                 acknowledged_state: (!task.open).then_some(task.state.into()),
                 executor_id: String::new(),

@@ -100,6 +100,8 @@ pub(crate) struct MasterHost {
     shown: Snapshot,
     /// When it last asked.
     asked: Mono,
+    /// How many changes of the registry it has asked for.
+    pub(crate) written: usize,
     /// How long it waits before it asks again; nobody reads when absent.
     pub(crate) reading: Option<Duration>,
     /// When it is to take its next turn.
@@ -151,6 +153,7 @@ impl MasterHost {
             registry: kept,
             shown: core.snapshot(),
             asked: now.mono,
+            written: 0,
             reading: Some(READING),
             core,
             settings,
@@ -327,6 +330,7 @@ impl MasterHost {
                 }
                 Effect::Record { ticket, change } => {
                     self.registry.apply(change);
+                    self.written += 1;
                     leaving.push(Outgoing::Registry(ticket));
                 }
                 // As in the shell while nobody follows the cluster.

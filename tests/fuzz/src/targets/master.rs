@@ -143,7 +143,7 @@ fn agent_messages() -> Vec<link::from_agent::Message> {
     };
     let held = link::HeldTask {
         framework_id: framework.clone(),
-        task: Some(task),
+        task: task.encode_to_vec().into(),
         latest: Some(status.clone()),
         acknowledged_state: Some(6),
         executor_id: text("executor"),

@@ -93,7 +93,6 @@ impl World {
             domain: None,
             capabilities: Default::default(),
             version: "1.0.0".into(),
-            details: Default::default(),
         };
         self.connect(agent, Held::default());
     }

@@ -11,7 +11,7 @@ use chapada_agent_core::{
 use chapada_master_core::{AgentCommand, Held, HeldExecutor, HeldTask, RefusedReason};
 use chapada_model::{
     AgentDescription, AgentId, Domain, ExecutorDescription, FrameworkCapability, FrameworkDescription, Milli,
-    Mono, Payload, Resource, ResourceValue, Resources, Role, TaskDescription, TaskKey, TaskState, TaskStatus,
+    Mono, Resource, ResourceValue, Resources, Role, TaskDescription, TaskKey, TaskState, TaskStatus,
 };
 
 use super::machine::{Disk, Kernel};
@@ -67,7 +67,6 @@ impl Sim {
             domain: None,
             capabilities: BTreeSet::new(),
             version: "0.1.0".into(),
-            details: Payload::default(),
         };
         self.agents.push(AgentNode {
             core: None,

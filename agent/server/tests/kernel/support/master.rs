@@ -92,7 +92,8 @@ impl ScriptedMaster {
                 panic!("Holding follows")
             };
             for task in page.tasks {
-                let id = task.task.as_ref().unwrap().task_id.as_ref().unwrap().value.clone().unwrap();
+                let info: chapada_wire::v1::TaskInfo = chapada_wire::decode_binary(&task.task).unwrap();
+                let id = info.task_id.unwrap().value.unwrap();
                 link.held.insert(id, task);
             }
             if page.last {

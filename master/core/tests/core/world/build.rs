@@ -19,7 +19,6 @@ pub(crate) fn description(hostname: &str, resources: Resources) -> AgentDescript
         domain: None,
         capabilities: BTreeSet::new(),
         version: "0.1.0".into(),
-        details: Payload::default(),
     }
 }
 

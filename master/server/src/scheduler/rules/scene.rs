@@ -34,7 +34,6 @@ fn description(limits: bool) -> AgentDescription {
         domain: None,
         capabilities: if limits { [AgentCapability::TaskResourceLimits].into() } else { BTreeSet::new() },
         version: "1".into(),
-        details: Payload::default(),
     }
 }
 

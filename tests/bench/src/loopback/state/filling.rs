@@ -5,6 +5,7 @@ use std::fmt;
 use anyhow::{Context, Result};
 use chapada_wire::link;
 use chapada_wire::v1::TaskState;
+use prost::Message as _;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -84,10 +85,12 @@ pub(super) async fn fill(at: &str, filling: Filling) -> Result<(Connections, Vec
         let tasks = names.enumerate().map(|(each, name)| link::HeldTask {
             framework_id: own.clone(),
             // What is to end takes too little to be offered once it has.
-            task: Some(match each < filling.live {
+            task: match each < filling.live {
                 true => task(&name, &id, cpus, mem),
                 false => task(&name, &id, 0.0, 0.001),
-            }),
+            }
+            .encode_to_vec()
+            .into(),
             latest: Some(status(&id, &name, TaskState::TaskRunning, Some(1 + each as u64))),
             ..link::HeldTask::default()
         });
