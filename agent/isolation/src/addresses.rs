@@ -1,17 +1,29 @@
 //! Whether an address is one of this machine's, as the network of the calling thread has it.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, SocketAddrV6, UdpSocket};
+
+/// The address as its family writes it, with the link that it is on if it is one of a link.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V6(given) if given.ip().to_ipv4_mapped().is_none() => {
+            SocketAddrV6::new(*given.ip(), given.port(), 0, given.scope_id()).into()
+        }
+        other => SocketAddr::new(other.ip().to_canonical(), other.port()),
+    }
+}
 
 /// Whether it is: nothing else can be bound, or where the kernel lets sockets have foreign addresses (`ip_nonlocal_bind`), sent
 /// from. With that set for IPv6 it holds for all of them, so that whoever refuses those of this machine refuses too much.
 /// Sends nothing.
 ///
 /// # Errors
-/// The kernel's.
+/// The kernel's: also for an address of a link that does not say of which (`fe80::1` without `%eth0`).
 pub fn is_own(address: SocketAddr) -> io::Result<bool> {
-    let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-    match UdpSocket::bind(SocketAddr::new(address.ip(), 0)) {
+    let address = canonical(address);
+    let mut any_port = address;
+    any_port.set_port(0);
+    match UdpSocket::bind(any_port) {
         Ok(socket) => Ok(socket.connect(address).is_ok()),
         Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => Ok(false),
         // Of a family that the machine has not.
@@ -33,5 +45,50 @@ mod tests {
         for other in ["198.51.100.7:5051", "[2001:db8::7]:5051", "[::ffff:198.51.100.7]:5051"] {
             assert!(!is_own(other), "{other}");
         }
+    }
+
+    /// `struct in6_ifreq` of `linux/ipv6.h`.
+    #[repr(C)]
+    struct AddressOfLink {
+        address: [u8; 16],
+        prefix: u32,
+        link: i32,
+    }
+
+    /// Needs root, and IPv6.
+    #[test]
+    fn an_address_of_a_link_is_the_machines_on_that_link_alone() {
+        let lo = 1;
+        let of_link = |last: u16, link: u32| {
+            let ip = std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, last);
+            SocketAddr::from(SocketAddrV6::new(ip, 5051, 0, link))
+        };
+        if !std::path::Path::new("/proc/net/if_inet6").exists() {
+            return; // a kernel without IPv6
+        }
+        assert!(!is_own(of_link(0xfff7, lo)).unwrap(), "another's on the same link");
+        assert!(is_own(of_link(0xfff7, 0)).is_err(), "nobody said on which link");
+        std::thread::spawn(move || {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+            crate::loopback::bring_up().unwrap();
+            let socket = UdpSocket::bind("[::1]:0").unwrap();
+            let mut address = [0; 16];
+            (address[0], address[1], address[15]) = (0xfe, 0x80, 1);
+            let request = AddressOfLink { address, prefix: 64, link: 1 };
+            // SAFETY: SIOCSIFADDR of an IPv6 socket reads such a struct, which outlives the call.
+            let result = unsafe {
+                libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), libc::SIOCSIFADDR, &raw const request)
+            };
+            assert_eq!(result, 0, "{}", io::Error::last_os_error());
+            // The kernel looks for whoever has it already, which takes it a moment even where nobody can.
+            let begun = std::time::Instant::now();
+            while !is_own(of_link(1, lo)).unwrap() {
+                assert!(begun.elapsed() < std::time::Duration::from_secs(60), "it never is");
+                std::thread::yield_now();
+            }
+            assert!(!is_own(of_link(2, lo)).unwrap());
+        })
+        .join()
+        .unwrap();
     }
 }

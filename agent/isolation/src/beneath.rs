@@ -105,6 +105,23 @@ pub fn directory(path: &Path) -> Result<File, IsolationError> {
         .context("open the directory", path.display())
 }
 
+/// Opens a directory by its absolute path through no link at all, neither above it nor at its place: for one that is beneath
+/// a directory that others can bend.
+///
+/// # Errors
+/// When it is missing or is no directory; `ELOOP` at a symbolic link.
+pub fn directory_without_links(path: &Path) -> Result<File, IsolationError> {
+    let operation = "open the directory";
+    let rest = path
+        .strip_prefix("/")
+        .map_err(|_| IsolationError::invalid(operation, path.display(), "its path is not absolute"))?;
+    let root = directory(Path::new("/"))?;
+    if rest.as_os_str().is_empty() {
+        return Ok(root);
+    }
+    open(&root, rest, libc::O_RDONLY | libc::O_DIRECTORY, 0).context(operation, path.display())
+}
+
 /// Opens `name` in a sandbox for appending, making it if need be.
 ///
 /// # Errors
@@ -166,6 +183,21 @@ mod tests {
         }
         let error = log_file(&root, "stdout").unwrap_err();
         assert_eq!(error.errno(), Some(libc::ELOOP));
+    }
+
+    #[test]
+    fn a_directory_is_opened_through_no_link_wherever_that_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (inside, link) = (dir.path().join("inside"), dir.path().join("link"));
+        fs::create_dir_all(inside.join("deep")).unwrap();
+        symlink(&inside, &link).unwrap();
+        assert!(directory_without_links(&inside.join("deep")).is_ok());
+        assert!(directory_without_links(Path::new("/")).is_ok());
+        for path in [link.clone(), link.join("deep")] {
+            let error = directory_without_links(&path).unwrap_err();
+            assert_eq!(error.errno(), Some(libc::ELOOP), "{}", path.display());
+        }
+        assert!(directory_without_links(Path::new("tmp")).is_err(), "that would be beneath another");
     }
 
     #[test]

@@ -1,52 +1,50 @@
 //! Files that change hands: what one user put into a directory, given to another.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use nix::dir::Dir;
-use nix::fcntl::{AtFlags, OFlag};
-use nix::sys::stat::{Mode, SFlag, fstatat};
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{SFlag, fstatat};
 use nix::unistd::{Gid, Uid, fchownat};
 
+use crate::walk::{Step, Walk};
 use crate::{Context, IsolationError, beneath};
 
 /// Gives all that is below `directory` and belongs to the user `from` to this user and group. What belongs to others stays theirs,
-/// and so does what links lead to. One directory is open at a time, however deep they are.
+/// and so do what links lead to and what is mounted there. It may be as deep and have as many entries as it likes: see [`Walk`].
 ///
 /// # Errors
-/// Names the file.
+/// Names the file. Also when a directory is moved away meanwhile, for then some may not have been seen.
 pub fn hand_over(directory: &File, from: u32, to: (u32, u32)) -> Result<(), IsolationError> {
-    let mut open = vec![PathBuf::from(".")];
-    while let Some(path) = open.pop() {
-        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
-        let below = beneath::open(directory, &path, flags, 0).context("open", path.display())?;
-        for name in names(&below).context("list", path.display())? {
-            let own = path.join(&name);
-            let status = fstatat(&below, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
-            let status = status.context("look at", own.display())?;
-            if status.st_uid == from {
-                give(&below, &name, to).context("give away", own.display())?;
-            }
-            if SFlag::from_bits_truncate(status.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR {
-                open.push(own);
-            }
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY;
+    let root = beneath::open(directory, Path::new("."), flags, 0).context("open", "the directory")?;
+    let mut walk = Walk::begin(root).context("look at", "the directory")?;
+    loop {
+        let entry = match walk.step().context("list", "what is to be given away")? {
+            Step::Entry(entry) => entry,
+            Step::Up => continue,
+            Step::End => break,
+        };
+        let name = String::from_utf8_lossy(entry.name());
+        let Some(above) = walk.directory() else { break };
+        let status =
+            fstatat(above, entry.c_name(), AtFlags::AT_SYMLINK_NOFOLLOW).context("look at", &name)?;
+        if status.st_uid == from {
+            give(above, entry.c_name(), to).context("give away", &name)?;
+        }
+        if SFlag::from_bits_truncate(status.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR {
+            walk.descend(&entry).context("open", &name)?;
         }
     }
-    Ok(())
+    match walk.is_cut_off() {
+        true => Err(IsolationError::invalid("give away", "a directory", "it was moved away meanwhile")),
+        false => Ok(()),
+    }
 }
 
-fn names(directory: &File) -> nix::Result<Vec<OsString>> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let mut entries = Dir::openat(directory, Path::new("."), flags, Mode::empty())?;
-    let names = entries.iter().map(|entry| Ok(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned()));
-    let names: Vec<OsString> = names.collect::<nix::Result<_>>()?;
-    Ok(names.into_iter().filter(|name| name != "." && name != "..").collect())
-}
-
-fn give(directory: impl AsFd, name: &OsStr, (uid, gid): (u32, u32)) -> nix::Result<()> {
+fn give(directory: impl AsFd, name: &CStr, (uid, gid): (u32, u32)) -> nix::Result<()> {
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     fchownat(directory, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
 }
@@ -57,6 +55,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, chown, symlink};
 
     use super::*;
+    use crate::walk::deep;
 
     /// Needs root, as everything that gives files away.
     #[test]
@@ -84,5 +83,16 @@ mod tests {
         for path in ["sandbox", "sandbox/roots", "sandbox/link"] {
             assert_eq!(owner(path), (0, 0), "{path}");
         }
+    }
+
+    /// Needs root.
+    #[test]
+    fn what_is_deeper_than_any_path_is_given_as_well() {
+        let place = tempfile::tempdir().unwrap();
+        let deepest = deep::make(place.path(), 5000);
+        hand_over(&File::open(place.path()).unwrap(), 0, (1001, 1002)).unwrap();
+        let found = deepest.metadata().unwrap();
+        assert_eq!((found.uid(), found.gid()), (1001, 1002));
+        deep::remove(deepest, 5000);
     }
 }

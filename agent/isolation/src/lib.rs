@@ -35,5 +35,6 @@ pub mod seccomp;
 pub mod terminals;
 pub mod trees;
 pub mod user;
+mod walk;
 
 pub use error::{Context, IsolationError};

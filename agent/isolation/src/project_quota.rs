@@ -1,7 +1,8 @@
 //! Project quota: the kernel counts what a tree takes on its disk and refuses more, where the file system is mounted with it
 //! (`prjquota` of xfs and ext4).
 //!
-//! A project is a number on each file; new files have that of the directory they are made in.
+//! A project is a number on each file; new files have that of the directory they are made in. No directory is reached through a
+//! link: that of a container within another is beneath what the other can bend.
 
 use std::fs::File;
 use std::io;
@@ -29,8 +30,10 @@ pub struct ProjectUsage {
     pub bytes: u64,
     /// Files and directories.
     pub inodes: u64,
-    /// The hard limit. `None`: none.
+    /// The hard limit of bytes. `None`: none.
     pub limit_bytes: Option<u64>,
+    /// The hard limit of files and directories. `None`: none.
+    pub limit_inodes: Option<u64>,
 }
 
 /// What a project may take.
@@ -71,7 +74,7 @@ struct Quota {
 
 /// Whether projects are counted on the disk of this directory.
 pub fn is_available(directory: &Path) -> bool {
-    let Ok(opened) = beneath::directory(directory) else { return false };
+    let Ok(opened) = beneath::directory_without_links(directory) else { return false };
     attributes(&opened).is_ok() && quota(&opened, 0).is_ok()
 }
 
@@ -80,7 +83,7 @@ pub fn is_available(directory: &Path) -> bool {
 /// # Errors
 /// When it is missing, or its file system knows no projects.
 pub fn project_of(directory: &Path) -> Result<u32, IsolationError> {
-    let opened = beneath::directory(directory)?;
+    let opened = beneath::directory_without_links(directory)?;
     Ok(attributes(&opened).context("read the project of", directory.display())?.project)
 }
 
@@ -89,7 +92,7 @@ pub fn project_of(directory: &Path) -> Result<u32, IsolationError> {
 /// # Errors
 /// As [`project_of`]; and when the kernel does not let it be changed.
 pub fn assign(directory: &Path, project: u32) -> Result<(), IsolationError> {
-    let opened = beneath::directory(directory)?;
+    let opened = beneath::directory_without_links(directory)?;
     let change = || {
         let mut wanted = attributes(&opened)?;
         wanted.project = project;
@@ -108,7 +111,7 @@ pub fn assign(directory: &Path, project: u32) -> Result<(), IsolationError> {
 /// # Errors
 /// The kernel's.
 pub fn limit(directory: &Path, project: u32, most: Option<Most>) -> Result<(), IsolationError> {
-    let opened = beneath::directory(directory)?;
+    let opened = beneath::directory_without_links(directory)?;
     let mut wanted = Quota {
         block_hard_limit: most.map_or(0, |most| most.bytes.div_ceil(UNIT).max(1)),
         inode_hard_limit: most.map_or(0, |most| most.inodes.max(1)),
@@ -123,10 +126,15 @@ pub fn limit(directory: &Path, project: u32, most: Option<Most>) -> Result<(), I
 /// # Errors
 /// The kernel's.
 pub fn usage(directory: &Path, project: u32) -> Result<ProjectUsage, IsolationError> {
-    let opened = beneath::directory(directory)?;
+    let opened = beneath::directory_without_links(directory)?;
     let found = quota(&opened, project).context("read the quota of", directory.display())?;
-    let limit_bytes = Some(found.block_hard_limit.saturating_mul(UNIT)).filter(|limit| *limit > 0);
-    Ok(ProjectUsage { bytes: found.space, inodes: found.inodes, limit_bytes })
+    let some = |limit: u64| Some(limit).filter(|limit| *limit > 0);
+    Ok(ProjectUsage {
+        bytes: found.space,
+        inodes: found.inodes,
+        limit_bytes: some(found.block_hard_limit.saturating_mul(UNIT)),
+        limit_inodes: some(found.inode_hard_limit),
+    })
 }
 
 fn attributes(directory: &File) -> io::Result<Attributes> {
@@ -172,5 +180,23 @@ mod tests {
         assert!(!is_available(proc));
         assert!(project_of(proc).is_err() && assign(proc, 1).is_err() && usage(proc, 1).is_err());
         assert_eq!((size_of::<Attributes>(), size_of::<Quota>()), (28, 72));
+    }
+
+    #[test]
+    fn no_directory_is_reached_through_a_link() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(place.path().join("real/inside")).unwrap();
+        std::os::unix::fs::symlink("real", place.path().join("link")).unwrap();
+        let bent = place.path().join("link/inside");
+        let most = Some(Most { bytes: 1 << 20, inodes: 1 });
+        let refused = [
+            project_of(&bent).err(),
+            assign(&bent, 1).err(),
+            limit(&bent, 1, most).err(),
+            usage(&bent, 1).err(),
+        ];
+        for error in refused {
+            assert_eq!(error.expect("a link is no way").errno(), Some(libc::ELOOP));
+        }
     }
 }

@@ -46,7 +46,7 @@ fn a_project_takes_what_it_may_wherever_its_files_are_and_no_more() {
     assert!(!append(&upper.join("file"), 2), "both directories share one limit");
     assert!(append(&other.join("file"), 3), "nobody else is bounded");
     let seen = usage(&sandbox, PROJECT).expect("usage is read");
-    assert_eq!(seen.limit_bytes, Some(2 * MIB));
+    assert_eq!((seen.limit_bytes, seen.limit_inodes), (Some(2 * MIB), Some(10)));
     assert!((MIB..=2 * MIB).contains(&seen.bytes), "{seen:?}");
 
     let mut touch = Command::new("sh");
@@ -62,5 +62,6 @@ fn a_project_takes_what_it_may_wherever_its_files_are_and_no_more() {
     drop(open);
     limit(&sandbox, PROJECT, None).expect("limits are taken");
     assert!(append(&upper.join("more"), 3));
-    assert_eq!(usage(&sandbox, PROJECT).expect("usage is read").limit_bytes, None);
+    let seen = usage(&sandbox, PROJECT).expect("usage is read");
+    assert_eq!((seen.limit_bytes, seen.limit_inodes), (None, None));
 }

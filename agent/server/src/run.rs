@@ -125,6 +125,7 @@ async fn run_to_the_end(
         counters: counters.clone(),
         history: history.clone(),
         layout: means.layout.clone(),
+        ages: means.ages.clone(),
         waiting: Waiting::default(),
         link: None,
         streams: Streams::default(),

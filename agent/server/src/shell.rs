@@ -23,7 +23,7 @@ use crate::metrics::Counters;
 use crate::network_class::NetworkClasses;
 use crate::outward::Identity;
 use crate::secrets::Secrets;
-use crate::sweep::age_from_now;
+use crate::sweep::Ages;
 use crate::volumes::Volumes;
 use crate::waiting::{Reply, Waiting};
 
@@ -71,6 +71,7 @@ pub(crate) struct Shell {
     pub(crate) counters: Arc<Counters>,
     pub(crate) history: Arc<History>,
     pub(crate) layout: Layout,
+    pub(crate) ages: Ages,
     pub(crate) waiting: Waiting,
     pub(crate) link: Option<Outbox>,
     pub(crate) streams: Streams,
@@ -299,7 +300,8 @@ impl Shell {
         }
     }
 
-    /// A sandbox is kept for a while from when all is over that writes to it. Beside the loop, for the disk may stand still.
+    /// A sandbox is kept for a while from when all is over that writes to it. It is known that this begins before anybody can see
+    /// that it is over.
     fn note_end(&self, record: &Record) {
         let Some(agent) = self.agent.id() else { return };
         let sandbox = match record {
@@ -312,7 +314,7 @@ impl Shell {
             _ => None,
         };
         if let Some(sandbox) = sandbox {
-            drop(tokio::task::spawn_blocking(move || age_from_now(&sandbox)));
+            self.ages.begin(sandbox);
         }
     }
 

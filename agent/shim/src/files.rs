@@ -109,6 +109,15 @@ pub enum VolumeSource {
     },
 }
 
+impl VolumeSource {
+    /// What is at this absolute path of the host, if no symbolic link is on the way: for what is beneath a directory that
+    /// somebody else can bend, as sandboxes of containers within others are.
+    pub fn without_links(path: &Path) -> Self {
+        let path = path.strip_prefix("/").unwrap_or(path).to_owned();
+        Self::Host { root: "/".into(), path, give: false }
+    }
+}
+
 impl VolumeMount {
     /// A directory of the agent's that a container of whatever user may write to, as `target` in its sandbox.
     pub fn given(directory: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {

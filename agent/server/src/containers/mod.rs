@@ -50,6 +50,7 @@ use crate::executors::Tokens;
 use crate::layout::Layout;
 use crate::overhead::Overhead;
 use crate::statistics::{Readings, Watches};
+use crate::sweep::Ages;
 use keeper::Keeper;
 use nested::Nested;
 
@@ -79,6 +80,7 @@ pub(crate) struct Means {
     pub(crate) sessions: Sessions,
     pub(crate) terminals: Terminals,
     pub(crate) nested: Nested,
+    pub(crate) ages: Ages,
     pub(crate) readings: Readings,
     pub(crate) pressure_watches: Watches,
     pub(crate) events: mpsc::Sender<Event>,
@@ -136,6 +138,7 @@ impl Means {
             sessions,
             terminals: Terminals::default(),
             nested: Nested::default(),
+            ages: Ages::default(),
             readings: Readings::default(),
             pressure_watches: Watches::default(),
             events,

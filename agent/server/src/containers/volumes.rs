@@ -62,13 +62,15 @@ impl Shared {
             Some(_) | None => (path.to_owned(), false),
         };
         make_shared(&self.sandbox, &path)?;
-        Ok((VolumeSource::Host { root: self.sandbox.clone(), path, give: false }, read_only))
+        Ok((VolumeSource::without_links(&self.sandbox.join(path)), read_only))
     }
 }
 
-/// Makes a directory that every user may write to, beneath one that only its pod reaches. One that is there stays as it is.
+/// Makes a directory that every user may write to, beneath one that only its pod reaches. One that is there stays as it is. The
+/// sandbox may be one within another, which that one's user can bend.
 fn make_shared(sandbox: &Path, path: &Path) -> io::Result<()> {
-    let above = beneath::directory(sandbox).map_err(|error| io::Error::other(error.to_string()))?;
+    let above =
+        beneath::directory_without_links(sandbox).map_err(|error| io::Error::other(error.to_string()))?;
     let is_there = match beneath::open(&above, path, libc::O_PATH | libc::O_NOFOLLOW, 0) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         opened => opened.map(|_| true)?,
@@ -155,13 +157,19 @@ mod tests {
         let sandbox = directory.path().join("sandbox");
         fs::create_dir(&sandbox).unwrap();
         let shared = Shared::new(sandbox.clone(), Vec::new(), Vec::new());
-        assert_eq!(shared.find(Path::new("a/b")).unwrap(), (host(&sandbox, "a/b"), false));
+        let in_sandbox = |path: &str| VolumeSource::without_links(&sandbox.join(path));
+        assert_eq!(shared.find(Path::new("a/b")).unwrap(), (in_sandbox("a/b"), false));
         let mode = fs::metadata(sandbox.join("a/b")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, SHARED);
         // A task that has `a` puts a link where another expects a directory.
         symlink(directory.path(), sandbox.join("a/link")).unwrap();
         assert!(shared.find(Path::new("a/link/x")).is_err());
         assert!(!directory.path().join("x").exists());
+        // Or one above, where the sandbox is one within another.
+        symlink(&sandbox, directory.path().join("bent")).unwrap();
+        fs::create_dir(sandbox.join("inner")).unwrap();
+        let inner = Shared::new(directory.path().join("bent/inner"), Vec::new(), Vec::new());
+        assert!(inner.find(Path::new("c")).is_err() && !sandbox.join("inner/c").exists());
     }
 
     #[test]
@@ -175,12 +183,13 @@ mod tests {
             Mount { origin: Origin::Own("mine".into()), target: "also".into(), read_only: false },
         ];
         let shared = Shared::new(directory.path().to_owned(), vec![volume], mounts);
+        let in_sandbox = |path: &str| VolumeSource::without_links(&directory.path().join(path));
         assert_eq!(
             shared.find(Path::new("data/deep")).unwrap(),
             (host(Path::new("/volumes"), "r/v/deep"), false)
         );
         assert_eq!(shared.find(Path::new("etc/ssl")).unwrap(), (host(Path::new("/etc"), "ssl"), true));
-        assert_eq!(shared.find(Path::new("also/x")).unwrap(), (host(directory.path(), "mine/x"), false));
-        assert_eq!(shared.find(Path::new("database")).unwrap(), (host(directory.path(), "database"), false));
+        assert_eq!(shared.find(Path::new("also/x")).unwrap(), (in_sandbox("mine/x"), false));
+        assert_eq!(shared.find(Path::new("database")).unwrap(), (in_sandbox("database"), false));
     }
 }

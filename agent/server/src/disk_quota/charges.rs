@@ -73,6 +73,11 @@ impl Charge {
         self.quota_bytes().map(|bytes| names_within(bytes, least.saturating_mul(sandboxes)))
     }
 
+    /// More names than this are too many before all are counted: somebody ends for it.
+    pub(super) fn most_names(&self, least: u64) -> Option<u64> {
+        self.quota_names(least).filter(|_| self.bounded && !self.payers.is_empty())
+    }
+
     /// What the kernel has counted, if all of it is of one project.
     pub(super) fn count(&mut self, projects: &Projects) -> Option<Measured> {
         let Measure::Trees(trees) = &self.measure else { return None };
@@ -80,7 +85,8 @@ impl Charge {
         let is_whole = skipped.is_empty() && others.iter().all(|(path, _)| projects.has(sandbox, path));
         let used = projects.usage(sandbox, self.quota_bytes()).filter(|_| is_whole)?;
         self.counted = true;
-        Some(Measured { key: self.key.clone(), used: Used { bytes: used.bytes, names: used.inodes } })
+        let names = projects.names(used.inodes);
+        Some(Measured { key: self.key.clone(), used: Used { bytes: used.bytes, names } })
     }
 }
 

@@ -101,7 +101,13 @@ impl Watch {
         }
         let mut by_disk: HashMap<PathBuf, Vec<Task>> = HashMap::new();
         for charge in self.charges.iter().filter(|charge| !charge.counted) {
-            let task = Task { key: charge.key.clone(), measure: charge.measure.clone() };
+            // Where nobody ends for it, all of it is to be shown.
+            let most_names = self.watching.enforce.then(|| charge.most_names(self.watching.least_names));
+            let task = Task {
+                key: charge.key.clone(),
+                measure: charge.measure.clone(),
+                most_names: most_names.flatten(),
+            };
             by_disk.entry(charge.disk.clone()).or_default().push(task);
         }
         self.walkers.retain(|disk, _| by_disk.contains_key(disk));

@@ -90,7 +90,7 @@ impl Projects {
     pub(super) fn usage(&self, sandbox: &Path, quota: Option<u64>) -> Option<ProjectUsage> {
         let project = self.of(sandbox)?;
         let found = usage(sandbox, project).ok()?;
-        if let Some(quota) = quota.filter(|quota| found.limit_bytes != Some(self.hard(*quota)))
+        if let Some(quota) = quota.filter(|quota| !self.is_bounded(&found, *quota))
             && let Err(error) = self.bound(sandbox, project, quota)
         {
             tracing::warn!(sandbox = %sandbox.display(), %error, "cannot change the quota");
@@ -98,10 +98,28 @@ impl Projects {
         Some(found)
     }
 
+    /// How many names there are of so many files that the kernel counted, as far as that is anybody's business: where too much fails
+    /// and ends nobody, the kernel alone sees to it, and there may be more than now may be.
+    pub(super) fn names(&self, counted: u64) -> u64 {
+        if self.kill { counted } else { 0 }
+    }
+
+    /// Whether the kernel bounds a project by so many bytes and the files that belong to them. Its bounds may be of an earlier
+    /// agent, with other flags.
+    fn is_bounded(&self, found: &ProjectUsage, bytes: u64) -> bool {
+        let most = self.most(bytes);
+        (found.limit_bytes, found.limit_inodes) == (Some(most.bytes), Some(most.inodes))
+    }
+
     fn bound(&self, sandbox: &Path, project: u32, bytes: u64) -> Result<(), IsolationError> {
+        limit(sandbox, project, Some(self.most(bytes)))
+    }
+
+    fn most(&self, bytes: u64) -> Most {
         let names = names_within(bytes, self.least_names);
         let names = if self.kill { names.saturating_add(HEADROOM_NAMES) } else { names };
-        limit(sandbox, project, Some(Most { bytes: self.hard(bytes), inodes: names }))
+        // None would be no bound.
+        Most { bytes: self.hard(bytes), inodes: names.max(1) }
     }
 
     /// In the unit of the kernel.
@@ -188,10 +206,33 @@ mod tests {
         }
     }
 
+    fn projects(kill: bool, least_names: u64) -> Projects {
+        Projects { range: 5..=6, kill, least_names, taken: Mutex::default() }
+    }
+
+    #[test]
+    fn a_bound_of_an_earlier_agent_is_changed_whichever_part_of_it_differs() {
+        let before = projects(false, 200_000).most(1 << 20);
+        let found =
+            |limit_bytes, limit_inodes| ProjectUsage { limit_bytes, limit_inodes, ..Default::default() };
+        let same = found(Some(before.bytes), Some(before.inodes));
+        assert!(projects(false, 200_000).is_bounded(&same, 1 << 20));
+        assert!(!projects(false, 200_000).is_bounded(&same, 2 << 20));
+        assert!(!projects(false, 100_000).is_bounded(&same, 1 << 20), "fewer files than before");
+        assert!(!projects(true, 200_000).is_bounded(&same, 1 << 20), "with headroom");
+        assert!(!projects(false, 200_000).is_bounded(&found(same.limit_bytes, None), 1 << 20), "of no files");
+        assert_eq!(projects(false, 0).most(1).inodes, 1);
+    }
+
+    #[test]
+    fn where_too_many_files_fail_nobody_ends_for_them() {
+        assert_eq!((projects(true, 0).names(150_000), projects(false, 0).names(150_000)), (150_000, 0));
+    }
+
     #[test]
     fn a_project_is_free_again_when_its_sandbox_is_gone() {
         let folder = tempfile::tempdir().unwrap();
-        let projects = Projects { range: 5..=6, kill: true, least_names: 0, taken: Mutex::default() };
+        let projects = projects(true, 0);
         let sandbox = |name: &str| {
             let sandbox = folder.path().join(name);
             fs::create_dir_all(&sandbox).unwrap();

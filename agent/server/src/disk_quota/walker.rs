@@ -43,6 +43,8 @@ pub(super) struct Used {
 pub(super) struct Task {
     pub(super) key: Key,
     pub(super) measure: Measure,
+    /// With more names than this it is told before all of it is counted: no more need be known.
+    pub(super) most_names: Option<u64>,
 }
 
 /// The thread of a disk.
@@ -103,8 +105,10 @@ struct Active {
     key: Key,
     count: Option<Count>,
     rest: Vec<(PathBuf, Vec<&'static str>)>,
+    /// Of trees that are counted whole.
     bytes: u64,
     names: u64,
+    most_names: Option<u64>,
 }
 
 impl Walk {
@@ -135,9 +139,13 @@ impl Walk {
     /// What is not wanted any more is dropped; what is being counted is not begun again.
     fn take_orders(&mut self) {
         let wanted = std::mem::take(&mut *self.wanted.lock().unwrap_or_else(PoisonError::into_inner));
-        let is_wanted = |active: &Active| wanted.iter().any(|task| task.key == active.key);
-        self.small.retain(is_wanted);
-        self.large.retain(is_wanted);
+        let is_wanted = |active: &mut Active| {
+            let task = wanted.iter().find(|task| task.key == active.key);
+            active.most_names = task.and_then(|task| task.most_names);
+            task.is_some()
+        };
+        self.small.retain_mut(is_wanted);
+        self.large.retain_mut(is_wanted);
         let active = |key: &Key| self.small.iter().chain(&self.large).any(|active| active.key == *key);
         self.waiting = wanted.into_iter().filter(|task| !active(&task.key)).collect();
     }
@@ -156,7 +164,7 @@ impl Walk {
                     }
                     Err(error) => complain(&task.key, &error.into()),
                 },
-                Measure::Trees(trees) => self.small.push_back(Active::new(task.key, trees)),
+                Measure::Trees(trees) => self.small.push_back(Active::new(task.key, trees, task.most_names)),
             }
         }
         let Some(mut active) = self.small.pop_front().or_else(|| self.large.pop_front()) else {
@@ -164,6 +172,10 @@ impl Walk {
         };
         match active.step() {
             Ok(true) => return self.tell(active.key, Used { bytes: active.bytes, names: active.names }),
+            Ok(false) if active.has_too_many() => {
+                let used = Used { bytes: active.bytes_so_far(), names: active.names };
+                return self.tell(active.key, used);
+            }
             Ok(false) if active.names <= LARGE => self.small.push_back(active),
             Ok(false) if self.large.len() < LARGE_AT_ONCE => self.large.push_back(active),
             // Its turn comes again with the next order.
@@ -182,8 +194,16 @@ impl Walk {
 struct Gone;
 
 impl Active {
-    fn new(key: Key, trees: Vec<(PathBuf, Vec<&'static str>)>) -> Self {
-        Self { key, count: None, rest: trees, bytes: 0, names: 0 }
+    fn new(key: Key, trees: Vec<(PathBuf, Vec<&'static str>)>, most_names: Option<u64>) -> Self {
+        Self { key, count: None, rest: trees, bytes: 0, names: 0, most_names }
+    }
+
+    fn has_too_many(&self) -> bool {
+        self.most_names.is_some_and(|most| self.names > most)
+    }
+
+    fn bytes_so_far(&self) -> u64 {
+        self.count.as_ref().map_or(self.bytes, |count| self.bytes.saturating_add(count.usage().bytes))
     }
 
     /// Goes on for a turn; `true` when all is counted. What is not there counts nothing.
@@ -226,7 +246,35 @@ mod tests {
 
     fn task(root: &std::path::Path, name: &str) -> Task {
         let path = root.join(name);
-        Task { key: Key::Volume(path.clone()), measure: Measure::Trees(vec![(path, Vec::new())]) }
+        let measure = Measure::Trees(vec![(path.clone(), Vec::new())]);
+        Task { key: Key::Volume(path), measure, most_names: None }
+    }
+
+    /// So many directories with a hundred files each.
+    fn fill(root: &std::path::Path, directories: u64) {
+        for number in 0..directories {
+            let directory = root.join(number.to_string());
+            fs::create_dir(&directory).unwrap();
+            for file in 0..100 {
+                fs::write(directory.join(file.to_string()), "").unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn too_many_names_are_told_of_before_all_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("bomb")).unwrap();
+        fill(&folder.path().join("bomb"), 150);
+        let (results, mut measured) = mpsc::channel(1);
+        let walker = Walker::start(results).unwrap();
+        let bomb = task(folder.path(), "bomb");
+        let all = 150 * 101;
+        for (most, told) in [(1000, 1001..=1 + TURN as u64), (all, all..=all)] {
+            walker.measure(vec![Task { most_names: Some(most), ..bomb.clone() }]);
+            let used = measured.recv().await.unwrap().used;
+            assert!(told.contains(&used.names), "{most}: {used:?}");
+        }
     }
 
     #[tokio::test]
@@ -234,13 +282,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for (name, directories) in [("large", 300), ("small", 0)] {
             fs::create_dir(folder.path().join(name)).unwrap();
-            for number in 0..directories {
-                let directory = folder.path().join(name).join(number.to_string());
-                fs::create_dir(&directory).unwrap();
-                for file in 0..100 {
-                    fs::write(directory.join(file.to_string()), "").unwrap();
-                }
-            }
+            fill(&folder.path().join(name), directories);
         }
         fs::write(folder.path().join("small/file"), vec![1; 1 << 20]).unwrap();
         let (results, mut measured) = mpsc::channel(1);

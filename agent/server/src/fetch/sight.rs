@@ -73,7 +73,8 @@ pub(super) fn of_machine(directory: &Path, said: &str) -> io::Result<(RootFileSy
 }
 
 /// What shows because of this order, whose paths are then those that the fetcher has. What it is to store goes to the
-/// directory `store`.
+/// directory `store`. A sandbox is reached through no link: one within another is beneath what that one's user can bend, for as
+/// long as servers take, and the fetcher gives it to its user.
 pub(super) fn of_order(order: &mut Order, store: &Path) -> Vec<VolumeMount> {
     let mut volumes = Vec::new();
     for (number, allowed) in order.allowed_paths.iter_mut().enumerate() {
@@ -82,7 +83,8 @@ pub(super) fn of_order(order: &mut Order, store: &Path) -> Vec<VolumeMount> {
     }
     match &mut order.job {
         Job::Place { sandbox, items } => {
-            volumes.push(shown(std::mem::replace(sandbox, SANDBOX.into()), SANDBOX, false));
+            let source = VolumeSource::without_links(&std::mem::replace(sandbox, SANDBOX.into()));
+            volumes.push(VolumeMount { source, target: SANDBOX.into(), read_only: false });
             for (number, copy) in items.iter_mut().filter_map(|item| item.cached.as_mut()).enumerate() {
                 let source = std::mem::replace(copy, Path::new(COPIES).join(number.to_string()));
                 volumes.push(shown(source, &*copy, true));
@@ -94,4 +96,31 @@ pub(super) fn of_order(order: &mut Order, store: &Path) -> Vec<VolumeMount> {
         }
     }
     volumes
+}
+
+#[cfg(test)]
+mod tests {
+    use chapada_fetcher::{Denied, Limits};
+
+    use super::*;
+
+    #[test]
+    fn a_sandbox_is_reached_through_no_link() {
+        let sandbox = "/work/run/containers/bin";
+        let mut order = Order {
+            user: None,
+            never_root: true,
+            job: Job::Place { sandbox: sandbox.into(), items: Vec::new() },
+            allowed_paths: Vec::new(),
+            denied: Denied::default(),
+            limits: Limits { bytes: 0, entries: 0, stall_seconds: 1, seconds: 1 },
+        };
+        let volumes = of_order(&mut order, Path::new("/store"));
+        let [VolumeMount { source: VolumeSource::Host { root, path, .. }, target, .. }] = &volumes[..] else {
+            panic!("{volumes:?}")
+        };
+        // Of the root itself the last component alone is looked at.
+        assert_eq!((root.as_path(), path.as_path()), (Path::new("/"), Path::new(&sandbox[1..])));
+        assert_eq!(order.job, Job::Place { sandbox: target.clone(), items: Vec::new() });
+    }
 }

@@ -14,14 +14,13 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Api, insiders};
-use crate::containers::End;
 use crate::files::{Entry, FileError, LogReader, Place, Reader, blocking};
 use crate::shell::Input;
-use crate::waiting::NotWaited;
+use crate::waiting::{Ended, NotWaited};
 
 /// Pieces of a download that may wait for the network; each is at most 64 KiB.
 const AHEAD: usize = 4;
-/// Files that are followed at once; each holds a connection.
+/// Files that are followed at once, each over a stream of a connection.
 const MOST_FOLLOWERS: usize = 256;
 /// How often a followed file is looked at for more.
 const LOOK: Duration = Duration::from_millis(100);
@@ -118,11 +117,13 @@ pub(super) async fn follow(api: Arc<Api>, call: Call) -> HttpResponse {
         Ok(opened) => opened,
         Err(error) => return refuse(&error),
     };
+    let ended = match end_of(&api.inputs, container).await {
+        Ok(ended) => ended,
+        Err(refusal) => return refusal,
+    };
     let (pieces, sent) = mpsc::channel(AHEAD);
-    let inputs = api.inputs.clone();
     api.tasks.spawn(async move {
         let _slot = slot;
-        let ended = end_of(&inputs, container).await;
         tokio::select! {
             () = call.stop.cancelled() => {}
             () = pieces.closed() => {}
@@ -132,22 +133,29 @@ pub(super) async fn follow(api: Arc<Api>, call: Call) -> HttpResponse {
     stream(StatusCode::OK, "application/octet-stream", ReceiverStream::new(sent))
 }
 
-/// Resolves when a container has ended; at once when nobody can wait for it.
-type Ended = oneshot::Receiver<Result<End, NotWaited>>;
-
-/// Hears of the end of a container; at once when there is none.
-async fn end_of(inputs: &mpsc::Sender<Input>, container: Option<ContainerId>) -> Ended {
-    let (reply, ended) = oneshot::channel();
-    if let Some(container) = container {
-        // When the agent stops, the answer is dropped with the question.
-        let _ = inputs.send(Input::Wait(container, reply)).await;
+/// Has the end of a container told; nothing when there is no such container, which is as good as one that has ended.
+///
+/// # Errors
+/// The answer, when nobody would be told.
+async fn end_of(
+    inputs: &mpsc::Sender<Input>,
+    container: Option<ContainerId>,
+) -> Result<Option<Ended>, HttpResponse> {
+    let Some(container) = container else { return Ok(None) };
+    let unavailable = |why: &str| text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}.\n"));
+    let stopping = || unavailable("the agent is stopping");
+    let (reply, answer) = oneshot::channel();
+    inputs.send(Input::Wait(container, reply)).await.map_err(|_| stopping())?;
+    match answer.await.map_err(|_| stopping())? {
+        Ok(ended) => Ok(Some(ended)),
+        Err(NotWaited::Unknown) => Ok(None),
+        Err(why @ NotWaited::TooMany) => Err(unavailable(&why.to_string())),
     }
-    ended
 }
 
 async fn send_as_it_grows(
     mut log: LogReader,
-    mut ended: Ended,
+    mut ended: Option<Ended>,
     pieces: &mpsc::Sender<Result<Bytes, FileError>>,
 ) {
     let mut has_ended = false;
@@ -171,7 +179,10 @@ async fn send_as_it_grows(
                 return;
             }
             // What was written before the end is read once more after it.
-            has_ended = timeout(LOOK, &mut ended).await.is_ok();
+            has_ended = match &mut ended {
+                Some(ended) => timeout(LOOK, ended).await.is_ok(),
+                None => true,
+            };
         } else if pieces.send(Ok(Bytes::from(chunk.data))).await.is_err() {
             return;
         }
@@ -252,4 +263,29 @@ fn refuse(error: &FileError) -> HttpResponse {
         FileError::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     };
     text(status, format!("{error}.\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said to whoever follows a file of a container, when this is answered.
+    async fn asked(answer: Result<Ended, NotWaited>) -> Result<Option<Ended>, HttpResponse> {
+        let (inputs, mut queue) = mpsc::channel(1);
+        let container = Some("c".parse().unwrap());
+        let told = async {
+            let Some(Input::Wait(_, reply)) = queue.recv().await else { panic!("another question") };
+            reply.send(answer).unwrap();
+        };
+        tokio::join!(end_of(&inputs, container), told).0
+    }
+
+    #[tokio::test]
+    async fn who_would_not_hear_of_the_end_is_told_before_and_not_that_it_has_come() {
+        let refused = asked(Err(NotWaited::TooMany)).await.expect_err("503");
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(asked(Err(NotWaited::Unknown)).await.is_ok_and(|ended| ended.is_none()), "it has come");
+        let (_told, ended) = oneshot::channel();
+        assert!(asked(Ok(ended)).await.is_ok_and(|ended| ended.is_some()));
+    }
 }

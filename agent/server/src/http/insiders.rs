@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use chapada_isolation::addresses::is_own;
+use chapada_isolation::addresses::{canonical, is_own};
 use chapada_listener::{Action, Call as HttpCall, Peer, text};
 use chapada_model::ContainerId;
 use chapada_wire::v1;
@@ -128,7 +128,7 @@ fn owner(peer: &Peer) -> io::Result<Option<u32>> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             read => read?,
         };
-        if let Some(owner) = owner_in(&text, canonical(peer.remote), canonical(peer.local)) {
+        if let Some(owner) = owner_in(&text, in_tables(peer.remote), in_tables(peer.local)) {
             return Ok(Some(owner));
         }
     }
@@ -147,7 +147,8 @@ fn owner_in(table: &str, own: SocketAddr, other: SocketAddr) -> Option<u32> {
     })
 }
 
-fn canonical(address: SocketAddr) -> SocketAddr {
+/// The tables do not say which link an address is of.
+fn in_tables(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
@@ -162,7 +163,7 @@ fn address(text: &str) -> Option<SocketAddr> {
         16 => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?)),
         _ => return None,
     };
-    Some(canonical(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?)))
+    Some(in_tables(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?)))
 }
 
 #[cfg(test)]
@@ -199,6 +200,10 @@ mod tests {
         assert_eq!(caller("127.0.0.9:4000", "192.0.2.1:5051").unwrap(), Caller::Gone);
         assert_eq!(caller("192.0.2.2:4000", "192.0.2.2:5051").unwrap(), Caller::Gone);
         assert_eq!(caller("198.51.100.7:4000", "192.0.2.1:5051").unwrap(), Caller::Elsewhere);
+        if fs::exists("/proc/net/if_inet6").unwrap() {
+            let of_link = caller("[fe80::fff7%1]:4000", "[fe80::fff8%1]:5051");
+            assert_eq!(of_link.unwrap(), Caller::Elsewhere, "an operator on the same link");
+        }
     }
 
     #[test]

@@ -386,3 +386,37 @@ async fn nothing_is_fetched_as_root_unless_an_operator_allows_it_nor_ever_from_t
     assert_eq!(server.requests.load(Ordering::Relaxed), 0);
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_fetched_for_one_within_another_goes_through_no_link_that_comes_meanwhile() {
+    let (_master, agent, running, mut link) = registered().await;
+    link.launch(command_task("t", "exec sleep 1000")).await;
+    let status = link.until("t", TaskState::TaskRunning).await;
+    let task = status.container_status.unwrap().container_id.unwrap().value.unwrap();
+    let server = Server::start(&[("/tool", b"x".to_vec())]).await;
+    let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let slow_uri = format!("http://{}/slow", slow.local_addr().unwrap());
+    let uris = json!([{ "value": slow_uri, "cache": true }, { "value": server.uri("/tool").value.unwrap() }]);
+    let nested = json!({ "container_id": { "value": "bin", "parent": { "value": task } },
+        "command": { "value": "true", "user": "nobody", "uris": uris } });
+    let call = json!({ "type": "LAUNCH_NESTED_CONTAINER", "launch_nested_container": nested });
+    let address = link.hello.address.clone();
+    let launching = tokio::spawn(async move { ask(&address, call).await });
+    let (mut asked, _) = slow.accept().await.unwrap();
+    assert!(asked.read(&mut [0; 4096]).await.unwrap() > 0);
+    // Whoever has the sandbox of the task can do this, for as long as his server takes.
+    let containers = agent.sandbox("t").join("containers");
+    let outside = agent.config.work_dir.parent().unwrap().join("outside");
+    std::fs::create_dir_all(outside.join("bin")).unwrap();
+    eventually("its sandbox is there", || containers.join("bin").is_dir()).await;
+    std::fs::rename(&containers, agent.sandbox("t").join("before")).unwrap();
+    std::os::unix::fs::symlink(&outside, &containers).unwrap();
+    asked.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\nconnection: close\r\n\r\nx").await.unwrap();
+    let (status, said) = launching.await.unwrap();
+    assert!(status == 400 && said.contains("open the volume"), "{status}: {said}");
+    assert_eq!(std::fs::metadata(outside.join("bin")).unwrap().uid(), 0);
+    assert_eq!(std::fs::read_dir(outside.join("bin")).unwrap().count(), 0);
+    link.kill("t").await;
+    link.until("t", TaskState::TaskKilled).await;
+    running.stop().await;
+}

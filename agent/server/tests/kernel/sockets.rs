@@ -53,8 +53,9 @@ fn executor_process() {
 
 fn in_network(mut task: v1::TaskInfo, name: &str) -> v1::TaskInfo {
     let network = v1::NetworkInfo { name: Some(name.to_owned()), ..v1::NetworkInfo::default() };
-    let container = &mut task.executor.as_mut().unwrap().container;
-    container.get_or_insert_with(v1::ContainerInfo::default).network_infos = vec![network];
+    let container = task.executor.as_mut().unwrap().container.get_or_insert_default();
+    container.r#type.get_or_insert(v1::container_info::Type::Mesos as i32);
+    container.network_infos = vec![network];
     task
 }
 

@@ -82,10 +82,14 @@ async fn run(
     let planned = spawn_blocking(move || Ok((plan(&planning, &view, &wish)?, wish.path))).await;
     let failed = |panic: tokio::task::JoinError| NotLaunched::Failed(panic.to_string());
     let (plan, path) = planned.map_err(failed)??;
-    let (launched, mut signals) = match means.nested.add(path, plan.record.clone()) {
-        Ok(added) => added,
-        Err(NotNew::Exists) => return Ok(Outcome::Exists),
-        Err(NotNew::TooMany) => return Err(NotLaunched::Full),
+    let (launched, mut signals) = loop {
+        match means.nested.add(path.clone(), plan.record.clone()) {
+            Ok(added) => break added,
+            Err(NotNew::Exists) => return Ok(Outcome::Exists),
+            Err(NotNew::TooMany) => return Err(NotLaunched::Full),
+            Err(NotNew::Claimed) if means.nested.unclaimed(&plan.record.sandbox).await => {}
+            Err(NotNew::Claimed) => return Err(NotLaunched::Failed("the agent is stopping".to_owned())),
+        }
     };
     let begun = match make(means, &launched, plan, &mut signals).await {
         Ok(client) => begin(&launched, client).await,

@@ -24,6 +24,9 @@ pub(super) async fn make(
     plan: Plan,
     signals: &mut mpsc::Receiver<i32>,
 ) -> Result<ShimClient, String> {
+    let making = means.clone();
+    let made = spawn_blocking(move || plan.make_sandbox(&making).map(|()| plan)).await;
+    let plan = made.map_err(|panic| panic.to_string())??;
     let name = plan.record.shim.as_str();
     let container = plan.container.as_ref();
     let supplies = async {

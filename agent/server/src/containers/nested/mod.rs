@@ -16,7 +16,7 @@ pub(crate) use record::Record;
 pub(crate) use recovery::{Found, adopt, recover};
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use chapada_agent_core::Limitation;
@@ -55,6 +55,8 @@ pub(crate) struct Launched {
 #[derive(Debug, Default)]
 pub(crate) struct Nested {
     known: Mutex<BTreeMap<ContainerPath, Arc<Launched>>>,
+    /// Sandboxes of standalone ones that are being removed. Only changed while `known` is locked.
+    claimed: latest::Sender<BTreeSet<PathBuf>>,
     /// The agent stops.
     stop: CancellationToken,
 }
@@ -64,10 +66,29 @@ pub(crate) struct Nested {
 enum NotNew {
     Exists,
     TooMany,
+    /// What one of the same name left in its sandbox is being removed.
+    Claimed,
+}
+
+/// As long as this lives, nobody is launched whose sandbox this is.
+#[derive(Debug)]
+pub(crate) struct Claim<'a> {
+    nested: &'a Nested,
+    sandbox: PathBuf,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let _known = self.nested.known();
+        self.nested.claimed.send_modify(|claimed| {
+            claimed.remove(&self.sandbox);
+        });
+    }
 }
 
 impl Nested {
     /// Takes a name for a container that is about to be made, or was by an earlier process; also what it hears of signals by.
+    /// From now on nobody removes its sandbox, which therefore is to be made afterwards.
     fn add(
         &self,
         path: ContainerPath,
@@ -79,6 +100,9 @@ impl Nested {
         }
         if known.len() >= MOST {
             return Err(NotNew::TooMany);
+        }
+        if path.parent().is_none() && self.claimed.borrow().contains(&record.sandbox) {
+            return Err(NotNew::Claimed);
         }
         let (signals, inbox) = mpsc::channel(SIGNALS);
         let launched = Arc::new(Launched {
@@ -110,11 +134,27 @@ impl Nested {
         known.values().filter(|one| one.pid().is_some() && one.ended.borrow().is_none()).cloned().collect()
     }
 
-    /// The sandboxes of those on their own that have not ended.
-    pub(crate) fn sandboxes(&self) -> BTreeSet<PathBuf> {
+    /// Takes the sandbox of a standalone one away from all who might be launched; nothing when one has it that has not ended.
+    pub(crate) fn claim(&self, sandbox: &Path) -> Option<Claim<'_>> {
         let known = self.known();
-        let standalone = known.values().filter(|one| one.path.parent().is_none() && one.ended().is_none());
-        standalone.map(|one| one.record.sandbox.clone()).collect()
+        let has_it = |one: &Launched| one.own_sandbox() == Some(sandbox) && one.ended.borrow().is_none();
+        if known.values().any(|one| has_it(one)) {
+            return None;
+        }
+        self.claimed.send_modify(|claimed| {
+            claimed.insert(sandbox.to_owned());
+        });
+        Some(Claim { nested: self, sandbox: sandbox.to_owned() })
+    }
+
+    /// Waits until nobody has taken this sandbox away; `false` when the agent stops before.
+    async fn unclaimed(&self, sandbox: &Path) -> bool {
+        let mut claimed = self.claimed.subscribe();
+        tokio::select! {
+            // The sender lives as long as this value.
+            free = claimed.wait_for(|claimed| !claimed.contains(sandbox)) => free.is_ok(),
+            () = self.stop.cancelled() => false,
+        }
     }
 
     /// Ends and removes all that are in a container of the books, which is removed.
@@ -146,6 +186,11 @@ impl Launched {
     /// Its process 1 on this machine.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.pid.get().copied()
+    }
+
+    /// Its sandbox, if that is no part of another's.
+    fn own_sandbox(&self) -> Option<&Path> {
+        self.path.parent().is_none().then_some(self.record.sandbox.as_path())
     }
 
     /// How it ended, if it has.
@@ -188,3 +233,8 @@ impl Launched {
         statistics::of_group(&group, self.pid()?, &[self.asked()])
     }
 }
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(crate) use tests::add_for_test;

@@ -47,13 +47,17 @@ pub(super) struct Plan {
     pub(super) named: Option<Named>,
     /// What fetching for it may use.
     pub(super) limits: Limits,
+    /// What it asked for itself.
+    asked: Resources,
+    /// The sandbox of the container that it is in.
+    beneath: Option<PathBuf>,
 }
 
 fn invalid(refusal: LaunchRefusal) -> NotLaunched {
     NotLaunched::Invalid(refusal.message)
 }
 
-/// Plans a container. Blocks for a look at small files, and makes its sandbox.
+/// Plans a container. Blocks for a look at small files.
 pub(super) fn plan(means: &Means, view: &View, wish: &Wish) -> Result<Plan, NotLaunched> {
     let field = |name: &str| format!("{}.{name}", wish.field);
     refuse(wish)?;
@@ -67,7 +71,7 @@ pub(super) fn plan(means: &Means, view: &View, wish: &Wish) -> Result<Plan, NotL
         refuse_within(wish, above, &wishes, &confinement)?;
     }
     let (own_limits, asked) = resources(means, wish, above.is_some())?;
-    let sandbox = sandbox(means, wish, above.as_ref(), &asked)?;
+    let sandbox = sandbox(means, wish, above.as_ref());
     let shim = uuid::Uuid::new_v4().to_string();
     let mut spec = ContainerSpec::new(&shim, &means.runtime_dir, &sandbox, command_of(&wish.command));
     let named = Some(text(&wish.command.user).to_owned()).filter(|user| !user.is_empty());
@@ -99,30 +103,37 @@ pub(super) fn plan(means: &Means, view: &View, wish: &Wish) -> Result<Plan, NotL
         resources: asked.to_string(),
         volumes: volumes.filter(|target| target.is_relative()).collect(),
         hostname: spec.hostname.clone(),
+        found_over_ms: None,
     };
+    let beneath = above.as_ref().map(|above| above.sandbox.clone());
     let of_above = above.as_ref().filter(|_| asked.is_empty()).map(|above| above.limits.clone());
     let (shared, named) = above.map(|above| (above.shared, above.named)).unwrap_or_default();
     let (command, container) = (wish.command.clone(), wish.container.clone());
     let limits = of_above.unwrap_or(own_limits);
-    Ok(Plan { record, spec, command, container, confinement, shared, named, limits })
+    Ok(Plan { record, spec, command, container, confinement, shared, named, limits, asked, beneath })
 }
 
-/// Makes its sandbox, which holds no more than was asked for where the kernel can see to that.
-fn sandbox(
-    means: &Means,
-    wish: &Wish,
-    above: Option<&Above>,
-    asked: &Resources,
-) -> Result<PathBuf, NotLaunched> {
-    let sandbox = match above {
-        Some(above) => above.sandbox.join("containers").join(wish.path.own().as_str()),
-        None => means.layout.standalone().join(wish.path.own().as_str()),
-    };
-    make_sandbox(above.map(|above| above.sandbox.as_path()), &sandbox)
-        .map_err(|error| NotLaunched::Failed(format!("cannot make its sandbox: {error}")))?;
-    disk::bound_directory(means, &sandbox, std::slice::from_ref(asked))
-        .map_err(|error| NotLaunched::Failed(format!("cannot bound its sandbox: {error}")))?;
-    Ok(sandbox)
+/// Where its sandbox is.
+fn sandbox(means: &Means, wish: &Wish, above: Option<&Above>) -> PathBuf {
+    let own = wish.path.own().as_str();
+    match above {
+        Some(above) => above.sandbox.join("containers").join(own),
+        None => means.layout.standalone().join(own),
+    }
+}
+
+impl Plan {
+    /// Makes its sandbox, which holds no more than was asked for where the kernel can see to that. Blocks.
+    ///
+    /// # Errors
+    /// Says why in one line.
+    pub(super) fn make_sandbox(&self, means: &Means) -> Result<(), String> {
+        let sandbox = &self.record.sandbox;
+        make_sandbox(self.beneath.as_deref(), sandbox)
+            .map_err(|error| format!("cannot make its sandbox: {error}"))?;
+        disk::bound_directory(means, sandbox, std::slice::from_ref(&self.asked))
+            .map_err(|error| format!("cannot bound its sandbox: {error}"))
+    }
 }
 
 /// Names what cannot be honoured.
@@ -231,14 +242,38 @@ fn joined(means: &Means, above: &Above) -> Result<Vec<JoinedNamespace>, NotLaunc
     Ok(vec![join(NamespaceKind::Network), join(NamespaceKind::Uts)])
 }
 
-/// Makes a sandbox; one within another's without following a link that is there.
+/// Makes a sandbox; one within another's without following a link that is there or above it.
 fn make_sandbox(above: Option<&Path>, sandbox: &Path) -> std::io::Result<()> {
     match above {
         None => std::fs::create_dir_all(sandbox),
         Some(above) => {
-            let opened = beneath::directory(above).map_err(|error| error.source)?;
+            let opened = beneath::directory_without_links(above).map_err(|error| error.source)?;
             let path = sandbox.strip_prefix(above).map_err(std::io::Error::other)?;
             beneath::make_or_open(&opened, path).map(drop)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_sandbox_within_one_within_another_is_made_through_no_link() {
+        let place = tempfile::tempdir().unwrap();
+        let (outer, elsewhere) = (place.path().join("outer"), place.path().join("elsewhere"));
+        std::fs::create_dir_all(outer.join("containers/mid")).unwrap();
+        std::fs::create_dir_all(elsewhere.join("mid")).unwrap();
+        let mid = outer.join("containers/mid");
+        let inner = mid.join("containers/inner");
+        make_sandbox(Some(&mid), &inner).unwrap();
+        assert!(inner.is_dir());
+        // The user of the outer one has what is in it.
+        std::fs::rename(outer.join("containers"), outer.join("before")).unwrap();
+        symlink(&elsewhere, outer.join("containers")).unwrap();
+        assert!(make_sandbox(Some(&mid), &inner).is_err());
+        assert!(!elsewhere.join("mid/containers").exists());
     }
 }

@@ -34,6 +34,9 @@ pub(crate) struct Record {
     /// The name that it has in its networks; nothing when nobody named it.
     #[serde(default)]
     pub(super) hostname: Option<String>,
+    /// When an agent first found it over without a word from its shim, in milliseconds since 1970.
+    #[serde(default)]
+    pub(super) found_over_ms: Option<u64>,
 }
 
 impl Record {
@@ -58,6 +61,6 @@ mod tests {
         let text = r#"{"version":1,"path":["t","held"],"shim":"s","within":["t"],"sandbox":"/s","variables":["PATH"],"user":null,"resources":""}"#;
         let record: Record = serde_json::from_str(text).unwrap();
         assert_eq!((record.version, record.path.len(), &*record.shim), (VERSION, 2, "s"));
-        assert!(record.volumes.is_empty() && record.hostname.is_none());
+        assert!(record.volumes.is_empty() && record.hostname.is_none() && record.found_over_ms.is_none());
     }
 }

@@ -13,7 +13,6 @@ use super::{Launched, SIGKILL};
 use crate::containers::exit::exit_of;
 use crate::containers::{End, Means};
 use crate::networks;
-use crate::sweep::age_from_now;
 
 /// Removal is tried so often; what still resists is found again at the next start.
 const ATTEMPTS: u32 = 5;
@@ -38,6 +37,14 @@ pub(super) fn end_of(report: &ExitReport) -> End {
     End::of(&exit, limitation)
 }
 
+/// Notes its end. The sandbox of a standalone one is kept for a while from now on.
+pub(super) fn is_over(means: &Means, launched: &Launched, end: End) {
+    if let Some(sandbox) = launched.own_sandbox() {
+        means.ages.begin(sandbox.to_owned());
+    }
+    launched.conclude(end);
+}
+
 /// Nobody knows how.
 pub(super) fn unknown_end() -> End {
     let message = Some("the container's shim was killed, and the container with it".to_owned());
@@ -60,9 +67,7 @@ pub(super) async fn watch(
             }
         };
         tracing::info!(container_id = %launched.path, status = end.status, "a container of no task has ended");
-        let sandbox = launched.record.sandbox.clone();
-        drop(spawn_blocking(move || age_from_now(&sandbox)));
-        launched.conclude(end);
+        is_over(&means, &launched, end);
     }
     means.nested.remove_below(&launched.path);
     tokio::select! {
@@ -128,11 +133,11 @@ pub(super) async fn remove_traces(means: &Arc<Means>, launched: &Arc<Launched>) 
             cleanup_within(cgroups, &shared.runtime_dir, &record.within, &record.shim)
                 .map_err(|error| error.to_string())?;
             shared.supplies.release(&record.shim);
-            if one.path.parent().is_none()
-                && let Err(error) = std::fs::remove_dir_all(&record.sandbox)
+            if let Some(sandbox) = one.own_sandbox()
+                && let Err(error) = std::fs::remove_dir_all(sandbox)
                 && error.kind() != std::io::ErrorKind::NotFound
             {
-                return Err(format!("cannot remove {}: {error}", record.sandbox.display()));
+                return Err(format!("cannot remove {}: {error}", sandbox.display()));
             }
             Ok(())
         });

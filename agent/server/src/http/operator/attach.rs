@@ -10,13 +10,12 @@ use chapada_wire::v1::agent::call::attach_container_input;
 use chapada_wire::v1::agent::process_io::{self, control, data};
 use chapada_wire::v1::agent::{Call, ProcessIo};
 use http::StatusCode;
-use tokio::sync::oneshot;
 
+use super::containers::waited;
 use super::records::{self, Sent};
 use super::target::{Target, not_attached};
 use super::{Api, Refusal, invalid, refusal, use_containers};
 use crate::attach::{ContainerPath, Stdin, read_along, window_size};
-use crate::shell::Input;
 
 const INPUT: &str = "attach_container_input";
 const OUTPUT: &str = "attach_container_output";
@@ -61,9 +60,10 @@ pub(super) async fn input(api: &Arc<Api>, call: &HttpCall) -> Result<HttpRespons
             until(call, session.end(), Box::pin(pass_on(&mut sent, &mut stdin))).await
         }
         Target::Command(shim) => {
+            let end = end_of(api, &path).await?;
             let typing = api.means.terminals.take(api.means.runtime_dir.join(&shim), &shim).await;
             let mut typing = typing.map_err(|error| not_attached(&path, &error))?.ok_or_else(taken)?;
-            until(call, end_of(api, &path), Box::pin(pass_on(&mut sent, &mut typing.stdin))).await
+            until(call, end, Box::pin(pass_on(&mut sent, &mut typing.stdin))).await
         }
     }
 }
@@ -82,15 +82,23 @@ async fn until(
     }
 }
 
-/// Waits for the end of a container that has a shim.
-async fn end_of(api: &Api, path: &ContainerPath) -> Option<i32> {
-    if let Some(launched) = api.means.nested.find(path) {
-        return launched.end().await.and_then(|end| end.status);
-    }
-    let (reply, ended) = oneshot::channel();
-    // When the agent stops, the answer is dropped with the question.
-    let _ = api.inputs.send(Input::Wait(path.own().clone(), reply)).await;
-    ended.await.ok()?.ok()?.status
+/// Waits for the end of a container that has a shim, in what this gives; too many may wait already.
+async fn end_of(
+    api: &Api,
+    path: &ContainerPath,
+) -> Result<impl Future<Output = Option<i32>> + use<>, Refusal> {
+    let launched = api.means.nested.find(path);
+    let of_the_books = match launched {
+        Some(_) => None,
+        None => Some(waited(api, path).await?),
+    };
+    Ok(async move {
+        match (launched, of_the_books) {
+            (Some(launched), _) => launched.end().await?.status,
+            (None, Some(ended)) => ended.await.ok()?.status,
+            (None, None) => None,
+        }
+    })
 }
 
 fn input_of(call: &Call) -> Result<&chapada_wire::v1::agent::call::AttachContainerInput, Refusal> {

@@ -25,7 +25,7 @@ use crate::networks::network_infos;
 use crate::outward::resource_limitation;
 use crate::shell::Input;
 use crate::statistics::{self, Listed};
-use crate::waiting::NotWaited;
+use crate::waiting::{Ended, NotWaited};
 
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
@@ -150,17 +150,19 @@ async fn end_of(api: &Arc<Api>, container: &ContainerPath) -> Result<End, Refusa
     if let Some(launched) = api.means.nested.find(container) {
         return launched.end().await.ok_or_else(|| unknown(container));
     }
-    let (reply, ended) = oneshot::channel();
+    let ended = waited(api, container).await?;
+    ended.await.map_err(|_| stopping())
+}
+
+/// Has the end of a container of the books told, which may come later.
+pub(super) async fn waited(api: &Api, container: &ContainerPath) -> Result<Ended, Refusal> {
+    let (reply, answer) = oneshot::channel();
     let question = Input::Wait(container.own().clone(), reply);
     api.inputs.send(question).await.map_err(|_| stopping())?;
-    match ended.await.map_err(|_| stopping())? {
-        Ok(end) => Ok(end),
+    match answer.await.map_err(|_| stopping())? {
+        Ok(ended) => Ok(ended),
         Err(NotWaited::Unknown) => Err(unknown(container)),
-        Err(NotWaited::TooMany) => {
-            let why =
-                "too many calls wait for the end of a container; make this one again when others have ended";
-            Err(refusal(StatusCode::SERVICE_UNAVAILABLE, why.to_owned()))
-        }
+        Err(why @ NotWaited::TooMany) => Err(refusal(StatusCode::SERVICE_UNAVAILABLE, why.to_string())),
     }
 }
 

@@ -32,13 +32,10 @@ pub(crate) struct Files {
 
 /// That of a container within another is beneath the other's sandbox, which may have put a link in the way.
 fn sandbox_of(spec: &ContainerSpec) -> Result<File, IsolationError> {
-    let Ok(path) = spec.sandbox.strip_prefix("/") else { return beneath::directory(&spec.sandbox) };
-    if spec.within.is_empty() {
-        return beneath::directory(&spec.sandbox);
+    match spec.within.is_empty() {
+        true => beneath::directory(&spec.sandbox),
+        false => beneath::directory_without_links(&spec.sandbox),
     }
-    let flags = libc::O_RDONLY | libc::O_DIRECTORY;
-    let root = beneath::directory(Path::new("/"))?;
-    beneath::open(&root, path, flags, 0).context("open the sandbox", spec.sandbox.display())
 }
 
 /// User and group, as the host or a mapped disk numbers them.
