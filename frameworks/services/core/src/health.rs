@@ -27,6 +27,10 @@ pub struct CheckState {
     pub alive: Option<bool>,
     /// How long the task ran before this process heard of it: so much of its grace period is over.
     pub(crate) ran_before: Duration,
+    /// Whether the task counts for others only once this process has an answer. What agents ask they tell with every status.
+    pub(crate) awaited: bool,
+    /// Whether it is first asked when its turn comes: its task was well when it was read back, and nobody has waited for it so far.
+    pub(crate) patient: bool,
     /// When to ask next. While an answer is awaited: when not to wait for it any more.
     pub due: Mono,
 }
@@ -49,8 +53,11 @@ pub struct Probe {
 impl CheckState {
     /// Of checks of a task that is about to start: those of agents are never asked from here.
     pub(crate) fn begin(checks: &[HealthCheck]) -> Vec<Self> {
-        let due = |check: &HealthCheck| if check.protocol.is_of_agent() { NEVER } else { Mono::default() };
-        checks.iter().map(|check| Self { due: due(check), ..Self::default() }).collect()
+        let begun = |check: &HealthCheck| match check.protocol.is_of_agent() {
+            true => Self { due: NEVER, ..Self::default() },
+            false => Self { awaited: true, ..Self::default() },
+        };
+        checks.iter().map(begun).collect()
     }
 
     /// Takes note of what the agent says.
@@ -62,6 +69,7 @@ impl CheckState {
 
     /// Takes note of an answer. `in_grace` is whether failures do not count yet, unless it was well before.
     pub(crate) fn note(&mut self, result: Result<(), String>, at: Timestamp, in_grace: bool) {
+        self.patient = false;
         match result {
             Ok(()) => {
                 self.first_success = self.first_success.or(Some(at));

@@ -239,9 +239,14 @@ impl Task {
         self.pod.as_deref().map_or(Some(self.heard), alive).unwrap_or(self.heard)
     }
 
-    /// Whether all its checks have been answered since this process read it.
+    /// Whether all that this process asks it has been answered since it was read back.
     pub(crate) fn is_checked(&self) -> bool {
-        self.health.iter().all(|check| check.alive.is_some())
+        self.health.iter().all(|check| !check.awaited || check.alive.is_some())
+    }
+
+    /// Whether one of its checks waits for its turn before it is asked for the first time.
+    pub(crate) fn is_patient(&self) -> bool {
+        self.health.iter().any(|check| check.patient)
     }
 
     /// Whether it was launched with this configuration, the last change of an app that made tasks out of date. An app that

@@ -72,7 +72,7 @@ pub(crate) fn replace(standing: Standing, wanted: Wanted) -> Moves {
     let good = fresh_good - stop_fresh.saturating_sub(fresh_bad) + stale_good;
     let surplus = standing.stale().saturating_sub(kept_stale);
     let stop_stale_bad = stale_bad.min(surplus);
-    let replaced = fresh_good >= wanted.target;
+    let replaced = fresh_good >= wanted.target + unheard;
     Moves {
         stop_fresh,
         stop_stale_bad,
@@ -191,6 +191,12 @@ mod tests {
         assert_eq!(replace(before, wanted).stop_stale_away, 0);
         let after = Standing { fresh_good: 4, stale_away: 1, ..Standing::default() };
         assert_eq!(replace(after, wanted), Moves { stop_stale_away: 1, ..Moves::default() });
+        let believed = Standing { unheard: 1, ..after };
+        assert_eq!(
+            replace(believed, wanted),
+            Moves::default(),
+            "one of those that replaced them may be no more"
+        );
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::time::Duration;
 use chapada_model::{
     Milli, Mono, Now, Range, Ranges, Resource, Resources, Role, TaskId, TaskState, TaskStatus, Wall,
 };
-use chapada_services_core::{Command, Effect, Event, Offer, Probe, Published, Seed, Services, Write};
+use chapada_services_core::{
+    Command, Effect, Event, Offer, Probe, Published, Seed, Services, Settings, Write,
+};
 use serde_json::json;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -292,4 +294,200 @@ fn a_task_with_addresses_of_its_own_is_asked_there() {
     }));
     assert_eq!(bench.probes[0].host, "host", "a port of the machine leads there");
     assert!((31_000..31_100).contains(&bench.probes[0].port));
+}
+
+fn well(bench: &mut Bench) {
+    for probe in std::mem::take(&mut bench.probes) {
+        bench.apply(Event::Probed { task: probe.task, check: probe.check, result: Ok(()) });
+    }
+}
+
+fn update(fields: serde_json::Value) -> Event {
+    let fields = fields.as_object().expect("an object").clone();
+    let app = "/a".parse().expect("a path");
+    let update = chapada_services_core::Update { app, fields, partial: true, create: false };
+    Event::Command { request: 2, command: Command::Update { updates: vec![update], force: false } }
+}
+
+/// Two that are well and asked once in an hour, read back by another process.
+fn seldom_asked() -> Bench {
+    let check = json!({"intervalSeconds": 3600, "gracePeriodSeconds": 3600, "maxConsecutiveFailures": 2});
+    let mut bench = Bench::with_app(json!({"instances": 2, "healthChecks": [check]}));
+    well(&mut bench);
+    assert!(!bench.deploying());
+    bench.restart();
+    assert!(bench.probes.is_empty(), "their turn is much later, and nobody waits for it");
+    bench
+}
+
+#[test]
+fn an_app_that_changes_asks_at_once_those_whose_turn_would_be_much_later() {
+    let mut bench = seldom_asked();
+    bench.apply(update(json!({"instances": 1})));
+    assert_eq!((bench.probes.len(), bench.killed.len()), (2, 0), "nobody goes before both have answered");
+    well(&mut bench);
+    assert_eq!((bench.killed.len(), bench.deploying()), (1, false));
+    bench.wait(10 * SECOND);
+    assert!(bench.probes.is_empty(), "asked once more than it should");
+}
+
+#[test]
+fn a_process_that_takes_over_in_the_middle_of_a_change_asks_at_once() {
+    let mut bench = seldom_asked();
+    bench.apply(update(json!({"instances": 1})));
+    bench.restart();
+    assert_eq!(bench.probes.len(), 2);
+    well(&mut bench);
+    assert_eq!((bench.killed.len(), bench.deploying()), (1, false));
+}
+
+#[test]
+fn who_was_well_and_answers_another_process_that_it_is_not_goes_first() {
+    let mut bench = seldom_asked();
+    bench.apply(update(json!({"instances": 1})));
+    let ill = bench.probes.pop().expect("two");
+    let task = ill.task.clone();
+    bench.apply(Event::Probed { task: ill.task, check: ill.check, result: Err("refused".to_owned()) });
+    assert_eq!(bench.killed, [task], "nobody else has to be heard of for that");
+}
+
+#[test]
+fn very_many_whose_answers_are_waited_for_are_not_asked_all_at_once() {
+    const MANY: usize = 2_000;
+    let check = json!({"intervalSeconds": 3600, "port": 80});
+    let app =
+        json!({"instances": MANY, "healthChecks": [check], "cpus": 0.001, "mem": 1, "portDefinitions": []});
+    let mut bench = Bench::with_app(app);
+    while bench.running.len() < MANY {
+        bench.offer();
+        bench.apply(Event::Tick);
+    }
+    well(&mut bench);
+    bench.restart();
+    bench.probes.clear();
+    bench.apply(update(json!({"instances": MANY - 1})));
+    let mut rounds = vec![bench.probes.len()];
+    for _ in 0..10 {
+        bench.wait(Duration::from_millis(100));
+        rounds.push(bench.probes.len() - rounds.iter().sum::<usize>());
+    }
+    assert!(rounds.iter().all(|asked| *asked < MANY / 5), "{rounds:?}");
+    assert!(
+        rounds.iter().sum::<usize>() > MANY - 10,
+        "each within a second, but whose turn was before: {rounds:?}"
+    );
+    well(&mut bench);
+    assert_eq!(bench.killed.len(), 1);
+}
+
+/// In the middle of an update from a check that is made from here to `check`: two old ones that are well, and a new one that runs.
+fn another_check(check: serde_json::Value, settings: Settings) -> Bench {
+    let strategy = json!({"minimumHealthCapacity": 1, "maximumOverCapacity": 0.5});
+    let mut bench = Bench::with_app(json!({"instances": 2, "upgradeStrategy": strategy}));
+    let services = std::mem::replace(&mut bench.services, Services::new(Role::star(), Seed::new(3, 3)));
+    bench.services = services.with_settings(settings);
+    well(&mut bench);
+    assert!(!bench.deploying());
+    bench.apply(update(json!({"healthChecks": [check]})));
+    bench.wait(SECOND);
+    bench.offer();
+    assert_eq!((bench.running.len(), bench.killed.len()), (3, 0));
+    bench
+}
+
+/// Agents say that their tasks are well, and offers come.
+fn goes_on(bench: &mut Bench, old: &[TaskId]) {
+    let new: Vec<TaskId> = bench.running.iter().filter(|task| !old.contains(task)).cloned().collect();
+    for task in new.into_iter().filter(|task| !bench.killed.contains(task)).collect::<Vec<_>>() {
+        let status = TaskStatus::new(task, TaskState::Running);
+        bench.apply(Event::Update(TaskStatus { healthy: Some(true), ..status }));
+    }
+    bench.wait(SECOND);
+    bench.offer();
+}
+
+#[test]
+fn tasks_are_asked_as_when_they_were_launched_however_few_versions_are_kept() {
+    let check = json!({"protocol": "COMMAND", "command": {"value": "true"}});
+    let mut bench = another_check(check, Settings { max_versions: 1, ..Settings::default() });
+    let old = bench.running[..2].to_vec();
+    bench.restart();
+    assert_eq!(
+        bench.probes.iter().filter(|probe| old.contains(&probe.task)).count(),
+        2,
+        "{:?}",
+        bench.probes
+    );
+    well(&mut bench);
+    for _ in 0..20 {
+        goes_on(&mut bench, &old);
+    }
+    assert!(!bench.deploying(), "it never ends");
+    assert_eq!(bench.killed.len(), 2);
+}
+
+#[test]
+fn versions_that_nobody_has_are_forgotten() {
+    let mut bench = Bench::with_app(json!({}));
+    let services = std::mem::replace(&mut bench.services, Services::new(Role::star(), Seed::new(3, 3)));
+    bench.services = services.with_settings(Settings { max_versions: 2, ..Settings::default() });
+    well(&mut bench);
+    let versions = |bench: &Bench| -> Vec<_> {
+        bench.services.apps().next().expect("the app").versions.keys().copied().collect()
+    };
+    let first = versions(&bench)[0];
+    for instances in [2, 1, 2, 1] {
+        bench.wait(SECOND);
+        bench.apply(update(json!({"instances": instances})));
+        bench.offer();
+        well(&mut bench);
+        assert!(!bench.deploying());
+    }
+    let has_first = bench.services.apps().next().expect("the app").tasks().any(|task| task.version == first);
+    assert_eq!(has_first, versions(&bench).contains(&first));
+    assert!(versions(&bench).len() <= 3, "{:?}", versions(&bench));
+    let stored = bench.records.keys().filter(|key| key.starts_with("version.")).count();
+    assert_eq!(stored, versions(&bench).len());
+}
+
+#[test]
+fn a_task_whose_definition_is_lost_holds_up_nobody() {
+    let mut bench = another_check(json!({"protocol": "TCP", "portIndex": 0}), Settings::default());
+    let old = bench.running[..2].to_vec();
+    // As processes did before this one that kept fewer versions.
+    let first = bench.records.keys().find(|key| key.starts_with("version.")).expect("the first").clone();
+    bench.records.remove(&first);
+    bench.restart();
+    for _ in 0..20 {
+        let (of_old, of_new) =
+            std::mem::take(&mut bench.probes).into_iter().partition(|probe| old.contains(&probe.task));
+        bench.probes = of_new;
+        // Those are never answered.
+        drop::<Vec<Probe>>(of_old);
+        well(&mut bench);
+        goes_on(&mut bench, &old);
+    }
+    assert!(!bench.deploying(), "it never ends");
+    assert_eq!(bench.killed.len(), 2);
+}
+
+#[test]
+fn who_is_asked_when_its_turn_comes_is_not_asked_again_because_the_app_changes() {
+    let mut bench = seldom_asked();
+    bench.wait(3_600 * SECOND);
+    assert_eq!(bench.probes.len(), 2);
+    bench.apply(update(json!({"instances": 1})));
+    bench.wait(SECOND);
+    assert_eq!(bench.probes.len(), 2);
+}
+
+#[test]
+fn what_agents_ask_is_not_waited_for_by_another_process() {
+    let check = json!({"protocol": "COMMAND", "command": {"value": "true"}});
+    let mut bench = Bench::with_app(json!({"healthChecks": [check], "instances": 2}));
+    goes_on(&mut bench, &[]);
+    assert!(!bench.deploying());
+    bench.restart();
+    bench.apply(update(json!({"instances": 1})));
+    assert_eq!((bench.killed.len(), bench.deploying()), (1, false), "the master says what it knows of them");
 }

@@ -8,8 +8,8 @@ use chapada_model::{
     TaskStatus, Wall,
 };
 use chapada_services_core::{
-    AcceptedRoles, Command, Effect, Event, GroupChange, Launch, LaunchValue, Offer, Patience, Refusal, Reply,
-    Seed, Services, Settings, Update, Write,
+    AcceptedRoles, Command, Effect, Event, GroupChange, Launch, LaunchValue, Offer, Patience, Published,
+    Refusal, Reply, Seed, Services, Settings, Update, Write,
 };
 use serde_json::{Value, json};
 
@@ -21,11 +21,12 @@ struct Bench {
     now: Now,
     role: Role,
     domain: Option<Domain>,
-    records: Vec<(String, Vec<u8>)>,
+    records: BTreeMap<String, Vec<u8>>,
     launched: Vec<Launch>,
     killed: Vec<TaskId>,
     refused: Vec<Duration>,
     answer: Option<Result<Reply, Refusal>>,
+    published: Vec<Published>,
 }
 
 impl Bench {
@@ -35,11 +36,12 @@ impl Bench {
             now: Now { mono: Mono(1), wall: Wall(1_000_000_000_000_000_000) },
             role: Role::star(),
             domain: None,
-            records: Vec::new(),
+            records: BTreeMap::new(),
             launched: Vec::new(),
             killed: Vec::new(),
             refused: Vec::new(),
             answer: None,
+            published: Vec::new(),
         };
         bench.apply(Event::Subscribed);
         bench
@@ -49,11 +51,12 @@ impl Bench {
         for effect in self.services.apply(self.now, event) {
             match effect {
                 Effect::Store { number, writes } => {
-                    let put = writes.into_iter().filter_map(|write| match write {
-                        Write::Put { key, value } => Some((key, value)),
-                        Write::Delete { .. } => None,
-                    });
-                    self.records.extend(put);
+                    for write in writes {
+                        match write {
+                            Write::Put { key, value } => drop(self.records.insert(key, value)),
+                            Write::Delete { key } => drop(self.records.remove(&key)),
+                        }
+                    }
                     self.apply(Event::Stored(number));
                 }
                 Effect::Launch { tasks, refuse, .. } => {
@@ -63,6 +66,7 @@ impl Bench {
                 Effect::Decline { refuse, .. } => self.refused.push(refuse),
                 Effect::Kill { task, .. } => self.killed.push(task),
                 Effect::Answer { answer, .. } => self.answer = Some(answer),
+                Effect::Publish(event) => self.published.push(*event),
                 _ => {}
             }
         }
@@ -99,8 +103,7 @@ impl Bench {
 
     /// Another process reads what is stored.
     fn restart(&mut self, settings: Settings) {
-        let records: BTreeMap<String, Vec<u8>> = self.records.drain(..).collect();
-        let restored = Services::restore(Role::star(), Seed::new(2, 2), self.now, records);
+        let restored = Services::restore(Role::star(), Seed::new(2, 2), self.now, self.records.clone());
         self.services = restored.expect("own records").with_settings(settings);
     }
 
@@ -273,4 +276,87 @@ fn whose_resources_are_accepted_by_who_does_not_say() {
         1,
         "it says so"
     );
+}
+
+/// An update of twenty apps that fails, of which two gave up instances that another app has taken meanwhile.
+#[test]
+fn what_can_be_taken_back_of_a_failed_update_is_taken_back_in_one_in_order() {
+    let settings = Settings { max_deployments: 2, max_instances: 24, ..Settings::default() };
+    let mut bench = Bench::new(settings);
+    let named = |number: usize| format!("/g/a{number:02}");
+    let apps = (0..20).map(|number| {
+        let mut app = app(&format!("a{number:02}"));
+        if number > 0 {
+            app["dependencies"] = json!([named(number - 1)]);
+        }
+        app["instances"] = json!(if [3, 12].contains(&number) { 3 } else { 1 });
+        app
+    });
+    let Ok(Value::Object(group)) =
+        serde_json::from_value(json!({"id": "/g", "apps": apps.collect::<Vec<_>>()}))
+    else {
+        panic!("an object");
+    };
+    let change = GroupChange::Create(group);
+    bench
+        .command(Command::Group { group: "/".parse().expect("a path"), change, force: false })
+        .expect("twenty apps");
+    let updates = (0..20).map(|number| {
+        let fields = json!({"cmd": "new", "instances": 1, "rollout": {"deadlineSeconds": 60}});
+        let fields = fields.as_object().expect("an object").clone();
+        Update { app: named(number).parse().expect("an id"), fields, partial: true, create: false }
+    });
+    bench.command(Command::Update { updates: updates.collect(), force: true }).expect("one deployment");
+    let mut other = app("/other");
+    other["instances"] = json!(4);
+    bench.create(other).expect("there is room");
+    bench.wait(61 * SECOND);
+
+    let undoing: Vec<_> = bench.services.deployments().filter(|one| one.progress.undoes.is_some()).collect();
+    assert_eq!(undoing.len(), 1, "all in one");
+    let apps: Vec<String> = undoing[0].steps.iter().flatten().map(|action| action.app.to_string()).collect();
+    let expected: Vec<String> = (0..20).filter(|number| ![3, 12].contains(number)).map(named).collect();
+    assert_eq!((apps, undoing[0].steps.len()), (expected, 18), "what others depend on comes first");
+    let command = |number: usize| {
+        let app = bench.services.app(&named(number).parse().expect("an id")).expect("it is there");
+        app.app.definition.cmd.clone().unwrap_or_default()
+    };
+    assert_eq!((command(2).as_str(), command(3).as_str(), command(12).as_str()), ("serve", "new", "new"));
+    let refused = bench.published.iter().filter_map(|event| match event {
+        Published::GroupFailed { reason, .. } => Some(reason.as_str()),
+        _ => None,
+    });
+    let refused: Vec<&str> = refused.collect();
+    assert!(refused.len() == 2 && refused.iter().all(|why| why.contains("--max-instances")), "{refused:?}");
+}
+
+#[test]
+fn a_failed_update_is_taken_back_though_there_are_more_deployments_than_there_may_be() {
+    let mut bench = Bench::new(Settings::default());
+    bench.create(app("/a")).expect("an app");
+    bench.offer(None);
+    bench.apply(Event::Update(TaskStatus::new(bench.launched[0].task.clone(), TaskState::Running)));
+    bench.create(app("/b")).expect("another");
+    let fields = json!({"cmd": "new", "rollout": {"deadlineSeconds": 60}});
+    let fields = fields.as_object().expect("an object").clone();
+    let update = Update { app: "/a".parse().expect("an id"), fields, partial: true, create: false };
+    bench.command(Command::Update { updates: vec![update], force: false }).expect("one deployment");
+    bench.restart(Settings { max_deployments: 1, ..Settings::default() });
+    bench.wait(61 * SECOND);
+    assert_eq!(bench.services.deployments().filter(|one| one.progress.undoes.is_some()).count(), 1);
+}
+
+#[test]
+fn the_version_before_a_deployment_is_kept_for_as_long_as_it_may_be_taken_back() {
+    let settings = Settings { max_versions: 1, ..Settings::default() };
+    let mut bench = Bench::new(settings.clone());
+    bench.create(app("/a")).expect("an app");
+    let fields = json!({"cmd": "new", "rollout": {"deadlineSeconds": 60}});
+    let fields = fields.as_object().expect("an object").clone();
+    let update = Update { app: "/a".parse().expect("an id"), fields, partial: true, create: false };
+    bench.command(Command::Update { updates: vec![update], force: true }).expect("no task has it");
+    bench.restart(settings);
+    bench.wait(61 * SECOND);
+    let app = bench.services.app(&"/a".parse().expect("an id")).expect("it is there");
+    assert_eq!(app.app.definition.cmd.as_deref(), Some("serve"));
 }

@@ -21,7 +21,7 @@ pub struct ServicesConfig {
     /// one then. Without it there is one process and its records are in `--work-dir`.
     #[arg(long)]
     pub zk: Option<String>,
-    /// How long ZooKeeper waits for a silent process before another takes over.
+    /// How long ZooKeeper waits for a silent process before another takes over. A number alone means milliseconds.
     #[arg(long, default_value = "10s", value_parser = time)]
     #[serde(with = "humantime_serde")]
     pub zk_session_timeout: Duration,
@@ -60,11 +60,11 @@ pub struct ServicesConfig {
     /// Requests that are answered at once; more are answered with 503. Default: no limit.
     #[arg(long)]
     pub http_max_concurrent_requests: Option<u32>,
-    /// How long a process that waits for its turn tries to reach the leader.
+    /// How long a process that waits for its turn tries to reach the leader. A number alone means milliseconds.
     #[arg(long, default_value = "5s", value_parser = time)]
     #[serde(with = "humantime_serde")]
     pub leader_proxy_connection_timeout: Duration,
-    /// How long it waits for the leader's answer.
+    /// How long it waits for the leader's answer. A number alone means milliseconds.
     #[arg(long, default_value = "10s", value_parser = time)]
     #[serde(with = "humantime_serde")]
     pub leader_proxy_read_timeout: Duration,
@@ -107,7 +107,8 @@ pub struct ServicesConfig {
     /// The highest.
     #[arg(long, default_value_t = 20_000)]
     pub local_port_max: u16,
-    /// How many versions are kept of each app, and of the tree of groups.
+    /// How many versions are kept of each app, and of the tree of groups. Those that an app's tasks still have, and the one before the
+    /// present one, are kept besides.
     #[arg(long, default_value_t = 50, value_parser = at_least_one)]
     pub zk_max_versions: usize,
     /// The most tasks that are launched with one offer.
@@ -126,11 +127,11 @@ pub struct ServicesConfig {
     #[arg(long, default_value = "2m", value_parser = time)]
     #[serde(with = "humantime_serde")]
     pub decline_offer_duration: Duration,
-    /// How long until a kill of which nothing was heard is repeated.
+    /// How long until a kill of which nothing was heard is repeated. A number alone means milliseconds.
     #[arg(long, default_value = "30s", value_parser = time)]
     #[serde(with = "humantime_serde")]
     pub kill_retry_timeout: Duration,
-    /// How long a task may take to start before it is killed and another takes its place.
+    /// How long a task may take to start before it is killed and another takes its place. A number alone means milliseconds.
     #[arg(long, default_value = "5m", value_parser = time)]
     #[serde(with = "humantime_serde")]
     pub task_launch_timeout: Duration,
@@ -175,8 +176,7 @@ pub enum AcceptBehavior {
     Reserved,
 }
 
-/// As people write it; a number alone is one of milliseconds, as in Marathon's flags.
-/// A time of which a number alone means milliseconds, as in Marathon's flags.
+/// A time as people write it, of which a number alone means milliseconds, as in Marathon's flags.
 fn time(text: &str) -> Result<Duration, String> {
     time_in(Duration::from_millis, text)
 }

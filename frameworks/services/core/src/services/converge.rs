@@ -194,7 +194,7 @@ fn moving(instances: &Instances) -> Standing {
 /// What was good when it was written down, or before the master was away, may not be there any more.
 fn heard(standing: Standing, instances: &Instances, subscription: u32) -> Standing {
     let good = standing.fresh_good + standing.stale_good;
-    Standing { unheard: good.saturating_sub(instances.heard_on(subscription)), ..standing }
+    Standing { unheard: good.saturating_sub(instances.heard_on(subscription, &Class::GOOD)), ..standing }
 }
 
 /// The same, while everything stays where it is: of whatever configuration those are that are to leave, they fill their places.
@@ -222,11 +222,14 @@ fn level_or_move(state: &AppState) -> Aim {
 fn level(state: &AppState, subscription: u32) -> InstancePlan {
     let (instances, target) = (&state.instances, state.target() as usize);
     let (count, good) = (instances.counted(&Class::ALL), instances.counted(&Class::GOOD));
-    let unheard = good.saturating_sub(instances.heard_on(subscription));
-    let surplus = count.saturating_sub(target).min(count - good + rolling::spare(good, unheard, target));
-    let stop = match surplus > 0 && target > 0 && is_grouped(state) {
-        true => even_victims(state, surplus),
-        false => instances.victims(&Class::ALL, surplus),
+    let unheard = good.saturating_sub(instances.heard_on(subscription, &Class::GOOD));
+    let (surplus, bad) = (count.saturating_sub(target), count - good);
+    let may_go = surplus.min(bad + rolling::spare(good, unheard, target));
+    let stop = match may_go > bad && target > 0 && is_grouped(state) {
+        // Whom to choose takes a look at all of them: one for each that is heard of would be too many.
+        true if 2 * (may_go - bad) >= surplus - bad => even_victims(state, may_go),
+        true => instances.victims(&Class::ALL, bad),
+        false => instances.victims(&Class::ALL, may_go),
     };
     InstancePlan { stop, add: target.saturating_sub(count), add_stale: 0 }
 }

@@ -36,12 +36,24 @@ impl Services {
         &mut self,
         version: Timestamp,
         changes: BTreeMap<AppId, Change>,
-        mut groups: BTreeMap<PathId, Option<group::Group>>,
+        groups: BTreeMap<PathId, Option<group::Group>>,
         group: &PathId,
         force: bool,
     ) -> Result<DeploymentId, Refusal> {
         let layers = self.layers(&changes, &groups)?;
         let conflicts = self.conflicts(&changes, force)?;
+        Ok(self.begin_deployment(version, (changes, layers), groups, group, conflicts))
+    }
+
+    /// Begins a deployment of changes that may be, with the layers of their apps, in place of those that are in its way.
+    pub(super) fn begin_deployment(
+        &mut self,
+        version: Timestamp,
+        (changes, layers): (BTreeMap<AppId, Change>, BTreeMap<AppId, usize>),
+        mut groups: BTreeMap<PathId, Option<group::Group>>,
+        group: &PathId,
+        conflicts: Vec<DeploymentId>,
+    ) -> DeploymentId {
         self.note_new_groups(&changes, &mut groups, version);
         self.record(version, &changes, &groups);
         let unfinished = self.replaced_by(&conflicts);
@@ -59,7 +71,7 @@ impl Services {
         if deployment.changes.is_empty() {
             // Nothing would ever move it on.
             self.publish(Published::Deployed(deployment));
-            return Ok(id);
+            return id;
         }
         self.hold_back(&deployment);
         if !deployment.steps.is_empty() {
@@ -70,7 +82,7 @@ impl Services {
         self.begin_progress(id);
         self.save(Key::Deployment(id));
         self.save_parts(id);
-        Ok(id)
+        id
     }
 
     /// The apps that some of the deployments were replacing.
@@ -120,12 +132,7 @@ impl Services {
         changes: &BTreeMap<AppId, Change>,
         force: bool,
     ) -> Result<Vec<DeploymentId>, Refusal> {
-        let conflicts: Vec<DeploymentId> = self
-            .deployments
-            .values()
-            .filter(|deployment| deployment.apps().any(|app| changes.contains_key(app)))
-            .map(|deployment| deployment.id)
-            .collect();
+        let conflicts = self.in_the_way(changes);
         if !conflicts.is_empty() && !force {
             return Err(Refusal::Locked(conflicts));
         }
@@ -138,8 +145,14 @@ impl Services {
         Ok(conflicts)
     }
 
+    /// The deployments that touch apps of these changes.
+    pub(super) fn in_the_way(&self, changes: &BTreeMap<AppId, Change>) -> Vec<DeploymentId> {
+        let touches = |deployment: &&Deployment| deployment.apps().any(|app| changes.contains_key(app));
+        self.deployments.values().filter(touches).map(|deployment| deployment.id).collect()
+    }
+
     /// Refuses what is new beyond the most apps and instances there may be.
-    fn check_count(&self, changes: &BTreeMap<AppId, Change>) -> Result<(), Refusal> {
+    pub(super) fn check_count(&self, changes: &BTreeMap<AppId, Change>) -> Result<(), Refusal> {
         let most = self.settings.max_apps;
         let is_new = |(app, change): &(&AppId, &Change)| change.to.is_some() && !self.apps.contains_key(*app);
         let new = changes.iter().filter(is_new).count();
@@ -197,9 +210,7 @@ impl Services {
             Some(state) => {
                 let replaced = state.replace_app(app.clone());
                 state.versions.insert(app.version, app.clone());
-                while state.versions.len() > self.settings.max_versions {
-                    dropped.extend(state.versions.pop_first().map(|(version, _)| version));
-                }
+                dropped = state.forget_versions(self.settings.max_versions, replaced.version);
                 state.deleting = false;
                 waited = state.delay.take().is_some() | state.delay_before.take().is_some();
                 state.funnel = Default::default();
@@ -299,9 +310,17 @@ impl Services {
         match action.action {
             ActionKind::StartApplication => true,
             ActionKind::StopApplication => !state.deleting,
-            ActionKind::ScaleApplication => has_target(state, &Class::GOOD),
-            ActionKind::RestartApplication => has_target(state, &[Class::FreshGood]),
+            ActionKind::ScaleApplication => self.has_target(state, &Class::GOOD),
+            ActionKind::RestartApplication => self.has_target(state, &[Class::FreshGood]),
         }
+    }
+
+    /// Whether as many instances in `classes` as wanted are heard of, there are no others, and none is on its way out.
+    fn has_target(&self, state: &AppState, classes: &[Class]) -> bool {
+        let (instances, target) = (&state.instances, state.target() as usize);
+        instances.heard_on(self.subscription, classes) == target
+            && instances.counted(&Class::ALL) == target
+            && instances.stopping() == 0
     }
 
     pub(super) fn publish(&mut self, event: Published) {
@@ -315,12 +334,4 @@ pub(super) fn common_group<'a>(apps: impl Iterator<Item = &'a AppId>) -> PathId 
     apps.map(PathId::group_of)
         .reduce(|one, other| common(one, other).unwrap_or_else(PathId::root))
         .unwrap_or_else(PathId::root)
-}
-
-/// Whether there are as many instances in `classes` as wanted, none in others, and none on its way out.
-fn has_target(state: &AppState, classes: &[Class]) -> bool {
-    let instances = &state.instances;
-    instances.counted(classes) == state.target() as usize
-        && instances.counted(&Class::ALL) == instances.counted(classes)
-        && instances.stopping() == 0
 }

@@ -20,12 +20,41 @@ const ANSWER_LOST: Duration = Duration::from_secs(30);
 /// How long until it is looked again whether the address of a task is known by now.
 const ADDRESS_UNKNOWN: Duration = Duration::from_secs(1);
 
+/// Within so long those are asked whose first answer is waited for: an app that changes is to go on within ten seconds.
+const HURRIED_WITHIN: Duration = Duration::from_secs(5);
+
+/// So long each of them has to itself, where they are not so many that this would take longer.
+const HURRIED_EACH: Duration = Duration::from_micros(500);
+
+/// So many may be asked at once.
+const HURRIED_AT_ONCE: u64 = 256;
+
 /// The checks of the definition that a task was launched with.
 pub(super) fn checks_of(state: &AppState, version: Timestamp) -> &[HealthCheck] {
     &state.versions.get(&version).unwrap_or(&state.app).definition.health_checks
 }
 
 impl Services {
+    /// An app that changes stops nobody for the sake of a task whose checks were not answered, and its deployment does not end: those
+    /// that wait for their turn to be asked for the first time have it soon. If very many may wait, in all apps, not all at once.
+    pub(super) fn hurry(&mut self, now: Now, app: &AppId) {
+        let within = match self.wanted > HURRIED_AT_ONCE {
+            true => HURRIED_EACH
+                .saturating_mul(u32::try_from(self.wanted).unwrap_or(u32::MAX))
+                .min(HURRIED_WITHIN),
+            false => Duration::ZERO,
+        };
+        let Some(state) = self.apps.get_mut(app).filter(|state| state.is_changing()) else { return };
+        for id in state.instances.patient() {
+            let Some(mut instance) = state.instances.get_mut(&id) else { continue };
+            let Some(task) = instance.task_mut() else { continue };
+            let soon = turn(&task.id, within, now.mono);
+            for known in task.health.iter_mut().filter(|known| known.patient) {
+                (known.patient, known.due) = (false, known.due.min(soon));
+            }
+        }
+    }
+
     /// Asks what is due.
     pub(super) fn probe(&mut self, now: Now, app: &AppId) {
         let Some(state) = self.apps.get_mut(app) else { return };
@@ -51,6 +80,7 @@ impl Services {
                     None => ADDRESS_UNKNOWN,
                 };
                 task.health[index].due = now.mono + wait;
+                task.health[index].patient = false;
             }
         }
     }
@@ -65,7 +95,8 @@ impl Services {
         let Some(task) = instance.task_mut() else { return };
         let Some(known) = task.health.get_mut(check) else { return };
         let grace = definition.grace_period_seconds.duration().saturating_sub(known.ran_before);
-        let in_grace = now.mono < task.since + grace;
+        // Who was well once has had its time, also when another process saw that.
+        let in_grace = task.healthy != Some(true) && now.mono < task.since + grace;
         let failed = result.is_err();
         known.note(result, Timestamp::from(now.wall), in_grace);
         let interval = definition.interval_seconds.duration();

@@ -42,7 +42,7 @@ impl Rules {
 
 /// An instance that counts toward the target is in one of these. Fresh ones have the present configuration, or will;
 /// good ones do their work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::services) enum Class {
     FreshGood,
     FreshBad,
@@ -96,8 +96,12 @@ pub(super) struct Filed {
     stopping: bool,
     state: State,
     rank: Option<(Class, Rank)>,
-    /// On which subscription it was last heard to do its work.
-    heard: Option<u32>,
+    /// On which subscription it was last heard to do its work, and as what.
+    heard: Option<(u32, Class)>,
+    /// Whether a check of it waits for its turn before it is asked for the first time.
+    patient: bool,
+    /// The version of the app that it has, or waits to have when that is not the present one.
+    version: Option<Timestamp>,
     /// When it counts no more, if it is out of reach and still counts.
     lapses: Option<Mono>,
     due: Option<Mono>,
@@ -129,8 +133,11 @@ pub(super) struct Index {
     pub(super) stopping: usize,
     pub(super) counts: Counts,
     classes: [BTreeSet<Rank>; 8],
-    /// How many were last heard to do their work on which subscription.
-    heard: BTreeMap<u32, usize>,
+    /// How many were last heard to do their work on which subscription, by class.
+    heard: BTreeMap<(u32, Class), usize>,
+    patient: BTreeSet<Uuid>,
+    /// How many have which version of the app.
+    versions: BTreeMap<Timestamp, usize>,
     lapses: BTreeSet<(Mono, Uuid)>,
     due: BTreeSet<(Mono, Uuid)>,
     pub(super) agents: BTreeMap<AgentId, usize>,
@@ -151,6 +158,8 @@ impl Index {
             counts: Counts::default(),
             classes: Default::default(),
             heard: BTreeMap::new(),
+            patient: BTreeSet::new(),
+            versions: BTreeMap::new(),
             lapses: BTreeSet::new(),
             due: BTreeSet::new(),
             agents: BTreeMap::new(),
@@ -181,6 +190,7 @@ impl Index {
                 pinned: instance.waiting_since().filter(|_| instance.pinned.is_some()),
                 stopping: instance.goal == Goal::Stop,
                 rank: self.rank(instance, None),
+                version: instance.pinned,
                 ..Filed::default()
             };
         };
@@ -188,7 +198,8 @@ impl Index {
         let inactive = lapses.is_some_and(|at| now >= at);
         let fresh = task.is_of(self.rules.config);
         let rank = self.rank(instance, Some(task)).filter(|_| !inactive);
-        let works = rank.is_some_and(|(class, _)| Class::GOOD.contains(&class)) && task.is_checked();
+        let works =
+            rank.map(|(class, _)| class).filter(|class| Class::GOOD.contains(class) && task.is_checked());
         Filed {
             waiting: None,
             pinned: None,
@@ -197,7 +208,9 @@ impl Index {
             stopping: instance.goal == Goal::Stop && task.condition != Condition::Unreachable,
             state: state_of(task),
             rank,
-            heard: works.then(|| task.heard()),
+            heard: works.map(|class| (task.heard(), class)),
+            patient: instance.goal == Goal::Run && task.is_patient(),
+            version: Some(task.version),
             lapses: lapses.filter(|_| !inactive),
             due: due::next(instance, task, &self.rules),
             agent: Some(task.agent.clone()),
@@ -261,22 +274,13 @@ impl Index {
                 self.classes[class as usize].insert(rank);
             }
         }
-        if before.heard != after.heard {
-            if let Some(heard) = &before.heard {
-                less(&mut self.heard, heard);
-            }
-            if let Some(heard) = after.heard {
-                *self.heard.entry(heard).or_default() += 1;
-            }
-        }
-        if before.agent != after.agent {
-            if let Some(agent) = &before.agent {
-                less(&mut self.agents, agent);
-            }
-            if let Some(agent) = after.agent {
-                *self.agents.entry(agent).or_default() += 1;
-            }
-        }
+        moved_count(&mut self.heard, &before.heard, after.heard);
+        moved_count(&mut self.versions, &before.version, after.version);
+        moved_count(&mut self.agents, &before.agent, after.agent);
+        match after.patient {
+            true => self.patient.insert(uuid),
+            false => before.patient && self.patient.remove(&uuid),
+        };
         if before.values != after.values {
             self.kin.remove_values(&before.values);
             self.kin.add_values(&after.values);
@@ -339,9 +343,17 @@ impl Index {
         self.placed - self.inactive - lapsed
     }
 
-    /// How many were heard to do their work on this subscription.
-    pub(super) fn heard_on(&self, subscription: u32) -> usize {
-        self.heard.get(&subscription).copied().unwrap_or_default()
+    /// How many of the classes were heard to do their work on this subscription.
+    pub(super) fn heard_on(&self, subscription: u32, classes: &[Class]) -> usize {
+        classes.iter().filter_map(|class| self.heard.get(&(subscription, *class))).sum()
+    }
+
+    pub(super) fn patient(&self) -> impl Iterator<Item = Uuid> {
+        self.patient.iter().copied()
+    }
+
+    pub(super) fn has_version(&self, version: Timestamp) -> bool {
+        self.versions.contains_key(&version)
     }
 
     pub(super) fn of_class(&self, class: Class) -> &BTreeSet<Rank> {
@@ -384,6 +396,18 @@ fn moved<K: Ord + Copy>(set: &mut BTreeSet<(K, Uuid)>, before: Option<K>, after:
 
 fn counted(count: &mut usize, before: bool, after: bool) {
     *count = *count + usize::from(after) - usize::from(before);
+}
+
+fn moved_count<K: Ord>(counts: &mut BTreeMap<K, usize>, before: &Option<K>, after: Option<K>) {
+    if *before == after {
+        return;
+    }
+    if let Some(before) = before {
+        less(counts, before);
+    }
+    if let Some(after) = after {
+        *counts.entry(after).or_default() += 1;
+    }
 }
 
 fn less<K: Ord>(counts: &mut BTreeMap<K, usize>, of: &K) {

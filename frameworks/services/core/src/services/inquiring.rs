@@ -51,6 +51,12 @@ pub(super) struct Noticed {
     pub(super) unchecked: Several,
     pub(super) stopping: Several,
     pub(super) unreachable: Several,
+    /// How many are believed to do their work.
+    pub(super) good: usize,
+    /// How many of them the master has not spoken of since it was reached.
+    pub(super) unheard: usize,
+    /// How many others of them have checks that this process has no answer of yet.
+    pub(super) unasked: usize,
     /// How many wait without a home.
     pub(super) homeless: usize,
     /// Homes of those that wait.
@@ -141,6 +147,7 @@ impl Services {
             }
             *left -= 1;
             inquiring.tasks.note(state, instance);
+            inquiring.tasks.note_good(instance, self.subscription);
             last = Some(instance.id.uuid());
         }
         Place::Agents(None, self.known.since(now.mono, &self.role_of_offers(state)))
@@ -189,6 +196,15 @@ impl Noticed {
             Condition::Running => self.note_running(task),
             Condition::Killing => {}
         }
+    }
+
+    fn note_good(&mut self, instance: &Instance, subscription: u32) {
+        let is_good = instance.goal == Goal::Run && instance.is_good();
+        let Some(task) = instance.task().filter(|_| is_good) else { return };
+        let is_heard = task.heard() == subscription;
+        self.good += 1;
+        self.unheard += usize::from(!is_heard);
+        self.unasked += usize::from(is_heard && !task.is_checked());
     }
 
     fn note_running(&mut self, task: &Task) {

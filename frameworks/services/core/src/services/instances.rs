@@ -208,9 +208,19 @@ impl Instances {
         self.index.stopping
     }
 
-    /// How many were heard to do their work on this subscription.
-    pub(super) fn heard_on(&self, subscription: u32) -> usize {
-        self.index.heard_on(subscription)
+    /// How many of the classes were heard to do their work on this subscription.
+    pub(super) fn heard_on(&self, subscription: u32, classes: &[Class]) -> usize {
+        self.index.heard_on(subscription, classes)
+    }
+
+    /// Those with a check that waits for its turn before it is asked for the first time.
+    pub(super) fn patient(&self) -> Vec<InstanceId> {
+        self.index.patient().map(|uuid| InstanceId::new(self.app.clone(), uuid)).collect()
+    }
+
+    /// Whether a task was launched with this version of the app, or is to be.
+    pub(super) fn has_version(&self, version: Timestamp) -> bool {
+        self.index.has_version(version)
     }
 
     /// How many tasks are in which state.

@@ -131,10 +131,15 @@ fn read_instance(now: Now, state: &mut AppState, mut instance: Instance) {
         let checks = super::health::checks_of(state, task.version);
         task.health = CheckState::begin(checks);
         let ran_before = task.started_at.map_or(Duration::ZERO, |at| Timestamp::from(now.wall).since(at));
-        task.health.iter_mut().for_each(|known| known.ran_before = ran_before);
-        let own = task.health.iter_mut().zip(checks).filter(|(known, _)| known.due != NEVER);
-        for (known, check) in own.filter(|_| task.healthy == Some(true)) {
-            known.due = turn(&task.id, check.interval_seconds.duration(), now.mono);
+        // Processes before this one dropped definitions that tasks had: such a task may have been launched with other checks.
+        let is_known = state.versions.contains_key(&task.version);
+        for (known, check) in task.health.iter_mut().zip(checks) {
+            known.ran_before = ran_before;
+            known.awaited &= is_known;
+            if known.due != NEVER && task.healthy == Some(true) {
+                known.due = turn(&task.id, check.interval_seconds.duration(), now.mono);
+                known.patient = true;
+            }
         }
     }
     state.instances.insert(instance);

@@ -16,6 +16,18 @@ use crate::progress::{AppProgress, Held, Progress};
 use crate::records::Key;
 use crate::timestamp::Timestamp;
 
+/// So many apps are looked at, one of them several times, to find which of them cannot be taken back.
+const MOST_LOOKS: usize = 500_000;
+
+/// What is taken back of changes that failed.
+#[derive(Debug, Default)]
+struct TakenBack {
+    changes: BTreeMap<AppId, Change>,
+    layers: BTreeMap<AppId, usize>,
+    /// The apps of the others, and why they stay as they are.
+    refused: Vec<(Vec<AppId>, Refusal)>,
+}
+
 impl Services {
     pub(super) fn deployment_of(&self, state: &AppState) -> Option<&Deployment> {
         state.deployment.and_then(|id| self.deployments.get(&id))
@@ -111,36 +123,58 @@ impl Services {
         let mut changes = self.inverse(&deployment, version);
         changes.retain(|_, change| change.to.is_some());
         self.publish(Published::Failed { plan: deployment, reason });
-        self.take_back(now, version, changes, id);
+        self.take_back(version, changes, id);
     }
 
-    /// Takes changes back together, or, when what others changed meanwhile forbids that, those that can be by themselves.
-    fn take_back(
-        &mut self,
-        now: Now,
-        version: Timestamp,
-        changes: BTreeMap<AppId, Change>,
-        undone: DeploymentId,
-    ) {
-        if changes.is_empty() {
-            return;
+    /// Takes changes back together, all but those of apps that what others changed meanwhile forbids.
+    fn take_back(&mut self, version: Timestamp, changes: BTreeMap<AppId, Change>, undone: DeploymentId) {
+        let TakenBack { changes, layers, refused } = self.allowed_back(changes);
+        for (apps, why) in refused {
+            let group = super::deploy::common_group(apps.iter());
+            let reason = format!("a change that failed cannot be taken back: {}", in_words(&why));
+            self.publish(Published::GroupFailed { group, version, reason });
         }
-        // There is room: one has just ended, and its apps are free.
-        let why = match self.deploy(version, changes.clone(), true) {
-            Ok(undoing) => return self.note_undone(undoing, undone),
-            Err(why) => why,
-        };
-        if changes.len() > 1 {
-            for (app, Change { from, to }) in changes {
-                let version = self.next_version(now);
-                let to = to.map(|app| app.again(version));
-                self.take_back(now, version, BTreeMap::from([(app, Change { from, to })]), undone);
+        if !changes.is_empty() {
+            // It takes the place of the one that failed: there are not more of them than before.
+            let (group, conflicts) = (super::deploy::common_group(changes.keys()), self.in_the_way(&changes));
+            let undoing =
+                self.begin_deployment(version, (changes, layers), BTreeMap::new(), &group, conflicts);
+            self.note_undone(undoing, undone);
+        }
+    }
+
+    /// What of these changes can be taken back together. What is refused is halved until it is known which apps that is about; of very
+    /// many apps some may be left out with them.
+    fn allowed_back(&self, changes: BTreeMap<AppId, Change>) -> TakenBack {
+        let (mut taken, mut looks) = (TakenBack::default(), 0);
+        let mut open = vec![Vec::from_iter(changes)];
+        while let Some(part) = open.pop() {
+            let apps: Vec<AppId> = part.iter().map(|(app, _)| app.clone()).collect();
+            taken.changes.extend(part);
+            looks += taken.changes.len();
+            let why = match self.may_take_back(&taken.changes) {
+                Ok(layers) => {
+                    taken.layers = layers;
+                    continue;
+                }
+                Err(why) => why,
+            };
+            let mut part: Vec<_> = apps.iter().filter_map(|app| taken.changes.remove_entry(app)).collect();
+            if part.len() <= 1 || looks > MOST_LOOKS {
+                taken.refused.push((apps, why));
+                continue;
             }
-            return;
+            let rest = part.split_off(part.len() / 2);
+            open.extend([rest, part]);
         }
-        let group = super::deploy::common_group(changes.keys());
-        let reason = format!("a change that failed cannot be taken back: {}", in_words(&why));
-        self.publish(Published::GroupFailed { group, version, reason });
+        taken
+    }
+
+    /// In which layers the changes can be taken back.
+    fn may_take_back(&self, changes: &BTreeMap<AppId, Change>) -> Result<BTreeMap<AppId, usize>, Refusal> {
+        let layers = self.layers(changes, &BTreeMap::new())?;
+        self.check_count(changes)?;
+        Ok(layers)
     }
 
     /// What takes back the changes of a deployment, and no others.
@@ -163,7 +197,10 @@ impl Services {
     fn watch_canary(&mut self, now: Now, app: &AppId, id: DeploymentId) {
         let Some(state) = self.apps.get(app) else { return };
         let Some(stage) = self.canary(state) else { return };
-        let well = state.instances.counted(&[Class::FreshGood]) >= stage.of(state.target()) as usize;
+        let (of_stage, fresh) = (stage.of(state.target()) as usize, [Class::FreshGood]);
+        let well = state.instances.counted(&fresh) >= of_stage;
+        // Who is only believed to be well may be no more; when that is heard its time begins anew.
+        let is_heard = state.instances.heard_on(self.subscription, &fresh) >= of_stage;
         let Some(deployment) = self.deployments.get_mut(&id) else { return };
         let known = deployment.progress.apps.get(app).and_then(|known| known.well_since);
         let since = well.then(|| known.unwrap_or(now.mono));
@@ -171,7 +208,7 @@ impl Services {
             deployment.progress.apps.entry(app.clone()).or_default().well_since = since;
         }
         let wanted = stage.promote_after_seconds.map(|seconds| seconds.duration());
-        if since.zip(wanted).is_some_and(|(since, wanted)| now.mono >= since + wanted) {
+        if is_heard && since.zip(wanted).is_some_and(|(since, wanted)| now.mono >= since + wanted) {
             self.next_stage(app, id);
         }
     }

@@ -52,6 +52,7 @@ impl Services {
         self.ask_whether_ready(now, app);
         self.converge(now, app);
         self.send_kills(now, app);
+        self.hurry(now, app);
         self.probe(now, app);
         self.forget_if_gone(now, app);
         self.advance_deployments(app);

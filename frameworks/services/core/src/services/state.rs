@@ -154,6 +154,24 @@ impl AppState {
         self.instances.counted(&Class::ALL) > self.target() as usize
     }
 
+    /// Whether something is on its way that rests on who is known to do its work.
+    pub(super) fn is_changing(&self) -> bool {
+        self.deployment.is_some() || self.is_moving() || self.has_surplus()
+    }
+
+    /// Forgets the oldest of more than `most` definitions, and which those were. What an instance has is kept, and so are the present
+    /// one and the one `before`, to which its deployment may go back.
+    pub(super) fn forget_versions(&mut self, most: usize, before: Timestamp) -> Vec<Timestamp> {
+        let surplus = self.versions.len().saturating_sub(most);
+        let is_kept = |version: &Timestamp| {
+            [self.app.version, before].contains(version) || self.instances.has_version(*version)
+        };
+        let forgotten: Vec<Timestamp> =
+            self.versions.keys().copied().filter(|version| !is_kept(version)).take(surplus).collect();
+        self.versions.retain(|version, _| !forgotten.contains(version));
+        forgotten
+    }
+
     /// Takes another definition as the one that counts.
     pub(super) fn replace_app(&mut self, app: App) -> App {
         self.instances.set_app(&app);

@@ -85,7 +85,7 @@ impl Services {
 
     fn on_known(&mut self, now: Now, id: &InstanceId, status: &TaskStatus, heard: Heard) {
         let Some(state) = self.apps.get_mut(id.app()) else { return };
-        let is_changing = state.deployment.is_some() || state.is_moving() || state.has_surplus();
+        let is_changing = state.is_changing();
         let AppState { app: current, versions, instances, .. } = state;
         let Some(mut instance) = instances.get_mut(id) else { return };
         let Some(task) = instance.task_mut() else { return };

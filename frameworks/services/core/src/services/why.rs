@@ -67,7 +67,14 @@ impl Services {
             reasons.extend(waits_for_volume(&tasks.away, "not offered"));
         }
         if held_back > 0 {
-            reasons.push(self.capacity(now, state, (held_back, tasks.unreachable.count)));
+            let unknown = self.unknown(state, tasks);
+            let mut capacity = self.capacity(now, state, (held_back, tasks.unreachable.count));
+            if unknown.is_some() {
+                // Others go as soon as it is known who is there, and room for more would not be kept.
+                capacity.suggestions.clear();
+            }
+            reasons.extend(unknown);
+            reasons.push(capacity);
         }
         reasons
     }
@@ -96,7 +103,11 @@ impl Services {
 
     /// What keeps instances that have a task from being as they should be.
     fn reasons_to_be_unfinished(&self, now: Now, state: &AppState, tasks: &Noticed) -> Vec<Reason> {
-        let mut reasons: Vec<Reason> = self.canary_reason(now, state).into_iter().collect();
+        let room = self.most_at_once(state).saturating_sub(state.alive(now.mono));
+        // Else it is said before the lack of room that comes of it.
+        let unknown = (state.instances.waiting() <= room).then(|| self.unknown(state, tasks));
+        let mut reasons: Vec<Reason> = unknown.flatten().into_iter().collect();
+        reasons.extend(self.canary_reason(now, state));
         reasons.extend(noted(&tasks.starting, Cause::Starting, |task| started(now, task)));
         reasons.extend(noted(&tasks.unhealthy, Cause::Unhealthy, unwell));
         reasons.extend(noted(&tasks.unready, Cause::NotReady, not_ready));
@@ -113,6 +124,48 @@ impl Services {
             )
         }));
         reasons
+    }
+
+    /// That it is not known yet who of those that are to do their work is there: nobody goes on their account until it is.
+    fn unknown(&self, state: &AppState, tasks: &Noticed) -> Option<Reason> {
+        let Noticed { good, unheard, unasked, .. } = *tasks;
+        if unheard + unasked == 0 || !self.rests_on_news(state) {
+            return None;
+        }
+        let of = |count: usize| format!("{count} of {}", counted(good, "instance"));
+        let (cause, count, sentence) = match (self.connected, unheard) {
+            // It is said already when something waits to be started.
+            (false, _) if state.instances.waiting() > 0 => return None,
+            (false, _) => {
+                let sentence = "No master is connected; nothing goes on until one is".to_owned();
+                (Cause::Disconnected, unheard, sentence)
+            }
+            (true, 0) => {
+                let sentence = format!(
+                    "Waits for the health checks of {}, of which this process has no answer yet",
+                    of(unasked)
+                );
+                (Cause::Unheard, unasked, sentence)
+            }
+            (true, _) => {
+                let sentence = format!(
+                    "Waits for the master, which has not spoken of {} since it was reached",
+                    of(unheard)
+                );
+                (Cause::Unheard, unheard, sentence)
+            }
+        };
+        Some(Reason { cause, count, sentence, suggestions: Vec::new() })
+    }
+
+    /// Whether something goes on that stops nobody, or does not end, before it is known who is there.
+    fn rests_on_news(&self, state: &AppState) -> bool {
+        let acts = |deployment: &Deployment| {
+            let id = &state.app.definition.id;
+            deployment.progress.paused.is_none() && deployment.now().iter().any(|action| action.app == *id)
+        };
+        let is_deployed = self.deployment_of(state).is_some_and(acts);
+        state.target() > 0 && (is_deployed || state.is_moving() || state.has_surplus())
     }
 
     fn canary_reason(&self, now: Now, state: &AppState) -> Option<Reason> {

@@ -77,6 +77,8 @@ pub enum Cause {
     Unhealthy,
     /// It runs and does not say yet that it is ready.
     NotReady,
+    /// It did its work when it was last heard of, and was not heard of, or asked, since this process or its master took over.
+    Unheard,
     /// It is being stopped.
     Stopping,
     /// Its agent is out of reach.
@@ -99,6 +101,7 @@ impl Cause {
             Self::Starting => "starting",
             Self::Unhealthy => "unhealthy",
             Self::NotReady => "notReady",
+            Self::Unheard => "unheard",
             Self::Stopping => "stopping",
             Self::Unreachable => "unreachable",
             Self::Nothing => "nothing",

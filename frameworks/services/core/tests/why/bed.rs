@@ -9,7 +9,7 @@ use chapada_model::{
 };
 use chapada_services_core::{
     Action, AppId, Command, Effect, Event, Explanation, Inquired, Inquiring, Offer, Published, Refusal,
-    Reply, Seed, Services, Update,
+    Reply, Seed, Services, Update, Write,
 };
 use serde_json::{Map, Value};
 
@@ -103,6 +103,7 @@ pub(crate) struct Bed {
     /// Whether tasks run as soon as they are launched.
     pub(crate) runs: bool,
     pub(crate) answers: Vec<Result<Reply, Refusal>>,
+    records: BTreeMap<String, Vec<u8>>,
 }
 
 impl Bed {
@@ -131,6 +132,7 @@ impl Bed {
             steps: Vec::new(),
             runs: true,
             answers: Vec::new(),
+            records: BTreeMap::new(),
         }
     }
 
@@ -145,7 +147,15 @@ impl Bed {
 
     fn execute(&mut self, effect: Effect, events: &mut Vec<Event>) {
         match effect {
-            Effect::Store { number, .. } => events.push(Event::Stored(number)),
+            Effect::Store { number, writes } => {
+                for write in writes {
+                    match write {
+                        Write::Put { key, value } => drop(self.records.insert(key, value)),
+                        Write::Delete { key } => drop(self.records.remove(&key)),
+                    }
+                }
+                events.push(Event::Stored(number));
+            }
             Effect::Revive => events.push(self.offers()),
             Effect::Launch { tasks, .. } => {
                 for launch in tasks {
@@ -180,6 +190,12 @@ impl Bed {
         Event::Offers(
             self.agents.values().filter(|agent| !agent.0.resources.is_empty()).map(numbered).collect(),
         )
+    }
+
+    /// Another process takes over, and has not reached the master yet.
+    pub(crate) fn restart(&mut self) {
+        let (seed, records) = (Seed::new(8, 0), self.records.clone());
+        self.services = Services::restore(Role::star(), seed, self.now, records).expect("own records");
     }
 
     pub(crate) fn create(&mut self, app: Value) {

@@ -4,4 +4,5 @@ mod bed;
 mod helps;
 mod plans;
 mod planted;
+mod unheard;
 mod volumes;
