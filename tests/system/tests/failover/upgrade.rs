@@ -56,6 +56,40 @@ fn still_works(cluster: &Cluster, before: &Processes) {
     assert_eq!(runs(cluster, INSTANCES as usize, "again"), *before, "the youngest goes");
 }
 
+/// Something of each kind that operators put into the registry.
+fn fill(cluster: &Cluster) {
+    let quota = json!([{ "role": "batch", "limits": { "cpus": { "value": 4 } } }]);
+    let window = json!({
+        "machine_ids": [{ "hostname": "another", "ip": "10.9.9.9" }],
+        "unavailability": { "start": { "nanoseconds": 4_102_444_800_000_000_000_u64 } },
+    });
+    for (method, path, body) in [
+        ("PUT", "/weights", json!([{ "role": "batch", "weight": 2.5 }])),
+        (
+            "POST",
+            "/api/v1",
+            json!({ "type": "UPDATE_QUOTA", "update_quota": { "force": true, "quota_configs": quota } }),
+        ),
+        ("POST", "/maintenance/schedule", json!({ "windows": [window] })),
+    ] {
+        let answer = cluster.leader_http().and_then(|master| master.call(method, path, Some(&body)));
+        assert!(matches!(answer, Ok((200, _))), "{path}: {answer:?}");
+    }
+}
+
+/// What the leader has of it.
+fn filled(cluster: &Cluster) -> Vec<serde_json::Value> {
+    let master = cluster.leader_http().expect("a master leads");
+    let quota = master.send("POST", "/api/v1", &json!({ "type": "GET_QUOTA" }));
+    let rest =
+        ["/weights", "/maintenance/schedule"].map(|path| master.get(path).expect("the leader answers"));
+    let all: Vec<_> = rest.into_iter().chain([quota.expect("the leader answers")]).collect();
+    for (what, known) in [("batch", &all[0]), ("another", &all[1]), ("batch", &all[2])] {
+        assert!(known.to_string().contains(what), "{known}");
+    }
+    all
+}
+
 type Step = (&'static str, fn(&mut Cluster, &Path));
 
 /// From the other build to this one by these steps, and back.
@@ -63,6 +97,8 @@ fn there_and_back(steps: [Step; 3]) {
     let (other, this) = (other_build(), binary("chapada"));
     let mut cluster = builder().program(&other).start();
     deploy(&cluster, INSTANCES);
+    fill(&cluster);
+    let recorded = filled(&cluster);
     let before = runs(&cluster, INSTANCES as usize, "at first");
     for (way, program) in [("upgraded", &this), ("downgraded", &other)] {
         for (what, step) in steps {
@@ -72,6 +108,7 @@ fn there_and_back(steps: [Step; 3]) {
             assert_eq!(after, before, "{what} {way}: the same processes run");
             assert_eq!(logged(&cluster, ": launch "), launched, "{what} {way}: nothing is launched");
             still_works(&cluster, &before);
+            assert_eq!(filled(&cluster), recorded, "{what} {way}: the registry is as it was");
         }
     }
 }
