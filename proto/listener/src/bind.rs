@@ -19,7 +19,7 @@ use crate::error::ListenError;
 use crate::grpc::GrpcRoutes;
 use crate::guard::Guard;
 use crate::routes::Routes;
-use crate::shares::Shares;
+use crate::shares::{Party, Shares};
 use crate::tunnel::Tunnel;
 
 /// Connections at once: an agent link or a subscription takes one, so this carries a cluster of 50,000 agents. Each
@@ -120,8 +120,8 @@ impl Listener {
                     continue;
                 }
             };
-            // An IPv4 address is the same caller when it comes over IPv6.
-            let Some(place) = callers.take(peer.remote.ip().to_canonical()) else {
+            let party = Party::at(peer.remote.ip());
+            let Some(place) = callers.take(party.clone()) else {
                 tracing::debug!(%peer.remote, "closed a connection of an address that has its share");
                 continue;
             };
@@ -129,7 +129,7 @@ impl Listener {
                 slot = slots.clone().acquire_owned() => slot,
                 () = stop.cancelled() => break,
             };
-            let serving = connection::serve(stream, peer, dispatch.clone(), stop.clone());
+            let serving = connection::serve(stream, peer, party, dispatch.clone(), stop.clone());
             connections.spawn(async move {
                 serving.await;
                 drop((slot, place));

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::call::{HangUp, Peer};
 use crate::dispatch::Dispatch;
 use crate::head::{HEAD_LIMIT, Progress, TimedHeads};
+use crate::shares::Party;
 use crate::socket::{Connected, Socket};
 use crate::tunnel::Tunnel;
 
@@ -36,6 +37,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) async fn serve(
     stream: impl Connected,
     peer: Peer,
+    party: Party,
     dispatch: Arc<Dispatch>,
     stop: CancellationToken,
 ) {
@@ -48,7 +50,7 @@ pub(crate) async fn serve(
     }
     let hang_up = HangUp::default();
     let socket = Socket::new(stream, peer, hang_up.clone());
-    answer(socket, peer, hang_up, dispatch, stop).await;
+    answer(socket, peer, party, hang_up, dispatch, stop).await;
 }
 
 /// Serves one connection that came through another one. Its tunnel notices a peer that is gone.
@@ -58,11 +60,18 @@ pub(crate) async fn serve_tunnel(
     dispatch: Arc<Dispatch>,
     stop: CancellationToken,
 ) {
-    answer(tunnel, peer, HangUp::default(), dispatch, stop).await;
+    let party = Party::at(peer.remote.ip());
+    answer(tunnel, peer, party, HangUp::default(), dispatch, stop).await;
 }
 
-async fn answer<S>(stream: S, peer: Peer, hang_up: HangUp, dispatch: Arc<Dispatch>, stop: CancellationToken)
-where
+async fn answer<S>(
+    stream: S,
+    peer: Peer,
+    party: Party,
+    hang_up: HangUp,
+    dispatch: Arc<Dispatch>,
+    stop: CancellationToken,
+) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let builder = builder();
@@ -71,8 +80,9 @@ where
     let stream = TimedHeads::new(stream, progress.clone(), HEAD_LIMIT);
     let service = service_fn(move |request| {
         let (dispatch, hang_up, answering) = (dispatch.clone(), handle.clone(), progress.answering());
+        let party = party.clone();
         async move {
-            let answer = dispatch.answer(peer, hang_up, request).await;
+            let answer = dispatch.answer(peer, party, hang_up, request).await;
             Ok::<_, std::convert::Infallible>(answering.until_end_of(answer))
         }
     });

@@ -19,6 +19,7 @@ use crate::grpc::GrpcRoutes;
 use crate::guard::Guard;
 use crate::reply::HttpResponse;
 use crate::routes::Refuse;
+use crate::shares::Party;
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
@@ -40,6 +41,7 @@ impl Dispatch {
     pub(crate) async fn answer(
         &self,
         peer: Peer,
+        party: Party,
         hang_up: HangUp,
         request: Request<Incoming>,
     ) -> Response<ResponseBody> {
@@ -65,6 +67,7 @@ impl Dispatch {
             Err(refusal) => return refusal.map(boxed),
         };
         parts.extensions.insert(peer);
+        parts.extensions.insert(party.known_as(&principal));
         parts.extensions.insert(hang_up);
         parts.extensions.insert(principal.clone());
         if is_grpc {

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod admission;
+mod arriving;
 mod authority;
 mod bind;
 mod body;

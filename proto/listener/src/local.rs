@@ -17,7 +17,7 @@ use crate::connection;
 use crate::dispatch::Dispatch;
 use crate::grpc::GrpcRoutes;
 use crate::routes::Routes;
-use crate::shares::Shares;
+use crate::shares::{Party, Shares};
 
 /// Connections at once; beyond this, new ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 16_384;
@@ -53,7 +53,8 @@ impl LocalListener {
         let connections = TaskTracker::new();
         loop {
             let Some((stream, user)) = accept(&self.socket, &stop).await else { break };
-            let Some(place) = callers.take(user) else {
+            let party = Party::User(user);
+            let Some(place) = callers.take(party.clone()) else {
                 tracing::debug!(user, "closed a connection of a user who has their share");
                 continue;
             };
@@ -62,7 +63,7 @@ impl LocalListener {
                 () = stop.cancelled() => break,
             };
             let peer = Peer { remote: NOWHERE, local: NOWHERE, is_brought: false };
-            let serving = connection::serve(stream, peer, dispatch.clone(), stop.clone());
+            let serving = connection::serve(stream, peer, party, dispatch.clone(), stop.clone());
             connections.spawn(async move {
                 serving.await;
                 drop((slot, place));

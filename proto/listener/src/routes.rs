@@ -13,12 +13,14 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::{Filter, Reply};
 
+use crate::arriving::Arriving;
 use crate::authority::{Action, Decision, Object, Policy, Principal};
-use crate::body::{Arriving, RequestBody};
+use crate::body::RequestBody;
 use crate::call::{Call, HangUp, Peer};
 use crate::guard::{ContentRule, check_content_type, check_form};
 use crate::pattern::{Params, Pattern};
 use crate::reply::{HttpResponse, text};
+use crate::shares::Party;
 
 type Answering = Pin<Box<dyn Future<Output = HttpResponse> + Send>>;
 type Handler = Arc<dyn Fn(Call) -> Answering + Send + Sync>;
@@ -173,7 +175,7 @@ impl Routes {
     ) -> BoxedFilter<(HttpResponse,)> {
         self.routes.sort_by_key(|route| std::cmp::Reverse(route.pattern.specificity()));
         let table = Arc::new(self);
-        let arriving = Arriving::new();
+        let arriving = Arriving::new(limit);
         let query = warp::query::raw().or(warp::any().map(String::new)).unify();
         warp::method()
             .and(warp::path::full())
@@ -181,6 +183,7 @@ impl Routes {
             .and(warp::header::headers_cloned())
             .and(warp::body::stream())
             .and(warp::ext::get::<Peer>())
+            .and(warp::ext::get::<Party>())
             .and(warp::ext::get::<Principal>())
             .and(warp::ext::get::<HangUp>())
             .and(warp::ext::optional::<hyper::upgrade::OnUpgrade>())
@@ -191,6 +194,7 @@ impl Routes {
                       headers: HeaderMap,
                       chunks,
                       peer,
+                      party,
                       principal,
                       hang_up,
                       upgrade| {
@@ -204,7 +208,7 @@ impl Routes {
                         headers,
                         principal,
                         peer,
-                        body: RequestBody::new(Box::pin(chunks), announced, limit, arriving.clone()),
+                        body: RequestBody::new(Box::pin(chunks), announced, limit, party, arriving.clone()),
                         stop: stop.clone(),
                         hang_up,
                         params: Params::new(),
@@ -278,7 +282,7 @@ async fn enter(table: Arc<Routes>, call: Call) -> HttpResponse {
         Some(around) => around(call, Next(table)).await,
         None => table.answer(call).await,
     };
-    if response.status().is_client_error() && !waits {
+    if body.is_given_up() || (response.status().is_client_error() && !waits) {
         body.drain().await;
     }
     response

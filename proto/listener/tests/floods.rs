@@ -1,13 +1,15 @@
 //! What costs its sender next to nothing costs the server no more: streams that are opened and reset at once (CVE-2023-44487),
-//! and bodies that would unpack to far more than they are.
+//! bodies that would unpack to far more than they are, and bodies that are begun and not ended.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use chapada_listener::{Action, Call, GrpcRoutes, ListenConfig, Listener, Policy, Routes, text};
+use chapada_listener::{
+    Action, Call, DEFAULT_MAX_BODY, GrpcRoutes, ListenConfig, Listener, Policy, Routes, text,
+};
 use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -132,5 +134,69 @@ async fn a_body_that_says_it_is_packed_is_not_unpacked() {
     let answer = asked(at, &request).await;
     let is_refused = answer.starts_with("HTTP/1.1 415");
     assert!(is_refused || answer.ends_with(&format!("\r\n{} bytes", body.len())), "{answer}");
+    stop.cancel();
+}
+
+/// A connection from an address of this machine.
+async fn connect_from(last: u8, at: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind((Ipv4Addr::new(127, 0, 0, last), 0).into()).expect("all of 127 is this machine");
+    socket.connect(at).await.expect("it listens")
+}
+
+fn upload(length: usize) -> String {
+    format!(
+        "POST /things HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    )
+}
+
+/// Sends a whole body and gives the status of the answer; what it said stays to be read away by its length.
+async fn send(connection: &mut TcpStream, length: usize) -> String {
+    let sending = async {
+        connection.write_all(upload(length).as_bytes()).await.expect("sent");
+        connection.write_all(&vec![b'x'; length]).await.expect("the body is read to its end");
+        answer(connection).await
+    };
+    tokio::time::timeout(DEADLINE, sending).await.expect("it answers")
+}
+
+/// One answer with its body.
+async fn answer(connection: &mut TcpStream) -> String {
+    let mut read = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&read).to_ascii_lowercase();
+        let head = text.find("\r\n\r\n").map(|end| end + 4);
+        let length =
+            text.split("content-length: ").nth(1).and_then(|rest| rest.split('\r').next()?.parse().ok());
+        if head.is_some_and(|head| read.len() == head + length.unwrap_or(0)) {
+            return text;
+        }
+        read.push(connection.read_u8().await.expect("an answer"));
+    }
+}
+
+#[tokio::test]
+async fn one_address_with_bodies_that_do_not_end_is_refused_in_words_and_others_are_served() {
+    let (at, stop) = serve().await;
+    let largest = usize::try_from(DEFAULT_MAX_BODY).expect("small");
+    // A quarter of the 256 MiB that all may have.
+    let mut unfinished = Vec::new();
+    for _ in 0..64 * 1024 * 1024 / largest {
+        let mut connection = connect_from(2, at).await;
+        connection.write_all(upload(largest).as_bytes()).await.expect("sent");
+        connection.write_all(&vec![b'x'; largest - 1]).await.expect("sent");
+        unfinished.push(connection);
+    }
+    // What is on its way is there at some time.
+    let mut same = connect_from(2, at).await;
+    let filled = async { while !send(&mut same, 100).await.starts_with("http/1.1 503") {} };
+    tokio::time::timeout(DEADLINE, filled).await.expect("its part is taken");
+    // It is in the middle of this one when it is refused, and goes on with the same connection.
+    let refused = send(&mut same, 2 * 1024 * 1024).await;
+    assert!(refused.starts_with("http/1.1 503") && refused.contains("too much is being sent"), "{refused}");
+    same.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
+    assert!(answer(&mut same).await.ends_with("fine"));
+    let other = send(&mut connect_from(3, at).await, 2 * 1024 * 1024).await;
+    assert!(other.starts_with("http/1.1 200") && other.ends_with("2097152 bytes"), "{other}");
     stop.cancel();
 }
