@@ -5,6 +5,8 @@
     reason = "each test file takes what it needs, and tests may unwrap"
 )]
 
+pub(crate) mod between;
+
 use std::future::Future;
 use std::net::Ipv4Addr;
 use std::time::Duration;

@@ -122,11 +122,20 @@ impl ZkStore {
         }
     }
 
-    /// Writes the epoch where the registry's deletion does not reach. Where we may not write it is done without.
+    /// Writes the epoch where the registry's deletion does not reach; over a broken connection again, once it is back. Where we may
+    /// not write it is done without.
     pub(super) async fn mark(&self, epoch: u64) {
         let path = &self.fence.address.path;
         let mark = serde_json::to_vec(&Mark { epoch }).expect("a number always serialises");
-        if let Err(error) = self.fence.client.set_data(path, &mark, None).await {
+        let mut written = self.fence.client.set_data(path, &mark, None).await;
+        for _ in 1..MAX_TRIES {
+            match &written {
+                Err(error) if outcome_unknown(error) && reconnected(&self.fence.client).await => {}
+                _ => break,
+            }
+            written = self.fence.client.set_data(path, &mark, None).await;
+        }
+        if let Err(error) = written {
             tracing::warn!(%error, znode = path, "failed to note the epoch; a deleted registry would look like a new one");
         }
     }
