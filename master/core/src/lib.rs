@@ -63,8 +63,8 @@ pub use chapada_allocator::{
 };
 pub use constraints::{InvalidOfferConstraints, MAX_EXPRESSIONS, OfferConstraints};
 pub use draining::{
-    AgentCall, Away, Drain, DrainOrder, DrainPlan, DrainStep, DrainWait, MAX_AGENTS_PER_DRAIN, MAX_DRAINS,
-    MAX_NOTICE, PassedOver, Selection,
+    AgentCall, Away, Drain, DrainOrder, DrainPlan, DrainStep, DrainWait, KilledBefore, MAX_AGENTS_PER_DRAIN,
+    MAX_DRAINS, MAX_NOTICE, PassedOver, Selection,
 };
 pub use early_kills::{EARLY_KILL_WAIT, MAX_EARLY_KILLS};
 pub use effect::{AgentCommand, Effect, ErrorCode, OperatorEvent, RefusedReason, SchedulerEvent, Ticket};

@@ -8,7 +8,8 @@ use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId
 
 use crate::draining::{MAX_DRAIN_NAME, MAX_NOTICE};
 use crate::{
-    Agent, AgentRecord, Drain, DrainOrder, FrameworkRecord, Master, RegistryChange, Removal, Standing,
+    Agent, AgentRecord, Drain, DrainOrder, FrameworkRecord, KilledBefore, Master, RegistryChange, Removal,
+    Standing,
 };
 
 /// What the store takes, as the shell writes it.
@@ -67,10 +68,8 @@ impl Master {
     /// Whether the record of an agent fits when it comes back with these resources, if they take more than what it has now.
     pub(crate) fn check_resources_fit(&self, agent: &Agent, total: &Resources) -> Result<(), String> {
         let bytes = |resources: &Resources| {
-            let description = AgentDescription {
-                resources: resources.clone(),
-                ..(*agent.description).clone()
-            };
+            let description =
+                AgentDescription { resources: resources.clone(), ..(*agent.description).clone() };
             let record = self.largest_record(Arc::new(description));
             (self.settings.records.bytes)(&RegistryChange::PutAgent(agent.id.clone(), record))
         };
@@ -99,12 +98,20 @@ impl Master {
         let longest = MAX_NOTICE.saturating_sub(Duration::from_nanos(1));
         let order = DrainOrder { notice: Some(longest), max_grace: Some(longest), mark_gone: false };
         let part_of = Some("\"".repeat(MAX_DRAIN_NAME).into());
+        let killed_before = Some(KilledBefore { from: at, until: at, mark_gone: false });
         AgentRecord {
             description,
             standing: Standing::Unreachable { since: at },
             registered: at,
             deactivated: false,
-            drain: Some(Drain { order, since: at, is_drained: false, part_of, is_notice_over: true }),
+            drain: Some(Drain {
+                order,
+                since: at,
+                is_drained: false,
+                part_of,
+                is_notice_over: true,
+                killed_before,
+            }),
             returned: Some(at),
         }
     }

@@ -12,10 +12,11 @@ use chapada_model::{
 use crate::{Drain, DrainPlan, Machine, Quota};
 
 /// The version of all records. A store with a newer one is refused by name. 2 has quotas beside what 1 had, 3 has
-/// maintenance, 4 draining, 5 has who must confirm a removal in records of its own. A store is said to be of a version once it holds
+/// maintenance, 4 draining, 5 has who must confirm a removal in records of its own and that a drain's notice is over, 6 what a drain
+/// killed before it was ordered anew. A store is said to be of a version once it holds
 /// something that builds of the former one misread ([`RegistryChange::version`]), and not before: as long as it holds nothing of the
 /// kind a former build may lead again, as it must in the middle of an upgrade.
-pub const REGISTRY_VERSION: u32 = 5;
+pub const REGISTRY_VERSION: u32 = 6;
 
 /// What every build reads as it is meant.
 const FIRST_VERSION: u32 = 1;
@@ -138,16 +139,39 @@ pub struct RegistryState {
 }
 
 impl AgentRecord {
-    /// Former builds pass over that it is out of service, and write the record without it.
+    /// Former builds pass over that it is out of service, and write the record without it. So they do with `returned`, which makes
+    /// no version: a framework that a former build does not tell hears of its tasks when it next asks, and agents come back all the
+    /// time, so that no former build could lead again for long.
     fn version(&self) -> u32 {
-        if self.deactivated || self.drain.is_some() { 4 } else { FIRST_VERSION }
+        let Self { description: _, standing: _, registered: _, deactivated, drain, returned: _ } = self;
+        let drain = drain.as_ref().map_or(FIRST_VERSION, Drain::version);
+        drain.max(if *deactivated { 4 } else { FIRST_VERSION })
+    }
+}
+
+impl Drain {
+    /// Builds that do not know that the notice is over give it again; those that do not know what was killed before the order was
+    /// renewed say of it something else.
+    fn version(&self) -> u32 {
+        let Self { order: _, since: _, is_drained: _, part_of: _, is_notice_over, killed_before } = self;
+        match (killed_before.is_some(), is_notice_over) {
+            (true, _) => 6,
+            (false, true) => 5,
+            (false, false) => 4,
+        }
     }
 }
 
 impl FrameworkRecord {
-    /// Former builds look into the record for those who must confirm, and forget the removal when they find nobody.
+    /// Builds up to 4 look into the record for those who must confirm, and forget the removal when they find nobody: where there are
+    /// any they are in records of their own, which say so themselves and are written first. What is there but for them every build
+    /// since 3 reads as it is meant.
     fn version(&self) -> u32 {
-        if self.removed.is_some() { 5 } else { FIRST_VERSION }
+        let Self { description: _, registered: _, disconnected: _, removed } = self;
+        match removed {
+            Some(Removal { at: _, unconfirmed: _, absent: true }) => 3,
+            Some(_) | None => FIRST_VERSION,
+        }
     }
 }
 

@@ -24,6 +24,9 @@ pub use rate::{InvalidRate, RemovalBrake, RemovalRate};
 /// The port of a master unless configured otherwise. Source: Mesos.
 pub const DEFAULT_PORT: u16 = 5050;
 
+/// What a write needs at most once ZooKeeper answers again: what the defaults leave for it.
+const STORE_MARGIN: Duration = Duration::from_secs(6);
+
 /// The configuration of a master.
 #[derive(Clone, Debug, PartialEq, clap::Args, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -92,7 +95,8 @@ pub struct MasterConfig {
     #[arg(long, default_value = "1m", value_parser = humantime::parse_duration)]
     #[serde(with = "humantime_serde")]
     pub registry_fetch_timeout: Duration,
-    /// How long a write of the registry may take before the leader makes room for another.
+    /// How long a write of the registry may take before the leader makes room for another. With ZooKeeper it is never less than 7/5 of
+    /// `--zk-session-timeout` and 6s: a leader that comes back within its session goes on, and finishes its write.
     #[arg(long, default_value = "20s", value_parser = humantime::parse_duration)]
     #[serde(with = "humantime_serde")]
     pub registry_store_timeout: Duration,
@@ -184,6 +188,16 @@ impl MasterConfig {
                 .collect(),
             insecure: self.insecure,
             max_body_bytes: self.max_body_bytes,
+        }
+    }
+
+    /// How long a write of the registry may take. A write that was under way when the connection broke waits until it is back, or
+    /// until the session is given up, which ends the term. Source: zookeeper-client gives a session up after 7/5 of its time.
+    pub(crate) fn store_timeout(&self) -> Duration {
+        let longest_break = self.zk_session_timeout.saturating_mul(7) / 5;
+        match self.zk {
+            Some(_) => self.registry_store_timeout.max(longest_break.saturating_add(STORE_MARGIN)),
+            None => self.registry_store_timeout,
         }
     }
 

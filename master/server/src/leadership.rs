@@ -141,7 +141,7 @@ impl Candidate {
         term: &Term,
         master: MasterDescription,
     ) -> Result<Option<GivenAway>, Error> {
-        let (fetch, store) = (self.config.registry_fetch_timeout, self.config.registry_store_timeout);
+        let (fetch, store) = (self.config.registry_fetch_timeout, self.config.store_timeout());
         let opened = match registry::fetched(fetch, term.open_registry(registry::SCHEMA)).await {
             Ok(opened) => opened,
             Err(Error::Registry(error @ OpenRegistryError::Deposed)) => {

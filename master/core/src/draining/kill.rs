@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chapada_model::{AgentId, ExecutorKey, KillPolicy, Reason, TaskKey, TaskState, TaskStatus};
 
+use super::KilledBefore;
 use crate::{AgentCommand, AgentRecord, Drain, Master, RegistryChange};
 
 /// What a task gets from the kill to its end when nobody says otherwise. Source: Mesos' command executor.
@@ -95,12 +96,13 @@ impl Master {
     /// was said of it once stays so. Source: Mesos' agents say it themselves.
     pub(crate) fn say_drained(&self, agent: &AgentId, key: &TaskKey, status: TaskStatus) -> TaskStatus {
         let drain = self.books.agents.get(agent).and_then(|agent| agent.drain.as_ref());
-        let Some(drain) = drain.filter(|_| self.is_killing(agent)) else { return status };
+        let Some(drain) = drain.filter(|_| self.draining.contains_key(agent)) else { return status };
         if !matches!(status.state, TaskState::Killing | TaskState::Killed) {
             return status;
         }
         match self.said(key, &status) {
             Some(said) => TaskStatus { state: said.state, reason: said.reason, ..status },
+            None if !self.is_killing(agent) => status,
             None => TaskStatus {
                 state: self.drained_state(drain, key, status.state),
                 reason: status.reason.or(Some(Reason::AgentDraining)),
@@ -110,24 +112,34 @@ impl Master {
     }
 
     /// The same for what an agent states when it comes back: a former leader has said it so, or would have if its framework had been
-    /// there. By the agent's clock what ended before the drain began to kill ended otherwise, and stays as it is.
+    /// there. By the agent's clock what ended before the drain began to kill ended otherwise, and stays as it is; what ended before
+    /// it was ordered anew ended as it was ordered then.
     pub(crate) fn held_drained(&self, agent: &AgentId, key: &TaskKey, status: TaskStatus) -> TaskStatus {
         let drain = self.books.agents.get(agent).and_then(|agent| agent.drain.as_ref());
-        let Some(drain) = drain.filter(|_| self.is_killing(agent)) else { return status };
+        let Some(drain) = drain.filter(|_| self.draining.contains_key(agent)) else { return status };
         if let Some(said) = self.said(key, &status) {
             return TaskStatus { state: said.state, reason: said.reason, ..status };
         }
-        let begun = drain.since + drain.order.notice.unwrap_or_default();
-        let is_of_drain = matches!(status.state, TaskState::Killing | TaskState::Killed)
-            && status.timestamp.is_none_or(|at| at >= begun);
-        if !is_of_drain {
-            return status;
-        }
+        let mark_gone = drain.mark_gone_at(status.timestamp, self.is_killing(agent));
+        let is_end = matches!(status.state, TaskState::Killing | TaskState::Killed);
+        let Some(mark_gone) = mark_gone.filter(|_| is_end) else { return status };
         let state = match status.state {
-            TaskState::Killed if self.is_gone_by_operator(drain, key) => TaskState::GoneByOperator,
+            TaskState::Killed if self.is_gone_by_operator(mark_gone, key) => TaskState::GoneByOperator,
             state => state,
         };
         TaskStatus { state, reason: status.reason.or(Some(Reason::AgentDraining)), ..status }
+    }
+
+    /// When the drain that is renewed has killed, until now. It is one time with that before it when nothing lies between them.
+    pub(super) fn killed_until_now(&self, id: &AgentId, former: &Drain) -> Option<KilledBefore> {
+        let draining = self.draining.get(id).filter(|draining| draining.is_of == former.name());
+        if former.is_drained || draining.is_none_or(|draining| draining.kills_at.is_some()) {
+            return former.killed_before.filter(|_| !former.is_drained);
+        }
+        let (mark_gone, from) = (former.order.mark_gone, former.kills_from());
+        let before = former.killed_before.filter(|one| one.until == from && one.mark_gone == mark_gone);
+        let from = before.map_or(from, |before| before.from);
+        Some(KilledBefore { from, until: self.now.wall, mark_gone })
     }
 
     /// What this leader has said of a task by this update.
@@ -141,14 +153,16 @@ impl Master {
     pub(crate) fn drained_state(&self, drain: &Drain, key: &TaskKey, state: TaskState) -> TaskState {
         let is_live = self.books.tasks.get(key).is_some_and(|task| task.is_live());
         match state {
-            TaskState::Killed if is_live && self.is_gone_by_operator(drain, key) => TaskState::GoneByOperator,
+            TaskState::Killed if is_live && self.is_gone_by_operator(drain.order.mark_gone, key) => {
+                TaskState::GoneByOperator
+            }
             state => state,
         }
     }
 
     /// Whether a task that the drain kills is gone by an operator's word, and its framework knows that state.
-    fn is_gone_by_operator(&self, drain: &Drain, key: &TaskKey) -> bool {
+    fn is_gone_by_operator(&self, mark_gone: bool, key: &TaskKey) -> bool {
         let framework = self.books.frameworks.get(&key.framework);
-        drain.order.mark_gone && framework.is_some_and(|known| known.description.is_partition_aware())
+        mark_gone && framework.is_some_and(|known| known.description.is_partition_aware())
     }
 }

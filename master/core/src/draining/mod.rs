@@ -60,9 +60,39 @@ pub struct Drain {
     /// Whether a leader has seen the notice end, and has begun to kill what is left.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_notice_over: bool,
+    /// What was killed for the agent's drain before it was ordered anew: what was said of it then holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub killed_before: Option<KilledBefore>,
+}
+
+/// When a drain killed what was left, before its order was renewed. By these times tasks are told that ended for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct KilledBefore {
+    /// From when.
+    pub from: Wall,
+    /// Until when.
+    pub until: Wall,
+    /// Whether the agent was to be given up for good.
+    pub mark_gone: bool,
 }
 
 impl Drain {
+    /// From when what is left is killed.
+    fn kills_from(&self) -> Wall {
+        self.since + self.order.notice.unwrap_or_default()
+    }
+
+    /// Whether the agent was to be given up for good when a task there ended at this time, if it ended for the drain. One whose time
+    /// nobody knows ended for a drain that is killing.
+    fn mark_gone_at(&self, at: Option<Wall>, is_killing: bool) -> Option<bool> {
+        if is_killing && at.is_none_or(|at| at >= self.kills_from()) {
+            return Some(self.order.mark_gone);
+        }
+        let before =
+            self.killed_before.filter(|before| at.is_some_and(|at| before.from <= at && at < before.until));
+        before.map(|before| before.mark_gone)
+    }
+
     /// Until when frameworks may leave by themselves; nothing when what is there is killed at once.
     pub fn leave_by(&self) -> Option<Wall> {
         self.order.notice.map(|notice| self.since + notice)
@@ -210,7 +240,15 @@ impl Master {
             max_grace: order.max_grace.map(bounded),
             ..order
         };
-        let drain = Drain { order, since: self.now.wall, is_drained: false, part_of, is_notice_over: false };
+        let killed_before = record.drain.as_ref().and_then(|former| self.killed_until_now(&agent, former));
+        let drain = Drain {
+            order,
+            since: self.now.wall,
+            is_drained: false,
+            part_of,
+            is_notice_over: false,
+            killed_before,
+        };
         self.put_duty(agent, AgentRecord { deactivated: true, drain: Some(drain), ..record })
     }
 

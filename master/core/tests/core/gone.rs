@@ -136,3 +136,66 @@ fn what_ended_before_the_drain_began_to_kill_stays_killed_for_the_next_leader() 
         assert!(!repeated.is_empty() && repeated.iter().all(|(state, _)| *state == TaskState::Killed));
     }
 }
+
+/// An operator says again how an agent is drained, or says it otherwise, once and twice.
+#[test]
+fn an_end_told_before_a_drain_was_ordered_anew_is_said_the_same_by_the_next_leader() {
+    let plain = DrainOrder::default();
+    let gone = DrainOrder { mark_gone: true, ..plain };
+    let gone_later = DrainOrder { notice: Some(Duration::from_secs(600)), ..gone };
+    for (orders, expected) in [
+        (vec![gone, gone], TaskState::GoneByOperator),
+        (vec![gone, gone, gone], TaskState::GoneByOperator),
+        (vec![gone, gone_later], TaskState::GoneByOperator),
+        (vec![gone, gone_later, gone_later], TaskState::GoneByOperator),
+        (vec![gone, plain], TaskState::GoneByOperator),
+        (vec![plain, gone], TaskState::Killed),
+    ] {
+        let (mut world, id, stream, key) = running();
+        acknowledge_all(&mut world, &key);
+        world.take(&stream);
+        let agent = world.agent_id(0);
+        let order = |world: &mut World, order| {
+            world.agent_call(AgentCall::Drain { agent: agent.clone(), order }).expect("taken");
+            world.pass(Duration::from_secs(1));
+        };
+        order(&mut world, orders[0]);
+        world.update(0, &key, TaskState::Killed);
+        let told = (expected, Some(Reason::AgentDraining));
+        assert_eq!(said(&mut world, &stream), [told]);
+        world.pass(Duration::from_secs(1));
+        orders[1..].iter().for_each(|one| order(&mut world, *one));
+        // The agent repeats it to the same leader, and states it to the next.
+        world.update(0, &key, TaskState::Killed);
+        assert_eq!(said(&mut world, &stream), [told], "{orders:?}");
+        world.fail_over();
+        world.connect(0);
+        let stream = come_back(&mut world, &id, true);
+        world.update(0, &key, TaskState::Killed);
+        let repeated = said(&mut world, &stream);
+        assert!(!repeated.is_empty() && repeated.iter().all(|one| *one == told), "{orders:?} {repeated:?}");
+    }
+}
+
+/// Nobody was told then that it was the drain's.
+#[test]
+fn an_end_in_the_notice_of_a_drain_that_was_ordered_anew_stays_killed_for_the_next_leader() {
+    let (mut world, id, stream, key) = running();
+    acknowledge_all(&mut world, &key);
+    world.take(&stream);
+    let agent = world.agent_id(0);
+    let gone = DrainOrder { mark_gone: true, ..DrainOrder::default() };
+    for order in [gone, DrainOrder { notice: Some(Duration::from_secs(600)), ..gone }] {
+        world.agent_call(AgentCall::Drain { agent: agent.clone(), order }).expect("taken");
+        world.pass(Duration::from_secs(1));
+    }
+    world.update(0, &key, TaskState::Killed);
+    let told = said(&mut world, &stream);
+    assert!(matches!(told[..], [(TaskState::Killed, _)]), "{told:?}");
+    world.fail_over();
+    world.connect(0);
+    let stream = come_back(&mut world, &id, true);
+    world.update(0, &key, TaskState::Killed);
+    let repeated = said(&mut world, &stream);
+    assert!(!repeated.is_empty() && repeated.iter().all(|(state, _)| *state == TaskState::Killed));
+}

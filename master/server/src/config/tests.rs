@@ -73,3 +73,22 @@ fn the_least_that_is_worth_an_offer_is_read_as_it_is_written() {
         assert!(text.parse::<MinAllocatable>().is_err(), "{text}");
     }
 }
+
+#[test]
+fn a_write_may_take_longer_than_a_term_may_be_suspended() {
+    let seconds = Duration::from_secs;
+    let of = |zk: Option<&str>, session, store| {
+        let (zk_session_timeout, registry_store_timeout) = (seconds(session), seconds(store));
+        let zk = zk.map(str::to_owned);
+        MasterConfig { zk, zk_session_timeout, registry_store_timeout, ..MasterConfig::default() }
+            .store_timeout()
+    };
+    let zk = Some("zk://localhost/chapada");
+    assert_eq!(
+        MasterConfig { zk: zk.map(str::to_owned), ..MasterConfig::default() }.store_timeout(),
+        seconds(20)
+    );
+    assert_eq!(of(zk, 40, 20), seconds(62));
+    assert_eq!(of(zk, 40, 90), seconds(90), "more is as it is set");
+    assert_eq!(of(None, 40, 5), seconds(5), "a file has no sessions");
+}

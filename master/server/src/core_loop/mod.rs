@@ -197,6 +197,9 @@ impl Load for AgentCommand {
     }
 }
 
+/// Where the verdict on a call comes; it is closed without one when the loop is gone.
+pub(crate) type Verdict = oneshot::Receiver<Result<(), CallRefused>>;
+
 /// The loop is gone: this master no longer leads.
 #[derive(Debug, thiserror::Error)]
 #[error("this master no longer leads")]
@@ -224,9 +227,14 @@ impl Core {
 
     /// Makes a call and waits for the verdict.
     pub(crate) async fn call(&self, caller: Caller, call: Call) -> Result<Result<(), CallRefused>, Stopped> {
+        self.hand_in(caller, call).await?.await.map_err(|_| Stopped)
+    }
+
+    /// Hands a call in; waits for room. The verdict comes later.
+    pub(crate) async fn hand_in(&self, caller: Caller, call: Call) -> Result<Verdict, Stopped> {
         let (reply, verdict) = oneshot::channel();
         self.send(Input::Call { caller, call: Box::new(call), reply }).await?;
-        verdict.await.map_err(|_| Stopped)
+        Ok(verdict)
     }
 
     /// Changes quotas or weights and waits until that is durable and in the books.
@@ -302,6 +310,17 @@ impl Core {
     /// A new name for an agent's connection.
     pub(crate) fn next_link(&self) -> LinkId {
         LinkId(self.links.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+impl Core {
+    /// Reaches no loop: what is sent waits, so much at most, until a test takes it.
+    pub(crate) fn without_loop(queue: usize) -> (Self, mpsc::Receiver<Input>) {
+        let (inputs, waiting) = mpsc::channel(queue);
+        let feed = Arc::new(Feed::new(1));
+        let (_, reader) = publisher::Publisher::new(1, feed.publish(Vec::new()));
+        (Self { inputs, reader, feed, links: Arc::default() }, waiting)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chapada_listener::{HttpResponse, empty, json, text};
 use chapada_master_core::{AgentCall, Drain, DrainOrder, Selection};
 use chapada_model::{AgentId, Text};
+use chapada_wire::Media;
 use chapada_wire::convert::duration_to_wire;
 use chapada_wire::v1;
 use chapada_wire::v1::master::Call;
@@ -37,11 +38,19 @@ pub(crate) fn is_change(kind: Type) -> bool {
 const LISTED: usize = 1_000;
 
 /// Carries a call out; answers when what it changes is durable. The answer to a drain by attributes names the agents that have them
-/// and are no part of it; there is none, as in Mesos, when there are no such agents.
-pub(super) async fn change(led: &Led, kind: Type, asked: Call) -> Result<HttpResponse, HttpResponse> {
+/// and are no part of it; there is none, as in Mesos, when there are no such agents, or the caller reads no JSON: the list is no
+/// message.
+pub(super) async fn change(
+    led: &Led,
+    kind: Type,
+    asked: Call,
+    accepted: Media,
+) -> Result<HttpResponse, HttpResponse> {
     let call = read(kind, asked)?;
     let by_attributes = match &call {
-        AgentCall::DrainMany { name, selection: Selection::Attributes(wanted), .. } => {
+        AgentCall::DrainMany { name, selection: Selection::Attributes(wanted), .. }
+            if accepted == Media::Json =>
+        {
             Some((name.clone(), wanted.clone()))
         }
         _ => None,

@@ -41,7 +41,7 @@ async fn answer(shell: &Arc<Shell>, call: HttpCall) -> Result<HttpResponse, Http
     if is_change(kind) {
         call.authorise(Action::OperateCluster, &Object::Named { kind: "call", id: kind.as_str_name() })?;
         let led = shell.leading().map_err(|elsewhere| elsewhere.response(&call.path))?;
-        return change(shell, &led, kind, asked, &call.principal).await;
+        return change(shell, &led, kind, asked, accepted, &call.principal).await;
     }
     if kind == Type::Subscribe {
         call.authorise(Action::ViewEvents, &Object::Named { kind: "call", id: kind.as_str_name() })?;
@@ -135,13 +135,14 @@ async fn change(
     led: &Led,
     kind: Type,
     asked: Call,
+    accepted: Media,
     by: &Principal,
 ) -> Result<HttpResponse, HttpResponse> {
     match kind {
         Type::SetLoggingLevel => set_logging_level(shell, &asked),
         kind if roles::is_change(kind) => roles::change(led, kind, asked).await,
         kind if maintenance::is_change(kind) => maintenance::change(led, kind, asked).await,
-        kind if agents::is_change(kind) => agents::change(led, kind, asked).await,
+        kind if agents::is_change(kind) => agents::change(led, kind, asked, accepted).await,
         kind => operate::change(led, kind, asked, by).await,
     }
 }

@@ -2,8 +2,10 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use chapada_coordination::{Coordination, LeaderInfo, MemoryStore};
-use chapada_master_core::{DrainOrder, DrainPlan};
-use chapada_model::{Milli, Wall};
+use chapada_master_core::{
+    AgentRecord, Drain, DrainOrder, DrainPlan, FrameworkRecord, KilledBefore, Removal, Standing,
+};
+use chapada_model::{AgentDescription, FrameworkDescription, Milli, Wall};
 
 use super::*;
 
@@ -161,6 +163,44 @@ fn write(change: RegistryChange) -> Vec<Writing> {
     vec![Writing { ticket: Ticket(1), change }]
 }
 
+/// The record of an agent, changed so.
+fn agent(change: impl FnOnce(&mut AgentRecord)) -> RegistryChange {
+    let text = |text: &str| Some(text.to_owned());
+    let info = chapada_wire::v1::AgentInfo { hostname: text("localhost"), ..Default::default() };
+    let mut record = AgentRecord {
+        description: AgentDescription::try_from(&info).expect("valid").into(),
+        standing: Standing::Admitted,
+        registered: Wall(1),
+        deactivated: false,
+        drain: None,
+        returned: None,
+    };
+    change(&mut record);
+    RegistryChange::PutAgent("a".parse().expect("an id"), record)
+}
+
+/// The record of an agent that is drained like that.
+fn drained(is_notice_over: bool, killed_before: Option<KilledBefore>) -> RegistryChange {
+    let (order, since, is_drained, part_of) = (DrainOrder::default(), Wall(1), false, None);
+    let drain = Drain { order, since, is_drained, part_of, is_notice_over, killed_before };
+    agent(|record| record.drain = Some(drain))
+}
+
+/// The record of a framework.
+fn framework(removed: Option<Removal>) -> RegistryChange {
+    let text = |text: &str| Some(text.to_owned());
+    let info = chapada_wire::v1::FrameworkInfo { user: text("root"), name: text("f"), ..Default::default() };
+    let description = FrameworkDescription::try_from(&info).expect("valid").into();
+    let record = FrameworkRecord { description, registered: Wall(1), disconnected: None, removed };
+    RegistryChange::PutFramework("f".parse().expect("an id"), record)
+}
+
+/// A removal as it is in the framework's own record.
+fn removal(unconfirmed: &[&str], absent: bool) -> Option<Removal> {
+    let unconfirmed = unconfirmed.iter().map(|id| id.parse().expect("an id")).collect();
+    Some(Removal { at: Wall(1), unconfirmed, absent })
+}
+
 #[tokio::test]
 async fn a_former_build_may_lead_until_something_is_written_that_it_would_misread() {
     let quota = RegistryChange::PutQuotas(vec![("ops".parse().expect("a role"), Some(Quota::default()))]);
@@ -168,6 +208,16 @@ async fn a_former_build_may_lead_until_something_is_written_that_it_would_misrea
         (RegistryChange::PutWeights(vec![("ops".parse().expect("a role"), Milli(1))]), 1),
         (quota, 2),
         (drain(1, "d", "").change, 4),
+        (agent(|_| {}), 1),
+        (agent(|record| record.returned = Some(Wall(1))), 1),
+        (agent(|record| record.deactivated = true), 4),
+        (drained(false, None), 4),
+        (drained(true, None), 5),
+        (drained(true, Some(KilledBefore { from: Wall(1), until: Wall(2), mark_gone: true })), 6),
+        (framework(None), 1),
+        // As builds up to 4 write it.
+        (framework(removal(&["a"], false)), 1),
+        (framework(removal(&[], true)), 3),
         (
             RegistryChange::PutUnconfirmed(
                 "f".parse().expect("an id"),

@@ -17,7 +17,8 @@ use super::event::error;
 use super::http::principal;
 use super::parse::{Parsed, parse};
 use super::subscription;
-use crate::shell::{Led, Shell};
+use crate::core_loop::{Core, Stopped, Verdict};
+use crate::shell::Shell;
 
 const STREAM_ID: &str = "mesos-stream-id";
 
@@ -61,7 +62,7 @@ impl SchedulerService for SchedulerGrpc {
                 .await
                 .map_err(|stopped| Status::unavailable(stopped.to_string()))?;
         let (stream, ends) = (opened.stream.clone(), (opened.deaf, opened.over));
-        tokio::spawn(later_calls(led, calls, stream, caller, ends));
+        tokio::spawn(later_calls(led.core.clone(), led.ended.clone(), calls, stream, caller, ends));
         let events: Events = Box::pin(opened.events.map(Ok));
         let mut response = Response::new(events);
         let id = opened.stream.0.parse().expect("a UUID is valid metadata");
@@ -74,50 +75,52 @@ impl SchedulerService for SchedulerGrpc {
         let led = self.shell.leading().map_err(|elsewhere| elsewhere.status())?;
         let stream =
             request.metadata().get(STREAM_ID).and_then(|id| id.to_str().ok()).map(|id| StreamId(id.into()));
-        make(&led, request.into_inner(), stream, &caller).await?;
+        let verdict = handed_in(&led.core, request.into_inner(), stream, &caller).await?;
+        judged(verdict).await?;
         Ok(Response::new(CallAccepted {}))
     }
 }
 
 /// Calls that follow on the stream of a subscription. There is nowhere to answer them, so a refusal goes to the log. When no more
-/// can be read (one was too large, or no call at all) the subscription ends.
+/// can be read (one was too large, or no call at all) the subscription ends. Every call that was read is handed in, also when the
+/// subscription has ended meanwhile; nobody waits for its verdict then.
 async fn later_calls(
-    led: Arc<Led>,
-    mut calls: Streaming<wire::Call>,
+    core: Core,
+    ended: CancellationToken,
+    mut calls: impl Stream<Item = Result<wire::Call, Status>> + Unpin,
     stream: StreamId,
     caller: Authority,
     (deaf, over): (CancellationToken, CancellationToken),
 ) {
     loop {
         let call = tokio::select! {
-            call = calls.message() => call,
-            () = led.ended.cancelled() => return,
+            call = calls.next() => call,
+            () = ended.cancelled() => return,
         };
-        match call {
-            Ok(Some(call)) => {
-                tokio::select! {
-                    biased; // the call first: it is handed in at once when there is room, whoever waits for the verdict
-                    verdict = make(&led, call, Some(stream.clone()), &caller) => if let Err(status) = verdict {
-                        tracing::warn!(stream = %stream.0, why = status.message(), "refused a call");
-                    },
-                    () = over.cancelled() => {}
-                }
-            }
-            Ok(None) => return,
-            Err(status) => {
+        let made = match call {
+            Some(Ok(call)) => match handed_in(&core, call, Some(stream.clone()), &caller).await {
+                Ok(verdict) => over.run_until_cancelled(judged(verdict)).await.unwrap_or(Ok(())),
+                Err(status) => Err(status),
+            },
+            None => return,
+            Some(Err(status)) => {
                 tracing::warn!(stream = %stream.0, why = status.message(), "cannot read the calls of a scheduler");
                 return deaf.cancel();
             }
+        };
+        if let Err(status) = made {
+            tracing::warn!(stream = %stream.0, why = status.message(), "refused a call");
         }
     }
 }
 
-async fn make(
-    led: &Led,
+/// Hands a call in; waits for room.
+async fn handed_in(
+    core: &Core,
     call: wire::Call,
     stream: Option<StreamId>,
     caller: &Authority,
-) -> Result<(), Status> {
+) -> Result<Verdict, Status> {
     match checked(call)? {
         Parsed::Subscribe(_) | Parsed::Unacceptable(_) => {
             Err(Status::invalid_argument("SUBSCRIBE must be the first call of Connect"))
@@ -126,12 +129,15 @@ async fn make(
         Parsed::Call { framework, call } => {
             caller.check(&framework)?;
             let caller = Caller { framework, stream, principal: principal(&caller.principal) };
-            let verdict = led.core.call(caller, *call).await;
-            verdict
-                .map_err(|stopped| Status::unavailable(stopped.to_string()))?
-                .map_err(|refused| refusal(&refused))
+            core.hand_in(caller, *call).await.map_err(|stopped| Status::unavailable(stopped.to_string()))
         }
     }
+}
+
+/// Waits for what became of a call.
+async fn judged(verdict: Verdict) -> Result<(), Status> {
+    let verdict = verdict.await.map_err(|_| Status::unavailable(Stopped.to_string()))?;
+    verdict.map_err(|refused| refusal(&refused))
 }
 
 fn checked(call: wire::Call) -> Result<Parsed, Status> {
@@ -173,5 +179,62 @@ impl Authority {
             Decision::Allow => Ok(()),
             Decision::Deny(why) => Err(Status::permission_denied(why)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chapada_wire::v1;
+    use chapada_wire::v1::scheduler::call::{Kill, Type};
+    use futures_util::{FutureExt, stream};
+
+    use super::*;
+    use crate::core_loop::Input;
+
+    fn kill(task: &str) -> wire::Call {
+        let task_id = v1::TaskId { value: Some(task.to_owned()) };
+        wire::Call {
+            framework_id: Some(v1::FrameworkId { value: Some("f".to_owned()) }),
+            r#type: Some(Type::Kill.into()),
+            kill: Some(Kill { task_id: Some(task_id), ..Kill::default() }),
+            ..wire::Call::default()
+        }
+    }
+
+    /// The task that is to be killed by the call that was handed in first, and who waits for the verdict.
+    fn taken(
+        inputs: &mut tokio::sync::mpsc::Receiver<Input>,
+    ) -> (String, tokio::sync::oneshot::Sender<Result<(), CallRefused>>) {
+        match inputs.try_recv() {
+            Ok(Input::Call { call, reply, .. }) => match *call {
+                chapada_master_core::Call::Kill { task, .. } => (task.to_string(), reply),
+                call => panic!("{call:?}"),
+            },
+            _ => panic!("no call was handed in"),
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_that_were_read_are_handed_in_though_the_stream_ends_while_the_loop_has_no_room() {
+        let (core, mut inputs) = Core::without_loop(1);
+        let calls = stream::iter([Ok(kill("a")), Ok(kill("b")), Ok(kill("c"))]);
+        let caller = Authority { principal: Principal::Anonymous, policy: Arc::new(Policy::allow_all()) };
+        let (ended, deaf, over) = Default::default();
+        let ends: (CancellationToken, CancellationToken) = (deaf, over);
+        let over = ends.1.clone();
+        let mut calling =
+            Box::pin(later_calls(core.clone(), ended, calls, StreamId("s".into()), caller, ends));
+        assert!(calling.as_mut().now_or_never().is_none(), "it waits for the verdict on the first");
+        let (first, _verdict) = taken(&mut inputs);
+        assert_eq!(first, "a");
+        let full = Input::Settle(tokio::sync::oneshot::channel().0);
+        core.send(full).now_or_never().expect("there is room").expect("it is open");
+        over.cancel();
+        assert!(calling.as_mut().now_or_never().is_none(), "it waits for room");
+        assert!(matches!(inputs.try_recv(), Ok(Input::Settle(_))));
+        assert!(calling.as_mut().now_or_never().is_none(), "it waits for room again");
+        assert_eq!(taken(&mut inputs).0, "b");
+        assert!(calling.as_mut().now_or_never().is_some(), "there are no more calls");
+        assert_eq!(taken(&mut inputs).0, "c");
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::TestMaster;
 use crate::support::agent::{ScriptedAgent, agent_info};
-use crate::support::http::{Answer, get, post_json};
+use crate::support::http::{Answer, ask, get, post_json};
 
 async fn operate(at: SocketAddr, call: Value) -> Answer {
     post_json(at, "/api/v1", &call.to_string()).await
@@ -189,5 +189,10 @@ async fn the_answer_to_a_drain_by_attributes_names_the_agents_that_are_unreachab
         (answer.status, answer.json()),
         (200, json!({ "message": message, "passed_over": passed_over }))
     );
+    // The list is no message: who reads nothing else is answered as Mesos answers.
+    let again = drain_rack("r2").to_string().replace("\"d\"", "\"e\"");
+    let head = "POST /api/v1 HTTP/1.1\nContent-Type: application/json\nAccept: application/x-protobuf";
+    done(&ask(at, head, again.as_bytes()).await);
+    assert_eq!(get(at, "/query/v1/drains/e").await.json()["id"], "e");
     master.end().await;
 }

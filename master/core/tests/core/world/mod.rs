@@ -4,6 +4,7 @@
 mod agent;
 mod build;
 mod drains;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -208,7 +209,8 @@ impl World {
     pub(crate) fn record_one(&mut self) -> bool {
         let Some((ticket, change)) = self.tickets.pop_front() else { return false };
         self.version = self.version.max(change.version());
-        self.registry.apply(change);
+        self.registry.apply(change.clone());
+        versions::check(&change, &self.registry);
         assert!(self.registry.version() <= self.version, "a former build would misread what is there");
         self.apply(Event::Recorded { ticket });
         true
