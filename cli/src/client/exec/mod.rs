@@ -176,13 +176,11 @@ mod tests {
         }
     }
 
-    fn goes_on(end: &'static str) -> impl Future<Output = Result<Ended>> {
-        async move {
-            tokio::task::yield_now().await;
-            match end {
-                "well" => Ok(Ended::Well),
-                _ => Ok(Ended::BySignal(2)),
-            }
+    async fn goes_on(end: &'static str) -> Result<Ended> {
+        tokio::task::yield_now().await;
+        match end {
+            "well" => Ok(Ended::Well),
+            _ => Ok(Ended::BySignal(2)),
         }
     }
 
