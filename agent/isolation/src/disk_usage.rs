@@ -1,6 +1,6 @@
 //! How much room a directory takes on its disk, with all that is beneath it: counted entry by entry, as du(1) does.
 //!
-//! Whoever owns the tree may change it meanwhile, or have made it to be hard to count. So it is gone through by a [`Walk`], and
+//! Whoever owns the tree may change it meanwhile, or have made it to be hard to count. So it is gone through by a `Walk`, and
 //! the count goes on step by step, with as much time between two steps as the caller likes.
 
 use std::ffi::OsString;

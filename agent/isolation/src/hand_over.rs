@@ -13,7 +13,7 @@ use crate::walk::{Step, Walk};
 use crate::{Context, IsolationError, beneath};
 
 /// Gives all that is below `directory` and belongs to the user `from` to this user and group. What belongs to others stays theirs,
-/// and so do what links lead to and what is mounted there. It may be as deep and have as many entries as it likes: see [`Walk`].
+/// and so do what links lead to and what is mounted there. It may be as deep and have as many entries as it likes: see `Walk`.
 ///
 /// # Errors
 /// Names the file. Also when a directory is moved away meanwhile, for then some may not have been seen.
