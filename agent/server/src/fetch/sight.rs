@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_sandbox_is_reached_through_no_link() {
-        let sandbox = "/work/run/containers/bin";
+        let sandbox = "/agent/run/containers/bin";
         let mut order = Order {
             user: None,
             never_root: true,
