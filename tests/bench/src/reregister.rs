@@ -48,6 +48,12 @@ pub(crate) fn herd(quick: bool) -> Result<Vec<Figure>> {
     Ok(vec![
         Figure::new(&name("registered_p50"), percentile(&mut taken, 0.5), "s", &shape),
         Figure::new(&name("registered_p99"), percentile(&mut taken, 0.99), "s", &shape),
+        Figure::new(
+            &name("read_waits_most"),
+            cluster.master.longest_turn.as_secs_f64() * 1000.0,
+            "ms",
+            "who reads the cluster meanwhile waits so long for the books at most, beside what its answer takes to be written; one reader a second",
+        ),
     ])
 }
 

@@ -100,6 +100,8 @@ pub(crate) struct MasterHost {
     shown: Snapshot,
     /// When it last asked.
     asked: Mono,
+    /// The longest turn so far: who asks for the books at its beginning gets them at its end.
+    pub(crate) longest_turn: Duration,
     /// How many changes of the registry it has asked for.
     pub(crate) written: usize,
     /// How long it waits before it asks again; nobody reads when absent.
@@ -153,6 +155,7 @@ impl MasterHost {
             registry: kept,
             shown: core.snapshot(),
             asked: now.mono,
+            longest_turn: Duration::ZERO,
             written: 0,
             reading: Some(READING),
             core,
@@ -243,6 +246,7 @@ impl MasterHost {
             self.asked = now;
         }
         let done = self.host.work(at, meter.spent() - aside);
+        self.longest_turn = self.longest_turn.max(done.since(begun));
         marks.push((leaving.len(), done));
         Ok(stamp(leaving, marks.into_iter()))
     }
