@@ -34,10 +34,14 @@ class Own(Scheduler):
     def __init__(self, folder):
         self.command = "PYTHONPATH=%s exec /usr/bin/python3 %s" % (folder, copy_for_containers(folder))
         self.said = []
+        self.heard = set()
         self.launched = False
+        self.started = threading.Event()
         self.done = threading.Event()
 
     def resourceOffers(self, driver, offers):
+        # The driver may still be starting in the other thread, and closes a connection at the end of that.
+        self.started.wait()
         for offer in offers:
             if self.launched:
                 driver.declineOffer(offer.id)
@@ -52,13 +56,18 @@ class Own(Scheduler):
             task.executor.executor_id.value = "own"
             task.executor.framework_id.value = driver.framework_id
             task.executor.command.value = self.command
-            task.executor.resources = scalars(0.1, 64)
+            task.executor.resources = scalars(1, 64)
             task.data = encode_data(b"begin")
             driver.launchTasks(offer.id, [task])
 
     def statusUpdate(self, driver, update):
-        self.said.append(update.state)
         print(update.state, update.get("message"), flush=True)
+        # An update that is acknowledged late comes again, as with Mesos.
+        uuid = update.get("uuid")
+        if uuid and uuid in self.heard:
+            return
+        self.heard.add(uuid)
+        self.said.append(update.state)
         if update.state == "TASK_RUNNING":
             driver.sendFrameworkMessage(update.executor_id, update.agent_id, encode_data(b"word"))
         elif update.state != "TASK_KILLED":
@@ -96,7 +105,8 @@ def schedule(address, folder):
     framework = Dict(user="root", name="own executor", checkpoint=True)
     driver = MesosSchedulerDriver(scheduler, framework, address, use_addict=True)
     driver.start()
-    in_time = scheduler.done.wait(60)
+    scheduler.started.set()
+    in_time = scheduler.done.wait(240)
     driver.stop()
     driver.join()
     print(scheduler.said, "in time", in_time, flush=True)
@@ -108,4 +118,4 @@ if len(sys.argv) > 1:
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="chapada-executor-") as folder:
         schedule(sys.argv[1], folder)
 else:
-    MesosExecutorDriver(OwnExecutor(), use_addict=True).run()
+    MesosExecutorDriver(OwnExecutor(), use_addict=True, http_timeout=60).run()

@@ -15,9 +15,12 @@ class TenTasks(Scheduler):
         self.launched = 0
         self.finished = set()
         self.failed = []
+        self.started = threading.Event()
         self.done = threading.Event()
 
     def resourceOffers(self, driver, offers):
+        # The driver may still be starting in the other thread, and closes a connection at the end of that.
+        self.started.wait()
         for offer in offers:
             cpus = sum(r.scalar.value for r in offer.resources if r.name == "cpus")
             mem = sum(r.scalar.value for r in offer.resources if r.name == "mem")
@@ -59,7 +62,8 @@ def main():
     framework = Dict(user="root", name="ten tasks", checkpoint=True)
     driver = MesosSchedulerDriver(scheduler, framework, sys.argv[1], use_addict=True)
     driver.start()
-    in_time = scheduler.done.wait(60)
+    scheduler.started.set()
+    in_time = scheduler.done.wait(240)
     driver.stop()
     driver.join()
     print("failed", scheduler.failed, "in time", in_time, flush=True)

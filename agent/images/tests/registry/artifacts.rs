@@ -6,7 +6,7 @@ use chapada_images::{Artifact, Digest, ImageError};
 use serde_json::{Value, json};
 
 use crate::debian::Registry;
-use crate::fixture::Machine;
+use crate::fixture::{Machine, STALL};
 use crate::scripted::{Does, Scripted, blob_path};
 
 /// A layer, under a title if it has one.
@@ -101,7 +101,6 @@ async fn what_is_no_artifact_or_lies_is_refused() {
         (Does::Serves(b"lies".to_vec()), "something else than was asked for"),
         (Does::Floods, "more than the 4 bytes"),
         (Does::BreaksAfter(2, b"tr".to_vec()), "ended a transfer early"),
-        (Does::Hangs, "brings nothing"),
     ]
     .into_iter()
     .enumerate()
@@ -111,4 +110,11 @@ async fn what_is_no_artifact_or_lies_is_refused() {
         let refused = bring(&machine, &artifact, 0, &to).await.unwrap_err().chain();
         assert!(refused.contains(said), "{refused}");
     }
+    registry.does(blob_path("a", b"true"), Does::Hangs);
+    let hasty = Machine::new(|settings| {
+        settings.plain_http = vec![registry.host.clone()];
+        settings.patience.stall = STALL;
+    });
+    let refused = bring(&hasty, &artifact, 0, &hasty.directory.path().join("hangs")).await.unwrap_err();
+    assert!(refused.chain().contains("brings nothing"), "{}", refused.chain());
 }

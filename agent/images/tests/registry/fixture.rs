@@ -85,6 +85,10 @@ pub(crate) fn noise(length: usize) -> Vec<u8> {
     (0..length).map(|_| next()).collect()
 }
 
+/// How long a registry of these tests may bring nothing, where that is what is tested. Elsewhere it is the default: a busy machine is
+/// no stall.
+pub(crate) const STALL: Duration = Duration::from_millis(400);
+
 /// The images of a machine, in a directory that goes away.
 pub(crate) struct Machine {
     pub(crate) directory: TempDir,
@@ -97,7 +101,6 @@ impl Machine {
         let directory = tempfile::Builder::new().prefix("chapada-images-").tempdir_in("/var/tmp").unwrap();
         let mut settings = Settings::new(directory.path().join("images"));
         settings.patience.first_pause = Duration::from_millis(1);
-        settings.patience.stall = Duration::from_millis(400);
         change(&mut settings);
         let images = Images::open(&settings).unwrap();
         Self { directory, settings, images }
@@ -122,6 +125,18 @@ impl Machine {
             entries.map(|entry| entry.unwrap().path()).collect()
         };
         ["layers", "images", "names", "staging", "trash"].into_iter().flat_map(within).collect()
+    }
+
+    /// Waits until collections leave nothing: work on a layer that nobody wants any more stops when it next looks.
+    pub(crate) async fn ends_empty(&self) {
+        let emptied = async {
+            while !self.left().is_empty() {
+                self.images.prune(&[]).unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        let emptied = tokio::time::timeout(Duration::from_secs(60), emptied).await;
+        assert!(emptied.is_ok(), "left: {:?}", self.left());
     }
 
     /// The file that a container of the image would see first.

@@ -2,16 +2,23 @@
 
 use std::time::Duration;
 
-use chapada_images::Digest;
+use chapada_images::{Digest, Settings};
 use tokio::time::Instant;
 
-use crate::fixture::{Machine, Made, Packing, archive, noise};
+use crate::fixture::{Machine, Made, Packing, STALL, archive, noise};
 use crate::scripted::{Does, Scripted, blob_path};
 
 async fn ground() -> (Scripted, Machine, Made) {
+    ground_with(|_| {}).await
+}
+
+async fn ground_with(change: impl FnOnce(&mut Settings)) -> (Scripted, Machine, Made) {
     let registry = Scripted::start().await;
     let host = registry.host.clone();
-    let machine = Machine::new(|settings| settings.plain_http = vec![host]);
+    let machine = Machine::new(|settings| {
+        settings.plain_http = vec![host];
+        change(settings);
+    });
     let image = Made::new(&[archive(&[("hello", b"world")])], Packing::Plain);
     registry.has("a", "v1", &image);
     (registry, machine, image)
@@ -90,8 +97,7 @@ async fn a_bomb() {
         assert!(refused.contains(reason), "{refused}");
     }
     // A layer that was fine by itself may stay until the next collection.
-    machine.images.prune(&[]).unwrap();
-    assert!(machine.left().is_empty(), "{:?}", machine.left());
+    machine.ends_empty().await;
 }
 
 #[tokio::test]
@@ -106,7 +112,7 @@ async fn files_that_leave_the_root() {
 
 #[tokio::test]
 async fn a_registry_that_says_nothing_and_one_that_is_not_there() {
-    let (registry, machine, image) = ground().await;
+    let (registry, machine, image) = ground_with(|settings| settings.patience.stall = STALL).await;
     let dead = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
     let there = registry.name("a:v1");
     registry.does("/v2/hangs/manifests/v1", Does::Hangs);

@@ -156,7 +156,7 @@ async fn a_task_runs_as_the_user_it_names_and_owns_its_sandbox() {
     let (_master, agent, running, mut link) = registered().await;
     let mut task = command_task(
         "user",
-        "id -un; echo x > file; ls -ld . | cut -d' ' -f3; echo /root/*; cat ../../../../../../../../../../agent.log",
+        "id -un; echo x > file; ls -ld . | cut -d' ' -f3; echo ~root/*; cat ../../../../../../../../../../agent.log",
     );
     task.command.as_mut().unwrap().user = Some("nobody".to_owned());
     link.launch(task).await;

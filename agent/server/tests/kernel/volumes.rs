@@ -312,7 +312,8 @@ async fn a_pod_of_images_shares_directories_and_ids() {
     agent.config.allowed_host_paths = vec![data.display().to_string()];
     let running = InProcess::start(&agent);
     let mut link = master.welcome(1).await;
-    let wait = |file: &str| format!("until [ -e {file} ]; do sleep 0.01; done");
+    // There with something in it: a shell makes the file first and writes to it after.
+    let wait = |file: &str| format!("until [ -s {file} ]; do sleep 0.01; done");
     let in_image = |id: &str, user: &str, line: &str, volumes: &[Value]| {
         let mut task = with(command_task(id, line), volumes);
         task.command.as_mut().unwrap().user = Some(user.to_owned());

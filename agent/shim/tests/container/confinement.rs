@@ -40,14 +40,16 @@ fn a_fifth_of_a_processor_is_a_fifth() {
     let mut client = place.launcher.launch(&spec).unwrap().client;
     started(&mut client);
     let group = place.launcher.cgroups().group("spin");
-    let measure = || (Instant::now(), group.statistics().unwrap());
-    let (from, before) = measure();
-    let elapsed = || from.elapsed() >= Duration::from_secs(3);
-    eventually("three seconds pass", elapsed);
-    let (until, after) = measure();
-    let used = Duration::from_nanos(after.cpu_usage_ns - before.cpu_usage_ns).as_secs_f64();
-    let rate = used / until.duration_since(from).as_secs_f64();
-    assert!((0.17..=0.23).contains(&rate), "{rate}");
+    // A busy machine may give less for a while, and never more.
+    eventually("it gets its fifth", || {
+        let (from, before) = (Instant::now(), group.statistics().unwrap());
+        eventually("three seconds pass", || from.elapsed() >= Duration::from_secs(3));
+        let used = group.statistics().unwrap().cpu_usage_ns - before.cpu_usage_ns;
+        let rate = Duration::from_nanos(used).as_secs_f64() / from.elapsed().as_secs_f64();
+        assert!(rate <= 0.23, "{rate}");
+        rate >= 0.17
+    });
+    let after = group.statistics().unwrap();
     assert_eq!(after.cpu_quota_milli, Some(200));
     assert!(after.cpu_throttled_periods > 10, "{after:?}");
     assert!(

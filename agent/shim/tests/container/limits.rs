@@ -54,7 +54,8 @@ fn a_disk_is_as_fast_as_it_may_be() {
         place.output_of(&spec);
         from.elapsed()
     };
-    let free = write("free", Vec::new());
+    // Without a limit it takes as long as the disk is busy with others: the least of some.
+    let free = (0..3).map(|number| write(&format!("free{number}"), Vec::new())).min().unwrap();
     let bound = write("bound", vec![limit]);
     // Twelve writes, four a second: the kernel lets the first ones of a period pass at once.
     assert!(bound > free + Duration::from_millis(1500), "{free:?} as fast as it goes, {bound:?} at most");
