@@ -35,7 +35,7 @@ pub(crate) enum Command {
         shell: Shell,
     },
     #[command(flatten)]
-    Client(ClientCommand),
+    Client(Box<ClientCommand>),
 }
 
 /// A master, or a word to the one that leads.

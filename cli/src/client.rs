@@ -18,6 +18,7 @@ mod task;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use chapada_tls::TlsFiles;
 use clap::{Args, Subcommand};
 
 pub(crate) use api::{Api, ApiError};
@@ -27,7 +28,8 @@ pub(crate) use step_down::MasterCommand;
 /// Where the cluster is and how to print.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Cluster {
-    /// The master: `host:port`, several of them as `host:port,host:port`, or `zk://host1,host2/path`.
+    /// The master: `host:port`, several of them as `host:port,host:port`, or `zk://host1,host2/path`. With `--tls-ca` it is dialled under
+    /// TLS; `https://host:port` insists on that.
     #[arg(
         long,
         env = "CHAPADA_MASTER",
@@ -36,9 +38,18 @@ pub(crate) struct Cluster {
         global = true
     )]
     pub(crate) master: String,
+    #[command(flatten)]
+    pub(crate) tls: TlsFiles,
     /// Tables for people, JSON for programs.
     #[arg(long, short, value_enum, default_value_t = Output::Table, global = true)]
     pub(crate) output: Output,
+}
+
+impl Cluster {
+    /// One at a plain address.
+    pub(crate) fn at(master: String) -> Self {
+        Self { master, tls: TlsFiles::default(), output: Output::Table }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -15,7 +15,7 @@ use clap::Args;
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::client::Api;
+use crate::client::{Api, Cluster};
 use process::{Daemon, Memory};
 
 /// Processes on one idle machine are up in well under a second; this bounds a machine under load.
@@ -63,7 +63,7 @@ pub(crate) fn run(args: DevArgs) -> Result<()> {
 async fn cluster(args: &DevArgs) -> Result<()> {
     let mut stop = Stop::new()?;
     let mut daemons = start(args)?;
-    let api = Api::find(&format!("127.0.0.1:{}", args.port)).await?;
+    let api = Api::find(&Cluster::at(format!("127.0.0.1:{}", args.port))).await?;
     let memories: Vec<Memory> = daemons.iter().map(Daemon::memory).collect();
     let outcome = tokio::select! {
         outcome = show(&api, args, &memories) => outcome,

@@ -23,7 +23,7 @@ pub(crate) fn of(outcome: anyhow::Result<ExitCode>) -> ExitCode {
     ExitCode::from(match error.downcast_ref::<ApiError>() {
         Some(ApiError::NotFound(_)) => NOT_FOUND,
         Some(ApiError::Unreachable { .. } | ApiError::Unavailable { .. }) => UNREACHABLE,
-        Some(ApiError::Refused { .. } | ApiError::Garbled { .. }) | None => FAILED,
+        Some(ApiError::Refused { .. } | ApiError::Garbled { .. } | ApiError::Tls(_)) | None => FAILED,
     })
 }
 

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 
 fn run(args: Args, matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
     match args.command {
-        Command::Client(command) => return client::run(command),
+        Command::Client(command) => return client::run(*command),
         Command::Master(args) => match args.command {
             Some(command) => return client::run(ClientCommand::Master(command)),
             None => daemon::run("master", Box::new(args.daemon), matches, async |config, log, stop| {

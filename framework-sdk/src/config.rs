@@ -8,6 +8,7 @@ use chapada_model::{
     FrameworkCapability, FrameworkDescription, FrameworkId, Label, Payload, Quantities, Role, Text,
 };
 use chapada_sdk_core::{Backoff, ReconciliationConfig};
+use chapada_tls::Dialer;
 use chapada_wire::v1::scheduler::OfferConstraints;
 
 use crate::link::Link;
@@ -19,6 +20,10 @@ pub struct FrameworkConfig {
     pub master: MasterAddress,
     /// How it is reached. Default: over the network.
     pub link: Link,
+    /// What connections to it are made with: plain ones unless set, or under TLS with `Dialer::with(&files)?`, where
+    /// [`TlsFiles`](crate::TlsFiles) name the authorities of the cluster and the certificate of this framework; they are flags of
+    /// `clap` as well.
+    pub dialer: Dialer,
     /// The ZooKeeper session, when the master is found through one.
     pub zookeeper: ZkOptions,
     /// For people; default: as given to [`FrameworkConfig::new`].
@@ -88,6 +93,7 @@ impl FrameworkConfig {
         Self {
             master,
             link: Link::Network,
+            dialer: Dialer::plain(),
             zookeeper: ZkOptions::default(),
             name: name.into(),
             user: "".into(),

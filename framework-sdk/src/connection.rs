@@ -99,6 +99,7 @@ impl Connection {
                 Ended::Broken { lasted, why, leader } => {
                     failures = if lasted { 0 } else { failures + 1 };
                     tracing::warn!(why, failures, "no subscription");
+                    self.detector.doubt();
                     hint = resolve(leader).await;
                 }
             }
@@ -156,8 +157,10 @@ impl Connection {
         let address = leader.socket_addr();
         let call = self.subscribe_call();
         calls.try_send(call).map_err(|error| broken(error.to_string()))?;
+        let way = self.config.link.reach(&leader, &self.config.dialer).await;
+        let way = way.map_err(|status| refused(&status, false))?;
         let first_event = async {
-            let mut inbound = self.config.link.open(&leader, outgoing).await?;
+            let mut inbound = way.open(outgoing).await?;
             let first = inbound.message().await?;
             Ok::<_, Status>((inbound, first))
         };
@@ -215,7 +218,7 @@ impl Connection {
                 None => return Ok(false),
             }
         }
-        self.shared.open(&framework, calls, subscription.leader.socket_addr());
+        self.shared.open(&framework, calls, subscription.leader.clone());
         let now = self.shared.now();
         let rounds = match self.config.reconcile {
             Reconcile::Automatically => self.shared.reconciliation().begin(now, []),

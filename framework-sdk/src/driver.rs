@@ -267,7 +267,8 @@ impl Driver {
         );
         let place =
             format!("{place}/files/read?path={}&offset={offset}&length={length}", sandbox::escaped(path));
-        sandbox::read(outgoing.master, &place).await
+        let dialer = self.shared.config().dialer.clone();
+        sandbox::read(&outgoing.master, &dialer, &place).await
     }
 
     async fn call(&self, kind: Type, fill: impl FnOnce(&mut api::Call)) -> Result<(), CallError> {

@@ -41,6 +41,7 @@ pub use chapada_sdk_core::{
     Placed, Placement, PortWish, Reconciliation, ReconciliationConfig, Request, Round, Rule, Tally, TaskName,
     WhyNot, explain, fits, place,
 };
+pub use chapada_tls::{Dialer, TlsError, TlsFiles};
 /// What a status says that [`TaskStatus`](chapada_model::TaskStatus) has no field for.
 pub use chapada_wire::convert::{check_status, container_status};
 /// The API messages, for what the typed builders do not cover.

@@ -1,6 +1,7 @@
 //! How a scheduler reaches the master: over the network, or within the process for tests.
 
-use chapada_coordination::{Detector, LeaderInfo, MasterAddress, ZkOptions};
+use chapada_coordination::{Detector, LeaderInfo};
+use chapada_tls::{Dialer, Farewell};
 use chapada_wire::v1::scheduler as api;
 use chapada_wire::v1::scheduler::scheduler_service_client::SchedulerServiceClient;
 use std::time::Duration;
@@ -8,6 +9,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
+
+use crate::config::FrameworkConfig;
 
 /// From dialling to an open connection.
 pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -37,7 +40,7 @@ pub struct Knock {
 
 /// What the master says on one subscription.
 pub(crate) enum Inbound {
-    Network(Box<Streaming<api::Event>>),
+    Network(Box<Streaming<api::Event>>, Farewell),
     Door(mpsc::Receiver<Result<api::Event, String>>),
 }
 
@@ -45,7 +48,9 @@ impl Inbound {
     /// The next event; none when the master has ended the subscription. May be cancelled.
     pub(crate) async fn message(&mut self) -> Result<Option<api::Event>, Status> {
         match self {
-            Self::Network(stream) => stream.message().await,
+            Self::Network(stream, farewell) => {
+                stream.message().await.map_err(|status| explained(status, farewell))
+            }
             Self::Door(events) => events.recv().await.transpose().map_err(Status::unavailable),
         }
     }
@@ -53,9 +58,11 @@ impl Inbound {
 
 impl Link {
     /// Who leads, as far as this link goes.
-    pub(crate) fn detector(&self, master: &MasterAddress, options: ZkOptions) -> Detector {
+    pub(crate) fn detector(&self, config: &FrameworkConfig) -> Detector {
         match self {
-            Self::Network => Detector::start(master, options),
+            Self::Network => {
+                Detector::start_with(&config.master, config.zookeeper.clone(), config.dialer.clone())
+            }
             Self::Door(_) => Detector::fixed(LeaderInfo {
                 id: "within-the-process".to_owned(),
                 hostname: "localhost".to_owned(),
@@ -67,21 +74,36 @@ impl Link {
         }
     }
 
-    /// Opens a way to the leader, on which `calls` go out.
-    pub(crate) async fn open(
-        &self,
-        leader: &LeaderInfo,
-        calls: mpsc::Receiver<api::Call>,
-    ) -> Result<Inbound, Status> {
+    /// Opens a connection to the leader. The limits are the dialer's: under TLS a turn for the handshake may take a while.
+    pub(crate) async fn reach(&self, leader: &LeaderInfo, dialer: &Dialer) -> Result<Way, Status> {
         match self {
             Self::Network => {
                 let place = leader.socket_addr();
                 let unreachable = |error| Status::unavailable(format!("{place}: {}", chain(&error)));
-                let channel = dial(leader).await.map_err(unreachable)?;
+                let (channel, farewell) = dial(leader, dialer).await.map_err(unreachable)?;
+                Ok(Way::Network(channel, farewell))
+            }
+            Self::Door(door) => Ok(Way::Door(door.clone())),
+        }
+    }
+}
+
+/// An open connection to the leader.
+pub(crate) enum Way {
+    Network(Channel, Farewell),
+    Door(mpsc::Sender<Knock>),
+}
+
+impl Way {
+    /// Sends `calls` out on it, of which the first subscribes.
+    pub(crate) async fn open(self, calls: mpsc::Receiver<api::Call>) -> Result<Inbound, Status> {
+        match self {
+            Self::Network(channel, farewell) => {
                 let client = SchedulerServiceClient::new(channel);
                 let mut client = client.max_decoding_message_size(MAX_EVENT_BYTES);
-                let stream = client.connect(ReceiverStream::new(calls)).await?.into_inner();
-                Ok(Inbound::Network(Box::new(stream)))
+                let stream = client.connect(ReceiverStream::new(calls)).await;
+                let stream = stream.map_err(|status| explained(status, &farewell))?.into_inner();
+                Ok(Inbound::Network(Box::new(stream), farewell))
             }
             Self::Door(door) => {
                 let (events, inbound) = mpsc::channel(DOOR_QUEUE);
@@ -93,19 +115,32 @@ impl Link {
     }
 }
 
-async fn dial(leader: &LeaderInfo) -> Result<Channel, tonic::transport::Error> {
-    Endpoint::from_shared(format!("http://{}", leader.socket_addr()))?
-        .connect_timeout(CONNECT_WITHIN)
-        .tcp_nodelay(true)
-        .connect()
-        .await
+async fn dial(leader: &LeaderInfo, dialer: &Dialer) -> Result<(Channel, Farewell), tonic::transport::Error> {
+    let at = leader.socket_addr();
+    let endpoint = Endpoint::from_shared(format!("{}://{at}", dialer.scheme()))?;
+    let names = leader.names();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let towards = dialer.towards(at, &names);
+    let farewell = towards.farewell();
+    Ok((endpoint.connect_with_connector(towards).await?, farewell))
+}
+
+/// That a certificate is not taken is heard when HTTP has its own words for it already.
+fn explained(status: Status, farewell: &Farewell) -> Status {
+    match farewell.take() {
+        Some(why) => Status::unavailable(why),
+        None => status,
+    }
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text = format!("{text}: {cause}");
+        // Some say what lies behind them as their own.
+        if !text.ends_with(&cause.to_string()) {
+            text = format!("{text}: {cause}");
+        }
         source = cause.source();
     }
     text

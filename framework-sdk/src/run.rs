@@ -164,7 +164,7 @@ pub fn connect(config: FrameworkConfig, store: Option<&OpenedStore>) -> (Driver,
     let (sender, queue) = mpsc::channel(EVENT_QUEUE);
     let acknowledge = config.acknowledge;
     let connection = Connection {
-        detector: config.link.detector(&config.master, config.zookeeper.clone()),
+        detector: config.link.detector(&config),
         store: store.map(|opened| opened.store.clone()),
         shared,
         events: sender,

@@ -1,12 +1,12 @@
 //! Files of a task's sandbox, read through the leading master.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chapada_coordination::LeaderInfo;
+use chapada_tls::Dialer;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 /// How long the whole answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
@@ -37,22 +37,29 @@ struct Piece {
     data: String,
 }
 
-pub(crate) async fn read(master: SocketAddr, path_and_query: &str) -> Result<String, SandboxError> {
-    let answer = tokio::time::timeout(ANSWER_WITHIN, get(master, path_and_query)).await;
+pub(crate) async fn read(
+    master: &LeaderInfo,
+    dialer: &Dialer,
+    path_and_query: &str,
+) -> Result<String, SandboxError> {
+    let answer = tokio::time::timeout(ANSWER_WITHIN, get(master, dialer, path_and_query)).await;
     let body = answer.map_err(|_| SandboxError::Connection("no answer in time".to_owned()))??;
     let piece: Piece =
         serde_json::from_slice(&body).map_err(|error| SandboxError::Connection(error.to_string()))?;
     Ok(piece.data)
 }
 
-async fn get(master: SocketAddr, path_and_query: &str) -> Result<Bytes, SandboxError> {
+async fn get(master: &LeaderInfo, dialer: &Dialer, path_and_query: &str) -> Result<Bytes, SandboxError> {
     let failed = |error: &dyn std::fmt::Display| SandboxError::Connection(error.to_string());
-    let stream = TcpStream::connect(master).await.map_err(|error| failed(&error))?;
+    let at = master.socket_addr();
+    let names = master.names();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let stream = dialer.connect(at, &names).await.map_err(|error| failed(&error))?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
     let driving = tokio::spawn(connection);
     let request = http::Request::get(path_and_query)
-        .header(http::header::HOST, master.to_string())
+        .header(http::header::HOST, at.to_string())
         .body(Empty::<Bytes>::new())
         .map_err(|error| failed(&error))?;
     let answer = async {

@@ -57,7 +57,7 @@ fn candidate(name: &str) -> Candidate {
 async fn the_next_copy_takes_over_where_the_first_was() {
     let ensemble = Ensemble::single();
     let mut master = ScriptedMaster::start().await;
-    let options = ZkOptions { session_timeout: Duration::from_secs(2) };
+    let options = ZkOptions { session_timeout: Duration::from_secs(30) };
     let address: StoreAddress = format!("{}/a-framework", ensemble.address()).parse().unwrap();
     let (started, mut starts) = mpsc::unbounded_channel();
     let leader: MasterAddress = master.address().to_string().parse().unwrap();

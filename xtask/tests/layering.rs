@@ -43,15 +43,16 @@ const IMPURE: &[&str] = &[
 
 /// What each crate of ours may name among its dependencies, crates of ours only. A crate that is missing here fails.
 fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
-    let shells = ["chapada-model", "chapada-wire", "chapada-listener", "chapada-coordination"];
+    let shells = ["chapada-model", "chapada-wire", "chapada-tls", "chapada-listener", "chapada-coordination"];
     let with = |more: &[&'static str]| shells.iter().chain(more).copied().collect::<Vec<_>>();
     BTreeMap::from([
         ("chapada-model", vec![]),
         ("chapada-wire", vec!["chapada-model"]),
-        ("chapada-listener", vec![]),
+        ("chapada-tls", vec![]),
+        ("chapada-listener", vec!["chapada-tls"]),
         ("chapada-allocator", vec!["chapada-model"]),
         ("chapada-master-core", vec!["chapada-model", "chapada-allocator"]),
-        ("chapada-coordination", vec![]),
+        ("chapada-coordination", vec!["chapada-tls"]),
         ("chapada-master", with(&["chapada-master-core", "chapada-allocator", "chapada-webui"])),
         ("chapada-agent-core", vec!["chapada-model"]),
         ("chapada-agent-log", vec!["chapada-agent-core", "chapada-model", "chapada-wire"]),
@@ -75,7 +76,10 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
             ]),
         ),
         ("chapada-sdk-core", vec!["chapada-model"]),
-        ("chapada-sdk", vec!["chapada-model", "chapada-wire", "chapada-coordination", "chapada-sdk-core"]),
+        (
+            "chapada-sdk",
+            vec!["chapada-model", "chapada-wire", "chapada-tls", "chapada-coordination", "chapada-sdk-core"],
+        ),
         ("chapada-sdk-testkit", vec!["chapada-model", "chapada-wire", "chapada-sdk"]),
         ("chapada-services-core", vec!["chapada-model", "chapada-sdk-core"]),
         (
@@ -85,6 +89,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "chapada-sdk",
                 "chapada-sdk-core",
                 "chapada-services-core",
+                "chapada-tls",
                 "chapada-listener",
             ],
         ),
@@ -99,6 +104,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "chapada-agent",
                 "chapada-services",
                 "chapada-coordination",
+                "chapada-tls",
                 "chapada-wire",
             ],
         ),

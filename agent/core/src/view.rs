@@ -124,33 +124,49 @@ impl Agent {
     /// The fewest records that [`Agent::restore`] makes this state of: what a fresh log starts with.
     pub fn records(&self) -> Vec<Record> {
         let mut records = Vec::new();
-        records.extend(self.boot_id.iter().map(|boot_id| Record::Boot { boot_id: boot_id.clone() }));
-        records.push(Record::Epoch(self.epoch));
-        records.push(Record::Agent(self.id.clone()));
+        self.for_each_record(|record| records.push(record));
+        records
+    }
+
+    /// How many [`Agent::records`] there are.
+    pub fn record_count(&self) -> usize {
+        let mut count = 0;
+        self.for_each_record(|_| count += 1);
+        count
+    }
+
+    fn for_each_record(&self, mut put: impl FnMut(Record)) {
+        self.boot_id.iter().for_each(|boot_id| put(Record::Boot { boot_id: boot_id.clone() }));
+        put(Record::Epoch(self.epoch));
+        put(Record::Agent(self.id.clone()));
         for (id, framework) in &self.frameworks {
-            records.push(Record::Framework(framework.record.clone()));
+            put(Record::Framework(framework.record.clone()));
             if framework.shut_down {
-                records.push(Record::FrameworkShutdown(id.clone()));
+                put(Record::FrameworkShutdown(id.clone()));
             }
         }
         for (key, executor) in &self.executors {
-            records.push(Record::Executor(executor.record.clone()));
-            records.extend(executor.subscribed.then(|| Record::ExecutorSubscribed(key.clone())));
-            let is_asked = executor.phase.is_ending() && !executor.phase.is_given_up();
-            records.extend(is_asked.then(|| Record::ExecutorShutdown(key.clone())));
+            put(Record::Executor(executor.record.clone()));
+            if executor.subscribed {
+                put(Record::ExecutorSubscribed(key.clone()));
+            }
+            if executor.phase.is_ending() && !executor.phase.is_given_up() {
+                put(Record::ExecutorShutdown(key.clone()));
+            }
         }
         for (key, task) in &self.tasks {
-            records.push(Record::Task(task.record.clone()));
+            put(Record::Task(task.record.clone()));
             let kill = |grace| Record::Kill { task: key.clone(), grace, cause: task.cause };
-            records.extend(task.phase.kill().map(kill));
+            if let Some(kill) = task.phase.kill().map(kill) {
+                put(kill);
+            }
             for (update, acknowledged) in task.stream.retained() {
-                records.push(Record::Update { task: key.clone(), update: update.clone() });
+                put(Record::Update { task: key.clone(), update: update.clone() });
                 if acknowledged {
-                    records.push(Record::Acknowledged { task: key.clone(), uuid: update.uuid });
+                    put(Record::Acknowledged { task: key.clone(), uuid: update.uuid });
                 }
             }
         }
-        records.extend(self.operations.records());
-        records
+        self.operations.records().for_each(put);
     }
 }

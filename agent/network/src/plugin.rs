@@ -241,7 +241,8 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_hangs_is_killed_with_all_that_it_started() {
-        let (ended, note) = call("sleep 1000 & echo $! > note; wait", Duration::from_secs(2)).await;
+        // Long enough that a busy machine has written the note.
+        let (ended, note) = call("sleep 1000 & echo $! > note; wait", Duration::from_secs(10)).await;
         assert!(matches!(ended, Err(CallError::Late)), "{ended:?}");
         let child: i32 = note.trim().parse().unwrap();
         let is_gone = || {

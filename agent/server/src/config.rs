@@ -7,6 +7,7 @@ use std::time::Duration;
 use chapada_agent_core::ExecutorTimeouts;
 use chapada_fetcher::AddressRange;
 use chapada_listener::{DEFAULT_MAX_BODY, ListenConfig};
+use chapada_tls::TlsConfig;
 
 use crate::bytes::Bytes;
 use crate::disk_quota::Watching;
@@ -37,7 +38,7 @@ pub struct AgentConfig {
     /// Where the masters are: `host:port`, several of them, or `zk://h1,h2,h3/path`.
     #[arg(long, default_value = "127.0.0.1:5050", env = "CHAPADA_MASTER")]
     pub master: String,
-    /// Address to listen on. Anything but loopback needs credentials or `--insecure`.
+    /// Address to listen on. Anything but loopback needs certificates of callers or `--insecure`.
     #[arg(long, default_value = "127.0.0.1")]
     pub ip: IpAddr,
     /// Port to listen on; 0 takes a free one. Default: 5051.
@@ -300,6 +301,10 @@ pub struct AgentConfig {
     /// Where that socket is: alone in a directory that only executors see. Default: in /run/chapada/agents.
     #[arg(long)]
     pub domain_socket_location: Option<PathBuf>,
+    /// What the port speaks, and what masters are dialled with.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub tls: TlsConfig,
 }
 
 impl Default for AgentConfig {
@@ -384,6 +389,7 @@ impl Default for AgentConfig {
             authenticate_http_executors: false,
             http_executor_domain_sockets: false,
             domain_socket_location: None,
+            tls: TlsConfig::default(),
         }
     }
 }
@@ -398,6 +404,7 @@ impl AgentConfig {
             allowed_hosts: self.allowed_hosts.clone(),
             insecure: self.insecure,
             max_body_bytes: DEFAULT_MAX_BODY,
+            tls: self.tls.clone(),
         }
     }
 
@@ -451,10 +458,10 @@ mod tests {
     fn flags_files_and_defaults_agree() {
         let line = Line::try_parse_from(["agent"]).unwrap();
         assert_eq!(line.config, AgentConfig::default());
-        let line =
-            Line::try_parse_from(["agent", "--gc-delay", "2h", "--work-dir", "/w", "--port", "0"]).unwrap();
-        let file: AgentConfig =
-            serde_json::from_str(r#"{"gc-delay": "2h", "work-dir": "/w", "port": 0}"#).unwrap();
+        let line = ["agent", "--gc-delay", "2h", "--work-dir", "/w", "--port", "0", "--tls-ca", "/ca"];
+        let line = Line::try_parse_from(line).unwrap();
+        let file = r#"{"gc-delay": "2h", "work-dir": "/w", "port": 0, "tls-ca": "/ca"}"#;
+        let file: AgentConfig = serde_json::from_str(file).unwrap();
         assert_eq!(line.config, file);
         assert_eq!(line.config.runtime_dir(), PathBuf::from("/w/runtime"));
     }
@@ -462,5 +469,6 @@ mod tests {
     #[test]
     fn unknown_keys_are_errors() {
         assert!(serde_json::from_str::<AgentConfig>(r#"{"work_dir": "/w"}"#).is_err());
+        assert!(serde_json::from_str::<AgentConfig>(r#"{"tls-cart": "/c"}"#).is_err());
     }
 }

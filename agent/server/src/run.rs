@@ -12,10 +12,11 @@ use chapada_agent_core::{Agent, Event};
 use chapada_agent_log::{LogFile, LogHandle};
 use chapada_coordination::{Detector, MasterAddress, ZkOptions};
 use chapada_listener::{
-    DEFAULT_MAX_BODY, GrpcRoutes, Listener, LocalListener, Logging, Policy, Routes, SetLevel,
+    DEFAULT_MAX_BODY, GrpcRoutes, ListenError, Listener, LocalListener, Logging, Policy, Routes, SetLevel,
 };
 use chapada_model::{Attribute, Resources};
 use chapada_shim::{Cgroups, Launcher, LogLimits, RecoveredContainer};
+use chapada_tls::Dialer;
 use chapada_wire::convert::{ReservationFormat, domain_from_json, resources_to_wire};
 use chapada_wire::v1;
 use tokio::sync::mpsc;
@@ -167,6 +168,7 @@ struct Ground {
     layout: Layout,
     lock: File,
     listener: Listener,
+    dialer: Dialer,
     address: SocketAddr,
     overhead: Overhead,
     resources: Resources,
@@ -180,6 +182,7 @@ impl Ground {
         let master = config.master.parse().map_err(|error| AgentError::flag("master", error))?;
         let layout = Layout::new(own_directory(&config.work_dir)?);
         let lock = lock(&layout).await?;
+        let dialer = Dialer::of_daemon(&config.tls).map_err(ListenError::from)?;
         let listener = Listener::bind(&config.listen(), DEFAULT_PORT).await?;
         let address = listener.local_addr();
         let overhead = Overhead::new(config.shims_memory)?;
@@ -188,7 +191,20 @@ impl Ground {
         let resources = Gpus::discover(&config, &layout)?.offered(resources)?;
         let disks = Disks::open(&resources, layout.work_dir())?;
         let who = Arc::new(present(&config, &resources, address)?);
-        Ok(Self { config, clock, master, layout, lock, listener, address, overhead, resources, disks, who })
+        Ok(Self {
+            config,
+            clock,
+            master,
+            layout,
+            lock,
+            listener,
+            dialer,
+            address,
+            overhead,
+            resources,
+            disks,
+            who,
+        })
     }
 
     /// What containers are made with.
@@ -226,9 +242,11 @@ impl Ground {
     ) -> File {
         let (relays, relay_queue) = mpsc::channel(RELAYS);
         let first_wait = self.config.registration_backoff_factor;
-        let dialler = Dialler { inputs: inputs.clone(), relays, first_wait, means: means.clone() };
+        let dialer = self.dialer.clone();
+        let dialler = Dialler { inputs: inputs.clone(), relays, dialer, first_wait, means: means.clone() };
         let zookeeper = ZkOptions { session_timeout: self.config.zk_session_timeout };
-        tasks.spawn(dialler.run(Detector::start(&self.master, zookeeper), stop.clone()));
+        let detector = Detector::start_with(&self.master, zookeeper, self.dialer);
+        tasks.spawn(dialler.run(detector, stop.clone()));
         tasks.spawn(means.supplies.images.clone().run(stop.clone()));
         let watching = self.config.disk_watching();
         tasks.spawn(disk_quota::run(means.clone(), watching, inputs.clone(), stop.clone()));
@@ -256,8 +274,9 @@ impl Ground {
             let routes = http::of_executors(Routes::new(), &api);
             tasks.spawn(local.serve(routes, DEFAULT_MAX_BODY, Policy::allow_all(), stop.clone()));
         }
+        let listener = self.listener.with_plain_routes(http::of_plain_callers(&api));
         let routes = http::routes(api);
-        tasks.spawn(self.listener.serve(routes, GrpcRoutes::new(), Policy::allow_all(), stop.clone()));
+        tasks.spawn(listener.serve(routes, GrpcRoutes::new(), Policy::allow_all(), stop.clone()));
         self.lock
     }
 }

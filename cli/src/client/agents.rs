@@ -96,7 +96,7 @@ const DRAINED_AGENTS: &[Column] = &[
 ];
 
 pub(crate) async fn run(cluster: &Cluster, command: AgentsCommand) -> Result<()> {
-    let api = Api::find(&cluster.master).await?;
+    let api = Api::find(cluster).await?;
     match command {
         AgentsCommand::Drain(args) => drain(&api, args).await,
         AgentsCommand::Drains { drain: Some(name) } => {

@@ -5,14 +5,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use chapada_tls::{ByUri, Dialer, Farewell, TlsError};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
+
+use super::Cluster;
 
 /// A listing page is far below this; more means that something else answers.
 const BODY_LIMIT: usize = 64 << 20;
@@ -34,6 +36,8 @@ pub(crate) enum ApiError {
     Refused { status: StatusCode, message: String },
     #[error("{path} answered what is no JSON: {source}")]
     Garbled { path: String, source: serde_json::Error },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// A body that is still arriving.
@@ -49,20 +53,25 @@ const AS_JSON: &Said =
 /// A connection to one cluster.
 #[derive(Debug)]
 pub(crate) struct Api {
-    client: Client<HttpConnector, Sending>,
+    client: Client<ByUri, Sending>,
+    /// What the leader is reached by.
+    scheme: &'static str,
+    /// What a connection ended with.
+    farewell: Farewell,
     /// Of the leader, as far as is known.
     address: Mutex<String>,
 }
 
 impl Api {
     /// Finds the leader when the address is a `zk://` one; otherwise only notes the address.
-    pub(crate) async fn find(master: &str) -> Result<Self, ApiError> {
-        let unreachable = |why: String| ApiError::Unreachable { address: master.to_owned(), why };
-        let address = super::leader::find(master, ANSWER_WITHIN).await.map_err(unreachable)?;
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(Duration::from_secs(5)));
+    pub(crate) async fn find(cluster: &Cluster) -> Result<Self, ApiError> {
+        let unreachable = |why: String| ApiError::Unreachable { address: cluster.master.clone(), why };
+        let dialer = Dialer::with(&cluster.tls)?;
+        let address = super::leader::find(&cluster.master, &dialer, ANSWER_WITHIN).await;
+        let (connector, address) = (dialer.by_uri(), Mutex::new(address.map_err(unreachable)?));
+        let farewell = connector.farewell();
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { client, address: Mutex::new(address) })
+        Ok(Self { client, scheme: dialer.scheme(), farewell, address })
     }
 
     /// A GET whose answer is JSON.
@@ -110,7 +119,7 @@ impl Api {
         let address = self.address().clone();
         let request = self.request(&address, &Method::POST, path, said, body)?;
         let answer = self.client.request(request).await;
-        self.checked(path, answer.map_err(|error| self.unreachable(&chain(&error)))?).await
+        self.checked(path, answer.map_err(|error| self.broken(&error))?).await
     }
 
     async fn open(
@@ -154,7 +163,7 @@ impl Api {
         said: &Said,
         body: Sending,
     ) -> Result<Request<Sending>, ApiError> {
-        let request = Request::builder().method(method).uri(format!("http://{address}{path}"));
+        let request = Request::builder().method(method).uri(format!("{}://{address}{path}", self.scheme));
         let request = said.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let request = request.body(body);
         request.map_err(|error| self.unreachable(&format!("{address}{path} is no address: {error}")))
@@ -163,7 +172,7 @@ impl Api {
     async fn send(&self, request: Request<Sending>) -> Result<Response<Incoming>, ApiError> {
         match tokio::time::timeout(ANSWER_WITHIN, self.client.request(request)).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(self.unreachable(&chain(&error))),
+            Ok(Err(error)) => Err(self.broken(&error)),
             Err(_) => Err(self.unreachable(&format!("no answer within {} s", ANSWER_WITHIN.as_secs()))),
         }
     }
@@ -195,8 +204,13 @@ impl Api {
         match tokio::time::timeout(ANSWER_WITHIN, body).await {
             Ok(Ok(collected)) => Ok(collected.to_bytes()),
             Ok(Err(error)) => Err(self.unreachable(&format!("the answer broke off: {error}"))),
-            Err(_) => Err(self.unreachable("the answer did not end within 30 s")),
+            Err(_) => Err(self.unreachable("the answer did not end within 45 s")),
         }
+    }
+
+    fn broken(&self, error: &hyper_util::client::legacy::Error) -> ApiError {
+        let why = self.farewell.take().unwrap_or_else(|| chain(error));
+        self.unreachable(&why)
     }
 
     fn unreachable(&self, why: &str) -> ApiError {

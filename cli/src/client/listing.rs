@@ -63,17 +63,17 @@ const TASKS: &[Column] = &[
 ];
 
 pub(crate) async fn agents(cluster: &Cluster, page: &Page) -> Result<()> {
-    let items = fetch(&Api::find(&cluster.master).await?, "agents", page, &[]).await?;
+    let items = fetch(&Api::find(cluster).await?, "agents", page, &[]).await?;
     output::list(cluster.output, &items, AGENTS)
 }
 
 pub(crate) async fn frameworks(cluster: &Cluster, page: &Page) -> Result<()> {
-    let items = fetch(&Api::find(&cluster.master).await?, "frameworks", page, &[]).await?;
+    let items = fetch(&Api::find(cluster).await?, "frameworks", page, &[]).await?;
     output::list(cluster.output, &items, FRAMEWORKS)
 }
 
 pub(crate) async fn roles(cluster: &Cluster, page: &Page) -> Result<()> {
-    let items = fetch(&Api::find(&cluster.master).await?, "roles", page, &[]).await?;
+    let items = fetch(&Api::find(cluster).await?, "roles", page, &[]).await?;
     output::list(cluster.output, &items, super::roles::ROLES)
 }
 
@@ -83,7 +83,7 @@ pub(crate) async fn tasks(cluster: &Cluster, page: &Page, filters: &TaskFilters)
         ("agent", filters.agent.as_deref()),
         ("state", filters.state.as_deref()),
     ];
-    let items = fetch(&Api::find(&cluster.master).await?, "tasks", page, &filters).await?;
+    let items = fetch(&Api::find(cluster).await?, "tasks", page, &filters).await?;
     output::list(cluster.output, &items, TASKS)
 }
 

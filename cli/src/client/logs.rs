@@ -30,7 +30,7 @@ pub(crate) struct LogsArgs {
 }
 
 pub(crate) async fn logs(args: &LogsArgs) -> Result<()> {
-    let api = Api::find(&args.cluster.master).await?;
+    let api = Api::find(&args.cluster).await?;
     let task = task::find(&api, &args.task).await?;
     let files = format!("/query/v1/tasks/{}/{}/files", escaped(&task.framework), escaped(&task.id));
     let file = if args.stderr { "stderr" } else { "stdout" };

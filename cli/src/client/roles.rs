@@ -80,7 +80,7 @@ pub(crate) async fn weight(cluster: &Cluster, role: &str, weight: f64) -> Result
 }
 
 async fn operate(cluster: &Cluster, call: &Value) -> Result<()> {
-    Api::find(&cluster.master).await?.json(Method::POST, "/api/v1", Some(call)).await?;
+    Api::find(cluster).await?.json(Method::POST, "/api/v1", Some(call)).await?;
     Ok(())
 }
 

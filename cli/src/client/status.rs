@@ -9,7 +9,7 @@ use super::output::{number, text};
 use super::{Api, Cluster, Output};
 
 pub(crate) async fn status(cluster: &Cluster) -> Result<()> {
-    let overview = Api::find(&cluster.master).await?.get("/query/v1/overview").await?;
+    let overview = Api::find(cluster).await?.get("/query/v1/overview").await?;
     let mut out = std::io::stdout().lock();
     if cluster.output == Output::Json {
         writeln!(out, "{}", serde_json::to_string_pretty(&overview)?)?;

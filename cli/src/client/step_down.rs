@@ -30,7 +30,7 @@ pub(crate) enum MasterCommand {
 }
 
 pub(crate) async fn step_down(cluster: &Cluster, force: bool) -> Result<()> {
-    let api = Api::find(&cluster.master).await?;
+    let api = Api::find(cluster).await?;
     let asked = Instant::now();
     let former = api.json(Method::POST, "/leadership/step-down", Some(&json!({ "force": force }))).await?;
     let next = next(&api, former["epoch"].as_u64().unwrap_or_default(), asked).await?;

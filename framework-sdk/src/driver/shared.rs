@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chapada_coordination::LeaderInfo;
 use chapada_model::{AgentId, FrameworkId, Mono, TaskId};
 use chapada_sdk_core::{Reconciliation, Round};
 use chapada_wire::v1;
@@ -41,8 +42,8 @@ pub(crate) struct Shared {
 pub(super) struct Outgoing {
     pub(super) framework: FrameworkId,
     pub(super) calls: mpsc::Sender<api::Call>,
-    /// `ip:port` of the master.
-    pub(super) master: std::net::SocketAddr,
+    /// The master that leads.
+    pub(super) master: LeaderInfo,
 }
 
 impl Shared {
@@ -96,12 +97,7 @@ impl Shared {
         self.framework.borrow().clone()
     }
 
-    pub(crate) fn open(
-        &self,
-        framework: &FrameworkId,
-        calls: mpsc::Sender<api::Call>,
-        master: std::net::SocketAddr,
-    ) {
+    pub(crate) fn open(&self, framework: &FrameworkId, calls: mpsc::Sender<api::Call>, master: LeaderInfo) {
         self.framework.send_replace(Some(framework.clone()));
         self.outgoing.send_replace(Some(Outgoing { framework: framework.clone(), calls, master }));
     }

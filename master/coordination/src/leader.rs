@@ -75,6 +75,13 @@ impl LeaderInfo {
         SocketAddr::new(self.ip, self.port)
     }
 
+    /// What its certificate may be for: the hostname, and the address if the leader said itself that it is its own. Whoever is known
+    /// only by an address that somebody typed has no id, and its IP address may be one that DNS gave.
+    pub fn names(&self) -> Vec<String> {
+        let address = (!self.id.is_empty()).then(|| self.ip.to_string());
+        std::iter::once(self.hostname.clone()).chain(address).collect()
+    }
+
     /// `hostname:port`, as a `Location` header names it.
     pub fn authority(&self) -> String {
         if self.hostname.contains(':') {

@@ -7,17 +7,8 @@ use chapada_coordination::{
     ZkOptions,
 };
 use chapada_harness::zookeeper::Ensemble;
-use support::{SESSION, STEADY, coordination, info, plain_client, soon, until, zk_address};
+use support::{SESSION, STEADY, coordination, info, leader_is, plain_client, soon, until, zk_address};
 use zookeeper_client::{Acls, CreateMode};
-
-async fn leader_is(detector: &mut Detector, id: &str) {
-    soon(&format!("{id} to be detected"), async {
-        while detector.leader().is_none_or(|leader| leader.id != id) {
-            detector.changed().await;
-        }
-    })
-    .await;
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn candidates_lead_in_the_order_of_their_coming_and_clients_find_each() {
@@ -107,45 +98,20 @@ async fn killing_a_leader_s_znode_by_hand_deposes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rubbish_in_the_leader_s_znode_is_named_and_survived() {
-    let ensemble = Ensemble::single();
-    let client = plain_client(&ensemble).await;
-    let anyone = CreateMode::Persistent.with_acls(Acls::anyone_all());
-    client.mkdir("/cluster", &anyone).await.unwrap();
-    client.create("/cluster/json.info_0000000000", b"rubbish", &anyone).await.unwrap();
-    let mut detector = coordination(&ensemble, "/cluster").detect();
-    let problem = soon("the problem", async {
-        loop {
-            match detector.problem() {
-                Some(problem) => return problem,
-                None => tokio::task::yield_now().await,
-            }
-        }
-    })
-    .await;
-    assert!(matches!(*problem, DetectError::BadLeader { .. }), "{problem:?}");
-    assert!(problem.to_string().contains("/cluster/json.info_0000000000"), "{problem}");
-    let fresh = info("fresh").to_json();
-    client.set_data("/cluster/json.info_0000000000", &fresh, None).await.unwrap();
-    leader_is(&mut detector, "fresh").await;
-    assert!(detector.problem().is_none());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_zookeeper_is_said_with_its_address() {
-    let address: MasterAddress = "zk://127.0.0.1:1/cluster".parse().unwrap();
-    let detector = Detector::start(&address, ZkOptions { session_timeout: SESSION });
-    let problem = soon("the problem", async {
-        loop {
-            match detector.problem() {
-                Some(problem) => return problem,
-                None => tokio::task::yield_now().await,
-            }
-        }
-    })
-    .await;
+async fn no_zookeeper_is_said_with_its_address_to_those_who_look_and_to_those_who_run() {
+    let address: MasterAddress = "zk://me:secret@127.0.0.1:1/cluster".parse().unwrap();
+    let options = ZkOptions { session_timeout: SESSION };
+    let detector = Detector::start(&address, options.clone());
+    let problem = soon("the problem", detector.problems().wait_for(Option::is_some)).await.unwrap().clone();
+    let problem = problem.unwrap();
     assert!(matches!(&*problem, DetectError::Session(SessionError::Unreachable { .. })), "{problem:?}");
-    assert!(problem.to_string().contains("zk://127.0.0.1:1/cluster"), "{problem}");
+    let MasterAddress::ZooKeeper(address) = address else { panic!("{address}") };
+    let campaign = Coordination::zookeeper(address, options).campaign(info("nobody"));
+    let of_campaign =
+        soon("its problem", campaign.problems().wait_for(Option::is_some)).await.unwrap().clone();
+    for said in [problem.to_string(), of_campaign.unwrap().to_string()] {
+        assert!(said.contains("zk://127.0.0.1:1/cluster"), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -173,7 +139,7 @@ async fn another_leads_when_the_server_of_the_leader_s_session_and_the_quorum_s_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn credentials_keep_others_from_the_election() {
+async fn credentials_keep_others_from_the_election_who_learn_why() {
     let ensemble = Ensemble::single();
     let with = |user: &str| {
         let address = format!("zk://{user}@{}/cluster", ensemble.connect_string()).parse().unwrap();
@@ -181,12 +147,19 @@ async fn credentials_keep_others_from_the_election() {
     };
     let mut campaign = with("me:secret").campaign(info("mine"));
     soon("leads", campaign.wait_until_leading()).await.unwrap();
+    assert!(campaign.problems().borrow().is_none());
     let client = plain_client(&ensemble).await;
     let by_hand = client.delete("/cluster/json.info_0000000000", None).await;
     let options = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
     let intruding = client.create("/cluster/json.info_/", b"", &options).await;
     assert!(by_hand.is_err() && intruding.is_err(), "{by_hand:?} {intruding:?}");
     assert!(client.create("/cluster/other", b"", &options).await.is_err());
+    let intruder = with("me:guessed").campaign(info("theirs"));
+    let mut problems = intruder.problems();
+    let problem = soon("why it does not run", problems.wait_for(Option::is_some)).await.unwrap().clone();
+    let problem = problem.unwrap();
+    assert!(matches!(&*problem, SessionError::Denied { .. }), "{problem:?}");
+    assert!(problem.to_string().contains("check user:password"), "{problem}");
     let mut detector = coordination(&ensemble, "/cluster").detect();
     leader_is(&mut detector, "mine").await;
 }

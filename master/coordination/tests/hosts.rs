@@ -90,6 +90,7 @@ async fn a_known_leader_is_kept_while_nobody_names_one() {
     let mut detector = Detector::start(&address, ZkOptions::default());
     soon("the leader", detector.wait_for_leader()).await;
     *answer.lock().unwrap() = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_owned();
+    detector.doubt();
     soon("the problem", async {
         while detector.problem().is_none() {
             tokio::task::yield_now().await;

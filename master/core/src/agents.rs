@@ -1,11 +1,12 @@
 //! How an agent comes, leaves and is given up.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use chapada_model::{AgentDescription, AgentId, FrameworkId, Mono, Resources, Wall};
+use chapada_model::{AgentDescription, AgentId, FrameworkId, Mono, Wall};
 
 use crate::holdings::Stated;
-use crate::recording::Pending;
+use crate::pending::Pending;
 use crate::timers::Timer;
 use crate::{
     Agent, AgentCommand, AgentState, Effect, Held, LinkId, Master, OperatorEvent, RefusedReason,
@@ -22,7 +23,13 @@ pub(crate) enum Silence {
 }
 
 impl Master {
-    pub(crate) fn on_agent_connected(&mut self, link: LinkId, description: AgentDescription, held: Held) {
+    pub(crate) fn on_agent_connected(
+        &mut self,
+        link: LinkId,
+        from: IpAddr,
+        description: AgentDescription,
+        held: Held,
+    ) {
         let id = match &description.id {
             Some(id) => id.clone(),
             None => match self.new_agent_id() {
@@ -33,12 +40,17 @@ impl Master {
         if self.is_down(&description) {
             return self.refuse_down(link, description.id);
         }
-        if self.is_going(&id) && !self.is_gone(&id) {
+        if let Err((reason, message)) = self.check_id(&id, &description, from) {
+            return self.refuse_agent(link, description.id, reason, message);
+        }
+        if self.is_going(&id) {
             return self.put_off(&id, link);
         }
-        let stated = match self.check_agent(&id, &description, &held) {
+        let stated = match self.check_held(&description, &held) {
             Ok(of_tasks) => Stated { held, of_tasks },
-            Err((reason, message)) => return self.refuse_agent(link, description.id, reason, message),
+            Err(message) => {
+                return self.refuse_agent(link, description.id, RefusedReason::Invalid, message);
+            }
         };
         let said_id = description.id.clone();
         let description = Arc::new(AgentDescription { id: Some(id.clone()), ..description });
@@ -56,7 +68,10 @@ impl Master {
             self.books.agents.insert(id.clone(), Arc::new(agent));
         }
         self.set_agent_state(&id, AgentState::Admitting { link });
-        if is_recorded && !self.is_admission_pending(&id) {
+        if let Some(agent) = self.agent_mut(&id) {
+            agent.from = Some(from);
+        }
+        if is_recorded && !self.pending.has_standing_of(&id) {
             return self.register(&id, link, description, stated);
         }
         self.wait_in_line(&id);
@@ -75,27 +90,35 @@ impl Master {
         self.effects.push(Effect::CloseLink { link });
     }
 
-    fn check_agent(
+    /// Whether whoever comes with this id, from this address, may be the agent of that id.
+    fn check_id(
         &self,
         id: &AgentId,
         description: &AgentDescription,
-        held: &Held,
-    ) -> Result<Vec<Resources>, (RefusedReason, String)> {
-        if let Some(agent) = self.books.agents.get(id) {
-            if let AgentState::Gone { .. } = agent.state {
-                return Err((RefusedReason::Gone, format!("agent {id} was given up by an operator")));
-            }
-            // Source: Mesos refuses it too. Whoever is silent may be cut off and run its tasks.
-            if agent.description.hostname != description.hostname {
-                let known = &agent.description.hostname;
-                let message = format!(
-                    "agent {id} is {known}: start this one with a work directory of its own, or, if it is the same machine, with \
-                     --hostname={known}"
-                );
-                return Err((RefusedReason::IdInUse, message));
-            }
+        from: IpAddr,
+    ) -> Result<(), (RefusedReason, String)> {
+        let Some(agent) = self.books.agents.get(id) else { return Ok(()) };
+        if let AgentState::Gone { .. } = agent.state {
+            return Err((RefusedReason::Gone, format!("agent {id} was given up by an operator")));
         }
-        self.check_held(description, held).map_err(|message| (RefusedReason::Invalid, message))
+        // Source: Mesos refuses it too. Whoever is silent may be cut off and run its tasks.
+        if agent.description.hostname != description.hostname {
+            let known = &agent.description.hostname;
+            let message = format!(
+                "agent {id} is {known}: start this one with a work directory of its own, or, if it is the same machine, with \
+                 --hostname={known}"
+            );
+            return Err((RefusedReason::IdInUse, message));
+        }
+        if let Some(there) = agent.linked_from().filter(|there| *there != from) {
+            let message = format!(
+                "agent {id} is connected from {there}, and this connection comes from {from}: start this one with a work directory \
+                 of its own; if it is the same agent at another address, it is taken once its former link has ended or has been \
+                 silent for too long"
+            );
+            return Err((RefusedReason::IdInUse, message));
+        }
+        Ok(())
     }
 
     pub(crate) fn refuse_agent(
@@ -129,21 +152,6 @@ impl Master {
         }
     }
 
-    fn is_admission_pending(&self, id: &AgentId) -> bool {
-        self.pending.values().any(|pending| match pending {
-            Pending::Admit { agent, .. } | Pending::GiveUp { agent, .. } => agent == id,
-            Pending::Subscribe { .. }
-            | Pending::Update { .. }
-            | Pending::Remove { .. }
-            | Pending::Quotas(_)
-            | Pending::Weights(_)
-            | Pending::Machines(_)
-            | Pending::Duty { .. }
-            | Pending::Plan(..)
-            | Pending::Gone { .. } => false,
-        })
-    }
-
     pub(crate) fn on_link_closed(&mut self, link: LinkId, id: &AgentId, last_heard: Mono) {
         let Some(agent) = self.books.agents.get(id) else { return };
         match agent.state {
@@ -175,10 +183,6 @@ impl Master {
         self.note_standing(id);
         self.forget_drain(id);
         self.record(RegistryChange::DeleteAgent(id.clone()));
-    }
-
-    fn is_gone(&self, id: &AgentId) -> bool {
-        self.books.agents.get(id).is_some_and(|agent| matches!(agent.state, AgentState::Gone { .. }))
     }
 
     fn rescind_offers_of(&mut self, id: &AgentId) {

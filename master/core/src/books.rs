@@ -24,6 +24,7 @@ impl Master {
     pub(crate) fn insert_task(&mut self, mut task: Task) -> Arc<Task> {
         task.resources = self.interned.share(task.resources);
         let (key, task) = (task.key(), Arc::new(task));
+        self.own_ends.take(&key.framework, &key.task);
         self.index.tasks_by_agent.insert(&task.agent, key.clone());
         self.books.tasks.insert(key, task.clone());
         task

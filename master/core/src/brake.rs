@@ -1,8 +1,13 @@
 //! The brake on mass removal: when many agents fall silent together, it is the network that is broken and not the machines, and to
 //! give them all up would have the whole cluster started again elsewhere.
 //!
-//! - Of all agents no more than a share may be given up within a window of time, unless an operator says so.
+//! - Of all agents no more than a share may be given up within a window of time, whoever leads, unless an operator says so.
 //! - A new leader gives none up before agents had their time to come back to it.
+//!
+//! A new leader learns from the registry whom former ones gave up, and by its wall clock when. A clock that is behind those of
+//! former leaders makes it wait longer, by the window at most; one that is ahead makes it count less. An operator's word is for the leader
+//! that was asked and is not written down. Whoever was given up at that word counts for the next leader like all others: it may give up
+//! less than it could, never more, and can be asked again.
 //!
 //! An agent that is held is given up when there is room again, the one that was away longest first, unless it comes back before.
 
@@ -11,7 +16,8 @@ use std::time::Duration;
 
 use chapada_model::{AgentId, Mono, Wall};
 
-use crate::{Effect, Master, OperatorRefused};
+use crate::planted::Bug;
+use crate::{AgentRecord, Effect, Master, OperatorRefused, Standing};
 
 /// An operator's word holds no longer than this.
 pub const MAX_ALLOWANCE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -30,6 +36,12 @@ pub struct Brake {
 impl Default for Brake {
     fn default() -> Self {
         Self { percent: 5, least: 3, window: Duration::from_secs(600) }
+    }
+}
+
+impl Brake {
+    fn share_of(&self, agents: usize) -> usize {
+        self.least.max(agents * self.percent / 100)
     }
 }
 
@@ -80,6 +92,7 @@ impl BrakeView {
 /// Who was given up lately, and who waits to be.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Removals {
+    /// Until when each removal counts in the longest of all windows, the first first.
     recent: VecDeque<Mono>,
     held: BTreeSet<(Mono, AgentId)>,
     /// Until when a new leader waits.
@@ -105,8 +118,9 @@ impl Removals {
         self.recent.len()
     }
 
-    fn within(&self, now: Mono, window: Duration) -> usize {
-        self.recent.iter().rev().take_while(|at| now.since(**at) < window).count()
+    /// Those that still count in a window which is so much shorter than the longest, the first first.
+    fn within(&self, now: Mono, shorter: Duration) -> impl ExactSizeIterator<Item = &Mono> {
+        self.recent.range(self.recent.partition_point(|until| *until <= now + shorter)..)
     }
 
     fn is_allowed(&self, now: Mono) -> bool {
@@ -118,9 +132,20 @@ impl Removals {
     }
 }
 
+/// When an agent was last given up, at the latest, as its record has it. One that came back since was given up before; one that
+/// an operator gave up for good is no sign of a broken network.
+fn last_given_up(record: &AgentRecord) -> Option<Wall> {
+    match record.standing {
+        Standing::Unreachable { since } => Some(since),
+        Standing::Admitted => record.returned,
+        Standing::Gone { .. } => None,
+    }
+}
+
 impl Master {
-    /// A new leader with agents to wait for gives none up before they had their time.
+    /// A new leader with agents to wait for gives none up before they had their time, and counts those that former leaders gave up.
     pub(crate) fn wait_for_agents(&mut self) {
+        self.remember_former_removals();
         if self.settings.brake.is_some() && !self.silent.is_empty() {
             self.removals.waits_until = Some(self.now.mono + self.settings.agent_reregister_timeout);
         }
@@ -128,12 +153,47 @@ impl Master {
         self.show_brake();
     }
 
+    /// Counts those that former leaders gave up lately, each as long as it would have counted for them.
+    fn remember_former_removals(&mut self) {
+        let (now, longest) = (self.now, self.longest_window());
+        // What a clock says to be in the future was just now.
+        let age = |at: Wall| Duration::from_nanos(now.wall.0.saturating_sub(at.0));
+        let ages = self.registry.agents.values().filter_map(last_given_up).map(age);
+        let mut until: Vec<Mono> =
+            ages.filter(|age| *age < longest).map(|age| now.mono + (longest - age)).collect();
+        until.sort_unstable();
+        self.removals.recent = until.into();
+    }
+
+    /// The windows of the brake and of the operator's rate.
+    fn windows(&self) -> impl Iterator<Item = Duration> + use<> {
+        let rate = self.settings.agent_removal_rate_limit.map(|limit| limit.window);
+        self.settings.brake.map(|brake| brake.window).into_iter().chain(rate)
+    }
+
+    fn longest_window(&self) -> Duration {
+        self.windows().max().unwrap_or_default()
+    }
+
+    /// How many were given up within a window.
+    fn removed_within(&self, window: Duration) -> usize {
+        let shorter = self.longest_window().saturating_sub(window);
+        self.removals.within(self.now.mono, shorter).len()
+    }
+
+    /// One is given up now. At an operator's word it does not count.
+    fn count_removal(&mut self) {
+        if !self.removals.is_allowed(self.now.mono) {
+            let until = self.now.mono + self.longest_window();
+            self.removals.recent.push_back(until);
+        }
+    }
+
     /// Whether one more agent may be given up now; counts it when it may.
     pub(crate) fn may_give_up(&mut self, until: Mono, id: &AgentId) -> bool {
-        if self.has_room() {
-            if !self.removals.is_allowed(self.now.mono) {
-                self.removals.recent.push_back(self.now.mono);
-            }
+        // Whoever is held was away for longer, and has its turn before.
+        if self.removals.held.is_empty() && self.has_room() {
+            self.count_removal();
             return true;
         }
         self.removals.held.insert((until, id.clone()));
@@ -145,28 +205,37 @@ impl Master {
     fn most_removals(&self, brake: Brake) -> usize {
         // Those given up within the window were there when it began.
         let is_recent = |since: &Wall| self.now.wall < *since + brake.window;
-        let lately = self.unreachable.iter().rev().take_while(|(since, _)| is_recent(since)).count();
-        let away = self.unreachable.len() - lately + self.gone.len();
-        let agents = self.books.agents.len().saturating_sub(away);
-        brake.least.max(agents * brake.percent / 100)
+        let lately = match self.unreachable.first() {
+            Some((since, _)) if is_recent(since) => self.unreachable.len(),
+            _ => self.unreachable.iter().rev().take_while(|(since, _)| is_recent(since)).count(),
+        };
+        brake.share_of(self.present().saturating_sub(self.unreachable.len() - lately))
+    }
+
+    /// How many agents are not gone for good.
+    fn present(&self) -> usize {
+        self.books.agents.len().saturating_sub(self.gone.len())
+    }
+
+    /// Whether the brake lets one more be given up. Mostly that is plain without a look at when each was given up.
+    fn has_share(&self, brake: Brake) -> bool {
+        let within = self.removed_within(brake.window);
+        let present = self.present();
+        let least = brake.share_of(present.saturating_sub(self.unreachable.len()));
+        within < least || (within < brake.share_of(present) && within < self.most_removals(brake))
     }
 
     fn has_room(&mut self) -> bool {
         let now = self.now.mono;
-        let longest = self.settings.brake.map(|brake| brake.window).into_iter();
-        let longest = longest.chain(self.settings.agent_removal_rate_limit.map(|limit| limit.window)).max();
-        let is_old = |at: &Mono| longest.is_none_or(|longest| now.since(*at) >= longest);
-        while self.removals.recent.front().is_some_and(is_old) {
+        while self.removals.recent.front().is_some_and(|until| *until <= now) {
             self.removals.recent.pop_front();
         }
-        if self.removals.is_allowed(now) {
+        if self.removals.is_allowed(now) || self.has(Bug::BrakeOff) {
             return true;
         }
-        let within = |window| self.removals.within(now, window);
         let rate = self.settings.agent_removal_rate_limit;
-        let has_rate = rate.is_none_or(|limit| within(limit.window) < limit.count);
-        let has_share =
-            self.settings.brake.is_none_or(|brake| within(brake.window) < self.most_removals(brake));
+        let has_rate = rate.is_none_or(|limit| self.removed_within(limit.window) < limit.count);
+        let has_share = self.settings.brake.is_none_or(|brake| self.has_share(brake));
         has_rate && has_share && self.removals.waits(now).is_none()
     }
 
@@ -179,11 +248,11 @@ impl Master {
         if let Some(until) = self.removals.waits(now) {
             return Some(until);
         }
-        let windows = self.settings.brake.map(|brake| brake.window).into_iter();
-        let windows = windows.chain(self.settings.agent_removal_rate_limit.map(|limit| limit.window));
-        let ends = windows.filter_map(|window| {
-            let first = self.removals.recent.iter().find(|at| now.since(**at) < window)?;
-            Some(*first + window)
+        let longest = self.longest_window();
+        let ends = self.windows().filter_map(|window| {
+            let shorter = longest.saturating_sub(window);
+            let first = self.removals.within(now, shorter).next()?;
+            Some(now + first.since(now).saturating_sub(shorter))
         });
         ends.min()
     }
@@ -195,9 +264,7 @@ impl Master {
         }
         while !self.removals.held.is_empty() && self.has_room() {
             let Some((_, id)) = self.removals.held.pop_first() else { break };
-            if !self.removals.is_allowed(self.now.mono) {
-                self.removals.recent.push_back(self.now.mono);
-            }
+            self.count_removal();
             self.removals.moved = true;
             self.leave_behind(&id);
         }

@@ -1,5 +1,6 @@
 //! Everything that can happen to the master, already parsed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use chapada_model::{
@@ -46,6 +47,8 @@ pub enum Event {
     AgentConnected {
         /// Made by the shell; everything for this agent is sent there.
         link: LinkId,
+        /// The address that the connection comes from, as its socket says and not the agent.
+        from: IpAddr,
         /// What it says about itself; `id` is set when it was registered before.
         agent: AgentDescription,
         /// All it holds.

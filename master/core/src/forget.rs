@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use chapada_model::{AgentId, Mono, Wall};
+use chapada_model::{AgentId, Mono, Reason, Wall};
 
-use crate::{Master, RegistryChange};
+use crate::{Master, RegistryChange, TaskPhase};
 
 /// A leader forgets nothing because of its age before it has led for so long, or for half the age when that is less: its clock may
 /// be wrong, and somebody is to have noticed by then. From then on it counts by how long it has led, whatever the clock says.
@@ -52,7 +52,13 @@ impl Master {
             self.unreachable.remove(&(since, oldest.clone()));
         }
         for key in self.index.tasks_by_agent.of(&oldest) {
-            self.complete_task(&key);
+            let is_over = self.books.tasks.get(&key).is_some_and(|task| task.phase == TaskPhase::Ended);
+            match is_over {
+                true => {
+                    self.complete_ended(&key, Reason::AgentRemoved, "The agent was unreachable for too long")
+                }
+                false => self.complete_task(&key),
+            }
         }
         self.forget_inverse_offers_of(&oldest);
         self.forget_drain(&oldest);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chapada_model::{AgentId, FrameworkId, Wall};
 
-use crate::recording::Pending;
+use crate::pending::Pending;
 use crate::timers::Timer;
 use crate::{
     AgentCommand, Effect, ErrorCode, FrameworkState, MAX_COMPLETED_FRAMEWORKS, Master, OperatorEvent,
@@ -33,20 +33,18 @@ impl Master {
 
     /// Who is being removed went before that was durable.
     fn say_no_farewell(&mut self, closed: &StreamId) {
-        for pending in self.pending.values_mut() {
-            let Pending::Remove { farewell, .. } = pending else { continue };
-            farewell.retain(|effect| match effect {
-                Effect::ToFramework { stream, .. }
-                | Effect::CloseStream { stream }
-                | Effect::RefuseStream { stream, .. } => stream != closed,
-                _ => true,
-            });
-        }
+        self.pending.retain_in_farewells(|effect| match effect {
+            Effect::ToFramework { stream, .. }
+            | Effect::CloseStream { stream }
+            | Effect::RefuseStream { stream, .. } => stream != closed,
+            _ => true,
+        });
     }
 
     /// A framework went before it heard its id: it comes back without one, or with one of its own, as new.
     fn forget_unheard(&mut self, id: &FrameworkId) {
         self.books.frameworks.remove(id);
+        self.own_ends.forget(id);
         self.record(RegistryChange::DeleteFramework(id.clone()));
     }
 
@@ -69,6 +67,7 @@ impl Master {
     }
 
     fn disconnect_framework(&mut self, id: &FrameworkId) {
+        self.own_ends.doubt(id, self.now.mono);
         self.discard_offers(id);
         self.patience.forget_subscription(id);
         self.allocator.deactivate_framework(id);
@@ -105,9 +104,8 @@ impl Master {
         };
         let stream = framework.stream().cloned();
         let ticket = self.remove_framework(id);
-        if let (Some(stream), Some(Pending::Remove { farewell, .. })) =
-            (stream, ticket.and_then(|ticket| self.pending.get_mut(&ticket)))
-        {
+        let removal = ticket.and_then(|ticket| self.pending.removal(ticket));
+        if let (Some(stream), Some((_, farewell))) = (stream, removal) {
             let (code, message) = (ErrorCode::FrameworkRemoved, "Framework has been removed".into());
             let event = SchedulerEvent::Error { code, message };
             farewell.insert(0, Effect::ToFramework { framework: id.clone(), stream, event });
@@ -120,6 +118,7 @@ impl Master {
     pub(crate) fn remove_framework(&mut self, id: &FrameworkId) -> Option<Ticket> {
         self.discard_offers(id);
         self.late_kills.forget(id);
+        self.own_ends.forget(id);
         let framework = self.books.frameworks.remove(id)?;
         if let FrameworkState::Disconnected { until } = framework.state {
             self.timers.clear(until, Timer::Framework(id.clone()));
@@ -168,28 +167,21 @@ impl Master {
     /// Has an agent that comes while the removal of a framework is on its way into the registry told to end it once that is durable;
     /// false when none is on its way.
     pub(crate) fn is_told_once_removed(&mut self, id: &FrameworkId, agent: &AgentId) -> bool {
-        let told = self.pending.values_mut().find_map(|pending| match pending {
-            Pending::Remove { framework, agents, .. } if framework == id => Some(agents),
-            _ => None,
-        });
-        told.map(|agents| agents.insert(agent.clone())).is_some()
+        self.pending.removal_of(id).map(|(agents, _)| agents.insert(agent.clone())).is_some()
     }
 
     /// Whether the removal of a framework is on its way into the registry.
     pub(crate) fn is_removal_pending(&self, id: &FrameworkId) -> bool {
-        self.pending
-            .values()
-            .any(|pending| matches!(pending, Pending::Remove { framework, .. } if framework == id))
+        self.pending.has_removal_of(id)
     }
 
     /// Refuses who comes by the name of a framework that is removed, once that is durable.
     pub(crate) fn refuse_as_removed(&mut self, id: &FrameworkId, stream: StreamId) {
         let refusal = refuse_removed(stream);
-        let farewell = self.pending.values_mut().find_map(|pending| match pending {
-            Pending::Remove { framework, farewell, .. } if framework == id => Some(farewell),
-            _ => None,
-        });
-        farewell.unwrap_or(&mut self.effects).push(refusal);
+        match self.pending.removal_of(id) {
+            Some((_, farewell)) => farewell.push(refusal),
+            None => self.effects.push(refusal),
+        }
     }
 
     /// Those that must confirm that they have nothing of a framework any more. What has ended is complete.

@@ -205,6 +205,7 @@ impl Master {
         (role, resources): (&Role, &Resources),
     ) {
         let now = self.now.wall;
+        self.note_within_reach(key);
         let Some(task) = self.task_mut(key) else { return };
         if let Some(status) = latest {
             task.note_held(status, now);
@@ -249,17 +250,13 @@ impl Master {
     fn lose_missing(&mut self, key: &TaskKey) {
         let Some(task) = self.books.tasks.get(key) else { return };
         let (phase, was_said) = (task.phase, !task.statuses.is_empty());
+        let (reason, message) = (Reason::Reconciliation, "Reconciliation: Task is unknown to the agent");
         match phase {
             TaskPhase::Live | TaskPhase::Unreachable => {
                 let state = if was_said { TaskState::Gone } else { TaskState::Dropped };
-                self.end_by_master(
-                    key,
-                    state,
-                    Reason::Reconciliation,
-                    "Reconciliation: Task is unknown to the agent",
-                );
+                self.end_by_master(key, state, reason, message);
             }
-            TaskPhase::Ended | TaskPhase::Completed => self.complete_task(key),
+            TaskPhase::Ended | TaskPhase::Completed => self.complete_ended(key, reason, message),
         }
     }
 }

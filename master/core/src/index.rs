@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chapada_model::{AgentId, FrameworkId, OfferId, OperationKey, TaskKey};
+use chapada_model::{AgentId, FrameworkId, OfferId, OperationKey, TaskKey, Wall};
 
 /// Sets by key; a key with an empty set is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +37,21 @@ impl<K: Ord + Clone, V: Ord + Clone> Groups<K, V> {
         self.0.keys()
     }
 
-    pub(crate) fn iter(&self, key: &K) -> impl Iterator<Item = &V> {
+    pub(crate) fn iter(&self, key: &K) -> impl DoubleEndedIterator<Item = &V> {
         self.0.get(key).into_iter().flatten()
+    }
+
+    pub(crate) fn count(&self, key: &K) -> usize {
+        self.0.get(key).map_or(0, BTreeSet::len)
+    }
+
+    pub(crate) fn has(&self, key: &K) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// All that is in any of them, key by key.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+        self.0.values().flatten()
     }
 }
 
@@ -48,6 +61,8 @@ pub(crate) struct Index {
     pub(crate) offers_by_agent: Groups<AgentId, OfferId>,
     pub(crate) offers_by_framework: Groups<FrameworkId, OfferId>,
     pub(crate) tasks_by_agent: Groups<AgentId, TaskKey>,
+    /// Tasks out of reach, those that are so for longest first.
+    pub(crate) unreachable_by_framework: Groups<FrameworkId, (Wall, TaskKey)>,
     pub(crate) executors_by_framework: Groups<FrameworkId, AgentId>,
     pub(crate) operations_by_agent: Groups<AgentId, OperationKey>,
     pub(crate) operations_by_framework: Groups<FrameworkId, OperationKey>,

@@ -30,7 +30,9 @@ mod master;
 mod offers;
 mod operations;
 mod operator;
+mod own_ends;
 mod patience;
+mod pending;
 mod planted;
 mod quota;
 mod reconcile;
@@ -77,6 +79,7 @@ pub use maintenance::{
 };
 pub use master::Master;
 pub use operator::{OperatorCall, OperatorRefused};
+pub use own_ends::{MAX_OWN_ENDS, MAX_OWN_ENDS_OF_ALL};
 pub use patience::{LEAST_OFFER_LIFE, MOST_PASSED_OVER};
 #[cfg(feature = "testing")]
 pub use planted::Bug;

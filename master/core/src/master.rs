@@ -13,9 +13,10 @@ use crate::index::Index;
 use crate::interned::Interned;
 use crate::late_kills::LateKills;
 use crate::maintenance::Leaving;
+use crate::own_ends::OwnEnds;
 use crate::patience::Patience;
+use crate::pending::Waiting;
 use crate::quota::Hold;
-use crate::recording::Pending;
 use crate::subscribe::Wishes;
 use crate::timers::{Timer, Timers};
 use crate::tombstones::Tombstones;
@@ -46,6 +47,8 @@ pub struct Master {
     /// Kills whose launch may be on its way.
     pub(crate) early_kills: EarlyKills,
     pub(crate) late_kills: LateKills,
+    /// Ends that nobody but this master can say again.
+    pub(crate) own_ends: OwnEnds,
     /// How frameworks answer offers.
     pub(crate) patience: Patience,
     /// Who was asked to leave which agent.
@@ -63,7 +66,7 @@ pub struct Master {
     /// When old records of agents are looked for next.
     pub(crate) collect_at: Mono,
     /// What waits for the registry.
-    pub(crate) pending: BTreeMap<Ticket, Pending>,
+    pub(crate) pending: Waiting,
     pub(crate) last_ticket: u64,
     pub(crate) next_framework: u64,
     pub(crate) next_agent: u64,
@@ -125,6 +128,7 @@ impl Master {
             silent: BTreeMap::new(),
             early_kills: EarlyKills::default(),
             late_kills: LateKills::default(),
+            own_ends: OwnEnds::default(),
             patience: Patience::default(),
             leaving: Leaving::default(),
             gone: std::collections::BTreeSet::new(),
@@ -133,7 +137,7 @@ impl Master {
             plans_due: true,
             removals: Removals::default(),
             collect_at: now.mono,
-            pending: BTreeMap::new(),
+            pending: Waiting::default(),
             last_ticket: 0,
             next_framework: 0,
             next_agent: 0,
@@ -164,7 +168,9 @@ impl Master {
                     self.drop_with(|| format!("a call of framework {}: {refused}", caller.framework));
                 }
             }
-            Event::AgentConnected { link, agent, held } => self.on_agent_connected(link, agent, held),
+            Event::AgentConnected { link, from, agent, held } => {
+                self.on_agent_connected(link, from, agent, held);
+            }
             Event::LinkClosed { link, agent, last_heard } => self.on_link_closed(link, &agent, last_heard),
             Event::Update { link, agent, framework, status, latest } => {
                 self.on_update(link, agent, framework, status, latest);
@@ -285,6 +291,7 @@ impl Master {
             }
         }
         self.answer_late_kills();
+        self.own_ends.forget_heard(self.now.mono);
         self.give_up_held();
         self.follow_drains();
         self.follow_plans();

@@ -21,18 +21,24 @@ pub enum Bug {
     ReservationLost,
     /// A new leader answers for tasks of agents that have not come back yet, and their framework launches them again.
     AnsweredTooEarly,
+    /// Agents are given up however many they are, and however new the leader is.
+    BrakeOff,
+    /// A new leader forgets which agents are drained.
+    DrainForgotten,
 }
 
 #[cfg(feature = "testing")]
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::OfferUsedTwice,
         Self::AcknowledgedEarly,
         Self::FilterNeverExpires,
         Self::FrameworkForgotten,
         Self::ReservationLost,
         Self::AnsweredTooEarly,
+        Self::BrakeOff,
+        Self::DrainForgotten,
     ];
 }
 

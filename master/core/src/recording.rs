@@ -1,52 +1,22 @@
 //! What goes into the registry, and what waits until it is durable.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chapada_model::{
-    AgentDescription, AgentId, FrameworkDescription, FrameworkId, MachineId, Milli, Mono, Role, Text, Wall,
-};
+use chapada_model::{AgentDescription, AgentId, FrameworkDescription, FrameworkId, Mono};
 
 use crate::agents::Silence;
-use crate::holdings::Stated;
+use crate::pending::Pending;
 use crate::planted::Bug;
 use crate::timers::Timer;
 use crate::{
-    Agent, AgentRecord, AgentState, Drain, DrainPlan, Effect, Framework, FrameworkRecord, FrameworkState,
-    LinkId, Machine, Quota, RegistryChange, RegistryState, Standing, StreamId, Ticket,
+    Agent, AgentRecord, AgentState, Effect, Framework, FrameworkRecord, FrameworkState, RegistryChange,
+    RegistryState, Standing, Ticket,
 };
 
 /// For so long a new leader announces the tasks of an agent that had been given up and came back to a former one. A framework that was
 /// away for longer asks for everything when it is back.
 const NEWS_FOR: Duration = Duration::from_secs(60 * 60);
-
-/// What happens once a change is durable.
-#[derive(Clone, Debug)]
-pub(crate) enum Pending {
-    /// An agent is told that it is registered.
-    Admit { agent: AgentId, link: LinkId, description: Arc<AgentDescription>, stated: Box<Stated> },
-    /// A framework is told that it is subscribed.
-    Subscribe { framework: FrameworkId, stream: StreamId, is_new: bool },
-    /// A framework is answered, by the shell.
-    Update { framework: FrameworkId },
-    /// These agents are told to end what they run of a framework, and its farewell is carried out.
-    Remove { framework: FrameworkId, agents: BTreeSet<AgentId>, farewell: Vec<Effect> },
-    /// An agent's tasks are said to be unreachable.
-    GiveUp { agent: AgentId, since: Wall },
-    /// Quotas come into force.
-    Quotas(Vec<(Role, Option<Quota>)>),
-    /// Weights come into force.
-    Weights(Vec<(Role, Milli)>),
-    /// The maintenance of machines is this.
-    Machines(Vec<(MachineId, Option<Machine>)>),
-    /// What an operator said of an agent.
-    Duty { agent: AgentId, deactivated: bool, drain: Option<Drain> },
-    /// A drain of many is this, or is forgotten.
-    Plan(Text, Option<DrainPlan>),
-    /// An agent is given up for good.
-    Gone { agent: AgentId, since: Wall },
-}
 
 impl crate::Master {
     /// Asks for a change to be made durable, with nothing waiting for it.
@@ -66,7 +36,7 @@ impl crate::Master {
     }
 
     pub(crate) fn on_recorded(&mut self, ticket: Ticket) {
-        match self.pending.remove(&ticket) {
+        match self.pending.take(ticket) {
             Some(Pending::Admit { agent, link, description, stated }) => {
                 let is_waiting =
                     self.books.agents.get(&agent).is_some_and(|a| a.state == AgentState::Admitting { link });
@@ -172,7 +142,7 @@ impl crate::Master {
         };
         let agent = Agent {
             deactivated: record.deactivated,
-            drain: record.drain.clone(),
+            drain: record.drain.clone().filter(|_| !self.has(Bug::DrainForgotten)),
             ..Agent::empty(id.clone(), record.description.clone(), state, record.registered)
         };
         let is_gone = matches!(agent.state, AgentState::Gone { .. });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chapada_model::{FrameworkDescription, FrameworkId, Role};
 
-use crate::recording::Pending;
+use crate::pending::Pending;
 use crate::timers::Timer;
 use crate::{
     AgentCommand, Effect, ErrorCode, Framework, FrameworkState, Master, OfferConstraints, OperatorEvent,
@@ -128,10 +128,7 @@ impl Master {
         }
         self.note_no_longer_idle(id, away_since);
         let is_recorded = self.registry.frameworks.get(id) == Some(&record);
-        let waits = self
-            .pending
-            .values()
-            .any(|p| matches!(p, Pending::Subscribe { framework, .. } if framework == id));
+        let waits = self.pending.has_subscription_of(id);
         match is_recorded && !waits {
             true => self.welcome(id, &stream, is_new),
             false => {
@@ -148,6 +145,7 @@ impl Master {
             FrameworkState::Active { stream } | FrameworkState::Subscribing { stream } => stream.clone(),
             FrameworkState::Disconnected { .. } | FrameworkState::Completed { .. } => return,
         };
+        self.own_ends.doubt(id, self.now.mono);
         let (code, message) = (ErrorCode::FrameworkFailedOver, "Framework failed over".into());
         let event = SchedulerEvent::Error { code, message };
         self.effects.push(Effect::ToFramework { framework: id.clone(), stream: stream.clone(), event });
@@ -168,6 +166,7 @@ impl Master {
         let description = framework.description.clone();
         let shared = Arc::new(framework.clone());
         self.tell_framework(id, SchedulerEvent::Subscribed);
+        self.repeat_own_ends(id);
         self.repeat_unacknowledged(id);
         self.repeat_operations(id);
         self.tell_agents_of(id, &AgentCommand::UpdateFramework { framework: description });

@@ -72,12 +72,14 @@ impl Master {
     pub(crate) fn end_by_master(&mut self, key: &TaskKey, state: TaskState, reason: Reason, message: &str) {
         let state = self.or_lost(&key.framework, state);
         let status = self.status_by_master(key, state, reason, message);
+        self.note_within_reach(key);
         let Some(task) = self.task_mut(key) else { return };
         task.state = state;
         task.phase = TaskPhase::Ended;
         *self.books.counters.ended.entry(state).or_default() += 1;
-        self.say(key, status);
+        let said = self.say(key, status);
         self.complete_task(key);
+        self.remember_end(key, &said);
     }
 
     /// The finer state for those who know it, `TASK_LOST` for the others.
@@ -86,7 +88,7 @@ impl Master {
         if knows { state } else { TaskState::Lost }
     }
 
-    /// A statement of the master's own: without uuid, so nobody repeats it.
+    /// A statement of the master's own: without uuid, so no agent repeats it.
     pub(crate) fn status_by_master(
         &self,
         key: &TaskKey,
@@ -107,14 +109,15 @@ impl Master {
     }
 
     /// Notes a statement of the master's own and tells the framework and the operators.
-    pub(crate) fn say(&mut self, key: &TaskKey, status: TaskStatus) {
+    pub(crate) fn say(&mut self, key: &TaskKey, status: TaskStatus) -> Arc<TaskStatus> {
         let (status, now) = (Arc::new(status), self.now.wall);
         if let Some(task) = self.task_mut(key) {
             task.note(status.clone(), now);
             let task = Arc::new(task.clone());
             self.tell_operators(OperatorEvent::TaskUpdated { task, status: status.clone() });
         }
-        self.tell_framework(&key.framework, SchedulerEvent::Update(status));
+        self.tell_framework(&key.framework, SchedulerEvent::Update(status.clone()));
+        status
     }
 
     /// A live task has ended: what it held is free.
@@ -137,6 +140,7 @@ impl Master {
         if let Some(state) = self.books.tasks.get(key).filter(|task| task.is_live()).map(|task| task.state) {
             self.end_task(key, state);
         }
+        self.note_within_reach(key);
         let Some(task) = self.books.tasks.remove(key) else { return };
         self.index.tasks_by_agent.remove(&task.agent, key);
         self.note_emptier(&task.agent);
@@ -169,6 +173,8 @@ impl Master {
             task.phase = TaskPhase::Unreachable;
             task.state = state;
             self.say(&key, status);
+            let at = (self.now.wall, key.clone());
+            self.index.unreachable_by_framework.insert(&key.framework, at);
             match self.books.frameworks.contains_key(&key.framework) {
                 true => drop(frameworks.insert(key.framework)),
                 false => self.complete_task(&key),
@@ -180,16 +186,18 @@ impl Master {
     }
 
     fn forget_surplus_unreachable(&mut self, framework: &FrameworkId) {
-        let mut unreachable: Vec<(Wall, TaskKey)> = self
-            .books
-            .tasks_of(framework)
-            .filter(|task| task.phase == TaskPhase::Unreachable)
-            .map(|task| (task.updated, task.key()))
-            .collect();
-        unreachable.sort();
-        let surplus = unreachable.len().saturating_sub(MAX_UNREACHABLE_TASKS);
-        for (_, key) in unreachable.into_iter().take(surplus) {
+        let surplus =
+            self.index.unreachable_by_framework.count(framework).saturating_sub(MAX_UNREACHABLE_TASKS);
+        let longest = self.index.unreachable_by_framework.iter(framework).take(surplus);
+        for (_, key) in longest.cloned().collect::<Vec<_>>() {
             self.complete_task(&key);
+        }
+    }
+
+    /// To be called before anything changes of a task that may be out of reach and will not be.
+    pub(crate) fn note_within_reach(&mut self, key: &TaskKey) {
+        if let Some(task) = self.books.tasks.get(key).filter(|task| task.phase == TaskPhase::Unreachable) {
+            self.index.unreachable_by_framework.remove(&key.framework, &(task.updated, key.clone()));
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chapada_model::{AgentId, FrameworkId, Wall};
 
-use crate::recording::Pending;
+use crate::pending::Pending;
 use crate::{
     FrameworkRecord, MAX_REMOVED_FRAMEWORKS, Master, RegistryChange, RegistryState, Removal, Ticket,
 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chapada_model::{FrameworkDescription, FrameworkId, OfferId, Role};
 
-use crate::recording::Pending;
+use crate::pending::Pending;
 use crate::subscribe::{Wishes, check_roles};
 use crate::{AgentCommand, CallRefused, Master, OperatorEvent, RegistryChange, Ticket};
 
@@ -40,20 +40,13 @@ impl Master {
         }
         self.note_wishes(id, false);
         if !is_changed {
-            return Ok(self.last_record_of(id));
+            return Ok(self.pending.last_update_of(id));
         }
         let then = Pending::Update { framework: id.clone() };
         let ticket = self.record_then(RegistryChange::PutFramework(id.clone(), record), then);
         self.tell_agents_of(id, &AgentCommand::UpdateFramework { framework: description });
         self.tell_operators(OperatorEvent::FrameworkUpdated(shared));
         Ok(Some(ticket))
-    }
-
-    /// The newest update of a framework that is not durable yet.
-    fn last_record_of(&self, id: &FrameworkId) -> Option<Ticket> {
-        let mut pending = self.pending.iter().rev();
-        let found = pending.find(|(_, one)| matches!(one, Pending::Update { framework } if framework == id));
-        found.map(|(ticket, _)| *ticket)
     }
 
     /// Takes back what was offered in roles that the framework no longer has.

@@ -62,6 +62,7 @@ impl Master {
             }
         } else {
             let is_last = status.uuid.is_none() && status.state.is_terminal() && is_its_own(self);
+            self.own_ends.take(&key.framework, &key.task);
             self.tell_framework(&key.framework, SchedulerEvent::Update(status));
             if is_last {
                 // Nobody will acknowledge what has no name.
@@ -156,6 +157,10 @@ impl Master {
         uuid: UpdateUuid,
     ) {
         let key = TaskKey { framework: framework.clone(), task };
+        if self.own_ends.acknowledge(framework, &key.task, uuid) {
+            // Its agent has it no more, and repeats nothing.
+            return;
+        }
         let (framework, task) = (key.framework.clone(), key.task.clone());
         if !self.tell_agent(agent, AgentCommand::Acknowledge { framework, task, uuid }) {
             return self.drop_with(|| {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use chapada_model::{Milli, Role};
 
+use crate::pending::Pending;
 use crate::quota::check_role;
-use crate::recording::Pending;
 use crate::{Master, OperatorRefused, RegistryChange, Ticket};
 
 /// How many roles may have a weight of their own (I8).

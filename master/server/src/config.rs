@@ -14,6 +14,7 @@ use chapada_coordination::MAX_RECORD_BYTES;
 use chapada_listener::{DEFAULT_MAX_BODY, ListenConfig};
 use chapada_master_core::{PolicyName, RecordBound, Settings};
 use chapada_model::Text;
+use chapada_tls::TlsConfig;
 
 use crate::registry::record_bytes;
 
@@ -31,7 +32,7 @@ const STORE_MARGIN: Duration = Duration::from_secs(6);
 #[derive(Clone, Debug, PartialEq, clap::Args, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MasterConfig {
-    /// Address to listen on. Anything but loopback needs `--insecure` as long as there are no credentials.
+    /// Address to listen on. Anything but loopback needs certificates of callers or `--insecure`.
     #[arg(long, default_value = "127.0.0.1")]
     pub ip: IpAddr,
     /// Port to listen on; 0 takes a free one.
@@ -135,6 +136,10 @@ pub struct MasterConfig {
     /// Weights of roles, `role=2.5,other=1`; a role that is not named weighs 1.
     #[arg(long)]
     pub weights: Option<String>,
+    /// What the port speaks, and what frameworks are dialled with for their pages.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub tls: TlsConfig,
 }
 
 impl Default for MasterConfig {
@@ -170,6 +175,7 @@ impl Default for MasterConfig {
             filter_gpu_resources: true,
             fair_sharing_excluded_resource_names: Vec::new(),
             weights: None,
+            tls: TlsConfig::default(),
         }
     }
 }
@@ -188,6 +194,7 @@ impl MasterConfig {
                 .collect(),
             insecure: self.insecure,
             max_body_bytes: self.max_body_bytes,
+            tls: self.tls.clone(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chapada_coordination::{
-    Campaign, Coordination, LeaderInfo, Leadership, OpenRegistryError, Term, WriteError,
+    Campaign, Coordination, LeaderInfo, Leadership, OpenRegistryError, SessionError, Term, WriteError,
 };
 use chapada_master_core::RoleCall;
 use chapada_model::{Domain, MasterDescription};
@@ -19,7 +19,7 @@ use crate::config::MasterConfig;
 use crate::core_loop::{self, Core, Input, RECORD_QUEUE, Start};
 use crate::error::Error;
 use crate::registry;
-use crate::shell::{API_VERSION, Led, Standing};
+use crate::shell::{API_VERSION, Led, Standing, chain};
 use crate::step_down::{Refused, StepDown, SteppedDown};
 use crate::weights::Weights;
 
@@ -120,8 +120,10 @@ impl Candidate {
         campaign: &mut Campaign,
         master: MasterDescription,
     ) -> Result<Option<GivenAway>, Error> {
+        let problems = campaign.problems();
         let won = tokio::select! {
             won = campaign.wait_until_leading() => won,
+            () = self.tell(problems) => return Ok(None),
             () = self.stop.cancelled() => return Ok(None),
         };
         let term = match won {
@@ -133,6 +135,18 @@ impl Candidate {
         };
         self.standing.send_replace(Standing::Recovering);
         self.lead(campaign, &term, master).await
+    }
+
+    /// Says why this master does not stand in line while it does not, for as long as it is polled.
+    async fn tell(&self, mut problems: watch::Receiver<Option<Arc<SessionError>>>) {
+        loop {
+            let why = problems.borrow_and_update().as_deref().map(|problem| chain(problem).into());
+            self.standing.send_replace(why.map_or(Standing::Following, Standing::Hindered));
+            if problems.changed().await.is_err() {
+                // The candidacy is over, as whoever waits for it is told.
+                return std::future::pending().await;
+            }
+        }
     }
 
     async fn lead(
@@ -257,17 +271,6 @@ impl Candidate {
             written => written,
         }
     }
-}
-
-/// An error and what it comes from.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 impl GivenAway {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use chapada_listener::{Call, HttpResponse, text};
 use chapada_master_core::Snapshot;
 use chapada_model::FrameworkId;
+use chapada_tls::{ByUri, Dialer};
 use futures_util::StreamExt;
 use http::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue,
@@ -17,7 +18,6 @@ use http::header::{
 use http::{Request, StatusCode, Uri};
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 use crate::forward::{self, passed_on};
@@ -34,14 +34,13 @@ const PRIVATE: [HeaderName; 6] = [COOKIE, AUTHORIZATION, HOST, ORIGIN, REFERER, 
 
 /// Passes requests on.
 pub(crate) struct Proxy {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<ByUri, Full<Bytes>>,
 }
 
 impl Proxy {
-    pub(crate) fn new() -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT_LIMIT));
-        connector.set_nodelay(true);
+    /// Frameworks with an `https` address are dialled as `dialer` does it.
+    pub(crate) fn new(dialer: &Dialer) -> Self {
+        let connector = dialer.by_uri().within(CONNECT_LIMIT);
         Self { client: Client::builder(TokioExecutor::new()).build(connector) }
     }
 
@@ -70,7 +69,8 @@ impl Proxy {
         let answer = match answer {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
-                let message = format!("framework {named} does not answer at {base}: {error}");
+                let why = std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string);
+                let message = format!("framework {named} does not answer at {base}: {why}");
                 return Err(text(StatusCode::BAD_GATEWAY, message));
             }
             Err(_) => {
@@ -96,7 +96,7 @@ fn address(books: &Snapshot, named: &str) -> Result<Uri, HttpResponse> {
     let missing = || text(StatusCode::NOT_FOUND, format!("framework {named} has registered no http address"));
     let uri: Uri = url.parse().map_err(|_| missing())?;
     match (uri.scheme_str(), uri.authority()) {
-        (Some("http"), Some(authority)) if !authority.as_str().contains('@') => Ok(uri),
+        (Some("http" | "https"), Some(authority)) if !authority.as_str().contains('@') => Ok(uri),
         _ => Err(missing()),
     }
 }
@@ -109,8 +109,12 @@ fn target(base: &Uri, call: &Call, named: &str) -> Result<Uri, HttpResponse> {
     let authority = base.authority().map(|authority| authority.as_str()).unwrap_or_default();
     let path = format!("{}/{rest}", base.path().trim_end_matches('/'));
     let query = if call.raw_query.is_empty() { String::new() } else { format!("?{}", call.raw_query) };
-    let uri = format!("http://{authority}{path}{query}");
+    let uri = format!("{}://{authority}{path}{query}", scheme(base));
     uri.parse().map_err(|error| bad(format!("no address of framework {named}: {error}")))
+}
+
+fn scheme(base: &Uri) -> &str {
+    base.scheme_str().unwrap_or("http")
 }
 
 fn bad(message: String) -> HttpResponse {
@@ -142,7 +146,7 @@ fn relay(
 /// A redirect within the framework stays below the proxy.
 fn rebase(headers: &mut HeaderMap, base: &Uri, named: &str) {
     let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else { return };
-    let own = format!("http://{}", base.authority().map(|a| a.as_str()).unwrap_or_default());
+    let own = format!("{}://{}", scheme(base), base.authority().map(|a| a.as_str()).unwrap_or_default());
     let path = location.strip_prefix(&own).unwrap_or(location);
     let below = base.path().trim_end_matches('/');
     let path = path.strip_prefix(below).filter(|rest| rest.starts_with('/')).unwrap_or(path);

@@ -35,7 +35,7 @@ pub(crate) fn http(shell: &Arc<Shell>) -> Routes {
 
 /// Frameworks' own pages, and the web UI for everything else.
 fn pages(routes: Routes, shell: &Arc<Shell>) -> Routes {
-    let (shell, proxy) = (shell.clone(), Arc::new(Proxy::new()));
+    let (shell, proxy) = (shell.clone(), Arc::new(Proxy::new(&shell.dialer)));
     let entry = RouteEntry {
         method: None,
         pattern: "/proxy/{framework}/{*rest}",
@@ -107,3 +107,6 @@ pub fn doors() -> (Vec<RouteEntry>, Vec<(String, Action)>) {
     let shell = Arc::new(Shell::closed());
     (http(&shell).table(), grpc(&shell).table())
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use chapada_coordination::{Coordination, ZkAddress, ZkOptions};
-use chapada_listener::{Listener, Logging, Policy, SetLevel};
+use chapada_listener::{ListenError, Listener, Logging, Policy, SetLevel};
 use chapada_model::Domain;
+use chapada_tls::Dialer;
 use chapada_wire::convert::domain_from_json;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,7 @@ pub async fn run(config: MasterConfig, stop: CancellationToken) -> Result<(), Er
 pub struct Master {
     config: MasterConfig,
     listener: Listener,
+    dialer: Dialer,
     coordination: Coordination,
     weights: Weights,
     domain: Option<Domain>,
@@ -48,11 +50,13 @@ impl Master {
     pub async fn bind(config: MasterConfig) -> Result<Self, Error> {
         let weights = Weights::parse(config.weights.as_deref().unwrap_or_default())?;
         let domain = config.domain.as_deref().map(domain_from_json).transpose().map_err(Error::Domain)?;
+        let dialer = Dialer::of_daemon(&config.tls).map_err(ListenError::from)?;
         let listener = Listener::bind(&config.listen(), DEFAULT_PORT).await?;
         let coordination = coordination(&config)?;
         Ok(Self {
             config,
             listener,
+            dialer,
             coordination,
             weights,
             domain,
@@ -95,10 +99,12 @@ impl Master {
         let detector = self.coordination.detect();
         let shell = Arc::new(Shell {
             config: self.config.clone(),
+            dialer: self.dialer,
             clock,
             started: clock.wall(),
             standing: standings,
             leader: detector.watch(),
+            problem: detector.problems(),
             stop: closing.clone(),
             own: (identity.ip, identity.port),
             logging: self.logging.clone(),

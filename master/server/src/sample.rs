@@ -2,6 +2,7 @@
 //! agent and an executor of its own.
 
 use std::collections::VecDeque;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use chapada_master_core::{
@@ -60,7 +61,7 @@ pub(crate) fn task_of(agent: usize, number: usize) -> HeldTask {
     }
 }
 
-fn framework(number: usize) -> FrameworkDescription {
+pub(crate) fn framework(number: usize) -> FrameworkDescription {
     let info = v1::FrameworkInfo {
         user: Some("root".to_owned()),
         name: Some(format!("framework {number}")),
@@ -75,7 +76,7 @@ fn framework(number: usize) -> FrameworkDescription {
     FrameworkDescription::try_from(&info).unwrap()
 }
 
-fn agent(number: usize) -> AgentDescription {
+pub(crate) fn agent(number: usize) -> AgentDescription {
     let info = v1::AgentInfo {
         hostname: Some(format!("host-{number}")),
         id: Some(v1::AgentId { value: Some(format!("agent-{number}")) }),
@@ -115,7 +116,8 @@ pub(crate) fn books() -> Arc<Snapshot> {
             ..Held::default()
         };
         let link = LinkId(number as u64);
-        apply(&mut master, now, Event::AgentConnected { link, agent: agent(number), held });
+        let (from, agent) = (Ipv4Addr::LOCALHOST.into(), agent(number));
+        apply(&mut master, now, Event::AgentConnected { link, from, agent, held });
     }
     let lost = Event::LinkClosed { link: LinkId(3), agent: "agent-3".parse().unwrap(), last_heard: now.mono };
     apply(&mut master, now, lost);

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chapada_coordination::LeaderInfo;
+use chapada_coordination::{DetectError, LeaderInfo};
 use chapada_listener::{HttpResponse, Logging, text};
 use chapada_master_core::Snapshot;
 use chapada_model::{MasterDescription, Wall};
+use chapada_tls::Dialer;
 use http::StatusCode;
 use http::header::{HeaderValue, LOCATION};
 use tokio::sync::{mpsc, watch};
@@ -63,15 +64,21 @@ pub(crate) enum Standing {
     HandingOver,
     /// It was elected and cannot lead, and has made room for others: why.
     Unable(Arc<str>),
+    /// It does not stand in line: why.
+    Hindered(Arc<str>),
 }
 
 /// Shared by all handlers.
 pub(crate) struct Shell {
     pub(crate) config: MasterConfig,
+    /// Reaches frameworks.
+    pub(crate) dialer: Dialer,
     pub(crate) clock: Clock,
     pub(crate) started: Wall,
     pub(crate) standing: watch::Receiver<Standing>,
     pub(crate) leader: watch::Receiver<Option<LeaderInfo>>,
+    /// Why it cannot be told who leads, when it cannot.
+    pub(crate) problem: watch::Receiver<Option<Arc<DetectError>>>,
     pub(crate) stop: CancellationToken,
     /// Where others reach this master.
     pub(crate) own: (IpAddr, u16),
@@ -86,8 +93,8 @@ pub(crate) struct Shell {
 pub(crate) enum Elsewhere {
     /// That master leads.
     Leader(LeaderInfo),
-    /// Nobody does, as far as is known.
-    Nobody,
+    /// Nobody does, as far as is known; and why, where that is known.
+    Nobody(Option<Arc<str>>),
     /// This one was elected and is not ready.
     Recovering,
     /// This one has lost its connection to ZooKeeper.
@@ -104,10 +111,12 @@ impl Shell {
         let clock = Clock::new();
         Self {
             config: MasterConfig::default(),
+            dialer: Dialer::plain(),
             clock,
             started: clock.wall(),
             standing: watch::channel(Standing::Following).1,
             leader: watch::channel(None).1,
+            problem: watch::channel(None).1,
             stop: CancellationToken::new(),
             own: (IpAddr::from([0, 0, 0, 0]), 0),
             logging: Logging::default(),
@@ -124,6 +133,7 @@ impl Shell {
             Standing::Recovering => Err(Elsewhere::Recovering),
             Standing::HandingOver => Err(self.elsewhere_or(Elsewhere::HandingOver)),
             Standing::Unable(why) => Err(self.elsewhere_or(Elsewhere::Unable(why.clone()))),
+            Standing::Hindered(why) => Err(self.elsewhere_or(Elsewhere::Nobody(Some(why.clone())))),
             Standing::Following => Err(self.elsewhere()),
         }
     }
@@ -145,6 +155,7 @@ impl Shell {
             Standing::Recovering => Err(Elsewhere::Recovering),
             Standing::HandingOver => Err(self.elsewhere_or(Elsewhere::HandingOver)),
             Standing::Unable(why) => Err(self.elsewhere_or(Elsewhere::Unable(why.clone()))),
+            Standing::Hindered(why) => Err(self.elsewhere_or(Elsewhere::Nobody(Some(why.clone())))),
             Standing::Following => Err(self.elsewhere()),
         }
     }
@@ -162,7 +173,7 @@ impl Shell {
     fn elsewhere_or(&self, here: Elsewhere) -> Elsewhere {
         match self.elsewhere() {
             Elsewhere::Leader(leader) => Elsewhere::Leader(leader),
-            Elsewhere::Nobody
+            Elsewhere::Nobody(_)
             | Elsewhere::Recovering
             | Elsewhere::Suspended
             | Elsewhere::HandingOver
@@ -175,9 +186,29 @@ impl Shell {
             // The election is won before the registry is read; nobody is sent in a circle meanwhile.
             Some(leader) if (leader.ip, leader.port) == self.own => Elsewhere::Recovering,
             Some(leader) => Elsewhere::Leader(leader.clone()),
-            None => Elsewhere::Nobody,
+            None => Elsewhere::Nobody(self.problem.borrow().as_deref().map(|problem| why(problem).into())),
         }
     }
+}
+
+/// What is wrong with the election, and what to do: no more of a znode's content than that it is wrong, since anybody may have
+/// written it.
+fn why(problem: &DetectError) -> String {
+    match problem {
+        DetectError::Session(error) => chain(error),
+        DetectError::BadLeader { .. } | DetectError::NobodyAnswers { .. } => problem.to_string(),
+    }
+}
+
+/// An error and what it comes from.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 impl Elsewhere {
@@ -185,7 +216,7 @@ impl Elsewhere {
     pub(crate) fn response(&self, path_and_query: &str) -> HttpResponse {
         match self {
             Self::Leader(leader) => redirect(&format!("//{}{path_and_query}", leader.authority())),
-            Self::Nobody | Self::Recovering | Self::Suspended | Self::HandingOver | Self::Unable(_) => {
+            Self::Nobody(_) | Self::Recovering | Self::Suspended | Self::HandingOver | Self::Unable(_) => {
                 text(StatusCode::SERVICE_UNAVAILABLE, self.sentence())
             }
         }
@@ -206,7 +237,8 @@ impl Elsewhere {
     pub(crate) fn sentence(&self) -> String {
         match self {
             Self::Leader(leader) => format!("the leading master is {}", leader.authority()),
-            Self::Nobody => "No leader elected".to_owned(),
+            Self::Nobody(None) => "No leader elected".to_owned(),
+            Self::Nobody(Some(why)) => format!("No leader elected: {why}"),
             Self::Recovering => "Master has not finished recovery".to_owned(),
             Self::Suspended => {
                 "Master has lost its connection to ZooKeeper; try again in a moment".to_owned()

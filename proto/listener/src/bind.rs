@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chapada_tls::Acceptor;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,7 @@ use crate::admission::Admission;
 use crate::authority::Policy;
 use crate::call::Peer;
 use crate::config::ListenConfig;
-use crate::connection;
+use crate::connection::{self, Door};
 use crate::dispatch::Dispatch;
 use crate::error::ListenError;
 use crate::grpc::GrpcRoutes;
@@ -40,6 +41,8 @@ pub struct Listener {
     at: SocketAddr,
     config: ListenConfig,
     admission: Admission,
+    tls: Option<Acceptor>,
+    plain: Option<Routes>,
     brought: mpsc::Receiver<(Tunnel, Peer)>,
     entrance: Entrance,
 }
@@ -59,12 +62,14 @@ impl Listener {
     /// Opens the port of `config`, or `default_port` if it names none; 0 takes a free one.
     ///
     /// # Errors
-    /// [`ListenError`] says in a sentence what to do: off loopback without `insecure`, port taken, not permitted.
+    /// [`ListenError`] says in a sentence what to do: off loopback without `insecure`, certificates that cannot be used, port
+    /// taken, not permitted.
     pub async fn bind(config: &ListenConfig, default_port: u16) -> Result<Self, ListenError> {
         Self::bind_with(config, default_port, Admission::default()).await
     }
 
-    /// As [`Listener::bind`], and callers must be who `admission` lets in. With credentials it may listen anywhere.
+    /// As [`Listener::bind`], and callers must be who `admission` lets in. With credentials it may listen anywhere, and so it may
+    /// where all callers need a certificate.
     ///
     /// # Errors
     /// As [`Listener::bind`].
@@ -73,7 +78,9 @@ impl Listener {
         default_port: u16,
         admission: Admission,
     ) -> Result<Self, ListenError> {
-        if !config.ip.is_loopback() && !config.insecure && admission.credentials.is_none() {
+        let tls = Acceptor::new(&config.tls)?;
+        let knows_callers = admission.credentials.is_some() || config.tls.admits_by_certificate();
+        if !config.ip.is_loopback() && !config.insecure && !knows_callers {
             return Err(ListenError::Insecure(config.ip));
         }
         let asked = SocketAddr::new(config.ip, config.port.unwrap_or(default_port));
@@ -81,7 +88,15 @@ impl Listener {
             TcpListener::bind(asked).await.map_err(|source| ListenError::from_bind(asked, source))?;
         let at = socket.local_addr().map_err(|source| ListenError::from_bind(asked, source))?;
         let (entrance, brought) = mpsc::channel(BROUGHT);
-        Ok(Self { socket, at, config: config.clone(), admission, brought, entrance: Entrance(entrance) })
+        let (config, entrance) = (config.clone(), Entrance(entrance));
+        Ok(Self { socket, at, config, admission, tls, plain: None, brought, entrance })
+    }
+
+    /// Takes plain callers for these routes, and no others, on a port that otherwise speaks TLS: for those who can have no
+    /// certificate and whom the routes know by something else.
+    #[must_use]
+    pub fn with_plain_routes(self, routes: Routes) -> Self {
+        Self { plain: Some(routes), ..self }
     }
 
     /// The real address, also when port 0 was asked for.
@@ -98,14 +113,9 @@ impl Listener {
     /// [`crate::Call::stop`].
     pub async fn serve(mut self, routes: Routes, grpc: GrpcRoutes, policy: Policy, stop: CancellationToken) {
         let policy = Arc::new(policy);
-        let dispatch = Arc::new(Dispatch {
-            guard: Some(Guard::new(&self.config).reading_from(self.admission.origins.clone())),
-            credentials: self.admission.credentials.clone(),
-            refuse: routes.refuses_with(),
-            http: routes.into_filter(policy.clone(), self.config.max_body_bytes, stop.clone()),
-            policy,
-            grpc,
-        });
+        let few = self.plain.take().map(|routes| self.dispatch(routes, GrpcRoutes::new(), &policy, &stop));
+        let dispatch = self.dispatch(routes, grpc, &policy, &stop);
+        let door = Arc::new(Door::new(self.tls.take(), dispatch, few));
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let callers = Shares::new(MAX_PER_ADDRESS);
         let connections = TaskTracker::new();
@@ -116,7 +126,7 @@ impl Listener {
                     None => break,
                 },
                 Some((tunnel, peer)) = self.brought.recv() => {
-                    connections.spawn(connection::serve_tunnel(tunnel, peer, dispatch.clone(), stop.clone()));
+                    connections.spawn(connection::serve_tunnel(tunnel, peer, door.behind(), stop.clone()));
                     continue;
                 }
             };
@@ -129,7 +139,7 @@ impl Listener {
                 slot = slots.clone().acquire_owned() => slot,
                 () = stop.cancelled() => break,
             };
-            let serving = connection::serve(stream, peer, party, dispatch.clone(), stop.clone());
+            let serving = connection::serve(stream, peer, party, door.clone(), stop.clone());
             connections.spawn(async move {
                 serving.await;
                 drop((slot, place));
@@ -138,6 +148,23 @@ impl Listener {
         drop(self.socket);
         connections.close();
         connections.wait().await;
+    }
+
+    fn dispatch(
+        &self,
+        routes: Routes,
+        grpc: GrpcRoutes,
+        policy: &Arc<Policy>,
+        stop: &CancellationToken,
+    ) -> Arc<Dispatch> {
+        Arc::new(Dispatch {
+            guard: Some(Guard::new(&self.config).reading_from(self.admission.origins.clone())),
+            credentials: self.admission.credentials.clone(),
+            refuse: routes.refuses_with(),
+            http: routes.into_filter(policy.clone(), self.config.max_body_bytes, stop.clone()),
+            policy: policy.clone(),
+            grpc,
+        })
     }
 }
 

@@ -37,21 +37,26 @@ pub(crate) struct Dispatch {
     pub(crate) grpc: GrpcRoutes,
 }
 
+/// Who is at the other end of a connection, as far as is known before a request.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) peer: Peer,
+    pub(crate) party: Party,
+    pub(crate) hang_up: HangUp,
+    /// The connection is under TLS.
+    pub(crate) is_secure: bool,
+}
+
 impl Dispatch {
-    pub(crate) async fn answer(
-        &self,
-        peer: Peer,
-        party: Party,
-        hang_up: HangUp,
-        request: Request<Incoming>,
-    ) -> Response<ResponseBody> {
+    pub(crate) async fn answer(&self, caller: Caller, request: Request<Incoming>) -> Response<ResponseBody> {
+        let Caller { peer, party, hang_up, is_secure } = caller;
         let (mut parts, body) = request.into_parts();
         let is_grpc = parts
             .headers
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| value.starts_with("application/grpc"));
-        if let Some(Err(why)) = self.guard.as_ref().map(|guard| guard.check(&parts)) {
+        if let Some(Err(why)) = self.guard.as_ref().map(|guard| guard.check(&parts, is_secure)) {
             tracing::debug!(%peer.remote, %why, "refused a request");
             return match is_grpc {
                 true => tonic::Status::permission_denied(why).into_http::<tonic::body::Body>().map(boxed),

@@ -6,12 +6,16 @@ use std::net::{IpAddr, SocketAddr};
 /// Why a port could not be opened. Each message says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// Listening off loopback needs credentials or an explicit word.
+    /// Listening off loopback needs credentials, certificates or an explicit word.
     #[error(
-        "refusing to listen on {0} without credentials: listen on a loopback address (--ip 127.0.0.1), or pass \
-         --insecure to let everyone who reaches the port command this daemon"
+        "refusing to listen on {0} without credentials: listen on a loopback address (--ip 127.0.0.1), take only callers \
+         with a certificate (--tls-cert, --tls-key, --tls-ca and --tls-require-client-cert), or pass --insecure to let \
+         everyone who reaches the port command this daemon"
     )]
     Insecure(IpAddr),
+    /// Certificates that cannot be used.
+    #[error(transparent)]
+    Tls(#[from] chapada_tls::TlsError),
     /// Something else has the port.
     #[error("{0} is already in use: stop what listens there or choose another --port")]
     InUse(SocketAddr),

@@ -51,11 +51,12 @@ impl Guard {
         Self { readers, ..self }
     }
 
-    /// Checks `Host` and `Origin`.
+    /// Checks `Host` and `Origin`. Where TLS is spoken (`is_secure`), pages that came without it are another site's, for anyone on the
+    /// way may have written them; where it is not, somebody before us may have taken it off.
     ///
     /// # Errors
     /// The sentence for the 403: which header was refused and what to do.
-    pub fn check(&self, parts: &Parts) -> Result<(), String> {
+    pub fn check(&self, parts: &Parts, is_secure: bool) -> Result<(), String> {
         let host = match parts.uri.authority() {
             Some(authority) => Some(authority.as_str()),
             None => header(&parts.headers, HOST.as_str())?,
@@ -73,7 +74,9 @@ impl Guard {
             ));
         }
         match header(&parts.headers, ORIGIN.as_str())? {
-            Some(origin) if !same_origin(origin, host) && !self.may_read(&parts.method, origin) => {
+            Some(origin)
+                if !same_origin(origin, host, is_secure) && !self.may_read(&parts.method, origin) =>
+            {
                 Err(format!(
                     "requests from pages of '{origin}' are refused: the Origin must match the Host '{host}'"
                 ))
@@ -167,11 +170,11 @@ fn host_name(authority: &str) -> &str {
     }
 }
 
-fn same_origin(origin: &str, host: &str) -> bool {
+fn same_origin(origin: &str, host: &str, is_secure: bool) -> bool {
     let (authority, port) = match (origin.strip_prefix("http://"), origin.strip_prefix("https://")) {
-        (Some(authority), _) => (authority, ":80"),
+        (Some(authority), _) if !is_secure => (authority, ":80"),
         (_, Some(authority)) => (authority, ":443"),
-        (None, None) => return false,
+        _ => return false,
     };
     let plain = |text: &str| text.strip_suffix(port).unwrap_or(text).to_ascii_lowercase();
     plain(authority) == plain(host)
@@ -181,13 +184,17 @@ fn same_origin(origin: &str, host: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn check(headers: &[(&str, &str)]) -> Result<(), String> {
+    fn check_where(headers: &[(&str, &str)], is_secure: bool) -> Result<(), String> {
         let mut request = http::Request::get("/state");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let config = ListenConfig { hostname: Some("m1.example".into()), ..ListenConfig::default() };
-        Guard::new(&config).check(&request.body(()).expect("a request").into_parts().0)
+        Guard::new(&config).check(&request.body(()).expect("a request").into_parts().0, is_secure)
+    }
+
+    fn check(headers: &[(&str, &str)]) -> Result<(), String> {
+        check_where(headers, false)
     }
 
     #[test]
@@ -219,13 +226,28 @@ mod tests {
     }
 
     #[test]
+    fn where_tls_is_spoken_a_page_that_came_without_it_is_another_sites() {
+        let host = ("host", "m1.example");
+        for (origin, plain, secure) in [
+            ("https://m1.example", true, true),
+            ("https://m1.example:443", true, true),
+            ("http://m1.example", true, false),
+            ("https://m1.example:80", false, false),
+            ("https://evil.example", false, false),
+        ] {
+            let taken = |is_secure| check_where(&[host, ("origin", origin)], is_secure).is_ok();
+            assert_eq!((taken(false), taken(true)), (plain, secure), "{origin}");
+        }
+    }
+
+    #[test]
     fn a_page_of_a_named_origin_may_read_and_not_change() {
         let config = ListenConfig::default();
         let guard = Guard::new(&config).reading_from(vec!["http://board.example".into()]);
         let check = |method: Method, origin: &str| {
             let request = http::Request::builder().method(method).uri("/v2/apps");
             let request = request.header("host", "localhost").header("origin", origin);
-            guard.check(&request.body(()).expect("a request").into_parts().0).is_ok()
+            guard.check(&request.body(()).expect("a request").into_parts().0, false).is_ok()
         };
         for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
             assert!(check(method.clone(), "http://board.example"), "{method}");

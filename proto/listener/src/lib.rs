@@ -25,6 +25,7 @@ mod machine;
 mod negotiate;
 mod pattern;
 mod query;
+mod refused;
 mod reply;
 mod routes;
 mod shares;

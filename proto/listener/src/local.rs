@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::authority::Policy;
 use crate::bind::ACCEPT_PAUSE;
 use crate::call::Peer;
-use crate::connection;
+use crate::connection::{self, Door};
 use crate::dispatch::Dispatch;
 use crate::grpc::GrpcRoutes;
 use crate::routes::Routes;
@@ -48,6 +48,7 @@ impl LocalListener {
         let (grpc, refuse) = (GrpcRoutes::new(), routes.refuses_with());
         let http = routes.into_filter(policy.clone(), max_body_bytes, stop.clone());
         let dispatch = Arc::new(Dispatch { guard: None, credentials: None, refuse, http, policy, grpc });
+        let door = Arc::new(Door::new(None, dispatch, None));
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let callers = Shares::new(MAX_PER_USER);
         let connections = TaskTracker::new();
@@ -63,7 +64,7 @@ impl LocalListener {
                 () = stop.cancelled() => break,
             };
             let peer = Peer { remote: NOWHERE, local: NOWHERE, is_brought: false };
-            let serving = connection::serve(stream, peer, party, dispatch.clone(), stop.clone());
+            let serving = connection::serve(stream, peer, party, door.clone(), stop.clone());
             connections.spawn(async move {
                 serving.await;
                 drop((slot, place));

@@ -19,8 +19,9 @@ const UNSENT_LIMIT: u32 = 64 * 1024;
 
 /// A connection that the kernel made.
 pub(crate) trait Connected: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static {
-    /// Waits until the peer said something; `false` when it left instead, as far as that is known.
-    fn first_byte(&self) -> impl Future<Output = io::Result<bool>> + Send;
+    /// Waits until the peer said something, and tells its first byte, which is not read yet; nothing when it left instead. Where
+    /// the byte cannot be told it is 0, with which nothing begins.
+    fn first_byte(&self) -> impl Future<Output = io::Result<Option<u8>>> + Send;
 
     /// Sets what is to be set once. An option that the kernel does not have is done without.
     fn prepare(&self, _peer: Peer) {}
@@ -30,9 +31,10 @@ pub(crate) trait Connected: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'stat
 }
 
 impl Connected for TcpStream {
-    async fn first_byte(&self) -> io::Result<bool> {
+    async fn first_byte(&self) -> io::Result<Option<u8>> {
         let mut byte = [0];
-        Ok(self.peek(&mut byte).await? == 1)
+        let count = self.peek(&mut byte).await?;
+        Ok((count == 1).then_some(byte[0]))
     }
 
     fn prepare(&self, peer: Peer) {
@@ -51,8 +53,8 @@ impl Connected for TcpStream {
 
 /// What the kernel holds of it is bounded by `net.core.wmem_default`, and goes with the peer's end.
 impl Connected for UnixStream {
-    async fn first_byte(&self) -> io::Result<bool> {
-        self.readable().await.map(|()| true)
+    async fn first_byte(&self) -> io::Result<Option<u8>> {
+        self.readable().await.map(|()| Some(0))
     }
 }
 

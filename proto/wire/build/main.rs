@@ -30,7 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut config = prost_build::Config::new();
     config.btree_map(["."]).bytes([".chapada.link.v1.HeldTask.task"]).include_file("modules.rs");
-    tonic_prost_build::configure().compile_fds_with_config(relax::relaxed(described), config)?;
+    let services = tonic_prost_build::configure().codec_path("crate::grpc::LeanCodec");
+    services.compile_fds_with_config(relax::relaxed(described), config)?;
     Ok(())
 }
 

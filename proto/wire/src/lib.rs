@@ -15,6 +15,7 @@
 pub mod convert;
 mod decode;
 mod generated;
+mod grpc;
 mod json;
 mod media;
 pub mod recordio;

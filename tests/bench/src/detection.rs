@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use chapada_master_core::{AgentState, Settings};
+use chapada_model::Wall;
 
 use crate::figure::{Figure, percentile};
 use crate::sim::{Cluster, MASTER_ID};
@@ -65,7 +66,8 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Half of all fall silent; the share of all that is given up within the brake's window, those included that were so before.
+/// Half of all fall silent for a whole window of the brake; the largest share of all that is given up within one window, those included
+/// that were so before.
 fn broken_switch(cluster: &mut Cluster, before: usize) -> Result<f64> {
     let agents = cluster.agents.len();
     // It says that it holds some back.
@@ -73,9 +75,9 @@ fn broken_switch(cluster: &mut Cluster, before: usize) -> Result<f64> {
     for index in (1..agents).step_by(2) {
         cluster.cut_off(index);
     }
-    cluster.run_for(WINDOW / 2)?;
-    let given_up = unreachable(cluster);
-    ensure!(given_up > before, "room was left for some");
+    cluster.run_for(WINDOW)?;
+    ensure!(unreachable(cluster) > before, "room was left for some");
+    let given_up = most_within(WINDOW, &given_up_at(cluster));
     ensure!(given_up * 100 <= agents * 5, "{given_up} of {agents} are given up");
     cluster.check_books()?;
     Ok(given_up as f64 * 100.0 / agents as f64)
@@ -104,9 +106,26 @@ fn heard_lost(cluster: &Cluster) -> usize {
 }
 
 fn unreachable(cluster: &Cluster) -> usize {
+    given_up_at(cluster).len()
+}
+
+/// When each agent was given up that is, the first first.
+fn given_up_at(cluster: &Cluster) -> Vec<Wall> {
     let books = cluster.master.core.snapshot();
-    let is_given_up = |state: &AgentState| matches!(state, AgentState::Unreachable { .. });
-    books.agents.values().filter(|agent| is_given_up(&agent.state)).count()
+    let since = books.agents.values().filter_map(|agent| match agent.state {
+        AgentState::Unreachable { since } => Some(since),
+        _ => None,
+    });
+    let mut since: Vec<Wall> = since.collect();
+    since.sort_unstable();
+    since
+}
+
+/// How many of these moments, the first first, lie in one window at most.
+fn most_within(window: Duration, moments: &[Wall]) -> usize {
+    let from = moments.iter().enumerate();
+    let within = from.map(|(first, from)| moments.partition_point(|at| *at < *from + window) - first);
+    within.max().unwrap_or_default()
 }
 
 /// A cluster whose links are watched.
@@ -116,4 +135,21 @@ fn cluster(agents: usize) -> Result<Cluster> {
     cluster.watch_links(SILENCE);
     cluster.run_for(4 * SILENCE)?;
     Ok(cluster)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fullest_window_is_found_wherever_it_is() {
+        let at =
+            |seconds: &[u64]| seconds.iter().map(|second| Wall(second * 1_000_000_000)).collect::<Vec<_>>();
+        let window = Duration::from_secs(10);
+        let cases: [(&[u64], usize); 5] =
+            [(&[], 0), (&[5], 1), (&[0, 9, 10], 2), (&[0, 20, 25, 29, 31], 3), (&[0, 10, 20], 1)];
+        for (moments, most) in cases {
+            assert_eq!(most_within(window, &at(moments)), most, "{moments:?}");
+        }
+    }
 }

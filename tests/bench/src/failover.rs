@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use chapada_coordination::{Detector, MasterAddress, ZkOptions};
+use chapada_coordination::{Backup, Detector, MasterAddress, Record, RegistryPlace, ZkOptions};
 use chapada_harness::Cluster;
 use chapada_wire::v1;
 use serde_json::json;
@@ -51,11 +51,59 @@ pub(crate) fn crash(quick: bool) -> Result<Vec<Figure>> {
 
 /// The leader is asked to step down.
 pub(crate) fn hand_over(quick: bool) -> Result<Vec<Figure>> {
-    let taken = measure(cluster(500, 10), if quick { 5 } else { 20 }, |cluster, leader| {
-        let asked = cluster.master_http(leader).send("POST", "/leadership/step-down", &json!({}));
-        asked.map(drop).map_err(anyhow::Error::msg)
-    })?;
+    let taken = measure(cluster(500, 10), if quick { 5 } else { 20 }, step_down)?;
     Ok(shown("handover", taken, quick, "a session of 10 s"))
+}
+
+/// The leader is asked to step down, and the next one has the records of many agents to read, nearly all of which stay away.
+pub(crate) fn large(quick: bool) -> Result<Vec<Figure>> {
+    let agents = if quick { 5_000 } else { 50_000 };
+    let mut cluster = cluster(500, 10);
+    admit(&mut cluster, agents)?;
+    let taken = measure(cluster, if quick { 5 } else { 20 }, step_down)?;
+    let session = format!("a session of 10 s, {agents} agents in the registry");
+    Ok(shown(&format!("handover_{agents}"), taken, quick, &session))
+}
+
+fn step_down(cluster: &mut Cluster, leader: usize) -> Result<()> {
+    let asked = cluster.master_http(leader).send("POST", "/leadership/step-down", &json!({}));
+    asked.map(drop).map_err(anyhow::Error::msg)
+}
+
+/// Has the registry know so many agents, each with the record of the one that there is under another id.
+fn admit(cluster: &mut Cluster, agents: usize) -> Result<()> {
+    let (address, options) = (cluster.zookeeper_address().parse()?, ZkOptions::default());
+    let place = RegistryPlace::ZooKeeper { address, options };
+    let runtime = runtime()?;
+    let mut backup: Backup = runtime.block_on(place.export("for a bench"))?;
+    let is_agent = |record: &&Record| record.key.kind == "agents";
+    let one = backup.records.iter().find(is_agent).context("the agent is recorded")?.clone();
+    let others = (1..agents).map(|number| another(&one, number)).collect::<Result<Vec<_>>>()?;
+    backup.records.extend(others);
+    backup.records.sort_by(|a, b| a.key.cmp(&b.key));
+    for master in &mut cluster.masters {
+        ensure!(master.stop().success(), "a master ends well");
+    }
+    let imported = runtime.block_on(place.import(&backup, "for a bench", true))?;
+    ensure!(imported.records == backup.records.len(), "{} records were written", imported.records);
+    cluster.masters.iter_mut().for_each(chapada_harness::Daemon::restart);
+    wait_for(|| cluster.leader().is_ok()).context("a master leads again")?;
+    let leader = cluster.leader_http().map_err(anyhow::Error::msg)?;
+    let known = leader.get("/registrar(1)/registry").map_err(anyhow::Error::msg)?;
+    let known = known["slaves"]["slaves"].as_array().map_or(0, Vec::len);
+    ensure!(known == agents, "{known} agents are in the registry");
+    Ok(())
+}
+
+/// The record under an id of the same length.
+fn another(one: &Record, number: usize) -> Result<Record> {
+    let (id, text) = (&one.key.key, std::str::from_utf8(&one.value).context("a record is text")?);
+    let other = format!("{number:08x}{}", id.get(8..).context("an id begins with that of a master")?);
+    let value = text.replace(id.as_str(), &other);
+    let mut record = one.clone();
+    record.key.key = other;
+    record.value = value.into_bytes().into();
+    Ok(record)
 }
 
 fn cluster(tick_ms: u32, session: u32) -> Cluster {

@@ -76,6 +76,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("links", loopback::links::run),
     ("failover", failover::crash),
     ("failover", failover::hand_over),
+    ("failover", failover::large),
     ("reregister", reregister::run),
     ("herd", reregister::herd),
     ("detection", detection::run),

@@ -5,15 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::daemon::free_port;
+use crate::certificates::Tls;
+use crate::leftovers::end_containers;
+use crate::ports::free_port;
 use crate::zookeeper::{Disk, Ensemble, TICK_MS};
-use crate::{
-    Daemon, Http, Hub, Namespace, binary, container_cgroups, eventually, processes_of, unmount_below,
-};
+use crate::{Daemon, Http, Hub, Namespace, binary, eventually, processes_of, unmount_below};
 
 /// Processes on one machine are up in a second or two; this bounds a machine under load.
 const UP_WITHIN: Duration = Duration::from_secs(60);
@@ -36,6 +34,7 @@ pub struct ClusterBuilder {
     agent_flags: Vec<String>,
     services_flags: Vec<String>,
     program: Option<PathBuf>,
+    mutual_tls: bool,
 }
 
 /// Masters, agents, the services framework and, for more than one master, a three-server ZooKeeper. Ends with this
@@ -58,6 +57,7 @@ pub struct Cluster {
     _hub: Option<Hub>,
     folder: tempfile::TempDir,
     program: PathBuf,
+    tls: Option<Tls>,
 }
 
 impl Cluster {
@@ -78,6 +78,7 @@ impl Cluster {
             agent_flags: Vec::new(),
             services_flags: Vec::new(),
             program: None,
+            mutual_tls: false,
         }
     }
 }
@@ -154,6 +155,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// Every port speaks TLS and takes only callers with a certificate of the cluster's authority; each daemon has one of its own.
+    #[must_use]
+    pub fn mutual_tls(mut self) -> Self {
+        self.mutual_tls = true;
+        self
+    }
+
     /// One more flag for every master.
     #[must_use]
     pub fn master_flag(mut self, flag: &str) -> Self {
@@ -186,7 +194,9 @@ impl ClusterBuilder {
         let ip = if self.separate_machines { Hub::IP } else { Ipv4Addr::LOCALHOST };
         let tick_ms = self.tick_ms.unwrap_or(TICK_MS);
         let ensemble = (self.masters > 1).then(|| Ensemble::start_with(ip, 3, tick_ms, self.zookeeper_disk));
+        let tls = self.mutual_tls.then(|| Tls::new(&folder.path().join("tls")));
         let mut cluster = Cluster {
+            tls,
             masters: Vec::new(),
             agents: Vec::new(),
             services: None,
@@ -221,6 +231,7 @@ impl ClusterBuilder {
 impl Cluster {
     fn start_master(&mut self, number: usize, wanted: &ClusterBuilder) {
         let mut flags = flags("master", &self.master_addresses[number]);
+        flags.extend(self.tls_flags(&format!("master{number}"), &self.master_addresses[number]));
         flags.extend(["--work-dir".to_owned(), self.folder_of(&format!("master{number}"))]);
         flags.extend(["--cluster".to_owned(), "test".to_owned()]);
         if let Some(ensemble) = &self.ensemble {
@@ -236,6 +247,7 @@ impl Cluster {
         let port = if machine.is_some() { 5051 } else { free_port(ip) };
         let address = format!("{ip}:{port}");
         let mut flags = flags("agent", &address);
+        flags.extend(self.tls_flags(&format!("agent{number}"), &address));
         let more = [
             ("--master", self.master_address()),
             ("--hostname", ip.to_string()),
@@ -270,6 +282,7 @@ impl Cluster {
 
     fn services_at(&self, address: &str, name: &str, more: &[String]) -> Daemon {
         let mut flags = flags("services", address);
+        flags.extend(self.tls_flags(name, address));
         let ip = address.split_once(':').map_or(address, |(ip, _)| ip);
         flags.extend(["--master".to_owned(), self.master_address()]);
         flags.extend(["--hostname".to_owned(), ip.to_owned()]);
@@ -279,6 +292,26 @@ impl Cluster {
         }
         flags.extend(more.iter().cloned());
         Daemon::start_build(&self.program, name, self.folder.path(), None, &flags)
+    }
+
+    fn tls_flags(&self, name: &str, address: &str) -> Vec<String> {
+        self.tls.as_ref().map(|tls| tls.flags_for(name, address)).unwrap_or_default()
+    }
+
+    fn http(&self, address: &str) -> Http {
+        match &self.tls {
+            Some(tls) => Http::under_tls(address, &tls.client),
+            None => Http::new(address),
+        }
+    }
+
+    /// What a cluster under TLS is made with.
+    ///
+    /// # Panics
+    /// When it is not under TLS.
+    #[must_use]
+    pub fn tls(&self) -> &Tls {
+        self.tls.as_ref().expect("a cluster under TLS")
     }
 
     fn wait_until_up(&self, agents: usize) {
@@ -338,7 +371,7 @@ impl Cluster {
     pub fn leader(&self) -> Result<usize, String> {
         let mut seen = Vec::new();
         for (number, address) in self.master_addresses.iter().enumerate() {
-            match Http::new(address).call("GET", "/query/v1/overview", None) {
+            match self.http(address).call("GET", "/query/v1/overview", None) {
                 Ok((200, _)) => return Ok(number),
                 other => seen.push(format!("{address}: {other:?}")),
             }
@@ -351,13 +384,13 @@ impl Cluster {
     /// # Errors
     /// When none leads.
     pub fn leader_http(&self) -> Result<Http, String> {
-        Ok(Http::new(&self.master_addresses[self.leader()?]))
+        Ok(self.http(&self.master_addresses[self.leader()?]))
     }
 
     /// One master.
     #[must_use]
     pub fn master_http(&self, number: usize) -> Http {
-        Http::new(&self.master_addresses[number])
+        self.http(&self.master_addresses[number])
     }
 
     /// `host:port` of one master.
@@ -369,7 +402,7 @@ impl Cluster {
     /// One agent.
     #[must_use]
     pub fn agent_http(&self, number: usize) -> Http {
-        Http::new(&self.agent_addresses[number])
+        self.http(&self.agent_addresses[number])
     }
 
     /// `host:port` of one agent.
@@ -381,7 +414,7 @@ impl Cluster {
     /// The services framework.
     #[must_use]
     pub fn services_http(&self) -> Http {
-        Http::new(&self.services_address)
+        self.http(&self.services_address)
     }
 
     /// `host:port` of the services framework.
@@ -432,33 +465,13 @@ impl Cluster {
         let folder: PathBuf = self.folder.path().join(name);
         folder.to_string_lossy().into_owned()
     }
-
-    /// Ends whatever the daemons left: containers outlive their agents by design.
-    fn end_containers(&self) {
-        for (pid, _) in processes_of(&self.folder.path().to_string_lossy()) {
-            if let Ok(pid) = i32::try_from(pid) {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
-        }
-        let mut left = Vec::new();
-        for _ in 0..100 {
-            left = container_cgroups(&self.cgroups);
-            left.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
-            left.retain(|path| std::fs::remove_dir(path).is_err() && path.exists());
-            if left.is_empty() {
-                return;
-            }
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
-        eprintln!("cgroups are left behind: {left:?}");
-    }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
         let daemons = self.services.iter_mut().chain(&mut self.agents).chain(&mut self.masters);
         daemons.for_each(Daemon::kill);
-        self.end_containers();
+        end_containers(self.folder.path(), &self.cgroups);
         // A container's network is held by a mount, which keeps the folder from being removed.
         let held = unmount_below(self.folder.path());
         if !held.is_empty() {

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -172,19 +171,13 @@ fn spawn(command: &[OsString], namespace: Option<&str>, log: &Path) -> Child {
     process
         .args(&command[1..])
         .env_remove("CHAPADA_MASTER")
+        .env_remove("CHAPADA_TLS_CA")
+        .env_remove("CHAPADA_TLS_CERT")
+        .env_remove("CHAPADA_TLS_KEY")
         .env("CHAPADA_LOG", "info")
         .stdin(Stdio::null())
         .stdout(file.try_clone().expect("a second handle of the log"))
         .stderr(file)
         .spawn()
         .unwrap_or_else(|error| panic!("cannot start {}: {error}", command[0].display()))
-}
-
-/// A port that is free on this address now. Nobody else is told, so it may be taken in the moment between.
-///
-/// # Panics
-/// When the address is not this machine's.
-pub(crate) fn free_port(ip: Ipv4Addr) -> u16 {
-    let listener = std::net::TcpListener::bind((ip, 0)).expect("a free port on a local address");
-    listener.local_addr().expect("a bound socket has an address").port()
 }

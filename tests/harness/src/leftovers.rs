@@ -1,8 +1,11 @@
 //! What a passing test must not leave behind.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::mount::{MntFlags, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// Cgroups below any mounted hierarchy whose path contains `part`.
 #[must_use]
@@ -56,4 +59,24 @@ pub fn processes_of(part: &str) -> Vec<(u32, String)> {
     let matching =
         pids.filter(|pid| read(*pid, "cmdline").contains(part) || read(*pid, "environ").contains(part));
     matching.map(|pid| (pid, read(pid, "cmdline"))).collect()
+}
+
+/// Ends whatever the daemons of a cluster left: containers outlive their agents by design.
+pub(crate) fn end_containers(folder: &Path, cgroups: &str) {
+    for (pid, _) in processes_of(&folder.to_string_lossy()) {
+        if let Ok(pid) = i32::try_from(pid) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+    let mut left = Vec::new();
+    for _ in 0..100 {
+        left = container_cgroups(cgroups);
+        left.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+        left.retain(|path| std::fs::remove_dir(path).is_err() && path.exists());
+        if left.is_empty() {
+            return;
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    eprintln!("cgroups are left behind: {left:?}");
 }

@@ -4,14 +4,17 @@
 
 #![forbid(unsafe_code)]
 
+mod certificates;
 mod cluster;
 mod daemon;
 mod eventually;
 mod http;
 mod leftovers;
 mod netns;
+mod ports;
 pub mod zookeeper;
 
+pub use certificates::{Authority, Certificate, Tls};
 pub use cluster::{Cluster, ClusterBuilder};
 pub use daemon::{Daemon, binary, other_build};
 pub use eventually::eventually;

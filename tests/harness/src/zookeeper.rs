@@ -7,10 +7,9 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -18,6 +17,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::eventually::eventually;
+use crate::ports::free_ports;
 
 /// Where Debian puts the jars.
 const JARS: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar";
@@ -27,10 +27,6 @@ const MEMORY: &str = "/dev/shm";
 const START_WITHIN: Duration = Duration::from_secs(60);
 /// The servers' tick: sessions from two of them (400 ms) on are granted, and expire within one.
 pub(crate) const TICK_MS: u32 = 200;
-/// Ports are taken from here on,
-const FIRST_PORT: u16 = 12_000;
-/// so many of them, in turn.
-const PORTS: u16 = 18_000;
 
 /// ZooKeeper servers. They are killed, and their files deleted, with this value.
 #[derive(Debug)]
@@ -268,18 +264,6 @@ fn settings(tick_ms: u32) -> String {
          4lw.commands.whitelist=*\nmaxClientCnxns=0\n",
         2 * tick_ms
     )
-}
-
-/// Different ports, free a moment ago, below those that the kernel hands out by itself (so that no outgoing connection
-/// of another test takes one before its server does).
-fn free_ports(ip: IpAddr, count: usize) -> Vec<u16> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let own_share = std::process::id().wrapping_mul(97);
-    let candidates = std::iter::repeat_with(|| {
-        let number = own_share.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        FIRST_PORT + u16::try_from(number % u32::from(PORTS)).expect("less than a u16")
-    });
-    candidates.filter(|port| TcpListener::bind((ip, *port)).is_ok()).take(count).collect()
 }
 
 fn tail(file: &Path) -> String {

@@ -15,7 +15,7 @@ mod updates;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chapada_agent_core::Effect;
-use chapada_master_core::{Call, RegistryChange};
+use chapada_master_core::{Call, RegistryChange, Snapshot};
 use chapada_model::{AgentId, FrameworkId, TaskId, TaskKey, TaskState, UpdateUuid};
 
 pub(crate) use roles::roles_of;
@@ -118,7 +118,25 @@ impl Sim {
         if let Some(id) = agents.iter().find(|id| !books.agents.contains_key(*id)).cloned() {
             return self.fail(|| format!("I3: agent {id} was registered, and m{master} has forgotten it"));
         }
+        self.check_duties(master, &books);
         self.check_roles(master);
+    }
+
+    /// I3: a new leader knows who is out of service, and why.
+    fn check_duties(&mut self, master: usize, books: &Snapshot) {
+        let stored = &self.registry.state;
+        let forgotten = stored.agents.iter().find(|(id, record)| {
+            let known = books.agents.get(*id).map(|known| (known.deactivated, &known.drain));
+            known != Some((record.deactivated, &record.drain))
+        });
+        if let Some((id, record)) = forgotten {
+            let (id, drain) = (id.clone(), record.drain.clone());
+            return self
+                .fail(|| format!("I3: m{master} has forgotten how {id} is out of service: {drain:?}"));
+        }
+        if !books.drains.iter().eq(stored.drains.iter()) {
+            self.fail(|| format!("I3: m{master} has forgotten drains of the registry"));
+        }
     }
 
     /// I3: the registry changes only as its leader wants: who is removed there need not be known any more.
@@ -149,6 +167,7 @@ impl Sim {
         self.checks.subscribed.retain(|id| state.frameworks.contains_key(id));
         self.checks.admitted.retain(|id| state.agents.contains_key(id));
         self.checks.answers = roles::Answers::default();
+        self.checks.removals = removals::Removals::default();
         let state = Box::new(state.clone());
         self.enter(|| Entry::Restored { state });
     }

@@ -6,6 +6,8 @@ mod registry;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use registry::differing;
+
 use chapada_master_core::{RegistryChange, RegistryState, Ticket};
 use chapada_model::{FrameworkId, Mono, TaskId, TaskKey, TaskState, UpdateUuid};
 

@@ -23,6 +23,7 @@ mod run;
 pub mod scale;
 mod sim;
 mod tally;
+mod versions;
 
 /// The scenarios that are here, by the numbers of the list of what must hold. Each is the tests `scenario_N_…`.
 pub const SCENARIOS: [u32; 40] = [

@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 use chapada_simulator::{Plan, SCENARIOS, Sim, run_plan, run_seed, scale};
 use clap::Parser;
 
+/// As in the daemons.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(about = "Runs clusters in virtual time, each from one seed")]
 struct Args {

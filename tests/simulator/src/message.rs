@@ -45,58 +45,78 @@ impl fmt::Display for Message {
             Self::ExecutorGone { executor, status } => write!(out, "executor {executor} gone: {status}"),
             Self::ExecutorSays { executor, .. } => write!(out, "executor {executor} says something"),
             Self::Operation(status) => write!(out, "operation {:?} {}", status.key, status.state),
-            Self::Command { epoch, command, .. } => write!(out, "epoch {epoch} {}", brief_command(command)),
+            Self::Command { epoch, command, .. } => write!(out, "epoch {epoch} {}", Brief(&**command)),
             Self::Subscribe(description) => {
                 write!(out, "subscribe {} {:?}", description.name, description.id)
             }
-            Self::Call(call) => write!(out, "call {}", brief_call(call)),
-            Self::Event(event) => write!(out, "event {}", brief_event(event)),
+            Self::Call(call) => write!(out, "call {}", Brief(&**call)),
+            Self::Event(event) => write!(out, "event {}", Brief(&**event)),
             Self::Refused(message) => write!(out, "refused: {message}"),
             Self::Closed => out.write_str("closed"),
         }
     }
 }
 
-fn brief_command(command: &AgentCommand) -> String {
-    match command {
-        AgentCommand::Welcome { agent } => format!("welcome {agent}"),
-        AgentCommand::Launch { task, .. } => format!("launch {}", task.id),
-        AgentCommand::LaunchGroup { executor, tasks, is_first, .. } => {
-            let ids: Vec<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
-            format!("launch {} on {}{}", ids.join(", "), executor.id, if *is_first { ", new" } else { "" })
+/// What of it a history shows.
+pub(crate) struct Brief<'a, T>(pub(crate) &'a T);
+
+impl fmt::Display for Brief<'_, AgentCommand> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            AgentCommand::Welcome { agent } => write!(out, "welcome {agent}"),
+            AgentCommand::Launch { task, .. } => write!(out, "launch {}", task.id),
+            AgentCommand::LaunchGroup { executor, tasks, is_first, .. } => {
+                let ids: Vec<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
+                let new = if *is_first { ", new" } else { "" };
+                write!(out, "launch {} on {}{new}", ids.join(", "), executor.id)
+            }
+            AgentCommand::Kill { task, .. } => write!(out, "kill {task}"),
+            AgentCommand::Acknowledge { task, uuid, .. } => {
+                write!(out, "acknowledge {task} {:02x}", uuid.0[15])
+            }
+            AgentCommand::Operate { operation } => {
+                write!(out, "operate {} {:?}", operation.key, operation.kind)
+            }
+            AgentCommand::UpdateFramework { framework } => write!(out, "framework {:?}", framework.id),
+            other => write!(out, "{other:?}"),
         }
-        AgentCommand::Kill { task, .. } => format!("kill {task}"),
-        AgentCommand::Acknowledge { task, uuid, .. } => format!("acknowledge {task} {:02x}", uuid.0[15]),
-        AgentCommand::Operate { operation } => format!("operate {} {:?}", operation.key, operation.kind),
-        AgentCommand::UpdateFramework { framework } => format!("framework {:?}", framework.id),
-        other => format!("{other:?}"),
     }
 }
 
-pub(crate) fn brief_call(call: &Call) -> String {
-    match call {
-        Call::Accept(accept) => {
-            format!("accept {:?} for {} operations", accept.offers, accept.operations.len())
+impl fmt::Display for Brief<'_, Call> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Call::Accept(accept) => {
+                write!(out, "accept {:?} for {} operations", accept.offers, accept.operations.len())
+            }
+            Call::UpdateFramework { .. } => out.write_str("update framework"),
+            other => write!(out, "{other:?}"),
         }
-        Call::UpdateFramework { .. } => "update framework".to_owned(),
-        other => format!("{other:?}"),
     }
 }
 
-fn brief_event(event: &SchedulerEvent) -> String {
-    match event {
-        SchedulerEvent::Offers(offers) => {
-            let each =
-                offers.iter().map(|offer| format!("{} of {} {}", offer.id, offer.agent, offer.resources));
-            format!("offers {}", each.collect::<Vec<_>>().join(", "))
+impl fmt::Display for Brief<'_, SchedulerEvent> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            SchedulerEvent::Offers(offers) => {
+                out.write_str("offers ")?;
+                for (index, offer) in offers.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { ", " };
+                    write!(out, "{comma}{} of {} {}", offer.id, offer.agent, offer.resources)?;
+                }
+                Ok(())
+            }
+            SchedulerEvent::UpdateOperation(status) => {
+                write!(out, "operation {:?} {}", status.operation, status.state)
+            }
+            SchedulerEvent::Update(status) => {
+                write!(out, "update {} {} ", status.task, status.state)?;
+                match status.uuid {
+                    Some(uuid) => write!(out, "{:02x}", uuid.0[15]),
+                    None => out.write_str("-"),
+                }
+            }
+            other => write!(out, "{other:?}"),
         }
-        SchedulerEvent::UpdateOperation(status) => {
-            format!("operation {:?} {}", status.operation, status.state)
-        }
-        SchedulerEvent::Update(status) => {
-            let name = status.uuid.map_or("-".to_owned(), |uuid| format!("{:02x}", uuid.0[15]));
-            format!("update {} {} {name}", status.task, status.state)
-        }
-        other => format!("{other:?}"),
     }
 }

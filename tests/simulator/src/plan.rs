@@ -7,6 +7,9 @@ use chapada_master_core::Settings;
 use crate::actors::Manner;
 use crate::random::Rng;
 
+/// In one of so many seeds there are more agents than the brake ever lets go at once.
+const MANY_AGENTS: u64 = 6;
+
 /// Who takes part, for how long, and what may break.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -94,7 +97,7 @@ impl Plan {
         for _ in 0..2 + rng.place(3) {
             frameworks.push(others[rng.place(others.len())].clone());
         }
-        Self {
+        let mut plan = Self {
             agents,
             frameworks,
             stormy: Duration::from_secs(60 + rng.below(240)),
@@ -113,6 +116,10 @@ impl Plan {
             audit_every: 1,
             found_late: Duration::from_secs(2),
             lively: true,
+        };
+        if rng.once_in(MANY_AGENTS) {
+            plan.agents.extend(vec![kinds[1].to_owned(); 5]);
         }
+        plan
     }
 }

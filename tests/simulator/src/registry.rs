@@ -176,31 +176,6 @@ impl Sim {
         self.registry.state = state;
     }
 
-    /// The registry as a build of a former version would have written it: what came later is not there.
-    pub fn write_as_version(&mut self, version: u32) {
-        let mut records = serde_json::to_value(&self.registry.state).expect("records are written as JSON");
-        if version < 4 {
-            for agent in records["agents"].as_object_mut().into_iter().flat_map(|all| all.values_mut()) {
-                let agent = agent.as_object_mut().expect("it has fields");
-                agent.remove("deactivated");
-                agent.remove("drain");
-                agent.remove("returned");
-            }
-        }
-        if version < 3 {
-            records.as_object_mut().expect("it has fields").remove("machines");
-        }
-        let frameworks = records["frameworks"].as_object_mut().into_iter().flat_map(|all| all.values_mut());
-        for removal in frameworks.filter_map(|record| record["removed"].as_object_mut()) {
-            removal.remove("absent");
-        }
-        if version < 2 {
-            records["quotas"] = serde_json::json!({});
-        }
-        self.registry.state =
-            serde_json::from_value(records).expect("this build reads what former ones wrote");
-    }
-
     /// The next change that is made is the last one before the leader's process ends: made or not, and never answered.
     pub fn end_leader_at_write(&mut self, write: u64, is_made: bool) {
         self.registry.doom = Some((write, is_made));

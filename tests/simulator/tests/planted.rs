@@ -55,6 +55,16 @@ fn a_reservation_that_is_lost_on_failover_is_found() {
 }
 
 #[test]
+fn a_brake_that_is_off_is_found() {
+    is_found_as(Bug::BrakeOff, &["gives up"]);
+}
+
+#[test]
+fn a_drain_that_is_forgotten_on_failover_is_found() {
+    is_found_as(Bug::DrainForgotten, &["I3"]);
+}
+
+#[test]
 fn a_double_launch_after_a_failover_is_found() {
     is_found_as(Bug::AnsweredTooEarly, &["double launch"]);
 }

@@ -37,13 +37,17 @@ fn a_task_that_spins_gets_its_quota_and_no_more() {
     cluster.services_http().send("POST", "/v2/apps", &app).expect("the app is accepted");
     eventually("it runs", WITHIN, || task_of(&cluster, "spin", "TASK_RUNNING"));
     let cgroup = eventually("its cgroup counts", WITHIN, || busiest(&cluster));
-    let (used, since) = (usage(&cgroup).expect("a count"), Instant::now());
-    while since.elapsed() < Duration::from_secs(3) {
-        std::thread::park_timeout(Duration::from_millis(100));
-    }
-    let (used, elapsed) = (usage(&cgroup).expect("a count") - used, since.elapsed());
-    let share = used.as_secs_f64() / elapsed.as_secs_f64();
-    assert!((0.17..=0.23).contains(&share), "a quota of 0.2 cpus gave {share:.3}");
+    // A busy machine may give less for a while, and never more.
+    eventually("it gets its quota", WITHIN, || {
+        let (since, before) = (Instant::now(), usage(&cgroup).ok_or("no count")?);
+        while since.elapsed() < Duration::from_secs(3) {
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+        let used = usage(&cgroup).ok_or("no count")? - before;
+        let share = used.as_secs_f64() / since.elapsed().as_secs_f64();
+        assert!(share <= 0.23, "a quota of 0.2 cpus gave {share:.3}");
+        if share >= 0.17 { Ok(()) } else { Err(format!("{share:.3}")) }
+    });
 }
 
 fn task_of(cluster: &Cluster, app: &str, state: &str) -> Result<Value, String> {

@@ -41,10 +41,13 @@ fn a_killed_instance_comes_back() {
     let app = json!({ "id": "/back", "cmd": "exec sleep 4321", "cpus": 0.1, "mem": 32, "instances": 1, "backoffSeconds": 0.1 });
     cluster.services_http().send("POST", "/v2/apps", &app).expect("the app is accepted");
     let first = eventually("it runs", WITHIN, || task_in(&cluster, "TASK_RUNNING"));
-    let sleeps: Vec<_> =
-        cluster.processes().into_iter().filter(|(_, line)| line.starts_with("sleep 4321")).collect();
-    assert_eq!(sleeps.len(), 1, "{sleeps:?}");
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(sleeps[0].0).expect("a pid"));
+    // A task runs a moment before its shell has become what it was told.
+    let sleep = eventually("its one sleep runs", WITHIN, || {
+        let processes = cluster.processes();
+        let sleeps: Vec<_> = processes.iter().filter(|(_, line)| line.starts_with("sleep 4321")).collect();
+        if let [one] = sleeps[..] { Ok(one.0) } else { Err(format!("{processes:?}")) }
+    });
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(sleep).expect("a pid"));
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("it is there to be killed");
     eventually("another instance runs", WITHIN, || {
         let now = task_in(&cluster, "TASK_RUNNING")?;

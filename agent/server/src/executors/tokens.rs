@@ -38,6 +38,13 @@ impl Tokens {
         known.is_ok_and(|known| !known.is_empty() && is_same(&known, shown.as_bytes()))
     }
 
+    /// Whether it is that of any executor. Reads all of them.
+    pub(crate) fn knows(&self, shown: &str) -> bool {
+        let files = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        let known = files.filter_map(|file| fs::read(file.path()).ok());
+        known.filter(|known| !known.is_empty() && is_same(known, shown.as_bytes())).count() > 0
+    }
+
     /// The executor is over.
     pub(crate) fn revoke(&self, container: &ContainerId) {
         if let Err(error) = fs::remove_file(self.directory.join(container.as_str()))
@@ -72,8 +79,11 @@ mod tests {
             }
         }
         assert!(lenient.admits(&one, None) && !strict.admits(&one, None));
+        assert!(lenient.knows(&token) && lenient.knows(&foreign));
+        assert!(!lenient.knows("") && !lenient.knows(&token[1..]));
         lenient.revoke(&one);
         assert!(!lenient.admits(&one, Some(&token)) && !lenient.admits(&one, Some("")));
+        assert!(!lenient.knows(&token) && lenient.knows(&foreign));
         lenient.revoke(&one);
     }
 }

@@ -102,11 +102,28 @@ pub(crate) fn routes(api: Arc<Api>) -> Routes {
 
 /// The routes of executors, which is all that there is at their socket.
 pub(crate) fn of_executors(routes: Routes, api: &Arc<Api>) -> Routes {
+    executor_routes(routes, api, executor::handle)
+}
+
+/// The routes of those who speak no TLS at a port that does: executors have no certificate, and most speak plain HTTP only.
+pub(crate) fn of_plain_callers(api: &Arc<Api>) -> Routes {
+    executor_routes(Routes::new(), api, |api, call| async move {
+        match insiders::refuse_strangers(&api.means.tokens, &call).await {
+            Ok(()) => executor::handle(api, call).await,
+            Err(refusal) => *refusal,
+        }
+    })
+}
+
+fn executor_routes<F>(routes: Routes, api: &Arc<Api>, handle: fn(Arc<Api>, Call) -> F) -> Routes
+where
+    F: Future<Output = HttpResponse> + Send + 'static,
+{
     ["/api/v1/executor", "/slave(1)/api/v1/executor"].into_iter().fold(routes, |routes, pattern| {
         let (action, content) = (Action::ActAsExecutor, ContentRule::Handler);
         let api = api.clone();
         let entry = RouteEntry { method: None, pattern, action, content };
-        routes.add(entry, move |call: Call| executor::handle(api.clone(), call))
+        routes.add(entry, move |call: Call| handle(api.clone(), call))
     })
 }
 

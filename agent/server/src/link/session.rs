@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chapada_agent_core::{Event, FromMaster};
 use chapada_coordination::{Detector, LeaderInfo};
+use chapada_tls::{Dialer, Farewell};
 use chapada_wire::link::agent_link_client::AgentLinkClient;
 use chapada_wire::link::{FromAgent, OpenRelay, ToAgent, to_agent};
 use chapada_wire::v1;
@@ -20,8 +21,6 @@ use super::{Outbox, PROTOCOL_VERSION};
 use crate::containers::Means;
 use crate::shell::Input;
 
-/// A master that does not take a connection in this time is tried again later.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the master may take to admit us; its statement of all agents may take it a while.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
 /// Beats when the master does not say how often.
@@ -44,7 +43,8 @@ pub(crate) struct Presentation {
 #[derive(Debug)]
 pub(crate) struct Dialler {
     pub(crate) inputs: mpsc::Sender<Input>,
-    pub(crate) relays: mpsc::Sender<(OpenRelay, SocketAddr)>,
+    pub(crate) relays: mpsc::Sender<(OpenRelay, Way)>,
+    pub(crate) dialer: Dialer,
     /// The first wait before dialling again.
     pub(crate) first_wait: Duration,
     /// What orders are compared with, and where their secrets are kept.
@@ -58,6 +58,8 @@ enum SessionError {
     Connect(#[source] tonic::transport::Error),
     #[error("the master ended the link: {}", .0.message())]
     Status(tonic::Status),
+    #[error("the master ended the connection: {0}")]
+    Ended(String),
     #[error("the master closed the link")]
     Closed,
     #[error("the master said nothing for {0:?}")]
@@ -100,6 +102,7 @@ impl Dialler {
             if matches!(outcome, SessionError::Deposed) {
                 continue;
             }
+            detector.doubt();
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = next(&mut detector, &leader) => wait = self.first_wait,
@@ -138,16 +141,22 @@ impl Dialler {
         beats: &mut Beats,
         heart: Outbox,
     ) -> SessionError {
-        let channel = match dial(leader.socket_addr()).await {
+        let way = Way::to(leader, &self.dialer);
+        let channel = match way.open().await {
             Ok(channel) => channel,
             Err(error) => return SessionError::Connect(error),
+        };
+        let (channel, farewell) = channel;
+        let broken = |status| match farewell.take() {
+            Some(why) => SessionError::Ended(why),
+            None => SessionError::Status(status),
         };
         self.tell(Input::Link(outbox)).await;
         let mut client = AgentLinkClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
         let connected = timeout(WELCOME_TIMEOUT, client.connect(ReceiverStream::new(sent))).await;
         let mut messages = match connected {
             Ok(Ok(response)) => response.into_inner(),
-            Ok(Err(status)) => return SessionError::Status(status),
+            Ok(Err(status)) => return broken(status),
             Err(_) => return SessionError::Silent(WELCOME_TIMEOUT),
         };
         let mut beat = ticking(beats.interval);
@@ -157,12 +166,12 @@ impl Dialler {
                 message = messages.message() => match message {
                     Ok(Some(message)) => {
                         heard = Instant::now();
-                        if let Err(error) = self.hear(message, beats, &mut beat, &heart, leader.socket_addr()).await {
+                        if let Err(error) = self.hear(message, beats, &mut beat, &heart, &way).await {
                             return error;
                         }
                     }
                     Ok(None) => return SessionError::Closed,
-                    Err(status) => return SessionError::Status(status),
+                    Err(status) => return broken(status),
                 },
                 _ = beat.tick() => {
                     if heard.elapsed() > beats.timeout {
@@ -182,7 +191,7 @@ impl Dialler {
         beats: &mut Beats,
         beat: &mut tokio::time::Interval,
         heart: &Outbox,
-        address: SocketAddr,
+        way: &Way,
     ) -> Result<(), SessionError> {
         let ToAgent { epoch, sequence, message } = message;
         let Some(message) = message else {
@@ -210,7 +219,7 @@ impl Dialler {
                 return Err(SessionError::Refused(refused.message));
             }
             Ok(Inward::OpenRelay(relay)) => {
-                if self.relays.try_send((relay, address)).is_err() {
+                if self.relays.try_send((relay, way.clone())).is_err() {
                     tracing::warn!("too many files are being read; a request was not served");
                 }
             }
@@ -239,10 +248,27 @@ impl Beats {
     }
 }
 
-/// Opens a connection to the leader.
-pub(crate) async fn dial(leader: SocketAddr) -> Result<Channel, tonic::transport::Error> {
-    let endpoint = Endpoint::from_shared(format!("http://{leader}"))?;
-    endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).connect().await
+/// How a leader is reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Way {
+    dialer: Dialer,
+    pub(crate) at: SocketAddr,
+    names: Vec<String>,
+}
+
+impl Way {
+    fn to(leader: &LeaderInfo, dialer: &Dialer) -> Self {
+        Self { dialer: dialer.clone(), at: leader.socket_addr(), names: leader.names() }
+    }
+
+    /// Opens a connection, and gives what may tell why it ended.
+    pub(crate) async fn open(&self) -> Result<(Channel, Farewell), tonic::transport::Error> {
+        let endpoint = Endpoint::from_shared(format!("{}://{}", self.dialer.scheme(), self.at))?;
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        let towards = self.dialer.towards(self.at, &names);
+        let farewell = towards.farewell();
+        Ok((endpoint.connect_with_connector(towards).await?, farewell))
+    }
 }
 
 /// Waits until somebody else, or nobody, leads.

@@ -1,6 +1,5 @@
 //! Files for a reader at the master, as much as the reader takes.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use chapada_model::TaskKey;
@@ -15,6 +14,7 @@ use tonic::Streaming;
 
 use super::{AHEAD, Relays, dial_back, message};
 use crate::files::{CHUNK, Entry, FileError, Files, LogReader, blocking};
+use crate::link::Way;
 use crate::shell::Input;
 
 /// A reader that takes nothing for so long has gone.
@@ -33,7 +33,7 @@ struct Relay {
     credit: u64,
 }
 
-pub(super) async fn send(relays: Relays, open: OpenRelay, leader: SocketAddr) -> Result<(), String> {
+pub(super) async fn send(relays: Relays, open: OpenRelay, leader: &Way) -> Result<(), String> {
     let (send, sent) = mpsc::channel(AHEAD);
     let credits = dial_back(leader, open.token, ReceiverStream::new(sent)).await?;
     let mut relay = Relay { files: relays.files, inputs: relays.inputs, send, credits, credit: 0 };

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use tonic::Streaming;
 
 use crate::files::Files;
-use crate::link::dial;
+use crate::link::Way;
 use crate::shell::Input;
 
 /// Files being read at once; a follower may stay for hours and costs a connection and a few KiB.
@@ -39,11 +39,7 @@ pub(crate) struct Relays {
 
 impl Relays {
     /// Serves relays until `stop`.
-    pub(crate) async fn run(
-        self,
-        mut asked: mpsc::Receiver<(OpenRelay, SocketAddr)>,
-        stop: CancellationToken,
-    ) {
+    pub(crate) async fn run(self, mut asked: mpsc::Receiver<(OpenRelay, Way)>, stop: CancellationToken) {
         let tracker = TaskTracker::new();
         let (readers, connections) =
             (Arc::new(Semaphore::new(READERS)), Arc::new(Semaphore::new(CONNECTIONS)));
@@ -67,27 +63,22 @@ impl Relays {
         tracker.wait().await;
     }
 
-    async fn answer(
-        self,
-        open: OpenRelay,
-        leader: SocketAddr,
-        _slot: OwnedSemaphorePermit,
-    ) -> Result<(), String> {
+    async fn answer(self, open: OpenRelay, leader: Way, _slot: OwnedSemaphorePermit) -> Result<(), String> {
         if let Some(open_relay::Request::ServeApi(_)) = open.request {
-            let peer = Peer { remote: leader, local: self.address, is_brought: true };
-            return api::serve(open.token, peer, &self.entrance).await;
+            let peer = Peer { remote: leader.at, local: self.address, is_brought: true };
+            return api::serve(open.token, &leader, peer, &self.entrance).await;
         }
-        files::send(self, open, leader).await
+        files::send(self, open, &leader).await
     }
 }
 
 /// Dials the master that holds the token and says what comes out of `says`; what is returned is what the master says.
 async fn dial_back(
-    leader: SocketAddr,
+    leader: &Way,
     token: String,
     says: impl Stream<Item = FromRelay> + Send + 'static,
 ) -> Result<Streaming<ToRelay>, String> {
-    let channel = dial(leader).await.map_err(|error| crate::machine::chain(&error))?;
+    let (channel, _) = leader.open().await.map_err(|error| crate::machine::chain(&error))?;
     let hello = message(from_relay::Message::Hello(RelayHello { token }));
     let said = AgentLinkClient::new(channel).relay(tokio_stream::once(hello).chain(says)).await;
     Ok(said.map_err(|status| status.message().to_owned())?.into_inner())

@@ -139,7 +139,8 @@ async fn only_who_has_the_token_speaks_where_one_is_wanted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_executor_runs_on_when_its_agent_is_killed_and_comes_back_with_what_it_knows() {
     let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
+    let mut agent = TestAgent::new(master.address);
+    let usual = std::mem::replace(&mut agent.config.executor_reregistration_timeout, PATIENCE);
     let first = AgentProcess::start(&agent);
     let mut link = master.welcome(1).await;
     let speaker = Speaker { address: link.hello.address.clone(), token: None, media: Media::Json };
@@ -169,6 +170,7 @@ async fn an_executor_runs_on_when_its_agent_is_killed_and_comes_back_with_what_i
     drop(second);
 
     // Nobody speaks for it after the next restart: it is given up after two seconds.
+    agent.config.executor_reregistration_timeout = usual;
     let third = AgentProcess::start(&agent);
     let mut link = master.welcome(1).await;
     assert_eq!(gone(&mut link).await, ("e".to_owned(), 9));

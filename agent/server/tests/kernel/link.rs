@@ -113,3 +113,30 @@ async fn an_agent_that_is_gone_ends_its_tasks_and_comes_back_as_a_new_one() {
     eventually("the container is removed", || agent.containers().is_empty()).await;
     running.stop().await;
 }
+
+/// It may be that the master has not noticed yet that its former link is broken.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_whose_id_is_in_use_asks_again_as_what_it_is() {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let mut link = master.welcome(1).await;
+    link.launch(command_task("t", "exec sleep 1000")).await;
+    link.until("t", TaskState::TaskRunning).await;
+    drop(link);
+    let id = |link: &Link| link.hello.agent_info.as_ref().and_then(|info| info.id.clone());
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let mut link = master.accept(1).await;
+        ids.push((id(&link), link.held.contains_key("t")));
+        let message = "it is connected from elsewhere".to_owned();
+        let refused = link::Refused { reason: link::refused::Reason::IdInUse as i32, message };
+        link.say(to_agent::Message::Refused(refused)).await;
+    }
+    assert!(ids.iter().all(|(id, holds)| id.is_some() && *id == ids[0].0 && *holds), "{ids:?}");
+    let mut link = master.welcome(1).await;
+    assert_eq!(id(&link), ids[0].0);
+    link.kill("t").await;
+    link.until("t", TaskState::TaskKilled).await;
+    running.stop().await;
+}

@@ -76,6 +76,7 @@ async fn an_executor_without_a_network_is_heard_over_the_socket_also_by_the_next
     let mut agent = TestAgent::new(master.address);
     agent.config.http_executor_domain_sockets = true;
     agent.config.authenticate_http_executors = true;
+    agent.config.executor_reregistration_timeout = PATIENCE;
     let first = AgentProcess::start(&agent);
     let mut link = master.welcome(1).await;
     link.launch_on(in_network(task("t", &program.speaking()), "none"), true).await;

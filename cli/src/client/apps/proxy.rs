@@ -22,7 +22,7 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) async fn find(services: &Services) -> Result<Self, ApiError> {
-        let api = Api::find(&services.cluster.master).await?;
+        let api = Api::find(&services.cluster).await?;
         Ok(Self { api, prefix: format!("/proxy/{}", escaped(&services.services)) })
     }
 

@@ -58,7 +58,7 @@ pub(crate) async fn exec(args: &ExecArgs) -> Result<ExitCode> {
             "-t passes on keys and standard input is no terminal: leave -t out to pass on a file or a pipe"
         );
     }
-    let api = Api::find(&args.cluster.master).await?;
+    let api = Api::find(&args.cluster).await?;
     let task = task::find(&api, &args.task).await?;
     if !task.runs() || task.container.is_empty() {
         bail!(

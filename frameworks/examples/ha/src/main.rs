@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use chapada_example_ha::{Ha, SCHEMA};
 use chapada_sdk::{
-    CancellationToken, Candidate, FrameworkConfig, MasterAddress, StoreAddress, ZkOptions, run_elected,
+    CancellationToken, Candidate, Dialer, FrameworkConfig, MasterAddress, StoreAddress, TlsFiles, ZkOptions,
+    run_elected,
 };
 use clap::Parser;
 
@@ -15,6 +16,8 @@ struct Flags {
     /// host:port or zk://h1,h2,h3/path.
     #[arg(long, default_value = "127.0.0.1:5050")]
     master: MasterAddress,
+    #[command(flatten)]
+    tls: TlsFiles,
     /// A file, or zk://h1,h2,h3/path.
     #[arg(long)]
     store: StoreAddress,
@@ -31,10 +34,11 @@ struct Flags {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let Flags { master, store, zk_session_timeout, instances, command } = Flags::parse();
+    let Flags { master, tls, store, zk_session_timeout, instances, command } = Flags::parse();
     let coordination = store.coordination(ZkOptions { session_timeout: zk_session_timeout })?;
     let make = |opened: &_| Ha::restore(opened, instances, &command);
-    let (candidate, config) = (Candidate::new(SCHEMA), FrameworkConfig::new("ha", master));
+    let candidate = Candidate::new(SCHEMA);
+    let config = FrameworkConfig { dialer: Dialer::with(&tls)?, ..FrameworkConfig::new("ha", master) };
     tokio::select! {
         outcome = run_elected(&coordination, candidate, config, make, CancellationToken::new()) => Ok(outcome?),
         outcome = tokio::signal::ctrl_c() => Ok(outcome?),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chapada_sdk::{Backoff, MasterAddress, Request, StoreAddress};
+use chapada_sdk::{Backoff, MasterAddress, Request, StoreAddress, TlsFiles};
 use clap::Parser;
 
 /// Keeps copies of a shell command running, and starts one again, ever more slowly, that ends.
@@ -18,6 +18,8 @@ pub(crate) struct Flags {
     /// What is known of the copies: a file, or zk://h1,h2,h3/path for several keepers of which one leads.
     #[arg(long, value_name = "FILE or zk://…")]
     pub(crate) store: StoreAddress,
+    #[command(flatten)]
+    pub(crate) tls: TlsFiles,
     /// The framework's name.
     #[arg(long, default_value = "keeper")]
     pub(crate) name: String,

@@ -10,7 +10,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use chapada_sdk::model::Text;
-use chapada_sdk::{CancellationToken, Candidate, FrameworkConfig, LeaderInfo, ZkOptions, run_elected};
+use chapada_sdk::{
+    CancellationToken, Candidate, Dialer, FrameworkConfig, LeaderInfo, ZkOptions, run_elected,
+};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -53,6 +55,7 @@ async fn keep(flags: Flags) -> anyhow::Result<()> {
     let config = FrameworkConfig {
         hostname: Some(Text::from(hostname)),
         tick: flags.tick(),
+        dialer: Dialer::with(&flags.tls)?,
         ..FrameworkConfig::new(flags.name.as_str(), flags.master.clone())
     };
     let stop = CancellationToken::new();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chapada_sdk::MasterAddress;
+use chapada_sdk::{MasterAddress, TlsFiles};
 use clap::{Parser, ValueEnum};
 
 use crate::grid::Parameter;
@@ -17,6 +17,8 @@ pub(crate) struct Flags {
     /// The master: host:port, host:port,host:port or zk://h1,h2,h3/path.
     #[arg(long, default_value = "127.0.0.1:5050", env = "CHAPADA_MASTER")]
     pub(crate) master: MasterAddress,
+    #[command(flatten)]
+    pub(crate) tls: TlsFiles,
     /// The framework's name.
     #[arg(long, default_value = "sweep")]
     pub(crate) name: String,

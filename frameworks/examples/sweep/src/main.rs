@@ -9,7 +9,7 @@ mod sweep;
 
 use std::process::ExitCode;
 
-use chapada_sdk::{CancellationToken, FrameworkConfig, run};
+use chapada_sdk::{CancellationToken, Dialer, FrameworkConfig, run};
 use clap::Parser;
 
 use crate::flags::Flags;
@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
         )
         .init();
-    match sweep(flags).await {
+    match Box::pin(sweep(flags)).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(SOME_FAILED),
         Err(error) => {
@@ -46,6 +46,7 @@ async fn sweep(flags: Flags) -> anyhow::Result<bool> {
     let config = FrameworkConfig {
         // Nobody comes back for the tasks of a sweep that was cut short.
         failover_timeout: flags.failover_timeout,
+        dialer: Dialer::with(&flags.tls)?,
         ..FrameworkConfig::new(flags.name.as_str(), flags.master.clone())
     };
     let stop = CancellationToken::new();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chapada_listener::{DEFAULT_MAX_BODY, ListenConfig};
 use chapada_services_core::{AcceptedRoles, Patience, Settings};
+use chapada_tls::TlsConfig;
 
 /// The port that Marathon listens on.
 pub const DEFAULT_PORT: u16 = 8080;
@@ -28,7 +29,7 @@ pub struct ServicesConfig {
     /// Folder for records; made if there is none.
     #[arg(long, default_value = "/var/lib/chapada/services")]
     pub work_dir: PathBuf,
-    /// Address to listen on. Anything but loopback needs credentials or `--insecure`.
+    /// Address to listen on. Anything but loopback needs credentials, certificates of callers or `--insecure`.
     #[arg(long, visible_alias = "http-address", default_value = "127.0.0.1")]
     pub ip: IpAddr,
     /// Port to listen on; 0 takes a free one.
@@ -152,6 +153,10 @@ pub struct ServicesConfig {
     #[arg(long, default_value = "1w", value_parser = time_in_seconds)]
     #[serde(with = "humantime_serde")]
     pub failover_timeout: Duration,
+    /// What the port speaks, and what the master and the leader of these processes are dialled with.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub tls: TlsConfig,
 }
 
 /// Who may use machines with GPUs.
@@ -265,6 +270,7 @@ impl Default for ServicesConfig {
             secrets_dir: None,
             default_network_name: None,
             failover_timeout: Duration::from_secs(7 * 24 * 60 * 60),
+            tls: TlsConfig::default(),
         }
     }
 }
@@ -304,6 +310,7 @@ impl ServicesConfig {
             allowed_hosts: self.allowed_hosts.clone(),
             insecure: self.insecure,
             max_body_bytes: self.max_body_bytes,
+            tls: self.tls.clone(),
         }
     }
 }

@@ -88,15 +88,15 @@ impl Ears {
     fn on_subscribed(&self, subscribed: Subscribed) {
         let Subscribed { framework, master, new } = subscribed;
         tracing::info!(framework_id = %framework, new, "subscribed");
-        let master = master.map(|master| master_url(&master));
+        let master = master.map(|master| master_url(&master, self.identity.masters_scheme()));
         let Rendered { kind, heavy, .. } = events::subscribed(&framework, master.as_deref(), new);
         self.hub.announce(kind, heavy);
         self.identity.set_registration(Registration { framework: Some(framework), master_url: master });
     }
 }
 
-fn master_url(master: &chapada_model::MasterDescription) -> String {
-    format!("http://{}:{}", master.hostname, master.port)
+fn master_url(master: &chapada_model::MasterDescription, scheme: &str) -> String {
+    format!("{scheme}://{}:{}", master.hostname, master.port)
 }
 
 /// What a status of a running task says of its own addresses and its check, if it does.

@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use chapada_listener::{Admission, Credentials, GrpcRoutes, Listener, Logging, SetLevel};
+use chapada_listener::{Admission, Credentials, GrpcRoutes, ListenError, Listener, Logging, SetLevel};
 use chapada_model::{FrameworkCapability, Role};
 use chapada_sdk::{
     Acknowledge, Candidate, FrameworkConfig, LeaderInfo, MasterAddress, Reconcile, Schema, StoreAddress,
     ZkOptions, random, run_in_turns,
 };
 use chapada_services_core::Settings;
+use chapada_tls::Dialer;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -53,7 +54,11 @@ pub async fn run(
         hub: hub.clone(),
         identity: identity.clone(),
         figures: figures.clone(),
-        surroundings: Arc::new(Surroundings::new(&identity.config, &identity.host_port)),
+        surroundings: Arc::new(Surroundings::new(
+            &identity.config,
+            &prepared.framework.dialer,
+            &identity.host_port,
+        )),
         logging: set_level.map(Logging::with).unwrap_or_default(),
         secrets,
         bodies: Bodies::default(),
@@ -70,7 +75,7 @@ pub async fn run(
         ip: at.ip(),
         port: at.port(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        capabilities: Vec::new(),
+        capabilities: vec![identity.own_scheme().to_owned()],
     };
     let ears = Ears { services, hub, identity };
     let outcome = prepared.take_turns(info, (ears, figures, inputs), stop).await;
@@ -115,7 +120,11 @@ impl Prepared {
         let role = Role::new(config.role.as_str()).map_err(Error::Role)?;
         let zookeeper = ZkOptions { session_timeout: config.zk_session_timeout };
         let store = match &config.zk {
-            Some(zk) => StoreAddress::ZooKeeper(zk.parse().map_err(Error::ZooKeeper)?),
+            Some(zk) => {
+                // While it stands in line it passes calls on to the one that leads.
+                config.tls.files().check().map_err(ListenError::from)?;
+                StoreAddress::ZooKeeper(zk.parse().map_err(Error::ZooKeeper)?)
+            }
             None => {
                 let path = config.work_dir.clone();
                 std::fs::create_dir_all(&path).map_err(|source| Error::WorkDir { path, source })?;
@@ -130,6 +139,7 @@ impl Prepared {
             acknowledge: Acknowledge::Explicitly,
             reconcile: Reconcile::Explicitly,
             capabilities: [FrameworkCapability::RegionAware, FrameworkCapability::GpuResources].into(),
+            dialer: Dialer::of_daemon(&config.tls).map_err(ListenError::from)?,
             ..FrameworkConfig::new(config.framework_name.as_str(), master)
         };
         let secrets = Secrets::new(config.secrets_dir.clone());

@@ -33,8 +33,12 @@ impl Replica for Post {
     type Error = Error;
 
     fn standby(&mut self, leader: Option<&LeaderInfo>) {
-        self.ears.identity.turn.set(match leader {
-            Some(leader) => Standing::Following(format!("http://{}:{}", leader.hostname, leader.port)),
+        let identity = &self.ears.identity;
+        identity.turn.set(match leader {
+            Some(leader) => {
+                let scheme = identity.scheme_of(leader);
+                Standing::Following(format!("{scheme}://{}:{}", leader.hostname, leader.port))
+            }
             None => Standing::Unknown,
         });
     }

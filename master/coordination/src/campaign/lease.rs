@@ -26,12 +26,12 @@ impl Lease {
     }
 
     /// Over, until it is renewed.
-    pub(crate) fn over() -> Self {
+    pub fn over() -> Self {
         Self { until: Some(Arc::new(Until { begin: Instant::now(), nanos: AtomicU64::new(0) })) }
     }
 
-    /// The place was this leader's when it asked, and asking counts for so long.
-    pub(crate) fn renew(&self, asked: Instant, lasts: Duration) {
+    /// The place was this leader's when it asked, and asking counts for so long. Only for whoever asks.
+    pub fn renew(&self, asked: Instant, lasts: Duration) {
         let Some(until) = &self.until else { return };
         let end = asked.saturating_duration_since(until.begin) + lasts;
         until.nanos.fetch_max(u64::try_from(end.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);

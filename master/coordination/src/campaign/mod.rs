@@ -3,13 +3,15 @@
 mod lease;
 mod zookeeper;
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::ZkAddress;
 use crate::coordination::Embedded;
-use crate::detect::candidates;
+use crate::detect::in_line;
 use crate::leader::LeaderInfo;
 use crate::registry::{MemoryStore, OpenRegistryError, OpenedRegistry, Schema, Store};
 use crate::session::{SessionError, ZkOptions};
@@ -23,6 +25,7 @@ pub(crate) use zookeeper::Fence;
 #[derive(Debug)]
 pub struct Campaign {
     state: watch::Receiver<Leadership>,
+    problem: watch::Receiver<Option<Arc<SessionError>>>,
     stop: CancellationToken,
     task: Option<JoinHandle<()>>,
 }
@@ -52,6 +55,14 @@ pub enum LostReason {
     /// Somebody removed the candidate's znode.
     #[error("the election znode {0} was deleted by somebody else")]
     Deposed(String),
+    /// Somebody changed the candidate's znode so that it cannot say who leads.
+    #[error("the election znode {znode} was changed by somebody else and cannot be mended: {why}")]
+    Spoilt {
+        /// The znode.
+        znode: String,
+        /// What ZooKeeper said.
+        why: String,
+    },
 }
 
 /// The right to write, from winning an election to losing it.
@@ -71,8 +82,16 @@ impl Campaign {
     pub(crate) fn zookeeper(address: ZkAddress, options: ZkOptions, info: LeaderInfo) -> Self {
         let stop = CancellationToken::new();
         let (sender, state) = watch::channel(Leadership::Contending);
-        let candidate = zookeeper::Candidate { address, options, info, state: sender, stop: stop.clone() };
-        Self { state, stop, task: Some(tokio::spawn(candidate.run())) }
+        let (found, problem) = watch::channel(None);
+        let candidate = zookeeper::Candidate {
+            address,
+            options,
+            info,
+            state: sender,
+            problem: found,
+            stop: stop.clone(),
+        };
+        Self { state, problem, stop, task: Some(tokio::spawn(candidate.run())) }
     }
 
     pub(crate) fn embedded(embedded: &Embedded, info: LeaderInfo) -> Self {
@@ -86,7 +105,7 @@ impl Campaign {
             leader.send_replace(None);
             sender.send_replace(Leadership::Lost(LostReason::Resigned));
         });
-        Self { state, stop, task: Some(task) }
+        Self { state, problem: watch::channel(None).1, stop, task: Some(task) }
     }
 
     pub(crate) fn memory(store: &MemoryStore) -> Self {
@@ -114,7 +133,7 @@ impl Campaign {
             };
             sender.send_replace(Leadership::Lost(reason));
         });
-        Self { state, stop, task: Some(task) }
+        Self { state, problem: watch::channel(None).1, stop, task: Some(task) }
     }
 
     /// Where it stands now.
@@ -148,6 +167,11 @@ impl Campaign {
     /// The channel itself, for use in a `select!` of one's own.
     pub fn watch(&self) -> watch::Receiver<Leadership> {
         self.state.clone()
+    }
+
+    /// Why it does not stand in line, while it does not.
+    pub fn problems(&self) -> watch::Receiver<Option<Arc<SessionError>>> {
+        self.problem.clone()
     }
 
     /// Gives the place away: the znode is gone, or as good as gone, when this returns.
@@ -200,8 +224,7 @@ impl Term {
     pub async fn others_in_line(&self) -> Option<Result<usize, SessionError>> {
         let TermSource::ZooKeeper(fence) = &self.source else { return None };
         let path = &fence.address.path;
-        let children = fence.client.list_children(path).await;
-        let others = children.map(|children| candidates(children).len().saturating_sub(1));
+        let others = in_line(&fence.client, path).await.map(|candidates| candidates.saturating_sub(1));
         Some(others.map_err(|source| SessionError::new("list", path, source)))
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The crate's own lock recipe is not used: its layout is not Mesos', and it leaks a candidate when cancelled.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -11,7 +12,7 @@ use zookeeper_client::{Client, CreateMode, Error, SessionState, StateWatcher};
 use super::{Leadership, Lease, LostReason, Term};
 use crate::address::ZkAddress;
 use crate::backoff::session_backoff;
-use crate::detect::{CANDIDATE_PREFIX, candidates};
+use crate::detect::{CANDIDATE_PREFIX, candidates, is_nobodys};
 use crate::leader::LeaderInfo;
 use crate::session::{
     SessionError, ZkOptions, connect, outcome_unknown, public_acls, reconnected, session_over,
@@ -40,6 +41,8 @@ pub(super) struct Candidate {
     pub(super) options: ZkOptions,
     pub(super) info: LeaderInfo,
     pub(super) state: watch::Sender<Leadership>,
+    /// Why it does not stand in line, when it does not.
+    pub(super) problem: watch::Sender<Option<Arc<SessionError>>>,
     pub(super) stop: CancellationToken,
 }
 
@@ -64,6 +67,7 @@ impl Candidate {
                     let cause =
                         std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
                     tracing::warn!(%error, cause, "cannot run for leader; trying again");
+                    self.problem.send_replace(Some(Arc::new(error)));
                 }
             }
             let wait = tokio::time::sleep(backoff.next_wait());
@@ -86,6 +90,7 @@ impl Candidate {
             Ok(path) => path,
             Err(error) => return Ended::TryAgain(error),
         };
+        self.problem.send_if_modified(|problem| problem.take().is_some());
         let outcome = match self.stop.run_until_cancelled(self.await_turn(&client, &path)).await {
             None => Ended::Over(LostReason::Resigned),
             Some(Err(error)) => Ended::TryAgain(error),
@@ -122,25 +127,27 @@ impl Candidate {
         }
     }
 
-    /// True when ours is the first; otherwise waits until the one before it is gone.
+    /// True when ours is the first; otherwise waits until the one before it is gone. What belongs to no session is none of the
+    /// candidates: no leader ever came of it, and it would stand for ever.
     async fn look_ahead(&self, client: &Client, path: &str) -> Result<bool, Error> {
-        let names = candidates(client.list_children(&self.address.path).await?);
+        let mut before = candidates(client.list_children(&self.address.path).await?);
         let own = path.rsplit('/').next().unwrap_or_default();
-        let place = names.iter().position(|name| name == own).ok_or(Error::NoNode)?;
-        let Some(before) = place.checked_sub(1).and_then(|index| names.get(index)) else {
-            return Ok(true);
-        };
-        let (stat, watch) = client.check_and_watch_stat(&format!("{}/{before}", self.address.path)).await?;
-        if stat.as_ref().is_some_and(|stat| stat.ephemeral_owner == 0) {
-            tracing::warn!(
-                znode = before,
-                "stands in line before this candidate and belongs to no session, so it would do so for ever: delete it"
-            );
+        before.truncate(before.iter().position(|name| name == own).ok_or(Error::NoNode)?);
+        for name in before.into_iter().rev() {
+            let znode = format!("{}/{name}", self.address.path);
+            let (stat, watch) = client.check_and_watch_stat(&znode).await?;
+            match stat {
+                Some(stat) if is_nobodys(&stat) => tracing::warn!(
+                    znode,
+                    "passed over in the election, since it belongs to no session: delete it; clients of Mesos may take it for the leader"
+                ),
+                Some(_) if watch.changed().await.session_state.is_terminated() => {
+                    return Err(Error::SessionExpired);
+                }
+                Some(_) | None => return Ok(false),
+            }
         }
-        if stat.is_some() && watch.changed().await.session_state.is_terminated() {
-            return Err(Error::SessionExpired);
-        }
-        Ok(false)
+        Ok(true)
     }
 
     /// Leads until it is lost or given away.
@@ -163,7 +170,7 @@ impl Candidate {
         }
     }
 
-    /// Confirms that the znode stands, leads until something happens, and suspends while disconnected.
+    /// Confirms that the znode stands and says who leads, leads until something happens, and suspends while disconnected.
     async fn hold(
         &self,
         client: &Client,
@@ -172,18 +179,18 @@ impl Candidate {
         term: &Term,
     ) -> Option<LostReason> {
         let (asked, lasts) = (Instant::now(), client.session_timeout().min(self.options.session_timeout));
-        let watch = match client.check_and_watch_stat(path).await {
-            Ok((Some(stat), watch)) if stat.ephemeral_owner == client.session_id().0 => watch,
+        let (data, stat, watch) = match client.get_and_watch_data(path).await {
+            Ok(found) if found.1.ephemeral_owner == client.session_id().0 => found,
             Ok(_) => return Some(LostReason::Deposed(path.to_owned())),
-            Err(error) if session_over(&error) => return Some(LostReason::SessionExpired),
-            Err(_) => return self.suspend(client).await,
+            Err(error) => return self.not_held(client, path, error).await,
         };
         if states.peek_state() != SessionState::SyncConnected {
             return self.suspend(client).await;
         }
         term.lease().renew(asked, lasts);
+        let is_ours = data == self.info.to_json();
         self.state.send_if_modified(|state| {
-            let news = !matches!(state, Leadership::Leading(_));
+            let news = is_ours && !matches!(state, Leadership::Leading(_));
             if news {
                 tracing::info!(znode = path, "leading");
                 *state = Leadership::Leading(term.clone());
@@ -196,18 +203,49 @@ impl Candidate {
                 SessionState::SyncConnected => None,
                 _ => self.suspend(client).await,
             },
+            lost = self.write_back(client, path, stat.version), if !is_ours => lost,
             event = watch.changed() => event.session_state.is_terminated().then_some(LostReason::SessionExpired),
-            () = self.renew(client, path, lasts, term.lease()) => None,
+            () = self.renew(client, path, stat.version, (lasts, term.lease())) => None,
         }
     }
 
-    /// Renews the lease for as long as the znode is found to stand.
-    async fn renew(&self, client: &Client, path: &str, lasts: Duration, lease: Lease) {
+    /// Puts what this leader wrote in place of what somebody else did: nobody could find it otherwise. The znode is its own, by its
+    /// session, so no other master ever writes it; and what has been changed again meanwhile is looked at first.
+    async fn write_back(&self, client: &Client, path: &str, version: i32) -> Option<LostReason> {
+        tracing::warn!(
+            znode = path,
+            "the leader's election znode was changed by somebody else: it is written back"
+        );
+        match client.set_data(path, &self.info.to_json(), Some(version)).await {
+            Ok(_) | Err(Error::BadVersion) => None,
+            Err(error) => self.not_held(client, path, error).await,
+        }
+    }
+
+    /// What it means that the znode could not be read or written.
+    async fn not_held(&self, client: &Client, path: &str, error: Error) -> Option<LostReason> {
+        match error {
+            Error::NoNode => Some(LostReason::Deposed(path.to_owned())),
+            error if session_over(&error) => Some(LostReason::SessionExpired),
+            // Nobody else can read it either, or it cannot say who leads: another znode can.
+            error @ (Error::NoAuth | Error::QuotaExceeded) => {
+                Some(LostReason::Spoilt { znode: path.to_owned(), why: error.to_string() })
+            }
+            _ => self.suspend(client).await,
+        }
+    }
+
+    /// Renews the lease for as long as the znode is found to stand as it was read: nobody who may not read it is told of a change.
+    async fn renew(&self, client: &Client, path: &str, version: i32, (lasts, lease): (Duration, Lease)) {
         loop {
             tokio::time::sleep(lasts / RENEWALS).await;
             let asked = Instant::now();
             match client.check_stat(path).await {
-                Ok(Some(stat)) if stat.ephemeral_owner == client.session_id().0 => lease.renew(asked, lasts),
+                Ok(Some(stat))
+                    if (stat.ephemeral_owner, stat.version) == (client.session_id().0, version) =>
+                {
+                    lease.renew(asked, lasts);
+                }
                 Ok(_) | Err(_) => return,
             }
         }

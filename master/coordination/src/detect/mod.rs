@@ -3,11 +3,12 @@
 mod hosts;
 mod zookeeper;
 
-pub(crate) use zookeeper::{CANDIDATE_PREFIX, candidates};
+pub(crate) use zookeeper::{CANDIDATE_PREFIX, candidates, in_line, is_nobodys};
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use chapada_tls::Dialer;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::address::MasterAddress;
@@ -19,6 +20,7 @@ use crate::session::{SessionError, ZkOptions};
 pub struct Detector {
     leader: watch::Receiver<Option<LeaderInfo>>,
     problem: watch::Receiver<Option<Arc<DetectError>>>,
+    doubts: Arc<Notify>,
     _stop: Option<Arc<DropGuard>>,
 }
 
@@ -57,25 +59,32 @@ struct Findings {
 impl Detector {
     /// Begins to follow; must be called within a tokio runtime.
     pub fn start(address: &MasterAddress, options: ZkOptions) -> Self {
+        Self::start_with(address, options, Dialer::plain())
+    }
+
+    /// The same, and masters that are asked who leads are dialled by `dialer`.
+    pub fn start_with(address: &MasterAddress, options: ZkOptions, dialer: Dialer) -> Self {
         let stop = CancellationToken::new();
         let (leader, leader_seen) = watch::channel(None);
         let (problem, problem_seen) = watch::channel(None);
         let findings = Findings { leader, problem };
-        let detecting = stop.clone();
+        let (detecting, doubts) = (stop.clone(), Arc::new(Notify::new()));
+        let doubted = Arc::clone(&doubts);
         match address.clone() {
             MasterAddress::ZooKeeper(zk) => tokio::spawn(async move {
                 detecting.run_until_cancelled(zookeeper::follow(&zk, &options, &findings)).await;
             }),
             MasterAddress::Hosts(hosts) => tokio::spawn(async move {
-                detecting.run_until_cancelled(hosts::follow(&hosts, &findings)).await;
+                detecting.run_until_cancelled(hosts::follow(&hosts, &dialer, &doubted, &findings)).await;
             }),
         };
-        Self { leader: leader_seen, problem: problem_seen, _stop: Some(Arc::new(stop.drop_guard())) }
+        let (leader, problem) = (leader_seen, problem_seen);
+        Self { leader, problem, doubts, _stop: Some(Arc::new(stop.drop_guard())) }
     }
 
     pub(crate) fn following(leader: watch::Receiver<Option<LeaderInfo>>) -> Self {
         let (_, problem) = watch::channel(None);
-        Self { leader, problem, _stop: None }
+        Self { leader, problem, doubts: Arc::default(), _stop: None }
     }
 
     /// For one that is known to lead and stays; nothing is asked.
@@ -111,9 +120,20 @@ impl Detector {
         self.leader.clone()
     }
 
+    /// Says that a link to the leader has ended: one that was found by asking is asked at once whether it still leads. Of an
+    /// election in ZooKeeper nothing needs to be asked.
+    pub fn doubt(&self) {
+        self.doubts.notify_one();
+    }
+
     /// Why the leader cannot be told, when it cannot.
     pub fn problem(&self) -> Option<Arc<DetectError>> {
         self.problem.borrow().clone()
+    }
+
+    /// The same as a channel, which ends as that of [`Detector::watch`] does.
+    pub fn problems(&self) -> watch::Receiver<Option<Arc<DetectError>>> {
+        self.problem.clone()
     }
 }
 

@@ -11,7 +11,7 @@ use std::future::Future;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use chapada_coordination::{Coordination, LeaderInfo, Leadership, Schema, ZkAddress, ZkOptions};
+use chapada_coordination::{Coordination, Detector, LeaderInfo, Leadership, Schema, ZkAddress, ZkOptions};
 use chapada_harness::zookeeper::Ensemble;
 use zookeeper_client::Client;
 
@@ -20,8 +20,8 @@ pub(crate) const SCHEMA: Schema = Schema { name: "a-test", version: 1, grouped: 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Outlasts whatever a machine under load does to those that are not to lose their sessions.
 pub(crate) const STEADY: Duration = Duration::from_secs(30);
-/// Short, for tests of expiry; the harness' servers grant it.
-pub(crate) const SESSION: Duration = Duration::from_millis(1000);
+/// Short, for tests of expiry, and longer than a busy machine stands still; the harness' servers grant it.
+pub(crate) const SESSION: Duration = Duration::from_secs(5);
 
 pub(crate) fn info(id: &str) -> LeaderInfo {
     LeaderInfo {
@@ -44,6 +44,15 @@ pub(crate) fn coordination(ensemble: &Ensemble, path: &str) -> Coordination {
 
 pub(crate) async fn plain_client(ensemble: &Ensemble) -> Client {
     Client::connect(&ensemble.connect_string()).await.unwrap()
+}
+
+pub(crate) async fn leader_is(detector: &mut Detector, id: &str) {
+    soon(&format!("{id} to be detected"), async {
+        while detector.leader().is_none_or(|leader| leader.id != id) {
+            detector.changed().await;
+        }
+    })
+    .await;
 }
 
 /// Fails loudly instead of hanging.

@@ -3,8 +3,8 @@
 use crate::reconcile::Standing;
 use crate::{
     MAX_AGENTS_PER_DRAIN, MAX_AGENTS_PER_PART, MAX_COMPLETED_FRAMEWORKS, MAX_COMPLETED_TASKS, MAX_DRAINS,
-    MAX_EARLY_KILLS, MAX_LATE_KILLS, MAX_LATE_KILLS_OF_ALL, MAX_MACHINES, MAX_REMOVED_FRAMEWORKS,
-    MAX_STATUSES, MAX_UNACKNOWLEDGED, Master, Violation,
+    MAX_EARLY_KILLS, MAX_LATE_KILLS, MAX_LATE_KILLS_OF_ALL, MAX_MACHINES, MAX_OWN_ENDS, MAX_OWN_ENDS_OF_ALL,
+    MAX_REMOVED_FRAMEWORKS, MAX_STATUSES, MAX_UNACKNOWLEDGED, Master, Violation,
 };
 
 pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
@@ -31,6 +31,10 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
     bound("frameworks with late kills", frameworks, books.frameworks.len());
     bound("late kills of a framework", kills, MAX_LATE_KILLS);
     bound("late kills of all frameworks", of_all, MAX_LATE_KILLS_OF_ALL);
+    let (frameworks, ends, of_all) = master.own_ends.sizes();
+    bound("frameworks with ends of the master's own", frameworks, books.frameworks.len());
+    bound("ends of the master's own of a framework", ends, MAX_OWN_ENDS);
+    bound("ends of the master's own of all frameworks", of_all, MAX_OWN_ENDS_OF_ALL);
     let nobody_has = |agent: &&Option<chapada_model::AgentId>| {
         !matches!(master.standing_of(agent.as_ref()), Standing::MayReturn)
     };

@@ -12,7 +12,7 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
         }
     };
     // One that waits for the registry is in what will be and not yet in what is.
-    if master.pending.is_empty() {
+    if master.pending.len() == 0 {
         hold(
             books.machines.iter().eq(master.registry.machines.iter()),
             "machines of the books and of the registry",

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use chapada_model::{Quantities, Resources, Role};
 
+use crate::pending::Pending;
 use crate::quota::{MAX_QUOTAS, is_open, with_those_below};
-use crate::recording::Pending;
 use crate::weights::MAX_WEIGHTS;
 use crate::{Master, Violation};
 
@@ -62,7 +62,7 @@ fn check_places(master: &Master, found: &mut Vec<Violation>) {
         found.push(Violation::Index("quotas of the books and of the allocator"));
     }
     let waits = |pending: &Pending| matches!(pending, Pending::Quotas(_) | Pending::Weights(_));
-    if !master.pending.values().any(waits) {
+    if !master.pending.iter().any(waits) {
         if !books.quotas.iter().eq(master.registry.quotas.iter()) {
             found.push(Violation::Index("quotas of the books and of the registry"));
         }

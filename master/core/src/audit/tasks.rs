@@ -25,6 +25,14 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
     if index_of(master) != master.index {
         found.push(Violation::Index("groups of offers, tasks, executors and operations"));
     }
+    let is_used = |key: &chapada_model::TaskKey| master.books.tasks.contains_key(key);
+    let is_of_nobody = |key: &chapada_model::TaskKey| !master.books.frameworks.contains_key(&key.framework);
+    if !master.own_ends.agrees() || master.own_ends.tasks().any(|key| is_used(&key) || is_of_nobody(&key)) {
+        found.push(Violation::Index("ends that the master would say again"));
+    }
+    if !master.pending.is_named_right() {
+        found.push(Violation::Index("what waits for the registry and who it is about"));
+    }
     if crate::tombstones::Tombstones::of(&master.registry) != master.tombstones {
         found.push(Violation::Index("removed frameworks and who must confirm that"));
     }
@@ -67,6 +75,9 @@ fn index_of(master: &Master) -> Index {
     }
     for (key, task) in &master.books.tasks {
         index.tasks_by_agent.insert(&task.agent, key.clone());
+        if task.phase == TaskPhase::Unreachable {
+            index.unreachable_by_framework.insert(&key.framework, (task.updated, key.clone()));
+        }
     }
     for (key, operation) in &master.books.operations {
         index.operations_by_agent.insert(&operation.agent, key.clone());

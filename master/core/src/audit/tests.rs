@@ -1,6 +1,7 @@
 //! The audit sees what is planted: each kind of damage, done to sound books, is found and named.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,8 +48,8 @@ fn sound() -> Master {
         capabilities: BTreeSet::new(),
         version: "1".into(),
     };
-    let effects =
-        master.apply(now(0), Event::AgentConnected { link: LinkId(1), agent, held: Held::default() });
+    let (link, from, held) = (LinkId(1), Ipv4Addr::LOCALHOST.into(), Held::default());
+    let effects = master.apply(now(0), Event::AgentConnected { link, from, agent, held });
     record(&mut master, effects);
     let framework = FrameworkDescription {
         id: None,
@@ -191,6 +192,49 @@ fn a_task_that_lives_after_its_end_is_seen() {
         });
         assert!(found.iter().any(|violation| matches!(violation, Violation::Phase { .. })), "{found:?}");
     }
+}
+
+#[test]
+fn what_waits_for_the_registry_under_no_name_or_another_is_seen() {
+    let agent = || chapada_model::AgentId::new("m-S0").unwrap();
+    let wait = |master: &mut Master, at| {
+        let since = Wall(1);
+        let given_up = crate::pending::Pending::GiveUp { agent: agent(), since };
+        master.pending.insert(crate::Ticket(at), given_up);
+    };
+    assert_eq!(after(|master| (100..102).for_each(|at| wait(master, at))), []);
+    assert_eq!(
+        after(|master| {
+            (100..102).for_each(|at| wait(master, at));
+            master.pending.take(crate::Ticket(100));
+        }),
+        []
+    );
+    let found = after(|master| {
+        wait(master, 100);
+        master.pending.forget_names();
+    });
+    assert!(matches!(found[..], [Violation::Index(_)]), "{found:?}");
+}
+
+#[test]
+fn a_task_out_of_reach_that_is_not_among_those_is_seen() {
+    let found = after(|master| {
+        let key = only_task(master);
+        master.index.unreachable_by_framework.insert(&key.framework, (Wall(1), key.clone()));
+    });
+    assert!(matches!(found[..], [Violation::Index(_)]), "{found:?}");
+}
+
+#[test]
+fn an_end_that_would_be_said_of_a_task_that_lives_is_seen() {
+    let found = after(|master| {
+        let task = master.books.tasks.remove(&only_task(master)).unwrap();
+        let status = chapada_model::TaskStatus::new(task.description.id.clone(), TaskState::Lost);
+        master.remember_end(&task.key(), &Arc::new(status));
+        master.books.tasks.insert(task.key(), task);
+    });
+    assert!(matches!(found[..], [Violation::Index("ends that the master would say again")]), "{found:?}");
 }
 
 #[test]

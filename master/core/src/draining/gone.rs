@@ -2,7 +2,7 @@
 
 use chapada_model::{AgentId, FrameworkId, Reason, TaskState, Wall};
 
-use crate::recording::Pending;
+use crate::pending::Pending;
 use crate::{
     AgentCommand, AgentState, Effect, Master, OperatorEvent, RefusedReason, RegistryChange, SchedulerEvent,
     Standing, TaskPhase, Ticket,
@@ -96,7 +96,7 @@ impl Master {
         for key in self.index.tasks_by_agent.of(id) {
             let is_over = self.books.tasks.get(&key).is_none_or(|task| task.phase == TaskPhase::Ended);
             match is_over {
-                true => self.complete_task(&key),
+                true => self.complete_ended(&key, farewell.reason, &message),
                 false => self.end_by_master(&key, farewell.state, farewell.reason, &message),
             }
         }

@@ -22,7 +22,7 @@ pub use plan::{DrainPlan, DrainStep, MAX_DRAINS};
 pub use select::{MAX_AGENTS_PER_DRAIN, PassedOver, Selection};
 pub use waits::{Away, DrainWait};
 
-use crate::recording::Pending;
+use crate::pending::Pending;
 use crate::timers::Timer;
 use crate::{
     AgentCommand, AgentRecord, AgentState, Effect, Master, OperatorRefused, RegistryChange, Standing, Ticket,
@@ -66,6 +66,12 @@ pub struct Drain {
 }
 
 /// When a drain killed what was left, before its order was renewed. By these times tasks are told that ended for it.
+///
+/// It is one time. Orders that follow each other with the same end are one, however many; with each order that changes whether the
+/// agent will be gone, or that gives notice again and then kills, the time before the last is forgotten. A task that ended in it, and
+/// whose end nobody has acknowledged through all of these orders, is told by the next leader as its agent states it: KILLED, where
+/// the former may have said GONE_BY_OPERATOR. Both are ends. How gently anything is killed never depends on it: the order in force
+/// alone says that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct KilledBefore {
     /// From when.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use chapada_model::{AgentId, Text, Wall};
 
 use super::{AgentCall, Drain, DrainOrder, Selection};
-use crate::recording::Pending;
+use crate::pending::Pending;
 use crate::{AgentRecord, AgentState, Master, OperatorRefused, RegistryChange, Snapshot, Standing, Ticket};
 
 /// How many drains are remembered, ended ones included (I8).

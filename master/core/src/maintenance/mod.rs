@@ -18,7 +18,7 @@ pub use leave::{InverseAnswer, InverseOffer};
 
 pub(crate) use leave::Leaving;
 
-use crate::recording::Pending;
+use crate::pending::Pending;
 use crate::{Effect, Master, OperatorRefused, RegistryChange, Ticket};
 
 /// A machine in the schedule.

@@ -16,7 +16,7 @@ pub(crate) use check::check_role;
 pub use check::{MAX_QUOTA_NAMES, MAX_QUOTAS, MAX_QUOTAS_PER_CALL, MAX_ROLE_BYTES, largest_amount};
 pub(crate) use hold::Hold;
 
-use crate::recording::Pending;
+use crate::pending::Pending;
 use crate::{Master, OperatorRefused, Quota, RegistryChange, Ticket};
 
 impl Master {

@@ -1,6 +1,7 @@
 //! An agent as the books have it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use chapada_model::{
@@ -103,6 +104,8 @@ pub struct Agent {
     pub drain: Option<Drain>,
     /// Whether it has never been registered.
     pub(crate) is_new: bool,
+    /// Where its last link came from.
+    pub(crate) from: Option<IpAddr>,
 }
 
 impl Agent {
@@ -130,6 +133,7 @@ impl Agent {
             deactivated: false,
             drain: None,
             is_new: false,
+            from: None,
         }
     }
 
@@ -148,6 +152,18 @@ impl Agent {
             AgentState::Active { link } => Some(link),
             AgentState::Recovered { .. }
             | AgentState::Admitting { .. }
+            | AgentState::Disconnected { .. }
+            | AgentState::Leaving
+            | AgentState::Unreachable { .. }
+            | AgentState::Gone { .. } => None,
+        }
+    }
+
+    /// Where its link comes from, if it has one, registered or not.
+    pub(crate) fn linked_from(&self) -> Option<IpAddr> {
+        match self.state {
+            AgentState::Admitting { .. } | AgentState::Active { .. } => self.from,
+            AgentState::Recovered { .. }
             | AgentState::Disconnected { .. }
             | AgentState::Leaving
             | AgentState::Unreachable { .. }

@@ -220,7 +220,7 @@ fn an_id_that_lives_elsewhere_and_holdings_that_cannot_be_are_refused() {
     let (mut world, _, _, _) = running();
     let mut thief = crate::world::description("elsewhere", "cpus:1".parse().expect("valid"));
     thief.id = Some(world.agent_id(0));
-    world.agents.push(crate::world::SimAgent::new(thief));
+    world.agents.push(crate::world::SimAgent::new(1, thief));
     let refused = |world: &World, index: usize| match world.agents[index].commands.last() {
         Some(AgentCommand::Refused { reason, .. }) => Some(*reason),
         _ => None,

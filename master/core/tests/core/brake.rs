@@ -5,7 +5,7 @@ use std::time::Duration;
 use chapada_master_core::{
     AgentCall, AgentRecord, AgentState, MAX_GONE_AGENTS, Master, RateLimit, Settings, Standing,
 };
-use chapada_model::Wall;
+use chapada_model::{Mono, Now, Wall};
 
 use crate::world::World;
 
@@ -106,6 +106,112 @@ fn a_new_leader_gives_none_up_before_agents_had_their_time() {
     assert!(world.books().brake.sentence().is_some_and(|said| said.contains("this leader is new")));
     world.pass(Duration::from_secs(2));
     assert_eq!(unreachable(&world), 3, "one was there and went, two never came");
+}
+
+/// Of a leader that waits for agents only for 45 s.
+fn hasty(name: &str) -> Settings {
+    Settings { agent_reregister_timeout: Duration::from_secs(45), ..Settings::new(name) }
+}
+
+/// Another process leads, whose own clock has just begun and whose wall clock is so far ahead, or behind.
+fn hasty_leader(world: &mut World, ahead: Duration, behind: Duration) {
+    let wall = (world.now.wall + ahead).0 - u64::try_from(behind.as_nanos()).expect("it is short");
+    world.now = Now { mono: Mono(1), wall: Wall(wall) };
+    world.fail_over_with(hasty("m2"));
+}
+
+#[test]
+fn what_former_leaders_gave_up_counts_for_the_next_as_long_as_it_would_have_for_them() {
+    let mut world = silent(40, hasty("m1"));
+    world.pass(minutes(2));
+    assert_eq!(unreachable(&world), 3);
+    // They were given up after 75 s, and 10 min later there is room again.
+    hasty_leader(&mut world, Duration::ZERO, Duration::ZERO);
+    world.pass(Duration::from_secs(75 + 600 - 120 - 1));
+    assert_eq!(unreachable(&world), 3);
+    let next = world.books().brake.next.expect("it is known");
+    assert_eq!(next, world.now.wall + Duration::from_secs(1));
+    world.pass(Duration::from_secs(2));
+    assert_eq!(unreachable(&world), 6);
+    hasty_leader(&mut world, Duration::ZERO, Duration::ZERO);
+    world.pass(minutes(9));
+    assert_eq!(unreachable(&world), 6);
+}
+
+#[test]
+fn an_agent_that_came_back_counts_for_the_next_leader_and_one_that_is_gone_does_not() {
+    let mut world = silent(40, hasty("m1"));
+    world.pass(minutes(2));
+    let given_up: Vec<usize> = (0..40)
+        .filter(|index| {
+            let agent = &world.books().agents[&world.agent_id(*index)];
+            matches!(agent.state, AgentState::Unreachable { .. })
+        })
+        .collect();
+    world.connect(given_up[0]);
+    world.agent_call(AgentCall::MarkGone { agent: world.agent_id(given_up[1]) }).expect("taken");
+    hasty_leader(&mut world, Duration::ZERO, Duration::ZERO);
+    world.connect(given_up[0]);
+    world.pass(minutes(5));
+    assert_eq!(unreachable(&world), 2, "one is away and one was; there is room for one");
+}
+
+#[test]
+fn a_wall_clock_that_is_behind_holds_agents_for_one_window_at_most() {
+    let mut world = silent(40, hasty("m1"));
+    world.pass(minutes(2));
+    hasty_leader(&mut world, Duration::ZERO, minutes(30 * 24 * 60));
+    world.pass(Duration::from_secs(599));
+    assert_eq!(unreachable(&world), 3);
+    world.pass(Duration::from_secs(2));
+    assert_eq!(unreachable(&world), 6);
+}
+
+#[test]
+fn an_old_removal_is_none_for_the_next_leader() {
+    let mut world = silent(3, hasty("m1"));
+    for _ in 0..20 {
+        world.add_agent("cpus:1;mem:128");
+    }
+    world.pass(minutes(12));
+    assert_eq!(unreachable(&world), 3);
+    hasty_leader(&mut world, Duration::ZERO, Duration::ZERO);
+    world.pass(minutes(1));
+    assert_eq!(unreachable(&world), 6);
+}
+
+#[test]
+fn an_operators_word_is_for_one_leader_and_what_it_had_given_up_counts_for_the_next() {
+    let mut world = silent(20, hasty("m1"));
+    world.agent_call(AgentCall::AllowRemovals { time: minutes(60) }).expect("taken");
+    for _ in 0..20 {
+        world.add_agent("cpus:1;mem:128");
+    }
+    world.pass(minutes(2));
+    assert_eq!(unreachable(&world), 20);
+    hasty_leader(&mut world, Duration::ZERO, Duration::ZERO);
+    assert_eq!(world.books().brake.allowed_until, None);
+    world.pass(minutes(2));
+    assert_eq!((unreachable(&world), world.books().brake.held), (20, 20), "nobody has asked this leader");
+    world.agent_call(AgentCall::AllowRemovals { time: minutes(1) }).expect("taken");
+    assert_eq!(unreachable(&world), 40);
+}
+
+#[test]
+fn a_rate_counts_what_former_leaders_gave_up_within_its_own_window() {
+    let limit = RateLimit { count: 1, window: minutes(5) };
+    let settings = |brake| Settings { agent_removal_rate_limit: Some(limit), brake, ..hasty("m1") };
+    for brake in [None, Settings::new("m1").brake] {
+        let mut world = silent(5, settings(brake));
+        world.pass(Duration::from_secs(80));
+        assert_eq!(unreachable(&world), 1);
+        world.now.mono = Mono(1);
+        world.fail_over_with(settings(brake));
+        world.pass(Duration::from_secs(75 + 300 - 80 - 1));
+        assert_eq!(unreachable(&world), 1, "{brake:?}");
+        world.pass(Duration::from_secs(2));
+        assert_eq!(unreachable(&world), 2, "{brake:?}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use chapada_model::{
 use crate::tasks::running;
 use crate::world::{World, framework};
 
-fn come_back(world: &mut World, id: &FrameworkId, is_aware: bool) -> StreamId {
+pub(crate) fn come_back(world: &mut World, id: &FrameworkId, is_aware: bool) -> StreamId {
     let mut description = FrameworkDescription { id: Some(id.clone()), ..framework("f", &["*"]) };
     match is_aware {
         true => drop(description.capabilities.insert(FrameworkCapability::PartitionAware)),
@@ -19,7 +19,7 @@ fn come_back(world: &mut World, id: &FrameworkId, is_aware: bool) -> StreamId {
     world.subscribe(description)
 }
 
-fn said(world: &mut World, stream: &StreamId) -> Vec<(TaskState, Option<Reason>)> {
+pub(crate) fn said(world: &mut World, stream: &StreamId) -> Vec<(TaskState, Option<Reason>)> {
     world.take_updates(stream).iter().map(|status| (status.state, status.reason)).collect()
 }
 
@@ -34,6 +34,14 @@ fn acknowledge_all(world: &mut World, key: &TaskKey) {
         let call = Call::Acknowledge { agent: task.agent.clone(), task: key.task.clone(), uuid };
         world.call(&key.framework, call).expect("accepted");
     }
+}
+
+/// One task that runs, and its framework knows.
+fn heard() -> (World, FrameworkId, StreamId, TaskKey) {
+    let (mut world, id, stream, key) = running();
+    acknowledge_all(&mut world, &key);
+    world.take(&stream);
+    (world, id, stream, key)
 }
 
 /// The registry has it, and the leader falls before it can say so to anyone.
@@ -67,9 +75,7 @@ fn tasks_that_only_the_former_leader_knew_are_gone_by_operator_for_whoever_names
 
 #[test]
 fn what_a_drain_has_killed_for_good_is_said_the_same_by_the_next_leader() {
-    let (mut world, id, stream, key) = running();
-    acknowledge_all(&mut world, &key);
-    world.take(&stream);
+    let (mut world, id, stream, key) = heard();
     let agent = world.agent_id(0);
     let order = DrainOrder { mark_gone: true, ..DrainOrder::default() };
     world.agent_call(AgentCall::Drain { agent: agent.clone(), order }).expect("taken");
@@ -93,9 +99,7 @@ fn what_a_drain_has_killed_for_good_is_said_the_same_by_the_next_leader() {
 
 #[test]
 fn an_end_that_a_leader_only_hears_of_when_the_agent_is_back_is_the_drain_s_all_the_same() {
-    let (mut world, _, stream, key) = running();
-    acknowledge_all(&mut world, &key);
-    world.take(&stream);
+    let (mut world, _, stream, key) = heard();
     let agent = world.agent_id(0);
     let order = DrainOrder { mark_gone: true, ..DrainOrder::default() };
     world.agent_call(AgentCall::Drain { agent, order }).expect("taken");
@@ -151,9 +155,7 @@ fn an_end_told_before_a_drain_was_ordered_anew_is_said_the_same_by_the_next_lead
         (vec![gone, plain], TaskState::GoneByOperator),
         (vec![plain, gone], TaskState::Killed),
     ] {
-        let (mut world, id, stream, key) = running();
-        acknowledge_all(&mut world, &key);
-        world.take(&stream);
+        let (mut world, id, stream, key) = heard();
         let agent = world.agent_id(0);
         let order = |world: &mut World, order| {
             world.agent_call(AgentCall::Drain { agent: agent.clone(), order }).expect("taken");
@@ -180,9 +182,7 @@ fn an_end_told_before_a_drain_was_ordered_anew_is_said_the_same_by_the_next_lead
 /// Nobody was told then that it was the drain's.
 #[test]
 fn an_end_in_the_notice_of_a_drain_that_was_ordered_anew_stays_killed_for_the_next_leader() {
-    let (mut world, id, stream, key) = running();
-    acknowledge_all(&mut world, &key);
-    world.take(&stream);
+    let (mut world, id, stream, key) = heard();
     let agent = world.agent_id(0);
     let gone = DrainOrder { mark_gone: true, ..DrainOrder::default() };
     for order in [gone, DrainOrder { notice: Some(Duration::from_secs(600)), ..gone }] {

@@ -113,9 +113,9 @@ fn an_agent_that_describes_a_framework_too_large_is_refused() {
     let large = FrameworkDescription { id: Some(id.clone()), ..named("x".repeat(MAX)) };
     let held = chapada_master_core::Held { frameworks: vec![large], ..Default::default() };
     let link = chapada_master_core::LinkId(1_000);
-    let agent = world.agents[0].description.clone();
+    let (from, agent) = (world.agents[0].from, world.agents[0].description.clone());
     world.agents[0].link = Some(link);
-    world.apply(chapada_master_core::Event::AgentConnected { link, agent, held });
+    world.apply(chapada_master_core::Event::AgentConnected { link, from, agent, held });
     says_what_to_do(refusal(&world, 0), "shorten");
     assert!(!world.registry.frameworks.contains_key(&id));
 }

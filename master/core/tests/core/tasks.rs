@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use chapada_master_core::{Accept, AgentCommand, Call, Event, Operation, Proposal, StreamId, TaskPhase};
-use chapada_model::{AgentId, Filters, FrameworkId, KillPolicy, Milli, Reason, TaskId, TaskKey, TaskState};
+use chapada_model::{
+    AgentId, Filters, FrameworkDescription, FrameworkId, KillPolicy, Milli, Reason, TaskId, TaskKey,
+    TaskState,
+};
 
 use crate::world::{World, command_task, framework};
 
@@ -298,4 +301,48 @@ fn a_framework_that_comes_after_its_agent_hears_updates_in_order() {
 
 fn framework_again(world: &World, id: &FrameworkId) -> chapada_model::FrameworkDescription {
     (*world.books().frameworks[id].description).clone()
+}
+
+/// So many tasks of one framework on an agent that it is offered, in one call.
+fn launch_many(world: &mut World, id: &FrameworkId, agent: &AgentId, count: usize) {
+    let offers = world.books().offers.clone();
+    let offer = world.offers(id).into_iter().find(|offer| offers[offer].agent == *agent).expect("is offered");
+    let name = |at| format!("{}-{at}", agent.as_str());
+    let tasks = (0..count).map(|at| Proposal::Valid(Box::new(command_task(&name(at), agent, "cpus:0.1"))));
+    let operations = vec![Operation::Launch { tasks: tasks.collect() }];
+    let accept = Accept { offers: vec![offer], operations, filters: Filters { refuse: Duration::ZERO } };
+    world.call(id, Call::Accept(accept)).expect("accepted");
+}
+
+#[test]
+fn of_too_many_tasks_out_of_reach_those_that_are_so_for_longest_are_forgotten() {
+    let mut world = World::new();
+    let agents = [world.add_agent("cpus:100;mem:1024"), world.add_agent("cpus:100;mem:1024")];
+    let (id, _) = world.framework(FrameworkDescription {
+        failover_timeout: Duration::from_secs(3_600),
+        ..framework("f", &["*"])
+    });
+    world.settle();
+    let most = chapada_master_core::MAX_UNREACHABLE_TASKS;
+    for agent in agents {
+        let agent = world.agent_id(agent);
+        launch_many(&mut world, &id, &agent, most * 6 / 10);
+    }
+    let unreachable = |world: &World, agent: usize| {
+        let (books, agent) = (world.books(), world.agent_id(agent));
+        let is_such = |task: &&std::sync::Arc<chapada_master_core::Task>| {
+            task.phase == TaskPhase::Unreachable && task.agent == agent
+        };
+        books.tasks.values().filter(is_such).count()
+    };
+    for agent in agents {
+        world.break_link(agent);
+        world.pass(Duration::from_secs(76));
+    }
+    assert_eq!(agents.map(|agent| unreachable(&world, agent)), [most * 4 / 10, most * 6 / 10]);
+    for agent in agents {
+        world.connect(agent);
+        assert_eq!(unreachable(&world, agent), 0);
+    }
+    assert_eq!(world.books().tasks.len(), most * 12 / 10, "all are back");
 }

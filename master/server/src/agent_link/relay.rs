@@ -15,7 +15,7 @@ use tonic::{Status, Streaming};
 use super::pieces;
 use super::reader::RelayReader;
 
-/// Relays that may wait to be asked for on one link; people do one thing after another.
+/// Relays that may wait to be asked for on one link; people do one thing after another. In boxes, for most links never see one.
 pub(super) const RELAY_QUEUE: usize = 32;
 /// How long an agent may take to dial back; the token is worth nothing afterwards.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
@@ -54,7 +54,7 @@ pub(super) struct Answer {
 
 #[derive(Default)]
 struct State {
-    links: HashMap<AgentId, (LinkId, mpsc::Sender<OpenRelay>)>,
+    links: HashMap<AgentId, (LinkId, mpsc::Sender<Box<OpenRelay>>)>,
     pending: HashMap<String, oneshot::Sender<Answer>>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Relays {
 }
 
 impl Relays {
-    pub(super) fn attach(&self, agent: AgentId, link: LinkId, sender: mpsc::Sender<OpenRelay>) {
+    pub(super) fn attach(&self, agent: AgentId, link: LinkId, sender: mpsc::Sender<Box<OpenRelay>>) {
         self.lock().links.insert(agent, (link, sender));
     }
 
@@ -110,7 +110,7 @@ impl Relays {
             link
         };
         let _pending = Pending { relays: self, token: &token };
-        let open = OpenRelay { token: token.clone(), request: Some(request) };
+        let open = Box::new(OpenRelay { token: token.clone(), request: Some(request) });
         link.try_send(open).map_err(|_| RelayError::Busy)?;
         let answer = tokio::time::timeout(DIAL_LIMIT, answer).await;
         answer.ok().and_then(Result::ok).ok_or(RelayError::NoAnswer)

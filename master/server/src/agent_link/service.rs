@@ -65,9 +65,10 @@ impl AgentLink for LinkService {
             Ok(held) => held,
             Err(why) => return Ok(refused(why)),
         };
-        let commands = Session::open(self.shell.clone(), led.clone(), messages, agent, held)
-            .await
-            .map_err(|stopped| Status::unavailable(stopped.to_string()))?;
+        let commands =
+            Session::open(self.shell.clone(), led.clone(), messages, peer.ip().to_canonical(), agent, held)
+                .await
+                .map_err(|stopped| Status::unavailable(stopped.to_string()))?;
         Ok(Response::new(Box::pin(commands)))
     }
 

@@ -1,11 +1,13 @@
 //! One link, from its welcome to its end.
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chapada_master_core::{AgentCommand, Held, LinkId};
 use chapada_model::{AgentDescription, AgentId, Mono, Text};
 use chapada_wire::link::{self, FromAgent, ToAgent, to_agent};
+use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval_at, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -18,7 +20,8 @@ use super::relay::RELAY_QUEUE;
 use crate::core_loop::{Answers, Freight, Input, LINK_QUEUE, Load, Outbox, Stopped};
 use crate::shell::{Led, Shell};
 
-/// Messages between the session and its connection: the outbox behind it holds the rest.
+/// Messages between the session and its connection: the outbox behind it holds the rest. Each is in a box: a queue keeps room for
+/// 32 at least, in place, and a launch takes 3 KiB.
 const WIRE_QUEUE: usize = 64;
 /// How long an agent may leave its socket unread with a command waiting before it counts as gone.
 const SEND_LIMIT: Duration = Duration::from_secs(30);
@@ -50,9 +53,10 @@ impl Session {
         shell: Arc<Shell>,
         led: Arc<Led>,
         messages: Streaming<FromAgent>,
+        from: IpAddr,
         agent: AgentDescription,
         held: Held,
-    ) -> Result<ReceiverStream<Result<ToAgent, Status>>, Stopped> {
+    ) -> Result<impl Stream<Item = Result<ToAgent, Status>> + use<>, Stopped> {
         let link = led.core.next_link();
         let (sender, commands) = mpsc::channel(LINK_QUEUE);
         let (wire, stream) = mpsc::channel(WIRE_QUEUE);
@@ -72,16 +76,16 @@ impl Session {
             shell,
         });
         let outbox = Outbox { sender, cut, freight, answers: Answers::default() };
-        led.core.send(Input::AgentConnected { link, outbox, agent: Box::new(agent), held }).await?;
+        led.core.send(Input::AgentConnected { link, from, outbox, agent: Box::new(agent), held }).await?;
         tokio::spawn(session.run(messages, commands, wire));
-        Ok(ReceiverStream::new(stream))
+        Ok(ReceiverStream::new(stream).map(|message| Ok(*message)))
     }
 
     async fn run(
         self: Arc<Self>,
         messages: Streaming<FromAgent>,
         commands: mpsc::Receiver<AgentCommand>,
-        wire: mpsc::Sender<Result<ToAgent, Status>>,
+        wire: mpsc::Sender<Box<ToAgent>>,
     ) {
         let mut last_heard = self.shell.clock.now().mono;
         let why = tokio::select! {
@@ -106,7 +110,7 @@ impl Session {
     async fn send_all(
         &self,
         mut commands: mpsc::Receiver<AgentCommand>,
-        wire: &mpsc::Sender<Result<ToAgent, Status>>,
+        wire: &mpsc::Sender<Box<ToAgent>>,
     ) -> &'static str {
         let (relay_sender, mut relays) = mpsc::channel(RELAY_QUEUE);
         let mut sequence = 0;
@@ -127,7 +131,7 @@ impl Session {
                     }
                     None => return "closed by the master",
                 },
-                Some(open) = relays.recv() => to_agent::Message::OpenRelay(open),
+                Some(open) = relays.recv() => to_agent::Message::OpenRelay(*open),
                 _ = beat.tick() => to_agent::Message::Heartbeat(link::Heartbeat {}),
                 () = wire.closed() => return "the agent closed it",
             };
@@ -141,7 +145,7 @@ impl Session {
                 }
             };
             let message = ToAgent { epoch: self.led.epoch, sequence: number, message: Some(message) };
-            if wire.send_timeout(Ok(message), SEND_LIMIT).await.is_err() {
+            if wire.send_timeout(Box::new(message), SEND_LIMIT).await.is_err() {
                 return "the agent stopped reading";
             }
         }

@@ -3,14 +3,18 @@
 //! Everything slow happens outside: parsing before an input comes in, serialising after an effect went out. The queue
 //! in and every queue out are bounded; one that is full ends the one connection it belongs to, never the loop.
 
+#[cfg(test)]
+pub(crate) mod alone;
 mod outboxes;
 mod publisher;
 mod settle;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod turn;
 mod waiting;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -93,6 +97,7 @@ pub(crate) enum Input {
     },
     AgentConnected {
         link: LinkId,
+        from: IpAddr,
         outbox: Outbox<AgentCommand>,
         agent: Box<AgentDescription>,
         held: Held,

@@ -14,9 +14,9 @@ use crate::feed::News;
 pub(super) struct Outboxes {
     pub(super) streams: HashMap<StreamId, Outbox<ToScheduler>>,
     pub(super) links: HashMap<LinkId, Outbox<AgentCommand>>,
-    /// Changes for the registry, sent on after each batch.
+    /// Changes for the registry, sent on after each turn.
     pub(super) records: Vec<Writing>,
-    /// Events for those who follow the cluster, sent on after each batch.
+    /// Events for those who follow the cluster, sent on after each turn.
     pub(super) news: Vec<News>,
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Stopped;
 
-/// Readers that may wait for the end of a batch. More wait for room; the loop never waits for any.
+/// Readers that may wait for the end of a turn. More wait for room; the loop never waits for any.
 const READERS: usize = 1_024;
 
 /// The books at one moment.
@@ -32,7 +32,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// The books, no older than this question but for the batch that the loop is at. Waits for the end of that batch when
+    /// The books, no older than this question but for the turn that the loop is at. Waits for the end of that turn when
     /// they have changed since somebody last asked.
     pub(super) async fn read(&self) -> Result<Arc<Published>, Stopped> {
         if let Some(current) = self.current.load_full() {

@@ -1,38 +1,23 @@
-use chapada_coordination::{Coordination, LeaderInfo, MemoryStore};
-use chapada_master_core::{RegistryState, Settings};
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use chapada_coordination::Lease;
+use chapada_master_core::{AgentRecord, AgentState, FrameworkState, RegistryState, Settings, Standing};
+use chapada_model::Wall;
 use tokio::sync::oneshot::error::TryRecvError;
 
+use super::alone::{Alone, Beginning, lead};
 use super::*;
-use crate::clock::Clock;
-use crate::registry::SCHEMA;
+use crate::sample;
 
-/// A loop, what it wants written, and what ends it when it is dropped.
-async fn running() -> (Core, mpsc::Receiver<Writing>, (tokio_util::sync::DropGuard, watch::Sender<bool>)) {
-    let (id, hostname, version) = ("m".to_owned(), "localhost".to_owned(), "1.0".to_owned());
-    let ip = std::net::Ipv4Addr::LOCALHOST.into();
-    let info = LeaderInfo { id, hostname, ip, port: 5050, version, capabilities: Vec::new() };
-    let mut campaign = Coordination::Memory(MemoryStore::default()).campaign(info);
-    let term = campaign.wait_until_leading().await.expect("alone");
-    let epoch = term.open_registry(SCHEMA).await.expect("empty").epoch;
-    let (writer, queue) = mpsc::channel(RECORD_QUEUE);
-    let (suspend, suspended) = watch::channel(false);
-    let ended = CancellationToken::new();
-    let core = start(Start {
-        clock: Clock::new(),
-        settings: Settings::new("m1"),
-        registry: RegistryState { epoch, ..RegistryState::default() },
-        writer,
-        suspended,
-        lease: term.lease(),
-        ended: ended.clone(),
-    });
-    (core.expect("a thread"), queue, (ended.drop_guard(), suspend))
-}
+/// What does not come by then does not come.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 fn described(name: &str, id: Option<FrameworkId>) -> FrameworkDescription {
     let info = chapada_wire::v1::FrameworkInfo {
         user: Some("root".to_owned()),
         name: Some(name.to_owned()),
+        failover_timeout: Some(3_600.0),
         ..Default::default()
     };
     FrameworkDescription { id, ..FrameworkDescription::try_from(&info).expect("valid") }
@@ -44,24 +29,106 @@ async fn record(core: &Core, queue: &mut mpsc::Receiver<Writing>) {
     core.event(Event::Recorded { ticket }).await.expect("it runs");
 }
 
-#[tokio::test]
-async fn an_update_of_a_framework_is_answered_when_it_is_durable_and_not_before() {
-    let (core, mut queue, _ends) = running().await;
-    let (sender, mut events) = mpsc::channel(16);
-    let outbox = Outbox {
-        sender,
-        cut: CancellationToken::new(),
-        freight: Freight::default(),
-        answers: Answers::default(),
-    };
-    let (stream, framework) = (StreamId("s".into()), Box::new(described("before", None)));
+type Events = mpsc::Receiver<ToScheduler>;
+
+/// A framework wants to be subscribed, on a stream of this name.
+async fn subscribe(core: &Core, name: &str, framework: FrameworkDescription) -> (StreamId, Events) {
+    let (outbox, events) = outbox();
+    let (stream, framework) = (StreamId(name.into()), Box::new(framework));
     let (suppressed, constraints) = (Vec::new(), Arc::<OfferConstraints>::default());
     let subscribe = Input::Subscribe { stream: stream.clone(), outbox, framework, suppressed, constraints };
     core.send(subscribe).await.expect("it runs");
-    record(&core, &mut queue).await;
+    (stream, events)
+}
+
+/// A new framework that is subscribed, on a stream of its name.
+async fn subscribed(
+    core: &Core,
+    queue: &mut mpsc::Receiver<Writing>,
+    name: &str,
+) -> (FrameworkId, StreamId, Events) {
+    let (stream, mut events) = subscribe(core, name, described(name, None)).await;
+    record(core, queue).await;
     let Some(ToScheduler::Event(id, SchedulerEvent::Subscribed)) = events.recv().await else {
         panic!("not subscribed")
     };
+    (id, stream, events)
+}
+
+/// A new outbox with room for a few, and what comes out of it.
+fn outbox<T>() -> (Outbox<T>, mpsc::Receiver<T>) {
+    let (sender, queue) = mpsc::channel(16);
+    let (freight, answers) = (Freight::default(), Answers::default());
+    (Outbox { sender, cut: CancellationToken::new(), freight, answers }, queue)
+}
+
+/// An agent that a new leader knows, and has not heard of.
+fn with_agent() -> (AgentDescription, RegistryState) {
+    let agent = sample::agent(0);
+    let record = AgentRecord {
+        description: Arc::new(agent.clone()),
+        standing: Standing::Admitted,
+        registered: Wall(1),
+        deactivated: false,
+        drain: None,
+        returned: None,
+    };
+    let agents = [(agent.id.clone().expect("it has one"), record)].into();
+    (agent, RegistryState { agents, ..RegistryState::default() })
+}
+
+/// Waits until the loop has ended, and so all that it held.
+async fn ended(core: &Core) {
+    tokio::time::timeout(DEADLINE, core.inputs.closed()).await.expect("the loop ends");
+}
+
+/// Waits until the loop has taken all that came before, and done what comes before that.
+async fn taken(core: &Core, framework: &FrameworkId) {
+    let nobody = "nobody".parse().expect("an id");
+    core.decisions(framework.clone(), nobody).await.expect("it runs");
+}
+
+/// Until when a framework that is away may come back.
+async fn may_come_back_until(core: &Core, framework: &FrameworkId) -> Mono {
+    taken(core, framework).await;
+    match core.snapshot().await.expect("it runs").frameworks[framework].state {
+        FrameworkState::Disconnected { until } => until,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+/// The loop sees no more of it than that something was said: at the time it was at something else.
+#[tokio::test]
+async fn a_suspension_that_the_loop_did_not_see_gives_everybody_their_time_once_more() {
+    let Alone { core, records: mut queue, suspend, ended: _ended, .. } =
+        lead(Beginning { room: 1, ..Beginning::default() }).await;
+    let (away, stream, events) = subscribed(&core, &mut queue, "away").await;
+    let (other, _, mut others) = subscribed(&core, &mut queue, "other").await;
+    drop(events);
+    core.send(Input::StreamClosed { stream, framework: Some(away.clone()) }).await.expect("it runs");
+    record(&core, &mut queue).await;
+    let before = may_come_back_until(&core, &away).await;
+    assert_eq!(may_come_back_until(&core, &away).await, before, "there was no suspension yet");
+    suspend.send_replace(false);
+    let idle = may_come_back_until(&core, &away).await;
+    assert!(idle > before, "it waited for something to come in");
+    // Two changes, of which the registry takes one: the loop waits.
+    let _third = subscribe(&core, "third", described("third", None)).await;
+    let _again = subscribe(&core, "again", described("renamed", Some(other))).await;
+    let is_cut = |event: &ToScheduler| matches!(event, ToScheduler::Event(_, SchedulerEvent::Error { .. }));
+    while !others.recv().await.is_some_and(|event| is_cut(&event)) {}
+    suspend.send_replace(true);
+    suspend.send_replace(false);
+    for _ in 0..2 {
+        drop(queue.recv().await.expect("something is written"));
+    }
+    assert!(may_come_back_until(&core, &away).await > idle, "it waited for the registry");
+}
+
+#[tokio::test]
+async fn an_update_of_a_framework_is_answered_when_it_is_durable_and_not_before() {
+    let Alone { core, records: mut queue, suspend: _suspend, .. } = lead(Beginning::default()).await;
+    let (id, stream, _events) = subscribed(&core, &mut queue, "before").await;
     let caller = Caller { framework: id.clone(), stream: Some(stream), principal: None };
     let update = || {
         let (reply, verdict) = oneshot::channel();
@@ -74,10 +141,9 @@ async fn an_update_of_a_framework_is_answered_when_it_is_durable_and_not_before(
     // The same again changes nothing, and is no sooner durable.
     let (again, mut again_verdict) = update();
     core.send(again).await.expect("it runs");
-    // What is asked second is taken after the batch of what was asked first, and that after both calls.
+    // What is asked second is taken after the turn of what was asked first, and that after both calls.
     for _ in 0..2 {
-        let nobody = "nobody".parse().expect("an id");
-        core.decisions(id.clone(), nobody).await.expect("it runs");
+        taken(&core, &id).await;
     }
     let books = core.snapshot().await.expect("it runs");
     assert_eq!(&*books.frameworks[&id].description.name, "after", "both calls were taken");
@@ -89,4 +155,79 @@ async fn an_update_of_a_framework_is_answered_when_it_is_durable_and_not_before(
     let (durable, verdict) = update();
     core.send(durable).await.expect("it runs");
     assert_eq!(verdict.await.expect("answered at once"), Ok(()));
+}
+
+/// The leadership ends while the loop waits for the registry, with free resources to be offered as soon as it goes on.
+#[tokio::test]
+async fn nothing_is_decided_after_the_leadership() {
+    let (agent, registry) = with_agent();
+    let settings = Settings { coalesce: Duration::ZERO, ..Settings::new("m1") };
+    let beginning = Beginning { settings, registry, room: 1, ..Beginning::default() };
+    let Alone { core, mut records, suspend, ended: token, .. } = lead(beginning).await;
+    let (framework, _, mut events) = subscribed(&core, &mut records, "f").await;
+    // By then what the subscription has changed is planned for.
+    for _ in 0..3 {
+        taken(&core, &framework).await;
+    }
+    // Two changes, of which the registry takes one.
+    let held = Held { frameworks: vec![sample::framework(0), sample::framework(1)], ..Held::default() };
+    let ((outbox, mut commands), from) = (outbox(), Ipv4Addr::LOCALHOST.into());
+    let agent = Box::new(agent);
+    core.send(Input::AgentConnected { link: LinkId(1), from, outbox, agent, held }).await.expect("it runs");
+    assert!(matches!(commands.recv().await, Some(AgentCommand::Welcome { .. })));
+    drop(suspend);
+    for _ in 0..2 {
+        drop(records.recv().await.expect("something is written"));
+    }
+    ended(&core).await;
+    tokio::time::timeout(DEADLINE, token.cancelled()).await.expect("the leadership ends with the loop");
+    while let Some(event) = events.recv().await {
+        let is_offer = matches!(event, ToScheduler::Event(_, SchedulerEvent::Offers(_)));
+        assert!(!is_offer, "nobody may promise this any more");
+    }
+}
+
+/// A loop whose lease is over, with an agent that is away and a framework that wants to subscribe.
+async fn frozen(lease: &Lease) -> (Alone, AgentId, Mono) {
+    let (agent, registry) = with_agent();
+    // As long as after a link that broke, so that a resumption gives more.
+    let settings = Settings::new("m1");
+    let settings = Settings { agent_reregister_timeout: settings.agent_timeout, ..settings };
+    let beginning = Beginning { settings, registry, lease: Some(lease.clone()), ..Beginning::default() };
+    let alone = lead(beginning).await;
+    let (stream, events) = subscribe(&alone.core, "f", described("f", None)).await;
+    drop((stream, events));
+    let id = agent.id.expect("it has one");
+    let books = alone.core.snapshot().await.expect("readers are answered all the same");
+    assert!(books.frameworks.is_empty(), "nothing is obeyed");
+    (alone, id.clone(), away_until(&books, &id))
+}
+
+fn away_until(books: &Snapshot, agent: &AgentId) -> Mono {
+    match books.agents[agent].state {
+        AgentState::Recovered { until } => until,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_comes_while_the_lease_does_not_hold_is_obeyed_once_it_does_and_everybody_has_their_time_again()
+{
+    let lease = Lease::over();
+    let (mut alone, agent, before) = frozen(&lease).await;
+    assert!(alone.records.try_recv().is_err());
+    lease.renew(Instant::now(), Duration::from_secs(3_600));
+    let written = tokio::time::timeout(DEADLINE, alone.records.recv()).await.expect("it goes on");
+    assert!(matches!(written.expect("something is written").change, RegistryChange::PutFramework(..)));
+    let books = alone.core.snapshot().await.expect("it runs");
+    assert_eq!(books.frameworks.len(), 1);
+    assert!(away_until(&books, &agent) > before);
+}
+
+#[tokio::test]
+async fn a_leadership_that_ends_while_its_lease_does_not_hold_obeys_nothing_more() {
+    let (mut alone, ..) = frozen(&Lease::over()).await;
+    alone.ended.cancel();
+    ended(&alone.core).await;
+    assert!(alone.records.recv().await.is_none(), "nothing was written");
 }

@@ -1,6 +1,6 @@
 //! The loop: take what came in, apply, execute, publish.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -17,14 +17,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::outboxes::Outboxes;
 use super::publisher::Publisher;
+use super::turn::{self, BATCH};
 use super::waiting::{CallReply, Callers, DurableReply, Waiting};
 use super::{Core, INPUT_QUEUE, Input, ToScheduler, Writing};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::feed::Feed;
-
-/// Inputs after which readers are looked after: few enough that none waits longer than some milliseconds.
-const BATCH: usize = 256;
 
 /// Between two looks whether the lease holds again: it is renewed, or the leadership over, as soon as ZooKeeper answers.
 const LOOK_AT_LEASE: Duration = Duration::from_millis(5);
@@ -117,8 +115,15 @@ type Verdict = (CallReply, Result<(), CallRefused>);
 impl Loop {
     async fn run(mut self, ended: CancellationToken) {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut inputs = VecDeque::with_capacity(BATCH + 1);
         let mut was_suspended = false;
         loop {
+            match self.suspended.has_changed() {
+                // A suspension that began and ended while the loop was at something else is one all the same.
+                Ok(has_changed) => was_suspended |= has_changed,
+                // Nobody would say so any more: the leadership is over, and nothing is decided after it.
+                Err(_) => return,
+            }
             if *self.suspended.borrow_and_update() {
                 was_suspended = true;
                 tokio::select! {
@@ -145,8 +150,10 @@ impl Loop {
                     if changed.is_err() {
                         return;
                     }
+                    was_suspended = true;
                     continue;
                 }
+                () = std::future::ready(()), if !inputs.is_empty() => {}
                 taken = self.queue.recv_many(&mut batch, BATCH) => {
                     if taken == 0 {
                         return;
@@ -159,29 +166,44 @@ impl Loop {
                 () = sleep_until(wakeup) => batch.push(Input::Event(Event::Tick)),
             }
             // Whatever came in while this process was frozen is not obeyed before it is known whether another leads by now.
-            while !self.lease.holds() {
-                tokio::select! {
-                    biased; // the end first
-                    () = ended.cancelled() => return,
-                    () = tokio::time::sleep(LOOK_AT_LEASE) => {}
+            inputs.extend(batch.drain(..));
+            if !self.lease.holds() {
+                if !self.wait_for_lease(&ended).await {
+                    return;
                 }
+                was_suspended = true;
+                continue;
             }
             let due = wakeup.is_some_and(|at| at <= tokio::time::Instant::now());
-            let has_tick = batch.iter().any(|input| matches!(input, Input::Event(Event::Tick)));
+            let has_tick = inputs.iter().any(|input| matches!(input, Input::Event(Event::Tick)));
             if due && !has_tick {
-                batch.push(Input::Event(Event::Tick));
+                inputs.push_back(Input::Event(Event::Tick));
             }
-            for input in batch.drain(..) {
-                self.take(input);
-            }
+            let clock = self.clock;
+            turn::take(&mut inputs, || clock.now().mono, |input| self.take(input));
             if !self.hand_over().await {
                 return;
             }
             self.publish();
-            if let Some(settled) = self.settling.take() {
+            if inputs.is_empty()
+                && let Some(settled) = self.settling.take()
+            {
                 return self.settle(settled, ended).await;
             }
         }
+    }
+
+    /// Stands still until the lease holds again, and answers readers meanwhile. False when the leadership has ended.
+    async fn wait_for_lease(&mut self, ended: &CancellationToken) -> bool {
+        while !self.lease.holds() {
+            tokio::select! {
+                biased; // the end first
+                () = ended.cancelled() => return false,
+                waiting = self.publisher.asked() => self.publisher.answer(&self.master, waiting),
+                () = tokio::time::sleep(LOOK_AT_LEASE) => {}
+            }
+        }
+        true
     }
 
     /// Goes on after a suspension, before anything that has waited.
@@ -289,9 +311,9 @@ impl Loop {
                 self.master
                     .apply(now, Event::Subscribe { stream, framework: *framework, suppressed, constraints })
             }
-            Input::AgentConnected { link, outbox, agent, held } => {
+            Input::AgentConnected { link, from, outbox, agent, held } => {
                 self.outboxes.links.insert(link, outbox);
-                self.master.apply(now, Event::AgentConnected { link, agent: *agent, held })
+                self.master.apply(now, Event::AgentConnected { link, from, agent: *agent, held })
             }
             Input::Explain { framework, agent, reply } => {
                 // Whoever asked may be gone; then nobody wants to know.

@@ -15,7 +15,7 @@ use super::state;
 use super::summary::summary;
 use crate::books;
 use crate::operator::{self, maintenance};
-use crate::shell::{API_VERSION, Shell, authority, redirect};
+use crate::shell::{API_VERSION, Elsewhere, Shell, authority, redirect};
 
 const JSON: &str = "application/json";
 
@@ -145,9 +145,13 @@ pub(crate) fn path_and_query(call: &Call) -> String {
 /// `/redirect` leads to the leader; `/redirect/state` to its state.
 fn to_leader(shell: &Shell, call: &Call) -> HttpResponse {
     let rest = call.path.split_once("/redirect").map_or("", |(_, rest)| rest).trim_end_matches('/');
+    let rest = rest.strip_prefix(".json").unwrap_or(rest);
     match (shell.reading(), shell.leader.borrow().as_ref()) {
         (Ok(led), _) => redirect(&format!("//{}{rest}", authority(&led.master.hostname, led.master.port))),
         (Err(_), Some(leader)) => redirect(&format!("//{}{rest}", leader.authority())),
+        (Err(nobody @ (Elsewhere::Nobody(_) | Elsewhere::Unable(_))), None) => {
+            text(StatusCode::SERVICE_UNAVAILABLE, nobody.sentence())
+        }
         (Err(_), None) => text(StatusCode::SERVICE_UNAVAILABLE, "No leader elected"),
     }
 }

@@ -29,7 +29,8 @@ enum Unanswered {
 
 /// Answers over HTTP.
 pub(super) async fn handle(shell: Arc<Shell>, call: Call) -> HttpResponse {
-    let led = match shell.reading() {
+    // A suspended leader's allocator stands still, and does not answer.
+    let led = match shell.leading() {
         Ok(led) => led,
         Err(elsewhere) => return elsewhere.response(&path_and_query(&call)),
     };
@@ -51,7 +52,7 @@ pub(crate) struct ExplainGrpc {
 #[tonic::async_trait]
 impl ExplainService for ExplainGrpc {
     async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<Explanation>, Status> {
-        let led = self.shell.reading().map_err(|elsewhere| elsewhere.status())?;
+        let led = self.shell.leading().map_err(|elsewhere| elsewhere.status())?;
         let ExplainRequest { framework_id, agent_id } = request.into_inner();
         match explain(&led, &framework_id, &agent_id).await {
             Ok(explanation) => Ok(Response::new(explanation)),

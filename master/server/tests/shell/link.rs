@@ -1,8 +1,13 @@
 //! The agent link: who is taken, who is refused, and what happens when one goes away.
 
-use chapada_wire::link::{FromAgent, refused::Reason, to_agent};
+use std::net::Ipv4Addr;
 
-use crate::support::agent::{ScriptedAgent, dial, hello, holding_nothing};
+use chapada_wire::link::{FromAgent, refused::Reason, to_agent};
+use chapada_wire::v1;
+use serde_json::json;
+
+use crate::support::agent::{ScriptedAgent, agent_info, dial, dial_from, hello, hello_of, holding_nothing};
+use crate::support::stream::{Subscription, call, subscribe_body};
 use crate::support::{DEADLINE, TestMaster, http};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,7 +25,15 @@ async fn a_newer_protocol_is_refused_by_name() {
 }
 
 pub(crate) async fn refusal(master: &TestMaster, first: Vec<FromAgent>) -> chapada_wire::link::Refused {
-    let (_sender, mut answers) = dial(master.at, first).await;
+    refusal_from(Ipv4Addr::LOCALHOST, master, first).await
+}
+
+async fn refusal_from(
+    from: Ipv4Addr,
+    master: &TestMaster,
+    first: Vec<FromAgent>,
+) -> chapada_wire::link::Refused {
+    let (_sender, mut answers) = dial_from(from, master.at, first).await;
     let answer =
         tokio::time::timeout(DEADLINE, answers.message()).await.expect("in time").expect("an answer");
     let Some(to_agent::Message::Refused(refused)) = answer.and_then(|answer| answer.message) else {
@@ -36,19 +49,59 @@ async fn an_agent_that_leaves_is_disconnected() {
     let master = TestMaster::start().await;
     let agent = ScriptedAgent::connect(master.at).await;
     assert!(agent.epoch >= 1);
-    let state = |state: &'static str| async move {
-        let deadline = tokio::time::Instant::now() + DEADLINE;
-        loop {
-            let agents = http::get(master.at, "/query/v1/agents").await.json();
-            if agents["items"][0]["state"] == state {
-                return;
-            }
-            assert!(tokio::time::Instant::now() < deadline, "not {state}: {agents}");
-        }
-    };
-    state("active").await;
+    until_agent_is(&master, "active").await;
     agent.disconnect();
-    state("disconnected").await;
+    until_agent_is(&master, "disconnected").await;
+    master.end().await;
+}
+
+async fn until_agent_is(master: &TestMaster, state: &str) {
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        let agents = http::get(master.at, "/query/v1/agents").await.json();
+        if agents["items"][0]["state"] == state {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "not {state}: {agents}");
+    }
+}
+
+/// Its hostname is the agent's, and it runs nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_machine_does_not_get_the_id_of_a_connected_agent_whose_task_runs_on() {
+    let master = TestMaster::start().await;
+    let agent = ScriptedAgent::connect(master.at).await;
+    let (mut events, mut seen) =
+        (Subscription::open(master.at, &subscribe_body("test", None)).await, Vec::new());
+    let framework = events.wait_for("SUBSCRIBED", &mut seen).await["subscribed"]["framework_id"].clone();
+    let offer = events.wait_for("OFFERS", &mut seen).await["offers"]["offers"][0].clone();
+    let task = json!({"name": "t", "task_id": {"value": "t"}, "agent_id": offer["agent_id"],
+        "resources": [{"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}}],
+        "command": {"value": "sleep 1000"}});
+    let accept = json!({"framework_id": framework, "type": "ACCEPT", "accept": {"offer_ids": [offer["id"]],
+        "operations": [{"type": "LAUNCH", "launch": {"task_infos": [task]}}]}});
+    assert_eq!(call(master.at, &events.id(), &accept.to_string()).await.status, 202);
+    for state in ["TASK_STARTING", "TASK_RUNNING"] {
+        assert_eq!(events.wait_for("UPDATE", &mut seen).await["update"]["status"]["state"], state);
+    }
+    let info = v1::AgentInfo { id: Some(v1::AgentId { value: Some(agent.id.clone()) }), ..agent_info() };
+    let (claim, other) = (vec![hello_of(1, info), holding_nothing()], Ipv4Addr::new(127, 0, 0, 2));
+    let refused = refusal_from(other, &master, claim.clone()).await;
+    assert_eq!(refused.reason(), Reason::IdInUse, "{}", refused.message);
+    for address in ["127.0.0.1", "127.0.0.2"] {
+        assert!(refused.message.contains(address), "{}", refused.message);
+    }
+    // The link stands, and nothing was said of the task but what its agent says.
+    let kill = json!({"framework_id": framework, "type": "KILL", "kill": {"task_id": {"value": "t"}}});
+    assert_eq!(call(master.at, &events.id(), &kill.to_string()).await.status, 202);
+    assert_eq!(events.wait_for("UPDATE", &mut seen).await["update"]["status"]["state"], "TASK_KILLED");
+    agent.disconnect();
+    until_agent_is(&master, "disconnected").await;
+    let (_sender, mut answers) = dial_from(other, master.at, claim).await;
+    let answer =
+        tokio::time::timeout(DEADLINE, answers.message()).await.expect("in time").expect("an answer");
+    let welcome = answer.and_then(|answer| answer.message);
+    assert!(matches!(welcome, Some(to_agent::Message::Welcome(_))), "{welcome:?}");
     master.end().await;
 }
 

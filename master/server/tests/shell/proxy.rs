@@ -98,5 +98,13 @@ async fn nothing_but_a_registered_http_address_is_reached() {
     let mut gone = Subscription::open(master.at, &subscribe_body("gone", Some("http://127.0.0.1:1"))).await;
     gone.wait_for("SUBSCRIBED", &mut seen).await;
     assert_eq!(get(master.at, "/proxy/gone/x").await.status, 502);
+    let (at, task) = framework().await;
+    let url = format!("https://{at}/");
+    let mut secure = Subscription::open(master.at, &subscribe_body("secure", Some(&url))).await;
+    secure.wait_for("SUBSCRIBED", &mut seen).await;
+    let answer = get(master.at, "/proxy/secure/x").await;
+    assert_eq!(answer.status, 502, "never without TLS");
+    assert!(answer.text().contains("give --tls-ca"), "{}", answer.text());
+    task.abort();
     master.end().await;
 }

@@ -1,6 +1,9 @@
 //! Simulated agents on the real agent link.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, Result, bail};
+use chapada_tls::Dialer;
 use chapada_wire::link::agent_link_client::AgentLinkClient;
 use chapada_wire::link::{self, FromAgent, ToAgent, from_agent, to_agent};
 use chapada_wire::v1;
@@ -17,6 +20,7 @@ const QUEUE: usize = 1_024;
 /// Connections to a master, for many agents.
 pub(crate) struct Connections {
     at: String,
+    dialer: Dialer,
     open: Vec<Channel>,
     used: usize,
     /// The host name of every agent, if it is not one of its own.
@@ -41,7 +45,13 @@ pub(crate) struct Described {
 
 impl Connections {
     pub(crate) fn to(at: &str) -> Self {
-        Self { at: format!("http://{at}"), open: Vec::new(), used: AGENTS_PER_CONNECTION, hostname: None }
+        let (at, dialer) = (at.to_owned(), Dialer::plain());
+        Self { at, dialer, open: Vec::new(), used: AGENTS_PER_CONNECTION, hostname: None }
+    }
+
+    /// As this dialer makes them.
+    pub(crate) fn by(self, dialer: Dialer) -> Self {
+        Self { dialer, ..self }
     }
 
     /// All agents are on this host, whose name can be resolved.
@@ -51,7 +61,10 @@ impl Connections {
 
     async fn channel(&mut self) -> Result<Channel> {
         if self.used == AGENTS_PER_CONNECTION {
-            self.open.push(Endpoint::from_shared(self.at.clone())?.connect().await?);
+            let at: SocketAddr = self.at.parse().context("an address")?;
+            let endpoint = Endpoint::from_shared(format!("{}://{at}", self.dialer.scheme()))?;
+            let towards = self.dialer.towards(at, &[&at.ip().to_string()]);
+            self.open.push(endpoint.connect_with_connector(towards).await?);
             self.used = 0;
         }
         self.used += 1;
@@ -77,11 +90,14 @@ impl Connections {
 }
 
 impl Agent {
-    /// Waits until the master has registered it.
+    /// Waits until the master has registered it. Signs of life may come before that is written.
     pub(crate) async fn welcomed(&mut self) -> Result<()> {
-        match self.commands.message().await?.and_then(|first| first.message) {
-            Some(to_agent::Message::Welcome(_)) => Ok(()),
-            other => bail!("not welcome: {other:?}"),
+        loop {
+            match self.commands.message().await?.and_then(|said| said.message) {
+                Some(to_agent::Message::Heartbeat(_)) => {}
+                Some(to_agent::Message::Welcome(_)) => return Ok(()),
+                other => bail!("not welcome: {other:?}"),
+            }
         }
     }
 

@@ -1,5 +1,5 @@
-//! P25: so many agents, each on a connection of its own, to one real master. There is no TLS yet, so these are plain connections, and the
-//! names of the figures say so.
+//! P25: so many agents, each on a connection of its own, to one real master: under mutual TLS, each with a certificate of its own, and
+//! beside it on plain connections, which the names of those figures say.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use chapada_harness::{Cluster, Http};
+use chapada_tls::{Dialer, TlsFiles};
 use chapada_wire::link::{Heartbeat, from_agent, to_agent};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval_at};
 
@@ -20,22 +21,41 @@ use crate::figure::{Figure, percentile};
 
 /// How often either end shows that it lives. Source: the master's default silence limit of 15 s, by 3.
 const BEAT: Duration = Duration::from_secs(5);
-/// How often the master is asked how many it hears out.
-const LOOK: Duration = Duration::from_millis(50);
+/// Handshakes that our one process has under way at once. Each agent has a processor of its own in the field; here all share one, and a
+/// master gives whoever takes seconds over a handshake no longer than that while others wait.
+const HANDS: usize = 128;
+/// How often the master is asked how many it hears out. Each look is a process, a handshake and all metrics: twenty a second took a sixth
+/// of what is measured here.
+const LOOK: Duration = Duration::from_millis(500);
 /// Descriptors of a process beside those of the links.
 const OTHERS: u64 = 500;
 
+/// What is spoken on the links.
+#[derive(Clone, Copy, PartialEq)]
+enum Speaking {
+    MutualTls,
+    Plain,
+}
+
 pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
+    let mut figures = run_on(Speaking::Plain, quick)?;
+    figures.extend(run_on(Speaking::MutualTls, quick)?);
+    Ok(figures)
+}
+
+fn run_on(speaking: Speaking, quick: bool) -> Result<Vec<Figure>> {
     let (agents, seconds, suffix) = if quick { (1_000, 10, "_quick") } else { (10_000, 30, "") };
     allow_descriptors(agents)?;
-    let cluster = Cluster::builder().agents(0).start();
+    let cluster = Cluster::builder().agents(0);
+    let cluster = if speaking == Speaking::MutualTls { cluster.mutual_tls() } else { cluster }.start();
+    let dialers = dialers(&cluster, speaking, agents)?;
     let (at, pid) = (cluster.master_host_port(0).to_owned(), cluster.masters[0].pid().as_raw());
     wait_for_metric(&cluster, "master/slaves_active", 0.0)?;
     let before = resident_mib(pid)?;
     let counting = Peak::watch(cluster.master_http(0));
     let runtime = runtime()?;
     let (stop, stopped) = watch::channel(false);
-    let (mut links, mut took) = runtime.block_on(dial_all(&at, agents, &stopped))?;
+    let (mut links, mut took) = runtime.block_on(dial_all(&at, dialers, &stopped))?;
     let peak = counting.finish()?;
     wait_for_metric(&cluster, "master/slaves_active", agents as f64)?;
     let each = (resident_mib(pid)? - before) * 1_024.0 / agents as f64;
@@ -59,12 +79,16 @@ pub(crate) fn run(quick: bool) -> Result<Vec<Figure>> {
         ensure!(value == Some(wanted as f64), "master/{name} is {value:?}, not {wanted}");
     }
     let all = percentile(&mut took, 1.0);
+    let (kind, said) = match speaking {
+        Speaking::MutualTls => ("TLS connection with a certificate (ECDSA, P-256)", ""),
+        Speaking::Plain => ("plain TCP connection", "plain_"),
+    };
     let shape = format!(
-        "{agents} simulated agents without tasks, each on a plain TCP connection of its own over loopback, all dialling at once from one \
+        "{agents} simulated agents without tasks, each on a {kind} of its own over loopback, all dialling at once from one \
          process on the same machine; a sign of life each {BEAT:?} both ways, for {seconds} s; of memory the master's resident, with its \
          record of the agent, and not the kernel's"
     );
-    let name = |kind: &str| format!("P25.{kind}_plain_{agents}{suffix}");
+    let name = |kind: &str| format!("P25.{kind}_{said}{agents}{suffix}");
     Ok(vec![
         Figure::new(&name("all_registered"), all, "s", &shape),
         Figure::new(&name("registered_p50"), percentile(&mut took, 0.5), "s", &shape),
@@ -85,19 +109,39 @@ fn allow_descriptors(agents: usize) -> Result<()> {
     Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
 }
 
+/// One for each agent. Certificates are made before any clock runs.
+fn dialers(cluster: &Cluster, speaking: Speaking, agents: usize) -> Result<Vec<Dialer>> {
+    let dialer = |number| match speaking {
+        Speaking::Plain => Ok(Dialer::plain()),
+        Speaking::MutualTls => {
+            let made = cluster.tls().authority.issue(&format!("link{number}"), &["127.0.0.1"]);
+            let (tls_ca, tls_cert, tls_key) = (Some(made.ca), Some(made.cert), Some(made.key));
+            Ok(Dialer::with(&TlsFiles { tls_ca, tls_cert, tls_key })?)
+        }
+    };
+    (0..agents).map(dialer).collect()
+}
+
 type Links = JoinSet<Result<u64>>;
 
 /// Registers them all; their links, and the seconds from the first dialling to each welcome.
-async fn dial_all(at: &str, agents: usize, stopped: &watch::Receiver<bool>) -> Result<(Links, Vec<f64>)> {
+async fn dial_all(
+    at: &str,
+    dialers: Vec<Dialer>,
+    stopped: &watch::Receiver<bool>,
+) -> Result<(Links, Vec<f64>)> {
     let mut dialling = JoinSet::new();
-    let began = Instant::now();
-    for number in 0..agents {
-        let at = at.to_owned();
+    let hands = Arc::new(Semaphore::new(HANDS));
+    let (began, agents) = (Instant::now(), dialers.len());
+    for (number, dialer) in dialers.into_iter().enumerate() {
+        let (at, hands) = (at.to_owned(), hands.clone());
         dialling.spawn(async move {
-            let mut connection = Connections::to(&at);
+            let mut connection = Connections::to(&at).by(dialer);
             let described =
                 Described { number, cpus: 1.0, mem: 128.0, tasks: Vec::new(), frameworks: Vec::new() };
+            let shaking = hands.acquire_owned().await.context("nobody closes it")?;
             let mut agent = connection.agent(described).await?;
+            drop(shaking);
             agent.welcomed().await?;
             Ok::<_, anyhow::Error>((connection, agent, began.elapsed().as_secs_f64()))
         });

@@ -24,6 +24,9 @@ use super::queue::{Arrival, Index};
 /// How many inputs the master's loop takes before it looks after readers. Source: its shell.
 const BATCH: usize = 256;
 
+/// After so long a turn takes no further input. Source: its shell.
+const TURN: Duration = Duration::from_millis(10);
+
 /// How often somebody reads the books, as one who watches the cluster does.
 pub(crate) const READING: Duration = Duration::from_secs(1);
 
@@ -36,8 +39,10 @@ const WALL: u64 = 1_767_225_600_000_000_000;
 /// The id of the master, as long as a real one.
 pub(crate) const MASTER_ID: &str = "3d1c3e5a-7f0b-4d5e-9a65-0c8f6a1f2b3c";
 
-/// Where every agent seems to call from.
-const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3)), 40_000);
+/// Where an agent calls from: each has an address of its own.
+fn peer(index: Index) -> SocketAddr {
+    SocketAddr::new(Ipv4Addr::from_bits(Ipv4Addr::new(10, 1, 0, 0).to_bits() + index).into(), 40_000)
+}
 
 /// What the master says about itself.
 pub(crate) fn describe_master() -> MasterDescription {
@@ -219,6 +224,7 @@ impl MasterHost {
         // What was spent when the last input was done, and how much of it on the other core.
         let (mut spent, mut aside) = (Duration::ZERO, Duration::ZERO);
         while marks.len() < BATCH
+            && spent - aside < TURN
             && let Some(next) = self.inbox.first_entry().filter(|next| next.key().0 <= begun)
         {
             let input = next.remove();
@@ -282,7 +288,7 @@ impl MasterHost {
                 let link = &mut self.links[index as usize];
                 link.heard = now;
                 let agent = link.agent.clone().context("an agent speaks before it is welcome")?;
-                match edge::agent_message(&message, link_id(index), &agent, PEER) {
+                match edge::agent_message(&message, link_id(index), &agent, peer(index)) {
                     Ok(AgentMessage::News(event)) => Ok(Read::Event(event)),
                     Ok(AgentMessage::Nothing) => Ok(Read::SignOfLife(index)),
                     other => bail!("an agent says {other:?}"),
@@ -375,9 +381,9 @@ impl Read {
 /// The beginning of a link.
 fn connect(index: Index, pages: &[Vec<u8>]) -> Result<Read> {
     let nobody = AgentId::new("-")?;
-    let (mut agent, mut held) = (None, Held::default());
+    let (peer, mut agent, mut held) = (peer(index), None, Held::default());
     for page in pages {
-        match edge::agent_message(page, link_id(index), &nobody, PEER) {
+        match edge::agent_message(page, link_id(index), &nobody, peer) {
             Ok(AgentMessage::Hello(hello)) => agent = Some(*hello),
             Ok(AgentMessage::Holding(page)) => {
                 held.tasks.extend(page.tasks);
@@ -387,7 +393,7 @@ fn connect(index: Index, pages: &[Vec<u8>]) -> Result<Read> {
         }
     }
     let agent = agent.context("an agent begins with a hello")?;
-    Ok(Read::event(Event::AgentConnected { link: link_id(index), agent, held }))
+    Ok(Read::event(Event::AgentConnected { link: link_id(index), from: peer.ip(), agent, held }))
 }
 
 /// The master's own sign of life, for which a link has a timer of the same period.

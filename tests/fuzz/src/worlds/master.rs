@@ -99,7 +99,7 @@ impl World {
 
     fn connect(&mut self, agent: AgentDescription, held: Held) {
         self.links += 1;
-        self.apply(Event::AgentConnected { link: LinkId(self.links), agent, held });
+        self.apply(Event::AgentConnected { link: LinkId(self.links), from: PEER.ip(), agent, held });
         self.settle();
     }
 

@@ -1,6 +1,8 @@
 //! I8: nothing grows without a limit. The audit holds a master's books to their bounds after every event; here are the other cores,
 //! what runs on the machines, and what is around them.
 
+use std::fmt;
+
 use chapada_agent_core::{MAX_OPERATIONS, MAX_TASKS};
 use chapada_sdk_core::MAX_UNREACHABLE;
 
@@ -27,36 +29,36 @@ impl Sim {
     /// What has grown beyond its bound; nothing when all is well.
     pub fn grown(&self) -> Vec<String> {
         let mut grown = Vec::new();
-        let mut bound = |what: String, size: usize, most: usize| {
+        let mut bound = |what: fmt::Arguments<'_>, size: usize, most: usize| {
             if size > most {
                 grown.push(format!("I8: {what}: {size}, and the bound is {most}"));
             }
         };
         for (index, agent) in self.agents.iter().enumerate() {
             let Some(core) = &agent.core else { continue };
-            let (view, fresh) = (core.view(), core.records().len());
-            bound(format!("tasks of a{index}"), view.tasks.len(), MAX_TASKS);
+            let (view, fresh) = (core.view(), core.record_count());
+            bound(format_args!("tasks of a{index}"), view.tasks.len(), MAX_TASKS);
             let frameworks = view.tasks.len() + view.executors.len();
-            bound(format!("frameworks of a{index} without a task"), view.frameworks.len(), frameworks);
+            bound(format_args!("frameworks of a{index} without a task"), view.frameworks.len(), frameworks);
             bound(
-                format!("containers of a{index} without a task"),
+                format_args!("containers of a{index} without a task"),
                 agent.kernel.containers.len(),
                 // The traces of one that has ended stay until that is on disk.
                 view.tasks.len() + view.executors.len() + agent.disk.written.len(),
             );
             let held = view.tasks.len() + view.executors.len();
             let records = OWN_RECORDS + MAX_OPERATIONS + held * TASK_RECORDS;
-            bound(format!("records of a{index}"), fresh, records);
+            bound(format_args!("records of a{index}"), fresh, records);
             // It is written afresh once nothing waits for a sync, and in a burst each task has something to say.
             let burst = TASK_RECORDS + view.tasks.len() * BURST_RECORDS;
-            bound(format!("log of a{index}"), agent.disk.durable.len(), LONG_LOG.max(fresh) + burst);
+            bound(format_args!("log of a{index}"), agent.disk.durable.len(), LONG_LOG.max(fresh) + burst);
         }
         for (index, framework) in self.frameworks.iter().enumerate() {
             let Some(keeper) = framework.actor.keeper() else { continue };
-            bound(format!("intents of f{index}"), keeper.intents().iter().count(), keeper.wanted());
-            bound(format!("stored intents of f{index}"), framework.store.intents.len(), keeper.wanted());
+            bound(format_args!("intents of f{index}"), keeper.intents().iter().count(), keeper.wanted());
+            bound(format_args!("stored intents of f{index}"), framework.store.intents.len(), keeper.wanted());
             bound(
-                format!("unanswered tasks of f{index}"),
+                format_args!("unanswered tasks of f{index}"),
                 keeper.unanswered(),
                 keeper.wanted() + MAX_UNREACHABLE,
             );
@@ -64,12 +66,12 @@ impl Sim {
         if let Some(leader) = self.leader().filter(|leader| self.masters[*leader].core.is_some()) {
             let node = &self.masters[leader];
             let (connections, waits) = node.sizes();
-            bound("connections of the leader".to_owned(), connections, self.network.wires.len());
-            bound("changes that wait for the registry".to_owned(), waits, self.written(node));
-            bound("changes that wait for the registry in all".to_owned(), waits, WRITER_HOLDS);
+            bound(format_args!("connections of the leader"), connections, self.network.wires.len());
+            bound(format_args!("changes that wait for the registry"), waits, self.written(node));
+            bound(format_args!("changes that wait for the registry in all"), waits, WRITER_HOLDS);
         }
         let nodes = self.agents.len() + self.frameworks.len() + self.masters.len();
-        bound("happenings".to_owned(), self.queue.len(), HAPPENINGS * nodes);
+        bound(format_args!("happenings"), self.queue.len(), HAPPENINGS * nodes);
         grown
     }
 

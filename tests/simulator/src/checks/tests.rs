@@ -150,6 +150,13 @@ fn i4_an_update_that_is_skipped_and_one_that_raises_the_dead() {
     assert_eq!(sim.failure(), None, "it is there now");
     hears(&mut sim, TaskState::Running, None);
     found(&sim, "I4: f0 hears TASK_RUNNING");
+    sim.checks.failure = None;
+    hears(&mut sim, TaskState::Gone, None);
+    assert_eq!(sim.failure(), None, "so whoever asks for it by name is answered");
+    let lost = TaskStatus::new(task.key.task.clone(), TaskState::Lost);
+    let lost = TaskStatus { reason: Some(chapada_model::Reason::AgentRemoved), ..lost };
+    sim.check_event(0, &SchedulerEvent::Update(Arc::new(lost)));
+    found(&sim, "I4: f0 hears TASK_LOST");
 }
 
 #[test]
@@ -421,6 +428,18 @@ fn i6_a_task_that_runs_for_nobody() {
     assert!(unsettled.contains("run for nobody"), "{unsettled}");
 }
 
+#[test]
+fn i3_a_leader_that_forgets_who_is_out_of_service() {
+    let mut sim = running();
+    let leader = sim.leader().unwrap();
+    sim.check_recovered(leader);
+    assert_eq!(sim.failure(), None);
+    let record = sim.registry.state.agents.values_mut().next().unwrap();
+    record.deactivated = true;
+    sim.check_recovered(leader);
+    found(&sim, "is out of service");
+}
+
 /// The registry is told by whoever leads that this agent is unreachable.
 fn give_up(sim: &mut Sim, name: &str) {
     let (_, record) = sim.registry.state.agents.first_key_value().expect("there are agents");
@@ -442,6 +461,25 @@ fn more_agents_given_up_than_the_brake_allows() {
     give_up(&mut sim, "allowed");
     assert_eq!(sim.failure(), None);
     sim.run_for(2 * MINUTE);
+    give_up(&mut sim, "four");
+    found(&sim, "the 4th within");
+}
+
+#[test]
+fn more_agents_given_up_by_two_leaders_than_the_brake_allows() {
+    let mut sim = running();
+    // They are in the registry, as the next leader finds them.
+    let since = sim.clock(0).wall;
+    let (_, record) = sim.registry.state.agents.first_key_value().expect("there are agents");
+    let record = AgentRecord { standing: Standing::Unreachable { since }, ..record.clone() };
+    for name in ["one", "two", "three"] {
+        give_up(&mut sim, name);
+        sim.registry.state.agents.insert(name.parse().unwrap(), record.clone());
+    }
+    sim.plan.settings.agent_reregister_timeout = Duration::ZERO;
+    sim.depose_leader();
+    assert!(sim.run_until(MINUTE, |sim| sim.registry.leaders.len() == 2));
+    assert_eq!(sim.failure(), None);
     give_up(&mut sim, "four");
     found(&sim, "the 4th within");
 }

@@ -2,7 +2,7 @@
 
 use chapada_agent_core::{Record, Update};
 use chapada_master_core::SchedulerEvent;
-use chapada_model::{TaskKey, TaskState, TaskStatus, UpdateUuid};
+use chapada_model::{Reason, TaskKey, TaskState, TaskStatus, UpdateUuid};
 
 use super::Checks;
 use crate::journal::Entry;
@@ -84,7 +84,7 @@ impl Sim {
         }
     }
 
-    /// The leader's own word does not raise the dead.
+    /// The leader's own word does not raise the dead, and is no later end of what its agent has ended.
     fn check_own_word(&mut self, framework: usize, key: &TaskKey, status: &TaskStatus) {
         let ended = self.checks.heard.get(&(framework, key.task.clone())).and_then(|heard| heard.ended);
         let says_alive = matches!(
@@ -95,6 +95,12 @@ impl Sim {
         let master = wire.and_then(|wire| self.network.wires.get(&wire)).map(|wire| wire.master);
         if let (Some(ended), true, true) = (ended, says_alive, master == self.leader()) {
             self.fail(|| format!("I4: f{framework} hears {} of {key}, which is {ended}", status.state));
+        }
+        let is_of_agent =
+            matches!(status.reason, Some(Reason::AgentRemoved | Reason::AgentRemovedByOperator));
+        let is_end = is_of_agent && status.state.is_terminal();
+        if let (Some(ended), true, true) = (ended, is_end, master == self.leader()) {
+            self.fail(|| format!("I4: f{framework} hears {} of {key} after {ended}", status.state));
         }
     }
 

@@ -94,6 +94,13 @@ fn found(state: &RegistryState) -> BTreeMap<String, Value> {
     records.chain(unconfirmed).collect()
 }
 
+/// The names of the records that are not the same in both.
+pub(crate) fn differing(one: &RegistryState, other: &RegistryState) -> Vec<String> {
+    let (one, other) = (found(one), found(other));
+    let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    names.into_iter().filter(|name| one.get(*name) != other.get(*name)).cloned().collect()
+}
+
 /// What the journal says of the registry so far.
 #[derive(Default)]
 struct Reading {

@@ -15,7 +15,9 @@ fn held() -> Sim {
         let has =
             |found: fn(&Entry) -> bool| sim.journal.entries.iter().filter(|(_, one)| found(one)).count();
         let reads = has(|one| matches!(one, Entry::Read { .. }));
-        if reads > 3 && has(|one| matches!(one, Entry::Heard { uuid: Some(_), .. })) > 20 {
+        let things = has(|one| matches!(one, Entry::Began { thing: Some(_), .. }));
+        let heard = has(|one| matches!(one, Entry::Heard { uuid: Some(_), .. }));
+        if reads > 3 && things > 0 && heard > 20 {
             return sim;
         }
     }
@@ -37,10 +39,23 @@ fn last_read(journal: &mut Journal) -> (usize, &mut RegistryState) {
     }
 }
 
+/// The epoch of the last leader that has read, and a write that it could ask for.
+fn last_leader(journal: &mut Journal) -> (u64, Box<RegistryChange>) {
+    let (place, state) = last_read(journal);
+    let (id, record) = state.frameworks.first_key_value().expect("there are frameworks");
+    let change = Box::new(RegistryChange::PutFramework(id.clone(), record.clone()));
+    let Entry::Read { epoch, .. } = &journal.entries[place].1 else { unreachable!("it is one") };
+    (*epoch, change)
+}
+
 #[test]
-fn each_rule_finds_what_is_planted_in_a_true_history() {
+fn a_true_history_is_found_right() {
+    assert_eq!(held().check_history(), Vec::<String>::new());
+}
+
+#[test]
+fn each_rule_of_what_leaders_read_finds_what_is_planted_in_a_true_history() {
     let sim = held();
-    assert_eq!(sim.check_history(), Vec::<String>::new());
     let journal = sim.journal.clone();
 
     let mut lost = journal.clone();
@@ -60,6 +75,31 @@ fn each_rule_finds_what_is_planted_in_a_true_history() {
         *epoch = 1;
     }
     finds(&sim, &back, "epoch 1 begins after");
+}
+
+#[test]
+fn each_rule_of_what_leaders_are_answered_finds_what_is_planted_in_a_true_history() {
+    let sim = held();
+    let journal = sim.journal.clone();
+    let end = sim.now();
+
+    let mut unasked = journal.clone();
+    let (epoch, change) = last_leader(&mut unasked);
+    unasked.entries.push((end, Entry::Answered { epoch, ticket: Ticket(9_997) }));
+    finds(&sim, &unasked, "is answered, and nobody asked");
+
+    let mut swapped = journal.clone();
+    let (first, second) = (Ticket(9_995), Ticket(9_996));
+    for ticket in [first, second] {
+        swapped.entries.push((end, Entry::Asked { epoch, ticket, change: change.clone() }));
+    }
+    let mut ordered = swapped.clone();
+    for (journal, tickets) in [(&mut swapped, [second, first]), (&mut ordered, [first, second])] {
+        journal.entries.extend(tickets.map(|ticket| (end, Entry::Answered { epoch, ticket })));
+    }
+    finds(&sim, &swapped, "are answered out of order");
+    let wrong = ordered.check(sim.now() + std::time::Duration::from_secs(600), Default::default());
+    assert_eq!(wrong, Vec::<String>::new());
 
     // A leader that was deposed is answered after the next one has read.
     let mut unfenced = journal.clone();
@@ -75,25 +115,45 @@ fn each_rule_finds_what_is_planted_in_a_true_history() {
 
     // One that hears late of what the next one has read already.
     let (mut late, ticket) = (journal.clone(), Ticket(9_998));
-    let (place, state) = last_read(&mut late);
-    let (id, record) = state.frameworks.first_key_value().expect("there are frameworks");
-    let change = Box::new(RegistryChange::PutFramework(id.clone(), record.clone()));
-    let (at, Entry::Read { epoch, .. }) = &late.entries[place] else { unreachable!("it is one") };
-    let (at, epoch) = (*at, *epoch - 1);
+    let (epoch, change) = last_leader(&mut late);
+    let (place, epoch) = (last_read(&mut late).0, epoch - 1);
+    let at = late.entries[place].0;
     late.entries.insert(place, (at, Entry::Asked { epoch, ticket, change }));
     late.entries.push((at, Entry::Answered { epoch, ticket }));
     let wrong = late.check(sim.now() + std::time::Duration::from_secs(600), Default::default());
     assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn each_rule_of_what_runs_finds_what_is_planted_in_a_true_history() {
+    let sim = held();
+    let journal = sim.journal.clone();
 
     let mut twice = journal.clone();
     let began = twice.entries.iter().find(|(_, one)| matches!(one, Entry::Began { .. })).cloned();
     twice.entries.push(began.expect("something began"));
     finds(&sim, &twice, "is launched twice");
 
+    let mut beside = journal.clone();
+    let place = beside.entries.iter().position(|(_, one)| matches!(one, Entry::Began { thing: Some(_), .. }));
+    let place = place.expect("a thing began");
+    let (at, mut other) = beside.entries[place].clone();
+    if let Entry::Began { task, .. } = &mut other {
+        task.task = "another-name".parse().expect("a valid id");
+    }
+    beside.entries.insert(place + 1, (at, other));
+    finds(&sim, &beside, "is still the same thing");
+
     let mut obeys = journal.clone();
     let (end, _) = *obeys.entries.last().map(|(at, one)| (*at, one)).as_ref().expect("there are entries");
     obeys.entries.push((end, Entry::Obeyed { agent: 0, epoch: 1 }));
     finds(&sim, &obeys, "a0 obeys epoch 1 after");
+}
+
+#[test]
+fn each_rule_of_updates_finds_what_is_planted_in_a_true_history() {
+    let sim = held();
+    let journal = sim.journal.clone();
 
     let mut raised = journal.clone();
     let end_heard = raised.entries.iter().find_map(|(at, one)| match one {
@@ -111,22 +171,24 @@ fn each_rule_finds_what_is_planted_in_a_true_history() {
     finds(&sim, &raised, "is heard after");
 
     let mut skipped = journal.clone();
-    let place = skipped
-        .entries
-        .iter()
-        .position(|(_, one)| matches!(one, Entry::Heard { uuid: Some(_), state: TaskState::Starting, .. }));
-    if let Some(place) = place {
-        let Entry::Heard { uuid, .. } = skipped.entries[place].1.clone() else { unreachable!("it is one") };
-        skipped.entries.retain(|(_, one)| !matches!(one, Entry::Heard { uuid: other, .. } if *other == uuid));
-        finds(&sim, &skipped, "is heard before");
-    }
+    let first = skipped.entries.iter().find_map(|(_, one)| match one {
+        Entry::Heard { uuid: Some(uuid), state: TaskState::Starting, .. } => Some(*uuid),
+        _ => None,
+    });
+    let first = first.expect("the first update of a task is heard");
+    skipped.entries.retain(|(_, one)| !matches!(one, Entry::Heard { uuid, .. } if *uuid == Some(first)));
+    finds(&sim, &skipped, "is heard before");
 
     let mut unheard = journal.clone();
     unheard.entries.retain(|(_, one)| !matches!(one, Entry::Heard { state, .. } if state.is_terminal()));
     unheard.entries.retain(|(_, one)| !matches!(one, Entry::Gone { .. }));
     finds(&sim, &unheard, "never heard an end");
+}
 
-    let mut kill = journal.clone();
+#[test]
+fn each_rule_of_kills_finds_what_is_planted_in_a_true_history() {
+    let sim = held();
+    let mut kill = sim.journal.clone();
     let (at, task) = kill
         .entries
         .iter()
@@ -137,11 +199,7 @@ fn each_rule_finds_what_is_planted_in_a_true_history() {
         })
         .expect("something began");
     kill.entries.retain(|(_, one)| !matches!(one, Entry::Ended { task: ended, .. } if *ended == task));
-    let epoch = last_read(&mut kill).0;
-    let epoch = match &kill.entries[epoch].1 {
-        Entry::Read { epoch, .. } => *epoch,
-        _ => unreachable!("it is one"),
-    };
+    let (epoch, _) = last_leader(&mut kill);
     kill.entries.push((at, Entry::Kill { epoch, task: task.clone() }));
     finds(&sim, &kill, "runs at the end");
     kill.entries.retain(|(_, one)| !matches!(one, Entry::Heard { task: heard, .. } if *heard == task.task));

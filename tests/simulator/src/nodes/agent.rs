@@ -1,6 +1,7 @@
 //! An agent: its machine, its process, its link.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,6 +104,15 @@ impl Sim {
             Some(Node::Agent(index)) => self.agents[index].stranger,
             _ => false,
         }
+    }
+
+    /// The address of the machine at the other end of an agent's connection. Nobody's connection comes from nowhere.
+    pub(crate) fn address_of_agent(&self, wire: u64) -> IpAddr {
+        let machine = match self.network.wires.get(&wire).map(|wire| wire.client) {
+            Some(Node::Agent(index)) => u32::try_from(index).unwrap_or(u32::MAX),
+            _ => return Ipv4Addr::UNSPECIFIED.into(),
+        };
+        Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits().saturating_add(machine)).into()
     }
 
     pub(crate) fn start_agent(&mut self, index: usize, process: u64) {

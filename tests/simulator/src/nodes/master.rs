@@ -9,7 +9,7 @@ use chapada_master_core::{
 use chapada_model::{AgentId, FrameworkId, Mono, TaskKey};
 
 use crate::journal::Entry;
-use crate::message::{Message, brief_call};
+use crate::message::{Brief, Message};
 use crate::node::Node;
 use crate::queue::Happening;
 use crate::registry::Unknown;
@@ -291,8 +291,8 @@ impl Sim {
             }
             Message::Hello { agent, held } => {
                 self.masters[index].links.insert(wire, None);
-                let event = Event::AgentConnected { link: LinkId(wire), agent: *agent, held: *held };
-                self.apply_to_master(index, event);
+                let (link, from) = (LinkId(wire), self.address_of_agent(wire));
+                self.apply_to_master(index, Event::AgentConnected { link, from, agent: *agent, held: *held });
             }
             Message::Update { framework, status, latest } => {
                 let Some(Some(agent)) = self.masters[index].links.get(&wire).cloned() else { return };
@@ -336,7 +336,6 @@ impl Sim {
     pub(crate) fn on_call(&mut self, index: usize, caller: Caller, call: Call) {
         let now = self.clock(self.masters[index].offset);
         let Some(core) = self.masters[index].core.as_mut() else { return };
-        let brief = brief_call(&call);
         // An agent that the registry does not know may still come: nothing is said of it, and a kill waits for it.
         let may_come = |agent: &AgentId| !core.snapshot().agents.contains_key(agent);
         let killed = match &call {
@@ -345,7 +344,8 @@ impl Sim {
             }
             _ => None,
         };
-        self.history.note(self.now, format_args!("m{index} is called by {}: {brief}", caller.framework));
+        let (by, what) = (&caller.framework, Brief(&call));
+        self.history.note(self.now, format_args!("m{index} is called by {by}: {what}"));
         match core.apply_call(now, &caller, call) {
             Ok(effects) => {
                 if let Some(task) = killed {

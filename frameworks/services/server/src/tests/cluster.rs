@@ -8,6 +8,7 @@ use bytes::Bytes;
 use chapada_listener::{Admission, GrpcRoutes, ListenConfig, Listener, Logging, Policy, RouteEntry};
 use chapada_model::Role;
 use chapada_services_core::{Event, Seed, Services};
+use chapada_tls::Dialer;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -124,7 +125,8 @@ impl Cluster {
         let identity = Identity::new(address.to_string(), services_config);
         identity.turn.set(Standing::Leading);
         let turn = identity.turn.clone();
-        let surroundings = Arc::new(Surroundings::new(&identity.config, &identity.host_port));
+        let surroundings =
+            Arc::new(Surroundings::new(&identity.config, &Dialer::plain(), &identity.host_port));
         let logging = Logging::with(Arc::new(|_| Ok(())));
         let bodies = Bodies::default();
         let api = Api {

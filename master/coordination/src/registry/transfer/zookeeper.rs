@@ -10,7 +10,7 @@ use super::super::place::{BUCKET_BYTES, PAGE_BYTES, PageKey, group_of};
 use super::super::zookeeper::{EPOCH, Header, IMPORTING};
 use super::{Backup, Imported, OpenRegistryError, Present, Record, RecordKey, TransferError, leap, weigh};
 use crate::address::ZkAddress;
-use crate::detect::candidates;
+use crate::detect::in_line;
 use crate::session::{SessionError, ZkOptions, connect, private_acls, public_acls};
 
 /// Readings until two in a row are the same.
@@ -59,13 +59,10 @@ impl<'a> Place<'a> {
 
     /// A leader holds everything in memory, and one that stands in line may lead the next moment.
     async fn refuse_while_used(&self) -> Result<(), TransferError> {
-        let children = match self.client.list_children(&self.address.path).await {
-            Err(Error::NoNode) => return Ok(()),
-            children => children.map_err(|error| self.failed("list", error))?,
-        };
-        match candidates(children).len() {
-            0 => Ok(()),
-            candidates => Err(TransferError::InUse { place: self.address.to_string(), candidates }),
+        match in_line(&self.client, &self.address.path).await {
+            Ok(0) | Err(Error::NoNode) => Ok(()),
+            Err(error) => Err(self.failed("list", error)),
+            Ok(candidates) => Err(TransferError::InUse { place: self.address.to_string(), candidates }),
         }
     }
 

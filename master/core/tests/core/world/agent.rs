@@ -1,6 +1,7 @@
 //! An agent that holds what it was told to launch.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use chapada_master_core::{AgentCommand, Drain, HeldExecutor, HeldTask, LinkId, OfferOperation};
@@ -19,6 +20,8 @@ pub(crate) struct SimTask {
 
 pub(crate) struct SimAgent {
     pub(crate) description: AgentDescription,
+    /// The address of its machine.
+    pub(crate) from: IpAddr,
     pub(crate) link: Option<LinkId>,
     pub(crate) is_welcome: bool,
     /// What is sent to it is lost; its link is about to break.
@@ -35,9 +38,12 @@ pub(crate) struct SimAgent {
 }
 
 impl SimAgent {
-    pub(crate) fn new(description: AgentDescription) -> Self {
+    /// One on the machine of this number.
+    pub(crate) fn new(machine: u16, description: AgentDescription) -> Self {
+        let [high, low] = machine.to_be_bytes();
         Self {
             description,
+            from: Ipv4Addr::new(10, 0, high, low).into(),
             link: None,
             is_welcome: false,
             is_deaf: false,

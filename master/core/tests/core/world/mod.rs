@@ -224,7 +224,8 @@ impl World {
     pub(crate) fn add_agent(&mut self, resources: &str) -> usize {
         let resources: Resources = resources.parse().expect("valid resources");
         let index = self.agents.len();
-        self.agents.push(SimAgent::new(description(&format!("host{index}"), resources)));
+        let machine = u16::try_from(index).expect("few agents");
+        self.agents.push(SimAgent::new(machine, description(&format!("host{index}"), resources)));
         self.connect(index);
         index
     }
@@ -248,7 +249,8 @@ impl World {
             executors: agent.held_executors(),
             operations: agent.held_operations(),
         };
-        let event = Event::AgentConnected { link, agent: agent.description.clone(), held };
+        let (from, agent) = (agent.from, agent.description.clone());
+        let event = Event::AgentConnected { link, from, agent, held };
         self.apply(event);
     }
 
@@ -342,6 +344,11 @@ impl World {
 
     /// Another master leads, with what is durable; everyone has lost the old one.
     pub(crate) fn fail_over(&mut self) {
+        let settings = Settings::new(format!("m{}", self.masters + 1));
+        self.fail_over_with(settings);
+    }
+
+    pub(crate) fn fail_over_with(&mut self, settings: Settings) {
         self.masters += 1;
         self.tickets.clear();
         self.streams.clear();
@@ -350,7 +357,6 @@ impl World {
             agent.is_welcome = false;
         }
         self.registry.epoch += 1;
-        let settings = Settings::new(format!("m{}", self.masters));
         self.master = Master::recover(self.now, settings, self.registry.clone());
         let violations = audit(&self.master);
         assert!(violations.is_empty(), "after a failover: {violations:#?}");

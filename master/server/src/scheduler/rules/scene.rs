@@ -67,8 +67,8 @@ impl Scene {
         let caller =
             Caller { framework: "m-0000".parse().unwrap(), stream: Some(stream.clone()), principal: None };
         let mut scene = Self { master, now, caller };
-        let agent = description(limits);
-        scene.apply(Event::AgentConnected { link: LinkId(1), agent, held: Held::default() });
+        let (from, agent) = (std::net::Ipv4Addr::LOCALHOST.into(), description(limits));
+        scene.apply(Event::AgentConnected { link: LinkId(1), from, agent, held: Held::default() });
         let (framework, suppressed) = (framework(), Vec::new());
         scene.apply(Event::Subscribe { stream, framework, suppressed, constraints: Default::default() });
         scene

@@ -1,7 +1,7 @@
 //! An agent that speaks the real agent link and follows a script instead of running anything: a task whose command is
 //! `exit 3` fails, one that contains `sleep 1000` runs until it is killed, any other finishes.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use chapada_wire::link::agent_link_client::AgentLinkClient;
 use chapada_wire::link::{self, FromAgent, from_agent, to_agent};
@@ -49,7 +49,7 @@ pub(crate) fn hello(version: u32) -> FromAgent {
     hello_of(version, agent_info())
 }
 
-fn hello_of(version: u32, info: v1::AgentInfo) -> FromAgent {
+pub(crate) fn hello_of(version: u32, info: v1::AgentInfo) -> FromAgent {
     message(from_agent::Message::Hello(link::Hello {
         protocol_version: version,
         agent_info: Some(info),
@@ -73,7 +73,17 @@ pub(crate) async fn dial(
     at: SocketAddr,
     first: Vec<FromAgent>,
 ) -> (mpsc::Sender<FromAgent>, tonic::Streaming<link::ToAgent>) {
+    dial_from(Ipv4Addr::LOCALHOST, at, first).await
+}
+
+/// As [`dial`], from this address of the machine.
+pub(crate) async fn dial_from(
+    from: Ipv4Addr,
+    at: SocketAddr,
+    first: Vec<FromAgent>,
+) -> (mpsc::Sender<FromAgent>, tonic::Streaming<link::ToAgent>) {
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{at}")).expect("an address");
+    let endpoint = endpoint.local_address(Some(from.into()));
     let mut client = AgentLinkClient::new(endpoint.connect().await.expect("the master listens"));
     let (sender, queue) = mpsc::channel(1024);
     for one in first {

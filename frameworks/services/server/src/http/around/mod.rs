@@ -7,6 +7,7 @@ mod proxy;
 use std::sync::Arc;
 
 use chapada_listener::{Call, HttpResponse, Next};
+use chapada_tls::Dialer;
 use http::header::{
     ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, EXPIRES, HeaderName, HeaderValue, LOCATION, ORIGIN, PRAGMA,
     X_FRAME_OPTIONS,
@@ -32,9 +33,9 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    pub(crate) fn new(config: &ServicesConfig, own: &str) -> Self {
+    pub(crate) fn new(config: &ServicesConfig, dialer: &Dialer, own: &str) -> Self {
         Self {
-            proxy: Proxy::new(config, own),
+            proxy: Proxy::new(config, dialer, own),
             places: config.http_max_concurrent_requests.map(|most| Semaphore::new(most as usize)),
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chapada_listener::{BodyError, Call, HttpResponse, RequestBody, stream};
+use chapada_tls::{ByUri, Dialer};
 use futures_util::{TryStreamExt, stream as streams};
 use http::header::{
     CONNECTION, HOST, HeaderName, HeaderValue, ORIGIN, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -12,7 +13,6 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::sync::Semaphore;
 
@@ -38,16 +38,15 @@ type Body = UnsyncBoxBody<Bytes, BodyError>;
 /// Asks the leader on behalf of clients, so many at once.
 pub(crate) struct Proxy {
     own: String,
-    client: Client<HttpConnector, Body>,
+    client: Client<ByUri, Body>,
     places: Semaphore,
     within: Duration,
 }
 
 impl Proxy {
     /// `own` is the `host:port` of this process.
-    pub(crate) fn new(config: &ServicesConfig, own: &str) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(config.leader_proxy_connection_timeout));
+    pub(crate) fn new(config: &ServicesConfig, dialer: &Dialer, own: &str) -> Self {
+        let connector = dialer.by_uri().within(config.leader_proxy_connection_timeout);
         Self {
             own: format!("1.1 {own}"),
             client: Client::builder(TokioExecutor::new()).build(connector),
