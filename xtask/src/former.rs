@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::run::{cargo, root, run};
 
 /// The last commit before one that changed what is durable or on the link: to be changed with such a commit.
-pub(crate) const FORMER: &str = "2303910b05af";
+pub(crate) const FORMER: &str = "4aff5c848c2a";
 
 /// Builds the program of a commit, once; none when the checkout does not have that commit, which is said.
 ///

@@ -130,7 +130,7 @@ impl Agent {
 
     pub(crate) fn obey(&mut self, now: Now, sequence: u64, command: Command) {
         match command {
-            Command::Welcome { agent } => self.on_welcome(now, agent),
+            Command::Welcome { agent, completed } => self.on_welcome(now, agent, completed),
             Command::Gone => self.on_gone(now),
             Command::Drain(drain) => self.drain = drain,
             Command::Launch(launch) => self.launch(now, sequence, *launch),

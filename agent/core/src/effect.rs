@@ -158,6 +158,8 @@ pub enum Effect {
         agent: AgentId,
         /// The epoch of the master.
         epoch: u64,
+        /// How many completed tasks of each framework it wants to hear of.
+        completed: usize,
     },
     /// The task is over and acknowledged, and nothing of it is held any more.
     Forgotten {

@@ -132,6 +132,8 @@ pub enum Command {
     Welcome {
         /// The id to keep.
         agent: AgentId,
+        /// How many completed tasks of each framework the master wants to hear of.
+        completed: usize,
     },
     /// The agent's id was marked gone: its tasks end, and it comes back as a new agent.
     Gone,

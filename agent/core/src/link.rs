@@ -133,7 +133,7 @@ impl Agent {
             self.epoch = message.epoch;
             self.link.obey_after = self.log(Record::Epoch(message.epoch));
         }
-        if let Command::Welcome { agent } = &message.command
+        if let Command::Welcome { agent, .. } = &message.command
             && self.id.as_ref() != Some(agent)
         {
             self.id = Some(agent.clone());
@@ -161,10 +161,10 @@ impl Agent {
     }
 
     /// The agent is admitted: everything unacknowledged is sent at once.
-    pub(crate) fn on_welcome(&mut self, now: Now, agent: AgentId) {
+    pub(crate) fn on_welcome(&mut self, now: Now, agent: AgentId, completed: usize) {
         self.link.phase = LinkPhase::Up;
         self.drain = None;
-        self.effects.push(Effect::Registered { agent, epoch: self.epoch });
+        self.effects.push(Effect::Registered { agent, epoch: self.epoch, completed });
         self.repeat_operations(now);
         let keys: Vec<TaskKey> = self.tasks.keys().cloned().collect();
         for key in keys {

@@ -1,7 +1,8 @@
 //! What was here and is over: tasks, executors and frameworks of which nothing is left to be done, the youngest of each. They are
 //! for whoever looks at the agent, and go with its process.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chapada_agent_core::{
@@ -29,6 +30,8 @@ struct Known {
     past: BTreeMap<FrameworkId, Past>,
     /// Frameworks that ended so far.
     ended: u64,
+    /// Tasks that were forgotten between a statement of what is held and its welcome: they are among what was stated.
+    stated: Option<BTreeSet<TaskKey>>,
 }
 
 /// What is over of one framework.
@@ -56,6 +59,11 @@ impl Past {
     /// Whether the framework has nothing here any more.
     pub(crate) fn is_over(&self) -> bool {
         self.ended.is_some()
+    }
+
+    fn clear(&mut self) {
+        self.executors.clear();
+        self.tasks.clear();
     }
 
     /// Leaves out tasks that are not wanted.
@@ -100,10 +108,35 @@ impl History {
         self.known().past.values().cloned().collect()
     }
 
+    /// All that is held is being stated to a master.
+    pub(crate) fn note_statement(&self) {
+        self.known().stated = Some(BTreeSet::new());
+    }
+
+    /// The statement was taken. The tasks that were over before it, of each framework at most so many: the one that ended last comes first.
+    pub(crate) fn completed(&self, most: usize) -> Vec<TaskView> {
+        let mut known = self.known();
+        let stated = known.stated.take().unwrap_or_default();
+        let ended = |task: &TaskView| {
+            task.newest.as_ref().filter(|last| last.state.is_terminal()).map(|last| Reverse(last.at))
+        };
+        let mut completed = Vec::new();
+        for past in known.past.values().filter(|_| most > 0) {
+            let mut tasks = past.all_tasks();
+            tasks.retain(|task| ended(task).is_some() && !stated.contains(&task.record.key));
+            tasks.sort_by_key(|task| ended(task));
+            completed.extend(tasks.into_iter().take(most).cloned());
+        }
+        completed.sort_by_key(ended);
+        completed
+    }
+
     /// Hears of what is written down.
     pub(crate) fn note(&self, record: &Record) {
         let mut known = self.known();
         match record {
+            // What ran under another id is not this agent's, nor are its sandboxes.
+            Record::Agent(_) => known.past.values_mut().for_each(Past::clear),
             Record::Framework(framework) => known.begin(framework),
             Record::FrameworkForgotten(id) => known.end(id),
             Record::Executor(executor) => {
@@ -168,6 +201,9 @@ impl Known {
 
     fn end_task(&mut self, key: &TaskKey, most: usize) {
         let task = self.tasks.remove(key);
+        if let Some(stated) = &mut self.stated {
+            stated.insert(key.clone());
+        }
         let past = self.past.get_mut(&key.framework);
         let Some(((record, newest), past)) = task.zip(past) else { return };
         let executor = record.executor_key();

@@ -239,9 +239,10 @@ impl Shell {
                 tracing::warn!(reason, "dropping the link");
                 self.drop_link();
             }
-            Effect::Registered { agent, epoch } => {
+            Effect::Registered { agent, epoch, completed } => {
                 tracing::info!(agent_id = %agent, epoch, "registered with the master");
                 self.counters.note_registered();
+                self.send_completed(agent, completed);
             }
             Effect::Forgotten { task, container } => {
                 self.networks.forget(container.as_str());
@@ -332,7 +333,15 @@ impl Shell {
 
     fn send_holding(&mut self, holding: &Holding) {
         let (who, identity) = (self.who.clone(), holding.agent.clone().map(|agent| self.identity(agent)));
+        self.history.note_statement();
         self.send(|link, _| link.hello(&who, holding, identity.as_ref()));
+    }
+
+    fn send_completed(&mut self, agent: AgentId, most: usize) {
+        let (completed, identity) = (self.history.completed(most), self.identity(agent));
+        if most > 0 {
+            self.send(|link, epoch| link.completed(epoch, &completed, &identity));
+        }
     }
 
     fn identity(&self, agent: AgentId) -> Identity {

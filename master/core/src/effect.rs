@@ -162,6 +162,8 @@ pub enum AgentCommand {
     Welcome {
         /// The id to keep.
         agent: AgentId,
+        /// How many completed tasks of each framework are wanted of it; none when they are known.
+        completed: u32,
     },
     /// It is not registered; [`Effect::CloseLink`] follows.
     Refused {

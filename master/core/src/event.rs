@@ -76,6 +76,15 @@ pub enum Event {
         /// The newest state the agent knows, which may be ahead of `status`.
         latest: TaskState,
     },
+    /// An agent says which tasks of it were over before it came, as its welcome asked for.
+    CompletedTasks {
+        /// Where it came in.
+        link: LinkId,
+        /// Who says it.
+        agent: AgentId,
+        /// The tasks, each with its last status.
+        tasks: Vec<HeldTask>,
+    },
     /// An agent says what became of an operation.
     OperationUpdate {
         /// Where it came in.
@@ -167,6 +176,8 @@ pub enum EventKind {
     LinkClosed,
     /// [`Event::Update`]
     Update,
+    /// [`Event::CompletedTasks`]
+    CompletedTasks,
     /// [`Event::OperationUpdate`]
     OperationUpdate,
     /// [`Event::ExecutorMessage`]
@@ -191,6 +202,7 @@ impl Event {
             Self::AgentConnected { .. } => EventKind::AgentConnected,
             Self::LinkClosed { .. } => EventKind::LinkClosed,
             Self::Update { .. } => EventKind::Update,
+            Self::CompletedTasks { .. } => EventKind::CompletedTasks,
             Self::OperationUpdate { .. } => EventKind::OperationUpdate,
             Self::ExecutorMessage { .. } => EventKind::ExecutorMessage,
             Self::ExecutorGone { .. } => EventKind::ExecutorGone,
@@ -202,13 +214,14 @@ impl Event {
 }
 
 /// Every kind of event.
-pub const EVENT_KINDS: [EventKind; 12] = [
+pub const EVENT_KINDS: [EventKind; 13] = [
     EventKind::Subscribe,
     EventKind::StreamClosed,
     EventKind::Call,
     EventKind::AgentConnected,
     EventKind::LinkClosed,
     EventKind::Update,
+    EventKind::CompletedTasks,
     EventKind::OperationUpdate,
     EventKind::ExecutorMessage,
     EventKind::ExecutorGone,

@@ -13,6 +13,7 @@ impl Master {
         let now = self.now.wall;
         if let Some(agent) = self.agent_mut(id) {
             let is_new = std::mem::take(&mut agent.is_new);
+            agent.has_told_completed |= is_new;
             agent.reregistered = (!is_new).then_some(now);
             let shared = Arc::new(agent.clone());
             match is_new {
@@ -21,7 +22,7 @@ impl Master {
             }
             self.tell_operators(OperatorEvent::AgentAdded(shared));
         }
-        let welcome = AgentCommand::Welcome { agent: id.clone() };
+        let welcome = AgentCommand::Welcome { agent: id.clone(), completed: self.completed_wanted(id) };
         self.effects.push(Effect::ToAgent { link, agent: Some(id.clone()), command: welcome });
         if let Some(drain) = self.books.agents.get(id).and_then(|agent| agent.drain.clone()) {
             self.tell_agent(id, AgentCommand::Drain { drain: Some(drain) });

@@ -241,7 +241,7 @@ impl Master {
     }
 
     /// The role that something counts for when the agent says none, or no single one: the framework's only or first.
-    fn role_of(&self, framework: &FrameworkId, stated: Option<&Role>) -> Role {
+    pub(crate) fn role_of(&self, framework: &FrameworkId, stated: Option<&Role>) -> Role {
         let described = self.books.frameworks.get(framework).and_then(|f| f.description.roles.first());
         stated.or(described).cloned().unwrap_or_else(Role::star)
     }
@@ -279,7 +279,7 @@ impl HeldTask {
         self.latest.as_ref().is_some_and(|status| status.state.is_terminal())
     }
 
-    fn into_task(self, agent: AgentId, role: Role, resources: Resources, now: Wall) -> Task {
+    pub(crate) fn into_task(self, agent: AgentId, role: Role, resources: Resources, now: Wall) -> Task {
         let mut task = Task::new(self.framework, self.task, resources, agent, role, now);
         if let Some(status) = self.latest {
             task.state = status.state;

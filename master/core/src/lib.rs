@@ -10,6 +10,7 @@ mod books;
 mod brake;
 mod call;
 mod calls;
+mod completed;
 mod constraints;
 mod draining;
 mod early_kills;

@@ -175,6 +175,7 @@ impl Master {
             Event::Update { link, agent, framework, status, latest } => {
                 self.on_update(link, agent, framework, status, latest);
             }
+            Event::CompletedTasks { link, agent, tasks } => self.on_completed_tasks(link, &agent, tasks),
             Event::OperationUpdate { link, agent, status } => {
                 self.on_operation_update(link, &agent, status);
             }

@@ -148,9 +148,7 @@ impl Master {
         task.phase = TaskPhase::Completed;
         task.unacknowledged.clear();
         task.finished = task.finished.or(Some(self.now.wall));
-        let is_remembered = self.books.frameworks.contains_key(&key.framework)
-            || self.books.completed_frameworks.iter().any(|framework| framework.id == key.framework);
-        if is_remembered {
+        if self.is_remembered(&key.framework) {
             let history = self.books.completed_tasks.entry(key.framework.clone()).or_default();
             history.push_back(Arc::new(task));
             if history.len() > MAX_COMPLETED_TASKS {

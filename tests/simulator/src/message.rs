@@ -63,7 +63,7 @@ pub(crate) struct Brief<'a, T>(pub(crate) &'a T);
 impl fmt::Display for Brief<'_, AgentCommand> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            AgentCommand::Welcome { agent } => write!(out, "welcome {agent}"),
+            AgentCommand::Welcome { agent, .. } => write!(out, "welcome {agent}"),
             AgentCommand::Launch { task, .. } => write!(out, "launch {}", task.id),
             AgentCommand::LaunchGroup { executor, tasks, is_first, .. } => {
                 let ids: Vec<&str> = tasks.iter().map(|task| task.id.as_str()).collect();

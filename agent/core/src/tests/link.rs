@@ -94,7 +94,7 @@ fn what_ends_between_the_statement_and_the_welcome_is_said_after_it() {
     world.exit(&executor, exit(0));
     world.exit(&abandoned, exit(0));
     assert_eq!((world.gone.len(), world.sent.len()), (0, 2), "only the first life's words are said so far");
-    world.master_says(1, Command::Welcome { agent: "a".parse().unwrap() });
+    world.master_says(1, Command::Welcome { agent: "a".parse().unwrap(), completed: 0 });
     assert_eq!(world.gone.len(), 1);
     let ended = world.sent.iter().filter(|(_, update)| update.state.is_terminal());
     assert_eq!(ended.count(), 2, "{:?}", world.sent);

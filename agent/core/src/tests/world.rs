@@ -141,7 +141,7 @@ impl World {
 
     pub(crate) fn register(&mut self, epoch: u64) {
         self.apply(Event::LinkOpened);
-        self.master_says(epoch, Command::Welcome { agent: "a".parse().unwrap() });
+        self.master_says(epoch, Command::Welcome { agent: "a".parse().unwrap(), completed: 0 });
     }
 
     pub(crate) fn master_says(&mut self, epoch: u64, command: Command) {

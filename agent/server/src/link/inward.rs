@@ -48,6 +48,7 @@ pub(crate) fn read(message: to_agent::Message, terms: &Terms<'_>) -> Result<Inwa
     let command = match message {
         to_agent::Message::Welcome(welcome) => Command::Welcome {
             agent: welcome.agent_id.parse().map_err(|e| format!("welcome.agent_id: {e}"))?,
+            completed: welcome.completed_tasks_wanted as usize,
         },
         to_agent::Message::Refused(refused) if refused.reason() == link::refused::Reason::Gone => {
             Command::Gone

@@ -1,6 +1,6 @@
 //! What the agent has to say to the master.
 
-use chapada_agent_core::{HeldTask, Holding, TaskRecord, Update};
+use chapada_agent_core::{HeldTask, Holding, TaskRecord, TaskView, Update};
 use chapada_model::{ExecutorId, ExecutorKey, OperationStatus, Payload, TaskKey, TaskState};
 use chapada_wire::convert::{ReservationFormat, resources_to_wire};
 use chapada_wire::link::{self, FromAgent, from_agent};
@@ -101,6 +101,26 @@ impl Outbox {
     /// Sends a status.
     pub(crate) fn update(&self, epoch: u64, update: link::Update) -> Result<(), OutboxFull> {
         self.send(epoch, from_agent::Message::Update(update))
+    }
+
+    /// Tells of tasks that were over before, as many of the first as one message takes.
+    pub(crate) fn completed(
+        &self,
+        epoch: u64,
+        tasks: &[TaskView],
+        identity: &Identity,
+    ) -> Result<(), OutboxFull> {
+        let (mut completed, mut bytes) = (link::CompletedTasks::default(), 0);
+        for task in tasks {
+            let TaskView { record, newest, acknowledged, .. } = task.clone();
+            let task = held(&HeldTask { record, latest: newest, acknowledged }, Some(identity));
+            bytes += task.encoded_len();
+            if bytes > PAGE_BYTES {
+                break;
+            }
+            completed.tasks.push(task);
+        }
+        self.send(epoch, from_agent::Message::CompletedTasks(completed))
     }
 
     /// Says what became of an operation.

@@ -5,6 +5,7 @@
 mod artifacts;
 mod attach;
 mod checks;
+mod completed;
 mod disk;
 mod executors;
 mod fetch;

@@ -50,7 +50,7 @@ pub struct Task {
     pub statuses: VecDeque<Arc<TaskStatus>>,
     /// Updates that its framework has not acknowledged, oldest first; at most [`MAX_UNACKNOWLEDGED`].
     pub unacknowledged: VecDeque<UpdateUuid>,
-    /// When it was accepted, or first stated by its agent.
+    /// When it was accepted, or first stated by its agent; one that was over before this master led, when it ended.
     pub launched: Wall,
     /// When something was last said of it.
     pub updated: Wall,

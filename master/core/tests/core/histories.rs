@@ -131,7 +131,8 @@ impl Run<'_> {
             6..8 => self.close_stream(),
             8..13 => self.agent_appears_or_returns(),
             13..15 => self.link_breaks(),
-            15..29 => self.agent_says(),
+            15..17 => self.agent_tells_completed(),
+            17..29 => self.agent_says(),
             29..32 => self.operation_answered(),
             32..36 => self.records(),
             36..37 => self.executor_events(),
@@ -265,6 +266,20 @@ impl Run<'_> {
             state => state,
         };
         self.world.update(index, &key, state);
+    }
+
+    /// What it was asked for, or at times something that it was not.
+    fn agent_tells_completed(&mut self) {
+        *self.tally.borrow_mut().events.entry(EventKind::CompletedTasks).or_default() += 1;
+        let index = self.draw() % self.world.agents.len().max(1);
+        let Some(sim) = self.world.agents.get(index) else { return };
+        let (link, said) = (sim.link, [sim.held(), sim.completed.clone()].concat());
+        if !self.once_in(4) {
+            return self.world.tell_completed(index);
+        }
+        let link = link.unwrap_or(chapada_master_core::LinkId(0));
+        let agent = self.agent_id();
+        self.world.apply(Event::CompletedTasks { link, agent, tasks: said });
     }
 
     fn records(&mut self) {

@@ -6,6 +6,7 @@ mod agents;
 mod brake;
 mod capabilities;
 mod claims;
+mod completed;
 mod drain_waits;
 mod draining;
 mod drains;

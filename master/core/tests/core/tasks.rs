@@ -47,7 +47,7 @@ fn launch_at(
     key
 }
 
-fn acknowledge(world: &mut World, key: &TaskKey) {
+pub(crate) fn acknowledge(world: &mut World, key: &TaskKey) {
     let task = world.books().tasks[key].clone();
     let uuid = *task.unacknowledged.front().expect("an update is open");
     let call = Call::Acknowledge { agent: task.agent.clone(), task: key.task.clone(), uuid };

@@ -98,6 +98,14 @@ pub(crate) fn event(
                 status,
             }
         }
+        Message::CompletedTasks(completed) => {
+            let mut tasks = Vec::with_capacity(completed.tasks.len());
+            for (index, task) in completed.tasks.into_iter().enumerate() {
+                let within = |error: InvalidField| error.within(format!("completed_tasks.tasks[{index}]"));
+                tasks.push(held_task(task).map_err(within)?);
+            }
+            Event::CompletedTasks { link, agent, tasks }
+        }
         Message::OperationUpdate(update) => Event::OperationUpdate {
             link,
             agent,

@@ -13,12 +13,13 @@ use crate::operator::agents::drain_config;
 /// The message of a command.
 pub(crate) fn message(command: &AgentCommand, terms: &Terms) -> Message {
     match command {
-        AgentCommand::Welcome { agent } => Message::Welcome(link::Welcome {
+        AgentCommand::Welcome { agent, completed } => Message::Welcome(link::Welcome {
             protocol_version: PROTOCOL_VERSION,
             agent_id: agent.to_string(),
             master_id: terms.master_id.to_string(),
             heartbeat_interval_ms: millis(terms.heartbeat_interval),
             heartbeat_timeout_ms: millis(terms.silence_limit),
+            completed_tasks_wanted: *completed,
         }),
         AgentCommand::Refused { reason, message } => refused(
             match reason {

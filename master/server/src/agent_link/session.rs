@@ -121,7 +121,7 @@ impl Session {
                 command = commands.recv() => match command {
                     Some(command) => {
                         self.freight.unload(command.freight());
-                        if let AgentCommand::Welcome { agent } = &command {
+                        if let AgentCommand::Welcome { agent, .. } = &command {
                             tracing::info!(agent_id = %agent, epoch = self.led.epoch, "an agent is registered");
                             // A second welcome on one link names the same agent.
                             drop(self.agent.set(agent.clone()));

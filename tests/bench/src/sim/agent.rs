@@ -1,6 +1,7 @@
 //! A simulated agent: it speaks the link in the real codec, writes an update to its disk before it sends it, and keeps it
 //! until it is acknowledged. What it runs is virtual time.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -44,6 +45,8 @@ pub(crate) struct AgentHost {
     /// Since when nothing comes from it or reaches it.
     pub(crate) cut_off: Option<Mono>,
     tasks: Vec<Option<Task>>,
+    /// How many tasks of each framework that it runs something for were over before.
+    pub(crate) completed: usize,
     /// When what ended and was not offered again since ended, oldest first.
     pub(crate) freed: Vec<Mono>,
 }
@@ -68,7 +71,8 @@ impl AgentHost {
         match message {
             to_agent::Message::Welcome(welcome) => {
                 (self.id, self.is_linked) = (Some(welcome.agent_id.into()), true);
-                Ok(None)
+                let wanted = welcome.completed_tasks_wanted as usize;
+                Ok((wanted > 0).then_some(Need::Send(self.completed_tasks(wanted)?)))
             }
             to_agent::Message::Launch(launch) => {
                 let framework = launch.framework.and_then(|info| info.id).and_then(|id| id.value);
@@ -171,6 +175,31 @@ impl AgentHost {
             }
         }
         Ok(holding)
+    }
+
+    /// What it tells of tasks that were over: of each framework as many as are wanted, each like one that it runs.
+    fn completed_tasks(&self, wanted: usize) -> Result<Vec<u8>> {
+        let mut completed = link::CompletedTasks::default();
+        let mut of_framework = BTreeMap::new();
+        for task in self.holding()?.tasks {
+            of_framework.entry(task.framework_id.clone()).or_insert(task);
+        }
+        for task in of_framework.into_values() {
+            let info = v1::TaskInfo::decode(&*task.task)?;
+            let status = task.latest.clone().context("a task that runs has a status")?;
+            for number in 0..self.completed.min(wanted) {
+                let id = Some(v1::TaskId { value: Some(format!("completed-{number:08}")) });
+                let info = v1::TaskInfo { task_id: id.clone(), ..info.clone() };
+                let state = Some(v1::TaskState::TaskFinished.into());
+                let latest = Some(v1::TaskStatus { task_id: id, state, ..status.clone() });
+                completed.tasks.push(link::HeldTask {
+                    task: info.encode_to_vec().into(),
+                    latest,
+                    ..task.clone()
+                });
+            }
+        }
+        Ok(super::wire::from_agent(from_agent::Message::CompletedTasks(completed)))
     }
 
     fn said<'a>(&'a self, task: &'a Task, at: Wall) -> Result<Said<'a>> {

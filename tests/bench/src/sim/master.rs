@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use chapada_master::edge::{self, AgentMessage, Form, SchedulerCall};
 use chapada_master_core::{
-    Call, Caller, Effect, Event, Held, LinkId, Master, RegistryState, Settings, Snapshot, StreamId,
+    Call, Caller, Effect, Event, EventKind, Held, LinkId, Master, RegistryState, Settings, Snapshot, StreamId,
 };
 use chapada_model::{AgentId, FrameworkId, MasterDescription, Mono, Now, Wall};
 use chapada_wire::Json as _;
@@ -107,6 +107,8 @@ pub(crate) struct MasterHost {
     asked: Mono,
     /// The longest turn so far: who asks for the books at its beginning gets them at its end.
     pub(crate) longest_turn: Duration,
+    /// How many agents have told of what was over before it led.
+    pub(crate) told: usize,
     /// How many changes of the registry it has asked for.
     pub(crate) written: usize,
     /// How long it waits before it asks again; nobody reads when absent.
@@ -161,6 +163,7 @@ impl MasterHost {
             shown: core.snapshot(),
             asked: now.mono,
             longest_turn: Duration::ZERO,
+            told: 0,
             written: 0,
             reading: Some(READING),
             core,
@@ -263,7 +266,10 @@ impl MasterHost {
             Input::Read(read) => read,
         };
         match read {
-            Read::Event(event) => Ok(self.core.apply(moment(now), *event)),
+            Read::Event(event) => {
+                self.told += usize::from(event.kind() == EventKind::CompletedTasks);
+                Ok(self.core.apply(moment(now), *event))
+            }
             Read::Call(caller, call) => Ok(self.core.apply_call(moment(now), &caller, *call)?),
             Read::SignOfLife(index) => {
                 leaving.push(Outgoing::Agent(index, heartbeat(self.registry.epoch)));

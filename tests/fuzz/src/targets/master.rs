@@ -148,6 +148,8 @@ fn agent_messages() -> Vec<link::from_agent::Message> {
         acknowledged_state: Some(6),
         executor_id: text("executor"),
     };
+    let ended = v1::TaskStatus { state: Some(v1::TaskState::TaskFinished.into()), ..status.clone() };
+    let over = link::HeldTask { latest: Some(ended), ..held.clone() };
     let holding = link::Holding {
         last: true,
         tasks: vec![held],
@@ -166,6 +168,7 @@ fn agent_messages() -> Vec<link::from_agent::Message> {
         M::Hello(hello),
         M::Holding(holding),
         M::Holding(empty),
+        M::CompletedTasks(link::CompletedTasks { tasks: vec![over] }),
         M::Update(update(1)),
         M::Update(update(2)),
         M::Update(update(3)),

@@ -315,7 +315,9 @@ impl Sim {
     /// As the link's codec would read it.
     fn command(&mut self, command: AgentCommand) -> Option<Command> {
         Some(match command {
-            AgentCommand::Welcome { agent } => Command::Welcome { agent },
+            AgentCommand::Welcome { agent, completed } => {
+                Command::Welcome { agent, completed: completed as usize }
+            }
             AgentCommand::Launch { framework, task, role, is_first } => {
                 Command::Launch(Box::new(self.task_launch(&framework, &task, &role, is_first)?))
             }

@@ -261,7 +261,7 @@ impl Sim {
         if !self.network.server_open(link.0) {
             self.fail(|| format!("m{index} sends {command:?} on link {}, which is closed", link.0));
         }
-        if let AgentCommand::Welcome { agent } = &command {
+        if let AgentCommand::Welcome { agent, .. } = &command {
             self.masters[index].links.insert(link.0, Some(agent.clone()));
             self.check_admitted(index, agent);
         }

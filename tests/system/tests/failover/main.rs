@@ -374,6 +374,7 @@ fn a_leader_hands_over_when_asked_and_when_it_is_stopped() {
     let mut cluster = Cluster::builder().masters(3).services().separate_machines().detect_by_list().start();
     deploy(&cluster, 2);
     let before = runs(&cluster, 2, "at first");
+    let over = run_to_its_end(&cluster);
     let launched = logged(&cluster, ": launch ");
     let first = leader(&cluster);
     weigh(&cluster, "kept");
@@ -395,4 +396,33 @@ fn a_leader_hands_over_when_asked_and_when_it_is_stopped() {
     another_leads(&cluster, second);
     assert_eq!(runs(&cluster, 2, "after a leader was stopped"), before);
     assert_eq!(logged(&cluster, ": launch "), launched, "nothing was launched again");
+    eventually("the third leader knows what ended before the first hand-over", WITHIN, || {
+        let known = completed(&cluster)?;
+        if known == over { Ok(()) } else { Err(format!("{known:?}, not {over:?}")) }
+    });
+}
+
+/// What the leader says of tasks that are over.
+fn completed(cluster: &Cluster) -> Result<Vec<[Value; 4]>, String> {
+    let state = cluster.leader_http()?.get("/state")?;
+    let of_services = state["frameworks"][0]["completed_tasks"].as_array().cloned().unwrap_or_default();
+    Ok(of_services
+        .iter()
+        .map(|task| ["id", "state", "slave_id", "resources"].map(|key| task[key].clone()))
+        .collect())
+}
+
+/// Runs an app's one task and ends it: what the leader then says is over.
+fn run_to_its_end(cluster: &Cluster) -> Vec<[Value; 4]> {
+    let app = json!({ "id": "/over", "cmd": "exec sleep 200000", "cpus": 0.1, "mem": 32 });
+    accepted(cluster, "POST", "/v2/apps", &app);
+    eventually("it runs", WITHIN, || {
+        let tasks = cluster.services_http().get("/v2/apps/over/tasks")?;
+        if tasks["tasks"][0]["state"] == "TASK_RUNNING" { Ok(()) } else { Err(tasks.to_string()) }
+    });
+    accepted(cluster, "DELETE", "/v2/apps/over", &Value::Null);
+    eventually("it is over", WITHIN, || match completed(cluster)? {
+        none if none.is_empty() => Err("nothing is".to_owned()),
+        over => Ok(over),
+    })
 }

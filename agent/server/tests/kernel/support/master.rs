@@ -104,13 +104,19 @@ impl ScriptedMaster {
 
     /// As [`ScriptedMaster::accept`], and admits the agent.
     pub(crate) async fn welcome(&mut self, epoch: u64) -> Link {
+        self.welcome_and_ask(epoch, 0).await
+    }
+
+    /// As [`ScriptedMaster::welcome`], and wants to hear of so many completed tasks of each framework.
+    pub(crate) async fn welcome_and_ask(&mut self, epoch: u64, completed_tasks_wanted: u32) -> Link {
         let mut link = self.accept(epoch).await;
         link.say(to_agent::Message::Welcome(link::Welcome {
             protocol_version: 1,
             agent_id: "agent-1".to_owned(),
             master_id: "master-1".to_owned(),
             heartbeat_interval_ms: 1000,
-            heartbeat_timeout_ms: 10_000,
+            heartbeat_timeout_ms: 60_000,
+            completed_tasks_wanted,
         }))
         .await;
         link
@@ -263,6 +269,17 @@ impl Link {
             }
             let ended = chapada_model::TaskState::try_from(status.state.unwrap()).unwrap().is_terminal();
             assert!(!(ended && id_of(&status) == task), "{task} ended as {status:?}");
+        }
+    }
+
+    /// Updates, acknowledged, until each of these tasks has said that it runs; those of a pod come in any order.
+    pub(crate) async fn until_all_run<const COUNT: usize>(&mut self, tasks: [&str; COUNT]) {
+        let mut awaited = tasks.to_vec();
+        while !awaited.is_empty() {
+            let status = self.update().await;
+            let state = state_of(&status);
+            assert!(matches!(state, v1::TaskState::TaskStarting | v1::TaskState::TaskRunning), "{status:?}");
+            awaited.retain(|task| *task != id_of(&status) || state != v1::TaskState::TaskRunning);
         }
     }
 }

@@ -18,6 +18,17 @@ pub(crate) struct SimTask {
     pub(crate) kills: u32,
 }
 
+impl SimTask {
+    fn held(&self, key: &TaskKey) -> HeldTask {
+        HeldTask {
+            framework: key.framework.clone(),
+            task: self.description.clone(),
+            latest: self.latest.clone(),
+            acknowledged: None,
+        }
+    }
+}
+
 pub(crate) struct SimAgent {
     pub(crate) description: AgentDescription,
     /// The address of its machine.
@@ -34,6 +45,10 @@ pub(crate) struct SimAgent {
     pub(crate) commands: Vec<AgentCommand>,
     /// As the master said last.
     pub(crate) drain: Option<Drain>,
+    /// Tasks whose end was acknowledged, oldest first, as Mesos' agents and ours remember them.
+    pub(crate) completed: Vec<HeldTask>,
+    /// How many of each framework the last welcome wanted to hear of.
+    pub(crate) completed_wanted: u32,
     uuids: u64,
 }
 
@@ -53,6 +68,8 @@ impl SimAgent {
             operations: Vec::new(),
             commands: Vec::new(),
             drain: None,
+            completed: Vec::new(),
+            completed_wanted: 0,
             uuids: 0,
         }
     }
@@ -63,8 +80,9 @@ impl SimAgent {
         }
         self.commands.push(command.clone());
         match command {
-            AgentCommand::Welcome { agent } => {
+            AgentCommand::Welcome { agent, completed } => {
                 self.description.id = Some(agent);
+                self.completed_wanted = completed;
                 (self.is_welcome, self.drain) = (true, None);
             }
             AgentCommand::Refused { .. } => {}
@@ -85,8 +103,8 @@ impl SimAgent {
                     .get(&key)
                     .and_then(|task| task.latest.as_ref())
                     .is_some_and(|latest| latest.state.is_terminal() && latest.uuid == Some(uuid));
-                if is_last {
-                    self.tasks.remove(&key);
+                if is_last && let Some(task) = self.tasks.remove(&key) {
+                    self.completed.push(task.held(&key));
                 }
             }
             AgentCommand::Operate { operation } => self.operate(&operation),
@@ -141,13 +159,7 @@ impl SimAgent {
     }
 
     pub(crate) fn held(&self) -> Vec<HeldTask> {
-        let held = |(key, task): (&TaskKey, &SimTask)| HeldTask {
-            framework: key.framework.clone(),
-            task: task.description.clone(),
-            latest: task.latest.clone(),
-            acknowledged: None,
-        };
-        self.tasks.iter().map(held).collect()
+        self.tasks.iter().map(|(key, task)| task.held(key)).collect()
     }
 
     pub(crate) fn held_executors(&self) -> Vec<HeldExecutor> {

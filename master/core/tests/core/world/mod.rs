@@ -254,6 +254,17 @@ impl World {
         self.apply(event);
     }
 
+    /// The agent tells of the completed tasks that its welcome wanted to hear of.
+    pub(crate) fn tell_completed(&mut self, index: usize) {
+        let agent = &mut self.agents[index];
+        let most = std::mem::take(&mut agent.completed_wanted) as usize;
+        let (Some(link), Some(id)) = (agent.link, agent.description.id.clone()) else { return };
+        if most > 0 && agent.is_welcome {
+            let tasks = agent.completed.iter().rev().take(most).cloned().collect();
+            self.apply(Event::CompletedTasks { link, agent: id, tasks });
+        }
+    }
+
     /// The agent's link breaks.
     pub(crate) fn break_link(&mut self, index: usize) {
         let agent = &mut self.agents[index];
