@@ -5,11 +5,13 @@
 use std::path::Path;
 
 use chapada_harness::{Cluster, Daemon, binary, eventually, other_build};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Processes, WITHIN, accepted, another_leads, builder, deploy, leader, logged, runs};
 
 const INSTANCES: u64 = 3;
+/// One that runs all, one that an operator has drained, one that an operator has deactivated.
+const AGENTS: usize = 3;
 
 /// A daemon is killed, and is of this program when it comes back.
 fn replace(daemon: &mut Daemon, program: &Path) {
@@ -33,11 +35,14 @@ fn replace_masters(cluster: &mut Cluster, program: &Path) {
     another_leads(cluster, former);
 }
 
-fn replace_agent(cluster: &mut Cluster, program: &Path) {
-    replace(&mut cluster.agents[0], program);
-    eventually("the agent is back", WITHIN, || {
-        let active = cluster.leader_http()?.get("/query/v1/overview")?["agents"]["active"].as_u64();
-        if active == Some(1) { Ok(()) } else { Err(format!("{active:?} agents")) }
+fn replace_agents(cluster: &mut Cluster, program: &Path) {
+    for agent in &mut cluster.agents {
+        replace(agent, program);
+    }
+    eventually("the agents are back", WITHIN, || {
+        let agents = cluster.leader_http()?.get("/query/v1/overview")?["agents"].clone();
+        let are_back = ["active", "drained", "deactivated"].iter().all(|state| agents[state] == 1);
+        if are_back { Ok(()) } else { Err(agents.to_string()) }
     });
 }
 
@@ -58,6 +63,31 @@ fn still_works(cluster: &Cluster, before: &Processes) {
     assert_eq!(runs(cluster, INSTANCES as usize, "again"), *before, "the youngest goes");
 }
 
+/// Agents that nothing is to run on: one drained, one deactivated.
+fn set_aside(cluster: &Cluster) {
+    let agents = eventually("all agents are registered", WITHIN, || {
+        let slaves = cluster.leader_http()?.get("/slaves")?["slaves"].as_array().cloned().unwrap_or_default();
+        if slaves.len() == AGENTS { Ok(slaves) } else { Err(format!("{} agents", slaves.len())) }
+    });
+    let id = |number: usize| json!({ "value": agents[number]["id"] });
+    for call in [
+        json!({ "type": "DRAIN_AGENT", "drain_agent": { "agent_id": id(1), "max_grace_period": { "seconds": 7 } } }),
+        json!({ "type": "DEACTIVATE_AGENT", "deactivate_agent": { "agent_id": id(2) } }),
+    ] {
+        asked(cluster, "POST", "/api/v1", &call);
+    }
+}
+
+/// The leader takes it.
+fn asked(cluster: &Cluster, method: &str, path: &str, body: &Value) {
+    eventually(&format!("{path} is accepted"), WITHIN, || {
+        match cluster.leader_http()?.call(method, path, Some(body))? {
+            (200, _) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+}
+
 /// Something of each kind that operators put into the registry.
 fn fill(cluster: &Cluster) {
     let quota = json!([{ "role": "batch", "limits": { "cpus": { "value": 4 } } }]);
@@ -74,23 +104,30 @@ fn fill(cluster: &Cluster) {
         ),
         ("POST", "/maintenance/schedule", json!({ "windows": [window] })),
     ] {
-        eventually(&format!("{path} is accepted"), WITHIN, || {
-            match cluster.leader_http()?.call(method, path, Some(&body))? {
-                (200, _) => Ok(()),
-                other => Err(format!("{other:?}")),
-            }
-        });
+        asked(cluster, method, path, &body);
     }
 }
 
 /// What the leader has of it.
-fn filled(cluster: &Cluster) -> Vec<serde_json::Value> {
+fn filled(cluster: &Cluster) -> Vec<Value> {
     let all = eventually("the leader answers", WITHIN, || {
         let master = cluster.leader_http()?;
         let quota = master.send("POST", "/api/v1", &json!({ "type": "GET_QUOTA" }))?;
-        Ok(vec![master.get("/weights")?, master.get("/maintenance/schedule")?, quota])
+        let mut agents = master.get("/registrar(1)/registry")?["slaves"]["slaves"].take();
+        agents
+            .as_array_mut()
+            .ok_or("agents are recorded")?
+            .sort_by_key(|agent| agent["info"]["id"].to_string());
+        Ok(vec![master.get("/weights")?, master.get("/maintenance/schedule")?, quota, agents])
     });
-    for (what, known) in [("batch", &all[0]), ("another", &all[1]), ("batch", &all[2])] {
+    for (what, known) in [
+        ("batch", &all[0]),
+        ("another", &all[1]),
+        ("batch", &all[2]),
+        ("DRAINED", &all[3]),
+        ("7000000000", &all[3]),
+        ("\"deactivated\":true", &all[3]),
+    ] {
         assert!(known.to_string().contains(what), "{known}");
     }
     all
@@ -101,7 +138,8 @@ type Step = (&'static str, fn(&mut Cluster, &Path));
 /// From the other build to this one by these steps, and back.
 fn there_and_back(steps: [Step; 3]) {
     let (other, this) = (other_build(), binary("chapada"));
-    let mut cluster = builder().program(&other).start();
+    let mut cluster = builder().agents(AGENTS).program(&other).start();
+    set_aside(&cluster);
     deploy(&cluster, INSTANCES);
     fill(&cluster);
     let recorded = filled(&cluster);
@@ -120,11 +158,19 @@ fn there_and_back(steps: [Step; 3]) {
 }
 
 #[test]
-fn scenario_49_masters_first_then_the_agent_then_services() {
-    there_and_back([("masters", replace_masters), ("agent", replace_agent), ("services", replace_services)]);
+fn scenario_49_masters_first_then_agents_then_services() {
+    there_and_back([
+        ("masters", replace_masters),
+        ("agents", replace_agents),
+        ("services", replace_services),
+    ]);
 }
 
 #[test]
-fn scenario_49_services_first_then_the_agent_then_masters() {
-    there_and_back([("services", replace_services), ("agent", replace_agent), ("masters", replace_masters)]);
+fn scenario_49_services_first_then_agents_then_masters() {
+    there_and_back([
+        ("services", replace_services),
+        ("agents", replace_agents),
+        ("masters", replace_masters),
+    ]);
 }
