@@ -18,7 +18,10 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::IntervalStream;
 use tokio_util::sync::CancellationToken;
 
-const DEADLINE: Duration = Duration::from_secs(10);
+/// What is awaited so long never comes.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// More than a connection has to end in when the server does, and less than any that says nothing may stand.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 struct Server {
     at: SocketAddr,
@@ -90,7 +93,7 @@ impl Server {
 
     async fn end(self) {
         self.stop.cancel();
-        tokio::time::timeout(DEADLINE, self.task).await.expect("ends in time").expect("ends well");
+        tokio::time::timeout(ENDS_WITHIN, self.task).await.expect("ends in time").expect("ends well");
     }
 }
 

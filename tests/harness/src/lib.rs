@@ -21,3 +21,4 @@ pub use eventually::eventually;
 pub use http::Http;
 pub use leftovers::{container_cgroups, processes_of, unmount_below};
 pub use netns::{Cut, Hub, Namespace};
+pub use ports::free_port;

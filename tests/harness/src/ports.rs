@@ -20,7 +20,9 @@ pub(crate) fn free_ports(ip: IpAddr, count: usize) -> Vec<u16> {
     candidates.filter(|port| TcpListener::bind((ip, *port)).is_ok()).take(count).collect()
 }
 
-/// One of them.
-pub(crate) fn free_port(ip: impl Into<IpAddr>) -> u16 {
+/// A port that was free a moment ago, for a server that is started later. None that the kernel hands out by itself, so that
+/// no outgoing connection takes it before its server does.
+#[must_use]
+pub fn free_port(ip: impl Into<IpAddr>) -> u16 {
     free_ports(ip.into(), 1)[0]
 }

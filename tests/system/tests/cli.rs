@@ -1,6 +1,7 @@
 //! The command line against a real cluster.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use chapada_harness::{Cluster, binary, eventually};
@@ -108,15 +109,24 @@ fn what_is_not_there_has_an_exit_code_of_its_own() {
 fn logs_are_followed_until_the_task_ends() {
     let cluster = Cluster::builder().services().start();
     let file = cluster.folder().join("app.json");
-    let app = r#"{"id":"/count","cmd":"for n in 1 2 3 4 5; do echo line $n; sleep 0.2; done; sleep 1","cpus":0.1,"mem":32,"backoffSeconds":600}"#;
+    let app = r#"{"id":"/count","cmd":"echo line 1; until [ -e go ]; do sleep 0.02; done; for n in 2 3 4 5; do echo line $n; sleep 0.2; done","cpus":0.1,"mem":32,"backoffSeconds":600}"#;
     std::fs::write(&file, app).expect("a file");
     chapada(&cluster, &["apps", "deploy", &file.to_string_lossy()]).expect("deploys");
     let id = eventually("it runs", WITHIN, || {
         let tasks = json(&cluster, &["tasks", "--state", "TASK_RUNNING"]);
         tasks[0]["id"].as_str().map(str::to_owned).ok_or_else(|| tasks.to_string())
     });
-    let text = chapada(&cluster, &["logs", "--follow", &id]).expect("follows to the end");
+    let mut follower = Command::new(binary("chapada"));
+    follower.args(["logs", "--follow", &id, "--master", cluster.master_host_port(0)]).stdout(Stdio::piped());
+    let mut follower = follower.spawn().expect("chapada is built");
+    let mut said = BufReader::new(follower.stdout.take().expect("a pipe"));
+    let mut text = String::new();
+    said.read_line(&mut text).expect("text");
+    assert_eq!(text, "line 1\n", "it follows a task that goes on");
+    std::fs::write(cluster.sandbox().join("go"), "").expect("the sandbox is there");
+    said.read_to_string(&mut text).expect("text");
     assert_eq!(text, "line 1\nline 2\nline 3\nline 4\nline 5\n");
+    assert!(follower.wait().expect("it ends with the task").success());
 }
 
 /// The command of each task that runs of `/stages`, by the versions of the app; in order.

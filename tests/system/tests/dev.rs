@@ -1,9 +1,10 @@
 //! A whole cluster in one command.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use chapada_harness::{binary, processes_of};
+use chapada_harness::{binary, free_port, processes_of};
 
 #[test]
 fn dev_runs_the_sample_app_and_takes_everything_down() {
@@ -30,12 +31,7 @@ fn nothing_left(folder: &Path) {
 }
 
 fn dev(folder: &Path) -> Command {
-    let ports: Vec<String> = (0..3)
-        .map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a port"))
-        .collect::<Vec<_>>()
-        .iter()
-        .map(|listener| listener.local_addr().expect("bound").port().to_string())
-        .collect();
+    let ports = [(); 3].map(|()| free_port(Ipv4Addr::LOCALHOST).to_string());
     let mut command = Command::new(binary("chapada"));
     command.args(["dev", "--once", "--work-dir"]).arg(folder);
     command.args(["--port", &ports[0], "--agent-port", &ports[1], "--services-port", &ports[2]]);

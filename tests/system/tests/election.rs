@@ -1,10 +1,10 @@
 //! What somebody does by hand to the election's znodes: the cluster goes on, and where it cannot, the masters' doors say why.
 
-use std::net::TcpListener;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use chapada_harness::zookeeper::Ensemble;
-use chapada_harness::{Cluster, Daemon, Http, eventually};
+use chapada_harness::{Cluster, Daemon, Http, eventually, free_port};
 use serde_json::json;
 use tokio::runtime::Runtime;
 use zookeeper_client::{Acl, Acls, Client, CreateMode, Permission};
@@ -21,9 +21,10 @@ struct Running {
 }
 
 impl Running {
-    fn start() -> Self {
-        let builder = Cluster::builder().masters(2).services().master_flag("--zk-session-timeout=5s");
-        let mut cluster = builder.start();
+    /// Masters whose sessions last so long.
+    fn start(session: &str) -> Self {
+        let session = format!("--zk-session-timeout={session}");
+        let mut cluster = Cluster::builder().masters(2).services().master_flag(&session).start();
         let app = json!({"id": "/steady", "cmd": "exec sleep 100000", "cpus": 0.1, "mem": 32});
         cluster.services_http().send("POST", "/v2/apps", &app).expect("the app is accepted");
         let tasks =
@@ -71,7 +72,8 @@ fn processes(cluster: &Cluster) -> Vec<u32> {
 
 #[test]
 fn rubbish_in_the_leader_s_znode_is_written_over_and_the_same_leader_is_found_again() {
-    let mut running = Running::start();
+    // Nobody waits for the end of one here, and the leader's is not to end because the machine is busy.
+    let mut running = Running::start("20s");
     let leader = running.cluster.leader().expect("it leads");
     let (znode, epoch) = (running.znodes().remove(0), running.epoch().expect("it leads"));
     let read = || running.runtime.block_on(running.client.get_data(&znode)).expect("it is there");
@@ -100,7 +102,7 @@ fn rubbish_in_the_leader_s_znode_is_written_over_and_the_same_leader_is_found_ag
 
 #[test]
 fn a_znode_that_belongs_to_no_session_leads_nobody_and_keeps_nobody_from_leading() {
-    let mut running = Running::start();
+    let mut running = Running::start("5s");
     let by_hand = CreateMode::Persistent.with_acls(Acls::anyone_all());
     let nobodys = "/chapada/json.info_0";
     let info = json!({"id": "nobody", "ip": 16_777_343, "port": 1, "hostname": "nobody.example"}).to_string();
@@ -135,12 +137,12 @@ fn a_master_that_may_not_stand_in_line_says_why_at_its_door_until_it_may() {
     let made = client.create("/chapada", b"", &CreateMode::Persistent.with_acls(Acls::new(&read_alone)));
     runtime.block_on(made).expect("it is new");
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let free = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it is bound");
+    let port = free_port(Ipv4Addr::LOCALHOST).to_string();
     let zookeeper = format!("zk://me:secret@{}/chapada", ensemble.connect_string());
-    let (port, work) = (free.port().to_string(), folder.path().join("work").display().to_string());
+    let work = folder.path().join("work").display().to_string();
     let flags = ["master", "--ip", "127.0.0.1", "--port", &port, "--work-dir", &work, "--zk", &zookeeper];
     let master = Daemon::start("master", folder.path(), None, &flags.map(str::to_owned));
-    let door = Http::new(&free.to_string());
+    let door = Http::new(&format!("127.0.0.1:{port}"));
     let why = "No leader elected: ZooKeeper refuses access to /chapada/json.info_: check user:password";
     for path in ["/state", "/redirect"] {
         let said = eventually("the door says why", WITHIN, || match door.call("GET", path, None)? {

@@ -35,7 +35,7 @@ fn pod(instances: u32, word: &str) -> Value {
                 "volumeMounts": [{"name": "pages", "mountPath": "in", "readOnly": true}],
                 "healthCheck": {
                     "http": {"endpoint": "web", "path": "/heard"}, "delaySeconds": 0, "intervalSeconds": 1,
-                    "timeoutSeconds": 0.9, "gracePeriodSeconds": 30,
+                    "timeoutSeconds": 0.9, "gracePeriodSeconds": 30, "maxConsecutiveFailures": 0,
                 },
                 "lifecycle": {"killGracePeriodSeconds": 1},
             },
@@ -117,7 +117,10 @@ fn endpoints_artifacts_and_limits_of_the_machines_network() {
                 "resourceLimits": {"cpus": 1, "mem": 128},
                 "artifacts": [{"uri": page.display().to_string(), "extract": false}],
                 "endpoints": [{"name": "web"}],
-                "healthCheck": {"tcp": {"endpoint": "web"}, "delaySeconds": 0, "intervalSeconds": 1, "timeoutSeconds": 0.9},
+                "healthCheck": {
+                    "tcp": {"endpoint": "web"}, "delaySeconds": 0, "intervalSeconds": 1, "timeoutSeconds": 0.9,
+                    "maxConsecutiveFailures": 0,
+                },
             },
             {
                 "name": "once", "exec": {"command": {"argv": ["true"]}}, "resources": {"cpus": 0.1, "mem": 32},

@@ -114,7 +114,12 @@ impl Outbox {
         for task in tasks {
             let TaskView { record, newest, acknowledged, .. } = task.clone();
             let task = held(&HeldTask { record, latest: newest, acknowledged }, Some(identity));
-            bytes += task.encoded_len();
+            let more = task.encoded_len();
+            // One that fits nowhere is no reason to be silent about the others.
+            if more > PAGE_BYTES {
+                continue;
+            }
+            bytes += more;
             if bytes > PAGE_BYTES {
                 break;
             }

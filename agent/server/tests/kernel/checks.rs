@@ -1,6 +1,7 @@
 //! Checks against real tasks, which are asked from inside their network. Needs root and python3.
 
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::support::*;
 use chapada_wire::v1::task_status::Reason;
@@ -23,8 +24,24 @@ fn server(id: &str, port: u16) -> v1::TaskInfo {
     task
 }
 
+/// Free a moment ago, each time another, and none of those that the kernel hands out by itself (so that no connection of
+/// another test takes it before its server does), that the harness does, or that agents offer.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + u16::try_from(number % 2_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Puts a file into a task's sandbox, of which who reads it meanwhile sees nothing or all.
+fn put(agent: &TestAgent, task: &str, name: &str, content: &str) {
+    let aside = agent.sandbox(task).join("aside");
+    std::fs::write(&aside, content).unwrap();
+    std::fs::rename(aside, agent.sandbox(task).join(name)).unwrap();
 }
 
 fn health(port: u16) -> v1::HealthCheck {
@@ -75,7 +92,7 @@ async fn an_ill_task_is_killed_and_the_end_says_so() {
     assert_eq!(link.until("t", TaskState::TaskRunning).await.healthy, None);
     let well = link.update().await;
     assert_eq!((well.healthy, reason_of(&well)), (Some(true), Some(Reason::TaskHealthCheckStatusUpdated)));
-    std::fs::write(agent.sandbox("t").join("status"), "503").unwrap();
+    put(&agent, "t", "status", "503");
     let ill = until_checked(&mut link, |status| status.healthy == Some(false)).await;
     assert_eq!(
         ill.message.as_deref(),
@@ -177,7 +194,7 @@ async fn a_task_in_a_network_of_its_own_is_asked_there_and_asked_again_after_a_r
     until_checked(&mut link, |status| state_of(status) == TaskState::TaskStarting).await;
     until_checked(&mut link, all(200)).await;
     first.kill();
-    std::fs::write(agent.sandbox("t").join("status"), "418").unwrap();
+    put(&agent, "t", "status", "418");
     let second = AgentProcess::start(&agent);
     let mut link = master.welcome(1).await;
     let status = until_checked(&mut link, all(418)).await;
@@ -268,7 +285,7 @@ async fn a_command_is_run_in_the_tasks_container_as_its_user() {
     until_checked(&mut link, |status| code(status) == Some(7)).await;
     let ill = until_checked(&mut link, |status| status.healthy == Some(false)).await;
     assert!(ill.message.unwrap().contains("no answer within 200ms"));
-    std::fs::write(agent.sandbox("t").join("code"), "3").unwrap();
+    put(&agent, "t", "code", "3");
     until_checked(&mut link, |status| code(status) == Some(3)).await;
     link.kill("t").await;
     link.until("t", TaskState::TaskKilled).await;

@@ -40,7 +40,7 @@ const LOOK: &str = "for node in /dev/nvidia*; do (exec 3< $node) && echo ${node#
 async fn seen(link: &mut Link, agent: &TestAgent, id: &str) -> String {
     link.until(id, TaskState::TaskRunning).await;
     let stdout = agent.sandbox(id).join("stdout");
-    let whole = || std::fs::read_to_string(&stdout).unwrap_or_default().contains("done");
+    let whole = || std::fs::read_to_string(&stdout).unwrap_or_default().contains("done\n");
     eventually("it has looked", whole).await;
     std::fs::read_to_string(stdout).unwrap().replace('\n', " ")
 }

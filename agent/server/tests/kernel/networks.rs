@@ -112,6 +112,8 @@ fn a_task_has_addresses_names_mapped_ports_and_checks_in_its_networks() {
             delay_seconds: Some(0.0),
             interval_seconds: Some(0.2),
             grace_period_seconds: Some(60.0),
+            // Between two connections the server does not listen.
+            consecutive_failures: Some(1_000_000),
             ..v1::HealthCheck::default()
         });
         link.launch(task).await;
@@ -127,10 +129,11 @@ fn a_task_has_addresses_names_mapped_ports_and_checks_in_its_networks() {
         assert_eq!(healthy.healthy, Some(true), "asked at its own loopback");
         eventually("it answers at its address", || hears(([10, 202, 0, 2], 80))).await;
         eventually("and at the mapped port", || hears(([127, 0, 0, 1], 31000))).await;
-        let shown = std::fs::read_to_string(agent.sandbox("t").join("stdout")).unwrap();
+        let shown = || std::fs::read_to_string(agent.sandbox("t").join("stdout")).unwrap();
         let names = "of-the-task\n127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n10.202.0.2 of-the-task\n\
                      search cluster\nnameserver 10.0.0.53\nof-the-task\n0\n";
-        assert_eq!(shown, names, "the last line: it holds no network by a mount");
+        eventually("its log is written", || shown().len() >= names.len()).await;
+        assert_eq!(shown(), names, "the last line: it holds no network by a mount");
         let containers = get(&link.hello.address, "/containers").await;
         let address = &containers[0]["status"]["network_infos"][1]["ip_addresses"][0]["ip_address"];
         assert_eq!(address, "10.203.0.2", "{containers}");
@@ -305,7 +308,8 @@ fn an_agent_that_was_killed_adopts_networks_of_the_living_and_leaves_those_of_th
         // One that has ended has no command line, also while nobody has waited for it.
         let plugin = std::path::Path::new("/proc").join(plugin.trim()).join("cmdline");
         let runs = || std::fs::read(&plugin).is_ok_and(|text| !text.is_empty());
-        assert!(runs(), "it is left running");
+        // Nor has one, for an instant, that becomes another program.
+        eventually("it is left running", runs).await;
         add_stray(&agent.config.work_dir.join("networks"));
         let second = AgentProcess::start(&agent);
         let mut link = master.welcome(1).await;
@@ -495,8 +499,9 @@ fn a_container_of_type_docker_is_on_the_bridge_and_in_networks_of_users() {
         eventually("one answers at its mapped port", || hears(([127, 0, 0, 1], 31000))).await;
         eventually("the other does", || hears(([127, 0, 0, 1], 31001))).await;
         let name = status.container_status.unwrap().container_id.unwrap().value.unwrap();
-        let shown = std::fs::read_to_string(agent.sandbox("theirs").join("stdout")).unwrap();
-        assert!(shown.ends_with(&format!("10.203.0.2 {name}\n{name}\n")), "{shown}");
+        let shown = || std::fs::read_to_string(agent.sandbox("theirs").join("stdout")).unwrap();
+        let names = format!("10.203.0.2 {name}\n{name}\n");
+        eventually("its log has its names", || shown().ends_with(&names)).await;
         let mut refused = task("refused", &command, 31002, vec![]);
         refused.container = Some(with(Network::Bridge, 31003, vec![]));
         link.launch(refused).await;

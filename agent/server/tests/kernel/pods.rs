@@ -111,7 +111,7 @@ async fn a_group_runs_on_when_its_agent_is_killed_and_is_still_one() {
     let mut link = master.welcome(1).await;
     let tasks = vec![command_task("a", "exec sleep 1000"), command_task("b", "exec sleep 1000")];
     link.launch_group(pod(), tasks, true).await;
-    link.until("b", TaskState::TaskRunning).await;
+    link.until_all_run(["a", "b"]).await;
     assert_eq!(agent.containers().len(), 2);
     first.kill();
     let second = AgentProcess::start(&agent);

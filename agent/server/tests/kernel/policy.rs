@@ -64,7 +64,7 @@ async fn processes_processors_disks_and_devices_are_bounded_as_a_task_asks() {
     ] {
         link.launch(bounded(id, info)).await;
         let status = link.until(id, TaskState::TaskRunning).await;
-        eventually("it has looked", || stdout(&agent, id).lines().count() == 2).await;
+        eventually("it has looked", || stdout(&agent, id).matches('\n').count() == 2).await;
         assert_eq!(stdout(&agent, id), "Cpus_allowed_list:\t0\nc\n", "{id}");
         let name = status.container_status.unwrap().container_id.unwrap().value.unwrap();
         assert_eq!(of_group(&agent, &name, "pids.max").trim(), processes, "{id}");

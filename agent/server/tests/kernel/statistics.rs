@@ -86,7 +86,7 @@ async fn a_pod_is_shown_with_what_its_tasks_use_and_each_of_them() {
     };
     let tasks = ["a", "b"].map(|id| command_task(id, "exec sleep 1000"));
     link.launch_group(executor, tasks.to_vec(), true).await;
-    link.until("a", TaskState::TaskRunning).await;
+    link.until_all_run(["a", "b"]).await;
     let outermost = get_json(&address, "/containers").await;
     assert_eq!(
         outermost.as_array().unwrap().len(),

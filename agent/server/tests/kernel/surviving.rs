@@ -466,6 +466,9 @@ async fn other_resources_attributes_and_domain_keep_what_runs() {
     }
     link.launch(task).await;
     link.until("t", TaskState::TaskRunning).await;
+    let file = agent.config.work_dir.join("volumes/roles/eng/v/file");
+    let kept = || fs::read_to_string(&file).unwrap_or_default();
+    eventually("it has written", || kept() == "kept\n").await;
     let before = processes(&agent);
     first.kill();
 
@@ -488,8 +491,7 @@ async fn other_resources_attributes_and_domain_keep_what_runs() {
     let zone = info.domain.unwrap().fault_domain.unwrap().zone;
     assert_eq!(format!("{zone:?}").matches("two").count(), 1);
     assert_eq!((link.held.len(), processes(&agent)), (1, before), "what runs runs on");
-    let file = agent.config.work_dir.join("volumes/roles/eng/v/file");
-    assert_eq!(fs::read_to_string(&file).unwrap(), "kept\n");
+    assert_eq!(kept(), "kept\n");
     link.kill("t").await;
     link.until("t", TaskState::TaskKilled).await;
     drop(second);

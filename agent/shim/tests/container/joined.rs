@@ -10,21 +10,22 @@ const NAMES: &str = "for n in net ipc uts pid mnt; do readlink /proc/self/ns/$n;
 #[test]
 fn containers_of_a_pod_share_what_they_join() {
     let place = Place::new();
-    let mut first = place.spec("first", &format!("{NAMES}; touch ready; sleep 1000"));
+    let mut first = place.spec("first", &format!("{NAMES}; sleep 1000"));
     first.namespaces.network = true;
     first.hostname = Some("pod".into());
     let mut client = place.launcher.launch(&first).unwrap().client;
     let pid = started(&mut client);
     let state: ContainerState =
         runtime_dir::read_record(&first.runtime_dir, runtime_dir::STATE).unwrap().unwrap();
-    eventually("the first has looked", || first.sandbox.join("ready").exists());
     let mut second = place.own_root("second", NAMES);
     let of = NamespaceOf::Process { pid, start_time: state.start_time };
     let join = |kind| JoinedNamespace { kind, of: of.clone() };
     second.joined = vec![join(NamespaceKind::Network), join(NamespaceKind::Ipc), join(NamespaceKind::Uts)];
     second.user_namespace = Some(IdRange { first: 1_600_000, count: 65_536 });
     let ours = place.output_of(&second);
-    let theirs = place.sandbox_file("first", "stdout");
+    let said = || place.sandbox_file("first", "stdout");
+    eventually("all that it saw is in its log", || said().ends_with("\npod\n"));
+    let theirs = said();
     let (ours, theirs): (Vec<_>, Vec<_>) = (ours.lines().collect(), theirs.lines().collect());
     assert_eq!(ours[..3], theirs[..3], "network, ipc and name");
     assert_ne!(ours[3], theirs[3]);

@@ -33,7 +33,10 @@ fn root_inside_is_nobody_outside_and_files_are_its_own() {
     let pid = started(&mut client);
     let upper = place.directory("upper-root");
     eventually("it has written", || upper.join("bin/busybox-copy").exists());
-    assert_eq!(place.sandbox_file("root", "stdout"), format!("0\n 0 1000000 65536\n{}", "0:0\n".repeat(8)));
+    let said = || place.sandbox_file("root", "stdout");
+    let expected = format!("0\n 0 1000000 65536\n{}", "0:0\n".repeat(8));
+    eventually("its log is written", || said().len() >= expected.len());
+    assert_eq!(said(), expected);
     assert_eq!(owner(upper.join("made")), (RANGE.first, RANGE.first));
     assert_eq!(owner(spec.sandbox.join("made")), (RANGE.first + 1001, RANGE.first + 100));
     assert_eq!(owner(place.directory("base").join("bin/busybox")), (0, 0));
