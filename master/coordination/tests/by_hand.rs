@@ -4,10 +4,10 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chapada_coordination::{
-    Campaign, Coordination, DetectError, Detector, Leadership, LostReason, ZkOptions,
+    Campaign, Coordination, DetectError, Detector, Leadership, LostReason, SessionError, ZkOptions,
 };
 use chapada_harness::zookeeper::Ensemble;
 use support::{STEADY, coordination, info, leader_is, plain_client, soon, until, zk_address};
@@ -15,6 +15,8 @@ use zookeeper_client::{Acl, Acls, Client, CreateMode, Permission};
 
 const FIRST: &str = "/cluster/json.info_0000000000";
 const SECOND: &str = "/cluster/json.info_0000000001";
+/// Nobody may read it.
+static WRITTEN_ALONE: [Acl; 1] = [Acl::new_const(Permission::WRITE, "world", "anyone")];
 
 /// A client whose ephemeral znodes outlast what a busy machine does.
 async fn steady_client(ensemble: &Ensemble) -> Client {
@@ -87,23 +89,48 @@ async fn rubbish_in_the_leader_s_znode_is_written_over_by_it_and_it_leads_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_znode_that_its_leader_may_neither_read_nor_write_any_more_is_given_up_for_another() {
+async fn a_znode_that_its_leader_may_not_read_any_more_is_given_up_for_another() {
     let ensemble = Ensemble::single();
+    tokio::join!(spoilt(&ensemble, "/read", None), spoilt(&ensemble, "/written", Some(b"rubbish")));
+}
+
+/// Whoever leads loses the right to read its znode, which is written over or left as it is, and gives it up.
+async fn spoilt(ensemble: &Ensemble, path: &str, written: Option<&[u8]>) {
     // A third of it passes before it is noticed: ZooKeeper tells nobody of what they may not read.
     let options = ZkOptions { session_timeout: Duration::from_secs(12) };
-    let here = Coordination::zookeeper(zk_address(&ensemble, "/cluster"), options);
+    let here = Coordination::zookeeper(zk_address(ensemble, path), options);
     let mut campaign = here.campaign(info("only"));
     soon("leads", campaign.wait_until_leading()).await.expect("alone");
-    let client = plain_client(&ensemble).await;
-    let written_alone = [Acl::new_const(Permission::WRITE, "world", "anyone")];
-    client.set_acl(FIRST, &written_alone, None).await.expect("anyone may");
-    client.set_data(FIRST, b"rubbish", None).await.expect("anyone may");
+    let (client, znode) = (plain_client(ensemble).await, format!("{path}/json.info_0000000000"));
+    client.set_acl(&znode, &WRITTEN_ALONE, None).await.expect("anyone may");
+    if let Some(written) = written {
+        client.set_data(&znode, written, None).await.expect("anyone may");
+    }
     let lost = until("lost", &mut campaign, |state| matches!(state, Leadership::Lost(_))).await;
     let Leadership::Lost(reason @ LostReason::Spoilt { .. }) = lost else { panic!("{lost:?}") };
-    assert!(reason.to_string().contains(FIRST), "{reason}");
+    assert!(reason.to_string().contains(&znode), "{reason}");
     let mut again = here.campaign(info("again"));
     soon("leads", again.wait_until_leading()).await.expect("alone");
     leader_is(&mut here.detect(), "again").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_writes_over_the_leader_s_znode_in_a_loop_is_answered_ever_slower() {
+    let ensemble = Ensemble::single();
+    let here = coordination(&ensemble, "/cluster");
+    let mut first = here.campaign(info("first"));
+    soon("leads", first.wait_until_leading()).await.expect("alone");
+    let mut state = first.watch();
+    state.mark_unchanged();
+    let (client, begin) = (plain_client(&ensemble).await, Instant::now());
+    // Ten answers at once take hundredths of a second. With waits between them that grow from a tenth of a second to one, each any part of
+    // that, they take three seconds, and half a second once in a million.
+    for _ in 0..10 {
+        client.set_data(FIRST, b"rubbish", None).await.expect("anyone may");
+        holds(&client, FIRST, &info("first").to_json()).await;
+    }
+    assert!(begin.elapsed() > Duration::from_millis(500), "{:?}", begin.elapsed());
+    assert!(!state.has_changed().expect("it runs"), "it led all the time: {:?}", first.state());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -160,4 +187,28 @@ async fn a_znode_of_no_session_neither_leads_nor_keeps_anybody_from_leading() {
     soon("leads", second.wait_until_leading()).await.expect("the next");
     leader_is(&mut detector, "second").await;
     assert_eq!(client.get_data(FIRST).await.expect("it is left alone").0, info("by-hand").to_json());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_znode_of_no_session_that_nobody_may_read_is_passed_over_by_whoever_looks_for_the_leader() {
+    let ensemble = Ensemble::single();
+    let client = steady_client(&ensemble).await;
+    client.mkdir("/cluster", &CreateMode::Persistent.with_acls(Acls::anyone_all())).await.expect("it is new");
+    let by_hand = CreateMode::Persistent.with_acls(Acls::new(&WRITTEN_ALONE));
+    client.create(FIRST, b"rubbish", &by_hand).await.expect("it is new");
+    let here = coordination(&ensemble, "/cluster");
+    let mut first = here.campaign(info("first"));
+    soon("leads", first.wait_until_leading()).await.expect("alone");
+    let mut detector = here.detect();
+    leader_is(&mut detector, "first").await;
+    assert!(detector.problem().is_none());
+    // What comes after it is seen all the same.
+    first.resign().await;
+    soon("nobody leads", detector.watch().wait_for(Option::is_none)).await.expect("it is followed");
+
+    // One of a session may be the leader's.
+    let its_own = CreateMode::Ephemeral.with_acls(Acls::new(&WRITTEN_ALONE));
+    client.create(SECOND, b"rubbish", &its_own).await.expect("it is gone");
+    let problem = problem_of(&here.detect()).await;
+    assert!(matches!(&*problem, DetectError::Session(SessionError::Denied { .. })), "{problem:?}");
 }

@@ -6,8 +6,10 @@
 //!
 //! A new leader learns from the registry whom former ones gave up, and by its wall clock when. A clock that is behind those of
 //! former leaders makes it wait longer, by the window at most; one that is ahead makes it count less. An operator's word is for the leader
-//! that was asked and is not written down. Whoever was given up at that word counts for the next leader like all others: it may give up
-//! less than it could, never more, and can be asked again.
+//! that was asked and is not written down. Whoever was given up at that word counts for the next leader like all others, so that it may give
+//! up less than it could, and can be asked again. It may give up more where the records say less than there was: an agent that was given
+//! up, came back and was given up again within a window counts once for the next leader, one that was marked gone meanwhile does not count,
+//! nor does what a clock that is ahead makes old.
 //!
 //! An agent that is held is given up when there is room again, the one that was away longest first, unless it comes back before.
 
@@ -203,11 +205,16 @@ impl Master {
 
     /// How many agents may be given up within the window.
     fn most_removals(&self, brake: Brake) -> usize {
-        // Those given up within the window were there when it began.
+        // Those given up within the window were there when it began. To a clock that is behind all are recent, for as long as it is: they
+        // are no more than were counted, by the clock that nobody sets.
+        let counted = self.removed_within(brake.window);
         let is_recent = |since: &Wall| self.now.wall < *since + brake.window;
         let lately = match self.unreachable.first() {
-            Some((since, _)) if is_recent(since) => self.unreachable.len(),
-            _ => self.unreachable.iter().rev().take_while(|(since, _)| is_recent(since)).count(),
+            Some((since, _)) if is_recent(since) => self.unreachable.len().min(counted),
+            _ => {
+                let latest = self.unreachable.iter().rev().take(counted);
+                latest.take_while(|(since, _)| is_recent(since)).count()
+            }
         };
         brake.share_of(self.present().saturating_sub(self.unreachable.len() - lately))
     }

@@ -1,7 +1,10 @@
 //! `/proxy/<framework>/…`: a framework's own pages and API through the master, at the one address it registered.
 //!
 //! It keeps the web UI on one origin. Nothing else can be reached: no other host, no redirect is followed, and what
-//! identifies the caller to the master is not passed on.
+//! identifies the caller to the master is not passed on. Under TLS the framework is shown the master's own certificate, so that no
+//! framework may have the cluster's own daemons called: they would take its words for the master's.
+
+mod daemons;
 
 use std::sync::Arc;
 
@@ -56,6 +59,13 @@ impl Proxy {
         let (_, books) = books.map_err(|elsewhere| elsewhere.response(&path_and_query(&call)))?;
         let named = call.param("framework").to_owned();
         let base = address(&books, &named)?;
+        if let Some(daemon) = daemons::at(shell, &books, &base).await {
+            let at = base.authority().map(|authority| authority.as_str()).unwrap_or_default();
+            let message = format!(
+                "framework {named} has registered {at}, where {daemon} listens: only a framework's own pages are passed on"
+            );
+            return Err(text(StatusCode::FORBIDDEN, message));
+        }
         drop(books);
         let uri = target(&base, &call, &named)?;
         let stop = call.stop.clone();

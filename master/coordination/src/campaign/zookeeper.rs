@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use zookeeper_client::{Client, CreateMode, Error, SessionState, StateWatcher};
+use zookeeper_client::{Client, CreateMode, Error, SessionState, Stat, StateWatcher};
 
 use super::{Leadership, Lease, LostReason, Term};
 use crate::address::ZkAddress;
-use crate::backoff::session_backoff;
+use crate::backoff::{Pace, session_backoff};
 use crate::detect::{CANDIDATE_PREFIX, candidates, is_nobodys};
 use crate::leader::LeaderInfo;
 use crate::session::{
@@ -157,12 +157,12 @@ impl Candidate {
         let (address, path_of_ours, lease) = (self.address.clone(), path.to_owned(), Lease::over());
         let fence = Fence { client: client.clone(), address, path: path_of_ours, ended, lease };
         let term = Term::fenced(fence);
-        let mut states = client.state_watcher();
+        let (mut states, mut pace) = (client.state_watcher(), Pace::default());
         loop {
             let held = tokio::select! {
                 biased; // giving up first; then what takes the right to lead away; then what may confirm it
                 () = self.stop.cancelled() => return LostReason::Resigned,
-                lost = self.hold(client, path, &mut states, &term) => lost,
+                lost = self.hold(client, path, &mut states, &term, &mut pace) => lost,
             };
             if let Some(reason) = held {
                 return reason;
@@ -177,12 +177,13 @@ impl Candidate {
         path: &str,
         states: &mut StateWatcher,
         term: &Term,
+        pace: &mut Pace,
     ) -> Option<LostReason> {
         let (asked, lasts) = (Instant::now(), client.session_timeout().min(self.options.session_timeout));
         let (data, stat, watch) = match client.get_and_watch_data(path).await {
             Ok(found) if found.1.ephemeral_owner == client.session_id().0 => found,
             Ok(_) => return Some(LostReason::Deposed(path.to_owned())),
-            Err(error) => return self.not_held(client, path, error).await,
+            Err(error) => return self.not_held(client, path, error, pace).await,
         };
         if states.peek_state() != SessionState::SyncConnected {
             return self.suspend(client).await;
@@ -203,27 +204,41 @@ impl Candidate {
                 SessionState::SyncConnected => None,
                 _ => self.suspend(client).await,
             },
-            lost = self.write_back(client, path, stat.version), if !is_ours => lost,
-            event = watch.changed() => event.session_state.is_terminated().then_some(LostReason::SessionExpired),
-            () = self.renew(client, path, stat.version, (lasts, term.lease())) => None,
+            lost = self.write_back(client, path, stat.version, pace), if !is_ours => lost,
+            // What is to be written back is not looked at again before it was: whoever changes it in a loop would set the pace.
+            event = watch.changed(), if is_ours => event.session_state.is_terminated().then_some(LostReason::SessionExpired),
+            () = self.renew(client, path, &stat, (lasts, term.lease())) => None,
         }
     }
 
     /// Puts what this leader wrote in place of what somebody else did: nobody could find it otherwise. The znode is its own, by its
     /// session, so no other master ever writes it; and what has been changed again meanwhile is looked at first.
-    async fn write_back(&self, client: &Client, path: &str, version: i32) -> Option<LostReason> {
+    async fn write_back(
+        &self,
+        client: &Client,
+        path: &str,
+        version: i32,
+        pace: &mut Pace,
+    ) -> Option<LostReason> {
+        pace.wait().await;
         tracing::warn!(
             znode = path,
             "the leader's election znode was changed by somebody else: it is written back"
         );
         match client.set_data(path, &self.info.to_json(), Some(version)).await {
             Ok(_) | Err(Error::BadVersion) => None,
-            Err(error) => self.not_held(client, path, error).await,
+            Err(error) => self.not_held(client, path, error, pace).await,
         }
     }
 
     /// What it means that the znode could not be read or written.
-    async fn not_held(&self, client: &Client, path: &str, error: Error) -> Option<LostReason> {
+    async fn not_held(
+        &self,
+        client: &Client,
+        path: &str,
+        error: Error,
+        pace: &mut Pace,
+    ) -> Option<LostReason> {
         match error {
             Error::NoNode => Some(LostReason::Deposed(path.to_owned())),
             error if session_over(&error) => Some(LostReason::SessionExpired),
@@ -231,19 +246,26 @@ impl Candidate {
             error @ (Error::NoAuth | Error::QuotaExceeded) => {
                 Some(LostReason::Spoilt { znode: path.to_owned(), why: error.to_string() })
             }
-            _ => self.suspend(client).await,
+            _ => {
+                let lost = self.suspend(client).await;
+                if lost.is_none() {
+                    // The connection may have stood all the while.
+                    pace.wait().await;
+                }
+                lost
+            }
         }
     }
 
-    /// Renews the lease for as long as the znode is found to stand as it was read: nobody who may not read it is told of a change.
-    async fn renew(&self, client: &Client, path: &str, version: i32, (lasts, lease): (Duration, Lease)) {
+    /// Renews the lease for as long as the znode is found to stand as it was read, and who may read it: nobody who may not is told of a
+    /// change.
+    async fn renew(&self, client: &Client, path: &str, read: &Stat, (lasts, lease): (Duration, Lease)) {
+        let standing = (client.session_id().0, read.version, read.aversion);
         loop {
             tokio::time::sleep(lasts / RENEWALS).await;
             let asked = Instant::now();
             match client.check_stat(path).await {
-                Ok(Some(stat))
-                    if (stat.ephemeral_owner, stat.version) == (client.session_id().0, version) =>
-                {
+                Ok(Some(stat)) if (stat.ephemeral_owner, stat.version, stat.aversion) == standing => {
                     lease.renew(asked, lasts);
                 }
                 Ok(_) | Err(_) => return,

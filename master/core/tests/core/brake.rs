@@ -168,6 +168,21 @@ fn a_wall_clock_that_is_behind_holds_agents_for_one_window_at_most() {
 }
 
 #[test]
+fn agents_that_are_long_gone_make_no_share_of_those_there_are_by_a_wall_clock_that_is_behind() {
+    let mut world = silent(20, hasty("m1"));
+    let (_, admitted) = world.registry.agents.first_key_value().expect("registered");
+    let old = AgentRecord { standing: Standing::Unreachable { since: world.now.wall }, ..admitted.clone() };
+    for number in 0..400 {
+        world.registry.agents.insert(format!("old-S{number}").parse().expect("an id"), old.clone());
+    }
+    hasty_leader(&mut world, Duration::ZERO, minutes(24 * 60));
+    world.pass(Duration::from_secs(599));
+    assert_eq!(unreachable(&world), 400);
+    world.pass(Duration::from_secs(2));
+    assert_eq!((unreachable(&world), world.books().brake.most), (403, 3), "of 20, not of 420");
+}
+
+#[test]
 fn an_old_removal_is_none_for_the_next_leader() {
     let mut world = silent(3, hasty("m1"));
     for _ in 0..20 {

@@ -24,6 +24,16 @@ impl Outboxes {
     /// Carries out what came of one input. Updates of one scheduler that follow each other take one place in its queue: those
     /// that it asked for, and those repeated to a new subscription, are as many as it has tasks.
     pub(super) fn execute_all(&mut self, effects: Vec<Effect>) {
+        self.execute_grouped(effects, |_| false);
+    }
+
+    /// As [`Outboxes::execute_all`], of what came of a RECONCILE: its answers are best effort. What the master says of its own accord may
+    /// look the same and is said once, so that only who knows what came in can tell the two apart.
+    pub(super) fn answer_all(&mut self, effects: Vec<Effect>) {
+        self.execute_grouped(effects, is_answer);
+    }
+
+    fn execute_grouped(&mut self, effects: Vec<Effect>, is_answer: fn(&TaskStatus) -> bool) {
         let mut effects = effects.into_iter().peekable();
         while let Some(effect) = effects.next() {
             let Some((framework, stream, first)) = update(&effect) else {
@@ -103,6 +113,7 @@ fn update(effect: &Effect) -> Option<(&FrameworkId, &StreamId, &Arc<TaskStatus>)
     }
 }
 
+/// Of the updates that come of a RECONCILE.
 fn is_answer(status: &TaskStatus) -> bool {
     status.reason == Some(Reason::Reconciliation) && status.uuid.is_none()
 }
@@ -166,16 +177,31 @@ mod tests {
     fn who_asks_for_more_tasks_than_may_wait_is_not_cut_off() {
         let (mut outboxes, mut queue, cut, answers) = reader();
         let asked = || updates(2 * STREAM_QUEUE, Reason::Reconciliation, None);
-        outboxes.execute_all(asked());
-        outboxes.execute_all(asked());
+        outboxes.answer_all(asked());
+        outboxes.answer_all(asked());
         assert!(!cut.is_cancelled());
         let Some(ToScheduler::Answers(_, first)) = queue.try_recv().ok() else { panic!("no answers") };
         assert_eq!(first.len(), 2 * STREAM_QUEUE);
         assert_eq!(first[1].task.as_str(), "t1", "in order");
         assert!(queue.try_recv().is_err(), "the second question came while the first was being answered");
         first.iter().for_each(|_| answers.unload());
-        outboxes.execute_all(asked());
+        outboxes.answer_all(asked());
         assert!(queue.try_recv().is_ok(), "and is answered afterwards");
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_said_however_many_answers_wait() {
+        let (mut outboxes, mut queue, cut, _) = reader();
+        outboxes.answer_all(updates(STREAM_QUEUE, Reason::Reconciliation, None));
+        let _answers = queue.try_recv().expect("it was asked for");
+        // Ends of tasks that their agent does not have.
+        outboxes.execute_all(updates(STREAM_QUEUE, Reason::Reconciliation, None));
+        let said = queue.try_recv();
+        assert!(matches!(&said, Ok(ToScheduler::Updates(_, all)) if all.len() == STREAM_QUEUE));
+        // Nor is what else comes of a question an answer.
+        outboxes.answer_all(updates(2, Reason::AgentRemoved, None));
+        assert!(matches!(queue.try_recv(), Ok(ToScheduler::Updates(_, all)) if all.len() == 2));
+        assert!(!cut.is_cancelled());
     }
 
     #[test]

@@ -3,10 +3,11 @@ use std::time::{Duration, Instant};
 
 use chapada_coordination::Lease;
 use chapada_master_core::{AgentRecord, AgentState, FrameworkState, RegistryState, Settings, Standing};
-use chapada_model::Wall;
+use chapada_model::{Reason, TaskState, Wall};
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::alone::{Alone, Beginning, lead};
+use super::thread::look;
 use super::*;
 use crate::sample;
 
@@ -97,6 +98,56 @@ async fn may_come_back_until(core: &Core, framework: &FrameworkId) -> Mono {
     }
 }
 
+/// The next updates, several at once, and whether they may go unsaid.
+async fn next_updates(events: &mut Events) -> (Vec<Arc<TaskStatus>>, bool) {
+    loop {
+        let event = tokio::time::timeout(DEADLINE, events.recv()).await.expect("updates come");
+        match event.expect("it is subscribed") {
+            ToScheduler::Updates(_, said) => return (said, false),
+            ToScheduler::Answers(_, said) => return (said, true),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn answers_to_a_question_may_go_unsaid_and_ends_that_look_the_same_may_not() {
+    let (agent, registry) = with_agent();
+    let Alone { core, records: mut queue, suspend: _suspend, .. } =
+        lead(Beginning { registry, ..Beginning::default() }).await;
+    let (described, acknowledging) = (sample::framework(0), core.clone());
+    tokio::spawn(async move {
+        while let Some(Writing { ticket, .. }) = queue.recv().await {
+            acknowledging.event(Event::Recorded { ticket }).await.expect("it runs");
+        }
+    });
+    let mut links = Vec::new();
+    let mut connect = |link, held| {
+        let (outbox, commands) = outbox();
+        links.push(commands);
+        let (from, agent) = (Ipv4Addr::LOCALHOST.into(), Box::new(agent.clone()));
+        core.send(Input::AgentConnected { link: LinkId(link), from, outbox, agent, held })
+    };
+    let tasks = vec![sample::task_of(0, 2), sample::task_of(0, 4)];
+    let asked = tasks.iter().map(|held| (held.task.id.clone(), agent.id.clone())).collect();
+    let frameworks = vec![described.clone()];
+    connect(1, Held { tasks, frameworks, ..Held::default() }).await.expect("it runs");
+    let (stream, mut events) = subscribe(&core, "s", described).await;
+    // It comes back without them.
+    connect(2, Held::default()).await.expect("it runs");
+    let (ends, may_go_unsaid) = next_updates(&mut events).await;
+    let looks = |status: &TaskStatus| (status.state, status.reason, status.uuid);
+    let gone = (TaskState::Gone, Some(Reason::Reconciliation), None);
+    assert_eq!(ends.iter().map(|end| looks(end)).collect::<Vec<_>>(), [gone; 2]);
+    assert!(!may_go_unsaid);
+    let framework = sample::framework(0).id.expect("it has one");
+    let caller = Caller { framework, stream: Some(stream), principal: None };
+    core.call(caller, Call::Reconcile { tasks: asked }).await.expect("it runs").expect("taken");
+    let (answers, may_go_unsaid) = next_updates(&mut events).await;
+    assert_eq!(answers.iter().map(|answer| looks(answer)).collect::<Vec<_>>(), [gone; 2]);
+    assert!(may_go_unsaid);
+}
+
 /// The loop sees no more of it than that something was said: at the time it was at something else.
 #[tokio::test]
 async fn a_suspension_that_the_loop_did_not_see_gives_everybody_their_time_once_more() {
@@ -123,6 +174,37 @@ async fn a_suspension_that_the_loop_did_not_see_gives_everybody_their_time_once_
         drop(queue.recv().await.expect("something is written"));
     }
     assert!(may_come_back_until(&core, &away).await > idle, "it waited for the registry");
+}
+
+/// Another thread says so while the loop looks, often enough to fall between any two steps of a look.
+#[test]
+fn no_suspension_falls_between_two_looks() {
+    const TIMES: u64 = 1_000;
+    let (suspend, mut suspended) = watch::channel(false);
+    let (said, heard) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            for time in 1..=TIMES {
+                suspend.send_replace(true);
+                suspend.send_replace(false);
+                said.store(time, Ordering::Release);
+                while heard.load(Ordering::Acquire) < time {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let (mut has_been, mut missed) = (false, 0);
+        for time in 1..=TIMES {
+            while {
+                let is_said = said.load(Ordering::Acquire) == time;
+                has_been |= look(&mut suspended).expect("somebody says so").1;
+                !is_said
+            } {}
+            missed += u64::from(!std::mem::take(&mut has_been));
+            heard.store(time, Ordering::Release);
+        }
+        assert_eq!(missed, 0, "of {TIMES}");
+    });
 }
 
 #[tokio::test]

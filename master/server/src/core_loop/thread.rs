@@ -118,14 +118,10 @@ impl Loop {
         let mut inputs = VecDeque::with_capacity(BATCH + 1);
         let mut was_suspended = false;
         loop {
-            match self.suspended.has_changed() {
-                // A suspension that began and ended while the loop was at something else is one all the same.
-                Ok(has_changed) => was_suspended |= has_changed,
-                // Nobody would say so any more: the leadership is over, and nothing is decided after it.
-                Err(_) => return,
-            }
-            if *self.suspended.borrow_and_update() {
-                was_suspended = true;
+            // When nobody would say so any more the leadership is over, and nothing is decided after it.
+            let Some((is_suspended, has_been)) = look(&mut self.suspended) else { return };
+            was_suspended |= has_been;
+            if is_suspended {
                 tokio::select! {
                     () = ended.cancelled() => return,
                     changed = self.suspended.changed() => if changed.is_err() {
@@ -257,6 +253,8 @@ impl Loop {
 
     fn take(&mut self, input: Input) {
         let now = self.clock.now();
+        let is_question =
+            matches!(&input, Input::Call { call, .. } if matches!(**call, Call::Reconcile { .. }));
         let effects = match input {
             Input::Event(Event::Recorded { ticket }) => {
                 self.on_the_way = self.on_the_way.saturating_sub(1);
@@ -351,7 +349,10 @@ impl Loop {
                 }
             }
         };
-        self.outboxes.execute_all(effects);
+        match is_question {
+            true => self.outboxes.answer_all(effects),
+            false => self.outboxes.execute_all(effects),
+        }
     }
 
     /// Whose stream this is, for one that closed before its framework was told its id.
@@ -398,6 +399,14 @@ impl Loop {
             drop(reply.send(verdict));
         }
     }
+}
+
+/// Whether it is suspended, and whether it is or has been since the last look: a suspension that began and ended while the loop was at
+/// something else is one all the same. Both of one moment, so that none falls between two looks. Nothing when nobody says it any more.
+pub(super) fn look(suspended: &mut watch::Receiver<bool>) -> Option<(bool, bool)> {
+    suspended.has_changed().ok()?;
+    let seen = suspended.borrow_and_update();
+    Some((*seen, *seen || seen.has_changed()))
 }
 
 async fn sleep_until(at: Option<tokio::time::Instant>) {

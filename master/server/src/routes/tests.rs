@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use chapada_coordination::{DetectError, LeaderInfo, SessionError};
 use chapada_listener::{ListenConfig, Listener, Policy};
-use chapada_model::MasterDescription;
+use chapada_master_core::{FrameworkRecord, RegistryState};
+use chapada_model::{FrameworkDescription, FrameworkId, MasterDescription, Wall};
 use chapada_wire::explain::ExplainRequest;
 use chapada_wire::link::{ToAgent, refused, to_agent};
 use chapada_wire::v1::master::call::Type;
@@ -24,6 +25,7 @@ use super::*;
 use crate::agent_api::Exchanges;
 use crate::agent_link::Relays;
 use crate::core_loop::alone::{Alone, Beginning, candidate, lead};
+use crate::sample;
 use crate::shell::{Led, Standing};
 
 /// Whoever has not answered by then waits for something that does not come.
@@ -81,7 +83,7 @@ fn kind_of_method(path: &str) -> Option<Kind> {
     })
 }
 
-/// And every call of operators.
+/// And every call of operators: one more does not compile before it is here.
 fn kind_of_call(kind: Type) -> Option<Kind> {
     Some(match kind {
         Type::Unknown => return None,
@@ -105,7 +107,28 @@ fn kind_of_call(kind: Type) -> Option<Kind> {
         | Type::GetMaintenanceStatus
         | Type::GetMaintenanceSchedule
         | Type::GetQuota => Kind::Read,
-        _ => Kind::Lead,
+        Type::SetLoggingLevel
+        | Type::UpdateWeights
+        | Type::ReserveResources
+        | Type::UnreserveResources
+        | Type::CreateVolumes
+        | Type::DestroyVolumes
+        | Type::GrowVolume
+        | Type::ShrinkVolume
+        | Type::UpdateMaintenanceSchedule
+        | Type::StartMaintenance
+        | Type::StopMaintenance
+        | Type::DrainAgent
+        | Type::DeactivateAgent
+        | Type::ReactivateAgent
+        | Type::UpdateQuota
+        | Type::SetQuota
+        | Type::RemoveQuota
+        | Type::Teardown
+        | Type::MarkAgentGone
+        | Type::CancelDrain
+        | Type::DrainAgents
+        | Type::AllowAgentRemovals => Kind::Lead,
     })
 }
 
@@ -139,18 +162,35 @@ fn another() -> LeaderInfo {
     LeaderInfo { id, hostname, ip: IpAddr::from([10, 9, 8, 7]), ..candidate() }
 }
 
+/// As the registry has a framework.
+fn recorded(description: FrameworkDescription) -> (FrameworkId, FrameworkRecord) {
+    let id = description.id.clone().expect("it has one");
+    let (description, registered) = (Arc::new(description), Wall(1));
+    (id, FrameworkRecord { description, registered, disconnected: None, removed: None })
+}
+
 impl Stood {
     async fn start() -> Self {
+        Self::knowing(|_| Vec::new()).await
+    }
+
+    /// One with such frameworks in its books, who know where it is.
+    async fn knowing(frameworks: impl FnOnce(SocketAddr) -> Vec<FrameworkDescription>) -> Self {
         let (standing, standings) = watch::channel(Standing::Following);
         let (leader, leaders) = watch::channel(None);
         let (problem, problems) = watch::channel(None);
         let mut shell = Shell::closed();
         // The loop stands still, as it does while its leadership is uncertain.
-        let beginning = Beginning { clock: shell.clock, is_suspended: true, ..Beginning::default() };
-        let Alone { core, epoch, records, suspend, ended } = lead(beginning).await;
         let config = ListenConfig { port: Some(0), ..ListenConfig::default() };
         let listener = Listener::bind(&config, 0).await.expect("a free port");
         let (at, stop) = (listener.local_addr(), CancellationToken::new());
+        let registry = RegistryState {
+            frameworks: frameworks(at).into_iter().map(recorded).collect(),
+            ..RegistryState::default()
+        };
+        let beginning =
+            Beginning { clock: shell.clock, registry, is_suspended: true, ..Beginning::default() };
+        let Alone { core, epoch, records, suspend, ended } = lead(beginning).await;
         let led = Arc::new(Led {
             core,
             master: MasterDescription {
@@ -230,7 +270,8 @@ fn wrong_with(answer: &Response<Incoming>, kind: Kind, owed: Owed, asked: &str) 
     let is_about_leaders = matches!(answer.status().as_u16(), 307 | 503);
     let to_leader = asked.split_once("/redirect").map_or(asked, |(_, rest)| rest.trim_start_matches(".json"));
     let is_right = match (kind, owed) {
-        (Kind::Own, _) | (Kind::Read, Owed::Knowledge) => !is_about_leaders,
+        (Kind::Own, _) => !is_about_leaders,
+        (Kind::Read, Owed::Knowledge) => !is_about_leaders && !answer.status().is_server_error(),
         (Kind::ToLeader, Owed::Knowledge | Owed::Election) => {
             answer.status() == StatusCode::TEMPORARY_REDIRECT
         }
@@ -325,6 +366,19 @@ async fn every_door_says_why_nobody_leads_where_that_is_known() {
             );
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_framework_has_this_master_call_itself() {
+    let registered =
+        |url: String| FrameworkDescription { webui_url: Some(url.into()), ..sample::framework(0) };
+    let master = Stood::knowing(|at| vec![registered(format!("http://localhost:{}/", at.port()))]).await;
+    master.stand(&Standing::Suspended(master.led.clone()), &None);
+    let answer = master.ask(Method::GET, "/proxy/framework-0/health", "text/plain", Vec::new()).await;
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    let text = answer.into_body().collect().await.expect("an end").to_bytes();
+    let text = String::from_utf8_lossy(&text);
+    assert!(text.contains("where a master listens"), "{text}");
 }
 
 /// A message as gRPC frames it.
