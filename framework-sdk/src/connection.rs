@@ -1,5 +1,6 @@
 //! The task that keeps a subscription: finds the leader, subscribes, passes events on, and begins again when it breaks.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::config::{FrameworkConfig, Reconcile};
 use crate::convert;
 use crate::driver::Shared;
 use crate::event::{Event, Subscribed};
-use crate::link::{CONNECT_WITHIN, Inbound};
+use crate::link::Inbound;
 use crate::random::random;
 use crate::run::RunError;
 use crate::store::Store;
@@ -33,6 +34,8 @@ const USUAL_HEARTBEAT: Duration = Duration::from_secs(15);
 const FLUSH_WITHIN: Duration = Duration::from_millis(300);
 /// For the master to end a subscription that was torn down.
 const TEARDOWN_WITHIN: Duration = Duration::from_secs(5);
+/// To look up the name of a leader that another master named.
+const LOOK_UP_WITHIN: Duration = Duration::from_secs(5);
 /// The metadata by which a master that does not lead says who does.
 const LEADER: &str = "leader";
 
@@ -85,15 +88,19 @@ impl Connection {
         let stop = self.shared.stop.clone();
         let mut failures = 0;
         let mut hint = None;
+        let mut detected = None;
         loop {
             let leader = match hint.take() {
                 Some(leader) => leader,
                 None => match stop.run_until_cancelled(self.detector.wait_for_leader()).await {
-                    Some(leader) => leader,
+                    Some(leader) => {
+                        detected = Some(leader.socket_addr());
+                        leader
+                    }
                     None => return Ok(()),
                 },
             };
-            match self.subscription(leader).await {
+            match self.subscription(leader, detected).await {
                 Ended::Over => return Ok(()),
                 Ended::Fatal(error) => return Err(error),
                 Ended::Broken { lasted, why, leader } => {
@@ -122,14 +129,23 @@ impl Connection {
         }
     }
 
-    async fn subscription(&mut self, leader: LeaderInfo) -> Ended {
+    /// `detected` is whom the detector named when it was asked last. It may still do so when that one has named another.
+    async fn subscription(&mut self, leader: LeaderInfo, detected: Option<SocketAddr>) -> Ended {
         let (calls, outgoing) = mpsc::channel(CALL_QUEUE);
-        let stop = self.shared.stop.clone();
-        let subscribing = self.subscribe(leader, calls.clone(), outgoing);
-        let (mut subscription, first) = match stop.run_until_cancelled(subscribing).await {
-            None => return Ended::Over,
-            Some(Ok(subscribed)) => subscribed,
-            Some(Err(ended)) => return ended,
+        let known = [Some(leader.socket_addr()), detected];
+        let subscribed = tokio::select! {
+            biased;
+            () = self.shared.stop.cancelled() => return Ended::Over,
+            subscribed = self.subscribe(leader, calls.clone(), outgoing) => subscribed,
+            // It need not answer any more, and that may take long.
+            () = news(&self.detector, known) => {
+                let why = "another master leads".to_owned();
+                return Ended::Broken { lasted: true, why, leader: None };
+            }
+        };
+        let (mut subscription, first) = match subscribed {
+            Ok(subscribed) => subscribed,
+            Err(ended) => return ended,
         };
         let ended = match self.begin(&subscription, first, calls).await {
             Ok(true) => self.serve(&mut subscription).await,
@@ -320,7 +336,7 @@ impl Connection {
 /// A leader known only by its address. None when it has none, or cannot be found.
 async fn resolve(leader: Option<String>) -> Option<LeaderInfo> {
     let leader = leader?;
-    let found = timeout(CONNECT_WITHIN, tokio::net::lookup_host(&leader)).await;
+    let found = timeout(LOOK_UP_WITHIN, tokio::net::lookup_host(&leader)).await;
     let address = match found.ok()?.map(|mut addresses| addresses.next()) {
         Ok(address) => address?,
         Err(error) => {
@@ -336,6 +352,16 @@ async fn resolve(leader: Option<String>) -> Option<LeaderInfo> {
         version: String::new(),
         capabilities: Vec::new(),
     })
+}
+
+/// Waits until the detector names another leader than these.
+async fn news(detector: &Detector, known: [Option<SocketAddr>; 2]) {
+    let is_news = |leader: &LeaderInfo| !known.contains(&Some(leader.socket_addr()));
+    let mut leaders = detector.watch();
+    if leaders.wait_for(|leader| leader.as_ref().is_some_and(is_news)).await.is_err() {
+        // Nothing changes any more.
+        std::future::pending().await
+    }
 }
 
 async fn at(instant: Option<Instant>) {

@@ -4,7 +4,6 @@ use chapada_coordination::{Detector, LeaderInfo};
 use chapada_tls::{Dialer, Farewell};
 use chapada_wire::v1::scheduler as api;
 use chapada_wire::v1::scheduler::scheduler_service_client::SchedulerServiceClient;
-use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
@@ -12,8 +11,6 @@ use tonic::{Status, Streaming};
 
 use crate::config::FrameworkConfig;
 
-/// From dialling to an open connection.
-pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// Largest message: a batch of offers of a large cluster.
 const MAX_EVENT_BYTES: usize = 64 * 1024 * 1024;
 /// Events that may wait within the process.

@@ -1,7 +1,8 @@
-//! How often the driver tries to subscribe, in virtual time; and a master that will not serve yet.
+//! How often the driver tries to subscribe, in virtual time; a master that will not serve yet, and one that does not answer.
 
 mod support;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use chapada_sdk::wire;
@@ -9,7 +10,9 @@ use chapada_sdk::wire::scheduler::{Event as WireEvent, event};
 use chapada_sdk::{Driver, Event, Events, FrameworkConfig, Knock, Link, connect};
 use support::scripted_master::ScriptedMaster;
 use support::{config, soon};
-use tokio::sync::mpsc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 /// The driver's defaults, behind a door that the test keeps.
@@ -78,4 +81,51 @@ async fn a_master_that_answers_503_is_asked_again_until_it_serves() {
     assert!(matches!(soon("subscribed", events.next()).await, Some(Ok(Event::Subscribed(_)))));
     assert!(driver.is_connected());
     assert_eq!(master.refused(), 3);
+}
+
+/// The next connection that begins with these bytes; others are closed.
+async fn next_that_says(listener: &TcpListener, wanted: &[u8; 3]) -> TcpStream {
+    loop {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut begins = [0; 3];
+        if stream.read_exact(&mut begins).await.is_ok() && begins == *wanted {
+            return stream;
+        }
+    }
+}
+
+/// Something that is asked who leads; and that names whom it is told to.
+async fn names(leader: watch::Receiver<SocketAddr>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        loop {
+            let mut asked = next_that_says(&listener, b"GET").await;
+            let leader = *leader.borrow();
+            let answer = format!("HTTP/1.1 307 Temporary Redirect\r\nLocation: //{leader}\r\n\r\n");
+            asked.write_all(answer.as_bytes()).await.expect("it listens");
+            asked.shutdown().await.expect("it listens");
+            // Closing with some of the request unread would lose the answer.
+            drop(asked.read_to_end(&mut Vec::new()).await);
+        }
+    });
+    at
+}
+
+#[tokio::test]
+async fn a_leader_that_does_not_answer_is_left_as_soon_as_another_leads() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let mut next = ScriptedMaster::start().await;
+    let leads = watch::Sender::new(silent.local_addr().expect("bound"));
+    let (one, other) = (names(leads.subscribe()).await, names(leads.subscribe()).await);
+    let masters = format!("{one},{other}").parse().expect("addresses");
+    let (_driver, mut events) = connect(FrameworkConfig { master: masters, ..config(&next) }, None);
+    let _unanswered = soon("it subscribes", next_that_says(&silent, b"PRI")).await;
+    let changed = Instant::now();
+    leads.send_replace(next.address());
+    let _subscription = next.subscribed("f1", 15.0).await;
+    let took = changed.elapsed();
+    // The first would have been given up after 15 s.
+    assert!(took < Duration::from_secs(12), "{took:?}");
+    assert!(matches!(soon("subscribed", events.next()).await, Some(Ok(Event::Subscribed(_)))));
 }

@@ -1,7 +1,10 @@
 //! Whether an address is one of this machine's, as the network of the calling thread has it.
 
 use std::io;
-use std::net::{SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+
+use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::SockaddrStorage;
 
 /// The address as its family writes it, with the link that it is on if it is one of a link.
 pub fn canonical(address: SocketAddr) -> SocketAddr {
@@ -14,8 +17,8 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 /// Whether it is: nothing else can be bound, or where the kernel lets sockets have foreign addresses (`ip_nonlocal_bind`), sent
-/// from. With that set for IPv6 it holds for all of them, so that whoever refuses those of this machine refuses too much.
-/// Sends nothing.
+/// from. With that set for IPv6 it holds for all of them, so that whoever refuses those of this machine refuses too much; who admits
+/// them asks [`is_assigned`]. Sends nothing.
 ///
 /// # Errors
 /// The kernel's: also for an address of a link that does not say of which (`fe80::1` without `%eth0`).
@@ -32,9 +35,50 @@ pub fn is_own(address: SocketAddr) -> io::Result<bool> {
     }
 }
 
+/// Whether it is one of loopback, or an interface has it, whatever the kernel lets sockets bind: only processes of this machine can
+/// hold a connection from there. Not all of theirs are among these: a route can make an address the machine's, too.
+///
+/// # Errors
+/// The kernel's.
+pub fn is_assigned(address: SocketAddr) -> io::Result<bool> {
+    let interfaces = getifaddrs()?;
+    Ok(is_among(address, interfaces.filter_map(|interface| internet(&interface.address?))))
+}
+
+fn is_among(address: SocketAddr, own: impl IntoIterator<Item = SocketAddr>) -> bool {
+    let portless = |address: SocketAddr| {
+        let mut address = canonical(address);
+        address.set_port(0);
+        address
+    };
+    let address = portless(address);
+    address.ip().is_loopback() || own.into_iter().any(|own| portless(own) == address)
+}
+
+fn internet(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let four = address.as_sockaddr_in().map(|four| SocketAddrV4::from(*four).into());
+    four.or_else(|| address.as_sockaddr_in6().map(|six| SocketAddrV6::from(*six).into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_admits_goes_by_what_interfaces_have() {
+        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let own = ["192.0.2.1:0", "[2001:db8::1]:0", "[fe80::1%2]:0"].map(address);
+        let here = ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "192.0.2.1:4000"];
+        let here = here.into_iter().chain(["[::ffff:192.0.2.1]:4000", "[2001:db8::1]:1", "[fe80::1%2]:1"]);
+        for here in here {
+            assert!(is_among(address(here), own), "{here}");
+        }
+        for elsewhere in ["192.0.2.2:4000", "[2001:db8::2]:1", "[fe80::1%3]:1", "[fe80::1]:1", "0.0.0.0:1"] {
+            assert!(!is_among(address(elsewhere), own), "{elsewhere}");
+        }
+        assert!(is_assigned(address("127.0.0.1:5051")).unwrap());
+        assert!(!is_assigned(address("198.51.100.7:5051")).unwrap());
+    }
 
     #[test]
     fn loopback_is_the_machines_however_it_is_written_and_others_are_not() {
@@ -87,6 +131,10 @@ mod tests {
                 std::thread::yield_now();
             }
             assert!(!is_own(of_link(2, lo)).unwrap());
+            assert!(is_assigned(of_link(1, lo)).unwrap() && !is_assigned(of_link(1, 2)).unwrap());
+            std::fs::write("/proc/sys/net/ipv6/ip_nonlocal_bind", "1").unwrap();
+            assert!(is_own(of_link(2, lo)).unwrap(), "whoever refuses for it refuses too much");
+            assert!(!is_assigned(of_link(2, lo)).unwrap(), "and nobody is admitted for it");
         })
         .join()
         .unwrap();

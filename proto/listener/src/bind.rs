@@ -119,6 +119,8 @@ impl Listener {
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let callers = Shares::new(MAX_PER_ADDRESS);
         let connections = TaskTracker::new();
+        let (late, stopped) = (door.clone(), stop.clone());
+        connections.spawn(async move { late.tell_of_the_late(&stopped).await });
         loop {
             let (stream, peer) = tokio::select! {
                 accepted = accept(&self.socket, self.at, &stop) => match accepted {

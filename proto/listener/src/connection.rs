@@ -68,6 +68,13 @@ impl Door {
     pub(crate) fn behind(&self) -> Arc<Dispatch> {
         self.dispatch.clone()
     }
+
+    /// Tells how many handshakes come to nothing for want of time, until `stop`.
+    pub(crate) async fn tell_of_the_late(&self, stop: &CancellationToken) {
+        if self.tls.is_some() {
+            self.refused.tell_of_the_late(stop).await;
+        }
+    }
 }
 
 /// Serves one connection to its end.

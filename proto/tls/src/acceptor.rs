@@ -103,7 +103,7 @@ impl Acceptor {
     /// Waits for a place, then speaks TLS on a connection from this address. Nothing is read of it while it waits.
     ///
     /// # Errors
-    /// [`HandshakeError`], after the caller was told.
+    /// [`HandshakeError`]. After a failed handshake the caller was told why; who was late is only hung up on.
     pub async fn accept<S>(&self, stream: S, from: IpAddr) -> Result<Secured<S>, HandshakeError>
     where
         S: AsyncRead + AsyncWrite + Unpin,

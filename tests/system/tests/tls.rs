@@ -33,11 +33,15 @@ fn running(cluster: &Cluster, app: &str) -> Result<Vec<Value>, String> {
     if all { Ok(tasks) } else { Err(format!("{tasks:?}")) }
 }
 
-/// The answer to a plain request.
+/// The answer to a plain GET.
 fn plain(at: &str, path: &str) -> String {
+    plainly(at, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+}
+
+/// The answer to a plain request.
+fn plainly(at: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(at).expect("the port is open");
     stream.set_read_timeout(Some(WITHIN)).expect("a socket");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
@@ -90,6 +94,12 @@ fn an_app_runs_is_read_and_entered_and_whoever_is_not_of_the_cluster_gets_nothin
         let out = curl.output().expect("curl is there");
         assert!(!out.status.success() && out.stdout.is_empty(), "{at}: {out:?}");
     }
+    // Executors of this machine have no certificate; what they say is looked at.
+    let head =
+        "POST /api/v1/executor HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n";
+    let answer = plainly(ports[1], &format!("{head}Content-Type: application/json\r\n\r\n{{}}"));
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(!answer.contains("speaks TLS"), "{answer}");
     let why = chapada(ports[0], &shows_none, &["status"]).expect_err("it has no certificate");
     assert!(why.contains("takes only callers with a certificate"), "{why}");
     let why = chapada(ports[0], &[], &["status"]).expect_err("it speaks no TLS");

@@ -1,9 +1,12 @@
-//! Each of the agent's routes can be denied, and only it is. Needs root, as every agent does.
+//! Each of the agent's routes can be denied, and only it is; and who may call those that are for plain callers. Needs root, as every
+//! agent does.
 
-use chapada_listener::{GrpcRoutes, ListenConfig, Listener, Policy};
+use chapada_listener::{GrpcRoutes, ListenConfig, Listener, Peer, Policy, tunnel};
 use chapada_shim::{Cgroups, Launcher};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -92,6 +95,54 @@ async fn each_route_can_be_denied_and_only_it_is() {
         let policy = Policy::allow_all().deny_endpoint(route.pattern);
         let seen = statuses(&api, policy, &[route.pattern, other]).await;
         assert_eq!(seen, ["403", "200"], "{} denied", route.pattern);
+    }
+    drop(api);
+    cgroups.remove().unwrap();
+}
+
+/// The status of a GET of this path by who calls from this address.
+async fn status_for(routes: Routes, remote: &str, path: &str, token: Option<&str>) -> String {
+    let listener =
+        Listener::bind(&ListenConfig { port: Some(0), ..ListenConfig::default() }, 0).await.unwrap();
+    let (local, entrance, stop) = (listener.local_addr(), listener.entrance(), CancellationToken::new());
+    let server = tokio::spawn(listener.serve(routes, GrpcRoutes::new(), Policy::allow_all(), stop.clone()));
+    let (to_server, from_client) = mpsc::channel(1);
+    let (to_client, from_server) = mpsc::channel(1);
+    let pieces = |pieces| ReceiverStream::new(pieces).map(Ok::<_, std::io::Error>);
+    let (mut near, carrying) = tunnel(pieces(from_server), to_server);
+    tokio::spawn(carrying);
+    let (far, carrying) = tunnel(pieces(from_client), to_client);
+    tokio::spawn(carrying);
+    let peer = Peer { remote: remote.parse().unwrap(), local, is_brought: false };
+    assert!(entrance.bring(far, peer).await);
+    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{token}Connection: close\r\n\r\n");
+    near.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    near.read_to_string(&mut answer).await.unwrap();
+    stop.cancel();
+    server.await.unwrap();
+    answer.split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn plain_callers_of_elsewhere_need_a_token_of_an_executor() {
+    let folder = tempfile::tempdir().unwrap();
+    let cgroups = Cgroups::discover(format!("chapada-strangers-{}", std::process::id())).unwrap();
+    let api = api(folder.path(), &cgroups);
+    let token = api.means.tokens.issue(&"one".parse().unwrap()).unwrap();
+    let wrong = "0".repeat(token.len());
+    let table = of_plain_callers(&api).table();
+    assert!(!table.is_empty());
+    for route in table {
+        let status =
+            async |remote, token| status_for(of_plain_callers(&api), remote, route.pattern, token).await;
+        for shown in [None, Some(wrong.as_str())] {
+            assert_eq!(status("198.51.100.7:4000", shown).await, "403", "{}", route.pattern);
+        }
+        // The route's own word for a GET.
+        assert_eq!(status("198.51.100.7:4000", Some(&token)).await, "405", "{}", route.pattern);
+        assert_eq!(status("127.0.0.1:4000", None).await, "405", "{}", route.pattern);
     }
     drop(api);
     cgroups.remove().unwrap();

@@ -18,7 +18,6 @@ use tokio::task::spawn_blocking;
 use super::executor::token;
 use super::operator::Refusal;
 use crate::containers::Means;
-use crate::executors::Tokens;
 
 /// A socket that its process has closed and that only waits; it says that it is root's.
 const TIME_WAIT: &str = "06";
@@ -71,37 +70,8 @@ pub(super) async fn refuse_but_executors(
     }
 }
 
-/// Refuses who calls an executor's route without TLS where TLS is spoken, and is neither of this machine, as executors are, nor shows a
-/// token. Whether it is that of the executor they speak for is looked at later; here, before anything more is read, whether it is
-/// anyone's.
-///
-/// # Errors
-/// The answer.
-pub(super) async fn refuse_strangers(tokens: &Tokens, call: &HttpCall) -> Result<(), Refusal> {
-    let (tokens, token, peer) = (tokens.clone(), token(call), call.peer);
-    // By the address alone: anybody may ask, and whose the socket is takes reading all sockets of the machine.
-    let looked = spawn_blocking(move || match is_here(&peer) {
-        Ok(false) => Ok(token.is_some_and(|token| tokens.knows(&token))),
-        here => here,
-    });
-    match is_stranger(looked.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))) {
-        false => Ok(()),
-        true => {
-            let message = "this port speaks TLS: only executors of this machine may call it without";
-            Err(Box::new(text(StatusCode::FORBIDDEN, message)))
-        }
-    }
-}
-
-/// Whether it is not certain that they are of this machine, or known to it.
-fn is_stranger(looked: io::Result<bool>) -> bool {
-    !looked.unwrap_or_else(|error| {
-        tracing::error!(%error, "cannot tell who calls");
-        false
-    })
-}
-
-/// Whether one end of the connection has an address of this machine that the other can only have from within. Blocks.
+/// Whether one end of the connection has an address of this machine that the other can only have from within, or may have: who is
+/// of this machine is refused for it. Blocks.
 fn is_here(peer: &Peer) -> io::Result<bool> {
     let (remote, local) = (canonical(peer.remote), canonical(peer.local));
     Ok(local.ip().is_loopback() || remote.ip() == local.ip() || is_own(remote)?)
@@ -206,20 +176,6 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
-
-    #[test]
-    fn without_tls_only_callers_of_this_machine_are_taken_for_executors() {
-        assert!(!is_stranger(Ok(true)));
-        assert!(is_stranger(Ok(false)) && is_stranger(Err(io::Error::other("no addresses"))));
-        let peer = |remote: &str| Peer {
-            remote: remote.parse().unwrap(),
-            local: "127.0.0.1:5051".parse().unwrap(),
-            is_brought: false,
-        };
-        assert!(!is_stranger(is_here(&peer("127.0.0.1:9"))));
-        let local = "198.51.100.1:5051".parse().unwrap();
-        assert!(is_stranger(is_here(&Peer { local, ..peer("198.51.100.7:9") })));
-    }
 
     #[test]
     fn the_owner_of_the_other_end_is_found_while_somebody_has_it() {

@@ -9,6 +9,9 @@ mod insiders;
 mod metrics;
 mod operator;
 mod state;
+mod strangers;
+
+use strangers::Strangers;
 
 pub(crate) use state::executor_name;
 
@@ -107,21 +110,26 @@ pub(crate) fn of_executors(routes: Routes, api: &Arc<Api>) -> Routes {
 
 /// The routes of those who speak no TLS at a port that does: executors have no certificate, and most speak plain HTTP only.
 pub(crate) fn of_plain_callers(api: &Arc<Api>) -> Routes {
-    executor_routes(Routes::new(), api, |api, call| async move {
-        match insiders::refuse_strangers(&api.means.tokens, &call).await {
-            Ok(()) => executor::handle(api, call).await,
-            Err(refusal) => *refusal,
+    let strangers = Arc::new(Strangers::new(api.means.tokens.clone()));
+    executor_routes(Routes::new(), api, move |api, call| {
+        let strangers = strangers.clone();
+        async move {
+            match strangers.refuse(&call).await {
+                Ok(()) => executor::handle(api, call).await,
+                Err(refusal) => *refusal,
+            }
         }
     })
 }
 
-fn executor_routes<F>(routes: Routes, api: &Arc<Api>, handle: fn(Arc<Api>, Call) -> F) -> Routes
+fn executor_routes<H, F>(routes: Routes, api: &Arc<Api>, handle: H) -> Routes
 where
+    H: Fn(Arc<Api>, Call) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = HttpResponse> + Send + 'static,
 {
     ["/api/v1/executor", "/slave(1)/api/v1/executor"].into_iter().fold(routes, |routes, pattern| {
         let (action, content) = (Action::ActAsExecutor, ContentRule::Handler);
-        let api = api.clone();
+        let (api, handle) = (api.clone(), handle.clone());
         let entry = RouteEntry { method: None, pattern, action, content };
         routes.add(entry, move |call: Call| handle(api.clone(), call))
     })

@@ -56,8 +56,13 @@ impl Identity {
         if self.config.tls.serves() { HTTPS } else { HTTP }
     }
 
-    /// What one that leads is reached by, as it says itself; a former version does not say it, and is taken to speak as this one does.
+    /// What one that leads is reached by. Whoever takes nothing but TLS asks for it: what callers show of themselves must not go on in
+    /// the clear, whatever stands in the leader's records. Otherwise it is as the leader says; a former version does not say it, and is
+    /// taken to speak as this one does.
     pub(crate) fn scheme_of(&self, leader: &LeaderInfo) -> &'static str {
+        if self.config.tls.serves() && !self.config.tls.tls_also_plain {
+            return HTTPS;
+        }
         let says = |scheme: &&str| leader.capabilities.iter().any(|one| one == scheme);
         [HTTPS, HTTP].into_iter().find(says).unwrap_or_else(|| self.own_scheme())
     }
@@ -85,8 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_leader_is_reached_as_it_says_whatever_this_one_speaks() {
-        let tls = |cert: Option<&str>| TlsConfig { tls_cert: cert.map(Into::into), ..TlsConfig::default() };
+    fn a_leader_is_reached_as_it_says_unless_this_one_takes_nothing_but_tls() {
         let leader = |capabilities: Vec<String>| LeaderInfo {
             id: "one".to_owned(),
             hostname: "one".to_owned(),
@@ -95,13 +99,19 @@ mod tests {
             version: String::new(),
             capabilities,
         };
-        for (cert, own) in [(Some("cert.pem"), HTTPS), (None, HTTP)] {
-            let config = ServicesConfig { tls: tls(cert), ..ServicesConfig::default() };
+        // What this one speaks; then how one is reached that says https, http, and nothing, being of a former version.
+        for (cert, tls_also_plain, reached) in [
+            (Some("cert.pem"), false, [HTTPS, HTTPS, HTTPS]),
+            (Some("cert.pem"), true, [HTTPS, HTTP, HTTPS]),
+            (None, false, [HTTPS, HTTP, HTTP]),
+        ] {
+            let tls = TlsConfig { tls_cert: cert.map(Into::into), tls_also_plain, ..TlsConfig::default() };
+            let config = ServicesConfig { tls, ..ServicesConfig::default() };
             let identity = Identity::new("two:8080".to_owned(), config);
-            for says in [HTTPS, HTTP] {
-                assert_eq!(identity.scheme_of(&leader(vec!["other".to_owned(), says.to_owned()])), says);
-            }
-            assert_eq!(identity.scheme_of(&leader(Vec::new())), own, "of a former version");
+            let says = [Some(HTTPS), Some(HTTP), None];
+            let says = says.map(|says| ["other"].into_iter().chain(says).map(str::to_owned).collect());
+            let schemes = says.map(|says| identity.scheme_of(&leader(says)));
+            assert_eq!(schemes, reached, "{cert:?}, also plain: {tls_also_plain}");
         }
     }
 }

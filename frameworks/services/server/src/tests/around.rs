@@ -1,12 +1,17 @@
 //! What stands around every call: who leads, headers, compression, limits.
 
+use std::fs::{self, Permissions};
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 
+use chapada_listener::{GrpcRoutes, ListenConfig, Listener, Policy, Routes};
+use chapada_tls::{Dialer, TlsConfig, TlsFiles};
 use futures_util::FutureExt;
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::cluster::Cluster;
 use crate::config::ServicesConfig;
@@ -61,7 +66,9 @@ async fn a_leader_that_is_gone_or_silent_or_nobody_is_told_apart() {
     let gone = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = gone.local_addr().expect("bound");
     drop(gone);
-    assert_eq!(following(&format!("http://{address}")).await.get("/v2/apps").await.status, 502);
+    let answer = following(&format!("http://{address}")).await.get("/v2/apps").await;
+    assert_eq!(answer.status, 502);
+    assert!(answer.text.contains("Connection refused"), "{}", answer.text);
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = silent.local_addr().expect("bound");
     let config = ServicesConfig {
@@ -74,6 +81,36 @@ async fn a_leader_that_is_gone_or_silent_or_nobody_is_told_apart() {
     standby.turn.set(Standing::Unknown);
     let nobody = standby.get("/v2/apps").await;
     assert_eq!((nobody.status.as_u16(), nobody.header("x-marathon-leader")), (502, ""));
+}
+
+#[tokio::test]
+async fn a_leader_that_takes_only_callers_with_a_certificate_is_heard() {
+    let folder = std::env::temp_dir().join(format!("chapada-around-{}", uuid::Uuid::new_v4()));
+    fs::create_dir_all(&folder).expect("a folder");
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    fs::write(&cert, made.cert.pem()).expect("a file");
+    fs::write(&key, made.signing_key.serialize_pem()).expect("a file");
+    fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("our own file");
+    let tls = TlsConfig {
+        tls_cert: Some(cert.clone()),
+        tls_key: Some(key),
+        tls_ca: Some(cert.clone()),
+        tls_require_client_cert: true,
+        ..TlsConfig::default()
+    };
+    let config = ListenConfig { port: Some(0), tls, ..ListenConfig::default() };
+    let leader = Listener::bind(&config, 0).await.expect("loopback");
+    let (address, stop) = (leader.local_addr(), CancellationToken::new());
+    tokio::spawn(leader.serve(Routes::new(), GrpcRoutes::default(), Policy::allow_all(), stop.clone()));
+    let _ends = stop.drop_guard();
+    let believes = TlsFiles { tls_ca: Some(cert), ..TlsFiles::default() };
+    let standby = Cluster::dialling(&Dialer::with(&believes).expect("good files")).await;
+    standby.turn.set(Standing::Following(format!("https://{address}")));
+    let answer = standby.get("/v2/apps").await;
+    assert_eq!(answer.status, 502, "{}", answer.text);
+    assert!(answer.text.contains("takes only callers with a certificate"), "{}", answer.text);
+    fs::remove_dir_all(folder).expect("our own folder");
 }
 
 #[tokio::test]

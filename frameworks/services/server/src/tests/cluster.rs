@@ -91,6 +91,22 @@ impl Cluster {
         policy: Policy,
         services_config: ServicesConfig,
     ) -> Self {
+        Self::start_dialling(store, agents, policy, services_config, &Dialer::plain()).await
+    }
+
+    /// One that asks the leader through this.
+    pub(crate) async fn dialling(dialer: &Dialer) -> Self {
+        let config = ServicesConfig::default();
+        Self::start_dialling(Memory::default(), Agents::None, Policy::allow_all(), config, dialer).await
+    }
+
+    async fn start_dialling(
+        store: Memory,
+        agents: Agents,
+        policy: Policy,
+        services_config: ServicesConfig,
+        dialer: &Dialer,
+    ) -> Self {
         let stop = CancellationToken::new();
         let clock = Clock::new();
         let records = store.0.lock().expect("unbroken").clone();
@@ -125,8 +141,7 @@ impl Cluster {
         let identity = Identity::new(address.to_string(), services_config);
         identity.turn.set(Standing::Leading);
         let turn = identity.turn.clone();
-        let surroundings =
-            Arc::new(Surroundings::new(&identity.config, &Dialer::plain(), &identity.host_port));
+        let surroundings = Arc::new(Surroundings::new(&identity.config, dialer, &identity.host_port));
         let logging = Logging::with(Arc::new(|_| Ok(())));
         let bodies = Bodies::default();
         let api = Api {

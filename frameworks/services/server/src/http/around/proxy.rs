@@ -1,10 +1,12 @@
 //! What a process that waits for its turn is asked, it asks the leader.
 
-use std::time::Duration;
+use std::error::Error;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chapada_listener::{BodyError, Call, HttpResponse, RequestBody, stream};
-use chapada_tls::{ByUri, Dialer};
+use chapada_tls::{ByUri, Dialer, Farewell};
 use futures_util::{TryStreamExt, stream as streams};
 use http::header::{
     CONNECTION, HOST, HeaderName, HeaderValue, ORIGIN, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -12,7 +14,7 @@ use http::header::{
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, StreamBody};
-use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::{self as client, Client};
 use hyper_util::rt::TokioExecutor;
 use tokio::sync::Semaphore;
 
@@ -33,12 +35,18 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     UPGRADE,
 ];
 
+/// How long the log does not tell the same failure again.
+const QUIET: Duration = Duration::from_secs(60);
+
 type Body = UnsyncBoxBody<Bytes, BodyError>;
 
 /// Asks the leader on behalf of clients, so many at once.
 pub(crate) struct Proxy {
     own: String,
     client: Client<ByUri, Body>,
+    /// What a connection to the leader ended with.
+    farewell: Farewell,
+    told: Told,
     places: Semaphore,
     within: Duration,
 }
@@ -49,6 +57,8 @@ impl Proxy {
         let connector = dialer.by_uri().within(config.leader_proxy_connection_timeout);
         Self {
             own: format!("1.1 {own}"),
+            farewell: connector.farewell(),
+            told: Told::default(),
             client: Client::builder(TokioExecutor::new()).build(connector),
             places: Semaphore::new(config.leader_proxy_max_open_connections as usize),
             within: config.leader_proxy_read_timeout,
@@ -72,13 +82,25 @@ impl Proxy {
         };
         let answer = match tokio::time::timeout(self.within, self.client.request(request)).await {
             Err(_) => error(StatusCode::GATEWAY_TIMEOUT, format!("the leader at {leader} does not answer")),
-            Ok(Err(why)) => {
-                tracing::debug!(leader, error = %why, "a request could not be relayed");
-                error(StatusCode::BAD_GATEWAY, format!("the leader at {leader} cannot be reached"))
-            }
+            Ok(Err(why)) => error(StatusCode::BAD_GATEWAY, self.unreachable(leader, &why)),
             Ok(Ok(answer)) => relayed(answer),
         };
         self.marked(answer)
+    }
+
+    /// Says why, to who asked and, now and then, in the log.
+    fn unreachable(&self, leader: &str, error: &client::Error) -> String {
+        let why = self.farewell.take().unwrap_or_else(|| chain(error));
+        let message = format!("the leader at {leader} cannot be reached: {why}");
+        match self.told.is_news(&message, Instant::now()) {
+            true => tracing::warn!(
+                leader,
+                why,
+                "a request could not be relayed; the same is not told for a minute"
+            ),
+            false => tracing::debug!(leader, why, "a request could not be relayed"),
+        }
+        message
     }
 
     fn request(&self, leader: &str, call: &Call) -> Result<Request<Body>, http::Error> {
@@ -106,6 +128,35 @@ impl Proxy {
         }
         answer
     }
+}
+
+/// What the log told last, and when.
+#[derive(Default)]
+struct Told(Mutex<Option<(String, Instant)>>);
+
+impl Told {
+    /// Whether it is to be told: it is another than the last, or that was told long ago.
+    fn is_news(&self, what: &str, now: Instant) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_old = told.as_ref().is_some_and(|(last, at)| last == what && now < *at + QUIET);
+        if !is_old {
+            *told = Some((what.to_owned(), now));
+        }
+        !is_old
+    }
+}
+
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        // Some say what lies behind them as their own.
+        if !text.ends_with(&cause.to_string()) {
+            text = format!("{text}: {cause}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 fn names(via: &HeaderValue, own: &str) -> bool {
@@ -147,4 +198,17 @@ where
     let mut response = stream(parts.status, "application/json", pieces);
     *response.headers_mut() = end_to_end(&parts.headers);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_tells_a_failure_once_a_minute_or_when_it_is_another() {
+        let (told, now) = (Told::default(), Instant::now());
+        assert!(told.is_news("it is gone", now) && !told.is_news("it is gone", now));
+        assert!(told.is_news("it speaks no TLS", now) && !told.is_news("it speaks no TLS", now + QUIET / 2));
+        assert!(told.is_news("it speaks no TLS", now + QUIET));
+    }
 }
