@@ -273,6 +273,7 @@ impl Master {
             AgentState::Gone { since } => {
                 self.gone.insert((since, id.clone()));
                 self.silent.remove(id);
+                self.untold.remove(id);
             }
             AgentState::Recovered { .. } | AgentState::Admitting { .. } | AgentState::Leaving => {}
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chapada_model::{AgentId, FrameworkId};
 
-use crate::{Agent, HeldTask, LinkId, MAX_COMPLETED_TASKS, Master, TaskPhase};
+use crate::{HeldTask, LinkId, MAX_COMPLETED_TASKS, Master, TaskPhase};
 
 /// What is asked for is so many times what the histories have room for, for tasks do not end evenly over a cluster.
 const SURPLUS: usize = 4;
@@ -16,20 +16,19 @@ const FEWEST: usize = 10;
 impl Master {
     /// How many completed tasks of each framework an agent is to tell of.
     pub(crate) fn completed_wanted(&self, id: &AgentId) -> u32 {
-        match self.books.agents.get(id) {
-            Some(agent) if !agent.has_told_completed => {
-                let share = SURPLUS * MAX_COMPLETED_TASKS / self.books.agents.len();
-                share.clamp(FEWEST, MAX_COMPLETED_TASKS) as u32
-            }
-            _ => 0,
+        if !self.untold.contains(id) {
+            return 0;
         }
+        let share = SURPLUS * MAX_COMPLETED_TASKS / self.books.agents.len().max(1);
+        share.clamp(FEWEST, MAX_COMPLETED_TASKS) as u32
     }
 
     /// An agent tells of them. It is heard once: what ends later comes as updates.
     pub(crate) fn on_completed_tasks(&mut self, link: LinkId, id: &AgentId, tasks: Vec<HeldTask>) {
-        let is_expected = |agent: &Agent| agent.link() == Some(link) && !agent.has_told_completed;
-        let Some(agent) = self.agent_mut(id).filter(|agent| is_expected(agent)) else { return };
-        agent.has_told_completed = true;
+        let is_it = self.books.agents.get(id).is_some_and(|agent| agent.link() == Some(link));
+        if !is_it || !self.untold.remove(id) {
+            return;
+        }
         let mut seen = BTreeSet::new();
         for task in tasks {
             let key = task.key();

@@ -63,6 +63,7 @@ impl Master {
         self.forget_inverse_offers_of(&oldest);
         self.forget_drain(&oldest);
         self.books.agents.remove(&oldest);
+        self.untold.remove(&oldest);
         self.note_standing(&oldest);
         self.record(RegistryChange::DeleteAgent(oldest));
         self.plans_due = true;

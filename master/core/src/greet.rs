@@ -13,7 +13,6 @@ impl Master {
         let now = self.now.wall;
         if let Some(agent) = self.agent_mut(id) {
             let is_new = std::mem::take(&mut agent.is_new);
-            agent.has_told_completed |= is_new;
             agent.reregistered = (!is_new).then_some(now);
             let shared = Arc::new(agent.clone());
             match is_new {

@@ -131,8 +131,7 @@ impl Master {
         let empty = Agent::empty(id.clone(), agent.description.clone(), state, agent.registered);
         let (deactivated, drain) = (agent.deactivated, agent.drain.take());
         let (reregistered, is_new, from) = (agent.reregistered, agent.is_new, agent.from);
-        let has_told_completed = agent.has_told_completed;
-        *agent = Agent { reregistered, is_new, has_told_completed, from, deactivated, drain, ..empty };
+        *agent = Agent { reregistered, is_new, from, deactivated, drain, ..empty };
         for (framework, role, resources) in held {
             self.index.executors_by_framework.remove(&framework, id);
             self.allocator.discharge(&framework, &role, &resources);

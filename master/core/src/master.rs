@@ -1,6 +1,6 @@
 //! The master itself: the one entrance for everything that happens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chapada_allocator::{Allocator, Explanation};
 use chapada_model::{AgentId, FrameworkId, Mono, Now, Role, Wall};
@@ -44,6 +44,8 @@ pub struct Master {
     pub(crate) unreachable: std::collections::BTreeSet<(Wall, AgentId)>,
     /// Agents of which the books do not know what they hold, because they have not said it to this master yet.
     pub(crate) silent: BTreeMap<AgentId, Silence>,
+    /// The agents of the registry that have not told this leader which tasks were over before it led.
+    pub(crate) untold: BTreeSet<AgentId>,
     /// Kills whose launch may be on its way.
     pub(crate) early_kills: EarlyKills,
     pub(crate) late_kills: LateKills,
@@ -126,6 +128,7 @@ impl Master {
             idle: std::collections::BTreeSet::new(),
             unreachable: std::collections::BTreeSet::new(),
             silent: BTreeMap::new(),
+            untold: BTreeSet::new(),
             early_kills: EarlyKills::default(),
             late_kills: LateKills::default(),
             own_ends: OwnEnds::default(),

@@ -148,6 +148,7 @@ impl crate::Master {
         let is_gone = matches!(agent.state, AgentState::Gone { .. });
         self.books.agents.insert(id.clone(), Arc::new(agent));
         if !is_gone {
+            self.untold.insert(id.clone());
             self.recover_drain_of(id);
         }
     }

@@ -1,10 +1,13 @@
 //! I8: nothing grows without a limit.
 
+use chapada_model::AgentId;
+
 use crate::reconcile::Standing;
 use crate::{
-    MAX_AGENTS_PER_DRAIN, MAX_AGENTS_PER_PART, MAX_COMPLETED_FRAMEWORKS, MAX_COMPLETED_TASKS, MAX_DRAINS,
-    MAX_EARLY_KILLS, MAX_LATE_KILLS, MAX_LATE_KILLS_OF_ALL, MAX_MACHINES, MAX_OWN_ENDS, MAX_OWN_ENDS_OF_ALL,
-    MAX_REMOVED_FRAMEWORKS, MAX_STATUSES, MAX_UNACKNOWLEDGED, Master, Violation,
+    Agent, AgentState, MAX_AGENTS_PER_DRAIN, MAX_AGENTS_PER_PART, MAX_COMPLETED_FRAMEWORKS,
+    MAX_COMPLETED_TASKS, MAX_DRAINS, MAX_EARLY_KILLS, MAX_LATE_KILLS, MAX_LATE_KILLS_OF_ALL, MAX_MACHINES,
+    MAX_OWN_ENDS, MAX_OWN_ENDS_OF_ALL, MAX_REMOVED_FRAMEWORKS, MAX_STATUSES, MAX_UNACKNOWLEDGED, Master,
+    Violation,
 };
 
 pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
@@ -67,6 +70,10 @@ pub(super) fn check(master: &Master, found: &mut Vec<Violation>) {
         MAX_AGENTS_PER_PART,
     );
     bound("unreachable agents", master.unreachable.len(), master.settings.most_unreachable() + 1);
+    let is_gone = |agent: &Agent| matches!(agent.state, AgentState::Gone { .. });
+    let may_tell = |id: &&AgentId| books.agents.get(*id).is_some_and(|agent| !is_gone(agent));
+    let never = master.untold.iter().filter(|id| !may_tell(id)).count();
+    bound("agents that will not tell what was over and are waited for", never, 0);
     let asked = master.leaving.asked();
     bound(
         "timers",

@@ -104,8 +104,6 @@ pub struct Agent {
     pub drain: Option<Drain>,
     /// Whether it has never been registered.
     pub(crate) is_new: bool,
-    /// Whether it has told this leader of the tasks that were over before.
-    pub(crate) has_told_completed: bool,
     /// Where its last link came from.
     pub(crate) from: Option<IpAddr>,
 }
@@ -135,7 +133,6 @@ impl Agent {
             deactivated: false,
             drain: None,
             is_new: false,
-            has_told_completed: false,
             from: None,
         }
     }

@@ -187,11 +187,16 @@ impl AgentHost {
         for task in of_framework.into_values() {
             let info = v1::TaskInfo::decode(&*task.task)?;
             let status = task.latest.clone().context("a task that runs has a status")?;
+            let drawn =
+                status.uuid.as_ref().and_then(|uuid| uuid.first_chunk()).context("an update has a name")?;
+            let moment = f64::from(u32::from_be_bytes(*drawn)) / f64::from(u32::MAX);
             for number in 0..self.completed.min(wanted) {
                 let id = Some(v1::TaskId { value: Some(format!("completed-{number:08}")) });
                 let info = v1::TaskInfo { task_id: id.clone(), ..info.clone() };
+                // One ended in each minute, by the agent at another moment of it; the first ended last.
+                let timestamp = status.timestamp.map(|at| at - 60.0 * (number as f64 + moment));
                 let state = Some(v1::TaskState::TaskFinished.into());
-                let latest = Some(v1::TaskStatus { task_id: id, state, ..status.clone() });
+                let latest = Some(v1::TaskStatus { task_id: id, state, timestamp, ..status.clone() });
                 completed.tasks.push(link::HeldTask {
                     task: info.encode_to_vec().into(),
                     latest,
