@@ -89,9 +89,10 @@ fn admit(cluster: &mut Cluster, agents: usize) -> Result<()> {
     cluster.masters.iter_mut().for_each(chapada_harness::Daemon::restart);
     wait_for(|| cluster.leader().is_ok()).context("a master leads again")?;
     let leader = cluster.leader_http().map_err(anyhow::Error::msg)?;
-    let known = leader.get("/registrar(1)/registry").map_err(anyhow::Error::msg)?;
-    let known = known["slaves"]["slaves"].as_array().map_or(0, Vec::len);
-    ensure!(known == agents, "{known} agents are in the registry");
+    let overview = leader.get("/query/v1/overview").map_err(anyhow::Error::msg)?;
+    let of_each_state = overview["agents"].as_object().context("it tells of agents")?.values();
+    let known: u64 = of_each_state.filter_map(serde_json::Value::as_u64).sum();
+    ensure!(known == agents as u64, "{known} agents are known of {agents} in the registry");
     Ok(())
 }
 
