@@ -1,6 +1,7 @@
 //! How a scheduler reaches the master: over the network, or within the process for tests.
 
 use chapada_coordination::{Detector, LeaderInfo};
+use chapada_model::chain;
 use chapada_tls::{Dialer, Farewell};
 use chapada_wire::v1::scheduler as api;
 use chapada_wire::v1::scheduler::scheduler_service_client::SchedulerServiceClient;
@@ -128,17 +129,4 @@ fn explained(status: Status, farewell: &Farewell) -> Status {
         Some(why) => Status::unavailable(why),
         None => status,
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        // Some say what lies behind them as their own.
-        if !text.ends_with(&cause.to_string()) {
-            text = format!("{text}: {cause}");
-        }
-        source = cause.source();
-    }
-    text
 }

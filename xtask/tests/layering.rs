@@ -104,6 +104,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "chapada-agent",
                 "chapada-services",
                 "chapada-coordination",
+                "chapada-model",
                 "chapada-tls",
                 "chapada-wire",
             ],

@@ -101,22 +101,6 @@ fn machine(what: &'static str) -> impl FnOnce(io::Error) -> AgentError {
     move |source| AgentError::Machine { what, source }
 }
 
-/// An error and what it comes from, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let said = cause.to_string();
-        // Some say what lies behind them as their own.
-        if !text.ends_with(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        source = cause.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

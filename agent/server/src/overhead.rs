@@ -55,7 +55,7 @@ impl Overhead {
     /// Has the kernel keep the bound. Where it cannot, because those that run take more by now, they go on.
     pub(crate) fn impose(self, cgroups: &Cgroups) {
         if let Err(error) = cgroups.cap_shims(self.bytes) {
-            tracing::error!(error = machine::chain(&error), "the memory of shims has no bound");
+            tracing::error!(error = chapada_model::chain(&error), "the memory of shims has no bound");
         }
     }
 }

@@ -7,7 +7,7 @@ use chapada_model::{DiskKind, ReservationKind, Resource, ResourceValue, Resource
 use chapada_wire::convert::{InvalidField, resources_from_json};
 
 use crate::error::AgentError;
-use crate::machine::chain;
+use chapada_model::chain;
 
 const FILE: &str = "file://";
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use chapada_model::chain;
 use chapada_tls::{ByUri, Dialer, Farewell, TlsError};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -240,16 +241,6 @@ fn message_in(bytes: &[u8]) -> String {
         let errors: Vec<_> =
             detail["errors"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let _ = write!(text, "; {}: {}", detail["path"].as_str().unwrap_or("/"), errors.join(", "));
-    }
-    text
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
-        source = cause.source();
     }
     text
 }

@@ -8,7 +8,7 @@ use chapada_coordination::{
     Campaign, Coordination, LeaderInfo, Leadership, OpenRegistryError, SessionError, Term, WriteError,
 };
 use chapada_master_core::RoleCall;
-use chapada_model::{Domain, MasterDescription};
+use chapada_model::{Domain, MasterDescription, chain};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -19,7 +19,7 @@ use crate::config::MasterConfig;
 use crate::core_loop::{self, Core, Input, RECORD_QUEUE, Start};
 use crate::error::Error;
 use crate::registry;
-use crate::shell::{API_VERSION, Led, Standing, chain};
+use crate::shell::{API_VERSION, Led, Standing};
 use crate::step_down::{Refused, StepDown, SteppedDown};
 use crate::weights::Weights;
 

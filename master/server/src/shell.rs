@@ -7,7 +7,7 @@ use std::time::Duration;
 use chapada_coordination::{DetectError, LeaderInfo};
 use chapada_listener::{HttpResponse, Logging, text};
 use chapada_master_core::Snapshot;
-use chapada_model::{MasterDescription, Wall};
+use chapada_model::{MasterDescription, Wall, chain};
 use chapada_tls::Dialer;
 use http::StatusCode;
 use http::header::{HeaderValue, LOCATION};
@@ -198,17 +198,6 @@ fn why(problem: &DetectError) -> String {
         DetectError::Session(error) => chain(error),
         DetectError::BadLeader { .. } | DetectError::NobodyAnswers { .. } => problem.to_string(),
     }
-}
-
-/// An error and what it comes from.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 impl Elsewhere {

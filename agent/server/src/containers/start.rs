@@ -43,7 +43,7 @@ pub(super) enum StartError {
     Secrets,
     #[error("cannot filter its system calls: {0}")]
     Filter(String),
-    #[error("cannot bound what it takes of the disk: {}", crate::machine::chain(.0))]
+    #[error("cannot bound what it takes of the disk: {}", chapada_model::chain(.0))]
     Quota(IsolationError),
     #[error("{0}")]
     Allotment(NoneLeft),

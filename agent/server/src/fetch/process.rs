@@ -22,7 +22,6 @@ use tokio_util::task::TaskTracker;
 use super::program::Program;
 use super::{FetchFailed, Payer, sight};
 use crate::containers::watch;
-use crate::machine;
 
 /// Set for a process that is to fetch and do nothing else: where its order is.
 const MARK: &str = "CHAPADA_FETCHER";
@@ -176,7 +175,7 @@ impl Workshop {
         self.launcher
             .launch(&spec)
             .map(|launched| launched.client)
-            .map_err(|error| FetchFailed::Start(io::Error::other(machine::chain(&error))))
+            .map_err(|error| FetchFailed::Start(io::Error::other(chapada_model::chain(&error))))
     }
 
     /// Ends one and removes all of it; `false` when that has to be tried again. Blocks.
@@ -250,7 +249,7 @@ fn unreported(ended: &ExitReport, unread: Option<io::Error>) -> FetchFailed {
 
 /// Waits for the end.
 async fn ended(client: ShimClient) -> Result<Box<ExitReport>, FetchFailed> {
-    let lost = |error: ClientError| FetchFailed::Start(io::Error::other(machine::chain(&error)));
+    let lost = |error: ClientError| FetchFailed::Start(io::Error::other(chapada_model::chain(&error)));
     let mut client = watch(client).map_err(lost)?;
     loop {
         while let Some(event) = client.get_mut().poll_event().map_err(lost)? {

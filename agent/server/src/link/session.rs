@@ -95,7 +95,7 @@ impl Dialler {
                 leader = detector.wait_for_leader() => leader,
             };
             let (outcome, welcomed) = Box::pin(self.session(&leader, &mut detector, &stop)).await;
-            tracing::warn!(address = %leader.socket_addr(), error = %crate::machine::chain(&outcome), "link ended");
+            tracing::warn!(address = %leader.socket_addr(), error = %chapada_model::chain(&outcome), "link ended");
             if welcomed {
                 wait = self.first_wait;
             }

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use chapada_isolation::beneath;
 use chapada_isolation::capabilities::ROOT_DEFAULT;
 use chapada_isolation::seccomp::{Filter, Profile};
+use chapada_model::chain;
 use chapada_shim::SystemCalls;
 
 use crate::error::AgentError;
@@ -73,13 +74,6 @@ impl Profiles {
         let mut text = String::new();
         file.take(MAX_BYTES).read_to_string(&mut text).map_err(|error| said(&error))?;
         serde_json::from_str(&text).map_err(|error| said(&error))
-    }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }
 

@@ -78,7 +78,7 @@ async fn dial_back(
     token: String,
     says: impl Stream<Item = FromRelay> + Send + 'static,
 ) -> Result<Streaming<ToRelay>, String> {
-    let (channel, _) = leader.open().await.map_err(|error| crate::machine::chain(&error))?;
+    let (channel, _) = leader.open().await.map_err(|error| chapada_model::chain(&error))?;
     let hello = message(from_relay::Message::Hello(RelayHello { token }));
     let said = AgentLinkClient::new(channel).relay(tokio_stream::once(hello).chain(says)).await;
     Ok(said.map_err(|status| status.message().to_owned())?.into_inner())

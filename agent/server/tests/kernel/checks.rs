@@ -81,10 +81,7 @@ async fn until_checked(link: &mut Link, what: impl Fn(&v1::TaskStatus) -> bool) 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ill_task_is_killed_and_the_end_says_so() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let port = free_port();
     let mut task = server("t", port);
     task.health_check = Some(health(port));
@@ -106,10 +103,7 @@ async fn an_ill_task_is_killed_and_the_end_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_speaks_tls_is_asked_so_whoever_signed_its_certificate() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let made = rcgen::generate_simple_self_signed(vec!["elsewhere".to_owned()]).unwrap();
     let pem = made.cert.pem() + &made.signing_key.serialize_pem();
     let plain = server("plain", free_port());
@@ -206,10 +200,7 @@ async fn a_task_in_a_network_of_its_own_is_asked_there_and_asked_again_after_a_r
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_that_hangs_delays_no_kill() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, _agent, running, mut link) = registered().await;
     // Takes connections and says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
@@ -234,10 +225,7 @@ async fn a_check_that_hangs_delays_no_kill() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_takes_too_long_fails() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let mut task = command_task("t", "trap '' TERM; while :; do sleep 1; done");
     task.max_completion_time = Some(v1::DurationInfo { nanoseconds: Some(200_000_000) });
     link.launch(task).await;
@@ -253,10 +241,7 @@ fn command_check(value: &str) -> v1::CommandInfo {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_is_run_in_the_tasks_container_as_its_user() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let mut task = command_task("t", "touch /tmp/mine; exec sleep 1000");
     task.command.as_mut().unwrap().user = Some("nobody".to_owned());
     let inside = "test -e /tmp/mine && test \"$(id -un)\" = nobody && test \"$MESOS_TASK_ID\" = t";

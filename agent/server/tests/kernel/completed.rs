@@ -1,6 +1,6 @@
 //! What a new leader is told of tasks that were over before it led. Needs root.
 
-use chapada_wire::link::{self, from_agent, to_agent};
+use chapada_wire::link::{self, from_agent};
 use chapada_wire::v1::{TaskInfo, TaskState};
 
 use crate::support::*;
@@ -20,10 +20,7 @@ async fn told(link: &mut Link) -> Vec<(String, TaskState)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_leader_is_told_what_was_over_before_it_if_it_asks() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (mut master, _agent, running, mut link) = registered().await;
     for (id, command, end) in
         [("good", "true", TaskState::TaskFinished), ("bad", "exit 3", TaskState::TaskFailed)]
     {
@@ -52,14 +49,7 @@ async fn a_new_leader_is_told_what_was_over_before_it_if_it_asks() {
     link.until("runs", TaskState::TaskKilled).await;
     drop(link);
     // As another agent, which has run nothing.
-    loop {
-        let mut link = master.accept(5).await;
-        if link.hello.agent_info.as_ref().unwrap().id.is_none() {
-            break;
-        }
-        let gone = link::Refused { reason: link::refused::Reason::Gone as i32, message: "gone".to_owned() };
-        link.say(to_agent::Message::Refused(gone)).await;
-    }
+    drop(master.give_up(5).await);
     let mut link = master.welcome_and_ask(6, 10).await;
     assert_eq!(told(&mut link).await, []);
     running.stop().await;

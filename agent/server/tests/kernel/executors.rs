@@ -46,10 +46,7 @@ async fn an_executor_that_speaks_protobuf_is_started_told_heard_and_ended() {
 }
 
 async fn goes_through_its_life(media: Media) {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let speaker = Speaker { address: link.hello.address.clone(), token: None, media };
     assert_eq!(speaker.subscribe(&[]).err(), Some(400), "nobody knows that framework yet");
     link.launch_on(task("t", "env > env; mv env environment; exec sleep 1000"), true).await;
@@ -180,10 +177,7 @@ async fn an_executor_runs_on_when_its_agent_is_killed_and_comes_back_with_what_i
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_executor_that_ends_fails_its_tasks_and_its_status_is_told() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     link.launch_on(task("t", "exit 3"), true).await;
     let status = link.until("t", TaskState::TaskFailed).await;
     assert_eq!(status.reason, Some(Reason::ExecutorTerminated as i32));

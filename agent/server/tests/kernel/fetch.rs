@@ -84,14 +84,6 @@ fn bundle() -> Vec<u8> {
     tar.unwrap().stdout
 }
 
-async fn registered() -> (ScriptedMaster, TestAgent, InProcess, Link) {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let link = master.welcome(1).await;
-    (master, agent, running, link)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_fetched_is_there_before_the_command_and_is_the_users() {
     let (_master, agent, running, mut link) = registered().await;

@@ -19,10 +19,7 @@ pub(crate) async fn get(address: &str, path: &str) -> (u16, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sandboxes_are_read_and_nothing_else() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let address = link.hello.address.clone();
     let command =
         "echo hello; ln -s /etc/passwd out; ln -s / outside; mkdir dir; echo x > dir/file; mkfifo fifo";
@@ -126,10 +123,7 @@ async fn a_log_is_kept_as_far_as_the_operator_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_is_followed_through_the_relay_to_its_end() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (mut master, agent, running, mut link) = registered().await;
     link.launch(command_task("t", "echo one; while [ ! -e go ]; do sleep 0.02; done; echo two")).await;
     link.until("t", TaskState::TaskRunning).await;
     let of = |path: &str| {
@@ -173,10 +167,7 @@ async fn a_log_is_followed_through_the_relay_to_its_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_is_followed_at_the_agent_until_its_task_ends() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let address = link.hello.address.clone();
     link.launch(command_task("t", "echo first; while [ ! -e go ]; do sleep 0.02; done; echo last")).await;
     link.until("t", TaskState::TaskRunning).await;

@@ -33,10 +33,7 @@ async fn an_older_master_is_not_obeyed_even_after_a_restart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewed_link_states_what_is_held_and_repeats_what_is_unacknowledged() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (mut master, _agent, running, mut link) = registered().await;
     link.launch(command_task("t", "exec sleep 1000")).await;
     let starting = link.update().await;
     let unacknowledged = link.update_unacknowledged().await;
@@ -57,10 +54,7 @@ async fn a_renewed_link_states_what_is_held_and_repeats_what_is_unacknowledged()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nonsense_is_refused_and_the_link_lives_on() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, _agent, running, mut link) = registered().await;
     for (message, reason) in [
         (to_agent::Message::Launch(link::Launch::default()), "launch.framework is missing"),
         (
@@ -97,22 +91,9 @@ async fn nonsense_is_refused_and_the_link_lives_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_is_gone_ends_its_tasks_and_comes_back_as_a_new_one() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
-    link.launch(command_task("t", "exec sleep 1000")).await;
-    link.until("t", TaskState::TaskRunning).await;
+    let (mut master, agent, running, link) = running_task().await;
     drop(link);
-    loop {
-        let mut link = master.accept(2).await;
-        if link.hello.agent_info.as_ref().unwrap().id.is_none() {
-            assert!(link.held.is_empty());
-            break;
-        }
-        let gone = link::Refused { reason: link::refused::Reason::Gone as i32, message: "gone".to_owned() };
-        link.say(to_agent::Message::Refused(gone)).await;
-    }
+    assert!(master.give_up(2).await.held.is_empty());
     eventually("the container is removed", || agent.containers().is_empty()).await;
     running.stop().await;
 }
@@ -120,12 +101,7 @@ async fn an_agent_that_is_gone_ends_its_tasks_and_comes_back_as_a_new_one() {
 /// It may be that the master has not noticed yet that its former link is broken.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_whose_id_is_in_use_asks_again_as_what_it_is() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
-    link.launch(command_task("t", "exec sleep 1000")).await;
-    link.until("t", TaskState::TaskRunning).await;
+    let (mut master, _agent, running, link) = running_task().await;
     drop(link);
     let id = |link: &Link| link.hello.agent_info.as_ref().and_then(|info| info.id.clone());
     let mut ids = Vec::new();

@@ -27,10 +27,7 @@ fn is_over_memory(status: &v1::TaskStatus, mib: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scenario_37_a_task_that_takes_too_much_memory_fails_with_the_figure_and_its_sibling_lives() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, _agent, running, mut link) = registered().await;
     link.launch(command_task("sibling", "exec sleep 1000")).await;
     link.until("sibling", TaskState::TaskRunning).await;
     link.launch(command_task("greedy", GROW)).await;
@@ -47,10 +44,7 @@ async fn scenario_37_a_task_that_takes_too_much_memory_fails_with_the_figure_and
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_a_task_that_takes_too_much_memory_hears_the_figure() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let address = link.hello.address.clone();
     for attempt in 0..5 {
         let id = format!("greedy{attempt}");
@@ -84,10 +78,7 @@ async fn who_waits_for_a_task_that_takes_too_much_memory_hears_the_figure() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scenario_37_an_executor_that_takes_too_much_memory_fails_its_tasks_with_the_figure() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let plain = command_task("t", "");
     let line = format!("while [ ! -e go ]; do sleep 0.02; done; {GROW}");
     let executor = v1::ExecutorInfo {

@@ -60,10 +60,7 @@ async fn container_of(link: &mut Link, task: &str, command: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_launched_in_a_task_is_charged_to_it_and_ends_with_it() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let address = link.hello.address.clone();
     let task = container_of(&mut link, "t", "exec sleep 1000").await;
     let seconds = format!("{}.125", 4_000_000 + std::process::id());
@@ -164,10 +161,7 @@ async fn a_standalone_container_has_what_it_asked_for_and_leaves_nothing_when_re
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_within_an_executor_is_bounded_where_that_can_be() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let address = link.hello.address.clone();
     link.launch_on(crate::executors::task("t", "touch up; exec sleep 1000"), true).await;
     eventually("the executor runs", || agent.sandbox("e").join("up").exists()).await;
@@ -371,10 +365,7 @@ fn with_disk(mut resources: Value, mebibytes: f64) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_launched_is_refused_with_the_field_and_what_to_do() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let address = link.hello.address.clone();
     let task = container_of(&mut link, "t", "exec sleep 1000").await;
     let deep: Vec<&str> = vec!["x"; 40];

@@ -213,10 +213,7 @@ async fn volumes_on_a_path_and_on_a_mount_keep_their_data_until_they_are_destroy
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shared_volume_stays_its_first_users_and_keeps_what_is_in_it_as_it_grows_and_shrinks() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let shared = |mib: f64| {
         let mut volume = disk(mib, Some("eng"), Some("v"));
         volume.shared = Some(v1::resource::SharedInfo::default());

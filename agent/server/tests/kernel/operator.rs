@@ -50,10 +50,7 @@ pub(crate) async fn get(address: &str, kind: Type) -> Response {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_runs_is_shown_waited_for_and_ended() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let address = link.hello.address.clone();
     link.launch(command_task("t", "echo out; exec sleep 1000")).await;
     let status = link.until("t", TaskState::TaskRunning).await;
@@ -176,10 +173,7 @@ async fn every_call_is_answered_or_refused_by_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_says_how_it_is_drained_until_the_master_says_otherwise() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, _agent, running, mut link) = registered().await;
     let address = link.hello.address.clone();
     let config = v1::DrainConfig {
         max_grace_period: Some(v1::DurationInfo { nanoseconds: Some(5) }),
@@ -202,10 +196,7 @@ async fn an_agent_says_how_it_is_drained_until_the_master_says_otherwise() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_hears_any_signal_that_an_operator_sends() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let address = link.hello.address.clone();
     link.launch(command_task("t", "trap 'touch heard' USR1; touch ready; while :; do sleep 0.02; done"))
         .await;

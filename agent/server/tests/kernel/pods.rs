@@ -61,10 +61,7 @@ async fn ends(link: &mut Link, tasks: [&str; 2]) -> [TaskState; 2] {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tasks_of_a_group_share_a_directory_and_end_the_pod_with_them() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let wait = "until test -e shared/word; do sleep 0.02; done; cat shared/word";
     let tasks =
         vec![sharing("listens", wait), sharing("speaks", "echo hello > shared/w; mv shared/w shared/word")];
@@ -83,10 +80,7 @@ async fn the_tasks_of_a_group_share_a_directory_and_end_the_pod_with_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_ends_the_group() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let tasks = vec![command_task("fails", "exit 1"), command_task("waits", "exec sleep 1000")];
     link.launch_group(pod(), tasks, true).await;
     let seen = ends(&mut link, ["fails", "waits"]).await;

@@ -137,10 +137,7 @@ async fn an_executor_with_an_image_sees_the_socket_and_cannot_change_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_socket_a_network_of_its_own_is_refused() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, _agent, running, mut link) = registered().await;
     link.launch_on(in_network(task("t", "true"), "none"), true).await;
     let status = link.until("t", TaskState::TaskError).await;
     assert_eq!(status.reason, Some(Reason::TaskInvalid as i32));

@@ -18,10 +18,7 @@ async fn shown(address: &str, path: &str, task: &str) -> Option<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_figure_that_the_kernel_gives_is_shown() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, _agent, running, mut link) = registered().await;
     let address = link.hello.address.clone();
     let line = "x=$(head -c 8000000 /dev/zero | tr '\\0' a); sleep 1000 & while [ ! -e stop ]; do :; done; exec sleep 1000";
     let mut task = command_task("t", line);
@@ -73,10 +70,7 @@ async fn every_figure_that_the_kernel_gives_is_shown() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_is_shown_with_what_its_tasks_use_and_each_of_them() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, _agent, running, mut link) = registered().await;
     let address = link.hello.address.clone();
     let executor = v1::ExecutorInfo {
         r#type: Some(v1::executor_info::Type::Default as i32),
@@ -109,10 +103,7 @@ async fn a_pod_is_shown_with_what_its_tasks_use_and_each_of_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_again_shares_what_was_read_and_who_came_since_is_there() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, _agent, running, mut link) = registered().await;
     let address = link.hello.address.clone();
     link.launch(command_task("first", "exec sleep 1000")).await;
     link.until("first", TaskState::TaskRunning).await;
@@ -133,10 +124,7 @@ async fn who_asks_again_shares_what_was_read_and_who_came_since_is_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pressure_is_shown_where_memory_is_short_and_not_beside_it() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let address = link.hello.address.clone();
     // What was read of a file fills the room that a task has, and goes as more is read.
     let short = "head -c 100000000 /dev/zero > big; while :; do cat big > /dev/null; done";

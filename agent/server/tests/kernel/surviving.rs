@@ -350,12 +350,7 @@ async fn scenario_33_an_agent_that_dies_while_its_disk_is_full_comes_back_and_mi
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_record_of_one_container_does_not_hide_how_another_ended() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
-    link.launch(command_task("t", "exec sleep 1000")).await;
-    link.until("t", TaskState::TaskRunning).await;
+    let (_master, agent, running, mut link) = running_task().await;
     let (container, pid) = processes(&agent).pop_first().unwrap();
     let bad = agent.runtime_dir().join("bad");
     fs::create_dir(&bad).unwrap();

@@ -3,14 +3,6 @@
 use crate::support::*;
 use chapada_wire::v1::{self, TaskState};
 
-async fn registered() -> (ScriptedMaster, TestAgent, InProcess, Link) {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let link = master.welcome(1).await;
-    (master, agent, running, link)
-}
-
 fn reason_of(status: &v1::TaskStatus) -> v1::task_status::Reason {
     v1::task_status::Reason::try_from(status.reason.unwrap()).unwrap()
 }

@@ -72,10 +72,7 @@ async fn a_terminal_survives_its_agent_and_is_attached_to_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_without_a_terminal_is_read_along_and_not_typed_to() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let address = link.hello.address.clone();
     let command = "until [ -e go ]; do :; done; echo out; echo err >&2; head -c 3000000 /dev/zero; exit 0";
     let container = container_of(&mut link, Box::new(command_task("t", command))).await;

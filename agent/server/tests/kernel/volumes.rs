@@ -240,10 +240,7 @@ async fn a_secret_is_nowhere_but_in_its_container_and_outlives_its_agent_there()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_executor_of_a_frameworks_own_has_volumes_and_secrets_and_hears_those_of_its_tasks() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let mut task = crate::executors::task(
         "t",
         "(cat key; echo $PASSWORD; echo x > memory/x && cat memory/x) > said; mv said heard; exec sleep 1000",

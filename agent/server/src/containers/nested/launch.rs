@@ -139,7 +139,7 @@ async fn begin(launched: &Launched, client: ShimClient) -> Result<AsyncFd<ShimCl
     match timeout(START_LIMIT, started).await {
         Ok(Ok(None)) => Ok(client),
         Ok(Ok(Some(why))) => Err(why),
-        Ok(Err(error)) => Err(crate::machine::chain(&error)),
+        Ok(Err(error)) => Err(chapada_model::chain(&error)),
         Err(_) => Err(format!("it was not made within {} s", START_LIMIT.as_secs())),
     }
 }

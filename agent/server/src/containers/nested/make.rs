@@ -11,8 +11,8 @@ use super::super::{Means, allotments, disk, image};
 use super::Launched;
 use super::plan::Plan;
 use crate::fetch::{self, Payer, Wanted};
-use crate::machine::chain;
 use crate::networks;
+use chapada_model::chain;
 
 /// Makes a container; a signal, or that nobody wants it any more, ends it before it is made.
 ///

@@ -136,10 +136,7 @@ async fn scenario_38_bombs_and_floods_leave_the_agent_answering() {
 /// What is asked for of the machine's processes is bounded although nobody asked for a bound.
 #[tokio::test(flavor = "multi_thread")]
 async fn scenario_38_a_fork_bomb_ends_at_its_bound() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let count = "mkfifo hold; i=0; while read x < hold & [ $? = 0 ]; do i=$((i+1)); [ $i -lt 5000 ] || break; done 2>/dev/null";
     link.launch(roomy(command_task("t", count), 1.0)).await;
     let status: v1::TaskStatus = loop {

@@ -14,10 +14,7 @@ fn hides(seconds: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scenario_39_nothing_is_left_of_a_task_that_hides() {
-    let mut master = ScriptedMaster::start().await;
-    let agent = TestAgent::new(master.address);
-    let running = InProcess::start(&agent);
-    let mut link = master.welcome(1).await;
+    let (_master, agent, running, mut link) = registered().await;
     let seconds = format!("{}.39", 1_000_000 + std::process::id());
     let hide = hides(&seconds);
     let deaf = "while :; do sleep 0.05; done";

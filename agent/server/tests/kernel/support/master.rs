@@ -102,6 +102,19 @@ impl ScriptedMaster {
         }
     }
 
+    /// Says at each link that the agent's id is gone, until one comes that has none. That one.
+    pub(crate) async fn give_up(&mut self, epoch: u64) -> Link {
+        loop {
+            let mut link = self.accept(epoch).await;
+            if link.hello.agent_info.as_ref().unwrap().id.is_none() {
+                return link;
+            }
+            let gone =
+                link::Refused { reason: link::refused::Reason::Gone as i32, message: "gone".to_owned() };
+            link.say(to_agent::Message::Refused(gone)).await;
+        }
+    }
+
     /// As [`ScriptedMaster::accept`], and admits the agent.
     pub(crate) async fn welcome(&mut self, epoch: u64) -> Link {
         self.welcome_and_ask(epoch, 0).await

@@ -16,6 +16,8 @@ pub(crate) use stream::{Input, Output};
 
 use std::time::Duration;
 
+use chapada_wire::v1;
+
 /// Nothing here takes longer on a machine that does something else besides.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -47,4 +49,21 @@ pub(crate) async fn eventually_async(what: &str, mut condition: impl AsyncFnMut(
         assert!(tokio::time::Instant::now() < deadline, "never: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// An agent that a master has admitted.
+pub(crate) async fn registered() -> (ScriptedMaster, TestAgent, InProcess, Link) {
+    let mut master = ScriptedMaster::start().await;
+    let agent = TestAgent::new(master.address);
+    let running = InProcess::start(&agent);
+    let link = master.welcome(1).await;
+    (master, agent, running, link)
+}
+
+/// One that runs the task `t`, too, which ends only when it is killed.
+pub(crate) async fn running_task() -> (ScriptedMaster, TestAgent, InProcess, Link) {
+    let (master, agent, running, mut link) = registered().await;
+    link.launch(command_task("t", "exec sleep 1000")).await;
+    link.until("t", v1::TaskState::TaskRunning).await;
+    (master, agent, running, link)
 }

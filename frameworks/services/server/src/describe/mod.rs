@@ -8,7 +8,7 @@ mod network;
 #[cfg(test)]
 mod tests;
 
-use chapada_model::{AgentId, InvalidId, Label, Limit, OfferId, TaskDescription};
+use chapada_model::{AgentId, InvalidId, Label, Limit, OfferId, TaskDescription, chain};
 use chapada_sdk::{InvalidExecutor, InvalidTask, Offer, Placement, TaskBuilder, operation, wire};
 use chapada_services_core::{Bound, Fetch, HomeOperation, Launch, LaunchValue, ResourceLimits};
 use wire::environment::variable::Type;
@@ -34,11 +34,6 @@ pub(crate) enum Indescribable {
     /// A secret cannot be had.
     #[error(transparent)]
     Secret(#[from] SecretLost),
-}
-
-fn chain(error: &InvalidTask) -> String {
-    let source = std::error::Error::source(error).map(|source| format!(": {source}"));
-    format!("{error}{}", source.unwrap_or_default())
 }
 
 /// The task, with the values of its secrets.

@@ -1,11 +1,11 @@
 //! What a process that waits for its turn is asked, it asks the leader.
 
-use std::error::Error;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chapada_listener::{BodyError, Call, HttpResponse, RequestBody, stream};
+use chapada_model::chain;
 use chapada_tls::{ByUri, Dialer, Farewell};
 use futures_util::{TryStreamExt, stream as streams};
 use http::header::{
@@ -144,19 +144,6 @@ impl Told {
         }
         !is_old
     }
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        // Some say what lies behind them as their own.
-        if !text.ends_with(&cause.to_string()) {
-            text = format!("{text}: {cause}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 fn names(via: &HeaderValue, own: &str) -> bool {
