@@ -18,10 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::IntervalStream;
 use tokio_util::sync::CancellationToken;
 
-/// What is awaited so long never comes.
-const DEADLINE: Duration = Duration::from_secs(60);
-/// More than a connection has to end in when the server does, and less than any that says nothing may stand.
-const ENDS_WITHIN: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(10);
 
 struct Server {
     at: SocketAddr,
@@ -93,7 +90,7 @@ impl Server {
 
     async fn end(self) {
         self.stop.cancel();
-        tokio::time::timeout(ENDS_WITHIN, self.task).await.expect("ends in time").expect("ends well");
+        tokio::time::timeout(DEADLINE, self.task).await.expect("ends in time").expect("ends well");
     }
 }
 
